@@ -1,0 +1,45 @@
+"""Every error that `ovsam` raises on purpose.
+
+OvsamError
+├── ConfigError        a setting that cannot work (also a ValueError)
+├── PromptError        boxes, points or masks of the wrong shape or place (also a ValueError)
+├── ImageError         an image that cannot be decoded or used (also a ValueError)
+├── VocabularyError    class names that cannot be used (also a ValueError)
+├── CheckpointError    weights that do not fit or cannot be read
+├── DownloadError      weights that could not be fetched
+└── MissingDependencyError   an optional package is not installed (also an ImportError)
+
+A message says what was expected, what came, and what to do.
+"""
+
+
+class OvsamError(Exception):
+    """Base of all errors that are the user's to mend; anything else is a bug of ours."""
+
+
+class ConfigError(OvsamError, ValueError):
+    """A setting is unknown, out of range, or contradicts another one."""
+
+
+class PromptError(OvsamError, ValueError):
+    """A prompt has the wrong shape, is not finite, or lies outside the image."""
+
+
+class ImageError(OvsamError, ValueError):
+    """An image cannot be decoded, or is not what its name says."""
+
+
+class VocabularyError(OvsamError, ValueError):
+    """Class names are missing, repeated, too long, or unknown to the model."""
+
+
+class CheckpointError(OvsamError):
+    """A weight file cannot be read, or does not fit the model."""
+
+
+class DownloadError(OvsamError):
+    """Weights could not be downloaded, or arrived damaged."""
+
+
+class MissingDependencyError(OvsamError, ImportError):
+    """An optional package is needed for this feature; the message has the install line."""

@@ -1,0 +1,225 @@
+"""The rows that cross the pipeline: an image to label, one labelled object, one labelled image.
+
+Input: what `sources.py` lists. Output: plain dict rows with exactly the fields of the output folder's Parquet files.
+Nothing here opens an image, and nothing here imports torch or pyarrow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+__all__ = ["ImageRecord", "LabelRecord", "ObjectRecord", "Status", "compute_image_id"]
+
+Status = Literal["labelled", "empty", "failed"]
+_STATUSES = ("labelled", "empty", "failed")
+
+
+def compute_image_id(file_name: str) -> int:
+    """Return the stable id of an image that no COCO file numbers.
+
+    Args:
+        file_name: the relative POSIX path or URI of the image, as it will stand in the output.
+
+    Returns:
+        An integer in [0, 2**63): the first 63 bits of BLAKE2b over the UTF-8 name. It depends on the name alone, so
+        images added to a folder later do not renumber the others.
+    """
+    digest = hashlib.blake2b(file_name.encode("utf-8"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One image to label, as listed; it may have vanished or be broken by the time it is read.
+
+    Attributes:
+        image_id: from the COCO file when the source is one, else `compute_image_id(file_name)`.
+        file_name: relative POSIX path, or a URI; never only the base name of a nested file; valid Unicode.
+        path: where the file is on this machine (for a URI: where its local copy goes).
+        size_bytes: size when listed; -1 where the file could not be found.
+        mtime_ns: modification time in nanoseconds when listed; 0 where the file could not be found.
+        width: pixels as a COCO file states them, else None. A hint, never trusted over the decoded image.
+        height: as `width`.
+        version: what stands for size and time in `identity` where a source has something better (an ETag, a content
+            hash); None for files.
+    """
+
+    image_id: int
+    file_name: str
+    path: Path
+    size_bytes: int = -1
+    mtime_ns: int = 0
+    width: int | None = None
+    height: int | None = None
+    version: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """What a later run compares to know whether this very file was labelled: path + size + mtime (or version)."""
+        state = f"{self.size_bytes}:{self.mtime_ns}" if self.version is None else self.version
+        return f"{self.file_name}|{state}"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRecord:
+    """One labelled object of an image.
+
+    Attributes:
+        bbox_xywh: tight box of the mask, pixels of the upright original image, left, top, width, height.
+        category_id: id of the label in the vocabulary.
+        category: name of the label.
+        score: probability of the label, in [0, 1].
+        detector_score: confidence of the detector, finite.
+        detector_category: class name that the detector gave, None where it has no classes.
+        margin: probability of the label minus that of the runner-up.
+        mask_score: stability of the mask, in [0, 1].
+        area: pixels of the mask.
+        segmentation_size: (height, width) of the image.
+        segmentation_counts: COCO compressed run lengths.
+    """
+
+    bbox_xywh: tuple[float, float, float, float]
+    category_id: int
+    category: str
+    score: float
+    detector_score: float
+    detector_category: str | None
+    margin: float
+    mask_score: float
+    area: int
+    segmentation_size: tuple[int, int]
+    segmentation_counts: str
+
+    def __post_init__(self) -> None:
+        """Refuse values that would make a row unreadable.
+
+        Raises:
+            ValueError: bbox without 4 finite numbers, or a score that is not finite.
+        """
+        if len(self.bbox_xywh) != 4 or not all(math.isfinite(value) for value in self.bbox_xywh):
+            raise ValueError(f"expected bbox_xywh as 4 finite numbers, got {self.bbox_xywh}")
+        scores = (self.score, self.detector_score, self.margin, self.mask_score)
+        if not all(math.isfinite(value) for value in scores):
+            raise ValueError(f"expected finite score, detector_score, margin and mask_score, got {scores}")
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the plain dict that stands in the `objects` list of a row."""
+        return {
+            "bbox": [float(value) for value in self.bbox_xywh],
+            "category_id": int(self.category_id),
+            "category": self.category,
+            "score": float(self.score),
+            "detector_score": float(self.detector_score),
+            "detector_category": self.detector_category,
+            "margin": float(self.margin),
+            "mask_score": float(self.mask_score),
+            "area": int(self.area),
+            "segmentation": {
+                "size": [int(value) for value in self.segmentation_size],
+                "counts": self.segmentation_counts,
+            },
+        }
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> ObjectRecord:
+        """Build the record back from `to_row`'s dict.
+
+        Raises:
+            KeyError: a field is missing.
+        """
+        left, top, width, height = row["bbox"]
+        size_h, size_w = row["segmentation"]["size"]
+        return cls(
+            bbox_xywh=(left, top, width, height),
+            category_id=row["category_id"],
+            category=row["category"],
+            score=row["score"],
+            detector_score=row["detector_score"],
+            detector_category=row["detector_category"],
+            margin=row["margin"],
+            mask_score=row["mask_score"],
+            area=row["area"],
+            segmentation_size=(size_h, size_w),
+            segmentation_counts=row["segmentation"]["counts"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRecord:
+    """One row of the output: an image with its objects, or without any, or failed with a reason.
+
+    Attributes:
+        image_id: as in the ImageRecord.
+        file_name: as in the ImageRecord.
+        width: pixels of the upright image; None where it could not be decoded.
+        height: as `width`.
+        status: "labelled" (at least one object), "empty" (none), "failed" (`error` says why).
+        error: reason of a failed row, one sentence; None otherwise.
+        objects: the labelled objects.
+        identity: the ImageRecord's identity when it was labelled, for resume. Not a field of the row.
+    """
+
+    image_id: int
+    file_name: str
+    width: int | None
+    height: int | None
+    status: Status
+    error: str | None = None
+    objects: tuple[ObjectRecord, ...] = ()
+    identity: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions between status, error and objects.
+
+        Raises:
+            ValueError: unknown status, a failed row without a reason, objects that do not fit the status.
+        """
+        if self.status not in _STATUSES:
+            raise ValueError(f"expected status as one of {_STATUSES}, got {self.status!r} for {self.file_name}")
+        if (self.status == "failed") != bool(self.error):
+            raise ValueError(f"expected an error text exactly on failed rows, got {self.status} with error {self.error!r}")
+        if (self.status == "labelled") != bool(self.objects):
+            raise ValueError(f"expected objects exactly on labelled rows, got {self.status} with {len(self.objects)}")
+
+    @classmethod
+    def labelled(
+        cls, image: ImageRecord, width: int, height: int, objects: tuple[ObjectRecord, ...]
+    ) -> LabelRecord:
+        """Build the row of an image that was read: "labelled", or "empty" when there are no objects."""
+        status: Status = "labelled" if objects else "empty"
+        return cls(image.image_id, image.file_name, width, height, status, None, objects, image.identity)
+
+    @classmethod
+    def failed(
+        cls, image: ImageRecord, error: str, width: int | None = None, height: int | None = None
+    ) -> LabelRecord:
+        """Build the row of an image that could not be labelled; `error` is the reason."""
+        return cls(image.image_id, image.file_name, width, height, "failed", error, (), image.identity)
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the plain dict of one Parquet row, fields and order of the output folder's contract."""
+        return {
+            "image_id": int(self.image_id),
+            "file_name": self.file_name,
+            "width": self.width,
+            "height": self.height,
+            "status": self.status,
+            "error": self.error,
+            "objects": [item.to_row() for item in self.objects],
+        }
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any], identity: str = "") -> LabelRecord:
+        """Build the record back from `to_row`'s dict.
+
+        Raises:
+            KeyError: a field is missing.
+        """
+        objects = tuple(ObjectRecord.from_row(item) for item in row["objects"] or ())
+        return cls(
+            row["image_id"], row["file_name"], row["width"], row["height"], row["status"], row["error"], objects, identity
+        )
