@@ -123,7 +123,7 @@ class Detector(Protocol):
             confidence threshold, and at most its `max_det` boxes. An image's boxes do not depend on the others.
 
         Raises:
-            DetectorError: the detector cannot work at all. A fault of one image never raises: it gives no boxes.
+            DetectorError: the detector cannot work, on any image. The images are valid: `decode_image` made them.
         """
         ...
 
