@@ -1,6 +1,7 @@
 """The rows that cross the pipeline: an image to label, one labelled object, one labelled image.
 
-Input: what `sources.py` lists. Output: plain dict rows with exactly the fields of the output folder's Parquet files.
+Input: what `sources.py` lists. Output: plain dict rows with exactly the fields of the output
+folder's Parquet files.
 Nothing here opens an image, and nothing here imports torch or pyarrow.
 """
 
@@ -25,8 +26,8 @@ def compute_image_id(file_name: str) -> int:
         file_name: the relative POSIX path or URI of the image, as it will stand in the output.
 
     Returns:
-        An integer in [0, 2**63): the first 63 bits of BLAKE2b over the UTF-8 name. It depends on the name alone, so
-        images added to a folder later do not renumber the others.
+        An integer in [0, 2**63): the first 63 bits of BLAKE2b over the UTF-8 name. It depends on
+        the name alone, so images added to a folder later do not renumber the others.
     """
     digest = hashlib.blake2b(file_name.encode("utf-8"), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
@@ -38,14 +39,16 @@ class ImageRecord:
 
     Attributes:
         image_id: from the COCO file when the source is one, else `compute_image_id(file_name)`.
-        file_name: relative POSIX path, or a URI; never only the base name of a nested file; valid Unicode.
+        file_name: relative POSIX path, or a URI; never only the base name of a nested file; valid
+            Unicode.
         path: where the file is on this machine (for a URI: where its local copy goes).
         size_bytes: size when listed; -1 where the file could not be found.
         mtime_ns: modification time in nanoseconds when listed; 0 where the file could not be found.
-        width: pixels as a COCO file states them, else None. A hint, never trusted over the decoded image.
+        width: pixels as a COCO file states them, else None. A hint, never trusted over the decoded
+            image.
         height: as `width`.
-        version: what stands for size and time in `identity` where a source has something better (an ETag, a content
-            hash); None for files.
+        version: what stands for size and time in `identity` where a source has something better (an
+            ETag, a content hash); None for files.
     """
 
     image_id: int
@@ -59,7 +62,7 @@ class ImageRecord:
 
     @property
     def identity(self) -> str:
-        """What a later run compares to know whether this very file was labelled: path + size + mtime (or version)."""
+        """Path, size and time (or version): equal in a later run when the file is unchanged."""
         state = f"{self.size_bytes}:{self.mtime_ns}" if self.version is None else self.version
         return f"{self.file_name}|{state}"
 
@@ -69,7 +72,8 @@ class ObjectRecord:
     """One labelled object of an image.
 
     Attributes:
-        bbox_xywh: tight box of the mask, pixels of the upright original image, left, top, width, height.
+        bbox_xywh: tight box of the mask, pixels of the upright original image, left, top, width,
+            height.
         category_id: id of the label in the vocabulary.
         category: name of the label.
         score: probability of the label, in [0, 1].
@@ -104,7 +108,9 @@ class ObjectRecord:
             raise ValueError(f"expected bbox_xywh as 4 finite numbers, got {self.bbox_xywh}")
         scores = (self.score, self.detector_score, self.margin, self.mask_score)
         if not all(math.isfinite(value) for value in scores):
-            raise ValueError(f"expected finite score, detector_score, margin and mask_score, got {scores}")
+            raise ValueError(
+                f"expected finite score, detector_score, margin and mask_score, got {scores}"
+            )
 
     def to_row(self) -> dict[str, Any]:
         """Return the plain dict that stands in the `objects` list of a row."""
@@ -160,7 +166,8 @@ class LabelRecord:
         status: "labelled" (at least one object), "empty" (none), "failed" (`error` says why).
         error: reason of a failed row, one sentence; None otherwise.
         objects: the labelled objects.
-        identity: the ImageRecord's identity when it was labelled, for resume. Not a field of the row.
+        identity: the ImageRecord's identity when it was labelled, for resume. Not a field of the
+            row.
     """
 
     image_id: int
@@ -176,32 +183,44 @@ class LabelRecord:
         """Refuse contradictions between status, error and objects.
 
         Raises:
-            ValueError: unknown status, a failed row without a reason, objects that do not fit the status.
+            ValueError: unknown status, a failed row without a reason, objects that do not fit the
+                status.
         """
         if self.status not in _STATUSES:
-            raise ValueError(f"expected status as one of {_STATUSES}, got {self.status!r} for {self.file_name}")
+            raise ValueError(
+                f"expected status as one of {_STATUSES}, got {self.status!r} for {self.file_name}"
+            )
         if (self.status == "failed") != bool(self.error):
-            raise ValueError(f"expected an error text exactly on failed rows, got {self.status} with error {self.error!r}")
+            raise ValueError(
+                f"expected an error exactly on failed rows, got {self.status}, {self.error!r}"
+            )
         if (self.status == "labelled") != bool(self.objects):
-            raise ValueError(f"expected objects exactly on labelled rows, got {self.status} with {len(self.objects)}")
+            raise ValueError(
+                f"expected objects exactly on labelled rows, got {len(self.objects)} on a row that "
+                f"is {self.status}"
+            )
 
     @classmethod
     def labelled(
         cls, image: ImageRecord, width: int, height: int, objects: tuple[ObjectRecord, ...]
     ) -> LabelRecord:
-        """Build the row of an image that was read: "labelled", or "empty" when there are no objects."""
+        """Build the row of an image that was read: "labelled", or "empty" without objects."""
         status: Status = "labelled" if objects else "empty"
-        return cls(image.image_id, image.file_name, width, height, status, None, objects, image.identity)
+        return cls(
+            image.image_id, image.file_name, width, height, status, None, objects, image.identity
+        )
 
     @classmethod
     def failed(
         cls, image: ImageRecord, error: str, width: int | None = None, height: int | None = None
     ) -> LabelRecord:
         """Build the row of an image that could not be labelled; `error` is the reason."""
-        return cls(image.image_id, image.file_name, width, height, "failed", error, (), image.identity)
+        return cls(
+            image.image_id, image.file_name, width, height, "failed", error, (), image.identity
+        )
 
     def to_row(self) -> dict[str, Any]:
-        """Return the plain dict of one Parquet row, fields and order of the output folder's contract."""
+        """Return the plain dict of one Parquet row, in the field order of the output folder."""
         return {
             "image_id": int(self.image_id),
             "file_name": self.file_name,
@@ -221,5 +240,12 @@ class LabelRecord:
         """
         objects = tuple(ObjectRecord.from_row(item) for item in row["objects"] or ())
         return cls(
-            row["image_id"], row["file_name"], row["width"], row["height"], row["status"], row["error"], objects, identity
+            row["image_id"],
+            row["file_name"],
+            row["width"],
+            row["height"],
+            row["status"],
+            row["error"],
+            objects,
+            identity,
         )

@@ -1,7 +1,8 @@
 """What every source of boxes is: a detector of image batches, and the boxes it returns.
 
 Input: images as decoded, with their records. Output: one `Detections` an image, checked when made.
-A detector neither suppresses duplicates across classes nor filters classes: `suppression.py` does both for all of them.
+A detector neither suppresses duplicates across classes nor filters classes: `suppression.py` does
+both for all of them.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ class Detections:
     """Boxes of one image, checked when made: N boxes, best first by convention (not required).
 
     Attributes:
-        boxes_xyxy: (N, 4) float32, left, top, right, bottom in pixels of the ORIGINAL upright image, finite,
-            right >= left and bottom >= top.
+        boxes_xyxy: (N, 4) float32, left, top, right, bottom in pixels of the ORIGINAL upright
+            image, finite, right >= left and bottom >= top.
         scores: (N,) float32, finite.
         category_names: N class names, or None when the detector has no classes.
-        points_xy: (N, 2) float32 in the frame of the boxes, or None. Where given, the point is the prompt, not the box.
+        points_xy: (N, 2) float32 in the frame of the boxes, or None. Where given, the point is the
+            prompt, not the box.
         category_ids: (N,) int64 ids in the detector's own numbering, or None.
     """
 
@@ -43,13 +45,16 @@ class Detections:
         """Check shapes, dtypes and values.
 
         Raises:
-            ValueError: a wrong shape or dtype, a NaN or infinite number, a box whose right is left of its left.
+            ValueError: a wrong shape or dtype, a NaN or infinite number, a box whose right is left
+                of its left.
         """
         num_boxes = len(self.scores)
         _check_array("boxes_xyxy", self.boxes_xyxy, (num_boxes, 4), np.float32)
         _check_array("scores", self.scores, (num_boxes,), np.float32)
         if num_boxes and not (self.boxes_xyxy[:, 2:] >= self.boxes_xyxy[:, :2]).all():
-            raise ValueError("expected boxes_xyxy with right >= left and bottom >= top, got an inverted box")
+            raise ValueError(
+                "expected boxes_xyxy with right >= left and bottom >= top, got an inverted box"
+            )
         if self.category_names is not None and len(self.category_names) != num_boxes:
             raise ValueError(f"expected {num_boxes} category_names, got {len(self.category_names)}")
         if self.points_xy is not None:
@@ -101,9 +106,10 @@ class Detector(Protocol):
 
     Attributes:
         name: as the user wrote it, "nano", "boxes:found.json"; stands in run.json.
-        fingerprint: hash of the weights (or of the file) and of every setting that changes boxes; two runs whose
-            detectors have equal fingerprints give equal boxes.
-        class_names: every class that the detector can give, or None where it has no classes or does not know them.
+        fingerprint: hash of the weights (or of the file) and of every setting that changes boxes;
+            two runs whose detectors have equal fingerprints give equal boxes.
+        class_names: every class that the detector can give, or None where it has no classes or does
+            not know them.
         device: where it computes, "cpu" or "cuda:0".
     """
 
@@ -119,11 +125,13 @@ class Detector(Protocol):
             images: any number of images of any sizes, also none.
 
         Returns:
-            One Detections an image, in the order given, with boxes inside the image, scores at least the detector's
-            confidence threshold, and at most its `max_det` boxes. An image's boxes do not depend on the others.
+            One Detections an image, in the order given, with boxes inside the image, scores at
+            least the detector's confidence threshold, and at most its `max_det` boxes. An image's
+            boxes do not depend on the others.
 
         Raises:
-            DetectorError: the detector cannot work, on any image. The images are valid: `decode_image` made them.
+            DetectorError: the detector cannot work, on any image. The images are valid:
+                `decode_image` made them.
         """
         ...
 
@@ -146,7 +154,13 @@ def hash_file(path: Path) -> str:
 
 def _check_array(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: type) -> None:
     if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
-        came = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise ValueError(f"expected {name} as {np.dtype(dtype).name} array of shape {shape}, got {came}")
+        came = (
+            f"{array.dtype} {array.shape}"
+            if isinstance(array, np.ndarray)
+            else type(array).__name__
+        )
+        raise ValueError(
+            f"expected {name} as {np.dtype(dtype).name} array of shape {shape}, got {came}"
+        )
     if not np.isfinite(array).all():
         raise ValueError(f"expected finite {name}, got NaN or infinity")
