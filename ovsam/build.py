@@ -4,6 +4,7 @@ Source: paper appendix A and Table 7; measured channel counts of open_clip's tow
 """
 
 import dataclasses
+import math
 
 import torch
 
@@ -47,7 +48,7 @@ def _convnext(name: str, timm_name: str, pretrained: str, width: int, **numbers:
 
 def _rn50() -> ModelConfig:
     clip = _resnet("RN50", (3, 4, 6, 3), 64, image_size=224, embed_dim=1024, text_width=512, text_heads=8)
-    return ModelConfig(name="rn50", clip=clip, roi_size=7)
+    return ModelConfig(name="rn50", clip=clip)
 
 
 def _rn50x4() -> ModelConfig:
@@ -142,6 +143,7 @@ def _nano() -> ModelConfig:
         fpn_channels=128,
         roi_size=7,
         roi_base_size=56 * 320 / 1024,
+        logit_scale=math.log(20),
         trained_on="nano",
     )
 

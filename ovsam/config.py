@@ -83,7 +83,11 @@ class NeckConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """A whole OV-SAM. `input_size` is the side of the square network input, in pixels."""
+    """A whole OV-SAM.
+
+    `input_size` is the side of the square network input in pixels; cosines are multiplied by
+    exp(`logit_scale`); `trained_on` names the vocabulary whose base classes the label head saw.
+    """
 
     name: str
     clip: ClipConfig
@@ -97,6 +101,7 @@ class ModelConfig:
     roi_size: int = 12
     roi_base_size: float = 56.0
     label_head: LabelHead = "fpn"
+    logit_scale: float = 4.6052
     trained_on: str | None = None
 
     def __post_init__(self) -> None:

@@ -1,0 +1,317 @@
+"""Class lists as people write them -> `VocabularyClass` records.
+
+Reads text (one class a line), JSON, YAML and COCO-format files, and a comma list from a command
+line. Splits a name into the texts that are embedded, by the rules of the released OV-SAM. Knows
+nothing of tensors, models or the built-in vocabularies (vocabulary.py).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ovsam.errors import MissingDependencyError, VocabularyError
+
+Split = Literal["base", "novel"]
+
+MAX_NAME_CHARACTERS = 256
+_FREQUENCIES = {"f": "frequent", "c": "common", "r": "rare"}
+
+
+@dataclass(frozen=True, slots=True)
+class VocabularyClass:
+    """One class: its id and name in the output, and the texts that stand for it in the model.
+
+    Attributes:
+        category_id: Id written to COCO files.
+        name: Name shown and written; unique in its vocabulary, whatever the case.
+        aliases: Texts to embed, the name's own prototypes first unless the list replaces them
+            (COCO's "orange" is embedded as "orange fruit").
+        split: "base" when the model's labels were trained on it, "novel" when not, None when the
+            vocabulary has no split or leaves the class out of both.
+        frequency: LVIS's "frequent", "common" or "rare".
+        synonyms: Other names; found by `Vocabulary.index_of`, embedded only by `with_synonyms`.
+    """
+
+    category_id: int
+    name: str
+    aliases: tuple[str, ...]
+    split: Split | None = None
+    frequency: str | None = None
+    synonyms: tuple[str, ...] = ()
+
+
+def split_prototypes(name: str) -> tuple[str, ...]:
+    """Return the texts that a name stands for: lower case, `_or_`, `/` and `,` split, `_` a space.
+
+    Source: `seg/datasets/concat_dataset.py` of the OV-SAM release (behaviour, not code).
+    """
+    pieces = name.lower().replace("_or_", ",").replace("/", ",").replace("_", " ").split(",")
+    return tuple(dict.fromkeys(text for piece in pieces if (text := " ".join(piece.split()))))
+
+
+def make_class(
+    name: str, *, category_id: int, aliases: Iterable[str] = (), where: str = "class"
+) -> VocabularyClass:
+    """Build a class from a name and further texts for it.
+
+    Raises:
+        VocabularyError: The name is empty, or longer than 256 characters.
+    """
+    shown = " ".join(name.split())
+    prototypes = split_prototypes(shown)
+    if not prototypes:
+        raise VocabularyError(f"expected a class name at {where}, got {name!r}; write or remove it")
+    for text in (shown, *aliases):
+        if len(text) > MAX_NAME_CHARACTERS:
+            raise VocabularyError(
+                f"expected a class name of at most {MAX_NAME_CHARACTERS} characters at {where}, "
+                f"got {len(text)} characters starting with {text[:40]!r}; shorten it"
+            )
+    texts = [*prototypes, *(t for alias in aliases for t in split_prototypes(alias))]
+    return VocabularyClass(category_id, shown, tuple(dict.fromkeys(texts)))
+
+
+def parse_classes(text: str) -> list[VocabularyClass]:
+    """Read a comma list such as `cat,dog, traffic light` into classes numbered from 1.
+
+    Raises:
+        VocabularyError: The list is empty, has an empty name or names a class twice.
+    """
+    if not text.strip():
+        raise VocabularyError("expected class names such as 'cat,dog', got an empty list")
+    parts = text.split(",")
+    classes = [
+        make_class(name, category_id=index, where=f"place {index} of {text!r}")
+        for index, name in enumerate(parts, start=1)
+    ]
+    check_unique(classes, [f"place {index}" for index in range(1, len(parts) + 1)], repr(text))
+    return classes
+
+
+def read_class_file(path: Path) -> tuple[list[VocabularyClass], str]:
+    """Read a class list from a file; the second value is its title.
+
+    Formats by suffix: `.json` (and `.json.gz`), `.yaml`/`.yml`, anything else is text.
+
+    Raises:
+        VocabularyError: The file is missing, unreadable, empty, of an unknown form, or its names
+            are empty, repeated or too long.
+        MissingDependencyError: A YAML file, and PyYAML is not installed.
+    """
+    text = _read_text(path)
+    if not text.strip():
+        raise VocabularyError(
+            f"expected class names in {path}, got an empty file; write one class a line, "
+            "'cat, kitty' for a class with an alias"
+        )
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes[-1:] == [".gz"]:
+        suffixes = suffixes[:-1]
+    if suffixes[-1:] == [".json"]:
+        return _classes_from_data(_parse_json(text, path), path)
+    if suffixes[-1:] in ([".yaml"], [".yml"]):
+        return _classes_from_data(_parse_yaml(text, path), path)
+    return _classes_from_lines(text, path), path.stem
+
+
+def check_unique(classes: Sequence[VocabularyClass], places: Sequence[str], source: str) -> None:
+    """Refuse a list in which one name, or a name and another class's alias, occur twice.
+
+    Raises:
+        VocabularyError: Naming both places.
+    """
+    seen: dict[str, int] = {}
+    for index, item in enumerate(classes):
+        for text in dict.fromkeys((fold_name(item.name), *item.aliases)):
+            first = seen.setdefault(text, index)
+            if first != index:
+                raise VocabularyError(
+                    f"expected different class names in {source}, got {text!r} at "
+                    f"{places[first]} ({classes[first].name!r}) and at {places[index]} "
+                    f"({item.name!r}); remove one of them"
+                )
+
+
+def fold_name(name: str) -> str:
+    """Return a name as names are compared: lower case, `_` a space, single spaces."""
+    return " ".join(name.lower().replace("_", " ").split())
+
+
+def _read_text(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            raw = gzip.decompress(raw)
+        return raw.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise VocabularyError(
+            f"vocabulary file {path} does not exist; give a built-in name or the path of a file"
+        ) from None
+    except IsADirectoryError:
+        raise VocabularyError(
+            f"expected a file with class names, got the directory {path}; name the file in it"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise VocabularyError(
+            f"expected UTF-8 text in {path}, got a byte that is not at {error.start}; "
+            "save the file as UTF-8"
+        ) from error
+    except OSError as error:
+        raise VocabularyError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _parse_json(text: str, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise VocabularyError(
+            f"expected JSON in {path}, got an error at line {error.lineno}: {error.msg}"
+        ) from error
+
+
+def _parse_yaml(text: str, path: Path) -> Any:
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"reading {path} needs PyYAML: pip install pyyaml, or write the classes as text"
+        ) from error
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise VocabularyError(f"expected YAML in {path}, got: {error}") from error
+
+
+def _classes_from_lines(text: str, path: Path) -> list[VocabularyClass]:
+    """One class a line, `name, alias, alias`; blank lines and lines starting with # are skipped."""
+    classes, places = [], []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, *aliases = line.split(",")
+        where = f"line {number} of {path}"
+        classes.append(
+            make_class(name, category_id=len(classes) + 1, aliases=aliases, where=where)
+        )
+        places.append(f"line {number}")
+    if not classes:
+        raise VocabularyError(f"expected class names in {path}, got only comments; add a class")
+    check_unique(classes, places, str(path))
+    return classes
+
+
+def _classes_from_data(data: Any, path: Path) -> tuple[list[VocabularyClass], str]:
+    title = path.stem
+    if isinstance(data, Mapping):
+        title = str(data.get("title", title))
+        for key in ("categories", "classes", "names"):
+            if isinstance(data.get(key), list | Mapping):
+                data = data[key]
+                break
+    if isinstance(data, Mapping):
+        entries: list[Any] = [_entry_from_pair(key, value, path) for key, value in data.items()]
+    elif isinstance(data, list):
+        entries = data
+    else:
+        raise VocabularyError(
+            f"expected a list or a mapping of class names in {path}, got "
+            f"{type(data).__name__}; see docs/vocabularies.md for the forms"
+        )
+    if not entries:
+        raise VocabularyError(f"expected class names in {path}, got an empty list; add a class")
+    classes = [_class_from_entry(entry, i, path) for i, entry in enumerate(entries, start=1)]
+    places = [f"entry {index}" for index in range(1, len(classes) + 1)]
+    check_unique(classes, places, str(path))
+    _check_ids(classes, path)
+    return _split_by_frequency(classes), title
+
+
+def _entry_from_pair(key: Any, value: Any, path: Path) -> dict[str, Any]:
+    """`{name: aliases}`, or `{id: name}` as in Ultralytics data files."""
+    if isinstance(value, str) and str(key).isdigit():
+        return {"id": int(key), "name": value}
+    if isinstance(value, Mapping):
+        return {**value, "name": key}
+    if value is None:
+        return {"name": key}
+    if isinstance(value, str):
+        return {"name": key, "aliases": [value]}
+    if isinstance(value, list):
+        return {"name": key, "aliases": value}
+    raise VocabularyError(
+        f"expected a list of aliases for class {key!r} in {path}, got {type(value).__name__}"
+    )
+
+
+def _class_from_entry(entry: Any, number: int, path: Path) -> VocabularyClass:
+    where = f"entry {number} of {path}"
+    if isinstance(entry, str):
+        name, *aliases = entry.split(",")
+        return make_class(name, category_id=number, aliases=aliases, where=where)
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+        raise VocabularyError(
+            f"expected a name or an object with a text 'name' at {where}, got {entry!r:.80}"
+        )
+    built = make_class(
+        entry["name"],
+        category_id=_read_id(entry, number, where),
+        aliases=_read_texts(entry, "aliases", where),
+        where=where,
+    )
+    prompts = _read_texts(entry, "prompts", where)
+    frequency = entry.get("frequency")
+    texts = tuple(dict.fromkeys(t for prompt in prompts for t in split_prototypes(prompt)))
+    return replace(
+        built,
+        aliases=texts or built.aliases,
+        split=_read_split(entry, where),
+        frequency=_FREQUENCIES.get(str(frequency), frequency),
+        synonyms=tuple(t for t in _read_texts(entry, "synonyms", where) if t != built.name),
+    )
+
+
+def _read_id(entry: Mapping[str, Any], number: int, where: str) -> int:
+    category_id = entry.get("id", entry.get("category_id", number))
+    if isinstance(category_id, bool) or not isinstance(category_id, int) or category_id < 0:
+        raise VocabularyError(f"expected a whole number as 'id' at {where}, got {category_id!r}")
+    return category_id
+
+
+def _read_texts(entry: Mapping[str, Any], key: str, where: str) -> list[str]:
+    texts = entry.get(key) or []
+    texts = [texts] if isinstance(texts, str) else texts
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise VocabularyError(f"expected a list of texts as {key!r} at {where}, got {texts!r:.80}")
+    return texts
+
+
+def _read_split(entry: Mapping[str, Any], where: str) -> Split | None:
+    split = entry.get("split")
+    if split not in ("base", "novel", None):
+        raise VocabularyError(f"expected 'base' or 'novel' as 'split' at {where}, got {split!r}")
+    return split
+
+
+def _check_ids(classes: Sequence[VocabularyClass], path: Path) -> None:
+    seen: dict[int, str] = {}
+    for item in classes:
+        if item.category_id in seen:
+            raise VocabularyError(
+                f"expected different ids in {path}, got {item.category_id} for both "
+                f"{seen[item.category_id]!r} and {item.name!r}; renumber one"
+            )
+        seen[item.category_id] = item.name
+
+
+def _split_by_frequency(classes: list[VocabularyClass]) -> list[VocabularyClass]:
+    """LVIS files state a frequency and no split: rare is novel, the rest base."""
+    if any(item.split for item in classes) or not all(item.frequency for item in classes):
+        return classes
+    return [
+        replace(item, split="novel" if item.frequency == "rare" else "base") for item in classes
+    ]

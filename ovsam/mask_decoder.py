@@ -1,0 +1,98 @@
+"""Image embedding + prompt tokens → low-resolution mask logits and the label token.
+
+SAM's decoder with one mask token, no IoU token and no multi-mask output, and a label token in
+front. Source: paper section 3.3, figure 3; the token order is the released one.
+Letters: N prompts, T tokens, C channels, G cells a side of the image embedding.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ovsam.config import ModelConfig
+from ovsam.two_way_transformer import TwoWayTransformer
+from ovsam.vision_transformer import LayerNorm2d
+
+
+class PerceptronStack(nn.Module):
+    """Linear layers with ReLU between them."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., first width) to (..., last width)."""
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        return self.layers[-1](x)
+
+
+class MaskDecoder(nn.Module):
+    """Two-way transformer, four-fold up-scaling, and a hyper-network that reads the mask off."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        channels = config.embed_channels
+        self.transformer = TwoWayTransformer(
+            config.decoder_depth, channels, config.decoder_heads, config.decoder_mlp
+        )
+        self.label_token = nn.Embedding(1, channels)
+        self.mask_tokens = nn.Embedding(1, channels)
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose2d(channels, channels // 4, 2, stride=2),
+            LayerNorm2d(channels // 4),
+            nn.GELU(),
+            nn.ConvTranspose2d(channels // 4, channels // 8, 2, stride=2),
+            nn.GELU(),
+        )
+        self.output_hypernetworks_mlps = nn.ModuleList(
+            [PerceptronStack((channels, channels, channels, channels // 8))]
+        )
+
+    def forward(
+        self, image_embedding: Tensor, image_positions: Tensor, prompt_tokens: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Decode N prompts of one image.
+
+        Args:
+            image_embedding: (1, C, G, G) shared by all prompts, or (N, C, G, G) with mask prompts.
+            image_positions: (1, C, G, G).
+            prompt_tokens: (N, T, C).
+
+        Returns:
+            mask logits (N, 4G, 4G) float32 and the label token's output (N, C).
+        """
+        dtype = self.label_token.weight.dtype
+        count, grid = len(prompt_tokens), image_embedding.shape[-1]
+        own = torch.cat([self.label_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([own.expand(count, -1, -1), prompt_tokens.to(dtype)], dim=1)
+        image = image_embedding.to(dtype).flatten(2).transpose(1, 2)
+        positions = image_positions.to(dtype).flatten(2).transpose(1, 2)
+        tokens, image = self.transformer(tokens, image, positions)
+        hyper = self.output_hypernetworks_mlps[0](tokens[:, 1])
+        return self._read_masks(image, hyper, grid), tokens[:, 0]
+
+    def _read_masks(self, image: Tensor, hyper: Tensor, grid: int) -> Tensor:
+        """Up-scale (N, GG, C) cells and dot them with (N, C/8): (N, 4G, 4G) float32.
+
+        A 2 x 2 transposed convolution of stride 2 is one matrix product a cell; keeping channels
+        last makes the layer norm a plain one and leaves a single permutation, of logits.
+        """
+        first, norm, _, second, _ = self.output_upscaling
+        x = _upscale(image.view(-1, grid * grid, 1, image.shape[-1]), first)
+        x = F.gelu(F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, eps=1e-6))
+        x = F.gelu(_upscale(x, second))
+        logits = (x.flatten(1, 2) @ hyper[:, :, None]).float()
+        logits = logits.view(-1, grid, grid, 2, 2, 2, 2)
+        return logits.permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, 4 * grid, 4 * grid)
+
+
+def _upscale(x: Tensor, conv: nn.ConvTranspose2d) -> Tensor:
+    """Map (N, cells, parts, C) to (N, cells, parts x 4, C_out), parts in row-major 2 x 2 order."""
+    weight = conv.weight.permute(2, 3, 1, 0).reshape(-1, conv.weight.shape[0])
+    bias = conv.bias.repeat(4) if conv.bias is not None else None
+    out = F.linear(x, weight, bias)
+    return out.unflatten(-1, (4, -1)).flatten(2, 3)

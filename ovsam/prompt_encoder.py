@@ -1,0 +1,115 @@
+"""Prompts in pixels of the network input → tokens and a dense embedding, as SAM encodes them.
+
+Source: SAM's prompt encoder; paper section 3.1. Frozen in both training stages.
+Letters: N prompts, P points, T tokens, C channels, G cells a side of the image embedding.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ovsam.vision_transformer import LayerNorm2d
+
+
+class PositionEmbedding(nn.Module):
+    """Random Fourier features of positions in [0, 1]."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, channels // 2))
+
+    def encode(self, positions_xy: Tensor) -> Tensor:
+        """Map (..., 2) positions in [0, 1] to (..., C) float32."""
+        matrix: Tensor = self.positional_encoding_gaussian_matrix
+        # float32 even in a bfloat16 model: an 8-bit mantissa would move a corner by pixels.
+        angles = 2 * math.pi * ((2 * positions_xy.float() - 1) @ matrix.float())
+        return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+    def grid(self, size: int) -> Tensor:
+        """Encode the cell centres of a size x size grid: (1, C, size, size) float32."""
+        centres = (torch.arange(size, device=self.positional_encoding_gaussian_matrix.device) + 0.5) / size
+        y, x = torch.meshgrid(centres, centres, indexing="ij")
+        return self.encode(torch.stack([x, y], dim=-1)).permute(2, 0, 1)[None]
+
+
+class PromptEncoder(nn.Module):
+    """Points, boxes and coarse masks → sparse tokens (N, T, C) and a dense embedding."""
+
+    def __init__(self, channels: int, input_size: int, mask_channels: int = 16) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.pe_layer = PositionEmbedding(channels)
+        # 0 background point, 1 object point, 2 and 3 the corners of a box.
+        self.point_embeddings = nn.ModuleList(nn.Embedding(1, channels) for _ in range(4))
+        self.not_a_point_embed = nn.Embedding(1, channels)
+        self.no_mask_embed = nn.Embedding(1, channels)
+        self.mask_downscaling = nn.Sequential(
+            nn.Conv2d(1, mask_channels // 4, 2, stride=2),
+            LayerNorm2d(mask_channels // 4),
+            nn.GELU(),
+            nn.Conv2d(mask_channels // 4, mask_channels, 2, stride=2),
+            LayerNorm2d(mask_channels),
+            nn.GELU(),
+            nn.Conv2d(mask_channels, channels, 1),
+        )
+
+    def image_positions(self) -> Tensor:
+        """Return the positional encoding of the image embedding's cells: (1, C, G, G) float32."""
+        return self.pe_layer.grid(self.input_size // 16)
+
+    def forward(
+        self, boxes_xyxy: Tensor | None, points_xy: Tensor | None, point_labels: Tensor | None
+    ) -> Tensor:
+        """Encode boxes and points.
+
+        Args:
+            boxes_xyxy: (N, 4) float32 in pixels of the network input, or None.
+            points_xy: (N, P, 2) float32 in pixels of the network input, or None.
+            point_labels: (N, P) int64, 1 object, 0 background, -1 padding; None with points_xy.
+
+        Returns:
+            (N, T, C) float32 tokens: points first, one padding token where no box is given, then
+            the two corners.
+        """
+        tokens = []
+        if points_xy is not None:
+            assert point_labels is not None
+            if boxes_xyxy is None:
+                points_xy = F.pad(points_xy, (0, 0, 0, 1))
+                point_labels = F.pad(point_labels, (0, 1), value=-1)
+            tokens.append(self._encode_points(points_xy, point_labels))
+        if boxes_xyxy is not None:
+            corners = self._encode_positions(boxes_xyxy.view(-1, 2, 2))
+            kinds = torch.cat([self.point_embeddings[2].weight, self.point_embeddings[3].weight])
+            tokens.append(corners + kinds.float())
+        return torch.cat(tokens, dim=1)
+
+    def _encode_positions(self, positions_xy: Tensor) -> Tensor:
+        return self.pe_layer.encode((positions_xy.float() + 0.5) / self.input_size)
+
+    def _encode_points(self, points_xy: Tensor, labels: Tensor) -> Tensor:
+        kinds = torch.cat(
+            [
+                self.not_a_point_embed.weight,
+                self.point_embeddings[0].weight,
+                self.point_embeddings[1].weight,
+            ]
+        ).float()
+        positions = self._encode_positions(points_xy) * (labels >= 0)[..., None]
+        return positions + kinds[labels + 1]
+
+    def encode_masks(self, mask_logits: Tensor | None) -> Tensor:
+        """Encode coarse masks.
+
+        Args:
+            mask_logits: (N, 4G, 4G) logits in the frame of the padded network input, or None.
+
+        Returns:
+            (N, C, G, G), or (1, C, 1, 1) without masks: to be added to the image embedding.
+        """
+        if mask_logits is None:
+            return self.no_mask_embed.weight[..., None, None]
+        weight = self.no_mask_embed.weight
+        return self.mask_downscaling(mask_logits[:, None].to(weight.dtype))

@@ -1,0 +1,81 @@
+"""SAM2CLIP: CLIP's four stage maps → an embedding in the space of SAM's image encoder.
+
+Source: paper section 3.2, equation 1, Table 5 (multi- and single-scale).
+Letters: B images, C channels, H W cells at stride 16.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ovsam.config import ModelConfig
+from ovsam.vision_transformer import LayerNorm2d, TransformerBlock
+
+# Kernel = stride of each stage's projection to stride 16; the last stage is up-sampled.
+_STAGE_STRIDES = (4, 2, 1, 2)
+
+
+class PatchEmbed(nn.Module):
+    """Project one stage to the neck's width at stride 16."""
+
+    def __init__(self, in_channels: int, width: int, stage: int) -> None:
+        super().__init__()
+        step = _STAGE_STRIDES[stage]
+        make = nn.ConvTranspose2d if stage == 3 else nn.Conv2d
+        self.projection = make(in_channels, width, kernel_size=step, stride=step)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Return (B, H, W, C) cells at stride 16."""
+        return self.projection(x_BCHW).permute(0, 2, 3, 1)
+
+
+class SAM2CLIP(nn.Module):
+    """The neck: patch projections, level vectors, positions, transformer blocks, 256 channels out."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        neck = config.neck
+        grid = config.grid_size
+        self.stages = (0, 1, 2, 3) if neck.kind == "multi-scale" else (2,)
+        self.patch_embeds = nn.ModuleList(
+            PatchEmbed(config.clip.channels[stage], neck.width, stage) for stage in self.stages
+        )
+        if neck.kind == "multi-scale":
+            self.level_encoding = nn.Embedding(4, neck.width)
+        self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, neck.width))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(
+                neck.width,
+                neck.heads,
+                neck.mlp_ratio,
+                window=0 if index in neck.global_blocks else neck.window,
+                grid=grid,
+            )
+            for index in range(neck.depth)
+        )
+        out = config.embed_channels
+        self.neck = nn.Sequential(
+            nn.Conv2d(neck.width, out, 1, bias=False),
+            LayerNorm2d(out),
+            nn.Conv2d(out, out, 3, padding=1, bias=False),
+            LayerNorm2d(out),
+        )
+
+    def forward(self, stages: Sequence[Tensor]) -> Tensor:
+        """Fuse CLIP's stages.
+
+        Args:
+            stages: four maps (B, C_i, S/4 ... S/32) of the CLIP image tower.
+
+        Returns:
+            (B, C, S/16, S/16), to be compared with SAM's image embedding.
+        """
+        x = self.pos_embed
+        for index, (stage, embed) in enumerate(zip(self.stages, self.patch_embeds, strict=True)):
+            x = x + embed(stages[stage])
+            if len(self.stages) > 1:
+                x = x + self.level_encoding.weight[index]
+        for block in self.blocks:
+            x = block(x)
+        return self.neck(x.permute(0, 3, 1, 2))

@@ -1,0 +1,226 @@
+"""Types that cross files: prompts, images on their way, predictions. Shape-checked when made.
+
+Letters: N prompts, P points of a prompt, C channels, K classes, H W pixels of the original image.
+"""
+
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ovsam.errors import ImageError, PromptError
+
+FloatArray = NDArray[np.float32]
+
+
+class RLE(TypedDict):
+    """COCO's compressed run-length encoding: size (H, W) and counts as ASCII text."""
+
+    size: list[int]
+    counts: str
+
+
+def _as_float_array(name: str, value: object, shape_text: str, ndim: int, last: int) -> FloatArray:
+    array = np.asarray(value, dtype=np.float32)
+    if array.size == 0 and array.ndim < ndim:
+        array = array.reshape((0,) * (ndim - 1) + (last,))
+    if array.ndim != ndim or array.shape[-1] != last:
+        raise PromptError(f"{name} must have shape {shape_text}, got {array.shape}")
+    if not np.isfinite(array).all():
+        row = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise PromptError(f"{name} must be finite numbers, got {array[row].tolist()} in row {row}")
+    return array
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What to segment: N prompts of one kind, all in pixels of the ORIGINAL image.
+
+    Origin top-left, pixel centres at +0.5. Every prompt has a box, points, or both, and
+    optionally a coarse mask.
+
+    Attributes:
+        boxes_xyxy: (N, 4) float32, or None.
+        points_xy: (N, P, 2) float32, or None.
+        point_labels: (N, P) int64: 1 object, 0 background, -1 padding; None where points_xy is.
+        mask_logits: (N, S, S) float32 logits in the frame of the padded network input, as
+            `Prediction.low_res_logits` returns them (S = input size / 4), or None.
+
+    Raises:
+        PromptError: shapes disagree, values are not finite, a box is upside down, no prompt.
+    """
+
+    boxes_xyxy: FloatArray | None = None
+    points_xy: FloatArray | None = None
+    point_labels: NDArray[np.int64] | None = None
+    mask_logits: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        if self.boxes_xyxy is None and self.points_xy is None:
+            raise PromptError("a prompt needs boxes_xyxy, points_xy or both, got neither")
+        if self.boxes_xyxy is not None:
+            object.__setattr__(self, "boxes_xyxy", self._checked_boxes(self.boxes_xyxy))
+        if self.points_xy is not None:
+            self._check_points(self.points_xy, self.point_labels)
+        elif self.point_labels is not None:
+            raise PromptError("point_labels need points_xy, got labels alone")
+        if self.mask_logits is not None:
+            self._check_masks(self.mask_logits)
+        counts = {len(x) for x in (self.boxes_xyxy, self.points_xy, self.mask_logits) if x is not None}
+        if len(counts) > 1:
+            raise PromptError(
+                f"boxes, points and masks must describe the same prompts, got counts {sorted(counts)}"
+            )
+
+    @staticmethod
+    def _checked_boxes(value: object) -> FloatArray:
+        boxes = _as_float_array("boxes_xyxy", value, "(N, 4)", 2, 4)
+        wrong = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise PromptError(
+                f"boxes_xyxy must be x1, y1, x2, y2 with x1 <= x2 and y1 <= y2, got "
+                f"{boxes[row].tolist()} in row {row}; convert xywh boxes first"
+            )
+        return boxes
+
+    def _check_points(self, points: object, labels: object) -> None:
+        array = np.asarray(points, dtype=np.float32)
+        if array.ndim == 2 and array.shape[-1] == 2:
+            array = array[:, None]
+        array = _as_float_array("points_xy", array, "(N, P, 2)", 3, 2)
+        if labels is None:
+            label_array = np.ones(array.shape[:2], dtype=np.int64)
+        else:
+            label_array = np.asarray(labels, dtype=np.int64).reshape(len(array), -1)
+        if label_array.shape != array.shape[:2]:
+            raise PromptError(
+                f"point_labels must have shape {array.shape[:2]} like points_xy, "
+                f"got {np.shape(labels)}"
+            )
+        if not np.isin(label_array, (-1, 0, 1)).all():
+            raise PromptError(
+                f"point_labels must be 1, 0 or -1 (padding), got {np.unique(label_array).tolist()}"
+            )
+        object.__setattr__(self, "points_xy", array)
+        object.__setattr__(self, "point_labels", label_array)
+
+    def _check_masks(self, value: object) -> None:
+        array = np.asarray(value, dtype=np.float32)
+        if array.ndim != 3 or array.shape[1] != array.shape[2]:
+            raise PromptError(f"mask_logits must have shape (N, S, S), got {array.shape}")
+        if not np.isfinite(array).all():
+            raise PromptError("mask_logits must be finite numbers")
+        object.__setattr__(self, "mask_logits", array)
+
+    def __len__(self) -> int:
+        """Number of prompts N."""
+        array = self.boxes_xyxy if self.boxes_xyxy is not None else self.points_xy
+        assert array is not None
+        return len(array)
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """An image resized for the network: no padding, no normalisation yet.
+
+    Attributes:
+        pixels: (h, w, 3) uint8 RGB, the longer side equal to the network's input size.
+        original_size_hw: height and width of the image as decoded, in pixels.
+        input_size: side of the square network input, in pixels.
+    """
+
+    pixels: NDArray[np.uint8]
+    original_size_hw: tuple[int, int]
+    input_size: int
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 3 or self.pixels.shape[2] != 3 or self.pixels.dtype != np.uint8:
+            raise ImageError(
+                f"an image must be (H, W, 3) uint8 RGB, got {self.pixels.shape} {self.pixels.dtype}"
+            )
+        if max(self.pixels.shape[:2]) > self.input_size:
+            raise ImageError(
+                f"a prepared image must fit {self.input_size} pixels, got {self.pixels.shape[:2]}"
+            )
+
+    @property
+    def input_size_hw(self) -> tuple[int, int]:
+        """Height and width of the image's area in the network input, in input pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
+    def scale_xy(self) -> tuple[float, float]:
+        """Factors from original pixels to input pixels, x and y."""
+        height, width = self.original_size_hw
+        return self.pixels.shape[1] / width, self.pixels.shape[0] / height
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """What the frozen encoder computed for one image: encode once, prompt many times.
+
+    Attributes:
+        original_size_hw: height and width of the image as decoded, in pixels.
+        input_size_hw: height and width of the image's area in the network input.
+        image_embedding: (1, C, S/16, S/16), the SAM-like embedding from the SAM2CLIP neck.
+        fpn_levels: four maps (1, C, S/4 ... S/32) of CLIP2SAM; empty where the head has no FPN.
+        clip_feature: (1, C4, S/32, S/32), CLIP's last stage.
+    """
+
+    original_size_hw: tuple[int, int]
+    input_size_hw: tuple[int, int]
+    image_embedding: Tensor
+    fpn_levels: tuple[Tensor, ...]
+    clip_feature: Tensor
+
+    @property
+    def scale_xy(self) -> tuple[float, float]:
+        """Factors from original pixels to input pixels, x and y."""
+        (height, width), (in_height, in_width) = self.original_size_hw, self.input_size_hw
+        return in_width / width, in_height / height
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Masks and labels of N prompts of one image; every array is on the CPU.
+
+    Attributes:
+        boxes_xyxy: (N, 4) float32, the tight box of each mask, original pixels; zeros where empty.
+        labels: (N,) int64 class index into the vocabulary.
+        scores: (N,) float32 in [0, 1]: probability of the label among the vocabulary's classes.
+        margins: (N,) float32, that probability minus the runner-up's.
+        mask_scores: (N,) float32 in [0, 1]: stability, the ratio of the areas at logit > +1 and > -1.
+        areas: (N,) int64 mask area in original pixels.
+        masks: (N, H, W) bool at the original size; None where only RLE was asked for.
+        rles: N COCO RLEs; None where only full masks were asked for.
+        head_logits: (N, K + 1) float32 from CLIP2SAM; the last column is background.
+        clip_logits: (N, K + 1) float32 from frozen CLIP.
+        fused_logits: (N, K + 1) float32 log-probabilities after fusion (ovsam.classifier.fuse).
+        low_res_logits: (N, S/4, S/4) float32 mask logits of the padded input.
+    """
+
+    boxes_xyxy: FloatArray
+    labels: NDArray[np.int64]
+    scores: FloatArray
+    margins: FloatArray
+    mask_scores: FloatArray
+    areas: NDArray[np.int64]
+    head_logits: FloatArray
+    clip_logits: FloatArray
+    fused_logits: FloatArray
+    low_res_logits: FloatArray
+    masks: NDArray[np.bool_] | None = field(default=None)
+    rles: list[RLE] | None = field(default=None)
+
+    def __len__(self) -> int:
+        """Number of prompts N."""
+        return len(self.labels)
+
+
+def to_numpy(tensor: Tensor) -> FloatArray:
+    """Return a float32 CPU copy of a tensor."""
+    return tensor.detach().to("cpu", torch.float32).numpy()

@@ -1,0 +1,106 @@
+"""Class texts -> their averaged template embeddings, from disk where they were computed before.
+
+A file holds the embeddings of one list of texts by one text tower; its name is the digest of the
+texts, the templates and the tower's weights, so nothing in it can be out of date. What can happen
+is a damaged file: it is noticed by its checksum, computed anew and replaced.
+
+Letters: U different texts, T templates, D embedding width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ovsam.cache import find_cache_folder, write_atomically
+from ovsam.text_tower import TEMPLATES, TextTower
+
+logger = logging.getLogger(__name__)
+
+_FORMAT = "1"
+
+
+def embed_texts(
+    texts: Sequence[str],
+    text_tower: TextTower,
+    *,
+    cache_dir: Path | None = None,
+    batch_size: int = 256,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Return (U, D) float32 unit embeddings of class texts, averaged over the templates.
+
+    Args:
+        texts: U different class texts.
+        text_tower: The tower that embeds them, weights loaded.
+        cache_dir: Folder of the cache; None: the user's.
+        batch_size: Sentences in one pass of the tower.
+        progress: Called with (texts done, U) after each pass; not when the cache has them.
+    """
+    path = _cache_path(texts, text_tower, cache_dir)
+    cached = _read_cached(path, (len(texts), text_tower.dim))
+    if cached is not None:
+        return cached
+    embeddings_UD = _compute(texts, text_tower, batch_size, progress)
+    data = embeddings_UD.numpy().tobytes()
+    metadata = {"format": _FORMAT, "sha256": hashlib.sha256(data).hexdigest()}
+    try:
+        write_atomically(path, save({"embeddings": embeddings_UD}, metadata))
+    except OSError as error:
+        logger.warning("text embeddings are not cached, cannot write %s: %s", path, error)
+    return embeddings_UD
+
+
+def _compute(
+    texts: Sequence[str],
+    text_tower: TextTower,
+    batch_size: int,
+    progress: Callable[[int, int], None] | None,
+) -> Tensor:
+    num_texts = max(1, batch_size // len(TEMPLATES))
+    # texts of like length together: a pass is as long as its longest sentence
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    embeddings_UD = torch.empty(len(texts), text_tower.dim)
+    for start in range(0, len(order), num_texts):
+        chunk = order[start : start + num_texts]
+        sentences = [template.format(texts[index]) for index in chunk for template in TEMPLATES]
+        with torch.inference_mode():
+            sentences_UTD = text_tower.encode(sentences).unflatten(0, (len(chunk), -1))
+            embeddings_UD[chunk] = F.normalize(sentences_UTD.mean(dim=1), dim=-1).cpu()
+        if progress is not None:
+            progress(min(start + num_texts, len(order)), len(order))
+    return embeddings_UD
+
+
+def _cache_path(texts: Sequence[str], text_tower: TextTower, cache_dir: Path | None) -> Path:
+    content = json.dumps([_FORMAT, list(texts), TEMPLATES, text_tower.identity])
+    key = hashlib.sha256(content.encode()).hexdigest()
+    folder = find_cache_folder() / "text" if cache_dir is None else Path(cache_dir)
+    return folder / f"{key[:40]}.safetensors"
+
+
+def _read_cached(path: Path, shape: tuple[int, int]) -> Tensor | None:
+    """The cached (U, D) embeddings; None when there are none, or they are damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            embeddings_UD = file.get_tensor("embeddings")
+    except FileNotFoundError:
+        return None
+    except (OSError, SafetensorError) as error:
+        logger.warning("cached text embeddings are damaged and computed anew: %s: %s", path, error)
+        return None
+    digest = hashlib.sha256(embeddings_UD.numpy().tobytes()).hexdigest()
+    if digest != metadata.get("sha256") or tuple(embeddings_UD.shape) != shape:
+        logger.warning("cached text embeddings are damaged and computed anew: %s", path)
+        return None
+    return embeddings_UD

@@ -1,0 +1,149 @@
+"""SAM's transformer block: window or global attention with decomposed relative positions.
+
+Serves the SAM2CLIP neck and SAM's own image encoder. Layout inside is (B, H, W, C).
+
+Letters: B images or windows, H W cells, T = H x W, M heads, D channels a head.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class MLP(nn.Module):
+    """Two linear layers with an activation between them (exact GELU by default)."""
+
+    def __init__(
+        self, width: int, hidden: int, activation: Callable[[Tensor], Tensor] = F.gelu
+    ) -> None:
+        super().__init__()
+        self.lin1 = nn.Linear(width, hidden)
+        self.lin2 = nn.Linear(hidden, width)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., C) to (..., C)."""
+        return self.lin2(self.activation(self.lin1(x)))
+
+
+class LayerNorm2d(nn.Module):
+    """Layer norm over the channels of a (B, C, H, W) map, each cell by itself; eps 1e-6."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Normalise; shape is kept."""
+        x = x_BCHW.permute(0, 2, 3, 1)
+        x = F.layer_norm(x, self.weight.shape, self.weight, self.bias, eps=1e-6)
+        return x.permute(0, 3, 1, 2)
+
+
+def relative_position_table(table: Tensor, size: int) -> Tensor:
+    """Spread a (2L - 1, D) table of relative offsets to (size, size, D): query x key.
+
+    A table made for another size is resized linearly, as SAM does.
+    """
+    if table.shape[0] != 2 * size - 1:
+        resized = F.interpolate(table.float().T[None], size=2 * size - 1, mode="linear")
+        table = resized[0].T.to(table.dtype)
+    index = torch.arange(size, device=table.device)
+    return table[index[:, None] - index[None, :] + size - 1]
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over a grid with decomposed relative positions (SAM, ViTDet)."""
+
+    def __init__(self, width: int, heads: int, size: int) -> None:
+        """Make an attention for grids of `size` x `size` cells; other sizes work by resizing."""
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self.rel_pos_h = nn.Parameter(torch.zeros(2 * size - 1, width // heads))
+        self.rel_pos_w = nn.Parameter(torch.zeros(2 * size - 1, width // heads))
+
+    def attend(self, qkv_BHWC: Tensor) -> Tensor:
+        """Attend over one grid, or over many windows at once.
+
+        Args:
+            qkv_BHWC: (B, H, W, 3C), the projected queries, keys and values.
+
+        Returns:
+            (B, H, W, C), before the output projection.
+        """
+        batch, height, width, _ = qkv_BHWC.shape
+        q, k, v = (
+            qkv_BHWC.reshape(batch, height * width, 3, self.heads, -1)
+            .permute(2, 0, 3, 1, 4)
+            .unbind(0)
+        )
+        q_grid = q.reshape(batch, self.heads, height, width, -1)
+        table_h = relative_position_table(self.rel_pos_h, height).to(q.dtype)
+        table_w = relative_position_table(self.rel_pos_w, width).to(q.dtype)
+        bias_h = torch.einsum("bmhwd,hkd->bmhwk", q_grid, table_h)
+        bias_w = torch.einsum("bmhwd,wkd->bmhwk", q_grid, table_w)
+        # One head at a time where the bias is big: all heads of a 64 x 64 grid would take 1 GB.
+        step = max(1, (1 << 25) // (batch * (height * width) ** 2))
+        outputs = []
+        for start in range(0, self.heads, step):
+            part = slice(start, start + step)
+            bias = bias_h[:, part, ..., :, None] + bias_w[:, part, ..., None, :]
+            bias = bias.reshape(batch, -1, height * width, height * width)
+            outputs.append(
+                F.scaled_dot_product_attention(q[:, part], k[:, part], v[:, part], attn_mask=bias)
+            )
+        out = torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]
+        return out.transpose(1, 2).reshape(batch, height, width, -1)
+
+
+def _to_windows(x_BHWC: Tensor, window: int) -> Tensor:
+    """Cut (B, H, W, C), H and W multiples of `window`, into (B x windows, window, window, C)."""
+    batch, height, width, channels = x_BHWC.shape
+    x = x_BHWC.view(batch, height // window, window, width // window, window, channels)
+    return x.transpose(2, 3).reshape(-1, window, window, channels)
+
+
+def _from_windows(windows: Tensor, window: int, batch: int, padded_hw: tuple[int, int]) -> Tensor:
+    """Undo `_to_windows`."""
+    height, width = padded_hw
+    x = windows.view(batch, height // window, width // window, window, window, -1)
+    return x.transpose(2, 3).reshape(batch, height, width, -1)
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm block: attention over windows (or the whole grid), then an MLP."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float, window: int, grid: int) -> None:
+        """Make a block; `window` 0 means global attention over a `grid` x `grid` map."""
+        super().__init__()
+        self.window = window
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.attn = Attention(width, heads, window or grid)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = MLP(width, int(width * mlp_ratio))
+
+    def forward(self, x_BHWC: Tensor) -> Tensor:
+        """Map (B, H, W, C) to (B, H, W, C)."""
+        attended = self._attend(self.attn.qkv(self.norm1(x_BHWC)))
+        x = x_BHWC + self.attn.proj(attended)
+        return x + self.mlp(self.norm2(x))
+
+    def _attend(self, qkv_BHWC: Tensor) -> Tensor:
+        """Attend in windows; padding comes after the projection, so padded cells cost no GEMM."""
+        if not self.window:
+            return self.attn.attend(qkv_BHWC)
+        batch, height, width, channels = qkv_BHWC.shape
+        pad_h, pad_w = -height % self.window, -width % self.window
+        if pad_h or pad_w:
+            # SAM pads zeros in front of the projection: a padded cell's qkv is the bias.
+            padded = self.attn.qkv.bias.expand(batch, height + pad_h, width + pad_w, channels).clone()
+            padded[:, :height, :width] = qkv_BHWC
+            qkv_BHWC = padded
+        windows = self.attn.attend(_to_windows(qkv_BHWC, self.window))
+        out = _from_windows(windows, self.window, batch, (height + pad_h, width + pad_w))
+        return out[:, :height, :width]

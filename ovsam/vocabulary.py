@@ -1,0 +1,372 @@
+"""Class names, their texts, base/novel split and text embeddings.
+
+A name or a file -> `Vocabulary`; a vocabulary and a text tower -> the same vocabulary with its
+(C, K, D) embeddings, from a cache on disk where that has them. File formats are class_list.py's,
+the text transformer is text_tower.py's.
+
+Letters: C classes, K texts (prototypes) a class, D embedding width, U different texts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ovsam.class_list import (
+    VocabularyClass,
+    fold_name,
+    make_class,
+    parse_classes,
+    read_class_file,
+)
+from ovsam.errors import VocabularyError
+
+if TYPE_CHECKING:
+    import torch
+
+    from ovsam.text_tower import TextTower
+
+__all__ = [
+    "BUILT_IN_VOCABULARIES",
+    "Vocabulary",
+    "VocabularyClass",
+    "embed_vocabulary",
+    "load_vocabulary",
+    "parse_vocabulary",
+]
+
+_FOLDER = Path(__file__).parent / "data" / "vocabularies"
+BUILT_IN_VOCABULARIES = {
+    "coco": "coco.json",
+    "lvis": "lvis.json",
+    "lvis+imagenet21k": "lvis_imagenet21k.json.gz",
+    "nano": "nano.json",
+    "objects365": "objects365.json",
+    "openimages": "openimages.json",
+}
+
+
+class Vocabulary:
+    """The classes that a model chooses from, in order; immutable.
+
+    Args:
+        names: (C) class names, different whatever their case.
+        embeddings: (C, K, D) or (C, D) text embeddings; kept as float32 and brought to unit
+            length where they are not. None: `embed_vocabulary` computes them.
+        base: Indices of the classes that the model's labels were trained on.
+        novel: Indices of the classes to keep beside `base`; with a split, classes in neither set
+            are never chosen.
+        aliases: For each class the texts to embed; None: the name's own (`split_prototypes`).
+        category_ids: (C) ids written to COCO files; None: 1 to C.
+        title: What the vocabulary is called in reports.
+
+    Raises:
+        VocabularyError: No classes, empty or repeated names, lists of other lengths, indices
+            outside the classes or in both sets, embeddings of another shape, not finite or zero.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        embeddings: torch.Tensor | None = None,
+        base: Iterable[int] | None = None,
+        novel: Iterable[int] | None = None,
+        *,
+        aliases: Sequence[Sequence[str]] | None = None,
+        category_ids: Sequence[int] | None = None,
+        title: str = "custom",
+    ) -> None:
+        if isinstance(names, str):
+            raise VocabularyError(
+                f"expected a list of class names, got the text {names[:40]!r}; "
+                "use load_vocabulary for a file or parse_vocabulary for a comma list"
+            )
+        ids = range(1, len(names) + 1) if category_ids is None else category_ids
+        if len(ids) != len(names) or (aliases is not None and len(aliases) != len(names)):
+            raise VocabularyError(
+                f"expected category_ids and aliases for each of {len(names)} names, got "
+                f"{len(ids)} ids and {len(names if aliases is None else aliases)} alias lists"
+            )
+        base_indices = _check_indices(base, len(names), "base")
+        novel_indices = _check_indices(novel, len(names), "novel")
+        if both := set(base_indices or ()) & set(novel_indices or ()):
+            raise VocabularyError(
+                f"expected each class in base or in novel, got {names[min(both)]!r} in both"
+            )
+        classes = []
+        for index, (name, category_id) in enumerate(zip(names, ids, strict=True)):
+            item = make_class(name, category_id=int(category_id), where=f"index {index}")
+            if aliases is not None and aliases[index]:
+                item = replace(item, aliases=tuple(aliases[index]))
+            if index in (base_indices or ()):
+                item = replace(item, split="base")
+            elif index in (novel_indices or ()):
+                item = replace(item, split="novel")
+            classes.append(item)
+        self._set(classes, title)
+        if embeddings is not None:
+            self._embeddings = _check_embeddings(embeddings, len(classes))
+            self._own_embeddings = True
+
+    @classmethod
+    def from_classes(cls, classes: Sequence[VocabularyClass], title: str) -> Vocabulary:
+        """Build a vocabulary of ready classes (their texts, splits and ids are kept)."""
+        vocabulary = cls.__new__(cls)
+        vocabulary._set(classes, title)
+        return vocabulary
+
+    def _set(self, classes: Sequence[VocabularyClass], title: str) -> None:
+        if not classes:
+            raise VocabularyError("expected at least one class, got an empty vocabulary")
+        self.classes = tuple(classes)
+        self.title = title
+        self._embeddings: torch.Tensor | None = None
+        self._own_embeddings = False
+        self._index_by_name: dict[str, int] = {}
+        for index, item in enumerate(classes):
+            first = self._index_by_name.setdefault(fold_name(item.name), index)
+            if first != index:
+                raise VocabularyError(
+                    f"expected different class names, got {classes[first].name!r} at index "
+                    f"{first} and {item.name!r} at index {index}; remove one of them"
+                )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """(C) class names."""
+        return tuple(item.name for item in self.classes)
+
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """(C) ids written to COCO files."""
+        return tuple(item.category_id for item in self.classes)
+
+    @property
+    def aliases(self) -> tuple[tuple[str, ...], ...]:
+        """(C) the texts embedded for each class."""
+        return tuple(item.aliases for item in self.classes)
+
+    @property
+    def num_classes(self) -> int:
+        """C; background is not counted."""
+        return len(self.classes)
+
+    @property
+    def base(self) -> tuple[int, ...] | None:
+        """Indices of the base classes; None when the vocabulary has no split."""
+        return self._indices("base")
+
+    @property
+    def novel(self) -> tuple[int, ...] | None:
+        """Indices of the novel classes; None when the vocabulary has no split."""
+        return self._indices("novel")
+
+    def _indices(self, split: str) -> tuple[int, ...] | None:
+        if not any(item.split for item in self.classes):
+            return None
+        return tuple(i for i, item in enumerate(self.classes) if item.split == split)
+
+    @property
+    def embeddings(self) -> torch.Tensor | None:
+        """(C, K, D) float32 unit text embeddings on the CPU, or None before they are computed."""
+        return self._embeddings
+
+    @property
+    def content_hash(self) -> str:
+        """Hex digest of all that decides labels: names, ids, texts, split, embeddings given.
+
+        Embeddings that `embed_vocabulary` computed follow from the texts and the model, and do not
+        change it.
+        """
+        rows = [[c.category_id, c.name, list(c.aliases), c.split] for c in self.classes]
+        digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode())
+        if self._own_embeddings and self._embeddings is not None:
+            digest.update(self._embeddings.numpy().tobytes())
+        return digest.hexdigest()
+
+    def index_of(self, name: str) -> int:
+        """Return the index of a class by its name, else by an alias or synonym of one class.
+
+        Raises:
+            VocabularyError: No class, or several by alias, carry that name.
+        """
+        wanted = fold_name(name)
+        if wanted in self._index_by_name:
+            return self._index_by_name[wanted]
+        found = [
+            index
+            for index, item in enumerate(self.classes)
+            if wanted in item.aliases or wanted in map(fold_name, item.synonyms)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(repr(self.classes[index].name) for index in found[:4])
+            raise VocabularyError(f"{name!r} is another name of several classes: {names}; name one")
+        raise VocabularyError(
+            f"unknown class {name!r} in vocabulary {self.title} of {self.num_classes} classes"
+            + _suggest(wanted, list(self._index_by_name))
+        )
+
+    def subset(self, names: Iterable[str]) -> Vocabulary:
+        """Return a vocabulary of only the named classes, in the given order.
+
+        Ids, texts, splits and embeddings are kept. Raises VocabularyError for an unknown name.
+        """
+        indices = list(dict.fromkeys(self.index_of(name) for name in names))
+        chosen = Vocabulary.from_classes([self.classes[i] for i in indices], self.title)
+        if self._embeddings is not None:
+            chosen._embeddings = self._embeddings[indices]
+            chosen._own_embeddings = self._own_embeddings
+        return chosen
+
+    def with_embeddings(self, embeddings: torch.Tensor) -> Vocabulary:
+        """Return this vocabulary with (C, K, D) or (C, D) embeddings computed from its texts."""
+        chosen = Vocabulary.from_classes(self.classes, self.title)
+        chosen._embeddings = _check_embeddings(embeddings, self.num_classes)
+        return chosen
+
+    def with_synonyms(self) -> Vocabulary:
+        """Return this vocabulary with the synonyms (LVIS) embedded too; the release does not."""
+        classes = [
+            replace(
+                item,
+                aliases=tuple(dict.fromkeys((*item.aliases, *map(fold_name, item.synonyms)))),
+            )
+            for item in self.classes
+        ]
+        return Vocabulary.from_classes(classes, self.title)
+
+    def __len__(self) -> int:
+        return self.num_classes
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({self.title!r}, {self.num_classes} classes)"
+
+
+def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
+    """Load a built-in vocabulary by name, or a class list from a file; no embeddings yet.
+
+    Built in: coco, lvis, lvis+imagenet21k, objects365, openimages, nano. Files: text with one
+    class a line (`cat, kitty` for aliases), JSON, YAML, COCO-format JSON.
+
+    Raises:
+        VocabularyError: Neither a built-in name nor a file, or the file's content is refused.
+        MissingDependencyError: A YAML file, and PyYAML is not installed.
+    """
+    name = str(name_or_path)
+    file_name = BUILT_IN_VOCABULARIES.get(name.lower())
+    if file_name is not None:
+        classes, _ = read_class_file(_FOLDER / file_name)
+        return Vocabulary.from_classes(classes, name.lower())
+    path = Path(name_or_path).expanduser()
+    if not path.exists() and not path.suffix and len(path.parts) == 1:
+        hint = "; give a comma list as --classes" if "," in name else ""
+        raise VocabularyError(
+            f"unknown vocabulary {name!r}"
+            + (hint or _suggest(name.lower(), list(BUILT_IN_VOCABULARIES)))
+            + f"; built in are {', '.join(BUILT_IN_VOCABULARIES)}, or give the path of a file"
+        )
+    classes, title = read_class_file(path)
+    return Vocabulary.from_classes(classes, title)
+
+
+def parse_vocabulary(text: str) -> Vocabulary:
+    """Build a vocabulary from a comma list of names, as in `--classes "cat,dog"`.
+
+    Raises:
+        VocabularyError: The list is empty, has an empty name or names a class twice.
+    """
+    return Vocabulary.from_classes(parse_classes(text), "custom")
+
+
+def embed_vocabulary(
+    vocabulary: Vocabulary,
+    text_tower: TextTower,
+    *,
+    cache_dir: Path | None = None,
+    batch_size: int = 256,
+    progress: Callable[[int, int], None] | None = None,
+) -> Vocabulary:
+    """Return the vocabulary with (C, K, D) embeddings by the model's own text tower.
+
+    Each text goes through the 14 templates; each template's embedding is normalised, averaged,
+    normalised. Classes with fewer texts than the most repeat their first one. A vocabulary that
+    has embeddings is returned as it is. Results are kept on disk by content hash; a damaged file
+    is computed anew and replaced.
+
+    Args:
+        vocabulary: The classes to embed.
+        text_tower: The model's text tower, weights loaded.
+        cache_dir: Folder of the cache; None: `OVSAM_CACHE`, else the user's cache folder.
+        batch_size: Texts in one pass of the text tower.
+        progress: Called with (texts done, texts in all) after each batch; not on a cache hit.
+
+    Raises:
+        VocabularyError: A name is longer than the text tower's context, or the embedded model does
+            not know it.
+    """
+    if vocabulary.embeddings is not None:
+        return vocabulary
+    import torch
+
+    from ovsam.text_cache import embed_texts
+
+    text_tower.check_names([text for aliases in vocabulary.aliases for text in aliases])
+    texts = list(dict.fromkeys(text for aliases in vocabulary.aliases for text in aliases))
+    embeddings_UD = embed_texts(
+        texts, text_tower, cache_dir=cache_dir, batch_size=batch_size, progress=progress
+    )
+    rows = {text: row for row, text in enumerate(texts)}
+    num_texts = max(len(aliases) for aliases in vocabulary.aliases)
+    index_CK = [
+        [rows[text] for text in (*aliases, *[aliases[0]] * (num_texts - len(aliases)))]
+        for aliases in vocabulary.aliases
+    ]
+    return vocabulary.with_embeddings(embeddings_UD[torch.tensor(index_CK)])
+
+
+def _check_indices(
+    indices: Iterable[int] | None, num_classes: int, name: str
+) -> tuple[int, ...] | None:
+    if indices is None:
+        return None
+    checked = tuple(dict.fromkeys(int(index) for index in indices))
+    for index in checked:
+        if not 0 <= index < num_classes:
+            raise VocabularyError(
+                f"expected indices from 0 to {num_classes - 1} in {name}, got {index}"
+            )
+    return checked
+
+
+def _check_embeddings(embeddings: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Return (C, K, D) float32 unit embeddings on the CPU."""
+    import torch
+
+    tensor = torch.as_tensor(embeddings).detach().to("cpu", torch.float32)
+    if tensor.ndim == 2:
+        tensor = tensor[:, None]
+    if tensor.ndim != 3 or tensor.shape[0] != num_classes or 0 in tensor.shape:
+        raise VocabularyError(
+            f"expected embeddings of shape ({num_classes}, K, D) for {num_classes} classes, "
+            f"got {tuple(tensor.shape)}"
+        )
+    norms = tensor.norm(dim=-1)
+    if not torch.isfinite(norms).all() or (norms == 0).any():
+        raise VocabularyError("expected finite embeddings that are not zero, got one that is")
+    if (norms - 1).abs().max() > 1e-4:
+        tensor = tensor / norms[..., None]
+    return tensor.contiguous()
+
+
+def _suggest(name: str, known: Sequence[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if not nearest:
+        return ""
+    return "; did you mean " + " or ".join(repr(item) for item in nearest) + "?"
