@@ -195,9 +195,7 @@ def _classes_from_lines(text: str, path: Path) -> list[VocabularyClass]:
             continue
         name, *aliases = line.split(",")
         where = f"line {number} of {path}"
-        classes.append(
-            make_class(name, category_id=len(classes) + 1, aliases=aliases, where=where)
-        )
+        classes.append(make_class(name, category_id=len(classes) + 1, aliases=aliases, where=where))
         places.append(f"line {number}")
     if not classes:
         raise VocabularyError(f"expected class names in {path}, got only comments; add a class")
@@ -228,7 +226,9 @@ def _classes_from_data(data: Any, path: Path) -> tuple[list[VocabularyClass], st
     places = [f"entry {index}" for index in range(1, len(classes) + 1)]
     check_unique(classes, places, str(path))
     _check_ids(classes, path)
-    return _split_by_frequency(classes), title
+    # prompts are the writer's own choice of texts and may be shared: put in after the check
+    prompted = [_with_prompts(c, e, p) for c, e, p in zip(classes, entries, places, strict=True)]
+    return _split_by_frequency(prompted), title
 
 
 def _entry_from_pair(key: Any, value: Any, path: Path) -> dict[str, Any]:
@@ -263,16 +263,20 @@ def _class_from_entry(entry: Any, number: int, path: Path) -> VocabularyClass:
         aliases=_read_texts(entry, "aliases", where),
         where=where,
     )
-    prompts = _read_texts(entry, "prompts", where)
     frequency = entry.get("frequency")
-    texts = tuple(dict.fromkeys(t for prompt in prompts for t in split_prototypes(prompt)))
     return replace(
         built,
-        aliases=texts or built.aliases,
         split=_read_split(entry, where),
         frequency=_FREQUENCIES.get(str(frequency), frequency),
         synonyms=tuple(t for t in _read_texts(entry, "synonyms", where) if t != built.name),
     )
+
+
+def _with_prompts(built: VocabularyClass, entry: Any, where: str) -> VocabularyClass:
+    """Put an entry's `prompts` in place of the texts that follow from its name."""
+    prompts = _read_texts(entry, "prompts", where) if isinstance(entry, Mapping) else []
+    texts = tuple(dict.fromkeys(t for prompt in prompts for t in split_prototypes(prompt)))
+    return replace(built, aliases=texts) if texts else built
 
 
 def _read_id(entry: Mapping[str, Any], number: int, where: str) -> int:

@@ -266,7 +266,7 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
         return Vocabulary.from_classes(classes, name.lower())
     path = Path(name_or_path).expanduser()
     if not path.exists() and not path.suffix and len(path.parts) == 1:
-        hint = "; give a comma list as --classes" if "," in name else ""
+        hint = " (a comma list is given by --classes)" if "," in name else ""
         raise VocabularyError(
             f"unknown vocabulary {name!r}"
             + (hint or _suggest(name.lower(), list(BUILT_IN_VOCABULARIES)))
@@ -369,4 +369,4 @@ def _suggest(name: str, known: Sequence[str]) -> str:
     nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if not nearest:
         return ""
-    return "; did you mean " + " or ".join(repr(item) for item in nearest) + "?"
+    return f" (did you mean {' or '.join(repr(item) for item in nearest)}?)"
