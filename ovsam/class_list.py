@@ -7,6 +7,7 @@ nothing of tensors, models or the built-in vocabularies (vocabulary.py).
 
 from __future__ import annotations
 
+import difflib
 import gzip
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -76,7 +77,7 @@ def make_class(
     return VocabularyClass(category_id, shown, tuple(dict.fromkeys(texts)))
 
 
-def parse_classes(text: str) -> list[VocabularyClass]:
+def parse_class_names(text: str) -> list[VocabularyClass]:
     """Read a comma list such as `cat,dog, traffic light` into classes numbered from 1.
 
     Raises:
@@ -140,6 +141,29 @@ def check_unique(classes: Sequence[VocabularyClass], places: Sequence[str], sour
 def fold_name(name: str) -> str:
     """Return a name as names are compared: lower case, `_` a space, single spaces."""
     return " ".join(name.lower().replace("_", " ").split())
+
+
+def check_indices(
+    indices: Iterable[int] | None, num_classes: int, name: str
+) -> tuple[int, ...] | None:
+    """Return class indices once each, in order; VocabularyError for one that is no class."""
+    if indices is None:
+        return None
+    checked = tuple(dict.fromkeys(int(index) for index in indices))
+    for index in checked:
+        if not 0 <= index < num_classes:
+            raise VocabularyError(
+                f"expected indices from 0 to {num_classes - 1} in {name}, got {index}"
+            )
+    return checked
+
+
+def suggest_names(name: str, known: Sequence[str]) -> str:
+    """Return ` (did you mean ...?)` with the nearest known names, or nothing."""
+    nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if not nearest:
+        return ""
+    return f" (did you mean {' or '.join(repr(item) for item in nearest)}?)"
 
 
 def _read_text(path: Path) -> str:

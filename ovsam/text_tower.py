@@ -4,7 +4,7 @@ The structure is open_clip's, built from numbers (no download); the tokenizer is
 the file inside that package. The embedded model's tower has token rows only for the words it was
 trained on, and refuses all others.
 
-Letters: N texts, L tokens, D embedding width.
+Letters: N texts, L tokens, C transformer width, D embedding width.
 """
 
 from __future__ import annotations
@@ -104,9 +104,16 @@ class TextTower(nn.Module):
         """
         if not texts:
             return torch.empty(0, self.dim)
-        device = self.transformer.positional_embedding.device
-        features_ND = self.transformer(self.tokenize(texts).to(device))
-        return F.normalize(features_ND.float(), dim=-1)
+        tower = self.transformer
+        tokens_NL = self.tokenize(texts).to(tower.positional_embedding.device)
+        num_tokens = tokens_NL.shape[1]
+        hidden_NLC = tower.token_embedding(tokens_NL) + tower.positional_embedding[:num_tokens]
+        hidden_NLC = tower.transformer(
+            hidden_NLC, attn_mask=tower.attn_mask[:num_tokens, :num_tokens]
+        )
+        ends_N = tokens_NL.argmax(dim=1)  # the end token has the largest id
+        hidden_NC = tower.ln_final(hidden_NLC[torch.arange(len(texts)), ends_N])
+        return F.normalize((hidden_NC @ tower.text_projection).float(), dim=-1)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Return (N, L) int64 rows of the token table, L the longest text's token count.

@@ -9,7 +9,6 @@ Letters: C classes, K texts (prototypes) a class, D embedding width, U different
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -19,10 +18,12 @@ from typing import TYPE_CHECKING
 
 from ovsam.class_list import (
     VocabularyClass,
+    check_indices,
     fold_name,
     make_class,
-    parse_classes,
+    parse_class_names,
     read_class_file,
+    suggest_names,
 )
 from ovsam.errors import VocabularyError
 
@@ -37,12 +38,14 @@ __all__ = [
     "VocabularyClass",
     "embed_vocabulary",
     "load_vocabulary",
-    "parse_vocabulary",
+    "mark_trained_classes",
+    "parse_classes",
 ]
 
 _FOLDER = Path(__file__).parent / "data" / "vocabularies"
 BUILT_IN_VOCABULARIES = {
     "coco": "coco.json",
+    "coco-80": "coco.json",
     "lvis": "lvis.json",
     "lvis+imagenet21k": "lvis_imagenet21k.json.gz",
     "nano": "nano.json",
@@ -84,7 +87,7 @@ class Vocabulary:
         if isinstance(names, str):
             raise VocabularyError(
                 f"expected a list of class names, got the text {names[:40]!r}; "
-                "use load_vocabulary for a file or parse_vocabulary for a comma list"
+                "use load_vocabulary for a file or parse_classes for a comma list"
             )
         ids = range(1, len(names) + 1) if category_ids is None else category_ids
         if len(ids) != len(names) or (aliases is not None and len(aliases) != len(names)):
@@ -92,8 +95,8 @@ class Vocabulary:
                 f"expected category_ids and aliases for each of {len(names)} names, got "
                 f"{len(ids)} ids and {len(names if aliases is None else aliases)} alias lists"
             )
-        base_indices = _check_indices(base, len(names), "base")
-        novel_indices = _check_indices(novel, len(names), "novel")
+        base_indices = check_indices(base, len(names), "base")
+        novel_indices = check_indices(novel, len(names), "novel")
         if both := set(base_indices or ()) & set(novel_indices or ()):
             raise VocabularyError(
                 f"expected each class in base or in novel, got {names[min(both)]!r} in both"
@@ -210,7 +213,7 @@ class Vocabulary:
             raise VocabularyError(f"{name!r} is another name of several classes: {names}; name one")
         raise VocabularyError(
             f"unknown class {name!r} in vocabulary {self.title} of {self.num_classes} classes"
-            + _suggest(wanted, list(self._index_by_name))
+            + suggest_names(wanted, list(self._index_by_name))
         )
 
     def subset(self, names: Iterable[str]) -> Vocabulary:
@@ -242,6 +245,14 @@ class Vocabulary:
         ]
         return Vocabulary.from_classes(classes, self.title)
 
+    def without_split(self) -> Vocabulary:
+        """Return this vocabulary with no base/novel split, so that every class can be chosen."""
+        chosen = Vocabulary.from_classes(
+            [replace(item, split=None) for item in self.classes], self.title
+        )
+        chosen._embeddings, chosen._own_embeddings = self._embeddings, self._own_embeddings
+        return chosen
+
     def __len__(self) -> int:
         return self.num_classes
 
@@ -252,8 +263,9 @@ class Vocabulary:
 def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
     """Load a built-in vocabulary by name, or a class list from a file; no embeddings yet.
 
-    Built in: coco, lvis, lvis+imagenet21k, objects365, openimages, nano. Files: text with one
-    class a line (`cat, kitty` for aliases), JSON, YAML, COCO-format JSON.
+    Built in: coco (48 base and 17 novel classes; the other 15 are never chosen), coco-80 (all 80,
+    no split), lvis, lvis+imagenet21k, objects365, openimages, nano. Files: text with one class a
+    line (`cat, kitty` for aliases), JSON, YAML, COCO-format JSON.
 
     Raises:
         VocabularyError: Neither a built-in name nor a file, or the file's content is refused.
@@ -263,26 +275,51 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
     file_name = BUILT_IN_VOCABULARIES.get(name.lower())
     if file_name is not None:
         classes, _ = read_class_file(_FOLDER / file_name)
-        return Vocabulary.from_classes(classes, name.lower())
+        vocabulary = Vocabulary.from_classes(classes, name.lower())
+        return vocabulary.without_split() if name.lower() == "coco-80" else vocabulary
     path = Path(name_or_path).expanduser()
     if not path.exists() and not path.suffix and len(path.parts) == 1:
         hint = " (a comma list is given by --classes)" if "," in name else ""
         raise VocabularyError(
             f"unknown vocabulary {name!r}"
-            + (hint or _suggest(name.lower(), list(BUILT_IN_VOCABULARIES)))
+            + (hint or suggest_names(name.lower(), list(BUILT_IN_VOCABULARIES)))
             + f"; built in are {', '.join(BUILT_IN_VOCABULARIES)}, or give the path of a file"
         )
     classes, title = read_class_file(path)
     return Vocabulary.from_classes(classes, title)
 
 
-def parse_vocabulary(text: str) -> Vocabulary:
+def parse_classes(text: str) -> Vocabulary:
     """Build a vocabulary from a comma list of names, as in `--classes "cat,dog"`.
 
     Raises:
         VocabularyError: The list is empty, has an empty name or names a class twice.
     """
-    return Vocabulary.from_classes(parse_classes(text), "custom")
+    return Vocabulary.from_classes(parse_class_names(text), "custom")
+
+
+def mark_trained_classes(
+    vocabulary: Vocabulary, trained_on: str | None
+) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+    """Return (base, novel) class indices for a model whose labels were trained on a vocabulary.
+
+    The vocabulary's own split where it has one. Else base holds the classes that share a text with
+    a class of `trained_on` (its base classes, if it has a split) and novel is None: no class is
+    excluded.
+
+    Raises:
+        VocabularyError: `trained_on` is no built-in vocabulary.
+    """
+    if vocabulary.base is not None or trained_on is None:
+        return vocabulary.base, vocabulary.novel
+    trained = load_vocabulary(trained_on)
+    texts = {
+        text
+        for item in trained.classes
+        if item.split == "base" or trained.base is None
+        for text in item.aliases
+    }
+    return tuple(i for i, item in enumerate(vocabulary.classes) if texts & {*item.aliases}), None
 
 
 def embed_vocabulary(
@@ -331,20 +368,6 @@ def embed_vocabulary(
     return vocabulary.with_embeddings(embeddings_UD[torch.tensor(index_CK)])
 
 
-def _check_indices(
-    indices: Iterable[int] | None, num_classes: int, name: str
-) -> tuple[int, ...] | None:
-    if indices is None:
-        return None
-    checked = tuple(dict.fromkeys(int(index) for index in indices))
-    for index in checked:
-        if not 0 <= index < num_classes:
-            raise VocabularyError(
-                f"expected indices from 0 to {num_classes - 1} in {name}, got {index}"
-            )
-    return checked
-
-
 def _check_embeddings(embeddings: torch.Tensor, num_classes: int) -> torch.Tensor:
     """Return (C, K, D) float32 unit embeddings on the CPU."""
     import torch
@@ -363,10 +386,3 @@ def _check_embeddings(embeddings: torch.Tensor, num_classes: int) -> torch.Tenso
     if (norms - 1).abs().max() > 1e-4:
         tensor = tensor / norms[..., None]
     return tensor.contiguous()
-
-
-def _suggest(name: str, known: Sequence[str]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if not nearest:
-        return ""
-    return f" (did you mean {' or '.join(repr(item) for item in nearest)}?)"
