@@ -1,0 +1,171 @@
+"""The table of weights that have a name: files, origins, licences.
+
+Sizes are what a download takes, rounded where nobody published them. Fetching is hub.py's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Licence:
+    """Terms of a weight file; `restricts` licences are accepted once, by a person."""
+
+    title: str
+    url: str
+    summary: str
+    restricts: bool = False
+
+
+APACHE = Licence("Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0", "Free for any use.")
+MIT = Licence("MIT", "https://opensource.org/license/mit", "Free for any use.")
+S_LAB = Licence(
+    "NTU S-Lab License 1.0",
+    "https://github.com/HarborYuan/ovsam/blob/main/LICENSE",
+    "Use and redistribution for non-commercial purposes only; for commercial use its authors must "
+    "be asked.",
+    restricts=True,
+)
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file: on the hub (`repo_id` and names, best first) or at an address.
+
+    `sha256` is None where nobody published it: it is then recorded at the first download.
+    """
+
+    names: tuple[str, ...]
+    licence: Licence
+    size_bytes: int
+    repo_id: str = ""
+    url: str = ""
+    sha256: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where the file comes from, for people."""
+        return self.url or f"hf.co/{self.repo_id}/{self.names[0]}"
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """Weights with a name: the structure they belong to and the files to load, in that order."""
+
+    name: str
+    config_name: str
+    files: tuple[WeightFile, ...]
+    summary: str
+    trained_on: str | None = None
+
+    @property
+    def licences(self) -> tuple[Licence, ...]:
+        """Licences of the files, each once."""
+        return tuple(dict.fromkeys(file.licence for file in self.files)) or (APACHE,)
+
+    @property
+    def size_bytes(self) -> int:
+        """What a download amounts to."""
+        return sum(file.size_bytes for file in self.files)
+
+
+def _released(name: str, size_bytes: int, sha256: str | None = None) -> WeightFile:
+    return WeightFile((name,), S_LAB, size_bytes, repo_id="HarborYuan/ovsam_models", sha256=sha256)
+
+
+def _clip(repo_id: str, size_bytes: int) -> WeightFile:
+    names = (
+        "open_clip_model.safetensors",
+        "open_clip_pytorch_model.safetensors",
+        "open_clip_pytorch_model.bin",
+    )
+    return WeightFile(names, MIT, size_bytes, repo_id=repo_id)
+
+
+def _sam(name: str, size_bytes: int, sha256: str) -> WeightFile:
+    url = f"https://dl.fbaipublicfiles.com/segment_anything/{name}"
+    return WeightFile((name,), APACHE, size_bytes, url=url, sha256=sha256)
+
+
+_SAM2CLIP = _released(
+    "sam2clip_vith_rn50x16.pth",
+    536_408_050,
+    "f2b14b8e480626cffc815a7262297731ee1372c87d054836daad5148f636cfeb",
+)
+_CLIP2SAM_COCO = _released(
+    "clip2sam_coco_rn50x16.pth",
+    31_544_126,
+    "c382555880466adafa2eff148851b3cc71e1ea5eb5ff8f36d0fab2047550e27e",
+)
+_CLIP2SAM_LVIS = _released("clip2sam_lvis_rn50x16.pth", 31_500_000)
+_CLIP_RN50X16 = _clip("timm/resnet50x16_clip.openai", 1_160_000_000)
+_LAION = "laion/CLIP-convnext_"
+_SAM_H = _sam(
+    "sam_vit_h_4b8939.pth",
+    2_564_550_879,
+    "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+)
+_SAM_L = _sam(
+    "sam_vit_l_0b3195.pth",
+    1_249_524_607,
+    "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+)
+_SAM_B = _sam(
+    "sam_vit_b_01ec64.pth",
+    375_042_383,
+    "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+)
+
+MODELS = (
+    KnownModel(
+        "rn50x16-lvis",
+        "rn50x16",
+        (_SAM2CLIP, _CLIP2SAM_LVIS, _CLIP_RN50X16, _SAM_H),
+        "OV-SAM of the paper, labels trained on LVIS without rare classes",
+        "lvis",
+    ),
+    KnownModel(
+        "rn50x16-coco",
+        "rn50x16",
+        (_SAM2CLIP, _CLIP2SAM_COCO, _CLIP_RN50X16, _SAM_H),
+        "OV-SAM of the paper, labels trained on COCO's 48 base classes",
+        "coco",
+    ),
+    KnownModel("nano", "nano", (), "embedded demonstration model: its own drawings only", "nano"),
+    KnownModel(
+        "clip-rn50", "rn50", (_clip("timm/resnet50_clip.openai", 408_000_000),), "CLIP RN50"
+    ),
+    KnownModel(
+        "clip-rn50x4", "rn50x4", (_clip("timm/resnet50x4_clip.openai", 713_000_000),), "CLIP RN50x4"
+    ),
+    KnownModel("clip-rn50x16", "rn50x16", (_CLIP_RN50X16,), "CLIP RN50x16"),
+    KnownModel(
+        "clip-rn50x64",
+        "rn50x64",
+        (_clip("timm/resnet50x64_clip.openai", 2_490_000_000),),
+        "CLIP RN50x64",
+    ),
+    KnownModel(
+        "clip-convnext-b",
+        "convnext-b",
+        (_clip(_LAION + "base_w_320-laion_aesthetic-s13B-b82K", 718_000_000),),
+        "CLIP ConvNeXt-B",
+    ),
+    KnownModel(
+        "clip-convnext-l",
+        "convnext-l",
+        (_clip(_LAION + "large_d_320.laion2B-s29B-b131K-ft-soup", 1_410_000_000),),
+        "CLIP ConvNeXt-L",
+    ),
+    KnownModel(
+        "clip-convnext-xxl",
+        "convnext-xxl",
+        (_clip(_LAION + "xxlarge-laion2B-s34B-b82K-augreg-soup", 4_800_000_000),),
+        "CLIP ConvNeXt-XXL",
+    ),
+    KnownModel("sam-vit-h", "sam-vit-h", (_SAM_H,), "SAM ViT-H: the teacher"),
+    KnownModel("sam-vit-l", "sam-vit-l", (_SAM_L,), "SAM ViT-L: a smaller teacher"),
+    KnownModel("sam-vit-b", "sam-vit-b", (_SAM_B,), "SAM ViT-B: the smallest teacher"),
+)
+KNOWN_MODELS = {model.name: model for model in MODELS}
