@@ -72,27 +72,36 @@ class MaskDecoder(nn.Module):
         image = image_embedding.to(dtype).flatten(2).transpose(1, 2)
         positions = image_positions.to(dtype).flatten(2).transpose(1, 2)
         tokens, image = self.transformer(tokens, image, positions)
-        hyper = self.output_hypernetworks_mlps[0](tokens[:, 1])
-        return self._read_masks(image, hyper, grid), tokens[:, 0]
+        hyper = self.output_hypernetworks_mlps[0](tokens[:, 1])[:, None]
+        return read_masks(self.output_upscaling, image, hyper, grid)[:, 0], tokens[:, 0]
 
-    def _read_masks(self, image: Tensor, hyper: Tensor, grid: int) -> Tensor:
-        """Up-scale (N, GG, C) cells and dot them with (N, C/8): (N, 4G, 4G) float32.
 
-        A 2 x 2 transposed convolution of stride 2 is one matrix product a cell; keeping channels
-        last makes the layer norm a plain one and leaves a single permutation, of logits.
-        """
-        first, norm, _, second, _ = self.output_upscaling
-        x = _upscale(image.view(-1, grid * grid, 1, image.shape[-1]), first)
-        x = F.gelu(F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, eps=1e-6))
-        x = F.gelu(_upscale(x, second))
-        logits = (x.flatten(1, 2) @ hyper[:, :, None]).float()
-        logits = logits.view(-1, grid, grid, 2, 2, 2, 2)
-        return logits.permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, 4 * grid, 4 * grid)
+def read_masks(upscaling: nn.Sequential, image: Tensor, hyper: Tensor, grid: int) -> Tensor:
+    """Up-scale image cells four-fold and dot them with each mask's vector.
+
+    A 2 x 2 transposed convolution of stride 2 is one matrix product a cell; keeping channels last
+    makes the layer norm a plain one and leaves a single permutation, of logits.
+
+    Args:
+        upscaling: SAM's transposed convolution, norm, GELU, transposed convolution, GELU.
+        image: (N, G * G, C) cells from the transformer.
+        hyper: (N, M, C / 8), one vector a mask.
+        grid: G.
+
+    Returns:
+        (N, M, 4G, 4G) float32 logits.
+    """
+    first, norm, _, second, _ = upscaling
+    x = _upscale(image[:, :, None], first)
+    x = F.gelu(F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, eps=1e-6))
+    x = F.gelu(_upscale(x, second))
+    logits = (x.flatten(1, 2) @ hyper.transpose(1, 2)).float()
+    logits = logits.view(-1, grid, grid, 2, 2, 2, 2, hyper.shape[1])
+    return logits.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(-1, hyper.shape[1], 4 * grid, 4 * grid)
 
 
 def _upscale(x: Tensor, conv: nn.ConvTranspose2d) -> Tensor:
     """Map (N, cells, parts, C) to (N, cells, parts x 4, C_out), parts in row-major 2 x 2 order."""
     weight = conv.weight.permute(2, 3, 1, 0).reshape(-1, conv.weight.shape[0])
     bias = conv.bias.repeat(4) if conv.bias is not None else None
-    out = F.linear(x, weight, bias)
-    return out.unflatten(-1, (4, -1)).flatten(2, 3)
+    return F.linear(x, weight, bias).unflatten(-1, (4, -1)).flatten(2, 3)

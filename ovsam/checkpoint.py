@@ -1,0 +1,311 @@
+"""Weights in any known layout → an OVSAM, exactly; and our own files, written and read.
+
+Layouts: our own safetensors; the released OV-SAM files (one or several); SAM's checkpoints, for
+the prompt encoder (and the decoder's start); open_clip's state dicts, for the image and text
+towers. Every tensor the model has must come from somewhere with the right shape, and a file
+with tensors nobody knows is refused: a silent mismatch would label a million images wrongly.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ovsam.build import build_model
+from ovsam.config import ModelConfig
+from ovsam.errors import CheckpointError, ConfigError
+from ovsam.model import OVSAM
+from ovsam.sam import SAM
+from ovsam.tensor_files import read_metadata, read_tensors
+
+Source = Mapping[str, Tensor] | str | Path
+FORMAT = "ovsam-1"
+_TEXT_PREFIX = "text."
+
+# (pattern, replacement) per layout, first match wins; None drops the tensor.
+_Rules = Sequence[tuple[str, str | None]]
+_RELEASED_RESNET: _Rules = (
+    (r"^stem\.0\.", "conv1."), (r"^stem\.1\.", "bn1."), (r"^stem\.3\.", "conv2."),
+    (r"^stem\.4\.", "bn2."), (r"^stem\.6\.", "conv3."), (r"^stem\.7\.", "bn3."),
+    (r"^head\.", "attnpool."), (r"^layer", "layer"),
+)  # fmt: skip
+_RELEASED_CONVNEXT: _Rules = (
+    (r"^stem\.", "trunk.stem."), (r"^layer1\.", "trunk.stages.0."),
+    (r"^layer2\.", "trunk.stages.1."), (r"^layer3\.", "trunk.stages.2."),
+    (r"^layer4\.", "trunk.stages.3."), (r"^norm_pre\.", "trunk.norm_pre."),
+    (r"^head\.0\.", "trunk.head."), (r"^head\.1\.", "head."),
+)  # fmt: skip
+_RELEASED: _Rules = (
+    (r"^(backbone_teacher|neck_teacher|teacher|data_preprocessor|loss\w*)\.", None),
+    (r"^(neck|neck_student)\.", "neck."),
+    (r"^pe\.", "prompt_encoder."),
+    (r"^mask_decoder\.mask_decoder\.", "mask_decoder."),
+    (r"^mask_decoder\.label_token\.", "mask_decoder.label_token."),
+    (r"^mask_decoder\.label_mlp\.", "clip2sam.label_mlp."),
+    (r"^mask_decoder\.roi_conv\.0\.conv\.", "clip2sam.roi_projection."),
+    (r"^mask_decoder\.(\w*embed\w*|pe)$", None),
+    (r"^fpn_neck\.(lateral_convs|fpn_convs)\.(\d)\.conv\.", r"clip2sam.fpn.\1.\2."),
+)
+_SAM: _Rules = (
+    (r"^image_encoder\.", None),
+    (r"^prompt_encoder\.", "prompt_encoder."),
+    (r"^mask_decoder\.(iou_token|iou_prediction_head)\.", None),
+    (r"^mask_decoder\.output_hypernetworks_mlps\.[1-9]\.", None),
+    (r"^mask_decoder\.", "mask_decoder."),
+    (r"^pixel_(mean|std)$", None),
+)
+_OPEN_CLIP: _Rules = (
+    (r"^visual\.", "image_encoder.visual."),
+    (r"^(text|token_embedding|transformer|ln_final)\.", None),
+    (r"^(positional_embedding|text_projection|logit_scale|logit_bias)$", None),
+    (r"^(input_resolution|context_length|vocab_size)$", None),
+)
+
+
+def load_released_checkpoint(
+    model: OVSAM, source: Source | Sequence[Source], *more: Source
+) -> OVSAM:
+    """Load official weights into a model, from one file or several together.
+
+    What OV-SAM's own files lack comes from CLIP (open_clip) and SAM files given beside them;
+    whichever order they are in, OV-SAM's tensors win over CLIP's, and CLIP's over SAM's. An
+    open_clip file also fills the model's text tower.
+
+    Args:
+        model: from `build_model`; on the "meta" device nothing is allocated twice.
+        source: a state dict or a path, or a sequence of them.
+        more: further state dicts or paths.
+
+    Returns:
+        The same model, in eval mode.
+
+    Raises:
+        CheckpointError: a file cannot be read; a tensor is missing, unknown or of another shape.
+    """
+    first = [source] if isinstance(source, (str, Path, Mapping)) else list(source)
+    sources = [*first, *more]
+    ranked: list[tuple[int, dict[str, Tensor]]] = []
+    for item in sources:
+        where = str(item) if isinstance(item, (str, Path)) else "the state dict"
+        tensors = read_tensors(item) if isinstance(item, (str, Path)) else dict(item)
+        ranked.append(_to_our_names(model, tensors, where))
+    merged: dict[str, Tensor] = {}
+    for _, tensors in sorted(ranked, key=lambda pair: pair[0]):
+        merged.update(tensors)
+    _assign(model, merged, " + ".join(str(s) for s in sources if isinstance(s, (str, Path))))
+    model.identity = hash_tensors(model.state_dict())
+    return model
+
+
+def _to_our_names(
+    model: OVSAM, tensors: dict[str, Tensor], where: str
+) -> tuple[int, dict[str, Tensor]]:
+    """Return (rank, tensors by our names) of one file; the higher rank wins."""
+    names = tuple(tensors)
+    if any(n.startswith("clip2sam.") for n in names):
+        return 3, {k: v for k, v in tensors.items() if not k.startswith(_TEXT_PREFIX)}
+    if any(re.match(r"(backbone|backbone_student|neck_student|fpn_neck|pe)\.", n) for n in names) or (
+        any(n.startswith("mask_decoder.mask_decoder.") for n in names)
+    ):
+        return 2, _rename(tensors, _released_rules(model), where)
+    if any(n.startswith("visual.") for n in names):
+        model.text_tower.load_clip_state_dict(tensors)
+        return 1, _rename(tensors, _OPEN_CLIP, where)
+    if any(n.startswith("prompt_encoder.") for n in names):
+        renamed = _rename(tensors, _SAM, where)
+        if "mask_decoder.mask_tokens.weight" in renamed:
+            tokens = renamed["mask_decoder.mask_tokens.weight"]
+            renamed["mask_decoder.mask_tokens.weight"] = tokens[:1].clone()
+        return 0, renamed
+    raise CheckpointError(
+        f"{where} is no known layout (OV-SAM, SAM, open_clip or ovsam's own); its first tensors "
+        f"are {', '.join(names[:3])}"
+    )
+
+
+def _released_rules(model: OVSAM) -> _Rules:
+    inner = _RELEASED_RESNET if model.config.clip.kind == "resnet" else _RELEASED_CONVNEXT
+    towers = tuple(
+        (pattern.replace("^", r"^(?:backbone|backbone_student)\.", 1), f"image_encoder.visual.{new}")
+        for pattern, new in inner
+    )
+    return (*towers, *_RELEASED)
+
+
+def _rename(tensors: Mapping[str, Tensor], rules: _Rules, where: str) -> dict[str, Tensor]:
+    """Apply the first rule that matches each name."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        for pattern, new in rules:
+            if re.match(pattern, name):
+                if new is not None:
+                    renamed[re.sub(pattern, new, name, count=1)] = tensor
+                break
+        else:
+            raise CheckpointError(
+                f"unexpected tensor '{name}' in {where}: not part of this model; "
+                "check that the file belongs to it"
+            )
+    return renamed
+
+
+def _assign(model: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Put tensors into a module; every name and shape must agree."""
+    where = where or "the state dict"
+    wanted = model.state_dict()
+    optional = {name for name in wanted if name.endswith("num_batches_tracked")}
+    missing = [name for name in wanted if name not in tensors and name not in optional]
+    unexpected = [name for name in tensors if name not in wanted]
+    for kind, names in (("missing", missing), ("unexpected", unexpected)):
+        if names:
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            raise CheckpointError(
+                f"{kind} tensors in {where}: {shown}; {_advice(kind, names)}"
+            )
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape:
+            raise CheckpointError(
+                f"tensor '{name}' in {where} must have shape {tuple(wanted[name].shape)}, got "
+                f"{tuple(tensor.shape)}; the file belongs to another model"
+            )
+    values = {name: _as_parameter(tensors[name]) for name in tensors}
+    for name in optional - set(tensors):
+        values[name] = torch.zeros((), dtype=torch.int64)
+    device = next(iter(wanted.values())).device
+    if device.type == "meta":
+        model.load_state_dict(values, assign=True)
+    else:
+        model.load_state_dict(values)
+    model.eval()
+
+
+def _as_parameter(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _advice(kind: str, names: Sequence[str]) -> str:
+    if kind == "unexpected":
+        return "the file belongs to another model or backbone"
+    parts = {name.split(".")[0] for name in names}
+    files = {
+        "image_encoder": "CLIP's weights (open_clip)",
+        "prompt_encoder": "SAM-H's weights (sam_vit_h_4b8939.pth)",
+        "neck": "the sam2clip file",
+        "mask_decoder": "the clip2sam file",
+        "clip2sam": "the clip2sam file",
+    }
+    return "give also " + ", ".join(sorted({files[p] for p in parts if p in files}))
+
+
+def load_sam_checkpoint(sam: SAM, source: Source) -> SAM:
+    """Load an official SAM checkpoint.
+
+    Raises:
+        CheckpointError: the file cannot be read or belongs to another SAM.
+    """
+    tensors = read_tensors(source) if isinstance(source, (str, Path)) else dict(source)
+    tensors = {k: v for k, v in tensors.items() if k not in ("pixel_mean", "pixel_std")}
+    _assign(sam, tensors, str(source) if isinstance(source, (str, Path)) else "")
+    return sam
+
+
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Return a sha256 over names, types, shapes and values: the identity of weights."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def save_checkpoint(
+    model: OVSAM,
+    path: str | Path,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    dtype: torch.dtype | None = None,
+    with_text: bool = True,
+) -> None:
+    """Write one safetensors file: weights, model config, text tower, provenance, licence.
+
+    Args:
+        model: not folded by `prepare_for_inference`.
+        path: of the file; written whole or not at all.
+        metadata: text values, such as `licence`, `source` and `provenance`.
+        dtype: of the stored floating-point tensors; None keeps them.
+        with_text: store the text tower too.
+
+    Raises:
+        CheckpointError: the model was folded for inference, or the file cannot be written.
+    """
+    reference = build_model(model.config, "meta").state_dict()
+    own = model.state_dict()
+    if own.keys() != reference.keys():
+        raise CheckpointError(
+            "a model folded by prepare_for_inference cannot be saved; load it again and save first"
+        )
+    tensors = {name: _stored(tensor, dtype) for name, tensor in own.items()}
+    if with_text:
+        for name, tensor in model.text_tower.state_dict().items():
+            tensors[_TEXT_PREFIX + name] = _stored(tensor, dtype)
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    info = {
+        **(metadata or {}),
+        "format": FORMAT,
+        "config": json.dumps(model.config.to_dict()),
+        "identity": hash_tensors(tensors),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, str(partial), metadata=info)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+
+
+def load_checkpoint(path: str | Path) -> OVSAM:
+    """Read a file of our own (`save_checkpoint`, `ovsam models convert`).
+
+    Raises:
+        CheckpointError: damaged, or not such a file.
+    """
+    metadata = read_metadata(path)
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is not a file of ovsam's own (format {metadata.get('format')!r}); convert it: "
+            "ovsam models convert FILE... --model NAME -o OUT.safetensors"
+        )
+    try:
+        config = ModelConfig.from_dict(json.loads(metadata["config"]))
+    except (KeyError, json.JSONDecodeError, ConfigError) as error:
+        raise CheckpointError(f"{path} has no usable model config: {error}") from error
+    model = build_model(config, "meta")
+    tensors = read_tensors(path)
+    text = _take_prefix(tensors, _TEXT_PREFIX)
+    _assign(model, tensors, str(path))
+    if text:
+        _assign(model.text_tower, text, str(path))
+    model.identity = metadata.get("identity", "") or hash_tensors(model.state_dict())
+    return model
+
+
+def _take_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Move the tensors with a prefix out of a mapping, the prefix removed."""
+    names: Iterable[str] = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors.pop(name) for name in names}

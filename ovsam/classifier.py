@@ -1,0 +1,129 @@
+"""Region embeddings → open-vocabulary scores: cosine, prototypes, fusion with frozen CLIP.
+
+Everything is float32 and in log space: a softmax entry can underflow to 0, and log 0 x 0 is NaN.
+Source: paper section 3.3; F-VLM's geometric mean with alpha for base and beta for novel classes.
+
+Letters: N regions, K classes, J prototypes of a class, D embedding width.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ovsam.class_list import fold_name
+from ovsam.errors import VocabularyError
+from ovsam.vocabulary import Vocabulary, load_vocabulary
+
+BASE_WEIGHT = 0.1
+"""Weight of frozen CLIP for classes that the label head was trained on, and for background."""
+OTHER_WEIGHT = 0.9
+"""Weight of frozen CLIP for all other classes."""
+EXCLUDED = -1000.0
+"""Fused score of classes in neither set of a base/novel split."""
+
+
+class Classifier:
+    """Text embeddings of a vocabulary, ready to score regions."""
+
+    def __init__(
+        self,
+        embeddings: Tensor,
+        base: tuple[int, ...] | None,
+        novel: tuple[int, ...] | None,
+        logit_scale: float,
+    ) -> None:
+        """Keep the distinct prototypes; classes repeat their first one to fill the table.
+
+        Args:
+            embeddings: (K, J, D) unit text embeddings.
+            base: indices of the classes the label head was trained on; None for none.
+            novel: indices of the other classes of a split; None where there is no split, so that
+                no class is excluded.
+            logit_scale: cosines are multiplied by exp(logit_scale).
+
+        Raises:
+            VocabularyError: embeddings are not (K, J, D), or an index is out of range.
+        """
+        if embeddings.ndim != 3 or 0 in embeddings.shape:
+            raise VocabularyError(
+                f"text embeddings must have shape (classes, prototypes, width), "
+                f"got {tuple(embeddings.shape)}"
+            )
+        classes = embeddings.shape[0]
+        embeddings = embeddings.float()
+        distinct = torch.ones(embeddings.shape[:2], dtype=torch.bool, device=embeddings.device)
+        distinct[:, 1:] = (embeddings[:, 1:] != embeddings[:, :1]).any(dim=-1)
+        self.prototypes = embeddings[distinct]
+        self._owners = torch.nonzero(distinct)[:, 0]
+        self._num_classes = classes
+        self._scale = torch.tensor(logit_scale).exp().item()
+        self._set_weights(base, novel, embeddings.device)
+
+    def _set_weights(
+        self, base: tuple[int, ...] | None, novel: tuple[int, ...] | None, device: torch.device
+    ) -> None:
+        for index in (*(base or ()), *(novel or ())):
+            if not 0 <= index < self._num_classes:
+                raise VocabularyError(
+                    f"base and novel are class indices below {self._num_classes}, got {index}"
+                )
+        self.clip_weight = torch.full((self._num_classes + 1,), OTHER_WEIGHT, device=device)
+        self.clip_weight[list(base or ())] = BASE_WEIGHT
+        self.clip_weight[-1] = BASE_WEIGHT
+        self.excluded = torch.zeros(self._num_classes + 1, dtype=torch.bool, device=device)
+        if novel is not None:
+            self.excluded[:-1] = True
+            self.excluded[list(base or ()) + list(novel)] = False
+
+    def cosine_logits(self, embeddings: Tensor) -> Tensor:
+        """Score (N, D) region embeddings: (N, K + 1) float32, background last (always 0).
+
+        A class scores by its best prototype; background's embedding is the zero vector.
+        """
+        cosines = F.normalize(embeddings.float(), dim=-1) @ self.prototypes.T * self._scale
+        if len(self.prototypes) != self._num_classes:
+            best = cosines.new_empty(len(cosines), self._num_classes)
+            owners = self._owners.expand(len(cosines), -1)
+            cosines = best.scatter_reduce(1, owners, cosines, "amax", include_self=False)
+        return F.pad(cosines, (0, 1))
+
+    def fuse(self, head_logits: Tensor, clip_logits: Tensor, has_mask: Tensor) -> Tensor:
+        """Return the log of the geometric mean of both softmaxes: (N, K + 1) float32.
+
+        Args:
+            head_logits: (N, K + 1) from CLIP2SAM.
+            clip_logits: (N, K + 1) from frozen CLIP.
+            has_mask: (N,) bool; where the mask is empty, CLIP has no say.
+        """
+        weight = self.clip_weight * has_mask[:, None]
+        fused = (1 - weight) * head_logits.log_softmax(-1) + weight * clip_logits.log_softmax(-1)
+        return fused.masked_fill(self.excluded, EXCLUDED)
+
+
+def best_classes(fused_logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return label, score and margin of (N, K + 1) fused logits, background left out.
+
+    Returns:
+        labels (N,) int64; scores (N,) float32, the softmax over classes of the fused logits;
+        margins (N,) float32, that probability minus the runner-up's (the score where K is 1).
+    """
+    probabilities = fused_logits[:, :-1].softmax(dim=-1)
+    top, index = probabilities.topk(min(2, probabilities.shape[1]), dim=-1)
+    margins = top[:, 0] - (top[:, 1] if top.shape[1] > 1 else 0)
+    return index[:, 0], top[:, 0], margins
+
+
+def split_for_model(
+    vocabulary: Vocabulary, trained_on: str | None
+) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+    """Return base and novel class indices of a vocabulary for a model.
+
+    A vocabulary with a split keeps it. Without one, base are the classes whose name is a base class
+    of the vocabulary the model's label head was trained on, and nothing is excluded.
+    """
+    if vocabulary.base is not None or trained_on is None:
+        return vocabulary.base, vocabulary.novel
+    trained = load_vocabulary(trained_on)
+    names = {fold_name(trained.names[index]) for index in trained.base or ()}
+    base = tuple(i for i, name in enumerate(vocabulary.names) if fold_name(name) in names)
+    return base, None

@@ -1,0 +1,155 @@
+"""OV-SAM: one frozen CLIP encoder, two readers of it, one decoder (paper figure 3).
+
+    pixels → CLIP stages ─┬→ SAM2CLIP neck → image embedding ─┬→ mask decoder → mask logits
+                          ├→ CLIP2SAM levels                  │      ↑ prompt tokens
+                          └→ stage 4 (frozen CLIP's own say)
+
+The two halves of a prediction, `encode` (once an image) and `decode` + `embed_*` (once a prompt),
+work on tensors in pixels of the network input. `predictor.py` is the door for images and boxes.
+"""
+
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import Tensor, nn
+
+from ovsam.clip2sam import CLIP2SAM
+from ovsam.clip_backbone import build_clip_backbone, resized_masks
+from ovsam.config import ModelConfig
+from ovsam.mask_decoder import MaskDecoder
+from ovsam.prompt_encoder import PromptEncoder
+from ovsam.sam2clip import SAM2CLIP
+
+if TYPE_CHECKING:
+    from ovsam.text_tower import TextTower
+
+
+class OVSAM(nn.Module):
+    """The whole model. Letters: B images, N prompts, S input size, C channels, D embedding width."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.image_encoder = build_clip_backbone(config.clip)
+        self.neck = SAM2CLIP(config)
+        self.prompt_encoder = PromptEncoder(config.embed_channels, config.input_size)
+        self.mask_decoder = MaskDecoder(config)
+        self.clip2sam = CLIP2SAM(config)
+        self.identity = ""
+        self._text_tower: list[TextTower] = []
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the heavy arithmetic; prompts, scores and softmaxes stay float32."""
+        return self.mask_decoder.label_token.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters live."""
+        return self.mask_decoder.label_token.weight.device
+
+    @property
+    def text_tower(self) -> "TextTower":
+        """CLIP's text tower; built (with random weights) at first use if none was attached.
+
+        It is no sub-module: its parameters are not OV-SAM's, and most runs never need it.
+        """
+        if not self._text_tower:
+            from ovsam.text_tower import build_text_tower
+
+            self._text_tower.append(build_text_tower(self.config.clip))
+        return self._text_tower[0]
+
+    def attach_text_tower(self, text_tower: "TextTower") -> None:
+        """Set the text tower that embeds class names for this model."""
+        self._text_tower = [text_tower]
+
+    def prepare_for_inference(self, dtype: torch.dtype = torch.float32) -> Self:
+        """Make the model fast and frozen, in place: fold batch norms, channels last, cast.
+
+        The prompt encoder stays float32: a corner rounded to 8 bits moves by pixels. Call it once;
+        the folded model predicts but can be neither trained nor saved.
+        """
+        self.eval().requires_grad_(False)
+        self.image_encoder.fold_batch_norm()
+        for part in (self.image_encoder, self.neck, self.mask_decoder, self.clip2sam):
+            part.to(dtype=dtype)
+        return self.to(memory_format=torch.channels_last)
+
+    def encode(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
+        """Encode a batch of network inputs.
+
+        Args:
+            pixels: (B, 3, S, S) as `preprocess.to_network_input` makes them.
+
+        Returns:
+            image embedding (B, C, S/16, S/16); CLIP2SAM's levels; CLIP's stage 4
+            (B, C4, S/32, S/32).
+        """
+        stages = self.image_encoder(pixels)
+        return self.neck(stages), self.clip2sam.build_levels(stages), stages[3]
+
+    def decode(
+        self,
+        image_embedding: Tensor,
+        boxes_xyxy: Tensor | None,
+        points_xy: Tensor | None = None,
+        point_labels: Tensor | None = None,
+        mask_logits: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode N prompts of one image into masks.
+
+        Args:
+            image_embedding: (1, C, S/16, S/16).
+            boxes_xyxy: (N, 4) float32 in pixels of the network input, or None.
+            points_xy: (N, P, 2) float32 in pixels of the network input, or None.
+            point_labels: (N, P) int64, or None.
+            mask_logits: (N, S/4, S/4) coarse masks, or None.
+
+        Returns:
+            mask logits (N, S/4, S/4) float32 and label tokens (N, C).
+        """
+        encoder = self.prompt_encoder
+        tokens = encoder(boxes_xyxy, points_xy, point_labels)
+        dense = encoder.encode_masks(mask_logits).to(image_embedding.dtype)
+        return self.mask_decoder(image_embedding + dense, encoder.image_positions(), tokens)
+
+    def embed_clip_regions(
+        self, stage4: Tensor, boxes_xyxy: Tensor, mask_logits: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Embed regions with frozen CLIP.
+
+        Args:
+            stage4: (1, C4, S/32, S/32) of one image.
+            boxes_xyxy: (N, 4) float32 in pixels of the network input.
+            mask_logits: (N, S/4, S/4) float32.
+
+        Returns:
+            (N, D) float32 embeddings, and (N,) bool: the mask covers a cell of stage 4 at all.
+        """
+        covered = resized_masks(mask_logits, (stage4.shape[2], stage4.shape[3]))
+        embeddings = self.image_encoder.embed_regions(stage4, boxes_xyxy, mask_logits)
+        return embeddings, covered.flatten(1).any(dim=1)
+
+
+def boxes_of_masks(mask_logits: Tensor, input_size: int) -> Tensor:
+    """Return the tight boxes of low-resolution masks in pixels of the network input.
+
+    Args:
+        mask_logits: (N, h, w); a cell belongs to the mask where its logit is > 0.
+        input_size: S.
+
+    Returns:
+        (N, 4) float32: x1, y1, x2 + 1, y2 + 1 of the cells, times the cell size; zeros where empty.
+    """
+    cell = input_size / mask_logits.shape[-1]
+    masks = mask_logits > 0
+    sides = []
+    for axis in (1, 2):
+        hit = masks.any(dim=axis)
+        first = hit.int().argmax(dim=1)
+        last = hit.shape[1] - hit.flip(1).int().argmax(dim=1)
+        empty = ~hit.any(dim=1)
+        sides.append((first.masked_fill(empty, 0), last.masked_fill(empty, 0)))
+    (x1, x2), (y1, y2) = sides
+    return torch.stack([x1, y1, x2, y2], dim=1).float() * cell

@@ -1,0 +1,257 @@
+"""The front door: numpy in, structures out; encode an image once, prompt it many times.
+
+`set_image` + `predict` serve people; `encode` + `segment` serve the pipeline (batches of prepared
+images, RLE instead of full masks). The first pair only calls the second.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ovsam.classifier import Classifier, best_classes, split_for_model
+from ovsam.errors import PromptError
+from ovsam.geometry import clip_boxes
+from ovsam.model import OVSAM, boxes_of_masks
+from ovsam.postprocess import mask_region, stability_scores
+from ovsam.preprocess import prepare_image, to_network_input
+from ovsam.structures import EncodedImage, Prediction, PreparedImage, Prompts, to_numpy
+from ovsam.vocabulary import Vocabulary, embed_vocabulary
+
+MaskForm = Literal["full", "rle", "both"]
+# Image cells a decoder chunk may hold: beyond this the CPU's caches spill, and a GPU's memory fills.
+_CELLS_PER_CHUNK = {"cpu": 1 << 15, "cuda": 1 << 19}
+
+
+class Predictor:
+    """Masks and open-vocabulary labels for boxes and points of an image."""
+
+    def __init__(
+        self, model: OVSAM, vocabulary: Vocabulary, *, restrict_to_split: bool = True
+    ) -> None:
+        """Bind a model to a vocabulary.
+
+        Args:
+            model: in eval mode; `prepare_for_inference` makes it faster.
+            vocabulary: its embeddings are computed by the model's text tower where it has none.
+                A vocabulary without a base/novel split takes as base the classes that the model's
+                label head was trained on.
+            restrict_to_split: with a base/novel split, never choose a class in neither set, as the
+                paper's protocols do. A labelling tool wants all classes: False.
+
+        Raises:
+            VocabularyError: the model's text tower refuses a name, or embeddings do not fit.
+        """
+        if vocabulary.embeddings is None:
+            vocabulary = embed_vocabulary(vocabulary, model.text_tower)
+        self.model = model
+        self.vocabulary = vocabulary
+        base, novel = split_for_model(vocabulary, model.config.trained_on)
+        assert vocabulary.embeddings is not None
+        self._classifier = Classifier(
+            vocabulary.embeddings.to(model.device),
+            base,
+            novel if restrict_to_split else None,
+            model.config.logit_scale,
+        )
+        self._image: EncodedImage | None = None
+
+    def set_image(self, image: NDArray[np.uint8]) -> None:
+        """Encode an image for the calls of `predict` that follow.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Raises:
+            ImageError: wrong shape or dtype.
+        """
+        self._image = self.encode([prepare_image(image, self.model.config.input_size)])[0]
+
+    def predict(
+        self,
+        boxes_xyxy: ArrayLike | None = None,
+        points_xy: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        mask_logits: ArrayLike | None = None,
+        clip_boxes_xyxy: ArrayLike | None = None,
+    ) -> Prediction:
+        """Segment and label prompts of the image given to `set_image`.
+
+        Args:
+            boxes_xyxy: (N, 4) in pixels of the original image.
+            points_xy: (N, P, 2) or (N, 2) in pixels of the original image.
+            point_labels: (N, P): 1 object, 0 background, -1 padding; all ones by default.
+            mask_logits: (N, S/4, S/4) coarse masks, as `Prediction.low_res_logits`.
+            clip_boxes_xyxy: (N, 4) regions for the frozen-CLIP score instead of the prompt's box or
+                the predicted mask's (the released point protocol gives ground-truth boxes).
+
+        Raises:
+            PromptError: prompts of the wrong shape, or no image was set.
+        """
+        if self._image is None:
+            raise PromptError("no image to prompt: call set_image(image) first")
+        prompts = Prompts(boxes_xyxy, points_xy, point_labels, mask_logits)  # type: ignore[arg-type]
+        clip_boxes = None if clip_boxes_xyxy is None else np.asarray(clip_boxes_xyxy, np.float32)
+        return self.segment(self._image, prompts, masks="full", clip_boxes_xyxy=clip_boxes)
+
+    @torch.inference_mode()
+    def encode(self, images: Sequence[PreparedImage]) -> list[EncodedImage]:
+        """Run the frozen encoder over a batch of prepared images of this model's input size."""
+        if not images:
+            return []
+        pixels = to_network_input(images, self.model.device, self.model.dtype)
+        embedding, levels, stage4 = self.model.encode(pixels)
+        return [
+            EncodedImage(
+                original_size_hw=image.original_size_hw,
+                input_size_hw=image.input_size_hw,
+                image_embedding=embedding[row : row + 1],
+                fpn_levels=tuple(level[row : row + 1] for level in levels),
+                clip_feature=stage4[row : row + 1],
+            )
+            for row, image in enumerate(images)
+        ]
+
+    @torch.inference_mode()
+    def segment(
+        self,
+        encoded: EncodedImage,
+        prompts: Prompts,
+        *,
+        masks: MaskForm = "rle",
+        clip_boxes_xyxy: NDArray[np.float32] | None = None,
+    ) -> Prediction:
+        """Segment and label prompts of one encoded image.
+
+        Args:
+            encoded: from `encode`.
+            prompts: in pixels of the original image.
+            masks: "rle" (fast, small), "full" (bool arrays) or "both".
+            clip_boxes_xyxy: as in `predict`.
+
+        Raises:
+            PromptError: boxes lie wholly outside the image, or coarse masks have another size.
+        """
+        self._check_prompts(encoded, prompts, clip_boxes_xyxy)
+        parts = [
+            self._segment_chunk(encoded, prompts, rows, clip_boxes_xyxy)
+            for rows in self._chunks(len(prompts))
+        ]
+        logits, head, clip, fused = (torch.cat(column) for column in zip(*parts, strict=True))
+        labels, scores, margins = best_classes(fused)
+        return self._finish(encoded, to_numpy(logits), (head, clip, fused), masks, (labels, scores, margins))
+
+    def _check_prompts(
+        self, encoded: EncodedImage, prompts: Prompts, clip_boxes: NDArray[np.float32] | None
+    ) -> None:
+        height, width = encoded.original_size_hw
+        if prompts.boxes_xyxy is not None:
+            boxes = prompts.boxes_xyxy
+            outside = (boxes[:, :2] >= (width, height)).any(1) | (boxes[:, 2:] <= 0).any(1)
+            if outside.any():
+                row = int(np.flatnonzero(outside)[0])
+                raise PromptError(
+                    f"a box must overlap the {width} x {height} image, got "
+                    f"{boxes[row].tolist()} in row {row}"
+                )
+        size = self.model.config.logits_size
+        if prompts.mask_logits is not None and prompts.mask_logits.shape[1] != size:
+            raise PromptError(
+                f"mask_logits must have shape (N, {size}, {size}), got {prompts.mask_logits.shape}"
+            )
+        if clip_boxes is not None and clip_boxes.shape != (len(prompts), 4):
+            raise PromptError(
+                f"clip_boxes_xyxy must have shape ({len(prompts)}, 4), got {clip_boxes.shape}"
+            )
+
+    def _chunks(self, count: int) -> list[slice]:
+        """Cut N prompts so that a chunk's image cells fit; an empty set is one empty chunk."""
+        cells = self.model.config.grid_size**2
+        kind = "cpu" if self.model.device.type == "cpu" else "cuda"
+        step = max(1, _CELLS_PER_CHUNK[kind] // cells)
+        return [slice(start, start + step) for start in range(0, count, step)] or [slice(0, 0)]
+
+    def _segment_chunk(
+        self,
+        encoded: EncodedImage,
+        prompts: Prompts,
+        rows: slice,
+        clip_boxes_xyxy: NDArray[np.float32] | None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return mask logits, head, CLIP and fused logits of some prompts."""
+        model = self.model
+
+        def to_input(array: NDArray[np.float32] | None) -> Tensor | None:
+            if array is None:
+                return None
+            scale = np.resize(np.float32(encoded.scale_xy), array.shape[-1])
+            return torch.from_numpy(array[rows] * scale).to(model.device)
+
+        def to_device(array: NDArray | None) -> Tensor | None:
+            return None if array is None else torch.from_numpy(array[rows]).to(model.device)
+
+        boxes = to_input(prompts.boxes_xyxy)
+        logits, label_tokens = model.decode(
+            encoded.image_embedding,
+            boxes,
+            to_input(prompts.points_xy),
+            to_device(prompts.point_labels),
+            to_device(prompts.mask_logits),
+        )
+        if boxes is None:
+            regions = boxes_of_masks(logits, model.config.input_size)
+        else:
+            size = np.array(encoded.original_size_hw)
+            clipped = clip_boxes(prompts.boxes_xyxy, (int(size[0]), int(size[1])))  # type: ignore[arg-type]
+            clipped_input = to_input(clipped)
+            assert clipped_input is not None
+            regions = clipped_input
+        embeddings = model.clip2sam.embed_regions(
+            encoded.fpn_levels, regions, label_tokens, encoded.clip_feature, logits
+        )
+        clip_regions = to_input(clip_boxes_xyxy)
+        clip_embeddings, has_mask = model.embed_clip_regions(
+            encoded.clip_feature, regions if clip_regions is None else clip_regions, logits
+        )
+        head = self._classifier.cosine_logits(embeddings)
+        clip = self._classifier.cosine_logits(clip_embeddings)
+        return logits, head, clip, self._classifier.fuse(head, clip, has_mask)
+
+    def _finish(
+        self,
+        encoded: EncodedImage,
+        low_res_logits: NDArray[np.float32],
+        logits: tuple[Tensor, Tensor, Tensor],
+        masks: MaskForm,
+        best: tuple[Tensor, Tensor, Tensor],
+    ) -> Prediction:
+        """Turn logits into masks at the original size."""
+        size = self.model.config.input_size
+        regions = [
+            mask_region(row, size, encoded.input_size_hw, encoded.original_size_hw)
+            for row in low_res_logits
+        ]
+        full = None
+        if masks != "rle":
+            height, width = encoded.original_size_hw
+            full = np.array([region.full() for region in regions]).reshape(-1, height, width)
+        boxes = np.array([region.box_xyxy() for region in regions], np.float32).reshape(-1, 4)
+        labels, scores, margins = best
+        head, clip, fused = (to_numpy(x) for x in logits)
+        return Prediction(
+            boxes_xyxy=boxes,
+            labels=labels.cpu().numpy(),
+            scores=to_numpy(scores),
+            margins=to_numpy(margins),
+            mask_scores=stability_scores(low_res_logits, size, encoded.input_size_hw),
+            areas=np.array([region.area() for region in regions], np.int64),
+            head_logits=head,
+            clip_logits=clip,
+            fused_logits=fused,
+            low_res_logits=low_res_logits,
+            masks=full,
+            rles=[region.rle() for region in regions] if masks != "full" else None,
+        )

@@ -1,0 +1,199 @@
+"""SAM (ViT-B, L, H): the teacher of SAM2CLIP, and the segmenter the paper compares with.
+
+Parameter names are the official checkpoints'. Source: SAM; paper Table 1 and section 3.2.
+Letters: B images, N prompts, T tokens, C channels, G cells a side (stride 16).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ovsam.config import ModelConfig
+from ovsam.errors import ConfigError
+from ovsam.mask_decoder import PerceptronStack, read_masks
+from ovsam.prompt_encoder import PromptEncoder
+from ovsam.two_way_transformer import TwoWayTransformer
+from ovsam.vision_transformer import LayerNorm2d, TransformerBlock
+
+NUM_MASK_TOKENS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamConfig:
+    """Numbers of SAM's image encoder."""
+
+    name: str
+    width: int
+    depth: int
+    heads: int
+    global_blocks: tuple[int, ...]
+    input_size: int = 1024
+    window: int = 14
+    mlp_ratio: float = 4.0
+    embed_channels: int = 256
+    decoder_mlp: int = 2048
+
+
+_CONFIGS = {
+    "sam-b": SamConfig(name="sam-b", width=768, depth=12, heads=12, global_blocks=(2, 5, 8, 11)),
+    "sam-l": SamConfig(name="sam-l", width=1024, depth=24, heads=16, global_blocks=(5, 11, 17, 23)),
+    "sam-h": SamConfig(name="sam-h", width=1280, depth=32, heads=16, global_blocks=(7, 15, 23, 31)),
+}
+SAM_NAMES = tuple(_CONFIGS)
+
+
+class _PatchEmbed(nn.Module):
+    """16 x 16 patches to the encoder's width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, width, 16, stride=16)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map (B, 3, S, S) to (B, G, G, C)."""
+        return self.proj(pixels).permute(0, 2, 3, 1)
+
+
+class SamImageEncoder(nn.Module):
+    """ViT with windows and a few global blocks, and a neck to 256 channels."""
+
+    def __init__(self, config: SamConfig) -> None:
+        super().__init__()
+        grid = config.input_size // 16
+        self.patch_embed = _PatchEmbed(config.width)
+        self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, config.width))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(
+                config.width,
+                config.heads,
+                config.mlp_ratio,
+                window=0 if index in config.global_blocks else config.window,
+                grid=grid,
+            )
+            for index in range(config.depth)
+        )
+        out = config.embed_channels
+        self.neck = nn.Sequential(
+            nn.Conv2d(config.width, out, 1, bias=False),
+            LayerNorm2d(out),
+            nn.Conv2d(out, out, 3, padding=1, bias=False),
+            LayerNorm2d(out),
+        )
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Encode (B, 3, S, S) network inputs to (B, C, G, G) image embeddings."""
+        x = self.patch_embed(pixels) + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        return self.neck(x.permute(0, 3, 1, 2))
+
+
+class SamMaskDecoder(nn.Module):
+    """SAM's decoder with an IoU token and four mask tokens."""
+
+    def __init__(self, config: SamConfig) -> None:
+        super().__init__()
+        channels = config.embed_channels
+        self.transformer = TwoWayTransformer(2, channels, 8, config.decoder_mlp)
+        self.iou_token = nn.Embedding(1, channels)
+        self.mask_tokens = nn.Embedding(NUM_MASK_TOKENS, channels)
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose2d(channels, channels // 4, 2, stride=2),
+            LayerNorm2d(channels // 4),
+            nn.GELU(),
+            nn.ConvTranspose2d(channels // 4, channels // 8, 2, stride=2),
+            nn.GELU(),
+        )
+        self.output_hypernetworks_mlps = nn.ModuleList(
+            PerceptronStack((channels, channels, channels, channels // 8))
+            for _ in range(NUM_MASK_TOKENS)
+        )
+        self.iou_prediction_head = PerceptronStack((channels, 256, 256, NUM_MASK_TOKENS))
+
+    def forward(
+        self, image_embedding: Tensor, image_positions: Tensor, prompt_tokens: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Decode N prompts of one image.
+
+        Args:
+            image_embedding: (1, C, G, G).
+            image_positions: (1, C, G, G).
+            prompt_tokens: (N, T, C).
+
+        Returns:
+            mask logits (N, 4, 4G, 4G) float32, of which 0 is the single-mask output, and the
+            predicted IoU of each, (N, 4) float32.
+        """
+        dtype = self.iou_token.weight.dtype
+        count, grid = len(prompt_tokens), image_embedding.shape[-1]
+        own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([own.expand(count, -1, -1), prompt_tokens.to(dtype)], dim=1)
+        image = image_embedding.to(dtype).flatten(2).transpose(1, 2)
+        positions = image_positions.to(dtype).flatten(2).transpose(1, 2)
+        tokens, image = self.transformer(tokens, image, positions)
+        hyper = torch.stack(
+            [mlp(tokens[:, 1 + i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
+        )
+        masks = read_masks(self.output_upscaling, image, hyper, grid)
+        return masks, self.iou_prediction_head(tokens[:, 0]).float()
+
+
+class SAM(nn.Module):
+    """Segment Anything: image encoder, prompt encoder, mask decoder."""
+
+    def __init__(self, config: SamConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.image_encoder = SamImageEncoder(config)
+        self.prompt_encoder = PromptEncoder(config.embed_channels, config.input_size)
+        self.mask_decoder = SamMaskDecoder(config)
+
+    def decode(
+        self,
+        image_embedding: Tensor,
+        boxes_xyxy: Tensor | None,
+        points_xy: Tensor | None = None,
+        point_labels: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode N prompts (pixels of the network input) of one image.
+
+        Returns:
+            mask logits (N, 4, S/4, S/4) and predicted IoU (N, 4), both float32.
+        """
+        encoder = self.prompt_encoder
+        tokens = encoder(boxes_xyxy, points_xy, point_labels)
+        embedding = image_embedding + encoder.encode_masks(None).to(image_embedding.dtype)
+        return self.mask_decoder(embedding, encoder.image_positions(), tokens)
+
+
+def get_sam_config(name: str) -> SamConfig:
+    """Return the numbers of "sam-b", "sam-l" or "sam-h".
+
+    Raises:
+        ConfigError: another name.
+    """
+    if name not in _CONFIGS:
+        raise ConfigError(f"unknown SAM '{name}'; known: {', '.join(SAM_NAMES)}")
+    return _CONFIGS[name]
+
+
+def build_sam(sam: str | SamConfig, device: str | torch.device = "cpu") -> SAM:
+    """Build a SAM with random weights, in eval mode; device "meta" allocates nothing."""
+    config = get_sam_config(sam) if isinstance(sam, str) else sam
+    with torch.device(device):
+        return SAM(config).eval()
+
+
+def teacher_config(student: ModelConfig, *, width: int, depth: int, heads: int) -> SamConfig:
+    """Return a SAM whose embedding has the shape of a student's neck (for small worlds)."""
+    return SamConfig(
+        name=f"sam-for-{student.name}",
+        width=width,
+        depth=depth,
+        heads=heads,
+        global_blocks=tuple(range(depth)),
+        input_size=student.input_size,
+        embed_channels=student.embed_channels,
+        decoder_mlp=student.decoder_mlp,
+    )

@@ -1,0 +1,143 @@
+"""Files → named tensors, without ever running what a file says.
+
+Safetensors, or PyTorch files read with `weights_only=True`. mmengine saves history objects beside
+the weights; they are let in by name and replaced by inert stand-ins, so that mmengine itself is
+neither needed nor run.
+"""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ovsam.errors import CheckpointError
+
+
+class _Inert:
+    """Stands in for an object of a file that is of no interest: keeps nothing, does nothing."""
+
+    def __new__(cls, *_arguments: Any, **_options: Any) -> "_Inert":
+        return super().__new__(cls)
+
+    def __init__(self, *_arguments: Any, **_options: Any) -> None:
+        """Take anything and forget it."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Forget the state."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Forget the item."""
+
+
+# What mmengine's training history is made of; numpy's pieces hold its curves.
+_INERT_NAMES = (
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "mmengine.logging.message_hub.MessageHub",
+    "mmengine.config.config.ConfigDict",
+    "mmengine.config.config.Config",
+    "builtins.getattr",
+    "builtins.slice",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.ndarray",
+    "_codecs.encode",
+)
+_ALLOWED: list[Any] = [(_Inert, name) for name in _INERT_NAMES]
+_ALLOWED += [np.dtype, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "u1", "?"))]
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """Read the tensors of a weight file.
+
+    Args:
+        path: `.safetensors`, or a PyTorch file: a state dict, or one under `state_dict`, `model` or
+            `model_state_dict`.
+
+    Raises:
+        CheckpointError: no such file, a directory, truncated, not a weight file, no tensors in it,
+            or it holds objects other than tensors and wants code to be run for them.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise CheckpointError(f"expected a weight file, got the folder {path}; name a file in it")
+    if not path.is_file():
+        raise CheckpointError(f"no weight file at {path}")
+    if path.stat().st_size == 0:
+        raise CheckpointError(f"{path} is empty; download it again")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    return _find_state_dict(content, path)
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """Return the text metadata of a safetensors file.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is no readable safetensors file ({error})") from error
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(str(path))
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is truncated or no safetensors file ({error}); download it again"
+        ) from error
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        with torch.serialization.safe_globals(_ALLOWED):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error)
+        if "Unsupported" in reason or "GLOBAL" in reason:
+            raise CheckpointError(
+                f"{path} holds more than tensors and would run code when opened; refused. Use a "
+                f"file of plain tensors (safetensors). The part refused: {_refused_part(reason)}"
+            ) from error
+        raise CheckpointError(
+            f"{path} is truncated or no PyTorch file; download it again"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} is truncated or no PyTorch file ({_first_line(error)}); download it again"
+        ) from error
+
+
+def _refused_part(reason: str) -> str:
+    """Pick the sentence that names the global from torch's long advice."""
+    lines = [line.strip() for line in reason.splitlines() if "GLOBAL" in line or "nsupported" in line]
+    return (lines or [reason.strip().splitlines()[0]])[0][:200]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def _find_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    """Return the mapping of names to tensors, wherever the file keeps it."""
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    tensors = {}
+    if isinstance(content, dict):
+        tensors = {k: v for k, v in content.items() if isinstance(k, str) and torch.is_tensor(v)}
+    if not tensors:
+        raise CheckpointError(f"{path} holds no named tensors; expected a model's weights")
+    if all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
+    return tensors
