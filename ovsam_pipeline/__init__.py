@@ -1,0 +1,29 @@
+"""The tool around the model: images → boxes → masks and labels → Parquet and COCO.
+
+    import ovsam_pipeline
+    result = ovsam_pipeline.label("images/", output="labels/")
+
+Names are loaded when used: importing the package, or asking `ovsam --help`, loads no torch.
+"""
+
+from typing import Any
+
+__all__ = ["LabelConfig", "LabelResult", "label"]
+
+_HOMES = {
+    "LabelConfig": "ovsam_pipeline.config",
+    "LabelResult": "ovsam_pipeline.api",
+    "label": "ovsam_pipeline.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ovsam_pipeline' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,287 @@
+"""What the commands call, for notebooks and programs: the same work without the terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ovsam.errors import ConfigError
+
+from ovsam_pipeline.config import LabelConfig
+from ovsam_pipeline.report import RunReport, RunSummary
+from ovsam_pipeline.shards import Plan, plan_run
+from ovsam_pipeline.sources import list_images
+
+if TYPE_CHECKING:
+    from ovsam_pipeline.exporters.coco import OutputCounts
+    from ovsam_pipeline.label_shard import ShardStats
+    from ovsam_pipeline.labeller import Labeller
+    from ovsam_pipeline.records import ImageRecord
+    from ovsam_pipeline.store import OutputFolder
+
+__all__ = ["LabelResult", "choose_output", "label", "run_label"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelResult:
+    """What a run did and where it is.
+
+    Attributes:
+        output: the output folder.
+        summary: counts of this run.
+        plan: what was to do and what was left alone.
+        totals: what the output folder holds now.
+        previews: pictures written.
+        dropped: boxes of this run that gave no object, by reason.
+    """
+
+    output: Path
+    summary: RunSummary
+    plan: Plan
+    totals: OutputCounts
+    previews: tuple[Path, ...] = ()
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def annotations(self) -> Path:
+        """The COCO file."""
+        return self.output / "annotations.json"
+
+    @property
+    def exit_code(self) -> int:
+        """What the command exits with."""
+        return self.summary.exit_code
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "output": str(self.output),
+            "annotations": str(self.annotations),
+            **self.summary.to_dict(),
+            "listed": self.plan.num_listed,
+            **_describe_plan(self.plan),
+            "totals": self.totals.to_dict(),
+            "dropped_boxes": self.dropped,
+            "previews": [str(path) for path in self.previews],
+        }
+
+
+def label(*sources: str | Path, output: str | Path | None = None, **settings: Any) -> LabelResult:
+    """Label images into an output folder, as `ovsam label` does.
+
+    Args:
+        sources: folders, globs, files, lists, COCO JSON files.
+        output: folder for the results; None puts it beside the first source.
+        settings: any other field of `LabelConfig`, e.g. `vocabulary="coco", conf=0.4`.
+
+    Returns:
+        Counts and paths. Failed images are rows with a reason, not exceptions.
+
+    Raises:
+        OvsamError: the settings cannot work, or the run as a whole failed.
+    """
+    unknown = settings.keys() - LabelConfig.__dataclass_fields__.keys()
+    if unknown:
+        raise ConfigError(f"unknown setting '{min(unknown)}'; see ovsam_pipeline.LabelConfig")
+    if isinstance(settings.get("classes"), list):
+        settings["classes"] = tuple(settings["classes"])
+    config = LabelConfig(
+        sources=tuple(str(source) for source in sources),
+        output=None if output is None else str(output),
+        **settings,
+    )
+    return run_label(config)
+
+
+def run_label(
+    config: LabelConfig,
+    *,
+    stopping: AbstractContextManager[threading.Event] | None = None,
+    showing: Callable[[RunReport], AbstractContextManager[None]] | None = None,
+    build: Callable[[LabelConfig], Labeller] | None = None,
+) -> LabelResult:
+    """Do what the settings say.
+
+    Args:
+        config: the settings.
+        stopping: entered while labelling; its event ends the run early but in good order.
+        showing: entered while labelling, with the report that is being counted.
+        build: makes the labeller; None is `build_labeller`.
+
+    Raises:
+        OvsamError: the settings cannot work, or the run as a whole failed.
+    """
+    from ovsam_pipeline.labeller import build_labeller
+    from ovsam_pipeline.store import OutputFolder, is_output
+
+    path = choose_output(config)
+    images = tuple(list_images(config.sources))
+    with ExitStack() as stack:
+        # A used output is taken before the slow part, so that a second run learns at once.
+        held = stack.enter_context(OutputFolder(path)) if is_output(path) else None
+        labeller = (build or build_labeller)(config)
+        if held:
+            held.prepare(labeller.fingerprint, labeller.depends_on, config.on_existing)
+        done = held.read_done() if held else {}
+        plan = plan_run(
+            images, done, retry_failed=config.retry_failed, output_folder=path.absolute()
+        )
+        folder = held or stack.enter_context(OutputFolder(path))
+        run = _Run(config, labeller, folder, plan)
+        return run.execute(images, stopping or nullcontext(threading.Event()), showing)
+
+
+def choose_output(config: LabelConfig) -> Path:
+    """Return the output folder: as given, or beside the first source with "_ovsam" behind its name.
+
+    Raises:
+        ConfigError: the output is one of the sources.
+    """
+    if config.output is not None:
+        path = Path(config.output).expanduser()
+    else:
+        first = Path(config.sources[0]).expanduser()
+        while any(sign in str(first) for sign in "*?["):
+            first = first.parent
+        first = first.resolve()
+        path = first.parent / f"{first.stem if first.suffix else first.name}_ovsam"
+    if any(Path(source).resolve() == path.resolve() for source in config.sources):
+        raise ConfigError(f"the output {path} is one of the sources; give another folder as -o")
+    return path
+
+
+class _Run:
+    """One run into an output folder that is held and compared with the sources."""
+
+    def __init__(
+        self, config: LabelConfig, labeller: Labeller, folder: OutputFolder, plan: Plan
+    ) -> None:
+        self.config = config
+        self.labeller = labeller
+        self.folder = folder
+        self.plan = plan
+        self.started = datetime.now(UTC)
+
+    def execute(
+        self,
+        images: tuple[ImageRecord, ...],
+        stopping: AbstractContextManager[threading.Event],
+        showing: Callable[[RunReport], AbstractContextManager[None]] | None,
+    ) -> LabelResult:
+        """Label, then bring the files beside the parts up to date."""
+        from ovsam_pipeline.label_shard import ShardStats
+        from ovsam_pipeline.preview import write_previews
+
+        stats = ShardStats()
+        self._write_run_file("running", {})
+        self.folder.drop_rows(self.plan.stale)
+        summary = self._label(stats, stopping, showing)
+        failures = self.folder.write_failures()
+        totals = self._write_annotations(summary)
+        previews: list[Path] = []
+        if self.config.preview and summary.outcome != "interrupted":
+            previews = write_previews(self.folder.path, images, self.config.preview)
+        result = LabelResult(
+            self.folder.path, summary, self.plan, totals, tuple(previews), dict(stats.dropped)
+        )
+        logger.debug("%d failed rows in all", failures)
+        self._write_run_file(
+            summary.outcome,
+            {
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "totals": totals.to_dict(),
+                "run": {**summary.to_dict(), **_describe_plan(self.plan)},
+                "dropped_boxes": dict(stats.dropped),
+                "stage_seconds": {name: round(s, 3) for name, s in stats.seconds.items()},
+            },
+        )
+        return result
+
+    def _label(
+        self,
+        stats: ShardStats,
+        stopping: AbstractContextManager[threading.Event],
+        showing: Callable[[RunReport], AbstractContextManager[None]] | None,
+    ) -> RunSummary:
+        from ovsam_pipeline.run_local import run_local
+        from ovsam_pipeline.store import PartWriter
+
+        writer = PartWriter(
+            self.folder.parts_folder,
+            self.labeller.fingerprint,
+            max_images=self.config.part_images,
+            max_seconds=self.config.part_seconds,
+        )
+        report = RunReport(
+            len(self.plan.images),
+            max_failures=self.config.max_failures,
+            max_failure_rate=self.config.max_failure_rate,
+        )
+        with stopping as stop, showing(report) if showing else nullcontext():
+            return run_local(self.plan, self.labeller, writer, report, stop=stop, stats=stats)
+
+    def _write_annotations(self, summary: RunSummary) -> OutputCounts:
+        """Rebuild the COCO file; an interrupted run leaves that to the one that continues it."""
+        from ovsam_pipeline.exporters.coco import count_output, export_coco
+
+        target = self.folder.path / "annotations.json"
+        is_current = target.exists() and not summary.done and not self.plan.stale
+        if summary.outcome == "interrupted" or (is_current and self._last_state == "finished"):
+            return count_output(self.folder.path)
+        return export_coco(self.folder.path, target)
+
+    def _write_run_file(self, state: str, more: dict[str, Any]) -> None:
+        from ovsam_pipeline.store import read_run_file
+
+        if state == "running":
+            self._last_state = read_run_file(self.folder.path).get("state")
+        labeller = self.labeller
+        self.folder.write_run_file(
+            {
+                "ovsam": _find_version("ovsam"),
+                "state": state,
+                "started": self.started.isoformat(timespec="seconds"),
+                **more,
+                "fingerprint": labeller.fingerprint,
+                "depends_on": dict(labeller.depends_on),
+                **labeller.provenance,
+                "settings": self.config.to_dict(),
+                "resolved": labeller.config.to_dict(),
+                "versions": {
+                    "python": platform.python_version(),
+                    **{name: _find_version(name) for name in ("torch", "numpy", "pyarrow")},
+                },
+                "host": platform.node(),
+                "process": os.getpid(),
+                "categories": labeller.categories,
+            }
+        )
+
+
+def _describe_plan(plan: Plan) -> dict[str, int]:
+    return {
+        "new": plan.num_new,
+        "changed": plan.num_changed,
+        "retried": plan.num_retried,
+        "unchanged": plan.num_unchanged,
+        "failed_before": plan.num_failed_before,
+        "removed_from_sources": plan.num_removed,
+    }
+
+
+def _find_version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

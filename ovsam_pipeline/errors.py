@@ -1,0 +1,47 @@
+"""Errors of the pipeline: what can go wrong around the model, drawn as a tree.
+
+    OvsamError                    (ovsam.errors: also ConfigError, ImageError, CheckpointError, ...)
+    ├── SourceError               a source of images cannot be read, or holds no image
+    ├── DatasetError              an annotation or box file is not what its format promises
+    ├── DetectorError             a detector cannot be built or fails on an image
+    ├── ShardError                labelling as a whole cannot go on (not: one image failed)
+    └── OutputError               the output folder cannot be used
+        └── OutputLockedError     another run holds it; trying again later helps
+
+`console.py` turns each into one sentence and an exit code; nothing else in the pipeline exits.
+"""
+
+from ovsam.errors import OvsamError
+
+__all__ = [
+    "DatasetError",
+    "DetectorError",
+    "OutputError",
+    "OutputLockedError",
+    "ShardError",
+    "SourceError",
+]
+
+
+class SourceError(OvsamError, ValueError):
+    """A source of images cannot be read, or holds no image."""
+
+
+class DatasetError(OvsamError, ValueError):
+    """An annotation or box file is not what its format promises."""
+
+
+class DetectorError(OvsamError):
+    """A detector cannot be built, or fails on an image."""
+
+
+class ShardError(OvsamError):
+    """Labelling as a whole cannot go on; a single failed image is a row, never this error."""
+
+
+class OutputError(OvsamError):
+    """The output folder cannot be written, read or continued."""
+
+
+class OutputLockedError(OutputError):
+    """Another run holds the output folder."""

@@ -1,0 +1,1 @@
+"""The output folder in other formats, one file a format."""

@@ -1,0 +1,314 @@
+"""ImageRecords → LabelRecords: decode ∥ detect ∥ segment ∥ build rows, one row for every image.
+
+Threads with bounded queues between them; order is kept; no image is decoded twice. This is the one
+place where an image's failure is turned into a row: whatever goes wrong with one image, the others
+do not notice. Knows nothing of Ray, files of results, or the command line.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from ovsam.errors import ImageError, OvsamError
+from ovsam.preprocess import prepare_image
+from ovsam.structures import PreparedImage, Prompts
+
+from ovsam_pipeline.detectors.base import Detections, DetectorImage
+from ovsam_pipeline.objects import build_objects
+from ovsam_pipeline.records import ImageRecord, LabelRecord
+from ovsam_pipeline.report import INTERNAL_ERROR, MODEL_ERROR, OUT_OF_MEMORY
+
+if TYPE_CHECKING:
+    from ovsam_pipeline.labeller import Labeller
+
+__all__ = ["ShardStats", "label_shard"]
+
+logger = logging.getLogger(__name__)
+
+_MEMORY_ERRORS = ("OutOfMemoryError", "MemoryError")
+_T = TypeVar("_T")
+
+
+@dataclass
+class ShardStats:
+    """Where the time went and what was dropped; filled while labelling, safe across threads.
+
+    Attributes:
+        seconds: busy time by stage: decode (all threads together), detect, segment.
+        dropped: boxes that gave no object, by reason.
+    """
+
+    seconds: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add_time(self, stage: str, since_s: float) -> None:
+        """Charge the time since `since_s` (of `time.perf_counter`) to a stage."""
+        with self._guard:
+            self.seconds[stage] += time.perf_counter() - since_s
+
+    def add_dropped(self, reason: str, count: int) -> None:
+        """Count boxes that gave no object."""
+        if count:
+            with self._guard:
+                self.dropped[reason] += count
+
+
+@dataclass(slots=True)
+class _Item:
+    """An image on its way; a stage fills its field or sets `error`."""
+
+    record: ImageRecord
+    size_hw: tuple[int, int] | None = None
+    rgb: np.ndarray | None = None
+    prepared: PreparedImage | None = None
+    detections: Detections | None = None
+    row: LabelRecord | None = None
+    error: str | None = None
+
+
+def label_shard(
+    images: Iterable[ImageRecord],
+    labeller: Labeller,
+    *,
+    stop: threading.Event | None = None,
+    stats: ShardStats | None = None,
+) -> Generator[LabelRecord]:
+    """Label images, in order, one row each.
+
+    Args:
+        images: what to label; read lazily, a little ahead of the rows.
+        labeller: model, detector, vocabulary and rules.
+        stop: once set, the image in the network is finished and the rest is left out.
+        stats: filled while rows come.
+
+    Returns:
+        Rows as they are ready. An image that fails is a row that says why.
+    """
+    stop = stop or threading.Event()
+    stats = stats or ShardStats()
+    decoded = _run_ahead(_decode_images(images, labeller, stop, stats), labeller.batch)
+    detected = _detect_batches(decoded, labeller, stop, stats)
+    if labeller.is_overlapping:
+        detected = _run_ahead(detected, 2)
+    for items in _run_ahead(_segment_batches(detected, labeller, stop, stats), 2):
+        yield from (_finish_row(item) for item in items)
+
+
+def _decode_images(
+    images: Iterable[ImageRecord], labeller: Labeller, stop: threading.Event, stats: ShardStats
+) -> Generator[_Item]:
+    """Decode on a pool of threads, at most `workers + batch` images ahead."""
+
+    def decode(record: ImageRecord) -> _Item:
+        item, start_s = _Item(record), time.perf_counter()
+
+        def run(batch: Sequence[_Item]) -> None:
+            item.rgb = labeller.decode(record)
+            item.size_hw = (item.rgb.shape[0], item.rgb.shape[1])
+            item.prepared = prepare_image(item.rgb, labeller.input_size)
+
+        _isolate(run, [item])
+        stats.add_time("decode", start_s)
+        return item
+
+    pending: deque[Future[_Item]] = deque()
+    pool = ThreadPoolExecutor(labeller.workers, thread_name_prefix="ovsam-decode")
+    try:
+        for record in images:
+            if stop.is_set():
+                return
+            pending.append(pool.submit(decode, record))
+            if len(pending) >= labeller.workers + labeller.batch:
+                yield pending.popleft().result()
+        while pending and not stop.is_set():
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _detect_batches(
+    decoded: Iterator[_Item], labeller: Labeller, stop: threading.Event, stats: ShardStats
+) -> Generator[list[_Item]]:
+    """Find boxes, drop duplicates; the full-size pixels are let go here."""
+
+    def run(batch: Sequence[_Item]) -> None:
+        images = [DetectorImage(item.record, _given(item.rgb)) for item in batch]
+        for item, found in zip(batch, labeller.detector.detect(images), strict=True):
+            kept = labeller.rules.keep_boxes(found)
+            stats.add_dropped("duplicate box", len(found) - len(kept))
+            item.detections = kept
+
+    for items in _group(decoded, labeller.batch):
+        if stop.is_set():
+            return
+        start_s = time.perf_counter()
+        _isolate(run, [item for item in items if item.error is None])
+        for item in items:
+            item.rgb = None
+        stats.add_time("detect", start_s)
+        yield items
+
+
+def _segment_batches(
+    detected: Iterator[list[_Item]], labeller: Labeller, stop: threading.Event, stats: ShardStats
+) -> Generator[list[_Item]]:
+    """Encode the images that have boxes, then prompt each and build its row."""
+
+    def run(batch: Sequence[_Item]) -> None:
+        encoded = labeller.predictor.encode([_given(item.prepared) for item in batch])
+        for item, image in zip(batch, encoded, strict=True):
+            boxes = _given(item.detections)
+            prediction = labeller.predictor.segment(image, _build_prompts(boxes), masks="rle")
+            objects, dropped = build_objects(prediction, boxes, labeller.rules)
+            for reason, count in dropped.items():
+                stats.add_dropped(reason, count)
+            item.row = LabelRecord.labelled(item.record, *_width_height(item), objects)
+
+    for items in detected:
+        if stop.is_set():
+            return
+        start_s = time.perf_counter()
+        sound = [item for item in items if item.error is None]
+        _isolate(run, [item for item in sound if len(_given(item.detections))])
+        for item in sound:
+            if item.error is None and item.row is None:
+                item.row = LabelRecord.labelled(item.record, *_width_height(item), ())
+        stats.add_time("segment", start_s)
+        yield items
+
+
+def _build_prompts(found: Detections) -> Prompts:
+    """A detector's point is the prompt where it gives one, else its box."""
+    if found.points_xy is not None:
+        return Prompts(points_xy=found.points_xy[:, None], point_labels=np.ones((len(found), 1), int))
+    return Prompts(boxes_xyxy=found.boxes_xyxy)
+
+
+def _finish_row(item: _Item) -> LabelRecord:
+    if item.error is None:
+        return _given(item.row)
+    width, height = _width_height(item) if item.size_hw else (None, None)
+    return LabelRecord.failed(item.record, item.error, width, height)
+
+
+def _width_height(item: _Item) -> tuple[int, int]:
+    height, width = _given(item.size_hw)
+    return width, height
+
+
+def _given(value: _T | None) -> _T:
+    """Return what an earlier stage filled in."""
+    assert value is not None
+    return value
+
+
+def _isolate(run: Callable[[Sequence[_Item]], None], items: list[_Item]) -> None:
+    """Run a stage on items; where that fails, halve until the ones to blame are alone.
+
+    Halving also answers running out of memory: a smaller batch needs less.
+    """
+    if not items:
+        return
+    try:
+        run(items)
+    except Exception as error:  # noqa: BLE001 - an image's failure is its row; a bug is logged below
+        if _is_out_of_memory(error):
+            _release_memory()
+        if len(items) == 1:
+            items[0].error = _describe(error, items[0].record)
+        else:
+            middle = len(items) // 2
+            _isolate(run, items[:middle])
+            _isolate(run, items[middle:])
+
+
+def _describe(error: Exception, record: ImageRecord) -> str:
+    if isinstance(error, ImageError):
+        return str(error)
+    if isinstance(error, OvsamError):
+        return f"{MODEL_ERROR}: {error}"
+    if _is_out_of_memory(error):
+        return f"{OUT_OF_MEMORY}; a smaller --max-det or --dtype bf16 needs less"
+    logger.error("%s (image id %s): %r", record.file_name, record.image_id, error, exc_info=error)
+    return f"{INTERNAL_ERROR}: {type(error).__name__}: {error}"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Torch's class differs by device and version; on a CPU it is a RuntimeError that says so."""
+    is_named = type(error).__name__ in _MEMORY_ERRORS
+    return is_named or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+
+
+def _release_memory() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _group(items: Iterator[_T], size: int) -> Iterator[list[_T]]:
+    batch: list[_T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _run_ahead(source: Generator[_T] | Iterator[_T], depth: int) -> Generator[_T]:
+    """Yield what `source` yields, with `source` running in a thread up to `depth` items ahead.
+
+    An exception in `source` is raised here. Leaving early stops the thread after its current item.
+    """
+    channel: queue.Queue[tuple[bool, _T | BaseException | None]] = queue.Queue(depth)
+    is_closed = threading.Event()
+
+    def put(is_end: bool, value: _T | BaseException | None) -> bool:
+        while not is_closed.is_set():
+            try:
+                channel.put((is_end, value), timeout=0.2)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def fill() -> None:
+        try:
+            for item in source:
+                if not put(False, item):
+                    break
+            put(True, None)
+        except BaseException as error:  # noqa: BLE001 - raised again in the consumer's thread
+            put(True, error)
+        finally:
+            if isinstance(source, Generator):
+                source.close()
+
+    thread = threading.Thread(target=fill, name="ovsam-stage", daemon=True)
+    thread.start()
+    try:
+        while True:
+            is_end, value = channel.get()
+            if not is_end:
+                yield value  # type: ignore[misc]
+            elif value is None:
+                return
+            else:
+                assert isinstance(value, BaseException)
+                raise value
+    finally:
+        is_closed.set()
+        thread.join()

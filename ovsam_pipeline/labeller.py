@@ -1,0 +1,290 @@
+"""A run's settings → everything that labels an image: model, vocabulary, detector, rules.
+
+`build_labeller` is called where the labelling happens: in this process, or in each worker.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ovsam.errors import ConfigError, VocabularyError
+
+from ovsam_pipeline.config import LabelConfig
+from ovsam_pipeline.detectors.base import Detector, compute_fingerprint
+from ovsam_pipeline.images import decode_image
+from ovsam_pipeline.objects import LabelRules
+from ovsam_pipeline.records import ImageRecord
+
+if TYPE_CHECKING:
+    import torch
+
+    from ovsam.model import OVSAM
+    from ovsam.structures import EncodedImage, Prediction, PreparedImage, Prompts
+    from ovsam.vocabulary import Vocabulary
+
+__all__ = ["Labeller", "PromptedModel", "build_labeller"]
+
+logger = logging.getLogger(__name__)
+
+# Raise it when a change of code changes labels: outputs made before are then not continued.
+_LABELS_VERSION = 1
+
+
+class PromptedModel(Protocol):
+    """The part of `ovsam.Predictor` that labelling uses."""
+
+    def encode(self, images: Sequence[PreparedImage]) -> list[EncodedImage]:
+        """Run the image encoder over a batch."""
+        ...
+
+    def segment(self, encoded: EncodedImage, prompts: Prompts, *, masks: Any) -> Prediction:
+        """Segment and label prompts of one encoded image."""
+        ...
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """Everything that labels an image, loaded.
+
+    Attributes:
+        predictor: model and vocabulary.
+        detector: source of boxes.
+        rules: which boxes are prompted and which objects come out.
+        input_size: side of the network input in pixels.
+        batch: images the networks see together.
+        workers: threads that decode.
+        is_overlapping: whether detector and model run in separate threads (worth it on a GPU; on a
+            CPU they would only take each other's cores).
+        depends_on: everything that changes labels, in words.
+        provenance: more facts for run.json.
+        config: the settings with every "auto" resolved; builds the same labeller elsewhere.
+        decode: ImageRecord → (H, W, 3) uint8 RGB, or an ImageError.
+    """
+
+    predictor: PromptedModel
+    detector: Detector
+    rules: LabelRules
+    input_size: int
+    batch: int
+    workers: int
+    is_overlapping: bool
+    depends_on: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    config: LabelConfig
+    decode: Callable[[ImageRecord], np.ndarray] = decode_image
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that changes labels."""
+        return compute_fingerprint(dict(self.depends_on))
+
+    @property
+    def categories(self) -> list[dict[str, Any]]:
+        """COCO categories of the classes that may come out."""
+        kept = self.rules.kept
+        return [
+            {"id": item.category_id, "name": item.name}
+            for index, item in enumerate(self.rules.vocabulary.classes)
+            if kept is None or index in kept
+        ]
+
+
+def build_labeller(config: LabelConfig) -> Labeller:
+    """Load what the settings name.
+
+    Raises:
+        ConfigError: an unknown name, or settings that contradict each other.
+        CheckpointError: weights that cannot be read.
+        DownloadError: weights that are not on this machine and cannot be fetched.
+        VocabularyError: class names that cannot be used.
+        DetectorError: a detector that cannot be built.
+    """
+    import torch
+
+    from ovsam.predictor import Predictor
+
+    device = _choose_device(config.device)
+    config = replace(config, device=str(device), dtype=_choose_dtype(config.dtype, device))
+    model = _load_model(config, device)
+    config = replace(config, model=model.config.name if config.model == "auto" else config.model)
+    vocabulary, kept = _choose_vocabulary(config, model)
+    detector = _build_detector(config, model)
+    rules = _build_rules(config, vocabulary, kept, detector)
+    predictor = Predictor(model, vocabulary, restrict_to_split=False)
+    is_cpu = device.type == "cpu"
+    return Labeller(
+        predictor=predictor,
+        detector=detector,
+        rules=rules,
+        input_size=model.config.input_size,
+        batch=config.batch or (1 if is_cpu else 8),
+        workers=config.workers or min(8, max(1, torch.get_num_threads())),
+        is_overlapping=not is_cpu,
+        depends_on=_describe(config, model, vocabulary, detector),
+        provenance=_describe_provenance(model, vocabulary, detector),
+        config=config,
+    )
+
+
+def _choose_device(name: str) -> torch.device:
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"expected --device as auto, cpu or cuda:0, got '{name}'") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"--device {name} asks for a GPU, and torch finds none here; see ovsam doctor")
+    return device
+
+
+def _choose_dtype(name: str, device: torch.device) -> str:
+    """bf16 where a GPU computes it natively; a CPU keeps float32, whose labels are the reference."""
+    import torch
+
+    if name != "auto":
+        return name
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bf16"
+    return "fp32"
+
+
+def _load_model(config: LabelConfig, device: torch.device) -> OVSAM:
+    import torch
+
+    from ovsam.checkpoint import load_model
+    from ovsam.hub import choose_model
+
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[config.dtype]
+    name = choose_model() if config.model == "auto" else config.model
+    if config.model == "auto":
+        _announce_model(name)
+    return load_model(name, device=device, dtype=dtype)
+
+
+def _announce_model(name: str) -> None:
+    if name == "nano":
+        logger.info(
+            "using the embedded model nano, which knows its own drawings only and no photos; "
+            "`ovsam models fetch rn50x16-lvis` gets real weights"
+        )
+    else:
+        logger.info("using the weights %s from the cache", name)
+
+
+def _choose_vocabulary(
+    config: LabelConfig, model: OVSAM
+) -> tuple[Vocabulary, frozenset[int] | None]:
+    """Return the vocabulary and the indices of the classes that come out (None: all).
+
+    Classes that are asked for without naming a vocabulary are added to the default one where it
+    lacks them: the other names still compete, so that not every object becomes one of a few.
+    """
+    from ovsam.vocabulary import Vocabulary, load_vocabulary, parse_vocabulary
+
+    is_auto = config.vocabulary == "auto"
+    default = "nano" if model.config.trained_on == "nano" else "lvis"
+    vocabulary = load_vocabulary(default if is_auto else config.vocabulary)
+    if not config.classes:
+        return vocabulary, None
+    known: list[int] = []
+    added = []
+    for item in parse_vocabulary(",".join(config.classes)).classes:
+        try:
+            known.append(vocabulary.index_of(item.name))
+        except VocabularyError:
+            if not is_auto:
+                raise
+            next_id = max(vocabulary.category_ids) + 1 + len(added)
+            added.append(replace(item, category_id=next_id))
+    known += range(vocabulary.num_classes, vocabulary.num_classes + len(added))
+    if added:
+        vocabulary = Vocabulary.from_classes([*vocabulary.classes, *added], vocabulary.title)
+    return vocabulary, frozenset(known)
+
+
+def _build_detector(config: LabelConfig, model: OVSAM) -> Detector:
+    from ovsam_pipeline.detectors.build import build_detector
+
+    return build_detector(
+        config.detector,
+        model=model,
+        conf=config.conf,
+        max_det=config.max_det,
+        device=config.device,
+    )
+
+
+def _build_rules(
+    config: LabelConfig,
+    vocabulary: Vocabulary,
+    kept: frozenset[int] | None,
+    detector: Detector,
+) -> LabelRules:
+    is_truth = config.detector.startswith("gt:")
+    return LabelRules(
+        vocabulary=vocabulary,
+        kept=kept,
+        detector_labels=_match_classes(detector, vocabulary) if config.labels == "detector" else None,
+        iou=None if is_truth else config.iou,
+        max_det=None if is_truth else config.max_det,
+    )
+
+
+def _match_classes(detector: Detector, vocabulary: Vocabulary) -> dict[str, int]:
+    """Return the vocabulary's index for each class name of the detector that it has."""
+    if detector.class_names is None:
+        raise ConfigError(
+            f"--labels detector needs a detector that names its boxes, and {detector.name} finds "
+            "objects without naming them; use --labels model"
+        )
+    matched: dict[str, int] = {}
+    for name in detector.class_names:
+        try:
+            matched[name] = vocabulary.index_of(name)
+        except VocabularyError:
+            logger.info("the detector's class '%s' is not in %s", name, vocabulary.title)
+    if not matched:
+        raise ConfigError(
+            f"none of the {len(detector.class_names)} classes of {detector.name} is in the "
+            f"vocabulary {vocabulary.title}; give --vocabulary with the detector's names"
+        )
+    return matched
+
+
+def _describe(
+    config: LabelConfig, model: OVSAM, vocabulary: Vocabulary, detector: Detector
+) -> dict[str, Any]:
+    return {
+        "model": f"{model.config.name} {model.identity[:16]}",
+        "detector": f"{detector.name} {detector.fingerprint[:16]}",
+        "vocabulary": f"{vocabulary.title} {vocabulary.content_hash[:16]}",
+        "classes": ", ".join(config.classes) or "all",
+        "labels": config.labels,
+        "conf": config.conf,
+        "iou": config.iou,
+        "max_det": config.max_det,
+        "dtype": config.dtype,
+        "labels_version": _LABELS_VERSION,
+    }
+
+
+def _describe_provenance(
+    model: OVSAM, vocabulary: Vocabulary, detector: Detector
+) -> dict[str, Any]:
+    return {
+        "model": {"name": model.config.name, "identity": model.identity},
+        "detector": {"name": detector.name, "fingerprint": detector.fingerprint},
+        "vocabulary": {
+            "name": vocabulary.title,
+            "hash": vocabulary.content_hash,
+            "classes": vocabulary.num_classes,
+        },
+    }

@@ -1,0 +1,109 @@
+"""A prediction and the boxes it came from → the labelled objects of an image, by the run's rules.
+
+Score semantics: with labels from the model, `score` is OV-SAM's probability of the label among the
+vocabulary's classes; with labels from the detector, it is the detector's confidence.
+`detector_score` is always the detector's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ovsam_pipeline.detectors.base import Detections
+from ovsam_pipeline.detectors.suppression import suppress_duplicates
+from ovsam_pipeline.records import ObjectRecord
+
+if TYPE_CHECKING:
+    from ovsam.structures import Prediction
+    from ovsam.vocabulary import Vocabulary
+
+__all__ = ["LabelRules", "build_objects"]
+
+
+@dataclass(frozen=True)
+class LabelRules:
+    """Which boxes are prompted and which objects come out.
+
+    Attributes:
+        vocabulary: the classes that the model chose from.
+        kept: indices of the classes that come out; None keeps all.
+        detector_labels: index of the vocabulary's class for each detector class name when the
+            detector names the objects; None when the model does.
+        iou: of two boxes that overlap more than this the lower-scoring one is dropped; None keeps
+            all (ground truth).
+        max_det: most boxes an image; None for no limit (ground truth).
+    """
+
+    vocabulary: Vocabulary
+    kept: frozenset[int] | None = None
+    detector_labels: Mapping[str, int] | None = None
+    iou: float | None = 0.5
+    max_det: int | None = 300
+
+    def keep_boxes(self, found: Detections) -> Detections:
+        """Return the detections to prompt with, best first where duplicates are dropped."""
+        if self.iou is None:
+            return found
+        indices = suppress_duplicates(found.boxes_xyxy, found.scores, self.iou)
+        return found.select(np.asarray(indices[: self.max_det], dtype=np.int64))
+
+
+def build_objects(
+    prediction: Prediction, found: Detections, rules: LabelRules
+) -> tuple[tuple[ObjectRecord, ...], Counter[str]]:
+    """Return the objects of an image, and how many boxes gave none, by reason.
+
+    Args:
+        prediction: N masks and labels, with `rles`.
+        found: the N detections that prompted them.
+        rules: of the run.
+    """
+    objects: list[ObjectRecord] = []
+    dropped: Counter[str] = Counter()
+    for index in range(len(found)):
+        label = _choose_label(prediction, found, rules, index)
+        if label is None or (rules.kept is not None and label not in rules.kept):
+            dropped["class not asked for"] += 1
+        elif prediction.areas[index] == 0:
+            dropped["empty mask"] += 1
+        else:
+            objects.append(_build_object(prediction, found, rules, index, label))
+    return tuple(objects), dropped
+
+
+def _choose_label(
+    prediction: Prediction, found: Detections, rules: LabelRules, index: int
+) -> int | None:
+    if rules.detector_labels is None:
+        return int(prediction.labels[index])
+    assert found.category_names is not None
+    return rules.detector_labels.get(found.category_names[index])
+
+
+def _build_object(
+    prediction: Prediction, found: Detections, rules: LabelRules, index: int, label: int
+) -> ObjectRecord:
+    assert prediction.rles is not None
+    left, top, right, bottom = (float(value) for value in prediction.boxes_xyxy[index])
+    rle = prediction.rles[index]
+    is_from_model = rules.detector_labels is None
+    detector_score = float(found.scores[index])
+    item = rules.vocabulary.classes[label]
+    return ObjectRecord(
+        bbox_xywh=(left, top, right - left, bottom - top),
+        category_id=item.category_id,
+        category=item.name,
+        score=float(prediction.scores[index]) if is_from_model else detector_score,
+        detector_score=detector_score,
+        detector_category=found.category_names[index] if found.category_names else None,
+        margin=float(prediction.margins[index]),
+        mask_score=float(prediction.mask_scores[index]),
+        area=int(prediction.areas[index]),
+        segmentation_size=(int(rle["size"][0]), int(rle["size"][1])),
+        segmentation_counts=rle["counts"],
+    )

@@ -1,0 +1,161 @@
+"""One Parquet part: LabelRecords ↔ a file that is either whole or absent.
+
+One row per image, also for empty and failed ones; objects are a list of structs. What resume needs
+(which image in which state, under which settings) stands in the footer's metadata, so that the rows
+hold labels only and a resuming run reads footers only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ovsam_pipeline.atomic import replace_file, sync_folder
+from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.records import LabelRecord
+from ovsam_pipeline.shards import DoneImage, compute_key, compute_part_name
+
+__all__ = [
+    "SCHEMA",
+    "PartIndex",
+    "drop_part_rows",
+    "iterate_part_rows",
+    "read_part_index",
+    "write_part",
+]
+
+_OBJECT = pa.struct(
+    [
+        ("bbox", pa.list_(pa.float32(), 4)),
+        ("category_id", pa.int64()),
+        ("category", pa.string()),
+        ("score", pa.float32()),
+        ("detector_score", pa.float32()),
+        ("detector_category", pa.string()),
+        ("margin", pa.float32()),
+        ("mask_score", pa.float32()),
+        ("area", pa.int64()),
+        (
+            "segmentation",
+            pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())]),
+        ),
+    ]
+)
+SCHEMA = pa.schema(
+    [
+        ("image_id", pa.int64()),
+        ("file_name", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("status", pa.string()),
+        ("error", pa.string()),
+        ("objects", pa.list_(_OBJECT)),
+    ]
+)
+_METADATA_KEY = b"ovsam"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class PartIndex:
+    """What a part's footer says.
+
+    Attributes:
+        fingerprint: of the settings under which its rows were made.
+        images: `compute_key` of the file name, and the state, of each row in order.
+    """
+
+    fingerprint: str
+    images: tuple[tuple[int, DoneImage], ...]
+
+
+def write_part(folder: Path, rows: Sequence[LabelRecord], fingerprint: str) -> Path:
+    """Write rows as one part and return its path; the part is on disk when this returns.
+
+    Raises:
+        OutputError: the file system refuses (no space, no permission).
+    """
+    path = folder / compute_part_name(rows, fingerprint)
+    images = [
+        [compute_key(row.file_name), compute_key(row.identity), int(row.status == "failed")]
+        for row in rows
+    ]
+    table = pa.Table.from_pylist([row.to_row() for row in rows], schema=SCHEMA)
+    _write_table(path, table, {"format": _FORMAT, "fingerprint": fingerprint, "images": images})
+    return path
+
+
+def read_part_index(path: Path) -> PartIndex:
+    """Return what the footer of a part says, without reading its rows.
+
+    Raises:
+        OutputError: the file is not a part that ovsam wrote.
+    """
+    stored = _read_metadata(path)
+    images = tuple(
+        (key, DoneImage(identity, bool(is_failed), path.name, position))
+        for position, (key, identity, is_failed) in enumerate(stored["images"])
+    )
+    return PartIndex(stored["fingerprint"], images)
+
+
+def drop_part_rows(path: Path, positions: frozenset[int]) -> None:
+    """Rewrite a part without the rows at `positions`, or remove it when none is left.
+
+    Raises:
+        OutputError: the part cannot be read or replaced.
+    """
+    stored = _read_metadata(path)
+    kept = [index for index in range(len(stored["images"])) if index not in positions]
+    if not kept:
+        path.unlink()
+        sync_folder(path.parent)
+        return
+    stored["images"] = [stored["images"][index] for index in kept]
+    _write_table(path, pq.read_table(path, schema=SCHEMA).take(kept), stored)
+
+
+def iterate_part_rows(
+    path: Path, columns: Sequence[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a part as plain dicts, reading a bounded number at a time.
+
+    Raises:
+        OutputError: the part cannot be read.
+    """
+    try:
+        with pq.ParquetFile(path) as part:
+            for batch in part.iter_batches(64, columns=list(columns) if columns else None):
+                yield from batch.to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise OutputError(f"cannot read {path}: {error}") from error
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    try:
+        stored = (pq.read_schema(path).metadata or {}).get(_METADATA_KEY)
+    except (OSError, pa.ArrowException) as error:
+        raise OutputError(
+            f"cannot read {path}: {error}; remove the file and its images are labelled again"
+        ) from error
+    if stored is None:
+        raise OutputError(f"{path} was not written by ovsam label; move it out of the output folder")
+    return json.loads(stored)
+
+
+def _write_table(path: Path, table: pa.Table, stored: dict[str, Any]) -> None:
+    metadata = {_METADATA_KEY: json.dumps(stored, separators=(",", ":")).encode()}
+    with replace_file(path) as temporary:
+        pq.write_table(
+            table.replace_schema_metadata(metadata),
+            temporary,
+            compression="zstd",
+            compression_level=3,
+            use_dictionary=["status", "objects.list.element.category"],
+        )

@@ -1,0 +1,177 @@
+"""Counts and reasons of a run; owns the failure budget and the exit code."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from ovsam_pipeline.errors import ShardError
+from ovsam_pipeline.records import LabelRecord
+
+__all__ = [
+    "INTERNAL_ERROR",
+    "MODEL_ERROR",
+    "OUT_OF_MEMORY",
+    "ExitCode",
+    "Outcome",
+    "RunReport",
+    "RunSummary",
+    "group_reason",
+]
+
+INTERNAL_ERROR = "internal error"
+MODEL_ERROR = "the networks refused it"
+OUT_OF_MEMORY = "out of memory"
+# What no image is to blame for, at least not every image of a run.
+_NOT_THE_IMAGE = (INTERNAL_ERROR, MODEL_ERROR, OUT_OF_MEMORY)
+
+Outcome = Literal["finished", "interrupted", "over budget"]
+_HOPELESS_AFTER = 20
+
+
+class ExitCode:
+    """What the command's exit status means."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    SOME_IMAGES_FAILED = 3
+    OVER_BUDGET = 4
+    LOCKED = 75
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What one run did.
+
+    Attributes:
+        outcome: "finished", "interrupted", or "over budget" (stopped by the failure budget).
+        labelled: images of this run with objects.
+        empty: images of this run without objects.
+        failed: images of this run that failed.
+        objects: objects found in this run.
+        left: images that were to do and were not reached.
+        reasons: failed images of this run by reason.
+        seconds: wall time of labelling, without loading the model.
+    """
+
+    outcome: Outcome
+    labelled: int
+    empty: int
+    failed: int
+    objects: int
+    left: int
+    reasons: dict[str, int]
+    seconds: float
+
+    @property
+    def done(self) -> int:
+        """Images of this run that have a row now."""
+        return self.labelled + self.empty + self.failed
+
+    @property
+    def exit_code(self) -> int:
+        """The command's exit status."""
+        if self.outcome == "interrupted":
+            return ExitCode.INTERRUPTED
+        if self.outcome == "over budget":
+            return ExitCode.OVER_BUDGET
+        return ExitCode.SOME_IMAGES_FAILED if self.failed else ExitCode.DONE
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {**asdict(self), "exit_code": self.exit_code}
+
+
+@dataclass
+class RunReport:
+    """Counts rows as they come, from one thread.
+
+    Attributes:
+        num_images: images that the run is to label.
+        max_failures: more failures than this stop the run; None for no limit.
+        max_failure_rate: the same as a fraction of `num_images`; None for no limit.
+    """
+
+    num_images: int
+    max_failures: int | None = None
+    max_failure_rate: float | None = None
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    objects: int = 0
+    started_s: float = field(default_factory=time.monotonic)
+
+    def add(self, row: LabelRecord) -> None:
+        """Count a row.
+
+        Raises:
+            ShardError: every image so far failed by a fault of ours, so going on is pointless.
+        """
+        self.statuses[row.status] += 1
+        self.objects += len(row.objects)
+        if row.error is not None:
+            self.reasons[group_reason(row.error)] += 1
+            self._check_hopeless(row.error)
+
+    @property
+    def done(self) -> int:
+        """Rows counted."""
+        return self.statuses.total()
+
+    @property
+    def failed(self) -> int:
+        """Failed rows counted."""
+        return self.statuses["failed"]
+
+    @property
+    def budget(self) -> float:
+        """Most failures allowed; infinite without a budget."""
+        allowed = math.inf if self.max_failures is None else self.max_failures
+        if self.max_failure_rate is not None:
+            allowed = min(allowed, math.floor(self.max_failure_rate * self.num_images + 1e-9))
+        return allowed
+
+    @property
+    def is_over_budget(self) -> bool:
+        """Whether the run has to stop."""
+        return self.failed > self.budget
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the start."""
+        return time.monotonic() - self.started_s
+
+    def summarise(self, outcome: Outcome) -> RunSummary:
+        """Return the final counts."""
+        return RunSummary(
+            outcome=outcome,
+            labelled=self.statuses["labelled"],
+            empty=self.statuses["empty"],
+            failed=self.failed,
+            objects=self.objects,
+            left=self.num_images - self.done,
+            reasons=dict(self.reasons.most_common()),
+            seconds=round(self.seconds, 3),
+        )
+
+    def _check_hopeless(self, error: str) -> None:
+        is_same = self.done == self.failed == self.reasons[group_reason(error)]
+        if error.startswith(_NOT_THE_IMAGE) and is_same and self.done >= _HOPELESS_AFTER:
+            raise ShardError(
+                f"each of the first {self.done} images failed the same way ({error}); the run "
+                "stops, as this is no fault of the images"
+            )
+
+
+def group_reason(error: str) -> str:
+    """Return a reason without what is particular to one image, for counting.
+
+    Numbers, quoted names and paths become "…": the full sentence stands in failures.jsonl.
+    """
+    short = re.sub(r"'[^']*'|\"[^\"]*\"|\S*/\S*", "…", error)
+    return re.sub(r"\d+", "…", short)[:100]

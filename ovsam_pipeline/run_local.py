@@ -1,0 +1,65 @@
+"""Label in this process: the engine for one machine. `run_ray.py` will have the same signature."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import closing
+
+from ovsam_pipeline.label_shard import ShardStats, label_shard
+from ovsam_pipeline.labeller import Labeller
+from ovsam_pipeline.report import Outcome, RunReport, RunSummary
+from ovsam_pipeline.shards import Plan
+from ovsam_pipeline.store import PartWriter
+
+__all__ = ["run_local"]
+
+
+def run_local(
+    plan: Plan,
+    labeller: Labeller,
+    writer: PartWriter,
+    report: RunReport,
+    *,
+    stop: threading.Event,
+    stats: ShardStats,
+    on_row: Callable[[RunReport], None] | None = None,
+) -> RunSummary:
+    """Label the plan's images and commit their rows.
+
+    Args:
+        plan: what is to do.
+        labeller: model, detector, vocabulary and rules, loaded.
+        writer: of the output's parts.
+        report: counts the rows, knows the failure budget.
+        stop: once set from outside, the image in hand is finished and committed.
+        stats: filled with times and dropped boxes.
+        on_row: called after each row, for progress.
+
+    Returns:
+        Counts and outcome.
+
+    Raises:
+        OutputError: a part cannot be written.
+        ShardError: every image fails by a fault of ours.
+    """
+    is_over_budget = False
+    try:
+        with closing(label_shard(plan.images, labeller, stop=stop, stats=stats)) as rows:
+            for row in rows:
+                writer.add(row)
+                report.add(row)
+                if on_row:
+                    on_row(report)
+                if report.is_over_budget:
+                    is_over_budget = True
+                    break
+    finally:
+        # Also on Ctrl-C in a notebook: what was labelled is kept.
+        writer.commit()
+    outcome: Outcome = "finished"
+    if is_over_budget:
+        outcome = "over budget"
+    elif stop.is_set() and report.done < report.num_images:
+        outcome = "interrupted"
+    return report.summarise(outcome)

@@ -1,0 +1,296 @@
+"""The output folder: lock, parts, failures, run.json, and the rules of continuing a run.
+
+    OUT/parts/part-<key>.parquet   one row an image; written beside its name, fsynced, renamed
+    OUT/annotations.json           built from the parts by `exporters/coco.py`
+    OUT/failures.jsonl             reasons, built from the parts, one line a failed image
+    OUT/run.json                   provenance, settings, counts, timings
+    OUT/.lock                      held with flock while a run writes; the kernel frees it when the owner dies
+
+A row is in the output from the moment its part has its final name. Rows of changed images are
+removed before their images are labelled again, so that no moment shows an image twice.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from ovsam.errors import ConfigError
+
+from ovsam_pipeline.atomic import sweep_temporary_files, write_atomically
+from ovsam_pipeline.errors import OutputError, OutputLockedError
+from ovsam_pipeline.parts import (
+    drop_part_rows,
+    iterate_part_rows,
+    read_part_index,
+    write_part,
+)
+from ovsam_pipeline.records import LabelRecord
+from ovsam_pipeline.shards import DoneImage
+
+__all__ = ["OutputFolder", "PartWriter", "is_output", "iterate_rows", "list_parts", "read_run_file"]
+
+RUN_FILE = "run.json"
+ANNOTATIONS_FILE = "annotations.json"
+FAILURES_FILE = "failures.jsonl"
+PREVIEW_FOLDER = "preview"
+_PARTS_FOLDER = "parts"
+_LOCK_FILE = ".lock"
+
+
+class OutputFolder:
+    """An output folder that this process holds; use as a context manager.
+
+    Args:
+        path: the folder; made when absent.
+
+    Raises:
+        OutputLockedError: another run holds it.
+        OutputError: the folder cannot be made or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.parts_folder = path / _PARTS_FOLDER
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = _take_lock(path / _LOCK_FILE)
+            self.parts_folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot use the output folder {path}: {error}") from error
+        for folder in (path, self.parts_folder):
+            sweep_temporary_files(folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the next run in."""
+        self._lock.close()
+
+    def prepare(self, fingerprint: str, depends_on: Mapping[str, Any], on_existing: str) -> None:
+        """Make sure that new rows may stand beside the old ones, or remove the old ones.
+
+        Args:
+            fingerprint: of everything that changes labels.
+            depends_on: the same in words, to name what differs.
+            on_existing: "resume", "overwrite" or "error".
+
+        Raises:
+            ConfigError: there are results, and the policy or different settings forbid to go on.
+        """
+        if on_existing == "overwrite":
+            self._remove_results()
+            return
+        run = read_run_file(self.path)
+        if on_existing == "error" and (run or list_parts(self.path)):
+            raise ConfigError(
+                f"{self.path} already holds results; give another -o, or --on-existing resume"
+            )
+        if run.get("fingerprint", fingerprint) != fingerprint:
+            raise _explain_difference(self.path, run.get("depends_on", {}), depends_on)
+        for part in list_parts(self.path):
+            if read_part_index(part).fingerprint != fingerprint:
+                raise _explain_difference(self.path, {}, depends_on)
+
+    def read_done(self) -> dict[int, DoneImage]:
+        """Return the rows that exist, by `compute_key` of the file name; read from footers.
+
+        A row that stands twice (a part copied by hand) is removed from the second part.
+
+        Raises:
+            OutputError: a part cannot be read.
+        """
+        done: dict[int, DoneImage] = {}
+        doubled: dict[str, set[int]] = {}
+        for part in list_parts(self.path):
+            for key, row in read_part_index(part).images:
+                if done.setdefault(key, row) is not row:
+                    doubled.setdefault(part.name, set()).add(row.position)
+        self.drop_rows({part: frozenset(rows) for part, rows in doubled.items()})
+        return self.read_done() if doubled else done
+
+    def drop_rows(self, stale: Mapping[str, frozenset[int]]) -> None:
+        """Remove rows by part name and position.
+
+        Raises:
+            OutputError: a part cannot be rewritten.
+        """
+        for part, positions in stale.items():
+            drop_part_rows(self.parts_folder / part, positions)
+
+    def write_run_file(self, values: Mapping[str, Any]) -> None:
+        """Replace run.json: one top-level key a line.
+
+        Raises:
+            OutputError: the file system refuses.
+        """
+        lines = [f"  {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in values.items()]
+        text = "{\n" + ",\n".join(lines) + "\n}\n"
+        write_atomically(self.path / RUN_FILE, text.encode("utf-8"))
+
+    def write_failures(self) -> int:
+        """Rebuild failures.jsonl from the failed rows; return how many there are.
+
+        Raises:
+            OutputError: a part cannot be read, or the file not be written.
+        """
+        lines = []
+        for part in list_parts(self.path):
+            if not any(row.is_failed for _, row in read_part_index(part).images):
+                continue
+            for row in iterate_part_rows(part, ("image_id", "file_name", "status", "error")):
+                if row.pop("status") == "failed":
+                    row["reason"] = row.pop("error")
+                    lines.append(json.dumps(row, ensure_ascii=False))
+        lines.sort()
+        write_atomically(self.path / FAILURES_FILE, "".join(f"{x}\n" for x in lines).encode())
+        return len(lines)
+
+    def _remove_results(self) -> None:
+        try:
+            for part in list_parts(self.path):
+                part.unlink()
+            for name in (ANNOTATIONS_FILE, FAILURES_FILE, RUN_FILE):
+                (self.path / name).unlink(missing_ok=True)
+            if (self.path / PREVIEW_FOLDER).is_dir():
+                shutil.rmtree(self.path / PREVIEW_FOLDER)
+        except OSError as error:
+            raise OutputError(f"cannot empty {self.path}: {error}") from error
+
+
+class PartWriter:
+    """Collects rows and commits them as a part when enough, or old enough, are together.
+
+    Args:
+        folder: OUT/parts.
+        fingerprint: of the run.
+        max_images: rows in a full part.
+        max_seconds: age of the oldest row at which a part is committed though not full.
+    """
+
+    def __init__(
+        self, folder: Path, fingerprint: str, *, max_images: int, max_seconds: float
+    ) -> None:
+        self._folder = folder
+        self._fingerprint = fingerprint
+        self._max_images = max_images
+        self._max_seconds = max_seconds
+        self._rows: list[LabelRecord] = []
+        self._oldest_s = 0.0
+
+    def add(self, row: LabelRecord) -> bool:
+        """Take a row; return whether that committed a part.
+
+        Raises:
+            OutputError: the part cannot be written.
+        """
+        if not self._rows:
+            self._oldest_s = time.monotonic()
+        self._rows.append(row)
+        is_old = time.monotonic() - self._oldest_s >= self._max_seconds
+        if len(self._rows) >= self._max_images or is_old:
+            self.commit()
+            return True
+        return False
+
+    def commit(self) -> None:
+        """Write what is there; nothing when nothing is.
+
+        Raises:
+            OutputError: the part cannot be written.
+        """
+        if self._rows:
+            write_part(self._folder, self._rows, self._fingerprint)
+            self._rows = []
+
+
+def list_parts(output: Path) -> list[Path]:
+    """Return the parts of an output folder, by name."""
+    return sorted((output / _PARTS_FOLDER).glob("part-*.parquet"))
+
+
+def iterate_rows(output: Path) -> Iterator[dict[str, Any]]:
+    """Yield every row of an output folder, part after part.
+
+    Raises:
+        OutputError: a part cannot be read.
+    """
+    for part in list_parts(output):
+        yield from iterate_part_rows(part)
+
+
+def read_run_file(output: Path) -> dict[str, Any]:
+    """Return run.json, or {} where there is none.
+
+    Raises:
+        OutputError: it is there, and is not what ovsam writes.
+    """
+    path = output / RUN_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"cannot read {path}: {error}; --on-existing overwrite starts afresh"
+        ) from error
+    if not isinstance(values, dict):
+        raise OutputError(f"{path} is not a run file; --on-existing overwrite starts afresh")
+    return values
+
+
+def is_output(path: Path) -> bool:
+    """Whether a run has used this folder as its output, whatever became of it."""
+    return (path / _LOCK_FILE).exists() or (path / _PARTS_FOLDER).exists()
+
+
+def _take_lock(path: Path) -> TextIO:
+    """Open and lock the file; the lock lives as long as the returned stream or its process."""
+    stream = path.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        stream.seek(0)
+        owner = stream.read(200).strip() or "another run"
+        stream.close()
+        raise OutputLockedError(
+            f"{path.parent} is being written by {owner}; try again when it has ended"
+        ) from error
+    stream.truncate(0)
+    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    stream.write(f"process {os.getpid()} on {socket.gethostname()} since {since}")
+    stream.flush()
+    return stream
+
+
+def _explain_difference(
+    output: Path, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> ConfigError:
+    changed = [
+        f"{name} ({old[name]} before, {value} now)"
+        for name, value in new.items()
+        if name in old and old[name] != value
+    ]
+    what = ", ".join(changed) or "settings or weights"
+    return ConfigError(
+        f"{output} was labelled with a different {what}; give another -o, or --on-existing "
+        "overwrite to label everything again"
+    )
