@@ -1,0 +1,104 @@
+"""The losses of CLIP2SAM training: class cross-entropy, mask BCE and mask Dice at sampled points.
+
+Input: logits of N prompts and their ground truth. Output: scalars with the paper's weights applied.
+Source: paper appendix A; Mask2Former's importance sampling of points.
+Letters: N prompts, P points, K classes.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CLASS_WEIGHT = 2.0
+BCE_WEIGHT = 5.0
+DICE_WEIGHT = 5.0
+BACKGROUND_WEIGHT = 0.1
+IGNORED_LABEL = -1
+NUM_POINTS = 12_544
+OVERSAMPLE = 3
+IMPORTANCE = 0.75
+
+
+def compute_class_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy over the classes and background, x 2.
+
+    Args:
+        logits: (N, K + 1) float32; the last column is background.
+        labels: (N,) int64 in [0, K]; -1 is ignored.
+
+    Returns:
+        A scalar: the sum over labelled prompts (background counts 0.1) divided by the number of
+        all N prompts, ignored ones too, as the released code averages; zero without prompts.
+    """
+    weight = logits.new_ones(logits.shape[1])
+    weight[-1] = BACKGROUND_WEIGHT
+    total = F.cross_entropy(
+        logits, labels, weight=weight, ignore_index=IGNORED_LABEL, reduction="sum"
+    )
+    return CLASS_WEIGHT * total / max(len(labels), 1)
+
+
+def sample_at_points(maps: Tensor, points_xy: Tensor) -> Tensor:
+    """Read maps bilinearly at points.
+
+    Args:
+        maps: (N, H, W) float32.
+        points_xy: (N, P, 2) in [0, 1] of the map's width and height.
+
+    Returns:
+        (N, P) float32; outside the map is zero.
+    """
+    grid = 2.0 * points_xy[:, :, None] - 1.0
+    return F.grid_sample(maps[:, None], grid, mode="bilinear", align_corners=False)[:, 0, :, 0]
+
+
+@torch.no_grad()
+def sample_uncertain_points(
+    mask_logits: Tensor, num_points: int = NUM_POINTS, generator: torch.Generator | None = None
+) -> Tensor:
+    """Choose points, three quarters of them where the predicted mask is least sure.
+
+    Args:
+        mask_logits: (N, H, W) float32.
+        num_points: P, how many points for each prompt.
+        generator: Source of randomness on the logits' device; None uses torch's own.
+
+    Returns:
+        (N, P, 2) float32 in [0, 1], x then y.
+    """
+    count, device = len(mask_logits), mask_logits.device
+    tried = torch.rand(count, num_points * OVERSAMPLE, 2, device=device, generator=generator)
+    uncertainty = -sample_at_points(mask_logits, tried).abs()
+    num_important = int(num_points * IMPORTANCE)
+    chosen = uncertainty.topk(num_important, dim=1, sorted=False).indices
+    important = tried.gather(1, chosen[..., None].expand(-1, -1, 2))
+    others = (count, num_points - num_important, 2)
+    return torch.cat([important, torch.rand(others, device=device, generator=generator)], dim=1)
+
+
+def compute_mask_losses(
+    mask_logits: Tensor, masks: Tensor, points_xy: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Binary cross-entropy and naive Dice (eps 1) at points, each x 5.
+
+    Args:
+        mask_logits: (N, h, w) float32.
+        masks: (N, H, W) ground truth in {0, 1}, of the same area at any resolution.
+        points_xy: (N, P, 2) in [0, 1].
+
+    Returns:
+        BCE and Dice, means over the prompts; zeros when there are none.
+    """
+    if len(mask_logits) == 0:
+        nothing = mask_logits.sum() * 0.0
+        return nothing, nothing
+    logits = sample_at_points(mask_logits.float(), points_xy)
+    with torch.no_grad():
+        targets = sample_at_points(masks.float(), points_xy)
+    bce = F.binary_cross_entropy_with_logits(logits, targets)
+    inside = logits.sigmoid()
+    overlap = 2 * (inside * targets).sum(dim=1) + 1
+    dice = 1 - overlap / (inside.sum(dim=1) + targets.sum(dim=1) + 1)
+    return BCE_WEIGHT * bce, DICE_WEIGHT * dice.mean()

@@ -1,0 +1,52 @@
+"""Parameters → AdamW with the paper's two groups: no weight decay on norms, biases and embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ovsam.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserSettings:
+    """AdamW's numbers; defaults are the paper's."""
+
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.05
+    beta1: float = 0.9
+    beta2: float = 0.999
+    clip_norm: float = 0.01
+
+
+def group_parameters(modules: Iterable[nn.Module], weight_decay: float) -> list[dict]:
+    """Split trainable parameters: matrices and kernels decay; norms, biases, tokens do not."""
+    decayed: dict[int, nn.Parameter] = {}
+    plain: dict[int, nn.Parameter] = {}
+    for root in modules:
+        for module in root.modules():
+            for parameter in module.parameters(recurse=False):
+                if not parameter.requires_grad:
+                    continue
+                is_kernel = parameter.ndim > 1 and not isinstance(module, nn.Embedding)
+                (decayed if is_kernel else plain)[id(parameter)] = parameter
+    return [
+        {"params": list(decayed.values()), "weight_decay": weight_decay},
+        {"params": list(plain.values()), "weight_decay": 0.0},
+    ]
+
+
+def build_optimiser(modules: Iterable[nn.Module], settings: OptimiserSettings) -> torch.optim.AdamW:
+    """Return AdamW over the trainable parameters of some modules.
+
+    Raises:
+        ConfigError: None of them is trainable.
+    """
+    groups = group_parameters(modules, settings.weight_decay)
+    if not any(group["params"] for group in groups):
+        raise ConfigError("nothing to train: every parameter is frozen; check train_parts")
+    betas = (settings.beta1, settings.beta2)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, fused=True)

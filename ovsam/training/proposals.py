@@ -1,0 +1,71 @@
+"""Which objects of a training image are prompted, and how: half by box, half by a point.
+
+Source: paper appendix A: 40 proposals an image, repeated to fill, shuffled; the first half prompted
+by box, the rest by a random point of the mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ovsam.training.samples import TrainingSample
+
+NUM_PROPOSALS = 40
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Prompts of one training image, in pixels of the network input.
+
+    Attributes:
+        object_index: (N,) int64 rows of the sample's objects; box prompts first.
+        boxes_xyxy: (M, 4) float32, the prompts of the first M proposals.
+        points_xy: (N - M, 1, 2) float32, the prompts of the others.
+    """
+
+    object_index: np.ndarray
+    boxes_xyxy: np.ndarray
+    points_xy: np.ndarray
+
+
+def _random_point(mask: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
+    """The centre of a random pixel of a mask, x then y, in SAM's corner-based coordinates."""
+    cells = np.flatnonzero(mask)
+    cell = int(cells[random.integers(len(cells))])
+    return float(cell % mask.shape[1]), float(cell // mask.shape[1])
+
+
+def sample_proposals(
+    sample: TrainingSample,
+    random: np.random.Generator,
+    count: int = NUM_PROPOSALS,
+    box_jitter: float = 0.0,
+) -> Proposals:
+    """Choose prompts for an image.
+
+    Args:
+        sample: Its objects; without any, no proposals are made.
+        random: Source of every choice.
+        count: N, how many proposals; objects repeat to fill it.
+        box_jitter: Standard deviation of box sides, as a part of the box's size (0: exact boxes).
+    """
+    total = len(sample.masks)
+    if total == 0:
+        nothing = np.zeros(0, np.int64)
+        return Proposals(nothing, np.zeros((0, 4), np.float32), np.zeros((0, 1, 2), np.float32))
+    order = np.concatenate([random.permutation(total) for _ in range(-(-count // total))])[:count]
+    order = random.permutation(order)
+    num_boxes = (count + 1) // 2
+    boxes = sample.boxes_xyxy()[order[:num_boxes]]
+    if box_jitter:
+        sides = np.tile(boxes[:, 2:] - boxes[:, :2], (1, 2))
+        noise = np.clip(random.normal(0, box_jitter, boxes.shape), -0.2, 0.2)
+        boxes = (boxes + sides * noise).astype(np.float32)
+    points = [_random_point(sample.masks[index], random) for index in order[num_boxes:]]
+    return Proposals(
+        object_index=order,
+        boxes_xyxy=boxes,
+        points_xy=np.array(points, np.float32).reshape(-1, 1, 2),
+    )
