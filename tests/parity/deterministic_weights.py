@@ -20,8 +20,10 @@ def make_tensor(name: str, shape: Sequence[int], salt: int) -> torch.Tensor:
     shape = tuple(shape)
     if name.endswith("num_batches_tracked"):
         return torch.zeros(shape, dtype=torch.int64)
-    x = _generator(f"{salt}:{name}").standard_normal(size=shape, dtype=np.float32)
-    return torch.from_numpy(np.ascontiguousarray(_scaled(x, name, shape))).reshape(shape)
+    rng = _generator(f"{salt}:{name}")
+    x = rng.standard_normal(size=shape, dtype=np.float32) if shape else np.float32(rng.standard_normal())
+    scaled = np.ascontiguousarray(_scaled(x, name, shape), dtype=np.float32)
+    return torch.from_numpy(scaled).reshape(shape)
 
 
 def _scaled(x: np.ndarray, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -37,16 +39,13 @@ def _scaled(x: np.ndarray, name: str, shape: tuple[int, ...]) -> np.ndarray:
         return {"weight": 1 + 0.1 * x, "gamma": 0.3 + 0.05 * x}.get(leaf, 0.05 * x)
     if leaf == "positional_encoding_gaussian_matrix":
         return x
-    return x * _gain(name, leaf, shape)
-
-
-def _gain(name: str, leaf: str, shape: tuple[int, ...]) -> np.float32:
     if leaf.startswith("rel_pos") or leaf in ("pos_embed", "positional_embedding"):
-        return np.float32(0.02)
+        return 0.02 * x
     is_embedding = "embed" in name and leaf == "weight" and "patch_embed" not in name
     if is_embedding or any(part in name for part in ("mask_tokens", "label_token", "level_encoding")):
-        return np.float32(0.5)
-    return np.float32(1 / np.sqrt(int(np.prod(shape[1:]))))
+        return 0.5 * x
+    # A float64 quotient, rounded once.
+    return x / np.sqrt(np.float64(np.prod(shape[1:])))
 
 
 def make_state_dict(shapes: Mapping[str, Sequence[int]], salt: int) -> dict[str, torch.Tensor]:
