@@ -1,0 +1,43 @@
+"""A name or a path → a model with weights, ready for prediction."""
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from ovsam.build import build_model, get_config
+from ovsam.checkpoint import load_checkpoint, load_released_checkpoint
+from ovsam.errors import CheckpointError
+from ovsam.hub import KNOWN_MODELS, get_known_model, require
+from ovsam.model import OVSAM
+
+
+def load_model(name: str | Path, device: str | torch.device = "cpu") -> OVSAM:
+    """Load a model with its weights, in eval mode and float32.
+
+    Nothing is downloaded: `ovsam models fetch NAME` does that, once.
+
+    Args:
+        name: "nano" (embedded), a name that `ovsam models list` shows, or the path of a file of our
+            own (`ovsam models convert` makes one of released files).
+        device: where the parameters go.
+
+    Raises:
+        ConfigError: no weights have this name.
+        DownloadError: the weights have not been fetched; the message has the command.
+        CheckpointError: a file is missing, damaged or belongs to another model.
+    """
+    if str(name) not in KNOWN_MODELS and (Path(name).suffix or Path(name).exists()):
+        return load_checkpoint(name).to(device)
+    known = get_known_model(str(name))
+    if known.trained_on is None:
+        raise CheckpointError(
+            f"'{name}' is a part of a model, not one that labels; "
+            "use it with `ovsam models convert` or in training"
+        )
+    paths = require(known.name)
+    if not known.files:
+        return load_checkpoint(paths[0]).to(device)
+    config = dataclasses.replace(get_config(known.config_name), trained_on=known.trained_on)
+    model = build_model(config, "meta")
+    return load_released_checkpoint(model, list(paths)).to(device)
