@@ -1,0 +1,168 @@
+"""Large JSON files, read item by item: COCO and LVIS data sets, and lists of detection results.
+
+Input: a .json or .json.gz file. Output: its top-level values, one at a time, so that memory stays
+at one item plus a buffer, whatever the size of the file. Knows nothing of what the fields mean,
+save for how an image entry names its file.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+__all__ = ["get_image_file_name", "iterate_json"]
+
+_CHUNK_BYTES = 1 << 20
+_AFTER_VALUE = frozenset(",]} \t\r\n")
+_CLOSED = (dict, list, str)
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def iterate_json(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the values of a JSON file whose top level is an object or an array.
+
+    An array announces itself as `(key, [])` and then gives each item as `(key + "[]", item)`; every
+    other value comes as `(key, value)`. The key of a top-level array is "".
+
+    Args:
+        path: a UTF-8 file, with or without a byte-order mark; gzip where the name ends in .gz.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not JSON, is cut off, or its top level is neither object nor array.
+    """
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        try:
+            yield from _Reader(stream).iterate()
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+        except EOFError as error:
+            raise ValueError("the file ends in the middle (cut off?)") from error
+
+
+def get_image_file_name(image: dict[str, Any]) -> tuple[str | None, bool]:
+    """Return the file name of a COCO or LVIS image entry, and whether it comes from its URL.
+
+    LVIS v1 has no `file_name`: its images lie in COCO's folders, which `coco_url` names
+    ("http://…/train2017/000000000009.jpg" → "train2017/000000000009.jpg").
+    """
+    name = image.get("file_name")
+    if isinstance(name, str) and name:
+        return name, False
+    url = image.get("coco_url")
+    if isinstance(url, str) and url.count("/") >= 1:
+        return "/".join(url.split("/")[-2:]), True
+    return None, False
+
+
+class _Reader:
+    """A window over the text; `position` is where the next token begins."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream = stream
+        self.decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self.text = ""
+        self.position = 0
+        self.is_complete = False
+        self.parse = json.JSONDecoder().raw_decode
+
+    def iterate(self) -> Iterator[tuple[str, Any]]:
+        start = self.peek()
+        if start == "[":
+            yield "", []
+            yield from self.iterate_array("[]")
+        elif start == "{":
+            yield from self.iterate_object()
+        else:
+            raise ValueError(f"expected an object or an array, got {start!r} at the start")
+        if self.peek(at_end="") != "":
+            raise ValueError("expected the end of the file after the closing bracket")
+
+    def iterate_object(self) -> Iterator[tuple[str, Any]]:
+        self.position += 1
+        if self.take_if("}"):
+            return
+        while True:
+            if self.peek() != '"':
+                raise ValueError(f"expected a quoted key, got {self.peek()!r}")
+            key = self.take_value()
+            self.take(":")
+            if self.peek() == "[":
+                yield key, []
+                for _, item in self.iterate_array(""):
+                    yield f"{key}[]", item
+            else:
+                yield key, self.take_value()
+            if self.take_if("}"):
+                return
+            self.take(",")
+
+    def iterate_array(self, key: str) -> Iterator[tuple[str, Any]]:
+        self.position += 1
+        if self.take_if("]"):
+            return
+        while True:
+            self.peek()
+            yield key, self.take_value()
+            if self.take_if("]"):
+                return
+            self.take(",")
+
+    def peek(self, at_end: str | None = None) -> str:
+        """Return the next character that is not white space, without passing it."""
+        while True:
+            match = _SPACE.match(self.text, self.position)
+            self.position = match.end() if match else self.position
+            if self.position < len(self.text):
+                return self.text[self.position]
+            if not self.read_more(_CHUNK_BYTES):
+                if at_end is None:
+                    raise EOFError
+                return at_end
+
+    def take(self, expected: str) -> None:
+        came = self.peek()
+        if came != expected:
+            raise ValueError(f"expected {expected!r}, got {came!r}")
+        self.position += 1
+
+    def take_if(self, wanted: str) -> bool:
+        if self.peek() != wanted:
+            return False
+        self.position += 1
+        return True
+
+    def take_value(self) -> Any:
+        """Parse one whole value; the window grows until it holds it."""
+        size = _CHUNK_BYTES
+        while True:
+            try:
+                value, end = self.parse(self.text, self.position)
+            except json.JSONDecodeError:
+                # Cut by the window, or wrong: only the rest of the file can tell, but a value that
+                # is wrong in the first megabytes is not worth reading gigabytes.
+                if size > 64 * _CHUNK_BYTES or not self.read_more(size):
+                    raise
+            else:
+                # A number at the end of the window may go on behind it: "2" of "2.5", "2." too.
+                is_whole = self.text[end : end + 1] in _AFTER_VALUE or isinstance(value, _CLOSED)
+                if is_whole or not self.read_more(size):
+                    self.position = end
+                    return value
+            size *= 2
+
+    def read_more(self, size: int) -> bool:
+        """Drop what was passed and append text; False at the end of the file."""
+        if self.is_complete:
+            return False
+        data = self.stream.read(size)
+        self.is_complete = not data
+        text = self.decoder.decode(data, final=self.is_complete)
+        self.text = self.text[self.position :] + text
+        self.position = 0
+        return not self.is_complete or bool(text)

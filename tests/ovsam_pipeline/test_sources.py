@@ -1,0 +1,345 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+from bad_images import write_bad_images
+
+from ovsam_pipeline.errors import SourceError
+from ovsam_pipeline.records import compute_image_id
+from ovsam_pipeline.sources import list_images
+
+
+def make_files(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return root
+
+
+def get_names(*sources: object, **options: object) -> list[str]:
+    return [record.file_name for record in list_images(sources, **options)]
+
+
+def write_json(path: Path, data: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data))
+    return path
+
+
+def make_coco(path: Path, *names: str) -> Path:
+    images = [
+        {"id": 10 + i, "file_name": name, "width": 7, "height": 5} for i, name in enumerate(names)
+    ]
+    return write_json(path, {"annotations": [{"id": 1}], "images": images, "categories": []})
+
+
+# Folders
+
+
+def test_folder_is_walked_in_order_with_relative_names(tmp_path):
+    make_files(tmp_path, "b.jpg", "a.PNG", "sub/c.webp", "sub/deep/d.tiff", "a-b/e.gif")
+    expected = ["a-b/e.gif", "a.PNG", "b.jpg", "sub/c.webp", "sub/deep/d.tiff"]
+    assert get_names(tmp_path) == expected
+    assert get_names(tmp_path) == expected
+
+
+def test_record_has_id_path_size_and_time(tmp_path):
+    make_files(tmp_path, "sub/c.jpg")
+    os.utime(tmp_path / "sub/c.jpg", ns=(5, 1234567890123456789))
+    (record,) = list_images([str(tmp_path)])
+    assert record.image_id == compute_image_id("sub/c.jpg")
+    assert record.path == tmp_path / "sub" / "c.jpg"
+    assert (record.size_bytes, record.mtime_ns) == (1, 1234567890123456789)
+    assert (record.width, record.height) == (None, None)
+
+
+def test_relative_and_absolute_folder_give_the_same_names(tmp_path, monkeypatch):
+    make_files(tmp_path, "in/a.jpg", "in/sub/b.jpg")
+    monkeypatch.chdir(tmp_path)
+    assert (
+        get_names("in")
+        == get_names(tmp_path / "in")
+        == get_names("./in/")
+        == ["a.jpg", "sub/b.jpg"]
+    )
+    monkeypatch.chdir(tmp_path / "in")
+    assert get_names(".") == ["a.jpg", "sub/b.jpg"]
+
+
+def test_other_files_are_passed_over_and_counted(tmp_path):
+    make_files(tmp_path, "a.jpg", "x.txt", "y.txt", "sub/z.json", "README", "Thumbs.db")
+    listing = list_images([tmp_path])
+    assert [record.file_name for record in listing] == ["a.jpg"]
+    assert listing.num_ignored == {".txt": 2, ".json": 1, "": 1, ".db": 1}
+    assert listing.describe_ignored() == (
+        "5 other files passed over (2 .txt, 1 without suffix, 1 .db, 1 .json)"
+    )
+
+
+def test_hidden_files_and_folders_are_skipped(tmp_path):
+    make_files(tmp_path, "a.jpg", ".b.jpg", "._c.jpg", ".cache/d.jpg")
+    listing = list_images([tmp_path])
+    assert [record.file_name for record in listing] == ["a.jpg"]
+    assert listing.describe_ignored() == ""
+
+
+def test_bad_folder_gives_a_record_for_every_image_file(tmp_path):
+    kinds = write_bad_images(tmp_path)
+    listing = list_images([tmp_path])
+    names = {record.file_name for record in listing}
+    assert names == {name for name, kind in kinds.items() if kind != "ignored"}
+    assert listing.num_ignored.total() == list(kinds.values()).count("ignored")
+
+
+def test_link_loops_end_and_inner_links_are_listed_once(tmp_path):
+    make_files(tmp_path, "in/a/x.jpg", "in/b/y.jpg", "out/z.jpg")
+    (tmp_path / "in/a/up").symlink_to(tmp_path / "in")
+    (tmp_path / "in/b/across").symlink_to(tmp_path / "in/a")
+    (tmp_path / "in/c").symlink_to(tmp_path / "out")
+    (tmp_path / "in/d").symlink_to(tmp_path / "out")
+    (tmp_path / "out/back").symlink_to(tmp_path / "out")
+    assert get_names(tmp_path / "in") == ["a/x.jpg", "b/y.jpg", "c/z.jpg"]
+
+
+def test_root_that_is_a_link_is_walked(tmp_path):
+    make_files(tmp_path, "real/a.jpg", "real/sub/b.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert get_names(tmp_path / "link") == ["a.jpg", "sub/b.jpg"]
+
+
+def test_dangling_link_is_listed_and_fails_later(tmp_path):
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    (record,) = list_images([tmp_path])
+    assert (record.file_name, record.size_bytes) == ("gone.jpg", -1)
+
+
+def test_name_that_is_not_utf8_becomes_valid_and_keeps_its_path(tmp_path):
+    (Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg"))).write_bytes(b"x")
+    (record,) = list_images([tmp_path])
+    assert record.file_name == "\\xff.jpg"
+    assert record.path.read_bytes() == b"x"
+
+
+def test_output_inside_the_input_is_not_entered(tmp_path):
+    make_files(tmp_path, "a.jpg", "out/preview/p.jpg", "more/b.jpg")
+    assert get_names(tmp_path, exclude=[tmp_path / "out"]) == ["a.jpg", "more/b.jpg"]
+
+
+def test_listing_can_be_iterated_again_and_sees_new_files(tmp_path):
+    make_files(tmp_path, "a.jpg", "x.txt")
+    listing = list_images([tmp_path])
+    assert len(list(listing)) == 1
+    make_files(tmp_path, "b.jpg")
+    assert len(list(listing)) == 2
+    assert listing.num_ignored.total() == 1
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("nowhere", "got .*nowhere, which is not there"),
+        ("empty", "expected images .* below .*empty, found none$"),
+        ("texts", r"below .*texts, found none; 2 other files passed over \(2 \.txt\)"),
+        ("texts/*.jpg", "expected files for the pattern"),
+        ("texts/*", "for the pattern .*, found none; 2 other files"),
+        ("texts/a.txt", "in the list .*, found none"),
+        ("binary.txt", "one image path a line, got binary"),
+        ("notjson.json", "expected JSON in .*notjson.json"),
+        ("data.parquet", "got .*data.parquet"),
+        ("file.jpg/below", "not there"),
+        ("nul\0", "cannot read"),
+        ("n" * 300, "cannot read"),
+    ],
+)
+def test_source_that_cannot_work_is_refused(tmp_path, source, reason):
+    (tmp_path / "empty").mkdir()
+    make_files(tmp_path, "file.jpg", "data.parquet", "notjson.json")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/a.txt").write_text("# nothing\n\n")
+    (tmp_path / "texts/b.txt").write_text("")
+    (tmp_path / "binary.txt").write_bytes(b"\x00\x01")
+    with pytest.raises(SourceError, match=reason):
+        list(list_images([f"{tmp_path}/{source}"]))
+
+
+def test_no_source_and_remote_source_are_refused():
+    with pytest.raises(SourceError, match="at least one source"):
+        list_images([])
+    with pytest.raises(SourceError, match="remote sources are not read yet, got s3://bucket/x"):
+        list_images(["s3://bucket/x"])
+
+
+def test_one_empty_source_among_several_is_refused(tmp_path):
+    make_files(tmp_path, "a/x.jpg")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(SourceError, match=r"below .*b, found none"):
+        list(list_images([tmp_path / "a", tmp_path / "b"]))
+
+
+def test_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    make_files(tmp_path, "a.jpg", "closed/b.jpg")
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(SourceError, match=r"cannot read the folder .*closed: Permission denied"):
+        list(list_images([tmp_path]))
+    with pytest.raises(SourceError, match="closed: Permission denied"):
+        list_images([tmp_path / "closed"])
+
+
+# Files, globs, lists
+
+
+def test_file_named_explicitly_is_tried_whatever_its_suffix(tmp_path):
+    make_files(tmp_path, "photo.xyz", "noise")
+    assert get_names(tmp_path / "photo.xyz", tmp_path / "noise") == ["photo.xyz", "noise"]
+
+
+def test_several_files_have_the_names_of_their_folder_walk(tmp_path):
+    make_files(tmp_path, "a.jpg", "sub/b.jpg")
+    assert get_names(tmp_path / "a.jpg", tmp_path / "sub/b.jpg") == get_names(tmp_path)
+
+
+def test_glob_takes_image_files_relative_to_its_fixed_part(tmp_path):
+    make_files(tmp_path, "x/1/a.jpg", "x/2/b.jpg", "x/2/c.txt", "x/2/deep/d.png", "x/img")
+    assert get_names(f"{tmp_path}/x/*/*") == ["1/a.jpg", "2/b.jpg"]
+    assert get_names(f"{tmp_path}/x/**/*.*") == ["1/a.jpg", "2/b.jpg", "2/deep/d.png"]
+    assert get_names(f"{tmp_path}/x/2/*.[tj]*") == ["b.jpg"]
+    assert get_names(f"{tmp_path}/x/2/*.txt") == ["c.txt"]
+
+
+def test_name_with_brackets_that_exists_is_a_file_not_a_glob(tmp_path):
+    make_files(tmp_path, "a[1].jpg", "a1.jpg")
+    assert get_names(tmp_path / "a[1].jpg") == ["a[1].jpg"]
+
+
+def test_list_file_is_relative_to_itself_and_lists_each_file_once(tmp_path):
+    make_files(tmp_path, "data/a.jpg", "data/sub/b.jpg", "else/c.jpg")
+    text = "\ufeffa.jpg\r\n\n# comment\n./a.jpg\n sub/b.jpg \nsub/../a.jpg\n"
+    text += f"{tmp_path}/else/c.jpg\nno.jpg\n"
+    (tmp_path / "data/list.txt").write_text(text, encoding="utf-8")
+    listing = list_images([tmp_path / "data/list.txt"])
+    records = list(listing)
+    outside = f"{tmp_path}/else/c.jpg"
+    assert [r.file_name for r in records] == ["a.jpg", "sub/b.jpg", outside, "no.jpg"]
+    assert [r.size_bytes for r in records] == [1, 1, 1, -1]
+    assert listing.num_duplicates == 2
+
+
+def test_list_with_a_remote_image_is_refused(tmp_path):
+    (tmp_path / "list.txt").write_text("https://example.org/a.jpg\n")
+    with pytest.raises(SourceError, match=r"got https://example\.org/a\.jpg in"):
+        list(list_images([tmp_path / "list.txt"]))
+
+
+# Several sources
+
+
+def test_equal_base_names_in_two_folders_do_not_collide(tmp_path):
+    make_files(tmp_path, "one/x.jpg", "two/x.jpg", "two/deep/x.jpg")
+    records = list(list_images([tmp_path / "one", tmp_path / "two"]))
+    assert [r.file_name for r in records] == ["one/x.jpg", "two/deep/x.jpg", "two/x.jpg"]
+    assert len({r.image_id for r in records}) == 3
+
+
+def test_file_given_twice_is_listed_once(tmp_path):
+    make_files(tmp_path, "a/x.jpg", "a/sub/y.jpg")
+    listing = list_images([tmp_path / "a", tmp_path / "a/sub", tmp_path / "a/x.jpg"])
+    assert [record.file_name for record in listing] == ["sub/y.jpg", "x.jpg"]
+    assert listing.num_duplicates == 2
+
+
+# COCO and LVIS
+
+
+def test_coco_gives_ids_sizes_and_its_own_order(tmp_path):
+    make_files(tmp_path, "b.jpg", "a.jpg")
+    records = list(list_images([make_coco(tmp_path / "set.json", "b.jpg", "a.jpg", "gone.jpg")]))
+    assert [(r.image_id, r.file_name) for r in records] == [
+        (10, "b.jpg"), (11, "a.jpg"), (12, "gone.jpg"),
+    ]  # fmt: skip
+    assert (records[0].width, records[0].height, records[0].size_bytes) == (7, 5, 1)
+    assert records[2].size_bytes == -1
+
+
+@pytest.mark.parametrize("folder", ["annotations", "val2017", ".", "images", "images/val2017"])
+def test_coco_images_are_found_around_the_file(tmp_path, folder):
+    make_files(tmp_path / folder, "a.jpg")
+    path = make_coco(tmp_path / "annotations/set.json", "a.jpg")
+    (record,) = list_images([path])
+    assert record.file_name == "a.jpg"
+    assert record.path.read_bytes() == b"x"
+
+
+def test_image_root_is_obeyed_and_missing_images_are_listed(tmp_path):
+    make_files(tmp_path, "far/away/a.jpg", "b.jpg")
+    path = make_coco(tmp_path / "set.json", "a.jpg", "b.jpg")
+    records = list(list_images([path], image_root=tmp_path / "far/away"))
+    assert [r.size_bytes for r in records] == [1, -1]
+    with pytest.raises(SourceError, match=r"image root to be a folder, got .*nowhere"):
+        list_images([path], image_root=tmp_path / "nowhere")
+
+
+def test_lvis_images_are_found_through_their_urls(tmp_path):
+    make_files(tmp_path, "train2017/1.jpg", "val2017/2.jpg")
+    urls = ["http://c.org/train2017/1.jpg", "http://c.org/val2017/2.jpg"]
+    images = [{"id": i, "coco_url": url} for i, url in enumerate(urls)]
+    path = write_json(tmp_path / "annotations/lvis.json", {"images": images})
+    records = list(list_images([path]))
+    assert [r.file_name for r in records] == ["train2017/1.jpg", "val2017/2.jpg"]
+    assert all(r.size_bytes == 1 for r in records)
+
+
+def test_lvis_images_in_one_flat_folder_are_found(tmp_path):
+    make_files(tmp_path, "all/1.jpg", "all/2.jpg")
+    urls = ["http://c.org/train2017/1.jpg", "http://c.org/val2017/2.jpg"]
+    images = [{"id": i, "coco_url": url} for i, url in enumerate(urls)]
+    path = write_json(tmp_path / "lvis.json", {"images": images})
+    for root in (None, tmp_path / "all"):
+        records = list(list_images([path], image_root=root))
+        assert [r.file_name for r in records] == ["train2017/1.jpg", "val2017/2.jpg"]
+        assert all(r.size_bytes == 1 for r in records)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ([{"image_id": 1}], r"got a list in .*--detector boxes:FILE"),
+        ({"annotations": []}, 'without an "images" list'),
+        ({"images": {"1": {}}}, 'without an "images" list'),
+        ({"images": []}, "expected images .*, found none"),
+        ({"images": [{"id": 1}]}, r"file_name or coco_url in images\[0\]"),
+        ({"images": ["a.jpg"]}, r"file_name or coco_url in images\[0\]"),
+        ({"images": [{"file_name": "a.jpg"}]}, "a whole number as id .* got None"),
+        ({"images": [{"id": "7", "file_name": "a.jpg"}]}, "a whole number as id .* got '7'"),
+        ({"images": [{"id": 1 << 63, "file_name": "a.jpg"}]}, "a whole number as id"),
+        ({"images": [{"id": 1, "file_name": "no.jpg"}]}, r"such as no\.jpg.*--image-root"),
+        (
+            {"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]},
+            r"different image ids in .*, got 1 for a\.jpg and for b\.jpg",
+        ),
+    ],
+)
+def test_json_of_the_wrong_shape_is_refused(tmp_path, data, reason):
+    make_files(tmp_path, "a.jpg", "b.jpg")
+    path = write_json(tmp_path / "set.json", data)
+    with pytest.raises(SourceError, match=reason):
+        list(list_images([path]))
+
+
+def test_two_json_files_with_the_same_ids_are_refused(tmp_path):
+    make_files(tmp_path, "one/a.jpg", "two/b.jpg")
+    first = make_coco(tmp_path / "one/set.json", "a.jpg")
+    second = make_coco(tmp_path / "two/set.json", "b.jpg")
+    with pytest.raises(SourceError, match=r"got 10 for one/a\.jpg and for two/b\.jpg"):
+        list(list_images([first, second]))
