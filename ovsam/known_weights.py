@@ -164,8 +164,8 @@ MODELS = (
         (_clip(_LAION + "xxlarge-laion2B-s34B-b82K-augreg-soup", 4_800_000_000),),
         "CLIP ConvNeXt-XXL",
     ),
-    KnownModel("sam-vit-h", "sam-vit-h", (_SAM_H,), "SAM ViT-H: the teacher"),
-    KnownModel("sam-vit-l", "sam-vit-l", (_SAM_L,), "SAM ViT-L: a smaller teacher"),
-    KnownModel("sam-vit-b", "sam-vit-b", (_SAM_B,), "SAM ViT-B: the smallest teacher"),
+    KnownModel("sam-h", "sam-h", (_SAM_H,), "SAM ViT-H: the teacher"),
+    KnownModel("sam-l", "sam-l", (_SAM_L,), "SAM ViT-L: a smaller teacher"),
+    KnownModel("sam-b", "sam-b", (_SAM_B,), "SAM ViT-B: the smallest teacher"),
 )
 KNOWN_MODELS = {model.name: model for model in MODELS}

@@ -1,0 +1,217 @@
+"""Parameters and multiply-accumulates of a model, part by part, beside the paper's numbers.
+
+Models are built on the "meta" device: seconds, and no memory, whatever their size. Only matrix
+products and convolutions count, as in the paper's tables.
+
+The paper does not say how it counted. All six of its numbers (Tables 1, 5, 7) are met within 1 % by
+the reference computation of one image with 8 to 10 prompts: SAM's windows padded in front of the
+projections, CLIP's attention pool run on each region's grid. That, with 8, is the convention here.
+This implementation does less for the same result; `macs_saved` has what the windows save.
+
+Letters: S input size, C channels, N prompts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+if TYPE_CHECKING:
+    from ovsam.config import ModelConfig
+    from ovsam.model import OVSAM
+
+PAPER_PROMPTS = 8
+PAPER = {
+    "rn50": (165.0, 728.0),
+    "rn50x16": (304.0, 1180.0),
+    "rn50x64": (568.0, 2098.0),
+    "convnext-l": (321.0, 1313.0),
+    "convnext-l-single-scale": (307.0, 1280.0),
+    "sam-h": (641.0, 3001.0),
+}
+"""Model -> (parameters in millions, GMACs at 1024 x 1024), as the paper's tables state them."""
+
+
+@dataclass(frozen=True)
+class PartCost:
+    """One part of a model.
+
+    `macs` is for one image, or for one prompt where `is_per_prompt`; `macs_saved` of them are
+    not spent by this implementation.
+    """
+
+    name: str
+    parameters: int
+    macs: int
+    is_per_prompt: bool = False
+    macs_saved: int = 0
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """What a model is made of and what an image with `num_prompts` prompts costs."""
+
+    name: str
+    input_size: int
+    num_prompts: int
+    parts: tuple[PartCost, ...]
+    text_parameters: int | None = None
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of all parts; the text tower is not one of them."""
+        return sum(part.parameters for part in self.parts)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image with its prompts."""
+        return sum(
+            part.macs * (self.num_prompts if part.is_per_prompt else 1) for part in self.parts
+        )
+
+    @property
+    def paper(self) -> tuple[float, float] | None:
+        """The paper's (million parameters, GMACs) for this model at this size, if it has them."""
+        comparable = self.input_size == 1024 and self.num_prompts == PAPER_PROMPTS
+        return PAPER.get(self.name) if comparable else None
+
+
+def profile_model(
+    model: str | ModelConfig, *, num_prompts: int = PAPER_PROMPTS, input_size: int | None = None
+) -> ModelCost:
+    """Count an OV-SAM ("rn50x16", "convnext-l-single-scale", a config) or a SAM ("sam-h").
+
+    Args:
+        model: Name or config.
+        num_prompts: N, box prompts of the image.
+        input_size: S; None: the model's own.
+
+    Raises:
+        ConfigError: The name is unknown, or the size is no multiple of 32.
+    """
+    from ovsam.sam import SAM_NAMES
+
+    if isinstance(model, str) and model in SAM_NAMES:
+        return _profile_sam(model, num_prompts, input_size)
+    from ovsam.build import build_model, get_config
+
+    config = get_config(model) if isinstance(model, str) else model
+    if input_size is not None:
+        config = dataclasses.replace(config, input_size=input_size)
+    built = build_model(config, "meta")
+    parts = _ovsam_parts(built)
+    return ModelCost(
+        config.name, config.input_size, num_prompts, parts, _count_text_parameters(config)
+    )
+
+
+def _ovsam_parts(model: OVSAM) -> tuple[PartCost, ...]:
+    config = model.config
+    pixels = torch.empty(1, 3, config.input_size, config.input_size, device="meta")
+    box = torch.empty(1, 4, device="meta")
+    stages, image_macs = _count(model.image_encoder, pixels)
+    embedding, neck_macs = _count(model.neck, stages)
+    _, fpn_macs = _count(model.clip2sam.build_levels, stages)
+    _, decoder_macs = _count(model.decode, embedding, box)
+    padding = _window_padding_macs(model.neck)
+    fpn = _parameters(getattr(model.clip2sam, "fpn", None))
+    # The position embedding is SAM-H's, fixed; the paper's and the release's counts leave it out.
+    neck = _parameters(model.neck) - model.neck.pos_embed.numel()
+    return (
+        PartCost("CLIP image encoder", _parameters(model.image_encoder), image_macs),
+        PartCost("SAM2CLIP neck", neck, neck_macs + padding, macs_saved=padding),
+        PartCost("CLIP2SAM pyramid", fpn, fpn_macs),
+        PartCost("prompt encoder", _parameters(model.prompt_encoder), 0),
+        PartCost("mask decoder", _parameters(model.mask_decoder), decoder_macs, is_per_prompt=True),
+        PartCost(
+            "CLIP2SAM head",
+            _parameters(model.clip2sam) - fpn,
+            _head_macs(model),
+            is_per_prompt=True,
+        ),
+        PartCost("frozen CLIP score", 0, _clip_region_macs(model), is_per_prompt=True),
+    )
+
+
+def _profile_sam(name: str, num_prompts: int, input_size: int | None) -> ModelCost:
+    from ovsam.sam import build_sam, get_sam_config
+
+    config = get_sam_config(name)
+    if input_size is not None:
+        config = dataclasses.replace(config, input_size=input_size)
+    sam = build_sam(config, "meta")
+    size = config.input_size
+    embedding, image_macs = _count(sam.image_encoder, torch.empty(1, 3, size, size, device="meta"))
+    _, decoder_macs = _count(sam.decode, embedding, torch.empty(1, 4, device="meta"))
+    padding = _window_padding_macs(sam.image_encoder)
+    encoder = _parameters(sam.image_encoder)
+    rest = _parameters(sam) - encoder - _parameters(sam.prompt_encoder)
+    parts = (
+        PartCost("SAM image encoder", encoder, image_macs + padding, macs_saved=padding),
+        PartCost("prompt encoder", _parameters(sam.prompt_encoder), 0),
+        PartCost("mask decoder", rest, decoder_macs, is_per_prompt=True),
+    )
+    return ModelCost(name, size, num_prompts, parts)
+
+
+def _count(compute: Callable[..., Any], *inputs: Any) -> tuple[Any, int]:
+    """Run on meta tensors; return the result and the multiply-accumulates."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        result = compute(*inputs)
+    return result, counter.get_total_flops() // 2
+
+
+def _parameters(module: nn.Module | None) -> int:
+    return 0 if module is None else sum(parameter.numel() for parameter in module.parameters())
+
+
+def _window_padding_macs(module: nn.Module) -> int:
+    """What SAM spends on projecting the padded cells of windows, which we pad afterwards."""
+    from ovsam.vision_transformer import TransformerBlock
+
+    pos_embed: Tensor = module.pos_embed
+    grid = pos_embed.shape[1]
+    total = 0
+    for block in module.modules():
+        if isinstance(block, TransformerBlock) and block.window:
+            padded = grid + -grid % block.window
+            projections = block.attn.qkv.weight.numel() + block.attn.proj.weight.numel()
+            total += (padded**2 - grid**2) * projections
+    return total
+
+
+def _head_macs(model: OVSAM) -> int:
+    """The region embedding of one prompt: a 1 x 1 convolution over the RoI grid, or the MLP."""
+    head, config = model.clip2sam, model.config
+    if head.kind == "fpn":
+        grid = torch.empty(1, config.fpn_channels, config.roi_size, config.roi_size, device="meta")
+        return _count(head.roi_projection, grid)[1]
+    macs = _count(head.label_mlp, torch.empty(1, config.embed_channels, device="meta"))[1]
+    if head.kind == "label-token+clip":
+        pooled = torch.empty(1, config.clip.channels[3], device="meta")
+        macs += _count(head.clip_projection, pooled)[1]
+    return macs
+
+
+def _clip_region_macs(model: OVSAM) -> int:
+    """CLIP's own pooling of one region: the attention pool on its grid, or ConvNeXt's head."""
+    clip = model.config.clip
+    visual = model.image_encoder.visual
+    if clip.kind == "resnet":
+        region = torch.empty(1, clip.channels[3], clip.pool_grid, clip.pool_grid, device="meta")
+        return _count(visual.attnpool, region)[1]
+    pooled = torch.empty(1, clip.channels[3], 1, 1, device="meta")
+    return _count(lambda x: visual.head(visual.trunk.head(x)), pooled)[1]
+
+
+def _count_text_parameters(config: ModelConfig) -> int:
+    from ovsam.text_tower import build_text_tower
+
+    with torch.device("meta"):
+        return _parameters(build_text_tower(config.clip))
