@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovsam.errors import ConfigError
-
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.report import RunReport, RunSummary
 from ovsam_pipeline.shards import Plan, plan_run
@@ -126,7 +125,10 @@ def run_label(
     from ovsam_pipeline.store import OutputFolder, is_output
 
     path = choose_output(config)
-    images = tuple(list_images(config.sources))
+    listing = list_images(config.sources, image_root=config.image_root, exclude=(path,))
+    images = tuple(listing)
+    if listing.num_ignored:
+        logger.info("%s", listing.describe_ignored())
     with ExitStack() as stack:
         # A used output is taken before the slow part, so that a second run learns at once.
         held = stack.enter_context(OutputFolder(path)) if is_output(path) else None

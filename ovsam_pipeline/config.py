@@ -42,6 +42,7 @@ class LabelConfig:
 
     Attributes:
         sources: folders, globs, image files, list files, COCO/LVIS JSON files.
+        image_root: folder that the names in COCO JSON files are relative to; None looks around.
         output: output folder; None puts it beside the first source.
         model: name or path of the weights; "auto" takes the best ones in the cache, else nano.
         detector: source of boxes; "auto" takes the best one in the cache, else nano's.
@@ -68,6 +69,7 @@ class LabelConfig:
     """
 
     sources: tuple[str, ...]
+    image_root: str | None = None
     output: str | None = None
     model: str = "auto"
     detector: str = "auto"

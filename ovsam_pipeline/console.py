@@ -78,7 +78,6 @@ def run_app(app: Callable[[], Any]) -> None:
 def exit_code_of(error: Exception) -> int:
     """Return the exit code of a known error: 2 usage or configuration, 75 locked, else 1."""
     from ovsam import errors as core
-
     from ovsam_pipeline import errors
 
     usage = (
@@ -137,7 +136,9 @@ def format_progress(report: RunReport) -> str:
     done, total = report.done, report.num_images
     rate = done / report.seconds if done and report.seconds else 0.0
     left = f", {_format_time((total - done) / rate)} left" if rate and done < total else ""
-    counts = ", ".join(f"{report.statuses[name]} {name}" for name in ("labelled", "empty", "failed"))
+    counts = ", ".join(
+        f"{report.statuses[name]} {name}" for name in ("labelled", "empty", "failed")
+    )
     return f"{done}/{total} images ({100 * done // total} %), {rate:.2f}/s{left} · {counts}"
 
 

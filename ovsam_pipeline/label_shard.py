@@ -8,7 +8,6 @@ do not notice. Knows nothing of Ray, files of results, or the command line.
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 from collections import Counter, deque
@@ -22,11 +21,11 @@ import numpy as np
 from ovsam.errors import ImageError, OvsamError
 from ovsam.preprocess import prepare_image
 from ovsam.structures import PreparedImage, Prompts
-
 from ovsam_pipeline.detectors.base import Detections, DetectorImage
 from ovsam_pipeline.objects import build_objects
 from ovsam_pipeline.records import ImageRecord, LabelRecord
 from ovsam_pipeline.report import INTERNAL_ERROR, MODEL_ERROR, OUT_OF_MEMORY
+from ovsam_pipeline.run_ahead import run_ahead
 
 if TYPE_CHECKING:
     from ovsam_pipeline.labeller import Labeller
@@ -97,11 +96,11 @@ def label_shard(
     """
     stop = stop or threading.Event()
     stats = stats or ShardStats()
-    decoded = _run_ahead(_decode_images(images, labeller, stop, stats), labeller.batch)
+    decoded = run_ahead(_decode_images(images, labeller, stop, stats), labeller.batch)
     detected = _detect_batches(decoded, labeller, stop, stats)
     if labeller.is_overlapping:
-        detected = _run_ahead(detected, 2)
-    for items in _run_ahead(_segment_batches(detected, labeller, stop, stats), 2):
+        detected = run_ahead(detected, 2)
+    for items in run_ahead(_segment_batches(detected, labeller, stop, stats), 2):
         yield from (_finish_row(item) for item in items)
 
 
@@ -110,14 +109,14 @@ def _decode_images(
 ) -> Generator[_Item]:
     """Decode on a pool of threads, at most `workers + batch` images ahead."""
 
-    def decode(record: ImageRecord) -> _Item:
-        item, start_s = _Item(record), time.perf_counter()
-
-        def run(batch: Sequence[_Item]) -> None:
-            item.rgb = labeller.decode(record)
+    def run(items: Sequence[_Item]) -> None:
+        for item in items:
+            item.rgb = labeller.decode(item.record)
             item.size_hw = (item.rgb.shape[0], item.rgb.shape[1])
             item.prepared = prepare_image(item.rgb, labeller.input_size)
 
+    def decode(record: ImageRecord) -> _Item:
+        item, start_s = _Item(record), time.perf_counter()
         _isolate(run, [item])
         stats.add_time("decode", start_s)
         return item
@@ -191,7 +190,9 @@ def _segment_batches(
 def _build_prompts(found: Detections) -> Prompts:
     """A detector's point is the prompt where it gives one, else its box."""
     if found.points_xy is not None:
-        return Prompts(points_xy=found.points_xy[:, None], point_labels=np.ones((len(found), 1), int))
+        return Prompts(
+            points_xy=found.points_xy[:, None], point_labels=np.ones((len(found), 1), int)
+        )
     return Prompts(boxes_xyxy=found.boxes_xyxy)
 
 
@@ -266,49 +267,3 @@ def _group(items: Iterator[_T], size: int) -> Iterator[list[_T]]:
             batch = []
     if batch:
         yield batch
-
-
-def _run_ahead(source: Generator[_T] | Iterator[_T], depth: int) -> Generator[_T]:
-    """Yield what `source` yields, with `source` running in a thread up to `depth` items ahead.
-
-    An exception in `source` is raised here. Leaving early stops the thread after its current item.
-    """
-    channel: queue.Queue[tuple[bool, _T | BaseException | None]] = queue.Queue(depth)
-    is_closed = threading.Event()
-
-    def put(is_end: bool, value: _T | BaseException | None) -> bool:
-        while not is_closed.is_set():
-            try:
-                channel.put((is_end, value), timeout=0.2)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def fill() -> None:
-        try:
-            for item in source:
-                if not put(False, item):
-                    break
-            put(True, None)
-        except BaseException as error:  # noqa: BLE001 - raised again in the consumer's thread
-            put(True, error)
-        finally:
-            if isinstance(source, Generator):
-                source.close()
-
-    thread = threading.Thread(target=fill, name="ovsam-stage", daemon=True)
-    thread.start()
-    try:
-        while True:
-            is_end, value = channel.get()
-            if not is_end:
-                yield value  # type: ignore[misc]
-            elif value is None:
-                return
-            else:
-                assert isinstance(value, BaseException)
-                raise value
-    finally:
-        is_closed.set()
-        thread.join()

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ovsam.errors import ConfigError, VocabularyError
-
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.detectors.base import Detector, compute_fingerprint
 from ovsam_pipeline.images import decode_image
@@ -141,12 +140,14 @@ def _choose_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise ConfigError(f"expected --device as auto, cpu or cuda:0, got '{name}'") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"--device {name} asks for a GPU, and torch finds none here; see ovsam doctor")
+        raise ConfigError(
+            f"--device {name} asks for a GPU, and torch finds none here; see ovsam doctor"
+        )
     return device
 
 
 def _choose_dtype(name: str, device: torch.device) -> str:
-    """bf16 where a GPU computes it natively; a CPU keeps float32, whose labels are the reference."""
+    """Return bf16 where a GPU computes it natively; a CPU keeps float32, the reference."""
     import torch
 
     if name != "auto":
@@ -159,14 +160,14 @@ def _choose_dtype(name: str, device: torch.device) -> str:
 def _load_model(config: LabelConfig, device: torch.device) -> OVSAM:
     import torch
 
-    from ovsam.checkpoint import load_model
-    from ovsam.hub import choose_model
+    from ovsam.hub import best_cached_model
+    from ovsam.load import load_model
 
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[config.dtype]
-    name = choose_model() if config.model == "auto" else config.model
+    name = best_cached_model() if config.model == "auto" else config.model
     if config.model == "auto":
         _announce_model(name)
-    return load_model(name, device=device, dtype=dtype)
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[config.dtype]
+    return load_model(name, device).prepare_for_inference(dtype)
 
 
 def _announce_model(name: str) -> None:
@@ -232,7 +233,9 @@ def _build_rules(
     return LabelRules(
         vocabulary=vocabulary,
         kept=kept,
-        detector_labels=_match_classes(detector, vocabulary) if config.labels == "detector" else None,
+        detector_labels=_match_classes(detector, vocabulary)
+        if config.labels == "detector"
+        else None,
         iou=None if is_truth else config.iou,
         max_det=None if is_truth else config.max_det,
     )

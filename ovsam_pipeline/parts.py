@@ -118,12 +118,12 @@ def drop_part_rows(path: Path, positions: frozenset[int]) -> None:
         sync_folder(path.parent)
         return
     stored["images"] = [stored["images"][index] for index in kept]
-    _write_table(path, pq.read_table(path, schema=SCHEMA).take(kept), stored)
+    with pq.ParquetFile(path) as part:
+        table = part.read()
+    _write_table(path, table.take(kept), stored)
 
 
-def iterate_part_rows(
-    path: Path, columns: Sequence[str] | None = None
-) -> Iterator[dict[str, Any]]:
+def iterate_part_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """Yield the rows of a part as plain dicts, reading a bounded number at a time.
 
     Raises:
@@ -145,7 +145,9 @@ def _read_metadata(path: Path) -> dict[str, Any]:
             f"cannot read {path}: {error}; remove the file and its images are labelled again"
         ) from error
     if stored is None:
-        raise OutputError(f"{path} was not written by ovsam label; move it out of the output folder")
+        raise OutputError(
+            f"{path} was not written by ovsam label; move it out of the output folder"
+        )
     return json.loads(stored)
 
 

@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 
 from ovsam.errors import ImageError, MissingDependencyError
-
 from ovsam_pipeline.atomic import write_atomically
 from ovsam_pipeline.images import decode_image
 from ovsam_pipeline.parts import iterate_part_rows

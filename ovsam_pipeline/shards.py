@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ovsam.errors import ConfigError
-
 from ovsam_pipeline.records import ImageRecord, LabelRecord
 
 __all__ = ["DoneImage", "Plan", "compute_key", "compute_part_name", "plan_run"]
@@ -143,9 +142,7 @@ def _is_inside(path: Path, folder: Path | None) -> bool:
     return folder is not None and folder in path.absolute().parents
 
 
-def _is_repeated(
-    image: ImageRecord, key: int, seen: dict[int, Path], ids: dict[int, str]
-) -> bool:
+def _is_repeated(image: ImageRecord, key: int, seen: dict[int, Path], ids: dict[int, str]) -> bool:
     """Remember an image; whether the same one was listed before."""
     if key in seen:
         if seen[key] == image.path:

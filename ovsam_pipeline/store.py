@@ -4,7 +4,7 @@
     OUT/annotations.json           built from the parts by `exporters/coco.py`
     OUT/failures.jsonl             reasons, built from the parts, one line a failed image
     OUT/run.json                   provenance, settings, counts, timings
-    OUT/.lock                      held with flock while a run writes; the kernel frees it when the owner dies
+    OUT/.lock                      held with flock by the run that writes; freed when that dies
 
 A row is in the output from the moment its part has its final name. Rows of changed images are
 removed before their images are labelled again, so that no moment shows an image twice.
@@ -25,7 +25,6 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from ovsam.errors import ConfigError
-
 from ovsam_pipeline.atomic import sweep_temporary_files, write_atomically
 from ovsam_pipeline.errors import OutputError, OutputLockedError
 from ovsam_pipeline.parts import (
@@ -142,7 +141,10 @@ class OutputFolder:
         Raises:
             OutputError: the file system refuses.
         """
-        lines = [f"  {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in values.items()]
+        lines = [
+            f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
+            for key, value in values.items()
+        ]
         text = "{\n" + ",\n".join(lines) + "\n}\n"
         write_atomically(self.path / RUN_FILE, text.encode("utf-8"))
 

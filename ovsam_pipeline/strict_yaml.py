@@ -35,4 +35,4 @@ def load_strict_yaml(text: str) -> Any:
     Raises:
         yaml.YAMLError: not YAML, a tag that would build an object, or a repeated key.
     """
-    return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader underneath
+    return yaml.load(text, Loader=_StrictLoader)

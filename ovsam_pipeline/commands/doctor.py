@@ -104,7 +104,7 @@ def _check_images() -> Check:
     import numpy as np
     from PIL import Image, features
 
-    import ovsam_pipeline.images  # noqa: F401 - the decoder must at least import
+    import ovsam_pipeline.images
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "probe.png"
@@ -117,17 +117,17 @@ def _check_images() -> Check:
 
 
 def _check_nano() -> Check:
-    from ovsam.hub import load_model
+    import ovsam
 
-    model = load_model("nano")
+    model = ovsam.load_model("nano")
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     return Check("embedded model", "ok", f"nano loads ({millions:.1f} M parameters)")
 
 
 def _check_weights() -> Check:
-    from ovsam.hub import list_cached
+    from ovsam.hub import list_models, locate
 
-    names = list_cached()
+    names = [model.name for model in list_models() if model.files and locate(model.name)]
     if not names:
         detail = "none; `ovsam models fetch NAME` gets some, until then nano is used"
         return Check("weights in the cache", "note", detail)
@@ -135,9 +135,9 @@ def _check_weights() -> Check:
 
 
 def _check_cache() -> Check:
-    from ovsam.cache import cache_folder
+    from ovsam.cache import find_cache_folder
 
-    return _check_writing("cache folder", _nearest_folder(cache_folder()))
+    return _check_writing("cache folder", _nearest_folder(find_cache_folder()))
 
 
 def _check_writing(name: str, folder: Path) -> Check:

@@ -18,7 +18,6 @@ def export(
 ) -> None:
     """Write the labels of an output folder in another format (COCO instances)."""
     from ovsam.errors import ConfigError
-
     from ovsam_pipeline.console import print_json, print_result
     from ovsam_pipeline.exporters.coco import export_coco
     from ovsam_pipeline.store import is_output
@@ -35,4 +34,6 @@ def export(
         print_json({"file": str(target), **counts.to_dict()})
     else:
         images = counts.labelled + counts.empty
-        print_result(f"{target}: {images} images, {counts.objects} objects ({counts.failed} failed images left out)")
+        print_result(f"{target}: {images} images, {counts.objects} objects")
+        if counts.failed:
+            print_result(f"{counts.failed} failed images are left out")

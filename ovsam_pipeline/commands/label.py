@@ -19,6 +19,13 @@ def label(
             "line), COCO or LVIS JSON files.",
         ),
     ] = None,
+    image_root: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder that the names in COCO JSON files are relative to.  [default: looked for "
+            "around the file]"
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -77,11 +84,15 @@ def label(
             "[default: 0.5]",
         ),
     ] = None,
-    max_det: Annotated[int | None,] = None,
-    engine: Annotated[str | None,] = None,
-    address: Annotated[str | None,] = None,
-    num_gpus: Annotated[int | None,] = None,
-    device: Annotated[str | None,] = None,
+    max_det: Annotated[
+        int | None, typer.Option(help="Most boxes an image.  [default: 300]")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="auto, local or ray.  [default: auto]")] = None,
+    address: Annotated[str | None, typer.Option(help="Address of a Ray cluster.")] = None,
+    num_gpus: Annotated[int | None, typer.Option(help="GPUs to use on a Ray cluster.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda, cuda:1.  [default: auto]")
+    ] = None,
     dtype: Annotated[
         str | None,
         typer.Option(
@@ -108,7 +119,9 @@ def label(
             "or error.  [default: resume]",
         ),
     ] = None,
-    retry_failed: Annotated[bool | None,] = None,
+    retry_failed: Annotated[
+        bool | None, typer.Option("--retry-failed", help="Label failed images again.")
+    ] = None,
     max_failures: Annotated[
         int | None,
         typer.Option(

@@ -14,7 +14,6 @@ def report(
 ) -> None:
     """Count what an output folder holds: images, objects, classes, failures and their reasons."""
     from ovsam.errors import ConfigError
-
     from ovsam_pipeline.console import print_json, print_result
     from ovsam_pipeline.store import is_output
 

@@ -70,7 +70,9 @@ def export_coco(output: Path, target: Path) -> OutputCounts:
     """
     run = read_run_file(output)
     if "categories" not in run:
-        raise OutputError(f"expected an output folder of ovsam label, got {output} without run.json")
+        raise OutputError(
+            f"expected an output folder of ovsam label, got {output} without run.json"
+        )
     tally = _tally_parts(output)
     with replace_file(target) as temporary, temporary.open("w", encoding="utf-8") as stream:
         info = {
@@ -101,7 +103,8 @@ def _tally_parts(output: Path) -> _Tally:
     statuses: dict[str, int] = {}
     for part in list_parts(output):
         try:
-            table = pq.read_table(part, columns=["image_id", "status", "objects.list.element.area"])
+            with pq.ParquetFile(part) as stream:
+                table = stream.read(columns=["image_id", "status", "objects.list.element.area"])
         except (OSError, pa.ArrowException) as error:
             raise OutputError(f"cannot read {part}: {error}") from error
         ids.append(table["image_id"].to_numpy())

@@ -1,0 +1,99 @@
+"""What only a process of its own can show: signals, start-up time, two at once."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fake_labeller import write_images
+
+from ovsam_pipeline.store import iterate_rows, list_parts
+
+TESTS = Path(__file__).parents[1]
+
+
+def start(*arguments: object, seconds: float = 0.0, module: str = "fake") -> subprocess.Popen:
+    program = ["-c", "from ovsam_pipeline.cli import main; main()"]
+    if module == "fake":
+        program = [str(TESTS / "fake_labeller.py")]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
+        "FAKE_SECONDS": str(seconds),
+        "OMP_NUM_THREADS": "1",
+    }
+    return subprocess.Popen(
+        [sys.executable, *program, *map(str, arguments)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_parts(out: Path, count: int, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 60
+    while len(list_parts(out)) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_finishes_the_image_commits_and_says_how_to_go_on(tmp_path, number):
+    write_images(tmp_path / "images", 200)
+    out = tmp_path / "out"
+    command = ("label", tmp_path / "images", "-o", out, "--part-images", "5")
+    process = start(*command, seconds=0.02)
+    wait_for_parts(out, 2, process)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "run the same command again" in stdout
+    assert "stopping: finishing the image in hand" in stderr
+    done = sum(1 for _ in iterate_rows(out))
+    assert 10 <= done < 200
+    assert json.loads((out / "run.json").read_text())["state"] == "interrupted"
+    again = start(*command)
+    stdout, _ = again.communicate(timeout=60)
+    assert again.returncode == 0
+    assert f"{200 - done} images in" in stdout
+
+
+def test_two_at_once_the_second_exits_75(tmp_path):
+    write_images(tmp_path / "images", 100)
+    command = ("label", tmp_path / "images", "-o", tmp_path / "out", "--part-images", "1")
+    first = start(*command, seconds=0.05)
+    wait_for_parts(tmp_path / "out", 1, first)
+    second = start(*command)
+    assert second.wait(timeout=60) == 75
+    second.communicate()
+    first.kill()
+    first.communicate()
+    third = start(*command)
+    third.communicate(timeout=60)
+    assert third.returncode == 0
+
+
+def test_help_answers_in_half_a_second_without_torch():
+    code = (
+        "import sys\n"
+        "from ovsam_pipeline.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'torch', 'numpy', 'cv2', 'pyarrow', 'yaml', 'rich'} & set(sys.modules)))"
+    )
+    for arguments in (["--help"], ["label", "--help"]):
+        times = []
+        for _ in range(3):
+            start_s = time.monotonic()
+            done = subprocess.run(
+                [sys.executable, "-c", code, *arguments],
+                capture_output=True, text=True, check=True, cwd=TESTS.parent,
+            )  # fmt: skip
+            times.append(time.monotonic() - start_s)
+        assert done.stdout.splitlines()[-1] == "[]"
+        assert min(times) < 0.5

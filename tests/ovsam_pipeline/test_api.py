@@ -1,0 +1,231 @@
+import json
+import os
+
+import numpy as np
+import pytest
+from fake_labeller import make_labeller, refuse, write_images
+from pycocotools.coco import COCO
+
+import ovsam_pipeline
+from ovsam.errors import ConfigError
+from ovsam_pipeline import labeller as labeller_module
+from ovsam_pipeline.errors import OutputLockedError, ShardError, SourceError
+from ovsam_pipeline.store import OutputFolder, iterate_rows, list_parts
+
+# pycocotools 2.0.11 with numpy 2.4: its own arrays lack the copy keyword.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def fake_networks(monkeypatch):
+    monkeypatch.setattr(labeller_module, "build_labeller", make_labeller)
+
+
+@pytest.fixture
+def images(tmp_path):
+    write_images(tmp_path / "images", 10)
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def read_rows(out) -> dict:
+    rows = {row["file_name"]: row for row in iterate_rows(out)}
+    assert len(rows) == sum(1 for _ in iterate_rows(out))
+    return rows
+
+
+def touch(path) -> None:
+    stat = path.stat()
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000))
+
+
+def test_label_writes_one_row_an_image_and_says_where(images, out):
+    result = ovsam_pipeline.label(images, output=out)
+    assert (result.exit_code, result.summary.labelled, result.totals.objects) == (0, 10, 20)
+    assert sorted(read_rows(out)) == sorted(path.name for path in images.iterdir())
+    run = json.loads((out / "run.json").read_text())
+    assert (run["state"], run["totals"]["labelled"]) == ("finished", 10)
+    assert run["depends_on"]["model"] == "fake"
+    assert run["stage_seconds"].keys() == {"decode", "detect", "segment"}
+
+
+def test_annotations_load_in_pycocotools(images, out, capsys):
+    write_images(images, 0, ["empty.png"])
+    (images / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    ovsam_pipeline.label(images, output=out)
+    coco = COCO(out / "annotations.json")
+    capsys.readouterr()
+    assert len(coco.getImgIds()) == 11
+    assert sorted(coco.getAnnIds()) == list(range(1, 21))
+    for annotation in coco.loadAnns(coco.getAnnIds()):
+        assert coco.annToMask(annotation).sum() == annotation["area"]
+        assert annotation["iscrowd"] == 0
+    assert [item["name"] for item in coco.loadCats(coco.getCatIds())] == ["cat", "dog", "tree"]
+
+
+def test_second_run_does_nothing_and_changes_nothing(images, out):
+    ovsam_pipeline.label(images, output=out)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    result = ovsam_pipeline.label(images, output=out)
+    after = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    changed = {path.name for path in after if after[path] != before.get(path)}
+    assert (result.exit_code, result.summary.done, result.plan.num_unchanged) == (0, 0, 10)
+    assert changed <= {"run.json", ".lock", "failures.jsonl"}
+
+
+def test_new_changed_and_removed_images(images, out):
+    ovsam_pipeline.label(images, output=out)
+    before = read_rows(out)
+    write_images(images, 0, ["new.png"])
+    touch(images / "0003.png")
+    (images / "0004.png").unlink()
+    result = ovsam_pipeline.label(images, output=out)
+    plan = result.plan
+    assert (plan.num_new, plan.num_changed, plan.num_removed) == (1, 1, 1)
+    assert result.summary.done == 2
+    assert read_rows(out).keys() == before.keys() | {"new.png"}
+    annotations = json.loads((out / "annotations.json").read_text())
+    assert len(annotations["images"]) == 11
+
+
+def test_failed_images_stay_failed_until_asked_or_changed(images, out):
+    (images / "damaged.png").write_bytes(b"no picture")
+    first = ovsam_pipeline.label(images, output=out)
+    assert (first.exit_code, first.summary.failed) == (3, 1)
+    second = ovsam_pipeline.label(images, output=out)
+    assert (second.exit_code, second.plan.num_failed_before) == (0, 1)
+    third = ovsam_pipeline.label(images, output=out, retry_failed=True)
+    assert (third.exit_code, third.plan.num_retried, third.summary.failed) == (3, 1, 1)
+    (images / "damaged.png").write_bytes((images / "0000.png").read_bytes())
+    fourth = ovsam_pipeline.label(images, output=out)
+    assert (fourth.exit_code, fourth.plan.num_changed, fourth.totals.failed) == (0, 1, 0)
+    assert (out / "failures.jsonl").read_text() == ""
+
+
+def test_failure_budget_stops_the_run_and_keeps_what_was_done(images, out, monkeypatch):
+    monkeypatch.setattr(
+        labeller_module, "build_labeller", lambda config: make_labeller(config, decode=refuse)
+    )
+    result = ovsam_pipeline.label(images, output=out, max_failures=2)
+    assert (result.exit_code, result.summary.failed, result.summary.left) == (4, 3, 7)
+    assert len(read_rows(out)) == 3
+    assert json.loads((out / "run.json").read_text())["state"] == "over budget"
+
+
+def test_a_bug_that_hits_every_image_ends_the_run(images, out, monkeypatch):
+    def build(config):
+        def decode(record):
+            raise TypeError("bug")
+
+        return make_labeller(config, decode=decode)
+
+    write_images(images, 40)
+    monkeypatch.setattr(labeller_module, "build_labeller", build)
+    with pytest.raises(ShardError, match="TypeError: bug"):
+        ovsam_pipeline.label(images, output=out)
+    OutputFolder(out).close()
+
+
+def test_other_settings_need_another_output_or_overwrite(images, out):
+    ovsam_pipeline.label(images, output=out)
+    with pytest.raises(ConfigError, match=r"different conf \(0.25 before, 0.5 now\)"):
+        ovsam_pipeline.label(images, output=out, conf=0.5)
+    result = ovsam_pipeline.label(images, output=out, conf=0.5, on_existing="overwrite")
+    assert (result.summary.done, result.totals.images) == (10, 10)
+
+
+def test_rows_do_not_depend_on_how_they_were_committed(images, out, tmp_path):
+    ovsam_pipeline.label(images, output=out)
+    for path in sorted(images.iterdir())[::2]:
+        (tmp_path / "some").mkdir(exist_ok=True)
+        path.rename(tmp_path / "some" / path.name)
+    other = tmp_path / "other"
+    ovsam_pipeline.label(images, output=other, part_images=2)
+    for path in (tmp_path / "some").iterdir():
+        path.rename(images / path.name)
+    ovsam_pipeline.label(images, output=other, part_images=3)
+    assert len(list_parts(other)) > len(list_parts(out))
+    assert read_rows(other) == read_rows(out)
+    first, second = (json.loads((path / "annotations.json").read_text()) for path in (out, other))
+    assert sorted(first["annotations"], key=lambda item: item["id"]) == sorted(
+        second["annotations"], key=lambda item: item["id"]
+    )
+
+
+def test_output_inside_the_source_is_not_labelled_itself(images):
+    ovsam_pipeline.label(images, output=images / "labels", preview=2)
+    result = ovsam_pipeline.label(images, output=images / "labels", preview=2)
+    assert (result.plan.num_listed, result.plan.num_new) == (10, 0)
+
+
+def test_default_output_lies_beside_the_source(images):
+    result = ovsam_pipeline.label(images)
+    assert result.output == images.parent / "images_ovsam"
+
+
+def test_output_equal_to_the_source_is_refused(images):
+    with pytest.raises(ConfigError, match="is one of the sources"):
+        ovsam_pipeline.label(images, output=images)
+
+
+def test_nothing_is_written_when_the_settings_cannot_work(images, out, monkeypatch):
+    (images.parent / "nothing").mkdir()
+    with pytest.raises(SourceError, match="found none"):
+        ovsam_pipeline.label(images.parent / "nothing", output=out)
+
+    def build(config):
+        raise ConfigError("unknown vocabulary")
+
+    monkeypatch.setattr(labeller_module, "build_labeller", build)
+    with pytest.raises(ConfigError, match="unknown vocabulary"):
+        ovsam_pipeline.label(images, output=out)
+    with pytest.raises(ConfigError, match="unknown setting 'confidence'"):
+        ovsam_pipeline.label(images, output=out, confidence=0.5)
+    assert not out.exists()
+
+
+def test_locked_output_is_refused_before_the_model_is_loaded(images, out, monkeypatch):
+    ovsam_pipeline.label(images, output=out)
+    monkeypatch.setattr(labeller_module, "build_labeller", None)
+    with OutputFolder(out), pytest.raises(OutputLockedError, match="try again"):
+        ovsam_pipeline.label(images, output=out)
+
+
+def test_previews_are_readable_pictures(images, out):
+    import cv2
+
+    result = ovsam_pipeline.label(images, output=out, preview=3)
+    assert len(result.previews) == 3
+    for path in result.previews:
+        picture = cv2.imread(str(path))
+        assert max(picture.shape) == 640
+        assert len(np.unique(picture)) > 20
+
+
+def test_keyboard_interrupt_keeps_what_was_labelled(images, out):
+    from contextlib import contextmanager
+
+    from ovsam_pipeline.api import run_label
+    from ovsam_pipeline.config import LabelConfig
+
+    @contextmanager
+    def interrupt(report):
+        original = report.add
+
+        def add(row):
+            original(row)
+            if report.done == 4:
+                raise KeyboardInterrupt
+
+        report.add = add
+        yield
+
+    config = LabelConfig(sources=(str(images),), output=str(out))
+    with pytest.raises(KeyboardInterrupt):
+        run_label(config, showing=interrupt)
+    assert len(read_rows(out)) == 4
+    assert ovsam_pipeline.label(images, output=out).totals.images == 10

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline.config import LabelConfig, find_config_file, load_label_config
+
+RUNS = sorted((Path(__file__).parents[2] / "configs" / "runs").glob("label-*.yaml"))
+
+
+def write(tmp_path, text: str) -> str:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_command_line_overrides_the_file(tmp_path):
+    path = write(tmp_path, "sources: [photos]\nconf: 0.4\nmax-det: 50\nclasses: cat, dog\n")
+    config = load_label_config(path, {"conf": 0.6, "max_det": None})
+    assert (config.sources, config.conf, config.max_det) == (("photos",), 0.6, 50)
+    assert config.classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("confidence: 0.4", "unknown key 'confidence' in .*; did you mean 'conf'"),
+        ("max_dets: 4", "did you mean 'max_det'"),
+        ("zzz: 4", "known keys: .*conf"),
+        ("conf: 0.4\nconf: 0.5", "the key 'conf' stands twice"),
+        ("max_det: 4\nmax-det: 5", "the key 'max-det' stands twice"),
+        ("conf: '0.4'", "expected --conf as a number, got '0.4'"),
+        ("retry_failed: maybe", "expected --retry-failed as true or false, got 'maybe'"),
+        ("max_det: true", "expected --max-det as a whole number, got True"),
+        ("model: 5", "expected --model as text, got 5"),
+        ("- conf", "expected .* to hold 'flag: value' lines"),
+        ("conf: [", "cannot read the config file"),
+        ("conf: !!python/object:os.system {}", "cannot read the config file"),
+    ],
+)
+def test_config_file_is_strict(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        load_label_config(write(tmp_path, text), {"sources": ("x",)})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sources": ()}, "at least one source"),
+        ({"conf": 1.5}, "expected --conf from 0 to 1, got 1.5"),
+        ({"iou": -0.1}, "expected --iou from 0 to 1"),
+        ({"conf": float("nan")}, "expected --conf from 0 to 1"),
+        ({"max_failure_rate": 2}, "expected --max-failure-rate from 0 to 1"),
+        ({"max_det": 0}, "expected --max-det of at least 1, got 0"),
+        ({"batch": 0}, "expected --batch of at least 1"),
+        ({"preview": -1}, "expected --preview of at least 0"),
+        ({"part_seconds": 0}, "expected --part-seconds above 0"),
+        ({"labels": "both"}, "expected --labels as one of model, detector, got 'both'"),
+        ({"dtype": "int8"}, "expected --dtype as one of auto, fp32, bf16, fp16"),
+        ({"on_existing": "skip"}, "expected --on-existing as one of resume, overwrite, error"),
+        ({"engine": "ray"}, "--engine ray needs a Ray cluster.*one machine only"),
+        ({"address": "auto"}, "--address needs a Ray cluster"),
+        ({"num_gpus": 2}, "--num-gpus needs a Ray cluster"),
+    ],
+)
+def test_values_that_cannot_work_are_refused_by_name(values, message):
+    with pytest.raises(ConfigError, match=message):
+        LabelConfig(**{"sources": ("x",), **values})
+
+
+def test_packaged_config_is_found_by_name_and_unknown_one_lists_them():
+    assert find_config_file(RUNS[0].stem) == RUNS[0]
+    with pytest.raises(ConfigError, match="no config file 'nope'; packaged ones: label-"):
+        find_config_file("nope")
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_packaged_configs_load(path):
+    assert load_label_config(str(path), {"sources": ("x",)}).sources
+
+
+def test_to_dict_builds_an_equal_config():
+    config = LabelConfig(sources=("a", "b"), classes=("cat",))
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in config.to_dict().items()}
+    assert LabelConfig(**values) == config

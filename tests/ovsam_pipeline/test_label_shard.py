@@ -1,0 +1,214 @@
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_labeller import FakeDetector, FakePredictor, make_labeller
+from pycocotools import mask as coco_mask
+
+from ovsam.errors import ImageError, PromptError
+from ovsam_pipeline.detectors.base import Detections
+from ovsam_pipeline.label_shard import ShardStats, label_shard
+from ovsam_pipeline.records import ImageRecord, compute_image_id
+
+
+def make_image(name: str) -> ImageRecord:
+    return ImageRecord(compute_image_id(name), name, Path(name), 1, 1)
+
+
+def decode(record: ImageRecord) -> np.ndarray:
+    if "damaged" in record.file_name:
+        raise ImageError("truncated")
+    if "decoder_bug" in record.file_name:
+        raise ZeroDivisionError("oops")
+    return np.full((20, 40, 3), compute_image_id(record.file_name) % 200, np.uint8)
+
+
+def run(names, labeller=None, **options):
+    labeller = labeller or make_labeller(decode=decode)
+    return list(label_shard([make_image(name) for name in names], labeller, **options))
+
+
+def test_every_image_gives_one_row_in_order():
+    names = [f"{index}.jpg" for index in range(30)]
+    rows = run(names)
+    assert [row.file_name for row in rows] == names
+    assert {row.status for row in rows} == {"labelled"}
+    assert rows[0].identity == make_image("0.jpg").identity
+
+
+def test_row_of_a_labelled_image_holds_boxes_masks_and_both_opinions():
+    (row,) = run(["a.jpg"])
+    first, second = row.objects
+    assert (row.width, row.height) == (40, 20)
+    assert first.bbox_xywh == (0, 0, 20, 10)
+    assert first.category != second.category
+    assert (first.detector_category, second.detector_category) == ("cat", "wolf")
+    assert (first.score, first.detector_score) == (0.75, pytest.approx(0.9))
+    rle = {"size": list(first.segmentation_size), "counts": first.segmentation_counts}
+    assert coco_mask.area(rle) == first.area == 200
+
+
+def test_no_image_is_decoded_twice():
+    decoded = []
+    labeller = make_labeller(decode=lambda record: decoded.append(record) or decode(record))
+    run(["a", "b", "c"], replace(labeller, batch=2))
+    assert len(decoded) == 3
+
+
+def test_image_without_boxes_is_empty_and_costs_no_encoding():
+    labeller = make_labeller(decode=decode)
+    rows = run(["empty.jpg", "a.jpg"], labeller)
+    assert [row.status for row in rows] == ["empty", "labelled"]
+    assert (rows[0].width, rows[0].height) == (40, 20)
+    assert labeller.predictor.encoded == 1
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize(
+    ("name", "error", "width"),
+    [
+        ("damaged.jpg", "truncated", None),
+        ("decoder_bug.jpg", "internal error: ZeroDivisionError: oops", None),
+        ("detector_bug.jpg", "internal error: KeyError: 'no such thing'", 40),
+    ],
+)
+def test_one_failing_image_leaves_its_neighbours_alone(name, error, width, batch):
+    labeller = replace(make_labeller(decode=decode), batch=batch)
+    rows = run(["a.jpg", name, "b.jpg", "c.jpg"], labeller)
+    assert [row.status for row in rows] == ["labelled", "failed", "labelled", "labelled"]
+    assert (rows[1].error, rows[1].width) == (error, width)
+
+
+def test_refused_prompt_is_a_failed_row_that_says_so():
+    class Refusing(FakePredictor):
+        def segment(self, encoded, prompts, *, masks="rle"):
+            raise PromptError("a box must overlap the image")
+
+    (row,) = run(["a.jpg"], replace(make_labeller(decode=decode), predictor=Refusing()))
+    assert row.error == "the networks refused it: a box must overlap the image"
+
+
+def test_batch_too_large_for_memory_is_halved_until_it_fits():
+    predictor = FakePredictor(largest_batch=2)
+    labeller = replace(make_labeller(decode=decode), predictor=predictor, batch=8)
+    assert {row.status for row in run([str(i) for i in range(8)], labeller)} == {"labelled"}
+
+
+def test_image_too_large_for_memory_is_a_failed_row():
+    predictor = FakePredictor(largest_batch=0)
+    (row,) = run(["a"], replace(make_labeller(decode=decode), predictor=predictor))
+    assert row.error.startswith("out of memory")
+
+
+def test_a_bug_is_logged_with_its_traceback(caplog):
+    run(["detector_bug.jpg"])
+    (record,) = caplog.records
+    assert record.exc_info[0] is KeyError
+    assert "detector_bug.jpg" in record.getMessage()
+
+
+def test_overlapping_stages_give_the_same_rows():
+    names = [f"{index}.jpg" for index in range(12)]
+    labeller = make_labeller(decode=decode)
+    plain = run(names, replace(labeller, batch=1))
+    assert run(names, replace(labeller, batch=5, is_overlapping=True)) == plain
+
+
+def test_stop_finishes_what_is_in_hand_and_leaves_the_rest():
+    stop = threading.Event()
+    names = [str(index) for index in range(200)]
+    rows = []
+    images = (make_image(name) for name in names)
+    for row in label_shard(images, make_labeller(decode=decode), stop=stop):
+        rows.append(row)
+        stop.set()
+    assert 1 <= len(rows) < 20
+    assert [row.file_name for row in rows] == names[: len(rows)]
+
+
+def test_images_are_read_only_a_little_ahead():
+    listed = []
+    images = (listed.append(name) or make_image(name) for name in map(str, range(500)))
+    rows = label_shard(images, make_labeller(decode=decode))
+    next(rows)
+    threading.Event().wait(0.1)
+    assert len(listed) < 20
+    rows.close()
+
+
+def test_error_of_the_listing_is_not_swallowed():
+    def broken():
+        yield make_image("a")
+        raise PermissionError("folder")
+
+    with pytest.raises(PermissionError, match="folder"):
+        list(label_shard(broken(), make_labeller(decode=decode)))
+
+
+def test_duplicate_boxes_are_dropped_and_counted():
+    class Doubling(FakeDetector):
+        def detect(self, images):
+            boxes = np.array([[0, 0, 20, 10], [0, 0, 20, 10.5]], np.float32)
+            return [Detections(boxes, np.array([0.5, 0.9], np.float32)) for _ in images]
+
+    stats = ShardStats()
+    (row,) = run(["a"], replace(make_labeller(decode=decode), detector=Doubling()), stats=stats)
+    assert [item.detector_score for item in row.objects] == [pytest.approx(0.9)]
+    assert stats.dropped == {"duplicate box": 1}
+    assert set(stats.seconds) == {"decode", "detect", "segment"}
+
+
+def test_points_of_a_detector_are_the_prompts():
+    seen = []
+
+    class Pointing(FakeDetector):
+        def detect(self, images):
+            boxes, point = np.array([[0, 0, 9, 9]], np.float32), np.array([[4, 5]], np.float32)
+            return [Detections(boxes, np.ones(1, np.float32), points_xy=point) for _ in images]
+
+    class Watching(FakePredictor):
+        def segment(self, encoded, prompts, *, masks="rle"):
+            seen.append((prompts.boxes_xyxy, prompts.points_xy.tolist()))
+            raise PromptError("seen")
+
+    labeller = make_labeller(decode=decode, detector=Pointing(), predictor=Watching())
+    run(["a"], labeller)
+    assert seen == [(None, [[[4.0, 5.0]]])]
+
+
+def test_only_asked_classes_come_out():
+    rules = make_labeller().rules
+    stats = ShardStats()
+    labeller = make_labeller(decode=decode, rules=replace(rules, kept=frozenset({0})))
+    rows = run([str(index) for index in range(9)], labeller, stats=stats)
+    found = {item.category for row in rows for item in row.objects}
+    assert found == {"cat"}
+    assert stats.dropped["class not asked for"] > 0
+
+
+def test_labels_of_the_detector_carry_its_score_and_skip_unknown_names():
+    rules = replace(make_labeller().rules, detector_labels={"cat": 1})
+    (row,) = run(["a.jpg"], make_labeller(decode=decode, rules=rules))
+    (item,) = row.objects
+    assert (item.category, item.score) == ("dog", pytest.approx(0.9))
+
+
+def test_ground_truth_boxes_are_all_kept():
+    boxes = np.tile(np.array([[0, 0, 5, 5]], np.float32), (400, 1))
+    found = Detections(boxes, np.ones(400, np.float32))
+    rules = make_labeller().rules
+    assert len(rules.keep_boxes(found)) == 1
+    assert len(replace(rules, iou=None, max_det=None).keep_boxes(found)) == 400
+
+
+def test_objects_with_an_empty_mask_are_dropped():
+    class Thin(FakeDetector):
+        def detect(self, images):
+            boxes = np.array([[0, 0, 0.2, 9]], np.float32)
+            return [Detections(boxes, np.ones(1, np.float32)) for _ in images]
+
+    stats = ShardStats()
+    (row,) = run(["a"], make_labeller(decode=decode, detector=Thin()), stats=stats)
+    assert (row.status, stats.dropped["empty mask"]) == ("empty", 1)

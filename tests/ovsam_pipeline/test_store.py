@@ -1,0 +1,200 @@
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline.errors import OutputError, OutputLockedError
+from ovsam_pipeline.parts import (
+    SCHEMA,
+    drop_part_rows,
+    iterate_part_rows,
+    read_part_index,
+    write_part,
+)
+from ovsam_pipeline.records import ImageRecord, LabelRecord, ObjectRecord, compute_image_id
+from ovsam_pipeline.shards import compute_key
+from ovsam_pipeline.store import OutputFolder, PartWriter, iterate_rows, list_parts, read_run_file
+
+DEPENDS_ON = {"model": "nano 1", "conf": 0.25}
+
+
+def make_row(name: str, num_objects: int = 1, error: str | None = None) -> LabelRecord:
+    image = ImageRecord(compute_image_id(name), name, Path(name), 10, 20)
+    if error:
+        return LabelRecord.failed(image, error)
+    item = ObjectRecord((1, 2, 3, 4), 5, "cat", 0.5, 0.625, None, 0.125, 0.75, 12, (9, 8), "abc")
+    return LabelRecord.labelled(image, 8, 9, (item,) * num_objects)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    with OutputFolder(tmp_path / "out") as held:
+        yield held
+
+
+def fill(folder: OutputFolder, *names: str, fingerprint: str = "f") -> Path:
+    folder.write_run_file({"fingerprint": fingerprint, "depends_on": DEPENDS_ON})
+    return write_part(folder.parts_folder, [make_row(name) for name in names], fingerprint)
+
+
+def test_part_has_exactly_the_documented_row():
+    item = SCHEMA.field("objects").type.value_type
+    assert SCHEMA.names == [
+        "image_id", "file_name", "width", "height", "status", "error", "objects",
+    ]  # fmt: skip
+    assert [item.field(index).name for index in range(item.num_fields)] == [
+        "bbox", "category_id", "category", "score", "detector_score", "detector_category",
+        "margin", "mask_score", "area", "segmentation",
+    ]  # fmt: skip
+    assert str(item.field("bbox").type) == "fixed_size_list<element: float>[4]" or (
+        item.field("bbox").type.list_size == 4
+    )
+
+
+def test_part_gives_back_its_rows_and_says_what_they_were(tmp_path):
+    rows = [make_row("a.jpg", 2), make_row("b.jpg", 0), make_row("c.jpg", error="damaged")]
+    part = write_part(tmp_path, rows, "f")
+    assert [LabelRecord.from_row(row) for row in iterate_part_rows(part)] == [
+        LabelRecord.from_row(row.to_row()) for row in rows
+    ]
+    index = read_part_index(part)
+    assert index.fingerprint == "f"
+    assert [key for key, _ in index.images] == [compute_key(row.file_name) for row in rows]
+    assert [image.is_failed for _, image in index.images] == [False, False, True]
+
+
+def test_part_is_compressed_with_zstd_and_leaves_no_temporary_file(tmp_path):
+    part = write_part(tmp_path, [make_row("a.jpg")], "f")
+    assert pq.ParquetFile(part).metadata.row_group(0).column(0).compression == "ZSTD"
+    assert list(tmp_path.iterdir()) == [part]
+
+
+def test_dropping_rows_keeps_the_others_and_their_state(tmp_path):
+    part = write_part(tmp_path, [make_row(name) for name in "abc"], "f")
+    drop_part_rows(part, frozenset({1}))
+    assert [row["file_name"] for row in iterate_part_rows(part)] == ["a", "c"]
+    assert [image.position for _, image in read_part_index(part).images] == [0, 1]
+
+
+def test_dropping_every_row_removes_the_part(tmp_path):
+    part = write_part(tmp_path, [make_row("a")], "f")
+    drop_part_rows(part, frozenset({0}))
+    assert not part.exists()
+
+
+def test_foreign_parquet_file_is_refused_by_name(tmp_path):
+    part = tmp_path / "part-x.parquet"
+    pq.write_table(SCHEMA.empty_table(), part)
+    with pytest.raises(OutputError, match="part-x.parquet was not written by ovsam"):
+        read_part_index(part)
+
+
+def test_truncated_part_is_refused_with_the_way_out(tmp_path):
+    part = write_part(tmp_path, [make_row("a")], "f")
+    part.write_bytes(part.read_bytes()[:-20])
+    with pytest.raises(OutputError, match="remove the file and its images are labelled again"):
+        read_part_index(part)
+
+
+def test_unwritable_place_is_an_output_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        write_part(tmp_path / "file", [make_row("a")], "f")
+
+
+def test_second_holder_is_locked_out_until_the_first_closes(tmp_path):
+    first = OutputFolder(tmp_path)
+    with pytest.raises(OutputLockedError, match="written by process [0-9]+ on .* since 20"):
+        OutputFolder(tmp_path)
+    first.close()
+    OutputFolder(tmp_path).close()
+
+
+def test_leftovers_of_killed_runs_are_swept(tmp_path):
+    (tmp_path / "parts").mkdir()
+    leftovers = [
+        tmp_path / ".annotations.json.tmp-123",
+        tmp_path / "parts" / ".part-0a.parquet.tmp-77",
+    ]
+    for path in leftovers:
+        path.write_text("half")
+    OutputFolder(tmp_path).close()
+    assert not any(path.exists() for path in leftovers)
+
+
+def test_output_that_is_a_file_is_an_output_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot use the output folder"):
+        OutputFolder(tmp_path / "file")
+
+
+def test_resume_with_equal_settings_keeps_rows(folder):
+    fill(folder, "a", "b")
+    folder.prepare("f", DEPENDS_ON, "resume")
+    assert set(folder.read_done()) == {compute_key("a"), compute_key("b")}
+
+
+def test_resume_with_other_settings_names_what_changed(folder):
+    fill(folder, "a")
+    with pytest.raises(ConfigError, match=r"different conf \(0.25 before, 0.5 now\).*overwrite"):
+        folder.prepare("g", {**DEPENDS_ON, "conf": 0.5}, "resume")
+    assert len(list_parts(folder.path)) == 1
+
+
+def test_overwrite_removes_everything_even_behind_a_damaged_run_file(folder):
+    fill(folder, "a")
+    (folder.path / "run.json").write_text("{")
+    (folder.path / "annotations.json").write_text("{}")
+    folder.prepare("g", DEPENDS_ON, "overwrite")
+    assert sorted(path.name for path in folder.path.iterdir()) == [".lock", "parts"]
+    assert not list_parts(folder.path)
+
+
+def test_error_policy_refuses_results_but_not_an_unused_folder(folder):
+    folder.prepare("f", DEPENDS_ON, "error")
+    fill(folder, "a")
+    with pytest.raises(ConfigError, match="already holds results"):
+        folder.prepare("f", DEPENDS_ON, "error")
+
+
+def test_row_standing_twice_is_removed_once(folder):
+    fill(folder, "a", "b")
+    write_part(folder.parts_folder, [make_row("b"), make_row("c")], "f")
+    assert len(folder.read_done()) == 3
+    assert sorted(row["file_name"] for row in iterate_rows(folder.path)) == ["a", "b", "c"]
+
+
+def test_run_file_round_trip_and_damage(folder):
+    assert read_run_file(folder.path) == {}
+    folder.write_run_file({"state": "finished", "settings": {"conf": 0.25}})
+    assert read_run_file(folder.path)["settings"] == {"conf": 0.25}
+    (folder.path / "run.json").write_text("{")
+    with pytest.raises(OutputError, match="overwrite starts afresh"):
+        read_run_file(folder.path)
+
+
+def test_failures_file_has_one_line_a_failed_row(folder):
+    write_part(folder.parts_folder, [make_row("a"), make_row("b", error="damaged «b»")], "f")
+    assert folder.write_failures() == 1
+    (line,) = (folder.path / "failures.jsonl").read_text().splitlines()
+    assert json.loads(line) == {
+        "image_id": compute_image_id("b"),
+        "file_name": "b",
+        "reason": "damaged «b»",
+    }
+
+
+def test_writer_commits_full_parts_and_the_rest(tmp_path):
+    writer = PartWriter(tmp_path, "f", max_images=2, max_seconds=100)
+    assert [writer.add(make_row(name)) for name in "abc"] == [False, True, False]
+    assert len(list(tmp_path.iterdir())) == 1
+    writer.commit()
+    writer.commit()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_writer_commits_old_rows_before_the_part_is_full(tmp_path):
+    writer = PartWriter(tmp_path, "f", max_images=100, max_seconds=1e-9)
+    assert writer.add(make_row("a"))
