@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ovsam.classifier import Classifier
 from ovsam.errors import ConfigError
@@ -38,6 +39,7 @@ from ovsam.training.samples import (
 MASK_PARTS = ("neck", "prompt_encoder", "mask_decoder")
 LABEL_PARTS = ("clip2sam",)
 PAPER_PARTS = ("mask_decoder", "clip2sam")
+_FAST_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 LoadSample = Callable[[np.random.Generator], TrainingSample]
 
@@ -138,14 +140,21 @@ class LabelStep:
         size, device = self.model.config.input_size, self.model.device
         pixels = stack_pixels(list(samples), size, device)
         enabled = self.settings.with_bfloat16
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
+        # On CPUs the plain form of attention is 1.4 x as fast as the flash form for a few tokens.
+        backends = [SDPBackend.MATH] if device.type == "cpu" else _FAST_ATTENTION
+        with (
+            torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled),
+            sdpa_kernel(backends),
+        ):
             with torch.no_grad():
                 stages = self.model.image_encoder(pixels)
             losses: dict[str, Tensor] = {}
             regions = [self._prompted_boxes(*pair) for pair in zip(samples, proposals, strict=True)]
             if self.settings.with_masks:
                 logits = self._decode(stages, proposals)
-                losses |= self._mask_losses(logits, samples, proposals)
+                losses |= compute_batch_mask_losses(
+                    logits, samples, proposals, size, self.settings.mask_points
+                )
                 for boxes, row, chosen in zip(regions, logits, proposals, strict=True):
                     num_boxes = len(chosen.boxes_xyxy)
                     boxes[num_boxes:] = boxes_of_masks(row.detach()[num_boxes:], size)
@@ -173,25 +182,6 @@ class LabelStep:
             decoded.append(torch.cat([by_box, by_point]))
         return decoded
 
-    def _mask_losses(
-        self,
-        logits: Sequence[Tensor],
-        samples: Sequence[TrainingSample],
-        proposals: Sequence[Proposals],
-    ) -> dict[str, Tensor]:
-        """BCE and Dice over all prompts of the batch."""
-        size = self.model.config.input_size
-        masks = [
-            stack_masks(sample, chosen.object_index, size)
-            for sample, chosen in zip(samples, proposals, strict=True)
-        ]
-        with torch.autocast(self.model.device.type, enabled=False):
-            predicted = torch.cat(list(logits)).float()
-            points = sample_uncertain_points(predicted, self.settings.mask_points)
-            targets = torch.cat(masks).to(self.model.device)
-            bce, dice = compute_mask_losses(predicted, targets, points)
-        return {"bce": bce, "dice": dice}
-
     def _label_losses(
         self,
         stages: Sequence[Tensor],
@@ -214,3 +204,32 @@ class LabelStep:
         known = targets >= 0
         accuracy = (logits.argmax(dim=1) == targets)[known].float().mean()
         return {"label": loss, "label_accuracy": torch.nan_to_num(accuracy)}
+
+
+def compute_batch_mask_losses(
+    logits: Sequence[Tensor],
+    samples: Sequence[TrainingSample],
+    proposals: Sequence[Proposals],
+    input_size: int,
+    num_points: int,
+) -> dict[str, Tensor]:
+    """BCE and Dice over all prompts of a batch, at `num_points` points, in float32.
+
+    Args:
+        logits: For each image (N, S/4, S/4).
+        samples: The images.
+        proposals: What was prompted.
+        input_size: S.
+        num_points: Points a prompt.
+    """
+    masks = [
+        stack_masks(sample, chosen.object_index, input_size)
+        for sample, chosen in zip(samples, proposals, strict=True)
+    ]
+    predicted = torch.cat(list(logits))
+    with torch.autocast(predicted.device.type, enabled=False):
+        predicted = predicted.float()
+        points = sample_uncertain_points(predicted, num_points)
+        targets = torch.cat(masks).to(predicted.device)
+        bce, dice = compute_mask_losses(predicted, targets, points)
+    return {"bce": bce, "dice": dice}

@@ -1,0 +1,118 @@
+"""Quick measures on a held-out pool while a stage trains; the real ones are benchmarks/nano_metrics.py."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ovsam.classifier import Classifier
+from ovsam.model import OVSAM
+from ovsam.training.clip_pretraining import ClipPretrainer
+from ovsam.training.crops import CropSource, normalise_crops
+from ovsam.training.samples import stack_pixels
+from ovsam.training.scene_pool import ScenePool
+from ovsam.vocabulary import Vocabulary
+
+_BATCH = 50
+
+
+@torch.inference_mode()
+def evaluate_tower(
+    model: ClipPretrainer, pool: ScenePool, *, crops: int, scenes: int
+) -> dict[str, float]:
+    """Top-1 of the attention pool on 96-pixel crops and on ground-truth boxes of scenes."""
+    was_training = model.training
+    model.eval()
+    source = CropSource(pool)
+    chosen = np.random.default_rng(0).permutation(len(source))[:crops]
+    hits = 0
+    for start in range(0, len(chosen), _BATCH):
+        cut = [source.centred(int(number), 96) for number in chosen[start : start + _BATCH]]
+        labels = torch.tensor([label for _, label in cut])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = model.classify_crops(normalise_crops(np.stack([crop for crop, _ in cut])))[0]
+        hits += int((logits.argmax(dim=1) == labels).sum())
+    found, total = 0, 0
+    for index in range(min(scenes, len(pool))):
+        scene = pool.scene(index)
+        boxes = [torch.from_numpy(pool.boxes_xyxy(index))]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            stages = model.tower(normalise_crops(scene.image[None]))
+            logits = model.classify_regions(stages, boxes)[0]
+        found += int((logits.argmax(dim=1) == torch.from_numpy(scene.class_ids)).sum())
+        total += len(scene.class_ids)
+    model.train(was_training)
+    return {"crop_accuracy": hits / max(len(chosen), 1), "region_accuracy": found / max(total, 1)}
+
+
+def _encode_scene(model: OVSAM, pool: ScenePool, index: int) -> tuple[Tensor, ...]:
+    sample = pool.sample(index, np.zeros(1 << 10, np.int64))
+    pixels = stack_pixels([sample], model.config.input_size, model.device)
+    return model.image_encoder(pixels)
+
+
+@torch.inference_mode()
+def evaluate_masks(model: OVSAM, pool: ScenePool, *, scenes: int) -> dict[str, float]:
+    """Mean IoU for ground-truth boxes and for centre-most points, at the network's resolution."""
+    size = model.config.input_size
+    by_box, by_point = [], []
+    for index in range(min(scenes, len(pool))):
+        embedding = model.neck(_encode_scene(model, pool, index))
+        scene = pool.scene(index)
+        truth = torch.stack(
+            [torch.from_numpy(scene.mask(row)) for row in range(len(scene.class_ids))]
+        )
+        boxes = torch.from_numpy(pool.boxes_xyxy(index))
+        points = ((boxes[:, :2] + boxes[:, 2:]) / 2)[:, None]
+        labels = torch.ones(points.shape[:2], dtype=torch.int64)
+        for store, prompt in ((by_box, (boxes,)), (by_point, (None, points, labels))):
+            logits, _ = model.decode(embedding, *prompt)
+            up = torch.nn.functional.interpolate(logits[:, None], (size, size), mode="bilinear")
+            store.extend(_ious(up[:, 0] > 0, truth))
+    return {"iou_box": float(np.mean(by_box)), "iou_point": float(np.mean(by_point))}
+
+
+def _ious(masks: Tensor, truth: Tensor) -> list[float]:
+    """IoU of each pair of (N, H, W) bool masks."""
+    overlap = (masks & truth).flatten(1).sum(dim=1).float()
+    return (overlap / (masks | truth).flatten(1).sum(dim=1).clamp(min=1)).tolist()
+
+
+@torch.inference_mode()
+def evaluate_labels(
+    model: OVSAM, vocabulary: Vocabulary, pool: ScenePool, *, scenes: int
+) -> dict[str, float]:
+    """Accuracy over the whole vocabulary with ground-truth boxes: head, frozen CLIP and fused."""
+    assert vocabulary.embeddings is not None
+    classifier = Classifier(
+        vocabulary.embeddings, vocabulary.base, vocabulary.novel, model.config.logit_scale
+    )
+    novel = np.isin(np.arange(vocabulary.num_classes), vocabulary.novel or ())
+    hits: dict[str, list[bool]] = {name: [] for name in ("head", "clip", "fused")}
+    is_novel: list[bool] = []
+    for index in range(min(scenes, len(pool))):
+        stages = _encode_scene(model, pool, index)
+        boxes = torch.from_numpy(pool.boxes_xyxy(index))
+        truth = torch.from_numpy(pool.scene(index).class_ids)
+        levels = model.clip2sam.build_levels(stages)
+        head = classifier.cosine_logits(
+            model.clip2sam.embed_rois(levels, boxes, boxes.new_zeros(len(boxes)))
+        )
+        clip = classifier.cosine_logits(
+            model.image_encoder.embed_regions(stages[3], boxes, boxes.new_zeros(len(boxes), 1, 1))
+        )
+        fused = classifier.fuse(head, clip, torch.ones(len(boxes), dtype=torch.bool))
+        for name, logits in (("head", head), ("clip", clip), ("fused", fused)):
+            hits[name].extend((logits[:, :-1].argmax(dim=1) == truth).tolist())
+        is_novel.extend(novel[truth.numpy()].tolist())
+    chosen = np.array(is_novel)
+    result: dict[str, float] = {}
+    for name, values in hits.items():
+        right = np.array(values)
+        result |= {
+            f"{name}_base": float(right[~chosen].mean()),
+            f"{name}_novel": float(right[chosen].mean()),
+            f"{name}_all": float(right.mean()),
+        }
+    return result

@@ -1,0 +1,174 @@
+"""The stages that make `nano`, in order: clip → text → masks | labels → merge.
+
+Each reads a scene pool and the model file of the stage before, and writes `model.safetensors`,
+`log.jsonl` and a checkpoint into its own folder. Masks and labels share no gradient and run side by
+side. The detector's stage is ovsam_pipeline/detectors/nano_training.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ovsam.build import build_model
+from ovsam.checkpoint import load_checkpoint, save_checkpoint
+from ovsam.errors import ConfigError
+from ovsam.model import OVSAM
+from ovsam.training.clip_pretraining import (
+    ClipPretrainer,
+    ClipStep,
+    ClipStepSettings,
+    reset_batch_norms,
+)
+from ovsam.training.crops import CropSource
+from ovsam.training.distributed import join_ranks
+from ovsam.training.evaluation import evaluate_labels, evaluate_masks, evaluate_tower
+from ovsam.training.label_step import LabelStep, LabelStepSettings, freeze_all_but
+from ovsam.training.loop import LoopSettings, TrainingRun
+from ovsam.training.scene_batches import SceneBatchSource
+from ovsam.training.scene_pool import ScenePool
+from ovsam.training.text_fitting import TextFittingStep
+from ovsam.vocabulary import Vocabulary, embed_vocabulary, load_vocabulary
+
+LICENCE = "Apache-2.0"
+MODEL_FILE = "model.safetensors"
+PROTOTYPES_FILE = "prototypes.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipStageSettings:
+    """configs/training/nano-clip.yaml."""
+
+    loop: LoopSettings
+    step: ClipStepSettings = field(default_factory=ClipStepSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextStageSettings:
+    """configs/training/nano-text.yaml."""
+
+    loop: LoopSettings
+    texts_per_step: int = 96
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelStageSettings:
+    """configs/training/nano-masks.yaml and nano-labels.yaml."""
+
+    loop: LoopSettings
+    step: LabelStepSettings = field(default_factory=LabelStepSettings)
+
+
+def open_pools(data: Path) -> tuple[ScenePool, ScenePool]:
+    """Open the training and the held-out pool of a folder."""
+    return ScenePool(data / "train"), ScenePool(data / "test")
+
+
+def save_stage(model: OVSAM, out: Path, provenance: str) -> None:
+    """Write a stage's model file, float32 and with the text tower."""
+    metadata = {"licence": LICENCE, "provenance": provenance}
+    save_checkpoint(model, out / MODEL_FILE, metadata)
+
+
+def train_clip(settings: ClipStageSettings, data: Path, out: Path) -> None:
+    """Train the image tower; writes the model file (all else random) and the prototypes."""
+    ranks = join_ranks()
+    torch.manual_seed(settings.loop.seed)
+    model = build_model("nano").to(memory_format=torch.channels_last)
+    train_pool, test_pool = open_pools(data)
+    num_classes = load_vocabulary("nano").num_classes
+    dim = model.config.clip.embed_dim
+    pretrainer = ClipPretrainer(model.image_encoder, num_classes, dim).train()
+    pretrainer = pretrainer.to(memory_format=torch.channels_last)
+    scenes = SceneBatchSource(train_pool)
+    step = ClipStep(pretrainer, CropSource(train_pool), scenes, settings.step)
+    run = TrainingRun({"pretrainer": pretrainer}, settings.loop, out, ranks)
+    run.run(step, lambda: evaluate_tower(pretrainer, test_pool, crops=600, scenes=80))
+    if ranks.is_first:
+        reset_batch_norms(pretrainer, scenes)
+        final = evaluate_tower(pretrainer, test_pool, crops=1200, scenes=200)
+        run.log.write(step=run.state.step, final=final)
+        save_stage(model, out, "nano clip stage")
+        prototypes = F.normalize(pretrainer.prototypes.detach(), dim=1).contiguous()
+        save_file({"prototypes": prototypes}, str(out / PROTOTYPES_FILE))
+
+
+def fit_text(settings: TextStageSettings, init: Path, out: Path) -> None:
+    """Fit the text tower to the prototypes of the clip stage's folder `init`."""
+    model = load_checkpoint(init / MODEL_FILE)
+    prototypes = load_file(init / PROTOTYPES_FILE)["prototypes"]
+    tower = model.text_tower.train().requires_grad_(True)
+    step = TextFittingStep(tower, load_vocabulary("nano"), prototypes, settings.texts_per_step)
+    run = TrainingRun({"text": tower}, settings.loop, out)
+    run.run(step)
+    tower.eval().requires_grad_(False)
+    embedded = embed_vocabulary(load_vocabulary("nano"), tower).embeddings
+    assert embedded is not None
+    cosines = (embedded[:, 0] * prototypes).sum(dim=1)
+    run.log.write(step=run.state.step, final={"mean_cosine": round(float(cosines.mean()), 4)})
+    save_stage(model, out, "nano text stage")
+
+
+def train_labels(settings: LabelStageSettings, data: Path, init: Path, out: Path) -> None:
+    """Train masks, labels or both on scenes, starting from the folder `init`.
+
+    Base classes alone teach the head; objects of every class teach masks.
+    """
+    model = load_checkpoint(init / MODEL_FILE).to(memory_format=torch.channels_last)
+    vocabulary = embed_vocabulary(load_vocabulary("nano"), model.text_tower)
+    embeddings, labels = select_base_classes(vocabulary)
+    train_pool, test_pool = open_pools(data)
+    parts = freeze_all_but(model, settings.step.train_parts)
+    step = LabelStep(model, embeddings, train_pool.sampler(labels), settings.step)
+    run = TrainingRun(parts, settings.loop, out, join_ranks())
+
+    def evaluate() -> Mapping[str, float]:
+        model.eval()
+        found: dict[str, float] = {}
+        if settings.step.with_masks:
+            found |= evaluate_masks(model, test_pool, scenes=80)
+        if settings.step.with_labels:
+            found |= evaluate_labels(model, vocabulary, test_pool, scenes=150)
+        for part in parts.values():
+            part.train()
+        return found
+
+    run.run(step, evaluate)
+    if run.ranks.is_first:
+        model.eval().requires_grad_(False)
+        save_stage(model, out, f"nano stage training {', '.join(settings.step.train_parts)}")
+
+
+def select_base_classes(vocabulary: Vocabulary) -> tuple[Tensor, np.ndarray]:
+    """Return the base classes' embeddings and, for every class, its row among them (-1: novel).
+
+    Raises:
+        ConfigError: The vocabulary has no embeddings or no split.
+    """
+    if vocabulary.embeddings is None or vocabulary.base is None:
+        raise ConfigError(f"expected embeddings and a base split in vocabulary {vocabulary.title}")
+    labels = np.full(vocabulary.num_classes, -1, np.int64)
+    labels[list(vocabulary.base)] = np.arange(len(vocabulary.base))
+    return vocabulary.embeddings[list(vocabulary.base)], labels
+
+
+def merge_stages(masks: Path, labels: Path, out: Path, provenance: str) -> None:
+    """Join the masks run and the labels run of one tower into the file that ships (float16).
+
+    Raises:
+        ConfigError: The two runs froze different image towers.
+    """
+    model, head = load_checkpoint(masks / MODEL_FILE), load_checkpoint(labels / MODEL_FILE)
+    ours, theirs = model.image_encoder.state_dict(), head.image_encoder.state_dict()
+    if not all(torch.equal(ours[name], theirs[name]) for name in ours):
+        raise ConfigError(f"expected one image tower in {masks} and {labels}, got two different")
+    model.clip2sam.load_state_dict(head.clip2sam.state_dict())
+    metadata = {"licence": LICENCE, "provenance": provenance}
+    save_checkpoint(model, out, metadata, dtype=torch.float16)

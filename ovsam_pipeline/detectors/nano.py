@@ -1,0 +1,223 @@
+"""The embedded class-agnostic detector: boxes around whatever looks like one of nano's drawings.
+
+A Faster R-CNN of torchvision with two classes (object, background) on a small convolutional
+backbone, at 320 pixels. Input: images of any size. Output: `Detections` without names; the model
+names the objects. It was trained on nano's own scenes only (docs/nano.md).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.ops import MultiScaleRoIAlign
+
+from ovsam.preprocess import prepare_image, to_network_input
+from ovsam_pipeline.detectors.base import (
+    Detections,
+    DetectorImage,
+    compute_fingerprint,
+    hash_file,
+)
+from ovsam_pipeline.errors import DetectorError
+
+__all__ = ["NanoDetector", "build_nano_network"]
+
+INPUT_SIZE = 320
+PYRAMID_CHANNELS = 64
+_ANCHOR_SIDES = ((32, 48), (72, 104), (144, 208))
+_LEVELS = ("0", "1", "2")
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions with batch norm around a shortcut; the first one strides."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.shortcut = nn.Conv2d(in_channels, channels, 1, bias=False)
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C_in, H, W) to (B, C, H / stride, W / stride)."""
+        short = F.avg_pool2d(x, self.stride) if self.stride > 1 else x
+        y = F.relu(self.norm1(self.conv1(x)))
+        return F.relu(self.norm2(self.conv2(y)) + self.shortcut(short))
+
+
+class NanoBackbone(nn.Module):
+    """Five strided stages and a small feature pyramid at strides 8, 16, 32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out_channels = PYRAMID_CHANNELS
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 24, 5, 2, 2, bias=False), nn.BatchNorm2d(24), nn.ReLU()
+        )
+        widths = (24, 32, 64, 96, 128)
+        self.stages = nn.ModuleList(
+            _Block(a, b, 2) for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.lateral = nn.ModuleList(nn.Conv2d(c, PYRAMID_CHANNELS, 1) for c in widths[2:])
+        self.output = nn.ModuleList(
+            nn.Conv2d(PYRAMID_CHANNELS, PYRAMID_CHANNELS, 3, 1, 1) for _ in widths[2:]
+        )
+
+    def forward(self, pixels: Tensor) -> OrderedDict[str, Tensor]:
+        """Encode (B, 3, S, S) to three float32 maps at strides 8, 16, 32."""
+        # bfloat16 in training only: halving the time matters there, tight boxes matter here.
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.training):
+            maps = []
+            x = self.stem(pixels)
+            for stage in self.stages:
+                x = stage(x)
+                maps.append(x)
+            merged = [conv(y) for conv, y in zip(self.lateral, maps[1:], strict=True)]
+            for index in (1, 0):
+                merged[index] = merged[index] + F.interpolate(merged[index + 1], scale_factor=2.0)
+            levels = [conv(y).float() for conv, y in zip(self.output, merged, strict=True)]
+        return OrderedDict(zip(_LEVELS, levels, strict=True))
+
+
+class _BoxHead(nn.Module):
+    """Pooled regions -> (N, 192) features."""
+
+    def __init__(self, cells: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(PYRAMID_CHANNELS * cells, 192)
+        self.fc2 = nn.Linear(192, 192)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Map (N, C, R, R) to (N, 192)."""
+        return F.relu(self.fc2(F.relu(self.fc1(pooled.flatten(1)))))
+
+
+class _BoxPredictor(nn.Module):
+    """(N, 192) features -> two scores and two boxes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cls_score = nn.Linear(192, 2)
+        self.bbox_pred = nn.Linear(192, 8)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (N, 192) to (N, 2) scores and (N, 8) box offsets."""
+        return self.cls_score(features), self.bbox_pred(features)
+
+
+def build_nano_network() -> FasterRCNN:
+    """Build the network with random weights; it takes normalised (3, 320, 320) images."""
+    roi_size = 7
+    return FasterRCNN(
+        NanoBackbone(),
+        min_size=INPUT_SIZE,
+        max_size=INPUT_SIZE,
+        image_mean=[0.0, 0.0, 0.0],  # `to_network_input` has normalised already
+        image_std=[1.0, 1.0, 1.0],
+        rpn_anchor_generator=AnchorGenerator(_ANCHOR_SIDES, ((0.5, 1.0, 2.0),) * 3),
+        box_roi_pool=MultiScaleRoIAlign(list(_LEVELS), roi_size, 2, canonical_scale=96),
+        box_head=_BoxHead(roi_size**2),
+        box_predictor=_BoxPredictor(),
+        rpn_pre_nms_top_n_train=600,
+        rpn_post_nms_top_n_train=300,
+        rpn_pre_nms_top_n_test=600,
+        rpn_post_nms_top_n_test=200,
+        rpn_batch_size_per_image=128,
+        box_batch_size_per_image=64,
+        box_score_thresh=0.01,
+    )
+
+
+def _default_weights() -> Path:
+    return Path(str(resources.files("ovsam").joinpath("data/nano/detector.safetensors")))
+
+
+class NanoDetector:
+    """The embedded detector.
+
+    Args:
+        conf: Least score of a box.
+        max_det: Most boxes of an image.
+        device: "cpu" or a CUDA device.
+        weights: Another file of the same network.
+
+    Raises:
+        DetectorError: The weight file is missing or does not fit the network.
+    """
+
+    class_names: tuple[str, ...] | None = None
+
+    def __init__(
+        self,
+        *,
+        conf: float = 0.25,
+        max_det: int = 300,
+        device: str = "cpu",
+        weights: Path | None = None,
+    ) -> None:
+        self.name = "nano"
+        self.device = device
+        self.conf = conf
+        path = weights or _default_weights()
+        self.network = build_nano_network().to(device).eval().requires_grad_(False)
+        self.network.load_state_dict(_read_weights(path, self.network.state_dict()))
+        self.network.roi_heads.score_thresh = min(conf, self.network.roi_heads.score_thresh)
+        self.network.roi_heads.detections_per_img = max_det
+        self.fingerprint = compute_fingerprint("nano", hash_file(path), conf, max_det)
+
+    @torch.inference_mode()
+    def detect(self, images: Sequence[DetectorImage]) -> list[Detections]:
+        """Find the boxes of a batch; see `Detector.detect`."""
+        if not images:
+            return []
+        prepared = [prepare_image(image.rgb, INPUT_SIZE) for image in images]
+        pixels = to_network_input(prepared, self.device)
+        # One image at a time: an image's boxes must not depend on its neighbours in the batch.
+        found = [self.network([row])[0] for row in pixels]
+        return [
+            self._to_detections(boxes, image.rgb.shape[:2], one.scale_xy)
+            for boxes, image, one in zip(found, images, prepared, strict=True)
+        ]
+
+    def _to_detections(
+        self, found: Mapping[str, Tensor], size_hw: tuple[int, ...], scale_xy: tuple[float, float]
+    ) -> Detections:
+        """Bring one image's boxes to original pixels, inside the image, best first."""
+        scores = found["scores"].cpu().numpy().astype(np.float32)
+        boxes = found["boxes"].cpu().numpy().astype(np.float32)
+        boxes = boxes / np.array([*scale_xy, *scale_xy], np.float32)
+        limits = np.array([size_hw[1], size_hw[0]] * 2, np.float32)
+        boxes = np.clip(boxes, 0, limits).astype(np.float32)
+        has_area = (boxes[:, 2:] - boxes[:, :2] > 0).all(axis=1)
+        kept = has_area & (scores >= self.conf)
+        return Detections(boxes[kept], scores[kept])
+
+
+def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Read the network's tensors as its own dtypes."""
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DetectorError(
+            f"expected the nano detector's weights at {path}, got {error}; reinstall ovsam"
+        ) from error
+    if set(tensors) != set(expected):
+        wrong = sorted(set(tensors) ^ set(expected))[0]
+        raise DetectorError(
+            f"expected the tensors of the nano detector in {path}, differs at {wrong!r}; "
+            "reinstall ovsam"
+        )
+    return {name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}

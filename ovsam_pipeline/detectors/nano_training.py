@@ -1,0 +1,60 @@
+"""Training of the nano detector: one step for `ovsam.training.loop`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.models.detection import FasterRCNN
+
+from ovsam.training.samples import AugmentSettings, TrainingSample, augment_sample, stack_pixels
+from ovsam_pipeline.detectors.nano import INPUT_SIZE
+
+__all__ = ["DetectorStep", "DetectorStepSettings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorStepSettings:
+    """Images a step, and their random geometry."""
+
+    images_per_step: int = 8
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+
+
+class DetectorStep:
+    """Faster R-CNN's four losses on a random batch; call it with (step, progress, random)."""
+
+    def __init__(
+        self,
+        network: FasterRCNN,
+        load_sample: Callable[[np.random.Generator], TrainingSample],
+        settings: DetectorStepSettings,
+    ) -> None:
+        self.network = network
+        self.load_sample = load_sample
+        self.settings = settings
+
+    def __call__(
+        self, step: int, progress: float, random: np.random.Generator
+    ) -> Mapping[str, Tensor]:
+        """Draw a batch and return its losses."""
+        del step, progress
+        samples: list[TrainingSample] = []
+        while len(samples) < self.settings.images_per_step:
+            sample = augment_sample(
+                self.load_sample(random), INPUT_SIZE, self.settings.augment, random
+            )
+            if len(sample.masks):
+                samples.append(sample)
+        pixels = stack_pixels(samples, INPUT_SIZE, torch.device("cpu"))
+        targets = [
+            {
+                "boxes": torch.from_numpy(sample.boxes_xyxy()),
+                "labels": torch.ones(len(sample.masks), dtype=torch.int64),
+            }
+            for sample in samples
+        ]
+        return self.network(list(pixels), targets)

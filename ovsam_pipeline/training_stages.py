@@ -1,0 +1,176 @@
+"""Stage name + YAML file → the training function that runs it. `commands/train.py` is the door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ovsam.errors import ConfigError
+from ovsam.training.loop import LoopSettings, TrainingRun
+from ovsam.training.settings import build_settings
+from ovsam_pipeline.detectors.nano_training import DetectorStep, DetectorStepSettings
+from ovsam_pipeline.strict_yaml import load_strict_yaml
+
+__all__ = ["StageRequest", "run_stage"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRequest:
+    """What `ovsam train` was asked for."""
+
+    stage: str
+    out: Path
+    config: Path | None = None
+    data: Path | None = None
+    images: Path | None = None
+    init: tuple[Path, ...] = ()
+
+    def values(self) -> dict[str, Any]:
+        """Read the YAML file.
+
+        Raises:
+            ConfigError: It is missing, not given or not a mapping.
+        """
+        if self.config is None:
+            raise ConfigError(f"`ovsam train {self.stage}` needs --config FILE")
+        try:
+            values = load_strict_yaml(self.config.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"cannot read {self.config}: {error.strerror or error}") from error
+        except yaml.YAMLError as error:
+            raise ConfigError(f"expected YAML in {self.config}, got: {error}") from error
+        if not isinstance(values, dict):
+            raise ConfigError(f"expected a mapping in {self.config}, got {type(values).__name__}")
+        return values
+
+    def pool(self) -> Path:
+        """Folder of the data.
+
+        Raises:
+            ConfigError: It was not given.
+        """
+        if self.data is None:
+            raise ConfigError(f"`ovsam train {self.stage}` needs --data (see `ovsam train pool`)")
+        return self.data
+
+    def before(self, count: int = 1) -> tuple[Path, ...]:
+        """Folders of the stages before.
+
+        Raises:
+            ConfigError: Another number of them was given.
+        """
+        if len(self.init) != count:
+            raise ConfigError(
+                f"`ovsam train {self.stage}` needs --init {count} time(s), got {len(self.init)}"
+            )
+        return self.init
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolSettings:
+    """configs/training/nano-pool.yaml."""
+
+    count: int
+    held_out: int
+    size: int = 320
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorStageSettings:
+    """configs/training/nano-detector.yaml."""
+
+    loop: LoopSettings
+    step: DetectorStepSettings = field(default_factory=DetectorStepSettings)
+
+
+def run_stage(request: StageRequest) -> None:
+    """Run one stage.
+
+    Raises:
+        ConfigError: A setting or a folder is missing or cannot work.
+        CheckpointError: A checkpoint or model file does not fit.
+    """
+    if request.stage == "pool":
+        _draw_pools(request)
+    elif request.stage == "detector":
+        _train_detector(request)
+    else:
+        _run_model_stage(request)
+
+
+def _run_model_stage(request: StageRequest) -> None:
+    """Run a stage that reads and writes OV-SAM files."""
+    from ovsam.training import nano_stages as nano
+
+    stage, out = request.stage, request.out
+    where = str(request.config)
+    if stage == "clip":
+        settings = build_settings(nano.ClipStageSettings, request.values(), where)
+        nano.train_clip(settings, request.pool(), out)
+    elif stage == "text":
+        text = build_settings(nano.TextStageSettings, request.values(), where)
+        nano.fit_text(text, *request.before(), out)
+    elif stage in ("masks", "labels", "joint"):
+        labels = build_settings(nano.LabelStageSettings, request.values(), where)
+        nano.train_labels(labels, request.pool(), *request.before(), out)
+    elif stage == "merge":
+        masks, head = request.before(2)
+        nano.merge_stages(masks, head, out, "ovsam train merge")
+    else:
+        _run_distillation(request)
+
+
+def _run_distillation(request: StageRequest) -> None:
+    """Run the teacher's training or SAM2CLIP distillation."""
+    from ovsam.training import distil_stages as distil
+
+    where = str(request.config)
+    if request.stage == "teacher":
+        teacher = build_settings(distil.TeacherStageSettings, request.values(), where)
+        distil.train_teacher(teacher, request.pool(), request.out)
+    else:
+        settings = build_settings(distil.DistilStageSettings, request.values(), where)
+        teacher_folder, student_folder = request.before(2)
+        distil.distil(settings, request.pool(), teacher_folder, student_folder, request.out)
+
+
+def _draw_pools(request: StageRequest) -> None:
+    """Draw the training and the held-out pool into the --out folder."""
+    from ovsam.training import scene_pool
+    from ovsam.training.sprites import load_noto_atlas
+
+    settings = build_settings(PoolSettings, request.values(), str(request.config))
+    atlas = load_noto_atlas()
+    for name, count, world, scenes in (
+        ("train", settings.count, scene_pool.TRAIN_WORLD, scene_pool.TRAIN_SCENES),
+        ("test", settings.held_out, scene_pool.HELD_OUT_WORLD, scene_pool.HELD_OUT_SCENES),
+    ):
+        folder = request.out / name
+        scene_pool.create_pool(folder, count, settings.size)
+        scene_pool.fill_pool(folder, atlas, world, scenes, range(count))
+
+
+def _train_detector(request: StageRequest) -> None:
+    """Train the class-agnostic detector and write its float16 weights."""
+    import torch
+    from safetensors.torch import save_file
+
+    from ovsam.training.scene_pool import ScenePool
+    from ovsam_pipeline.detectors.nano import build_nano_network
+
+    settings = build_settings(DetectorStageSettings, request.values(), str(request.config))
+    torch.manual_seed(settings.loop.seed)
+    network = build_nano_network().to(memory_format=torch.channels_last).train()
+    pool = ScenePool(request.pool() / "train")
+    sampler = pool.sampler(np.zeros(1 << 10, np.int64))
+    run = TrainingRun({"detector": network}, settings.loop, request.out)
+    run.run(DetectorStep(network, sampler, settings.step))
+    tensors = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in network.state_dict().items()
+    }
+    save_file(tensors, str(request.out / "detector.safetensors"))
