@@ -137,6 +137,7 @@ def _fetch_file(file: WeightFile, progress: Progress | None) -> Path:
     if file.url:
         if _is_offline():
             raise DownloadError(_offline_message(file))
+        logger.info("fetching %s", file.origin)
         return download(file.url, _url_target(file), sha256=file.sha256, progress=progress)
     return _check_hub_file(_fetch_from_hub(file), file)
 
@@ -150,9 +151,12 @@ def _fetch_from_hub(file: WeightFile) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HTTPError, LocalEntryNotFoundError
     from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.logging import set_verbosity_error
 
     if not sys.stderr.isatty():
         disable_progress_bars()
+    set_verbosity_error()  # what fails is told in one sentence below
+    logger.info("fetching %s", file.origin)
     target = Path(file.repo_id) / file.names[0]
     for name in file.names:
         try:

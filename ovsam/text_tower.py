@@ -123,7 +123,7 @@ class TextTower(nn.Module):
         """
         tokens_NL = _tokenizer()(list(texts), context_length=self.config.context_length)
         num_tokens = int((tokens_NL != _PADDING_ID).sum(dim=1).max())
-        tokens_NL = tokens_NL[:, :num_tokens]
+        tokens_NL = tokens_NL[:, :num_tokens].contiguous()
         if self.known_texts is None:
             return tokens_NL
         ids = self.token_ids.cpu()
@@ -188,7 +188,7 @@ class TextTower(nn.Module):
         nearest = difflib.get_close_matches(unknown[0], known, n=3, cutoff=0.6)
         examples = ", ".join(repr(name) for name in nearest or known[:5])
         return (
-            f"the embedded model knows only its own {len(known)} class names, not {shown}{more}; "
+            f"the embedded model knows only its own {len(known)} names and synonyms, not {shown}{more}; "
             f"{'near ones' if nearest else 'some it knows'}: {examples} (`--vocabulary nano` is "
             "all of them). For any other class fetch real weights: "
             "`ovsam models fetch rn50x16-lvis`, then `--model rn50x16-lvis`"

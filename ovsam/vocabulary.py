@@ -39,7 +39,7 @@ __all__ = [
     "embed_vocabulary",
     "load_vocabulary",
     "mark_trained_classes",
-    "parse_classes",
+    "parse_vocabulary",
 ]
 
 _FOLDER = Path(__file__).parent / "data" / "vocabularies"
@@ -87,7 +87,7 @@ class Vocabulary:
         if isinstance(names, str):
             raise VocabularyError(
                 f"expected a list of class names, got the text {names[:40]!r}; "
-                "use load_vocabulary for a file or parse_classes for a comma list"
+                "use load_vocabulary for a file or parse_vocabulary for a comma list"
             )
         ids = range(1, len(names) + 1) if category_ids is None else category_ids
         if len(ids) != len(names) or (aliases is not None and len(aliases) != len(names)):
@@ -289,7 +289,7 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
     return Vocabulary.from_classes(classes, title)
 
 
-def parse_classes(text: str) -> Vocabulary:
+def parse_vocabulary(text: str) -> Vocabulary:
     """Build a vocabulary from a comma list of names, as in `--classes "cat,dog"`.
 
     Raises:

@@ -1,0 +1,165 @@
+"""`ovsam info`: parameters and multiply-accumulates of a model, beside the paper's numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ovsam.config import ModelConfig
+    from ovsam.profile import ModelCost
+
+_SINGLE_SCALE = "convnext-l-single-scale"
+
+
+def info(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="A model (rn50x16, convnext-l, nano, sam-h, ...; NAME-single-scale for that "
+            "neck), a name of `ovsam models list`, or a file of ovsam's own.  [default: all]",
+            show_default=False,
+        ),
+    ] = None,
+    prompts: Annotated[
+        int | None, typer.Option(min=0, help="Prompts of the image.  [default: 8]")
+    ] = None,
+    input_size: Annotated[
+        int | None,
+        typer.Option(min=32, help="Side of the network input.  [default: the model's]"),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what a model is made of and what an image costs. Needs no weights."""
+    from ovsam.build import MODEL_NAMES
+    from ovsam.profile import PAPER_PROMPTS, profile_model
+    from ovsam.sam import SAM_NAMES
+    from ovsam_pipeline.console import print_json, print_result
+
+    structures: list[str | ModelConfig] = [*MODEL_NAMES, _SINGLE_SCALE, *SAM_NAMES]
+    if model is not None:
+        structures = [_find_structure(model)]
+    num_prompts = PAPER_PROMPTS if prompts is None else prompts
+    costs = [profile_model(s, num_prompts=num_prompts, input_size=input_size) for s in structures]
+    if json:
+        rows = [_to_json(cost) for cost in costs]
+        print_json(rows[0] if model is not None else {"models": rows})
+    elif model is not None:
+        print_result(_format_parts(costs[0]))
+    else:
+        print_result(_format_totals(costs))
+
+
+def _find_structure(model: str) -> str | ModelConfig:
+    """The structure that a name, weights with a name, or a file of ours belong to."""
+    import json as json_module
+    from pathlib import Path
+
+    from ovsam.config import ModelConfig
+    from ovsam.errors import CheckpointError
+    from ovsam.known_weights import KNOWN_MODELS
+    from ovsam.tensor_files import read_metadata
+
+    if model in KNOWN_MODELS:
+        return KNOWN_MODELS[model].config_name
+    if not Path(model).suffix:
+        return model
+    config = read_metadata(model).get("config")
+    if config is None:
+        raise CheckpointError(
+            f"expected a file of ovsam's own, got {model} without a model config; convert it with "
+            "`ovsam models convert`"
+        )
+    return ModelConfig.from_dict(json_module.loads(config))
+
+
+def _to_json(cost: ModelCost) -> dict[str, Any]:
+    paper = cost.paper
+    return {
+        "model": cost.name,
+        "input_size": cost.input_size,
+        "prompts": cost.num_prompts,
+        "parameters": cost.parameters,
+        "text_tower_parameters": cost.text_parameters,
+        "macs": cost.macs,
+        "gmacs": round(cost.macs / 1e9, 1),
+        "paper": paper and {"parameters_m": paper[0], "gmacs": paper[1]},
+        "difference": paper
+        and {
+            "parameters": round(_relative(cost.parameters / 1e6, paper[0]), 5),
+            "gmacs": round(_relative(cost.macs / 1e9, paper[1]), 5),
+        },
+        "parts": [
+            {
+                "name": part.name,
+                "parameters": part.parameters,
+                "macs": part.macs,
+                "macs_saved": part.macs_saved,
+                "per": "prompt" if part.is_per_prompt else "image",
+            }
+            for part in cost.parts
+        ],
+    }
+
+
+def _relative(value: float, reference: float) -> float:
+    return value / reference - 1
+
+
+def _format_parts(cost: ModelCost) -> str:
+    from ovsam_pipeline.tables import format_table
+
+    rows = [
+        [
+            part.name,
+            f"{part.parameters / 1e6:.3f}",
+            f"{part.macs / 1e9:.2f}",
+            f"{'prompt' if part.is_per_prompt else 'image'}",
+        ]
+        for part in cost.parts
+    ]
+    whole = f"image, {cost.num_prompts} prompts"
+    rows.append(["all", f"{cost.parameters / 1e6:.3f}", f"{cost.macs / 1e9:,.1f}", whole])
+    if cost.paper is not None:
+        parameters, gmacs = cost.paper
+        rows.append(["paper", f"{parameters:.0f}", f"{gmacs:,.0f}", ""])
+        rows.append(
+            [
+                "difference",
+                f"{_relative(cost.parameters / 1e6, parameters):+.2%}",
+                f"{_relative(cost.macs / 1e9, gmacs):+.2%}",
+                "",
+            ]
+        )
+    title = f"{cost.name} at {cost.input_size} x {cost.input_size}"
+    table = format_table(("part", "params (M)", "GMACs", "per"), rows, right=" rr")
+    notes = []
+    if cost.text_parameters is not None:
+        notes.append(
+            f"text tower, run once a vocabulary, not counted: {cost.text_parameters / 1e6:.1f} M"
+        )
+    if saved := sum(part.macs_saved for part in cost.parts):
+        notes.append(f"of these, ovsam saves {saved / 1e9:.1f} GMACs (padding of windows)")
+    return "\n".join([title, "", table, *([""] if notes else []), *notes])
+
+
+def _format_totals(costs: list[ModelCost]) -> str:
+    from ovsam_pipeline.tables import format_table
+
+    rows = []
+    for cost in costs:
+        paper = cost.paper
+        rows.append(
+            [
+                cost.name,
+                str(cost.input_size),
+                f"{cost.parameters / 1e6:.3f}",
+                f"{paper[0]:.0f}" if paper else "-",
+                f"{cost.macs / 1e9:,.1f}",
+                f"{paper[1]:,.0f}" if paper else "-",
+                f"{_relative(cost.macs / 1e9, paper[1]):+.2%}" if paper else "-",
+            ]
+        )
+    header = ("model", "input", "params (M)", "paper", "GMACs", "paper", "difference")
+    return format_table(header, rows, right=" rrrrrr")

@@ -1,0 +1,157 @@
+"""`ovsam models`: weights by name: list them, fetch them, convert them to one file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ovsam.download import Progress
+    from ovsam.known_weights import KnownModel
+
+models_app = typer.Typer(
+    help="Weights: list, fetch and convert.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@models_app.command("list")
+def list_weights(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List the weights that have a name, and which are on this machine."""
+    from ovsam.hub import list_models, locate
+    from ovsam_pipeline.console import print_json, print_result
+    from ovsam_pipeline.tables import format_table
+
+    found = {model.name: locate(model.name) for model in list_models()}
+    if json:
+        print_json({"models": [_to_json(model, found[model.name]) for model in list_models()]})
+        return
+    rows = [
+        [
+            model.name,
+            "embedded" if not model.files else "here" if found[model.name] else "-",
+            f"{model.size_bytes / 1e9:.1f} GB" if model.files else "-",
+            " + ".join(licence.title for licence in model.licences),
+            model.summary,
+        ]
+        for model in list_models()
+    ]
+    print_result(format_table(("name", "cache", "size", "licence", "what"), rows, right="  r"))
+
+
+@models_app.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Argument(help="A name of `ovsam models list`.")],
+    accept_license: Annotated[
+        bool,
+        typer.Option("--accept-license", help="Accept the licence without being asked."),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Download weights once; their licence is shown, and accepted once."""
+    from ovsam.hub import fetch_model, get_known_model, licences_to_accept
+    from ovsam_pipeline.console import print_json, print_note, print_result
+
+    model = get_known_model(name)
+    for licence in licences_to_accept(name):
+        print_note(f"{name}: {licence.title}. {licence.summary}\n{licence.url}")
+        if not accept_license and sys.stdin.isatty() and sys.stderr.isatty():
+            accept_license = typer.confirm("Do you accept these terms?", err=True)
+    with _show_download() as progress:
+        paths = fetch_model(name, accept_licence=accept_license, progress=progress)
+    if json:
+        print_json(_to_json(model, paths))
+        return
+    for path in paths:
+        print_result(f"{path}  {path.stat().st_size / 1e6:,.1f} MB")
+    if model.trained_on:
+        print_note(f"use it with `ovsam label images/ --model {name}`")
+
+
+@models_app.command("convert")
+def convert(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Weight files that together fill a model (OV-SAM, CLIP, SAM-H), or a name of "
+            "`ovsam models list`.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .safetensors.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Structure that the files belong to: rn50x16, convnext-l, ...  "
+            "[default: that of the name]",
+            show_default=False,
+        ),
+    ] = None,
+    trained_on: Annotated[
+        str | None,
+        typer.Option(
+            help="Vocabulary whose (base) classes the labels were trained on: coco, lvis, ...",
+            show_default=False,
+        ),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="Stored numbers: fp32, fp16 or bf16.")] = "fp32",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Write weights of any known layout as one safetensors file, with licence and provenance."""
+    from ovsam_pipeline.console import print_json, print_result
+    from ovsam_pipeline.convert_weights import convert_weights
+
+    metadata = convert_weights(sources, output, model=model, trained_on=trained_on, dtype=dtype)
+    size_bytes = output.stat().st_size
+    if json:
+        print_json({"file": str(output), "size_bytes": size_bytes, "metadata": metadata})
+        return
+    print_result(f"{output}  {size_bytes / 1e6:,.1f} MB")
+    print_result(f"licence: {metadata['licence']}")
+
+
+def _to_json(model: KnownModel, paths: tuple[Path, ...] | None) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "model": model.config_name,
+        "trained_on": model.trained_on,
+        "summary": model.summary,
+        "licences": [
+            {"title": licence.title, "url": licence.url, "restricts": licence.restricts}
+            for licence in model.licences
+        ],
+        "size_bytes": model.size_bytes,
+        "files": [
+            {"origin": file.origin, "size_bytes": file.size_bytes, "sha256": file.sha256}
+            for file in model.files
+        ],
+        "paths": None if paths is None else [str(path) for path in paths],
+    }
+
+
+@contextmanager
+def _show_download() -> Iterator[Progress | None]:
+    """A bar on a terminal for files that the hub's library does not fetch; else nothing."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (BarColumn(30), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        tasks: list[Any] = []
+
+        def advance(done: int, total: int) -> None:
+            if not tasks:
+                tasks.append(bars.add_task("download"))
+            bars.update(tasks[0], completed=done, total=total or None)
+
+        yield advance

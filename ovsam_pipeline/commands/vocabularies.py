@@ -1,0 +1,85 @@
+"""`ovsam vocabularies`: the class lists that come with ovsam, or what a file of yours reads as."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ovsam.vocabulary import Vocabulary
+
+
+def vocabularies(
+    vocabulary: Annotated[
+        str | None,
+        typer.Argument(help="A built-in name or a file: show its classes.", show_default=False),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List the built-in vocabularies with their sizes, or the classes of one."""
+    from ovsam.vocabulary import BUILT_IN_VOCABULARIES, load_vocabulary
+    from ovsam_pipeline.console import print_json, print_result
+    from ovsam_pipeline.tables import format_table
+
+    if vocabulary is not None:
+        chosen = load_vocabulary(vocabulary)
+        if json:
+            print_json({**_summarise(chosen), "classes": _list_classes(chosen)})
+        else:
+            print_result(_format_classes(chosen))
+        return
+    loaded = [load_vocabulary(name) for name in BUILT_IN_VOCABULARIES]
+    if json:
+        print_json({"vocabularies": [_summarise(item) for item in loaded]})
+        return
+    rows = [
+        [item.title, f"{item.num_classes:,}", *_format_split(item), f"{_count_texts(item):,}"]
+        for item in loaded
+    ]
+    header = ("vocabulary", "classes", "base", "novel", "texts")
+    print_result(format_table(header, rows, right=" rrrr"))
+
+
+def _summarise(vocabulary: Vocabulary) -> dict[str, Any]:
+    return {
+        "name": vocabulary.title,
+        "classes": vocabulary.num_classes,
+        "base": None if vocabulary.base is None else len(vocabulary.base),
+        "novel": None if vocabulary.novel is None else len(vocabulary.novel),
+        "texts": _count_texts(vocabulary),
+        "content_hash": vocabulary.content_hash,
+    }
+
+
+def _count_texts(vocabulary: Vocabulary) -> int:
+    return sum(len(texts) for texts in vocabulary.aliases)
+
+
+def _format_split(vocabulary: Vocabulary) -> tuple[str, str]:
+    if vocabulary.base is None or vocabulary.novel is None:
+        return "-", "-"
+    return f"{len(vocabulary.base):,}", f"{len(vocabulary.novel):,}"
+
+
+def _list_classes(vocabulary: Vocabulary) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": item.category_id,
+            "name": item.name,
+            "texts": list(item.aliases),
+            "split": item.split,
+            "frequency": item.frequency,
+        }
+        for item in vocabulary.classes
+    ]
+
+
+def _format_classes(vocabulary: Vocabulary) -> str:
+    from ovsam_pipeline.tables import format_table
+
+    rows = [
+        [str(item.category_id), item.name, item.split or "-", ", ".join(item.aliases)]
+        for item in vocabulary.classes
+    ]
+    return format_table(("id", "name", "split", "texts"), rows, right="r")

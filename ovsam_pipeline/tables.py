@@ -1,0 +1,27 @@
+"""Rows of text -> aligned lines for a terminal, a pipe or a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["format_table"]
+
+
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "") -> str:
+    """Return the rows below their header, columns two spaces apart.
+
+    Args:
+        header: One title a column.
+        rows: Cells of each row.
+        right: For each column "r" to align right; missing or any other: left.
+    """
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    sides = [*right, *[" "] * (len(header) - len(right))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if side == "r" else cell.ljust(width)
+            for cell, width, side in zip(line, widths, sides, strict=True)
+        ).rstrip()
+        for line in lines
+    )
