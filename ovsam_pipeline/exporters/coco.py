@@ -42,7 +42,7 @@ class OutputCounts:
 
     def to_dict(self) -> dict[str, int]:
         """Return plain values for JSON."""
-        return asdict(self)
+        return {"images": self.images, **asdict(self)}
 
 
 @dataclass(frozen=True)

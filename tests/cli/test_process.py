@@ -44,7 +44,7 @@ def wait_for_parts(out: Path, count: int, process: subprocess.Popen) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_finishes_the_image_commits_and_says_how_to_go_on(tmp_path, number):
+def test_signal_finishes_the_image_commits_and_says_how_to_go_on(tmp_path, number, run_ovsam):
     write_images(tmp_path / "images", 200)
     out = tmp_path / "out"
     command = ("label", tmp_path / "images", "-o", out, "--part-images", "5")
@@ -58,25 +58,20 @@ def test_signal_finishes_the_image_commits_and_says_how_to_go_on(tmp_path, numbe
     done = sum(1 for _ in iterate_rows(out))
     assert 10 <= done < 200
     assert json.loads((out / "run.json").read_text())["state"] == "interrupted"
-    again = start(*command)
-    stdout, _ = again.communicate(timeout=60)
-    assert again.returncode == 0
-    assert f"{200 - done} images in" in stdout
+    again = run_ovsam(*command)
+    assert again.code == 0
+    assert f"{200 - done} images in" in again.out
 
 
-def test_two_at_once_the_second_exits_75(tmp_path):
+def test_two_at_once_the_second_exits_75_and_a_dead_owner_frees_the_lock(tmp_path, run_ovsam):
     write_images(tmp_path / "images", 100)
     command = ("label", tmp_path / "images", "-o", tmp_path / "out", "--part-images", "1")
     first = start(*command, seconds=0.05)
     wait_for_parts(tmp_path / "out", 1, first)
-    second = start(*command)
-    assert second.wait(timeout=60) == 75
-    second.communicate()
+    assert run_ovsam(*command).code == 75
     first.kill()
     first.communicate()
-    third = start(*command)
-    third.communicate(timeout=60)
-    assert third.returncode == 0
+    assert run_ovsam(*command).code == 0
 
 
 def test_help_answers_in_half_a_second_without_torch():
