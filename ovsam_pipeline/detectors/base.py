@@ -125,13 +125,13 @@ class Detector(Protocol):
             images: any number of images of any sizes, also none.
 
         Returns:
-            One Detections an image, in the order given, with boxes inside the image, scores at
-            least the detector's confidence threshold, and at most its `max_det` boxes. An image's
-            boxes do not depend on the others.
+            One Detections an image, in the order given, with boxes inside the image and scores at
+            least the detector's confidence threshold. The run suppresses duplicates and cuts to
+            its `max_det` afterwards. An image's boxes do not depend on the others of the batch.
 
         Raises:
-            DetectorError: the detector cannot work, on any image. The images are valid:
-                `decode_image` made them.
+            OvsamError: the detector cannot work on one of the images, or on any. The caller tries
+                the images alone to find out which.
         """
         ...
 

@@ -1,0 +1,219 @@
+"""`torchvision[:NAME]`: torchvision's detection models, with weights by its own download.
+
+Input: upright RGB images. Output: boxes with COCO class names. The model itself normalises and
+resizes. These are not the paper's detectors; they need nothing but torchvision.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import pickle
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.models import detection as zoo
+from torchvision.models._api import WeightsEnum
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline.detectors.base import (
+    Detections,
+    DetectorImage,
+    compute_fingerprint,
+    hash_file,
+)
+from ovsam_pipeline.errors import DetectorError
+
+__all__ = [
+    "TorchvisionDetector",
+    "build_torchvision_detector",
+    "is_cached",
+    "locate_weights",
+]
+
+DEFAULT_NAME = "fasterrcnn_resnet50_fpn_v2"
+_NO_CLASS = frozenset(("__background__", "N/A"))
+
+
+@dataclass(frozen=True)
+class _Model:
+    build: Callable[..., nn.Module]
+    weights: WeightsEnum
+
+
+_MODELS = {
+    DEFAULT_NAME: _Model(
+        zoo.fasterrcnn_resnet50_fpn_v2, zoo.FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1
+    ),
+    "fasterrcnn_resnet50_fpn": _Model(
+        zoo.fasterrcnn_resnet50_fpn, zoo.FasterRCNN_ResNet50_FPN_Weights.COCO_V1
+    ),
+    "fasterrcnn_mobilenet_v3_large_fpn": _Model(
+        zoo.fasterrcnn_mobilenet_v3_large_fpn,
+        zoo.FasterRCNN_MobileNet_V3_Large_FPN_Weights.COCO_V1,
+    ),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": _Model(
+        zoo.fasterrcnn_mobilenet_v3_large_320_fpn,
+        zoo.FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1,
+    ),
+    "retinanet_resnet50_fpn_v2": _Model(
+        zoo.retinanet_resnet50_fpn_v2, zoo.RetinaNet_ResNet50_FPN_V2_Weights.COCO_V1
+    ),
+    "retinanet_resnet50_fpn": _Model(
+        zoo.retinanet_resnet50_fpn, zoo.RetinaNet_ResNet50_FPN_Weights.COCO_V1
+    ),
+    "fcos_resnet50_fpn": _Model(zoo.fcos_resnet50_fpn, zoo.FCOS_ResNet50_FPN_Weights.COCO_V1),
+    "maskrcnn_resnet50_fpn_v2": _Model(
+        zoo.maskrcnn_resnet50_fpn_v2, zoo.MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1
+    ),
+    "maskrcnn_resnet50_fpn": _Model(
+        zoo.maskrcnn_resnet50_fpn, zoo.MaskRCNN_ResNet50_FPN_Weights.COCO_V1
+    ),
+    "ssd300_vgg16": _Model(zoo.ssd300_vgg16, zoo.SSD300_VGG16_Weights.COCO_V1),
+    "ssdlite320_mobilenet_v3_large": _Model(
+        zoo.ssdlite320_mobilenet_v3_large, zoo.SSDLite320_MobileNet_V3_Large_Weights.COCO_V1
+    ),
+}
+
+
+def build_torchvision_detector(
+    name: str = "", *, conf: float, max_det: int, device: str
+) -> TorchvisionDetector:
+    """Build a model of torchvision with its COCO weights, downloading them where they are not here.
+
+    Args:
+        name: of the model; "" is Faster R-CNN R50-FPN v2.
+        conf: least score, inclusive.
+        max_det: most boxes an image.
+        device: where to compute.
+
+    Raises:
+        ConfigError: no such model.
+        DetectorError: the weights cannot be fetched, or the file in the cache is damaged.
+    """
+    name = name or DEFAULT_NAME
+    if name not in _MODELS:
+        near = difflib.get_close_matches(name, _MODELS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(
+            f"expected a detection model of torchvision, got '{name}'; {hint}There are: "
+            f"{', '.join(_MODELS)}"
+        )
+    model = _MODELS[name]
+    path = locate_weights(model.weights.url)
+    with _explain_failure(name, model.weights.url, path):
+        state = model.weights.get_state_dict(
+            progress=sys.stderr.isatty(),
+            check_hash=True,
+            weights_only=True,
+        )
+        network = model.build(weights=None, weights_backbone=None, num_classes=91)
+        network.load_state_dict(state)
+    categories = tuple(model.weights.meta["categories"])
+    fingerprint = compute_fingerprint("torchvision", name, hash_file(path), conf, max_det)
+    return TorchvisionDetector(network, name, categories, fingerprint, conf, max_det, device)
+
+
+def is_cached(name: str = DEFAULT_NAME) -> bool:
+    """Return whether the weights of a model are on this machine."""
+    return locate_weights(_MODELS[name].weights.url).is_file()
+
+
+def locate_weights(url: str) -> Path:
+    """Return where torchvision keeps the file of a URL, whether it is there or not."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
+
+class TorchvisionDetector:
+    """A torchvision detection model behind the Detector protocol.
+
+    Args:
+        network: maps a list of (3, H, W) float images to boxes, labels and scores.
+        name: of the model.
+        categories: class names by label; "__background__" and "N/A" are no classes.
+        fingerprint: of weights and settings.
+        conf: least score, inclusive.
+        max_det: most boxes an image.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        name: str,
+        categories: Sequence[str],
+        fingerprint: str,
+        conf: float,
+        max_det: int,
+        device: str,
+    ) -> None:
+        self.name = f"torchvision:{name}"
+        self.fingerprint = fingerprint
+        self.device = device
+        self.conf = conf
+        self.categories = tuple(categories)
+        self.class_names = tuple(name for name in categories if name not in _NO_CLASS)
+        self.network = network.to(device).eval().requires_grad_(False)
+        # Two-stage models keep their thresholds in the second stage. They test ">".
+        head = getattr(network, "roi_heads", network)
+        head.score_thresh = max(0.0, conf - 1e-6)
+        head.detections_per_img = max_det
+
+    @torch.inference_mode()
+    def detect(self, images: Sequence[DetectorImage]) -> list[Detections]:
+        """Find the boxes of a batch; see `Detector.detect`.
+
+        Images of one size run together. Others do not: padding to a common size changes boxes.
+        """
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for index, image in enumerate(images):
+            groups.setdefault(image.rgb.shape, []).append(index)
+        found: dict[int, Detections] = {}
+        for indices in groups.values():
+            outputs = self.network([self._to_tensor(images[index].rgb) for index in indices])
+            for index, output in zip(indices, outputs, strict=True):
+                found[index] = self._to_detections(output, images[index].rgb.shape)
+        return [found[index] for index in range(len(images))]
+
+    def _to_tensor(self, rgb: np.ndarray) -> Tensor:
+        """(H, W, 3) uint8 → (3, H, W) float32 in [0, 1]."""
+        return torch.from_numpy(rgb).to(self.device).permute(2, 0, 1).float().div_(255)
+
+    def _to_detections(self, output: dict[str, Tensor], shape: tuple[int, ...]) -> Detections:
+        height, width = shape[:2]
+        boxes = output["boxes"].float().cpu().numpy()
+        scores = output["scores"].float().cpu().numpy()
+        labels = output["labels"].cpu().numpy().astype(np.int64)
+        boxes = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
+        is_class = np.array([self.categories[label] not in _NO_CLASS for label in labels], bool)
+        has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        is_finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
+        kept = np.flatnonzero(is_finite & has_area & is_class & (scores >= np.float32(self.conf)))
+        kept = kept[np.argsort(-scores[kept], kind="stable")]
+        names = tuple(self.categories[label] for label in labels[kept])
+        return Detections(boxes[kept], scores[kept], names, category_ids=labels[kept])
+
+
+@contextlib.contextmanager
+def _explain_failure(name: str, url: str, path: Path) -> Iterator[None]:
+    """Turn what fetching and loading weights can raise into one sentence."""
+    was_here = path.exists()
+    try:
+        yield
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError) as error:
+        reason = error.reason if isinstance(error, URLError) else " ".join(str(error).split())
+        if was_here:
+            raise DetectorError(
+                f"expected the weights of torchvision's {name} in {path}, got a file that does not "
+                f"load ({str(reason)[:120]}): delete it, and it is fetched again"
+            ) from error
+        raise DetectorError(
+            f"cannot fetch the weights of torchvision's {name} from {url} ({str(reason)[:120]}): "
+            f"fetch the file elsewhere and put it at {path}, or use --detector nano"
+        ) from error
