@@ -136,7 +136,9 @@ def _nano() -> ModelConfig:
     return ModelConfig(
         name="nano",
         clip=clip,
-        neck=NeckConfig(width=128, depth=2, heads=4, window=0, global_blocks=(0, 1)),
+        neck=NeckConfig(
+            width=128, depth=2, heads=4, window=0, global_blocks=(0, 1), learn_positions=True
+        ),
         input_size=320,
         embed_channels=128,
         decoder_mlp=512,

@@ -64,7 +64,10 @@ class ClipConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class NeckConfig:
-    """SAM2CLIP: transformer blocks at stride 16 (paper section 3.2)."""
+    """SAM2CLIP: transformer blocks at stride 16 (paper section 3.2).
+
+    The position embedding is SAM-H's and frozen, as released, unless `learn_positions` is set.
+    """
 
     kind: NeckKind = "multi-scale"
     width: int = 1280
@@ -73,6 +76,7 @@ class NeckConfig:
     mlp_ratio: float = 4.0
     window: int = 14
     global_blocks: tuple[int, ...] = (4,)
+    learn_positions: bool = False
 
     def __post_init__(self) -> None:
         _require(

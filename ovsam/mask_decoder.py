@@ -96,12 +96,13 @@ def read_masks(upscaling: nn.Sequential, image: Tensor, hyper: Tensor, grid: int
     x = F.gelu(F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, eps=1e-6))
     x = F.gelu(_upscale(x, second))
     logits = (x.flatten(1, 2) @ hyper.transpose(1, 2)).float()
-    logits = logits.view(-1, grid, grid, 2, 2, 2, 2, hyper.shape[1])
-    return logits.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(-1, hyper.shape[1], 4 * grid, 4 * grid)
+    count, masks = hyper.shape[:2]
+    logits = logits.view(count, grid, grid, 2, 2, 2, 2, masks)
+    return logits.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(count, masks, 4 * grid, 4 * grid)
 
 
 def _upscale(x: Tensor, conv: nn.ConvTranspose2d) -> Tensor:
     """Map (N, cells, parts, C) to (N, cells, parts x 4, C_out), parts in row-major 2 x 2 order."""
     weight = conv.weight.permute(2, 3, 1, 0).reshape(-1, conv.weight.shape[0])
     bias = conv.bias.repeat(4) if conv.bias is not None else None
-    return F.linear(x, weight, bias).unflatten(-1, (4, -1)).flatten(2, 3)
+    return F.linear(x, weight, bias).unflatten(-1, (4, conv.weight.shape[1])).flatten(2, 3)

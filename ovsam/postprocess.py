@@ -117,7 +117,8 @@ class MaskRegion:
         positions = (column + self.left) * height + row + self.top
         # A run that reaches the bottom and goes on at the next column's top does not change.
         same = np.flatnonzero(positions[1:] == positions[:-1])
-        return np.delete(positions, np.concatenate([same, same + 1]))
+        positions = np.delete(positions, np.concatenate([same, same + 1]))
+        return positions[positions < height * self.size_hw[1]]
 
 
 def mask_region(

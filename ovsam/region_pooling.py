@@ -60,4 +60,5 @@ def region_weights(boxes_xyxy: Tensor, stride: int, bins: int, map_hw: tuple[int
     boxes = boxes_xyxy.float() / stride
     rows = axis_weights(boxes[:, 1], boxes[:, 3], bins, map_hw[0])
     columns = axis_weights(boxes[:, 0], boxes[:, 2], bins, map_hw[1])
-    return torch.einsum("nrh,nsw->nrshw", rows, columns).reshape(len(boxes), bins * bins, -1)
+    weights = torch.einsum("nrh,nsw->nrshw", rows, columns)
+    return weights.reshape(len(boxes), bins * bins, map_hw[0] * map_hw[1])

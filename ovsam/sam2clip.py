@@ -43,7 +43,11 @@ class SAM2CLIP(nn.Module):
         )
         if neck.kind == "multi-scale":
             self.level_encoding = nn.Embedding(4, neck.width)
-        self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, neck.width))
+        positions = torch.zeros(1, grid, grid, neck.width)
+        if neck.learn_positions:
+            self.pos_embed = nn.Parameter(positions)
+        else:
+            self.register_buffer("pos_embed", positions)
         self.blocks = nn.ModuleList(
             TransformerBlock(
                 neck.width,
@@ -71,7 +75,7 @@ class SAM2CLIP(nn.Module):
         Returns:
             (B, C, S/16, S/16), to be compared with SAM's image embedding.
         """
-        x = self.pos_embed
+        x: Tensor = self.pos_embed
         for index, (stage, embed) in enumerate(zip(self.stages, self.patch_embeds, strict=True)):
             x = x + embed(stages[stage])
             if len(self.stages) > 1:

@@ -103,7 +103,7 @@ def _read_pickle(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error)
-        if "Unsupported" in reason or "GLOBAL" in reason:
+        if "Unsupported global" in reason or "Unsupported class" in reason:
             raise CheckpointError(
                 f"{path} holds more than tensors and would run code when opened; refused. Use a "
                 f"file of plain tensors (safetensors). The part refused: {_refused_part(reason)}"
@@ -119,8 +119,8 @@ def _read_pickle(path: Path) -> Any:
 
 def _refused_part(reason: str) -> str:
     """Pick the sentence that names the global from torch's long advice."""
-    lines = [line.strip() for line in reason.splitlines() if "GLOBAL" in line or "nsupported" in line]
-    return (lines or [reason.strip().splitlines()[0]])[0][:200]
+    lines = [line.strip() for line in reason.splitlines() if "Unsupported" in line]
+    return lines[0][:200]
 
 
 def _first_line(error: Exception) -> str:

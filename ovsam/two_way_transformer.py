@@ -30,8 +30,9 @@ class TwoWayAttention(nn.Module):
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend with projected inputs (N or 1, ..., C / downsample); return (N, ..., C)."""
-        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
-        batch = max(len(q), len(k))
+        split = (self.heads, q.shape[-1] // self.heads)
+        q, k, v = (x.unflatten(-1, split).transpose(1, 2) for x in (q, k, v))
+        batch = len(k) if len(q) == 1 else len(q)
         q, k, v = (x.expand(batch, -1, -1, -1) for x in (q, k, v))
         out = F.scaled_dot_product_attention(q, k, v)
         return self.out_proj(out.transpose(1, 2).flatten(2))

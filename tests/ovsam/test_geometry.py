@@ -1,0 +1,23 @@
+import numpy as np
+import pytest
+
+from ovsam.geometry import clip_boxes, resized_size_hw, xywh_to_xyxy, xyxy_to_xywh
+
+
+def test_box_formats_convert_both_ways() -> None:
+    xyxy = np.array([[1, 2, 4, 8]], np.float32)
+    assert xyxy_to_xywh(xyxy).tolist() == [[1, 2, 3, 6]]
+    assert xywh_to_xyxy(xyxy_to_xywh(xyxy)).tolist() == xyxy.tolist()
+
+
+def test_boxes_are_clipped_to_width_and_height() -> None:
+    boxes = np.array([[-5, -1, 30, 7]], np.float32)
+    assert clip_boxes(boxes, (6, 20)).tolist() == [[0, 0, 20, 6]]
+
+
+@pytest.mark.parametrize(
+    ("size_hw", "expected"),
+    [((480, 640), (768, 1024)), ((600, 420), (1024, 717)), ((1, 4000), (1, 1024)), ((3, 3), (1024, 1024))],
+)
+def test_longer_side_becomes_the_input_size(size_hw, expected) -> None:
+    assert resized_size_hw(size_hw, 1024) == expected
