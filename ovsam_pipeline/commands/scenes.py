@@ -1,0 +1,57 @@
+"""`ovsam scenes`: draw example pictures with exact ground truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def scenes(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.")],
+    count: Annotated[int, typer.Option("--count", min=1, help="How many pictures.")] = 24,
+    seed: Annotated[int, typer.Option("--seed", min=3, help="Seed; 1 and 2 are nano's own.")] = 3,
+    size: Annotated[
+        int, typer.Option("--size", min=96, max=4096, help="Long side in pixels.")
+    ] = 640,
+    font: Annotated[
+        Path | None, typer.Option("--font", help="Emoji font.  [default: Debian's Noto]")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Draw scenes of nano's classes with masks, boxes and names (COCO format).
+
+    Needs the Debian package fonts-noto-color-emoji.
+    """
+    from ovsam.training.scene_files import write_scene_files
+    from ovsam.training.sprites import NOTO_FONT, load_noto_atlas
+    from ovsam_pipeline.console import print_json, print_result
+
+    atlas = load_noto_atlas(font or NOTO_FONT)
+    path = write_scene_files(out, atlas, plan_files(count, size), seed)
+    if json:
+        print_json({"annotations": str(path), "images": count, "seed": seed})
+    else:
+        print_result(f"{out}: {count} pictures, ground truth in {path.name}")
+
+
+def plan_files(count: int, size: int) -> list:
+    """Plan files of several aspect ratios and both formats; the fourth is EXIF-rotated."""
+    from ovsam.training.scene_files import SceneFile
+
+    shapes = ((1.0, 1.0), (0.75, 1.0), (1.0, 0.75), (0.5625, 1.0), (0.667, 1.0), (1.0, 0.6))
+    scales = (1.0, 0.75, 0.5, 1.0, 0.6)
+    planned = []
+    for index in range(count):
+        tall, wide = shapes[index % len(shapes)]
+        side = size * scales[index % len(scales)]
+        suffix = "png" if index % 8 == 5 else "jpg"
+        planned.append(
+            SceneFile(
+                name=f"scene_{index:04d}.{suffix}",
+                size_hw=(round(side * tall), round(side * wide)),
+                is_rotated=index == 3,
+            )
+        )
+    return planned
