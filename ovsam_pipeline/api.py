@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ovsam
 from ovsam.errors import ConfigError
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.report import RunReport, RunSummary
@@ -251,7 +252,7 @@ class _Run:
         labeller = self.labeller
         self.folder.write_run_file(
             {
-                "ovsam": _find_version("ovsam"),
+                "ovsam": ovsam.__version__,
                 "state": state,
                 "started": self.started.isoformat(timespec="seconds"),
                 **more,

@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from ovsam_pipeline.commands.doctor import doctor
 from ovsam_pipeline.commands.export import export
+from ovsam_pipeline.commands.info import info
 from ovsam_pipeline.commands.label import label
+from ovsam_pipeline.commands.models import models_app
 from ovsam_pipeline.commands.report import report
+from ovsam_pipeline.commands.train import train
+from ovsam_pipeline.commands.vocabularies import vocabularies
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="ovsam",
-    help="Label images: masks and open-vocabulary names for every object.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     add_completion=False,
 )
 app.command()(label)
-app.command()(export)
 app.command()(report)
+app.command()(export)
+app.add_typer(models_app, name="models")
+app.command()(vocabularies)
+app.command()(info)
 app.command()(doctor)
+app.command()(train)
+
+
+@app.callback(invoke_without_command=True)
+def describe(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Label images: masks and open-vocabulary names for every object."""
+    if version:
+        import ovsam
+        from ovsam_pipeline.console import print_result
+
+        print_result(f"ovsam {ovsam.__version__}")
+        raise typer.Exit
 
 
 def main() -> None:

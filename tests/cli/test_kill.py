@@ -1,0 +1,34 @@
+"""kill -9 at 20 random moments, by the script whose numbers the README states."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_labeller import write_images
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path, seed):
+    write_images(tmp_path / "images", 300)
+    (tmp_path / "images" / "broken.png").write_bytes(b"no picture")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+        "FAKE_SECONDS": "0.02",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [
+        sys.executable, ROOT / "benchmarks" / "kill9.py", "--images", tmp_path / "images",
+        "--program", ROOT / "tests" / "fake_labeller.py", "--seed", str(seed), "--expect", "3",
+    ]  # fmt: skip
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert (found["kills"], found["images"], found["is_equal"]) == (20, 301, True)
+    assert found["lost"] == found["doubled"] == found["doubled_at_the_end"] == 0
