@@ -1,0 +1,129 @@
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline.detectors import build as build_module
+from ovsam_pipeline.detectors.base import Detections
+from ovsam_pipeline.detectors.build import (
+    build_detector,
+    check_detector_images,
+    choose_detector,
+)
+from ovsam_pipeline.detectors.class_filter import filter_classes, match_class_names
+from ovsam_pipeline.errors import DatasetError
+
+
+def make_model(trained_on):
+    return SimpleNamespace(config=SimpleNamespace(trained_on=trained_on))
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("nanno", "unknown detector 'nanno'; did you mean nano"),
+        ("detic", "unknown detector 'detic'; .*There are: auto, nano, torchvision"),
+        ("torchvison:x", "did you mean torchvision"),
+        ("", "unknown detector ''"),
+        ("boxes", "expected a file behind --detector boxes:, got 'boxes'"),
+        ("gt:", "expected a file behind --detector gt:, got 'gt:'"),
+        ("nano:x", "expected nothing behind --detector nano, got 'nano:x'"),
+    ],
+)
+def test_wrong_name_is_a_configuration_error_with_help(spec, reason):
+    with pytest.raises(ConfigError, match=reason):
+        build_detector(spec)
+
+
+def test_file_detectors_are_built_with_their_argument(tmp_path):
+    path = tmp_path / "x.json"
+    row = {"image_id": 1, "bbox": [1, 1, 5, 5], "score": 0.4, "category_id": 1}
+    path.write_text(json.dumps([row]))
+    assert len(build_detector(f"boxes:{path}", conf=0.4).table.scores) == 1
+    assert len(build_detector(f"boxes:{path}", conf=0.5).table.scores) == 0
+    with pytest.raises(DatasetError, match="use boxes:FILE"):
+        build_detector(f"gt:{path}")
+
+
+def test_name_and_settings_reach_the_family(monkeypatch):
+    given = []
+    families = {"nano": given.append, "torchvision": given.append}
+    monkeypatch.setattr(build_module, "_FAMILIES", families)
+    build_detector("torchvision:ssd", conf=0.1, max_det=7, device="cuda:1")
+    build_detector("nano")
+    first, second = given
+    assert (first.argument, first.conf, first.max_det, first.device) == ("ssd", 0.1, 7, "cuda:1")
+    assert (second.argument, second.conf, second.max_det) == ("", 0.25, 300)
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "is_cached", "expected"),
+    [
+        ("nano", True, "nano"),
+        ("lvis", True, "torchvision"),
+        ("lvis", False, "nano"),
+        (None, True, "torchvision"),
+    ],
+)
+def test_auto_takes_cached_weights_unless_the_model_is_nano(
+    tmp_path, monkeypatch, trained_on, is_cached, expected
+):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    if is_cached:
+        folder = tmp_path / "hub/checkpoints"
+        folder.mkdir(parents=True)
+        (folder / "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth").write_bytes(b"x")
+    assert choose_detector(make_model(trained_on)) == expected
+    assert choose_detector(None) == "nano"
+
+
+def test_auto_builds_what_was_chosen(monkeypatch):
+    monkeypatch.setattr(build_module, "_FAMILIES", {"nano": lambda settings: settings})
+    assert build_detector("auto", model=make_model("nano"), max_det=3).max_det == 3
+
+
+def test_detectors_that_look_at_pixels_have_no_coverage_to_check():
+    assert check_detector_images(SimpleNamespace(), []) == []
+
+
+def test_building_imports_no_network_before_it_is_asked_for():
+    code = "import sys, ovsam_pipeline.detectors.build as b; print('torch' in sys.modules)"
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
+
+
+# Class filter
+
+
+def make_detections(*names):
+    boxes = np.zeros((len(names), 4), np.float32)
+    return Detections(boxes, np.zeros(len(names), np.float32), names)
+
+
+def test_filter_keeps_boxes_of_the_named_classes():
+    found = filter_classes(make_detections("cat", "dog", "cat"), frozenset({"cat"}))
+    assert found.category_names == ("cat", "cat")
+    assert len(filter_classes(make_detections("cat"), frozenset())) == 0
+
+
+def test_filter_leaves_class_agnostic_boxes_alone():
+    found = Detections(np.zeros((2, 4), np.float32), np.zeros(2, np.float32))
+    assert len(filter_classes(found, frozenset({"cat"}))) == 2
+
+
+def test_names_match_whatever_their_case_and_underscores():
+    known = ("traffic light", "Cat", "hot_dog")
+    expected = {"traffic light", "Cat", "hot_dog"}
+    assert match_class_names(["Traffic_Light", "cat ", "hot dog"], known) == expected
+
+
+def test_unknown_name_is_an_error_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"2 classes, got 'catt'; did you mean cat\?"):
+        match_class_names(["catt"], ("cat", "dog"))
+    with pytest.raises(ConfigError, match="got 'zebra'; none is near"):
+        match_class_names(["zebra"], ("cat", "dog"))
