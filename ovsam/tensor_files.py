@@ -6,6 +6,7 @@ neither needed nor run.
 """
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,10 @@ def _read_pickle(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error)
-        if "Unsupported global" in reason or "Unsupported class" in reason:
+        if refused := _refused_part(reason):
             raise CheckpointError(
                 f"{path} holds more than tensors and would run code when opened; refused. Use a "
-                f"file of plain tensors (safetensors). The part refused: {_refused_part(reason)}"
+                f"file of plain tensors (safetensors). The part refused: {refused}"
             ) from error
         raise CheckpointError(
             f"{path} is truncated or no PyTorch file; download it again"
@@ -118,9 +119,9 @@ def _read_pickle(path: Path) -> Any:
 
 
 def _refused_part(reason: str) -> str:
-    """Pick the sentence that names the global from torch's long advice."""
-    lines = [line.strip() for line in reason.splitlines() if "Unsupported" in line]
-    return lines[0][:200]
+    """Pick the name of a refused global or class out of torch's advice; "" where none was met."""
+    found = re.search(r"[Uu]nsupported (?:GLOBAL|global|class|type):? *(?:GLOBAL )?(\S+)", reason)
+    return found.group(1) if found else ""
 
 
 def _first_line(error: Exception) -> str:
