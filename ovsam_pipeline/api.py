@@ -122,6 +122,7 @@ def run_label(
     Raises:
         OvsamError: the settings cannot work, or the run as a whole failed.
     """
+    from ovsam_pipeline.detectors.build import check_detector_images
     from ovsam_pipeline.labeller import build_labeller
     from ovsam_pipeline.store import OutputFolder, is_output
 
@@ -134,6 +135,8 @@ def run_label(
         # A used output is taken before the slow part, so that a second run learns at once.
         held = stack.enter_context(OutputFolder(path)) if is_output(path) else None
         labeller = (build or build_labeller)(config)
+        for sentence in check_detector_images(labeller.detector, images):
+            logger.warning("%s", sentence)
         if held:
             held.prepare(labeller.fingerprint, labeller.depends_on, config.on_existing)
         done = held.read_done() if held else {}

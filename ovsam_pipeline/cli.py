@@ -12,6 +12,7 @@ from ovsam_pipeline.commands.info import info
 from ovsam_pipeline.commands.label import label
 from ovsam_pipeline.commands.models import models_app
 from ovsam_pipeline.commands.report import report
+from ovsam_pipeline.commands.scenes import scenes
 from ovsam_pipeline.commands.train import train
 from ovsam_pipeline.commands.vocabularies import vocabularies
 
@@ -32,6 +33,7 @@ app.command()(vocabularies)
 app.command()(info)
 app.command()(doctor)
 app.command()(train)
+app.command()(scenes)
 
 
 @app.callback(invoke_without_command=True)

@@ -145,7 +145,7 @@ def _detect_batches(
         images = [DetectorImage(item.record, _given(item.rgb)) for item in batch]
         for item, found in zip(batch, labeller.detector.detect(images), strict=True):
             kept = labeller.rules.keep_boxes(found)
-            stats.add_dropped("duplicate box", len(found) - len(kept))
+            stats.add_dropped("duplicate or not asked for", len(found) - len(kept))
             item.detections = kept
 
     for items in _group(decoded, labeller.batch):

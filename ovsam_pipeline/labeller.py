@@ -106,12 +106,15 @@ def build_labeller(config: LabelConfig) -> Labeller:
     import torch
 
     from ovsam.predictor import Predictor
+    from ovsam_pipeline.detectors.build import choose_detector
 
     device = _choose_device(config.device)
     config = replace(config, device=str(device), dtype=_choose_dtype(config.dtype, device))
     model = _load_model(config, device)
     config = replace(config, model=model.config.name if config.model == "auto" else config.model)
     vocabulary, kept = _choose_vocabulary(config, model)
+    spec = choose_detector(model) if config.detector == "auto" else config.detector
+    config = replace(config, detector=spec)
     detector = _build_detector(config, model)
     rules = _build_rules(config, vocabulary, kept, detector)
     predictor = Predictor(model, vocabulary, restrict_to_split=False)
@@ -266,15 +269,18 @@ def _describe(
     config: LabelConfig, model: OVSAM, vocabulary: Vocabulary, detector: Detector
 ) -> dict[str, Any]:
     return {
-        "model": f"{model.config.name} {model.identity[:16]}",
-        "detector": f"{detector.name} {detector.fingerprint[:16]}",
-        "vocabulary": f"{vocabulary.title} {vocabulary.content_hash[:16]}",
+        "model": model.config.name,
+        "detector": detector.name,
+        "vocabulary": vocabulary.title,
         "classes": ", ".join(config.classes) or "all",
         "labels": config.labels,
         "conf": config.conf,
         "iou": config.iou,
         "max_det": config.max_det,
         "dtype": config.dtype,
+        "model_hash": model.identity,
+        "detector_hash": detector.fingerprint,
+        "vocabulary_hash": vocabulary.content_hash,
         "labels_version": _LABELS_VERSION,
     }
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ovsam_pipeline.detectors.base import Detections
+from ovsam_pipeline.detectors.class_filter import filter_classes
 from ovsam_pipeline.detectors.suppression import suppress_duplicates
 from ovsam_pipeline.records import ObjectRecord
 
@@ -45,8 +46,16 @@ class LabelRules:
     iou: float | None = 0.5
     max_det: int | None = 300
 
+    @property
+    def _wanted_names(self) -> frozenset[str]:
+        """Names of the detector that become objects."""
+        matched = (self.detector_labels or {}).items()
+        return frozenset(n for n, label in matched if self.kept is None or label in self.kept)
+
     def keep_boxes(self, found: Detections) -> Detections:
         """Return the detections to prompt with, best first where duplicates are dropped."""
+        if self.detector_labels is not None:
+            found = filter_classes(found, self._wanted_names)
         if self.iou is None:
             return found
         indices = suppress_duplicates(found.boxes_xyxy, found.scores, self.iou)
@@ -67,7 +76,7 @@ def build_objects(
     dropped: Counter[str] = Counter()
     for index in range(len(found)):
         label = _choose_label(prediction, found, rules, index)
-        if label is None or (rules.kept is not None and label not in rules.kept):
+        if rules.kept is not None and label not in rules.kept:
             dropped["class not asked for"] += 1
         elif prediction.areas[index] == 0:
             dropped["empty mask"] += 1
@@ -76,13 +85,11 @@ def build_objects(
     return tuple(objects), dropped
 
 
-def _choose_label(
-    prediction: Prediction, found: Detections, rules: LabelRules, index: int
-) -> int | None:
+def _choose_label(prediction: Prediction, found: Detections, rules: LabelRules, index: int) -> int:
     if rules.detector_labels is None:
         return int(prediction.labels[index])
     assert found.category_names is not None
-    return rules.detector_labels.get(found.category_names[index])
+    return rules.detector_labels[found.category_names[index]]
 
 
 def _build_object(

@@ -286,12 +286,15 @@ def _take_lock(path: Path) -> TextIO:
 def _explain_difference(
     output: Path, old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> ConfigError:
-    changed = [
-        f"{name} ({old[name]} before, {value} now)"
-        for name, value in new.items()
-        if name in old and old[name] != value
+    different = [name for name, value in new.items() if name in old and old[name] != value]
+    # A hash follows from names and numbers that say more; alone it is new weights or a new file.
+    words = [
+        f"{name} ({old[name]} before, {new[name]} now)"
+        for name in different
+        if not name.endswith("_hash")
     ]
-    what = ", ".join(changed) or "settings or weights"
+    hashes = [f"{name.removesuffix('_hash')} file of the same name" for name in different]
+    what = ", ".join(words or hashes) or "settings or weights"
     return ConfigError(
         f"{output} was labelled with a different {what}; give another -o, or --on-existing "
         "overwrite to label everything again"

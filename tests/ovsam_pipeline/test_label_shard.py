@@ -156,7 +156,7 @@ def test_duplicate_boxes_are_dropped_and_counted():
     stats = ShardStats()
     (row,) = run(["a"], replace(make_labeller(decode=decode), detector=Doubling()), stats=stats)
     assert [item.detector_score for item in row.objects] == [pytest.approx(0.9)]
-    assert stats.dropped == {"duplicate box": 1}
+    assert stats.dropped == {"duplicate or not asked for": 1}
     assert set(stats.seconds) == {"decode", "detect", "segment"}
 
 

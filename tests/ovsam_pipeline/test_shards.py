@@ -57,7 +57,7 @@ def test_an_image_listed_twice_is_labelled_once():
 
 def test_two_files_of_one_name_are_refused():
     images = [make_image("a.jpg", folder="/one"), make_image("a.jpg", folder="/two")]
-    with pytest.raises(ConfigError, match="different images named 'a.jpg'"):
+    with pytest.raises(ConfigError, match=r"different images named 'a.jpg'"):
         plan_run(images, {})
 
 

@@ -87,7 +87,7 @@ def test_dropping_every_row_removes_the_part(tmp_path):
 def test_foreign_parquet_file_is_refused_by_name(tmp_path):
     part = tmp_path / "part-x.parquet"
     pq.write_table(SCHEMA.empty_table(), part)
-    with pytest.raises(OutputError, match="part-x.parquet was not written by ovsam"):
+    with pytest.raises(OutputError, match=r"part-x.parquet was not written by ovsam"):
         read_part_index(part)
 
 
@@ -106,7 +106,7 @@ def test_unwritable_place_is_an_output_error(tmp_path):
 
 def test_second_holder_is_locked_out_until_the_first_closes(tmp_path):
     first = OutputFolder(tmp_path)
-    with pytest.raises(OutputLockedError, match="written by process [0-9]+ on .* since 20"):
+    with pytest.raises(OutputLockedError, match=r"written by process [0-9]+ on .* since 20"):
         OutputFolder(tmp_path)
     first.close()
     OutputFolder(tmp_path).close()
