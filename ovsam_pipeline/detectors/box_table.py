@@ -227,6 +227,7 @@ class TableDetector:
     ) -> np.ndarray | None:
         """Return the prompt point of each row; boxes from files have none."""
         del image, rows, boxes_xyxy
+        return None
 
     def _compare_size(self, image: DetectorImage) -> None:
         """Say once when boxes were made for an image of another size."""

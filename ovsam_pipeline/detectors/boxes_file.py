@@ -76,7 +76,8 @@ def _read_parquet(parts: list[Path], conf: float) -> BoxTable:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    builder, ids = BoxTableBuilder(), {}
+    builder = BoxTableBuilder()
+    ids: dict[str, int] = {}
     for part in parts:
         try:
             with pq.ParquetFile(part) as file:

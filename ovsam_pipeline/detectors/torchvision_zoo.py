@@ -158,7 +158,8 @@ class TorchvisionDetector:
         self.device = device
         self.conf = conf
         self.categories = tuple(categories)
-        self.class_names = tuple(name for name in categories if name not in _NO_CLASS)
+        names = tuple(name for name in categories if name not in _NO_CLASS)
+        self.class_names: tuple[str, ...] | None = names
         self.network = network.to(device).eval().requires_grad_(False)
         # Two-stage models keep their thresholds in the second stage. They test ">".
         head = getattr(network, "roi_heads", network)
