@@ -121,11 +121,9 @@ def _ovsam_parts(model: OVSAM) -> tuple[PartCost, ...]:
     _, decoder_macs = _count(model.decode, embedding, box)
     padding = _window_padding_macs(model.neck)
     fpn = _parameters(getattr(model.clip2sam, "fpn", None))
-    # The position embedding is SAM-H's, fixed; the paper's and the release's counts leave it out.
-    neck = _parameters(model.neck) - model.neck.pos_embed.numel()
     return (
         PartCost("CLIP image encoder", _parameters(model.image_encoder), image_macs),
-        PartCost("SAM2CLIP neck", neck, neck_macs + padding, macs_saved=padding),
+        PartCost("SAM2CLIP neck", _parameters(model.neck), neck_macs + padding, macs_saved=padding),
         PartCost("CLIP2SAM pyramid", fpn, fpn_macs),
         PartCost("prompt encoder", _parameters(model.prompt_encoder), 0),
         PartCost("mask decoder", _parameters(model.mask_decoder), decoder_macs, is_per_prompt=True),

@@ -212,7 +212,7 @@ class Vocabulary:
             names = ", ".join(repr(self.classes[index].name) for index in found[:4])
             raise VocabularyError(f"{name!r} is another name of several classes: {names}; name one")
         raise VocabularyError(
-            f"unknown class {name!r} in vocabulary {self.title} of {self.num_classes} classes"
+            f"unknown class {name!r} in vocabulary {self.title!r} of {self.num_classes} classes"
             + suggest_names(wanted, list(self._index_by_name))
         )
 

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from ovsam.cache import find_cache_folder, write_atomically
+
+
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        ({"OVSAM_CACHE": "/a", "OVSAM_HOME": "/b", "XDG_CACHE_HOME": "/c"}, "/a"),
+        ({"OVSAM_HOME": "/b", "XDG_CACHE_HOME": "/c"}, "/b"),
+        ({"XDG_CACHE_HOME": "/c"}, "/c/ovsam"),
+        ({"HOME": "/home/me"}, "/home/me/.cache/ovsam"),
+        ({"OVSAM_CACHE": "", "HOME": "/home/me"}, "/home/me/.cache/ovsam"),
+    ],
+)
+def test_cache_folder_follows_the_environment(monkeypatch, variables, folder):
+    for name in ("OVSAM_CACHE", "OVSAM_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert find_cache_folder() == Path(folder)
+
+
+def test_write_makes_folders_and_replaces(tmp_path):
+    path = tmp_path / "a" / "b.json"
+    write_atomically(path, b"one")
+    write_atomically(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path, monkeypatch):
+    path = tmp_path / "b.json"
+    write_atomically(path, b"one")
+
+    def fail(_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("ovsam.cache.os.fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, b"two")
+    assert path.read_bytes() == b"one"
+    assert list(tmp_path.iterdir()) == [path]

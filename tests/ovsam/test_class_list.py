@@ -1,0 +1,174 @@
+import json
+
+import pytest
+
+from ovsam.class_list import (
+    MAX_NAME_CHARACTERS,
+    make_class,
+    parse_class_names,
+    read_class_file,
+    split_prototypes,
+)
+from ovsam.errors import MissingDependencyError, VocabularyError
+
+
+def read(tmp_path, name: str, content: object):
+    path = tmp_path / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return read_class_file(path)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("Traffic Light", ("traffic light",)),
+        ("aerosol_can", ("aerosol can",)),
+        ("Cabinet/shelf", ("cabinet", "shelf")),
+        ("car, automobile", ("car", "automobile")),
+        ("tape_(sticky_cloth_or_paper)", ("tape (sticky cloth", "paper)")),
+        (" cup ,, cup", ("cup",)),
+        ("orange", ("orange",)),
+    ],
+)
+def test_split_prototypes_follows_the_release(name, texts):
+    assert split_prototypes(name) == texts
+
+
+def test_text_file_has_one_class_a_line_with_aliases(tmp_path):
+    classes = read(tmp_path, "pets.txt", "\ufeff# pets\nCat, kitty\n\ndog\n")
+    assert [(c.category_id, c.name, c.aliases) for c in classes] == [
+        (1, "Cat", ("cat", "kitty")),
+        (2, "dog", ("dog",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ["cat, kitty", "dog"],
+        [{"name": "cat", "aliases": ["kitty"]}, {"name": "dog"}],
+        {"cat": ["kitty"], "dog": []},
+        {"cat": "kitty", "dog": None},
+        {"cat": {"aliases": ["kitty"]}, "dog": {}},
+        {"title": "pets", "classes": [{"name": "cat", "aliases": ["kitty"]}, "dog"]},
+    ],
+    ids=["names", "objects", "lists", "texts", "mappings", "our form"],
+)
+def test_json_forms_read_alike(tmp_path, content):
+    classes = read(tmp_path, "pets.json", content)
+    assert [(c.name, c.aliases) for c in classes] == [("cat", ("cat", "kitty")), ("dog", ("dog",))]
+
+
+def test_coco_file_keeps_its_category_ids(tmp_path):
+    categories = [{"id": 18, "name": "dog", "supercategory": "animal"}, {"id": 3, "name": "car"}]
+    classes = read(tmp_path, "instances.json", {"images": [], "categories": categories})
+    assert [(c.category_id, c.name) for c in classes] == [(18, "dog"), (3, "car")]
+
+
+def test_lvis_file_gets_its_split_from_the_frequencies(tmp_path):
+    categories = [
+        {"id": 1, "name": "ax", "frequency": "r", "synonyms": ["ax", "axe"]},
+        {"id": 2, "name": "bed", "frequency": "f", "synonyms": ["bed"]},
+    ]
+    ax, bed = read(tmp_path, "lvis.json", {"categories": categories})
+    assert (ax.split, ax.frequency, ax.synonyms, ax.aliases) == ("novel", "rare", ("axe",), ("ax",))
+    assert (bed.split, bed.frequency, bed.synonyms) == ("base", "frequent", ())
+
+
+def test_prompts_replace_the_name_and_may_be_shared(tmp_path):
+    content = [
+        {"name": "orange", "prompts": ["orange fruit"]},
+        {"name": "fruit", "prompts": "Orange_fruit"},
+    ]
+    classes = read(tmp_path, "a.json", content)
+    assert [c.aliases for c in classes] == [("orange fruit",), ("orange fruit",)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["names: [cat, dog]", "names:\n  0: cat\n  1: dog\n", "- cat\n- dog\n", "cat: []\ndog: []\n"],
+    ids=["names list", "ultralytics", "list", "mapping"],
+)
+def test_yaml_forms_read_alike(tmp_path, content):
+    assert [c.name for c in read(tmp_path, "data.yaml", content)] == ["cat", "dog"]
+
+
+def test_ultralytics_ids_are_kept(tmp_path):
+    classes = read(tmp_path, "data.yml", "path: x\nnames:\n  0: cat\n  7: dog\n")
+    assert [c.category_id for c in classes] == [0, 7]
+
+
+def test_missing_yaml_package_names_the_pip_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "yaml", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install pyyaml"):
+        read(tmp_path, "a.yaml", "- cat")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", " \n", r"expected class names in .*a.txt, got an empty file"),
+        ("a.txt", "# only\n", r"got only comments"),
+        ("a.txt", "cat\ndog\nCAT\n", r"'cat' at line 1 \('cat'\) and at line 3 \('CAT'\)"),
+        ("a.txt", "cat\nkitty, cat\n", r"'cat' at line 1 .* and at line 2 \('kitty'\)"),
+        ("a.txt", "cat\n, kitty\n", r"expected a class name at line 2 of .*a.txt"),
+        ("a.txt", "x" * (MAX_NAME_CHARACTERS + 1), r"at most 256 characters at line 1 .* got 257"),
+        ("a.json", "{", r"expected JSON in .*a.json, got an error at line 1"),
+        ("a.json", [], r"got an empty list"),
+        ("a.json", "3", r"expected a list or a mapping .* got int"),
+        ("a.json", ["cat", 3], r"with a text 'name' at entry 2 of .*, got 3"),
+        ("a.json", ["cat", "traffic_light", "Traffic Light"], r"entry 2 .* and at entry 3"),
+        ("a.json", [{"name": "cat", "aliases": 3}], r"a list of texts as 'aliases' at entry 1"),
+        ("a.json", [{"name": "cat", "split": "rare"}], r"'base' or 'novel' .* got 'rare'"),
+        ("a.json", [{"name": "cat", "id": "1"}], r"a whole number as 'id' at entry 1 .* got '1'"),
+        ("a.json", [{"name": "a", "id": 1}, {"name": "b", "id": 1}], r"got 1 for both 'a' and 'b'"),
+        ("a.json", {"cat": 5}, r"a list of aliases for class 'cat' in .*, got int"),
+        ("a.yaml", "a: [", r"expected YAML in .*a.yaml"),
+        ("no/a.txt", None, r"a.txt does not exist; give a built-in name"),
+    ],
+)
+def test_refused_files_say_where_and_why(tmp_path, name, content, message):
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(VocabularyError, match=message):
+        read_class_file(path)
+
+
+def test_text_that_is_not_utf8_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(
+        VocabularyError, match=r"expected UTF-8 text .* at 3; save the file as UTF-8"
+    ):
+        read_class_file(tmp_path / "a.txt")
+
+
+def test_folder_is_refused(tmp_path):
+    with pytest.raises(VocabularyError, match=r"got the directory .*; name the file in it"):
+        read_class_file(tmp_path)
+
+
+def test_comma_list_is_numbered_from_one():
+    classes = parse_class_names("cat, traffic light ,dog")
+    assert [(c.category_id, c.name) for c in classes] == [
+        (1, "cat"),
+        (2, "traffic light"),
+        (3, "dog"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("  ", r"got an empty list"),
+        ("cat,,dog", r"expected a class name at place 2"),
+        ("cat,dog,Cat", r"'cat' at place 1 \('cat'\) and at place 3 \('Cat'\)"),
+    ],
+)
+def test_refused_comma_lists_name_the_place(text, message):
+    with pytest.raises(VocabularyError, match=message):
+        parse_class_names(text)
+
+
+def test_make_class_collapses_spaces():
+    assert make_class("  wine \t glass ", category_id=4).name == "wine glass"
