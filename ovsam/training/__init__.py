@@ -1,1 +1,1 @@
-"""Everything that makes weights: data, losses, steps and the loop. The core of `ovsam` never imports this package."""
+"""What makes weights: data, losses, steps and the loop. The core of `ovsam` never imports it."""

@@ -140,9 +140,7 @@ class ClipStep:
             return self._crop_losses(settings.crop_batch, 96, random)
         return self._scene_losses(self.scenes.draw(settings.scene_batch, random))
 
-    def _crop_losses(
-        self, count: int, size: int, random: np.random.Generator
-    ) -> dict[str, Tensor]:
+    def _crop_losses(self, count: int, size: int, random: np.random.Generator) -> dict[str, Tensor]:
         crops, labels = self.crops.draw(count, size, random)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = self.model.classify_crops(normalise_crops(crops, random))

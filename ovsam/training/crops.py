@@ -24,9 +24,7 @@ class CropSource:
         """Number of objects."""
         return len(self.index)
 
-    def draw(
-        self, count: int, size: int, random: np.random.Generator
-    ) -> tuple[np.ndarray, Tensor]:
+    def draw(self, count: int, size: int, random: np.random.Generator) -> tuple[np.ndarray, Tensor]:
         """Draw random objects, loosely and off-centre, half of them flipped.
 
         Returns:
@@ -74,8 +72,8 @@ class CropSource:
 
 
 def normalise_crops(crops: np.ndarray, random: np.random.Generator | None = None) -> Tensor:
-    """Turn (B, S, S, 3) uint8 into (B, 3, S, S) float32 network input, with random gains if given."""
-    pixels = torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float()
+    """Turn (B, S, S, 3) uint8 into (B, 3, S, S) float32 input, with random gains if given."""
+    pixels = torch.from_numpy(np.array(crops)).permute(0, 3, 1, 2).float()
     if random is not None:
         gains = np.exp(random.uniform(-0.2, 0.2, (len(crops), 3, 1, 1))).astype(np.float32)
         pixels = (pixels * torch.from_numpy(gains)).clamp(0, 255)

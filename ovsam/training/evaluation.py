@@ -1,4 +1,4 @@
-"""Quick measures on a held-out pool while a stage trains; the real ones are benchmarks/nano_metrics.py."""
+"""Quick measures on a held-out pool while a stage trains (benchmarks/nano_metrics.py: the real)."""
 
 from __future__ import annotations
 

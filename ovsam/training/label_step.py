@@ -121,7 +121,7 @@ class LabelStep:
         self.settings = settings
         self.load_sample = load_sample
         self.classifier = Classifier(class_embeddings, None, None, model.config.logit_scale)
-        # The tower is frozen: a folded copy gives the same maps for less, and the model stays whole.
+        # The tower is frozen: a folded copy gives the same maps for less; the model stays whole.
         self._encoder = copy.deepcopy(model.image_encoder)
         self._encoder.fold_batch_norm()
         if settings.with_compile:

@@ -125,7 +125,7 @@ class TrainingRun:
             group["lr"] = numbers.learning_rate * factor
         losses = compute_losses(self.state.step, progress, self.random)
         self.optimiser.zero_grad(set_to_none=True)
-        torch.stack([value for name, value in losses.items() if value.requires_grad]).sum().backward()
+        torch.stack([value for value in losses.values() if value.requires_grad]).sum().backward()
         average_gradients(self.parameters, self.ranks)
         nn.utils.clip_grad_norm_(self.parameters, numbers.clip_norm)
         self.optimiser.step()

@@ -1,4 +1,4 @@
-"""Parameters → AdamW with the paper's two groups: no weight decay on norms, biases and embeddings."""
+"""Parameters → AdamW with the paper's two groups: norms, biases and embeddings do not decay."""
 
 from __future__ import annotations
 

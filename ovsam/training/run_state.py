@@ -7,6 +7,7 @@ random generators, so that a resumed run takes the same steps as one never stopp
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ def read_run_state(
         optimiser.load_state_dict(content["optimiser"])
         random.bit_generator.state = content["numpy"]
         torch.set_rng_state(content["torch"])
-    except (KeyError, RuntimeError, ValueError, EOFError) as error:
+    except (KeyError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise CheckpointError(
             f"expected a training checkpoint of this run at {path}, got {error}; "
             "remove the file to start again"

@@ -68,9 +68,7 @@ def write_scene_files(
         scene = draw_scene(atlas, file.size_hw, (seed, index), settings)
         _write_image(folder / file.name, scene.image, file.is_rotated)
         height, width = file.size_hw
-        images.append(
-            {"id": index + 1, "file_name": file.name, "width": width, "height": height}
-        )
+        images.append({"id": index + 1, "file_name": file.name, "width": width, "height": height})
         for annotation in describe_objects(scene):
             annotation |= {"id": len(annotations) + 1, "image_id": index + 1}
             annotations.append(annotation)

@@ -51,7 +51,8 @@ class ScenePool:
     def scene(self, index: int) -> Scene:
         """Return one scene (views of the mapped files)."""
         classes = self.objects[index, :, 0]
-        return Scene(self.images[index], self.id_maps[index], classes[classes >= 0].astype(np.int64))
+        class_ids = classes[classes >= 0].astype(np.int64)
+        return Scene(self.images[index], self.id_maps[index], class_ids)
 
     def boxes_xyxy(self, index: int) -> np.ndarray:
         """Boxes of one scene's objects, (N, 4) float32."""

@@ -59,7 +59,9 @@ class Scene:
         return boxes
 
 
-def _pose_sprite(sprite: np.ndarray, side: float, max_rotation: float, random: Random) -> np.ndarray:
+def _pose_sprite(
+    sprite: np.ndarray, side: float, max_rotation: float, random: Random
+) -> np.ndarray:
     """Scale to a long side in pixels, squeeze, rotate, flip and tint one sprite.
 
     Returns:

@@ -102,7 +102,5 @@ def load_noto_atlas(
         )
     chosen = tuple(read_nano_classes() if classes is None else classes)
     font = ImageFont.truetype(str(font_path), NOTO_STRIKE_PX)
-    sprites = tuple(
-        tuple(render_glyph(font, code) for code in one.codepoints) for one in chosen
-    )
+    sprites = tuple(tuple(render_glyph(font, code) for code in one.codepoints) for one in chosen)
     return SpriteAtlas(classes=chosen, sprites=sprites)
