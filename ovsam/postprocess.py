@@ -12,6 +12,7 @@ Letters: N masks, S side of the network input, h w cells of the low-resolution m
 from dataclasses import dataclass
 from functools import lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
@@ -111,9 +112,15 @@ class MaskRegion:
 
     def _toggles(self, height: int) -> NDArray[np.int64]:
         """Return the column-major pixel positions at which the mask changes value."""
-        columns = np.zeros((self.mask.shape[1], self.mask.shape[0] + 2), dtype=np.int8)
-        columns[:, 1:-1] = self.mask.T
-        column, row = np.nonzero(np.diff(columns, axis=1))
+        lines = self.mask.shape[0]
+        if not self.mask.size:
+            return np.zeros(0, dtype=np.int64)
+        columns = cv2.transpose(self.mask.view(np.uint8)).view(bool)
+        toggles = np.empty((columns.shape[0], lines + 1), dtype=bool)
+        toggles[:, 0] = columns[:, 0]
+        toggles[:, lines] = columns[:, -1]
+        np.logical_xor(columns[:, 1:], columns[:, :-1], out=toggles[:, 1:lines])
+        column, row = np.divmod(np.flatnonzero(toggles), lines + 1)
         positions = (column + self.left) * height + row + self.top
         # A run that reaches the bottom and goes on at the next column's top does not change.
         same = np.flatnonzero(positions[1:] == positions[:-1])

@@ -2,7 +2,9 @@
 
 import ast
 import importlib
+import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -56,7 +58,8 @@ def test_files_and_functions_stay_small(path) -> None:
     assert len(text.splitlines()) <= MOST_FILE_LINES
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            # A command's options are its documentation: the signature does not count.
+            lines = (node.end_lineno or node.lineno) - node.body[0].lineno + 1
             assert lines <= MOST_FUNCTION_LINES, f"{node.name} has {lines} lines"
 
 
@@ -101,27 +104,34 @@ def test_help_answers_at_once() -> None:
 
 def _is_busy() -> bool:
     """Whether others use the cores just now, so that a time limit would measure them."""
-    import os
-
     return os.getloadavg()[0] > (os.cpu_count() or 1)
 
 
 def readme_commands() -> list[str]:
     """The `ovsam ...` commands of the README's code blocks."""
-    blocks = re.findall(r"```(?:bash|sh|console)?\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    lines, inside = [], False
+    for line in (ROOT / "README.md").read_text().splitlines():
+        if line.startswith("```"):
+            inside = line == "```bash"
+        elif inside:
+            lines.append(line.strip())
     found = [re.search(r"(?:^|/|&& )(ovsam [a-z].*)", line) for line in lines]
     return sorted({match.group(1).split("#")[0].strip() for match in found if match})
 
 
 @pytest.mark.parametrize("command", readme_commands())
 def test_every_readme_command_parses(command) -> None:
-    """The options in the README exist: checked against each command's own parser."""
-    import shlex
+    """Commands and options in the README exist: each is given to its own parser, not run."""
+    import typer
 
-    from ovsam_pipeline.cli import parse_only
+    from ovsam_pipeline.cli import app
 
-    parse_only(shlex.split(command)[1:])
+    words = shlex.split(command)[1:]
+    parser = typer.main.get_command(app)
+    while words and words[0] in getattr(parser, "commands", {}):
+        parser = parser.commands[words.pop(0)]
+    assert not hasattr(parser, "commands"), f"{command}: no such command"
+    parser.make_context(command, words)
 
 
 def test_the_readme_shows_commands() -> None:
@@ -134,4 +144,4 @@ def test_every_config_loads() -> None:
     runs = sorted((ROOT / "configs" / "runs").glob("*.yaml"))
     assert runs
     for path in runs:
-        load_label_config(path)
+        load_label_config(str(path), {"sources": ("images",)})
