@@ -109,7 +109,7 @@ def run_label(
     *,
     stopping: AbstractContextManager[threading.Event] | None = None,
     showing: Callable[[RunReport], AbstractContextManager[None]] | None = None,
-    build: Callable[[LabelConfig], Labeller] | None = None,
+    embedding: Callable[[int, int], None] | None = None,
 ) -> LabelResult:
     """Do what the settings say.
 
@@ -117,7 +117,7 @@ def run_label(
         config: the settings.
         stopping: entered while labelling; its event ends the run early but in good order.
         showing: entered while labelling, with the report that is being counted.
-        build: makes the labeller; None is `build_labeller`.
+        embedding: called with (done, total) while class names are embedded.
 
     Raises:
         OvsamError: the settings cannot work, or the run as a whole failed.
@@ -134,7 +134,7 @@ def run_label(
     with ExitStack() as stack:
         # A used output is taken before the slow part, so that a second run learns at once.
         held = stack.enter_context(OutputFolder(path)) if is_output(path) else None
-        labeller = (build or build_labeller)(config)
+        labeller = build_labeller(config, embedding)
         for sentence in check_detector_images(labeller.detector, images):
             logger.warning("%s", sentence)
         if held:

@@ -13,15 +13,19 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from ovsam_pipeline.report import RunReport
 
 __all__ = [
+    "EmbeddingProgress",
     "exit_code_of",
     "graceful_stop",
     "print_json",
@@ -122,7 +126,7 @@ def show_progress(report: RunReport, *, is_quiet: bool = False) -> Iterator[None
     """
     if is_quiet or not report.num_images:
         yield
-    elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+    elif _is_terminal():
         with _show_bar(report):
             yield
     else:
@@ -140,6 +144,40 @@ def format_progress(report: RunReport) -> str:
         f"{report.statuses[name]} {name}" for name in ("labelled", "empty", "failed")
     )
     return f"{done}/{total} images ({100 * done // total} %), {rate:.2f}/s{left} · {counts}"
+
+
+class EmbeddingProgress:
+    """Shows how many texts of a vocabulary are embedded; call it with (done, total).
+
+    On a terminal a bar, opened at the first call and closed at the last; else a line every few
+    seconds. A vocabulary from the cache never calls it, so nothing is shown.
+    """
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._said_s = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that `done` of `total` texts are embedded."""
+        if not _is_terminal():
+            if time.monotonic() - self._said_s >= _LINE_EVERY_S:
+                self._said_s = time.monotonic()
+                print_note(f"class names: {done}/{total} texts embedded")
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = Progress(console=Console(stderr=True))
+            self._bar.add_task("class names", total=total)
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=done)
+        if done >= total:
+            self._bar.stop()
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 @contextmanager

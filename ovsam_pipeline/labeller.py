@@ -93,8 +93,14 @@ class Labeller:
         ]
 
 
-def build_labeller(config: LabelConfig) -> Labeller:
+def build_labeller(
+    config: LabelConfig, embedding: Callable[[int, int], None] | None = None
+) -> Labeller:
     """Load what the settings name.
+
+    Args:
+        config: the settings.
+        embedding: called with (done, total) while class names are embedded; not on a cache hit.
 
     Raises:
         ConfigError: an unknown name, or settings that contradict each other.
@@ -106,17 +112,23 @@ def build_labeller(config: LabelConfig) -> Labeller:
     import torch
 
     from ovsam.predictor import Predictor
+    from ovsam.vocabulary import embed_vocabulary
     from ovsam_pipeline.detectors.build import choose_detector
 
     device = _choose_device(config.device)
-    config = replace(config, device=str(device), dtype=_choose_dtype(config.dtype, device))
+    config = replace(
+        config,
+        device=str(device),
+        dtype=_choose_dtype(config.dtype, device),
+        model=_choose_model(config.model),
+    )
     model = _load_model(config, device)
-    config = replace(config, model=model.config.name if config.model == "auto" else config.model)
     vocabulary, kept = _choose_vocabulary(config, model)
     spec = choose_detector(model) if config.detector == "auto" else config.detector
     config = replace(config, detector=spec)
     detector = _build_detector(config, model)
     rules = _build_rules(config, vocabulary, kept, detector)
+    vocabulary = embed_vocabulary(vocabulary, model.text_tower, progress=embedding)
     predictor = Predictor(model, vocabulary, restrict_to_split=False)
     is_cpu = device.type == "cpu"
     return Labeller(
@@ -128,7 +140,7 @@ def build_labeller(config: LabelConfig) -> Labeller:
         workers=config.workers or min(8, max(1, torch.get_num_threads())),
         is_overlapping=not is_cpu,
         depends_on=_describe(config, model, vocabulary, detector),
-        provenance=_describe_provenance(model, vocabulary, detector),
+        provenance=_describe_provenance(config, model, vocabulary, detector),
         config=config,
     )
 
@@ -163,14 +175,20 @@ def _choose_dtype(name: str, device: torch.device) -> str:
 def _load_model(config: LabelConfig, device: torch.device) -> OVSAM:
     import torch
 
-    from ovsam.hub import best_cached_model
     from ovsam.load import load_model
 
-    name = best_cached_model() if config.model == "auto" else config.model
-    if config.model == "auto":
-        _announce_model(name)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[config.dtype]
-    return load_model(name, device).prepare_for_inference(dtype)
+    return load_model(config.model, device).prepare_for_inference(dtype)
+
+
+def _choose_model(name: str) -> str:
+    from ovsam.hub import best_cached_model
+
+    if name != "auto":
+        return name
+    name = best_cached_model()
+    _announce_model(name)
+    return name
 
 
 def _announce_model(name: str) -> None:
@@ -286,10 +304,15 @@ def _describe(
 
 
 def _describe_provenance(
-    model: OVSAM, vocabulary: Vocabulary, detector: Detector
+    config: LabelConfig, model: OVSAM, vocabulary: Vocabulary, detector: Detector
 ) -> dict[str, Any]:
     return {
-        "model": {"name": model.config.name, "identity": model.identity},
+        "model": {
+            "name": model.config.name,
+            "weights": config.model,
+            "identity": model.identity,
+            "licence": _find_licence(config.model),
+        },
         "detector": {"name": detector.name, "fingerprint": detector.fingerprint},
         "vocabulary": {
             "name": vocabulary.title,
@@ -297,3 +320,14 @@ def _describe_provenance(
             "classes": vocabulary.num_classes,
         },
     }
+
+
+def _find_licence(name_or_path: str) -> str:
+    """Return the licence of weights by name, or as a file of our own states it."""
+    from ovsam.hub import list_models
+    from ovsam.tensor_files import read_metadata
+
+    for known in list_models():
+        if known.name == name_or_path:
+            return ", ".join(licence.title for licence in known.licences)
+    return read_metadata(name_or_path).get("licence", "not stated")

@@ -88,7 +88,7 @@ class FakePredictor:
         )
 
 
-def make_labeller(config: LabelConfig | None = None, **changes) -> Labeller:
+def make_labeller(config: LabelConfig | None = None, embedding=None, **changes) -> Labeller:
     """Build a labeller of fakes; `changes` replace its fields."""
     from dataclasses import replace
 

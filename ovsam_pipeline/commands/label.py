@@ -179,13 +179,24 @@ def label(
 
 def _run(config_file: str | None, given: dict[str, Any], *, as_json: bool) -> None:
     from ovsam_pipeline.config import load_label_config
-    from ovsam_pipeline.console import graceful_stop, print_json, print_result, show_progress
+    from ovsam_pipeline.console import (
+        EmbeddingProgress,
+        graceful_stop,
+        print_json,
+        print_result,
+        show_progress,
+    )
 
     config = load_label_config(config_file, given)
     # torch is loaded from here on; a wrong flag was refused before.
     from ovsam_pipeline.api import run_label
 
-    result = run_label(config, stopping=graceful_stop(), showing=show_progress)
+    result = run_label(
+        config,
+        stopping=graceful_stop(),
+        showing=show_progress,
+        embedding=EmbeddingProgress(),
+    )
     if as_json:
         print_json(result.to_dict())
     else:

@@ -119,7 +119,7 @@ def test_output_held_by_another_run_is_exit_code_75(run_ovsam, images, tmp_path)
 
 
 def test_unknown_error_keeps_its_traceback(run_ovsam, images, monkeypatch):
-    def build(config):
+    def build(config, embedding):
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(labeller, "build_labeller", build)

@@ -108,7 +108,7 @@ def test_failed_images_stay_failed_until_asked_or_changed(images, out):
 
 def test_failure_budget_stops_the_run_and_keeps_what_was_done(images, out, monkeypatch):
     monkeypatch.setattr(
-        labeller_module, "build_labeller", lambda config: make_labeller(config, decode=refuse)
+        labeller_module, "build_labeller", lambda config, _: make_labeller(config, decode=refuse)
     )
     result = ovsam_pipeline.label(images, output=out, max_failures=2)
     assert (result.exit_code, result.summary.failed, result.summary.left) == (4, 3, 7)
@@ -117,7 +117,7 @@ def test_failure_budget_stops_the_run_and_keeps_what_was_done(images, out, monke
 
 
 def test_a_bug_that_hits_every_image_ends_the_run(images, out, monkeypatch):
-    def build(config):
+    def build(config, embedding):
         def decode(record):
             raise TypeError("bug")
 
@@ -177,7 +177,7 @@ def test_nothing_is_written_when_the_settings_cannot_work(images, out, monkeypat
     with pytest.raises(SourceError, match="found none"):
         ovsam_pipeline.label(images.parent / "nothing", output=out)
 
-    def build(config):
+    def build(config, embedding):
         raise ConfigError("unknown vocabulary")
 
     monkeypatch.setattr(labeller_module, "build_labeller", build)

@@ -1,0 +1,149 @@
+"""The real networks behind the pipeline: nano's structure, untrained, prompted from a file."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import ovsam
+import ovsam_pipeline
+from ovsam.errors import CheckpointError, ConfigError, VocabularyError
+from ovsam_pipeline.config import LabelConfig
+from ovsam_pipeline.labeller import build_labeller
+from ovsam_pipeline.store import iterate_rows
+
+# pycocotools 2.0.11 with numpy 2.4: its own arrays lack the copy keyword.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("OVSAM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
+    ovsam.save_checkpoint(ovsam.build_model("nano"), path, {"licence": "Apache-2.0"})
+    return path
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """Three pictures with two objects each, and their COCO file."""
+    folder = tmp_path_factory.mktemp("scenes")
+    dice = np.random.default_rng(0)
+    truth = {"images": [], "annotations": [], "categories": [{"id": 9, "name": "apple"}]}
+    for index, (height, width) in enumerate([(90, 120), (200, 150), (64, 64)], start=1):
+        name = f"{index}.png"
+        picture = dice.integers(0, 255, (height, width, 3)).astype(np.uint8)
+        cv2.imwrite(str(folder / name), picture)
+        truth["images"].append({"id": index, "file_name": name, "width": width, "height": height})
+        for box in ([4, 4, 30, 20], [20, 30, 40, 25]):
+            number = len(truth["annotations"]) + 1
+            annotation = {"id": number, "image_id": index, "category_id": 9, "bbox": box}
+            truth["annotations"].append({**annotation, "area": 600, "iscrowd": 0})
+    (folder / "truth.json").write_text(json.dumps(truth))
+    return folder
+
+
+@pytest.fixture
+def settings(weights, scenes):
+    return {"model": str(weights), "detector": f"gt:{scenes / 'truth.json'}"}
+
+
+def build(settings, **changes):
+    return build_labeller(LabelConfig(**{"sources": ("x",), **settings, **changes}))
+
+
+def test_label_with_the_real_networks_end_to_end(tmp_path, scenes, settings):
+    result = ovsam_pipeline.label(scenes / "truth.json", output=tmp_path / "out", **settings)
+    assert (result.exit_code, result.totals.images) == (0, 3)
+    rows = list(iterate_rows(tmp_path / "out"))
+    assert sorted(row["image_id"] for row in rows) == [1, 2, 3]
+    names = set(ovsam.load_vocabulary("nano").names)
+    for row in rows:
+        for item in row["objects"]:
+            assert item["category"] in names
+            assert item["segmentation"]["size"] == [row["height"], row["width"]]
+            assert 0 <= item["score"] <= 1
+            assert item["detector_category"] == "apple"
+
+
+def test_batches_and_overlap_do_not_change_rows(tmp_path, scenes, settings):
+    first, second = tmp_path / "one", tmp_path / "three"
+    ovsam_pipeline.label(scenes, output=first, **settings)
+    ovsam_pipeline.label(scenes, output=second, batch=3, workers=1, **settings)
+    expected, found = ({row["file_name"]: row for row in iterate_rows(p)} for p in (first, second))
+    assert expected.keys() == found.keys()
+    for name, row in expected.items():
+        assert [item["area"] for item in found[name]["objects"]] == pytest.approx(
+            [item["area"] for item in row["objects"]], rel=0.01, abs=2
+        )
+
+
+def test_run_file_names_model_licence_and_vocabulary(tmp_path, scenes, settings):
+    ovsam_pipeline.label(scenes, output=tmp_path / "out", **settings)
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert run["model"]["licence"] == "Apache-2.0"
+    assert len(run["model"]["identity"]) == 64
+    assert run["vocabulary"]["name"] == "nano"
+    assert len(run["categories"]) == run["vocabulary"]["classes"]
+
+
+def test_unlike_settings_have_unlike_fingerprints(settings):
+    base = build(settings)
+    assert build(settings).fingerprint == base.fingerprint
+    assert build(settings, workers=3, part_images=5).fingerprint == base.fingerprint
+    for changes in ({"dtype": "bf16"}, {"max_det": 5}, {"classes": ("cat",)}, {"iou": 0.4}):
+        assert build(settings, **changes).fingerprint != base.fingerprint
+
+
+def test_classes_filter_what_comes_out_and_keep_their_rivals(settings):
+    labeller = build(settings, classes=("cat", "dog"))
+    assert [item["name"] for item in labeller.categories] == ["cat", "dog"]
+    assert labeller.rules.vocabulary.num_classes == ovsam.load_vocabulary("nano").num_classes
+
+
+def test_unknown_class_in_a_named_vocabulary_is_refused(settings):
+    with pytest.raises(VocabularyError, match="unknown class 'giraffes'"):
+        build(settings, vocabulary="nano", classes=("giraffes",))
+
+
+def test_word_that_nano_cannot_know_is_refused(settings):
+    with pytest.raises(VocabularyError, match="knows only its own"):
+        build(settings, classes=("transistor",))
+
+
+def test_labels_of_the_detector_need_names_in_the_vocabulary(settings, scenes, tmp_path):
+    labeller = build(settings, labels="detector")
+    assert {
+        labeller.rules.vocabulary.names[i] for i in labeller.rules.detector_labels.values()
+    } == {"apple"}
+    (tmp_path / "words.txt").write_text("dog\n")
+    with pytest.raises(ConfigError, match=r"none of the 1 classes of gt:.* is in the vocabulary"):
+        build(settings, labels="detector", vocabulary=str(tmp_path / "words.txt"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"model": "rn50x17"}, ConfigError, "unknown weights 'rn50x17'"),
+        ({"model": "missing.safetensors"}, CheckpointError, "missing.safetensors"),
+        ({"detector": "yolo"}, ConfigError, "unknown detector 'yolo'"),
+        ({"vocabulary": "coca"}, VocabularyError, "did you mean 'coco'"),
+        ({"device": "gpu"}, ConfigError, "expected --device as auto, cpu or cuda:0, got 'gpu'"),
+    ],
+)
+def test_unknown_names_are_refused(settings, changes, error, message):
+    with pytest.raises(error, match=message):
+        build(settings, **changes)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_gpu_that_is_not_there_is_refused(settings):
+    with pytest.raises(ConfigError, match="torch finds none here"):
+        build(settings, device="cuda")
