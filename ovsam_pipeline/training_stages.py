@@ -151,7 +151,7 @@ def _draw_pools(request: StageRequest) -> None:
     ):
         folder = request.out / name
         scene_pool.create_pool(folder, count, settings.size)
-        scene_pool.fill_pool(folder, atlas, world, scenes, range(count))
+        scene_pool.fill_pool(folder, atlas, (world, 0), scenes, range(count))
 
 
 def _train_detector(request: StageRequest) -> None:

@@ -70,8 +70,8 @@ def write_scene_files(
         height, width = file.size_hw
         images.append({"id": index + 1, "file_name": file.name, "width": width, "height": height})
         for annotation in describe_objects(scene):
-            annotation |= {"id": len(annotations) + 1, "image_id": index + 1}
-            annotations.append(annotation)
+            ids = {"id": len(annotations) + 1, "image_id": index + 1}
+            annotations.append({**annotation, **ids})
     content = {
         "info": {"description": "ovsam nano scenes", "seed": seed},
         "images": images,

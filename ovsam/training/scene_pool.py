@@ -93,15 +93,29 @@ def create_pool(folder: Path, count: int, size: int) -> None:
 
 
 def fill_pool(
-    folder: Path, atlas: SpriteAtlas, world: int, settings: SceneSettings, indices: range
+    folder: Path,
+    atlas: SpriteAtlas,
+    seed: tuple[int, int],
+    settings: SceneSettings,
+    indices: range,
 ) -> None:
-    """Draw some scenes of a pool; scene i depends on (world, i) alone, not on who draws it."""
+    """Draw some scenes of a pool.
+
+    Args:
+        folder: Of the pool, made by `create_pool`.
+        atlas: The sprites.
+        seed: World, and number of the pool's first scene in it: a scene depends on its world and
+            number alone, not on who draws it.
+        settings: What a scene may contain.
+        indices: Rows of the pool to fill.
+    """
     images = open_memmap(folder / "images.npy", "r+")
     id_maps = open_memmap(folder / "id_maps.npy", "r+")
     objects = open_memmap(folder / "objects.npy", "r+")
+    world, first = seed
     size = images.shape[1]
     for index in indices:
-        scene = draw_scene(atlas, (size, size), (world, index), settings)
+        scene = draw_scene(atlas, (size, size), (world, first + index), settings)
         images[index], id_maps[index] = scene.image, scene.id_map
         count = len(scene.class_ids)
         objects[index, :count, 0] = scene.class_ids

@@ -32,5 +32,5 @@ def atlas() -> SpriteAtlas:
 def pool(atlas, tmp_path_factory) -> ScenePool:
     folder = tmp_path_factory.mktemp("pool")
     create_pool(folder, 6, 128)
-    fill_pool(folder, atlas, 1, SceneSettings(min_objects=2, max_objects=4), range(6))
+    fill_pool(folder, atlas, (1, 0), SceneSettings(min_objects=2, max_objects=4), range(6))
     return ScenePool(folder)

@@ -72,7 +72,7 @@ def test_novel_objects_do_not_teach_the_head(tiny_model, pool, random):
     embeddings = torch.nn.functional.normalize(torch.randn(1, 1, 16), dim=-1)
     settings = LabelStepSettings(train_parts=LABEL_PARTS, **SMALL)
     step = LabelStep(tiny_model, embeddings, pool.sampler(np.full(3, -1)), settings)
-    assert float(step(0, 0.0, random)["label"]) == 0
+    assert step(0, 0.0, random)["label"].item() == 0
 
 
 def test_proposals_are_half_boxes_half_points_of_their_objects(pool, random):
