@@ -23,7 +23,9 @@ def cpu_seconds(function: Callable[[], object], repeats: int) -> float:
     return min(times)
 
 
-def measure(shape: tuple[int, ...], keys: int, dtype: torch.dtype, repeats: int) -> dict[str, float]:
+def measure(
+    shape: tuple[int, ...], keys: int, dtype: torch.dtype, repeats: int
+) -> dict[str, float]:
     """Compare both forms for queries of `shape` (B, M, T, D)."""
     batch, heads, queries, width = shape
     q = torch.randn(shape, dtype=dtype)

@@ -1,10 +1,10 @@
 """Images/s and peak memory of OV-SAM at its full size, beside the textbook form of the same model.
 
-For each dtype and number of boxes, one process a side: encode one image, segment and label N boxes,
-RLE out. The textbook side runs the same weights as a reader of the paper would write it: batch norms
-not folded, every RoI pooled and pushed through the whole attention pool, image cells copied for every
-prompt, all prompts at once, masks up-scaled in full before RLE. Prints JSON with seconds, images/s,
-peak memory and the ratios. Random weights: the arithmetic does not depend on them.
+For each dtype and number of boxes, one process a side: encode one image, segment and label N
+boxes, RLE out. The textbook side runs the same weights as a reader of the paper would write it:
+batch norms not folded, every RoI pooled and pushed through the whole attention pool, image cells
+copied for every prompt, all prompts at once, masks up-scaled in full before RLE. Prints JSON with
+seconds, images/s, peak memory and the ratios. Random weights: the arithmetic is the same.
 
     python benchmarks/model_speed.py --model rn50x16 --boxes 1 20 100 --dtypes fp32 bf16
 """
@@ -84,7 +84,9 @@ def decode_with_copies(model: Any, embedding: Any, regions: Any) -> Any:
     """Decode with one copy of the image embedding a prompt."""
     encoder = model.prompt_encoder
     tokens = encoder(regions, None, None)
-    image = (embedding + encoder.encode_masks(None).to(embedding.dtype)).repeat(len(regions), 1, 1, 1)
+    image = (embedding + encoder.encode_masks(None).to(embedding.dtype)).repeat(
+        len(regions), 1, 1, 1
+    )
     positions = encoder.image_positions().repeat(len(regions), 1, 1, 1)
     return model.mask_decoder(image, positions, tokens)
 
@@ -109,7 +111,9 @@ def encode_full_masks(logits: Any, prepared: Any) -> Any:
     height, width = prepared.input_size_hw
     size = (prepared.input_size, prepared.input_size)
     padded = F.interpolate(logits[:, None], size=size, mode="bilinear")
-    full = F.interpolate(padded[..., :height, :width], size=prepared.original_size_hw, mode="bilinear")
+    full = F.interpolate(
+        padded[..., :height, :width], size=prepared.original_size_hw, mode="bilinear"
+    )
     return [coco_mask.encode(np.asfortranarray(m.numpy().astype(np.uint8))) for m in full[:, 0] > 0]
 
 
@@ -125,13 +129,35 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
     sizes = rng.uniform(30, 260, (arguments.boxes[0], 2))
     boxes = np.concatenate([corners, corners + sizes], axis=1).astype(np.float32)
     predictor = build_predictor(arguments.model, arguments.dtypes[0], arguments.side == "textbook")
-    side: Callable[..., dict[str, float]] = run_textbook if arguments.side == "textbook" else run_ours
+    side: Callable[..., dict[str, float]] = (
+        run_textbook if arguments.side == "textbook" else run_ours
+    )
     runs = [side(predictor, image, boxes) for _ in range(arguments.repeats)]
     best = min(runs, key=lambda run: sum(run.values()))
     total = sum(best.values())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     rounded = {name: round(value, 3) for name, value in best.items()}
-    return {**rounded, "image_s": round(total, 3), "images_per_s": round(1 / total, 4), "peak_gb": round(peak, 2)}
+    return {
+        **rounded,
+        "image_s": round(total, 3),
+        "images_per_s": round(1 / total, 4),
+        "peak_gb": round(peak, 2),
+    }
+
+
+def run_side(arguments: argparse.Namespace, dtype: str, count: int, side: str) -> dict[str, float]:
+    """Measure one side in a process of its own, so that its peak memory is its own."""
+    options = {
+        "model": arguments.model,
+        "dtypes": dtype,
+        "boxes": count,
+        "threads": arguments.threads,
+        "repeats": arguments.repeats,
+        "side": side,
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    command = [sys.executable, __file__, *words]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -141,12 +167,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         for count in arguments.boxes:
             sides = {}
             for side in ("ours", "textbook") if arguments.textbook else ("ours",):
-                command = [
-                    sys.executable, __file__, "--model", arguments.model, "--dtypes", dtype, "--boxes", str(count),
-                    "--threads", str(arguments.threads), "--repeats", str(arguments.repeats), "--side", side,
-                ]  # fmt: skip
-                output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-                sides[side] = json.loads(output)
+                sides[side] = run_side(arguments, dtype, count, side)
             if "textbook" in sides:
                 ours, book = sides["ours"], sides["textbook"]
                 sides["times_faster"] = round(book["image_s"] / ours["image_s"], 2)

@@ -47,7 +47,9 @@ def _convnext(name: str, timm_name: str, pretrained: str, width: int, **numbers:
 
 
 def _rn50() -> ModelConfig:
-    clip = _resnet("RN50", (3, 4, 6, 3), 64, image_size=224, embed_dim=1024, text_width=512, text_heads=8)
+    clip = _resnet(
+        "RN50", (3, 4, 6, 3), 64, image_size=224, embed_dim=1024, text_width=512, text_heads=8
+    )
     return ModelConfig(name="rn50", clip=clip)
 
 

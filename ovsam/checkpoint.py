@@ -111,9 +111,9 @@ def _to_our_names(
     names = tuple(tensors)
     if any(n.startswith("clip2sam.") for n in names):
         return 3, {k: v for k, v in tensors.items() if not k.startswith(_TEXT_PREFIX)}
-    if any(re.match(r"(backbone|backbone_student|neck_student|fpn_neck|pe)\.", n) for n in names) or (
-        any(n.startswith("mask_decoder.mask_decoder.") for n in names)
-    ):
+    if any(
+        re.match(r"(backbone|backbone_student|neck_student|fpn_neck|pe)\.", n) for n in names
+    ) or (any(n.startswith("mask_decoder.mask_decoder.") for n in names)):
         return 2, _rename(tensors, _released_rules(model), where)
     if any(n.startswith("visual.") for n in names):
         model.text_tower.load_clip_state_dict(tensors)
@@ -133,7 +133,10 @@ def _to_our_names(
 def _released_rules(model: OVSAM) -> _Rules:
     inner = _RELEASED_RESNET if model.config.clip.kind == "resnet" else _RELEASED_CONVNEXT
     towers = tuple(
-        (pattern.replace("^", r"^(?:backbone|backbone_student)\.", 1), f"image_encoder.visual.{new}")
+        (
+            pattern.replace("^", r"^(?:backbone|backbone_student)\.", 1),
+            f"image_encoder.visual.{new}",
+        )
         for pattern, new in inner
     )
     return (*towers, *_RELEASED)
@@ -166,9 +169,7 @@ def _assign(model: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -
     for kind, names in (("missing", missing), ("unexpected", unexpected)):
         if names:
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            raise CheckpointError(
-                f"{kind} tensors in {where}: {shown}; {_advice(kind, names)}"
-            )
+            raise CheckpointError(f"{kind} tensors in {where}: {shown}; {_advice(kind, names)}")
     for name, tensor in tensors.items():
         if tensor.shape != wanted[name].shape:
             raise CheckpointError(

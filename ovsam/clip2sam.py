@@ -91,7 +91,9 @@ class CLIP2SAM(nn.Module):
             embedding = embedding + self.clip_projection(pooled)
         return embedding.float()
 
-    def embed_rois(self, levels: Sequence[Tensor], boxes_xyxy: Tensor, image_index: Tensor) -> Tensor:
+    def embed_rois(
+        self, levels: Sequence[Tensor], boxes_xyxy: Tensor, image_index: Tensor
+    ) -> Tensor:
         """Embed regions of a batch of images from their FPN levels: (N, D) float32.
 
         Args:

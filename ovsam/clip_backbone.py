@@ -9,6 +9,7 @@ attention pool (1 + R x R), HW cells of the stage-4 map.
 """
 
 import warnings
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -53,12 +54,13 @@ class ResNetBackbone(nn.Module):
             for index in (1, 2, 3):
                 norm = getattr(module, f"bn{index}", None)
                 if isinstance(norm, nn.BatchNorm2d):
-                    conv = getattr(module, f"conv{index}")
+                    conv = cast(nn.Conv2d, getattr(module, f"conv{index}"))
                     setattr(module, f"conv{index}", fuse_conv_bn_eval(conv, norm))
                     setattr(module, f"bn{index}", nn.Identity())
             shortcut = getattr(module, "downsample", None)
             if isinstance(shortcut, nn.Sequential) and isinstance(shortcut[-1], nn.BatchNorm2d):
-                shortcut[1] = fuse_conv_bn_eval(shortcut[1], shortcut[-1])
+                conv = cast(nn.Conv2d, shortcut[1])
+                shortcut[1] = fuse_conv_bn_eval(conv, shortcut[-1])
                 shortcut[2] = nn.Identity()
 
     def embed_regions(self, stage4: Tensor, boxes_xyxy: Tensor, mask_logits: Tensor) -> Tensor:
@@ -83,13 +85,17 @@ class ResNetBackbone(nn.Module):
         cells = stage4[0].flatten(1).T
         pooling = region_weights(boxes_xyxy, 32, self.pool_grid, (stage4.shape[2], stage4.shape[3]))
         # Token 0 of the pool is the mean of the region's cells.
-        pooling_NTHW = torch.cat([pooling.mean(dim=1, keepdim=True), pooling], dim=1).to(cells.dtype)
+        pooling_NTHW = torch.cat([pooling.mean(dim=1, keepdim=True), pooling], dim=1).to(
+            cells.dtype
+        )
         positions_TC = pool.positional_embedding
         query = pool.q_proj(pooling_NTHW[:, 0] @ cells + positions_TC[0])
         query_MND = query.view(-1, heads, channels // heads).transpose(0, 1)
         key_weight_MDC = pool.k_proj.weight.view(heads, channels // heads, channels)
         query_NMC = (query_MND @ key_weight_MDC).transpose(0, 1) * (channels // heads) ** -0.5
-        scores_NMT = (query_NMC @ cells.T) @ pooling_NTHW.transpose(1, 2) + query_NMC @ positions_TC.T
+        scores_NMT = (query_NMC @ cells.T) @ pooling_NTHW.transpose(
+            1, 2
+        ) + query_NMC @ positions_TC.T
         weights_NMT = scores_NMT.float().softmax(dim=-1).to(cells.dtype)
         values_NMC = (weights_NMT @ pooling_NTHW) @ cells + weights_NMT @ positions_TC
         value_weight_MDC = pool.v_proj.weight.view(heads, channels // heads, channels)

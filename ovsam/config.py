@@ -155,4 +155,6 @@ class ModelConfig:
                 }
             )
         except (KeyError, TypeError) as error:
-            raise ConfigError(f"model config does not fit this version of ovsam: {error}") from error
+            raise ConfigError(
+                f"model config does not fit this version of ovsam: {error}"
+            ) from error

@@ -5,6 +5,9 @@ front. Source: paper section 3.3, figure 3; the token order is the released one.
 Letters: N prompts, T tokens, C channels, G cells a side of the image embedding.
 """
 
+from itertools import pairwise
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,9 +22,7 @@ class PerceptronStack(nn.Module):
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., first width) to (..., last width)."""
@@ -91,7 +92,8 @@ def read_masks(upscaling: nn.Sequential, image: Tensor, hyper: Tensor, grid: int
     Returns:
         (N, M, 4G, 4G) float32 logits.
     """
-    first, norm, _, second, _ = upscaling
+    first, second = cast(nn.ConvTranspose2d, upscaling[0]), cast(nn.ConvTranspose2d, upscaling[3])
+    norm = cast(LayerNorm2d, upscaling[1])
     x = _upscale(image[:, :, None], first)
     x = F.gelu(F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, eps=1e-6))
     x = F.gelu(_upscale(x, second))

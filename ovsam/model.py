@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 
 class OVSAM(nn.Module):
-    """The whole model. Letters: B images, N prompts, S input size, C channels, D embedding width."""
+    """The whole model.
+
+    Letters: B images, N prompts, S input size, C channels, D embedding width.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -86,7 +86,7 @@ class MaskRegion:
 
     def box_xyxy(self) -> tuple[float, float, float, float]:
         """Return the tight box in original pixels, zeros where the mask is empty."""
-        rows, columns = self.mask.any(axis=1), self.mask.any(axis=0)
+        rows, columns = np.asarray(self.mask.any(axis=1)), np.asarray(self.mask.any(axis=0))
         if not rows.any():
             return (0.0, 0.0, 0.0, 0.0)
         y1, x1 = int(rows.argmax()), int(columns.argmax())

@@ -22,7 +22,7 @@ from ovsam.structures import EncodedImage, Prediction, PreparedImage, Prompts, t
 from ovsam.vocabulary import Vocabulary, embed_vocabulary
 
 MaskForm = Literal["full", "rle", "both"]
-# Image cells a decoder chunk may hold: beyond this the CPU's caches spill, and a GPU's memory fills.
+# Image cells a decoder chunk may hold: beyond it a CPU's caches spill, and a GPU's memory fills.
 _CELLS_PER_CHUNK = {"cpu": 1 << 15, "cuda": 1 << 19}
 
 
@@ -142,7 +142,9 @@ class Predictor:
         ]
         logits, head, clip, fused = (torch.cat(column) for column in zip(*parts, strict=True))
         labels, scores, margins = best_classes(fused)
-        return self._finish(encoded, to_numpy(logits), (head, clip, fused), masks, (labels, scores, margins))
+        return self._finish(
+            encoded, to_numpy(logits), (head, clip, fused), masks, (labels, scores, margins)
+        )
 
     def _check_prompts(
         self, encoded: EncodedImage, prompts: Prompts, clip_boxes: NDArray[np.float32] | None
@@ -187,7 +189,7 @@ class Predictor:
         def to_input(array: NDArray[np.float32] | None) -> Tensor | None:
             if array is None:
                 return None
-            scale = np.resize(np.float32(encoded.scale_xy), array.shape[-1])
+            scale = np.resize(np.array(encoded.scale_xy, np.float32), array.shape[-1])
             return torch.from_numpy(array[rows] * scale).to(model.device)
 
         def to_device(array: NDArray | None) -> Tensor | None:

@@ -44,7 +44,8 @@ def prepare_image(image: NDArray[np.uint8], input_size: int) -> PreparedImage:
     new_height, new_width = resized_size_hw((height, width), input_size)
     pixels = image
     if (new_height, new_width) != (height, width):
-        pixels = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
+        size = (new_width, new_height)
+        pixels = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
     return PreparedImage(np.ascontiguousarray(pixels), (height, width), input_size)
 
 

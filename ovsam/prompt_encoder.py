@@ -5,6 +5,7 @@ Letters: N prompts, P points, T tokens, C channels, G cells a side of the image 
 """
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -16,20 +17,24 @@ from ovsam.vision_transformer import LayerNorm2d
 class PositionEmbedding(nn.Module):
     """Random Fourier features of positions in [0, 1]."""
 
+    positional_encoding_gaussian_matrix: Tensor
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, channels // 2))
 
     def encode(self, positions_xy: Tensor) -> Tensor:
         """Map (..., 2) positions in [0, 1] to (..., C) float32."""
-        matrix: Tensor = self.positional_encoding_gaussian_matrix
+        matrix = self.positional_encoding_gaussian_matrix
         # float32 even in a bfloat16 model: an 8-bit mantissa would move a corner by pixels.
         angles = 2 * math.pi * ((2 * positions_xy.float() - 1) @ matrix.float())
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
     def grid(self, size: int) -> Tensor:
         """Encode the cell centres of a size x size grid: (1, C, size, size) float32."""
-        centres = (torch.arange(size, device=self.positional_encoding_gaussian_matrix.device) + 0.5) / size
+        centres = (
+            torch.arange(size, device=self.positional_encoding_gaussian_matrix.device) + 0.5
+        ) / size
         y, x = torch.meshgrid(centres, centres, indexing="ij")
         return self.encode(torch.stack([x, y], dim=-1)).permute(2, 0, 1)[None]
 
@@ -82,21 +87,18 @@ class PromptEncoder(nn.Module):
             tokens.append(self._encode_points(points_xy, point_labels))
         if boxes_xyxy is not None:
             corners = self._encode_positions(boxes_xyxy.view(-1, 2, 2))
-            kinds = torch.cat([self.point_embeddings[2].weight, self.point_embeddings[3].weight])
-            tokens.append(corners + kinds.float())
+            kinds = torch.cat([self._kind(2), self._kind(3)])
+            tokens.append(corners + kinds)
         return torch.cat(tokens, dim=1)
 
     def _encode_positions(self, positions_xy: Tensor) -> Tensor:
         return self.pe_layer.encode((positions_xy.float() + 0.5) / self.input_size)
 
+    def _kind(self, index: int) -> Tensor:
+        return cast(nn.Embedding, self.point_embeddings[index]).weight.float()
+
     def _encode_points(self, points_xy: Tensor, labels: Tensor) -> Tensor:
-        kinds = torch.cat(
-            [
-                self.not_a_point_embed.weight,
-                self.point_embeddings[0].weight,
-                self.point_embeddings[1].weight,
-            ]
-        ).float()
+        kinds = torch.cat([self.not_a_point_embed.weight.float(), self._kind(0), self._kind(1)])
         positions = self._encode_positions(points_xy) * (labels >= 0)[..., None]
         return positions + kinds[labels + 1]
 

@@ -31,7 +31,7 @@ class PatchEmbed(nn.Module):
 
 
 class SAM2CLIP(nn.Module):
-    """The neck: patch projections, level vectors, positions, transformer blocks, 256 channels out."""
+    """The neck: patch projections, levels, positions, transformer blocks, 256 channels out."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -69,10 +69,12 @@ class Prompts:
             raise PromptError("point_labels need points_xy, got labels alone")
         if self.mask_logits is not None:
             self._check_masks(self.mask_logits)
-        counts = {len(x) for x in (self.boxes_xyxy, self.points_xy, self.mask_logits) if x is not None}
+        counts = {
+            len(x) for x in (self.boxes_xyxy, self.points_xy, self.mask_logits) if x is not None
+        }
         if len(counts) > 1:
             raise PromptError(
-                f"boxes, points and masks must describe the same prompts, got counts {sorted(counts)}"
+                f"boxes, points and masks must be of the same prompts, got counts {sorted(counts)}"
             )
 
     @staticmethod
@@ -193,7 +195,7 @@ class Prediction:
         labels: (N,) int64 class index into the vocabulary.
         scores: (N,) float32 in [0, 1]: probability of the label among the vocabulary's classes.
         margins: (N,) float32, that probability minus the runner-up's.
-        mask_scores: (N,) float32 in [0, 1]: stability, the ratio of the areas at logit > +1 and > -1.
+        mask_scores: (N,) float32 in [0, 1]: stability, the area at logit > +1 over that at > -1.
         areas: (N,) int64 mask area in original pixels.
         masks: (N, H, W) bool at the original size; None where only RLE was asked for.
         rles: N COCO RLEs; None where only full masks were asked for.

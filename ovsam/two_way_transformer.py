@@ -79,8 +79,7 @@ class TwoWayBlock(nn.Module):
         tokens = self.norm1(tokens)
         attention = self.cross_attn_token_to_image
         tokens = self.norm2(
-            tokens
-            + attend_to_image(attention, tokens + token_positions, image, image_positions)
+            tokens + attend_to_image(attention, tokens + token_positions, image, image_positions)
         )
         tokens = self.norm3(tokens + self.mlp(tokens))
         attention = self.cross_attn_image_to_token
@@ -109,7 +108,9 @@ class TwoWayTransformer(nn.Module):
         self.final_attn_token_to_image = TwoWayAttention(channels, heads, downsample=2)
         self.norm_final_attn = nn.LayerNorm(channels)
 
-    def forward(self, tokens: Tensor, image: Tensor, image_positions: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, image: Tensor, image_positions: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Run all blocks.
 
         Args:

@@ -155,7 +155,9 @@ class TransformerBlock(nn.Module):
         pad_h, pad_w = -height % self.window, -width % self.window
         if pad_h or pad_w:
             # SAM pads zeros in front of the projection: a padded cell's qkv is the bias.
-            padded = self.attn.qkv.bias.expand(batch, height + pad_h, width + pad_w, channels).clone()
+            padded = self.attn.qkv.bias.expand(
+                batch, height + pad_h, width + pad_w, channels
+            ).clone()
             padded[:, :height, :width] = qkv_BHWC
             qkv_BHWC = padded
         windows = self.attn.attend(_to_windows(qkv_BHWC, self.window))

@@ -57,7 +57,10 @@ def test_unknown_names_list_the_known_ones() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"input_size": 100}, "multiple of 32, got 100"), ({"embed_channels": 18}, "embed_channels must be")],
+    [
+        ({"input_size": 100}, "multiple of 32, got 100"),
+        ({"embed_channels": 18}, "embed_channels must be"),
+    ],
 )
 def test_numbers_that_cannot_work_are_refused(changes, message) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -66,5 +69,5 @@ def test_numbers_that_cannot_work_are_refused(changes, message) -> None:
 
 def test_a_config_of_another_version_is_refused() -> None:
     values = get_config("nano").to_dict() | {"new_setting": 1}
-    with pytest.raises(ConfigError, match="does not fit this version.*new_setting"):
+    with pytest.raises(ConfigError, match=r"does not fit this version.*new_setting"):
         ModelConfig.from_dict(values)

@@ -75,7 +75,9 @@ def test_several_released_files_clip_and_sam_fill_the_model_together(tiny_config
     text = other.text_tower.transformer.state_dict()
     sam = build_sam(teacher_config(tiny_config, width=16, depth=1, heads=2)).state_dict()
     released = to_released(source)
-    sam2clip = {f"neck_student.{k.removeprefix('neck.')}": v for k, v in part(released, "neck.").items()}
+    sam2clip = {
+        f"neck_student.{k.removeprefix('neck.')}": v for k, v in part(released, "neck.").items()
+    }
     clip2sam = part(released, "mask_decoder.", "fpn_neck.")
     clip = {k.removeprefix("image_encoder."): v for k, v in part(source, "image_encoder.").items()}
     sam |= part(source, "prompt_encoder.")
@@ -83,7 +85,9 @@ def test_several_released_files_clip_and_sam_fill_the_model_together(tiny_config
     model = build_model(tiny_config, "meta")
     load_released_checkpoint(model, [clip2sam, clip, sam, sam2clip])
     assert_same_weights(model, source)
-    assert torch.equal(model.text_tower.transformer.state_dict()["text_projection"], text["text_projection"])
+    assert torch.equal(
+        model.text_tower.transformer.state_dict()["text_projection"], text["text_projection"]
+    )
 
 
 def test_released_tensors_win_over_sams(tiny_config, source) -> None:
@@ -95,7 +99,10 @@ def test_released_tensors_win_over_sams(tiny_config, source) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.pop("pe.no_mask_embed.weight"), r"missing tensors.*prompt_encoder.no_mask_embed.weight.*SAM-H"),
+        (
+            lambda t: t.pop("pe.no_mask_embed.weight"),
+            r"missing tensors.*prompt_encoder.no_mask_embed.weight.*SAM-H",
+        ),
         (lambda t: t.update({"backbone.layer9.0.w": torch.ones(1)}), "unexpected tensors.*layer9"),
         (lambda t: t.update({"surprise.w": torch.ones(1)}), "unexpected tensor 'surprise.w'"),
         (
@@ -123,7 +130,7 @@ def test_a_mismatch_leaves_the_model_as_it_was(tiny_config, source) -> None:
 
 
 def test_an_unknown_layout_is_refused(tiny_model) -> None:
-    with pytest.raises(CheckpointError, match="no known layout.*first tensors are foo"):
+    with pytest.raises(CheckpointError, match=r"no known layout.*first tensors are foo"):
         load_released_checkpoint(tiny_model, {"foo": torch.ones(1)})
 
 
@@ -170,9 +177,11 @@ def test_sam_checkpoints_load_and_mismatches_are_named(tiny_config) -> None:
     torch.manual_seed(4)
     tensors = build_sam(config).state_dict() | {"pixel_mean": torch.ones(3)}
     sam = load_sam_checkpoint(build_sam(config, "meta"), tensors)
-    assert torch.equal(sam.state_dict()["image_encoder.pos_embed"], tensors["image_encoder.pos_embed"])
+    assert torch.equal(
+        sam.state_dict()["image_encoder.pos_embed"], tensors["image_encoder.pos_embed"]
+    )
     deeper = build_sam(dataclasses.replace(config, depth=3))
-    with pytest.raises(CheckpointError, match="missing tensors.*image_encoder.blocks.2"):
+    with pytest.raises(CheckpointError, match=r"missing tensors.*image_encoder.blocks.2"):
         load_sam_checkpoint(deeper, tensors)
 
 

@@ -35,7 +35,9 @@ def test_fusion_is_the_log_of_the_geometric_mean() -> None:
 
 def test_fusion_survives_probabilities_that_underflow() -> None:
     classifier = Classifier(torch.eye(2)[:, None], None, None, logit_scale=0.0)
-    fused = classifier.fuse(torch.tensor([[0.0, 1000, 0]]), torch.tensor([[1000.0, 0, 0]]), torch.tensor([False]))
+    fused = classifier.fuse(
+        torch.tensor([[0.0, 1000, 0]]), torch.tensor([[1000.0, 0, 0]]), torch.tensor([False])
+    )
     assert fused.isfinite().all()
 
 

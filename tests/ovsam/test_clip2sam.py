@@ -7,11 +7,14 @@ from ovsam.clip2sam import CLIP2SAM, FeaturePyramid
 
 def random_stages(batch: int = 1) -> list[torch.Tensor]:
     torch.manual_seed(0)
-    return [torch.randn(batch, c, 64 // s, 64 // s) for c, s in ((32, 4), (64, 8), (128, 16), (256, 32))]
+    return [
+        torch.randn(batch, c, 64 // s, 64 // s) for c, s in ((32, 4), (64, 8), (128, 16), (256, 32))
+    ]
 
 
 @pytest.mark.parametrize(
-    ("side", "level"), [(7, 0), (15.9, 0), (16.1, 1), (31, 1), (33, 2), (63, 2), (64.1, 3), (500, 3), (0, 0)]
+    ("side", "level"),
+    [(7, 0), (15.9, 0), (16.1, 1), (31, 1), (33, 2), (63, 2), (64.1, 3), (500, 3), (0, 0)],
 )
 def test_regions_are_pooled_from_the_level_of_their_size(side, level) -> None:
     head = CLIP2SAM(make_tiny_config())  # base size 8: a side of 8 to 16 is level 0
@@ -24,7 +27,12 @@ def test_each_head_embeds_regions(kind) -> None:
     head = CLIP2SAM(make_tiny_config(label_head=kind))
     stages = random_stages()
     levels = head.build_levels(stages)
-    arguments = (torch.tensor([[0.0, 0, 20, 20]] * 3), torch.randn(3, 16), stages[3], torch.ones(3, 16, 16))
+    arguments = (
+        torch.tensor([[0.0, 0, 20, 20]] * 3),
+        torch.randn(3, 16),
+        stages[3],
+        torch.ones(3, 16, 16),
+    )
     assert head.embed_regions(levels, *arguments).shape == (3, 16)
     none = tuple(x[:0] if index != 2 else x for index, x in enumerate(arguments))
     assert head.embed_regions(levels, *none).shape == (0, 16)

@@ -25,7 +25,9 @@ def test_stages_have_strides_4_to_32(tower, tiny_config) -> None:
     stages = tower(torch.randn(2, 3, 64, 64))
     shapes = [tuple(stage.shape) for stage in stages]
     channels = tiny_config.clip.channels
-    assert shapes == [(2, c, 64 // s, 64 // s) for c, s in zip(channels, (4, 8, 16, 32), strict=True)]
+    assert shapes == [
+        (2, c, 64 // s, 64 // s) for c, s in zip(channels, (4, 8, 16, 32), strict=True)
+    ]
 
 
 @torch.no_grad()
@@ -58,7 +60,9 @@ def test_mask_pool_averages_under_the_mask_and_is_zero_without_one() -> None:
 
 
 def test_convnext_tower_has_the_released_structure() -> None:
-    config = dataclasses.replace(get_config("convnext-b").clip, timm_name="convnext_atto", channels=(40, 80, 160, 320))
+    config = dataclasses.replace(
+        get_config("convnext-b").clip, timm_name="convnext_atto", channels=(40, 80, 160, 320)
+    )
     tower = build_clip_backbone(config).eval()
     with torch.no_grad():
         stages = tower(torch.randn(1, 3, 64, 64))

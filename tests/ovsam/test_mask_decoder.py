@@ -66,6 +66,8 @@ def test_transformer_equals_sams_definition() -> None:
 @torch.no_grad()
 def test_no_prompts_give_no_masks() -> None:
     decoder = MaskDecoder(make_tiny_config())
-    masks, labels = decoder(torch.randn(1, 16, 4, 4), torch.randn(1, 16, 4, 4), torch.zeros(0, 2, 16))
+    masks, labels = decoder(
+        torch.randn(1, 16, 4, 4), torch.randn(1, 16, 4, 4), torch.zeros(0, 2, 16)
+    )
     assert masks.shape == (0, 16, 16)
     assert labels.shape == (0, 16)

@@ -17,11 +17,15 @@ def smooth_logits(seed: int, cells: int = 64) -> np.ndarray:
 def full_values(logits: np.ndarray, input_size: int, size_hw: tuple[int, int]) -> np.ndarray:
     """The released way: two bilinear resizes of the whole map."""
     height, width = resized_size_hw(size_hw, input_size)
-    padded = F.interpolate(torch.from_numpy(logits)[None, None], size=(input_size, input_size), mode="bilinear")
+    padded = F.interpolate(
+        torch.from_numpy(logits)[None, None], size=(input_size, input_size), mode="bilinear"
+    )
     return F.interpolate(padded[..., :height, :width], size=size_hw, mode="bilinear")[0, 0].numpy()
 
 
-@pytest.mark.parametrize("size_hw", [(480, 640), (600, 420), (33, 97), (1, 50), (256, 256), (700, 20)])
+@pytest.mark.parametrize(
+    "size_hw", [(480, 640), (600, 420), (33, 97), (1, 50), (256, 256), (700, 20)]
+)
 @pytest.mark.parametrize("seed", range(4))
 def test_region_equals_two_full_resizes(seed, size_hw) -> None:
     logits = smooth_logits(seed)

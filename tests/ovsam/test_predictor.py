@@ -39,7 +39,10 @@ def test_boxes_give_masks_and_labels_of_the_documented_shapes(predictor, image) 
     [
         {"boxes_xyxy": BOXES},
         {"points_xy": BOXES[:, :2] + 3},
-        {"points_xy": np.repeat(BOXES[:, None, 2:] - 4, 3, axis=1), "point_labels": [[1, 1, 0]] * 3},
+        {
+            "points_xy": np.repeat(BOXES[:, None, 2:] - 4, 3, axis=1),
+            "point_labels": [[1, 1, 0]] * 3,
+        },
         {"boxes_xyxy": BOXES, "points_xy": BOXES[:, :2] + 3},
         {"boxes_xyxy": BOXES, "mask_logits": np.ones((3, 16, 16), np.float32)},
     ],
@@ -59,7 +62,9 @@ def test_a_batch_of_images_equals_each_alone(predictor, image) -> None:
     batch = predictor.encode(images)
     for one, encoded in zip(images, batch, strict=True):
         alone = predictor.encode([one])[0]
-        torch.testing.assert_close(encoded.image_embedding, alone.image_embedding, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            encoded.image_embedding, alone.image_embedding, atol=1e-5, rtol=1e-4
+        )
         assert encoded.original_size_hw == one.original_size_hw
 
 
@@ -87,13 +92,17 @@ def test_clip_boxes_change_the_clip_score_alone(predictor, image) -> None:
     assert np.abs(own.clip_logits - given.clip_logits).max() > 1e-4
 
 
-def test_all_classes_compete_when_the_split_does_not_restrict(tiny_model, tiny_vocabulary, image) -> None:
+def test_all_classes_compete_when_the_split_does_not_restrict(
+    tiny_model, tiny_vocabulary, image
+) -> None:
     predictor = Predictor(tiny_model, tiny_vocabulary, restrict_to_split=False)
     predictor.set_image(image)
     assert (predictor.predict(boxes_xyxy=BOXES).fused_logits > -500).all()
 
 
-def test_prediction_is_the_same_after_preparing_for_inference(tiny_model, tiny_vocabulary, image) -> None:
+def test_prediction_is_the_same_after_preparing_for_inference(
+    tiny_model, tiny_vocabulary, image
+) -> None:
     predictor = Predictor(tiny_model, tiny_vocabulary)
     predictor.set_image(image)
     before = predictor.predict(boxes_xyxy=BOXES)
@@ -118,9 +127,15 @@ def test_bfloat16_stays_close_to_float32(tiny_model, tiny_vocabulary, image) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"boxes_xyxy": [[60, 5, 70, 9]]}, r"must overlap the 56 x 40 image, got \[60.0, 5.0, 70.0, 9.0\] in row 0"),
+        (
+            {"boxes_xyxy": [[60, 5, 70, 9]]},
+            r"must overlap the 56 x 40 image, got \[60.0, 5.0, 70.0, 9.0\] in row 0",
+        ),
         ({"boxes_xyxy": [[-9, -9, -1, -1]]}, "must overlap"),
-        ({"boxes_xyxy": BOXES, "mask_logits": np.zeros((3, 8, 8))}, r"shape \(N, 16, 16\), got \(3, 8, 8\)"),
+        (
+            {"boxes_xyxy": BOXES, "mask_logits": np.zeros((3, 8, 8))},
+            r"shape \(N, 16, 16\), got \(3, 8, 8\)",
+        ),
         ({"boxes_xyxy": BOXES, "clip_boxes_xyxy": [[0, 0, 1, 1]]}, r"must have shape \(3, 4\)"),
     ],
 )

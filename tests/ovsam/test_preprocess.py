@@ -11,7 +11,9 @@ def test_network_input_is_normalised_and_padded_with_zeros() -> None:
     batch = to_network_input([prepare_image(image, 32)])
     assert batch.shape == (1, 3, 32, 32)
     expected = (100 - np.array(PIXEL_MEAN)) / np.array(PIXEL_STD)
-    torch.testing.assert_close(batch[0, :, 3, 5].double(), torch.from_numpy(expected), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        batch[0, :, 3, 5].double(), torch.from_numpy(expected), atol=1e-5, rtol=0
+    )
     assert batch[0, :, 16:].abs().max() == 0
 
 

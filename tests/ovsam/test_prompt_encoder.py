@@ -14,7 +14,9 @@ def encoder() -> PromptEncoder:
 
 def encode_by_definition(encoder: PromptEncoder, x: float, y: float) -> torch.Tensor:
     position = torch.tensor([(x + 0.5) / 64, (y + 0.5) / 64])
-    angles = 2 * math.pi * ((2 * position - 1) @ encoder.pe_layer.positional_encoding_gaussian_matrix)
+    angles = (
+        2 * math.pi * ((2 * position - 1) @ encoder.pe_layer.positional_encoding_gaussian_matrix)
+    )
     return torch.cat([angles.sin(), angles.cos()])
 
 

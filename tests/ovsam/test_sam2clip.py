@@ -8,18 +8,24 @@ from ovsam.sam2clip import SAM2CLIP
 
 def random_stages(batch: int) -> list[torch.Tensor]:
     torch.manual_seed(0)
-    return [torch.randn(batch, c, 64 // s, 64 // s) for c, s in ((32, 4), (64, 8), (128, 16), (256, 32))]
+    return [
+        torch.randn(batch, c, 64 // s, 64 // s) for c, s in ((32, 4), (64, 8), (128, 16), (256, 32))
+    ]
 
 
 @pytest.mark.parametrize("kind", ["multi-scale", "single-scale"])
 def test_neck_gives_an_embedding_at_stride_16(kind) -> None:
-    neck = SAM2CLIP(make_tiny_config(neck=NeckConfig(kind=kind, width=16, depth=1, heads=2, global_blocks=(0,))))
+    neck = SAM2CLIP(
+        make_tiny_config(neck=NeckConfig(kind=kind, width=16, depth=1, heads=2, global_blocks=(0,)))
+    )
     assert neck(random_stages(2)).shape == (2, 16, 4, 4)
 
 
 @torch.no_grad()
 def test_single_scale_reads_stage_3_alone() -> None:
-    neck = SAM2CLIP(make_tiny_config(neck=NeckConfig(kind="single-scale", width=16, depth=1, heads=2)))
+    neck = SAM2CLIP(
+        make_tiny_config(neck=NeckConfig(kind="single-scale", width=16, depth=1, heads=2))
+    )
     stages = random_stages(1)
     before = neck(stages)
     for other in (0, 1, 3):

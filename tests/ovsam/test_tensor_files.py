@@ -25,7 +25,9 @@ class RunsCode:
         return os.system, (f"touch {self.target}",)
 
 
-@pytest.mark.parametrize("wrap", [lambda t: t, lambda t: {"state_dict": t, "meta": {"epoch": 3}}, lambda t: {"model": t}])
+@pytest.mark.parametrize(
+    "wrap", [lambda t: t, lambda t: {"state_dict": t, "meta": {"epoch": 3}}, lambda t: {"model": t}]
+)
 def test_pytorch_files_are_read_wherever_the_tensors_are(tmp_path, wrap) -> None:
     torch.save(wrap(TENSORS), tmp_path / "w.pth")
     read = read_tensors(tmp_path / "w.pth")
@@ -67,7 +69,7 @@ def test_mmengine_file_is_read_without_mmengine(tmp_path, monkeypatch) -> None:
 def test_a_file_that_runs_code_is_refused_and_runs_nothing(tmp_path) -> None:
     target = tmp_path / "ran"
     torch.save({"state_dict": TENSORS, "extra": RunsCode(str(target))}, tmp_path / "evil.pth")
-    with pytest.raises(CheckpointError, match="would run code when opened; refused.*system"):
+    with pytest.raises(CheckpointError, match=r"would run code when opened; refused.*system"):
         read_tensors(tmp_path / "evil.pth")
     (tmp_path / "raw.pkl").write_bytes(pickle.dumps(RunsCode(str(target))))
     with pytest.raises(CheckpointError):

@@ -21,7 +21,11 @@ def make_tensor(name: str, shape: Sequence[int], salt: int) -> torch.Tensor:
     if name.endswith("num_batches_tracked"):
         return torch.zeros(shape, dtype=torch.int64)
     rng = _generator(f"{salt}:{name}")
-    x = rng.standard_normal(size=shape, dtype=np.float32) if shape else np.float32(rng.standard_normal())
+    x = (
+        rng.standard_normal(size=shape, dtype=np.float32)
+        if shape
+        else np.float32(rng.standard_normal())
+    )
     scaled = np.ascontiguousarray(_scaled(x, name, shape), dtype=np.float32)
     return torch.from_numpy(scaled).reshape(shape)
 
@@ -42,7 +46,9 @@ def _scaled(x: np.ndarray, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if leaf.startswith("rel_pos") or leaf in ("pos_embed", "positional_embedding"):
         return 0.02 * x
     is_embedding = "embed" in name and leaf == "weight" and "patch_embed" not in name
-    if is_embedding or any(part in name for part in ("mask_tokens", "label_token", "level_encoding")):
+    if is_embedding or any(
+        part in name for part in ("mask_tokens", "label_token", "level_encoding")
+    ):
         return 0.5 * x
     # A float64 quotient, rounded once.
     return x / np.sqrt(np.float64(np.prod(shape[1:])))
@@ -63,7 +69,9 @@ def make_image(height: int, width: int, salt: int) -> np.ndarray:
             fx, fy = rng.uniform(0.5, 14, 2)
             phase = rng.uniform(0, 2 * np.pi)
             gain = rng.uniform(0.2, 1)
-            out[..., channel] += gain * np.sin(2 * np.pi * (fx * x / width + fy * y / height) + phase)
+            out[..., channel] += gain * np.sin(
+                2 * np.pi * (fx * x / width + fy * y / height) + phase
+            )
         out[..., channel] -= out[..., channel].min()
         out[..., channel] /= out[..., channel].max()
     return np.round(out * 255).astype(np.uint8)

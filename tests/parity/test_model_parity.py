@@ -98,7 +98,9 @@ def test_stages_equal_the_recorded_ones(case) -> None:
 def test_predictions_equal_the_recorded_ones(case) -> None:
     name, computed = case
     for run in CASES[name]["runs"]:
-        recorded = {k: computed.recorded[f"{run}_{k}"] for k in ("head_logits", "clip_logits", "fused")}
+        recorded = {
+            k: computed.recorded[f"{run}_{k}"] for k in ("head_logits", "clip_logits", "fused")
+        }
         prediction = computed.predictions[run]
         low_res = computed.recorded[f"{run}_low_res_logits"][:, 0].astype(np.float32)
         float16_rounding = np.abs(low_res).max() * 2**-11
@@ -114,7 +116,9 @@ def test_masks_equal_the_recorded_ones(case) -> None:
     height, width = computed.image.shape[:2]
     for run in CASES[name]["runs"]:
         packed = computed.recorded[f"{run}_masks_packed"]
-        expected = np.unpackbits(packed, axis=-1, count=height * width).reshape(-1, height, width) > 0
+        expected = (
+            np.unpackbits(packed, axis=-1, count=height * width).reshape(-1, height, width) > 0
+        )
         masks = computed.predictions[run].masks
         union = (masks | expected).sum(axis=(1, 2))
         iou = (masks & expected).sum(axis=(1, 2)) / np.maximum(union, 1)
