@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from ovsam.text_tower import TEMPLATES, TextTower
 logger = logging.getLogger(__name__)
 
 _FORMAT = "1"
+_TELL_EVERY_S = 10.0
 
 
 def embed_texts(
@@ -44,7 +46,8 @@ def embed_texts(
         text_tower: The tower that embeds them, weights loaded.
         cache_dir: Folder of the cache; None: the user's.
         batch_size: Sentences in one pass of the tower.
-        progress: Called with (texts done, U) after each pass; not when the cache has them.
+        progress: Called with (texts done, U) after each pass; not when the cache has them. None:
+            a log line every ten seconds.
     """
     path = _cache_path(texts, text_tower, cache_dir)
     cached = _read_cached(path, (len(texts), text_tower.dim))
@@ -66,19 +69,30 @@ def _compute(
     batch_size: int,
     progress: Callable[[int, int], None] | None,
 ) -> Tensor:
-    num_texts = max(1, batch_size // len(TEMPLATES))
-    # texts of like length together: a pass is as long as its longest sentence
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-    embeddings_UD = torch.empty(len(texts), text_tower.dim)
-    for start in range(0, len(order), num_texts):
-        chunk = order[start : start + num_texts]
-        sentences = [template.format(texts[index]) for index in chunk for template in TEMPLATES]
+    sentences = [
+        (row, template.format(text)) for row, text in enumerate(texts) for template in TEMPLATES
+    ]
+    # sentences of like length together: a pass is as long as its longest one
+    sentences.sort(key=lambda item: len(item[1].split()))
+    sums_UD = torch.zeros(len(texts), text_tower.dim)
+    started_s = told_s = time.monotonic()
+    for start in range(0, len(sentences), batch_size):
+        rows, batch = zip(*sentences[start : start + batch_size], strict=True)
         with torch.inference_mode():
-            sentences_UTD = text_tower.encode(sentences).unflatten(0, (len(chunk), -1))
-            embeddings_UD[chunk] = F.normalize(sentences_UTD.mean(dim=1), dim=-1).cpu()
+            sums_UD.index_add_(0, torch.tensor(rows), text_tower.encode(batch).cpu())
+        done = min(start + batch_size, len(sentences)) / len(sentences)
         if progress is not None:
-            progress(min(start + num_texts, len(order)), len(order))
-    return embeddings_UD
+            progress(int(done * len(texts)), len(texts))
+        elif time.monotonic() - told_s > _TELL_EVERY_S:
+            told_s = time.monotonic()
+            left_s = (told_s - started_s) * (1 - done) / done
+            logger.info(
+                "embedding %d class texts: %.0f %%, %.0f s left (once)",
+                len(texts),
+                done * 100,
+                left_s,
+            )
+    return F.normalize(sums_UD, dim=-1)
 
 
 def _cache_path(texts: Sequence[str], text_tower: TextTower, cache_dir: Path | None) -> Path:

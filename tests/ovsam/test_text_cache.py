@@ -76,7 +76,7 @@ def test_batch_size_changes_nothing_and_progress_reaches_the_end(tower, tmp_path
     )
     torch.testing.assert_close(embeddings, embed(tower, tmp_path / "other"))
     assert seen[-1] == (3, 3)
-    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
 @pytest.mark.parametrize("how", ["cut", "flipped bit", "empty"])
