@@ -30,8 +30,10 @@ def _resnet(name: str, layers: tuple[int, int, int, int], width: int, **numbers:
 
 def _convnext(name: str, timm_name: str, pretrained: str, width: int, **numbers: int) -> ClipConfig:
     """LAION CLIP ConvNeXt: `numbers` as for `_resnet`, and text_layers."""
+    # open_clip's large tower alone projects by an MLP.
     return ClipConfig(
         kind="convnext",
+        projection="mlp" if timm_name == "convnext_large" else "linear",
         open_clip_name=name,
         pretrained=pretrained,
         timm_name=timm_name,

@@ -114,7 +114,7 @@ class ConvNeXtBackbone(nn.Module):
             embed_dim=config.embed_dim,
             image_size=config.image_size,
             pool="",
-            proj="mlp",
+            proj=config.projection,
             pretrained=False,
         )
 

@@ -36,7 +36,7 @@ class ClipConfig:
     """The frozen CLIP model: image tower (`kind`) and text tower.
 
     `open_clip_name` and `pretrained` are open_clip's names; None for towers of our own (nano).
-    `layers`, `width` describe open_clip's ModifiedResNet; `timm_name` a ConvNeXt trunk.
+    `layers`, `width` describe open_clip's ModifiedResNet; `timm_name` and `projection` a ConvNeXt.
     `channels` are those of the four stages at strides 4, 8, 16, 32.
     """
 
@@ -50,6 +50,7 @@ class ClipConfig:
     layers: tuple[int, int, int, int] = (0, 0, 0, 0)
     width: int = 0
     timm_name: str = ""
+    projection: Literal["linear", "mlp"] = "linear"
 
     @property
     def heads(self) -> int:
