@@ -49,7 +49,7 @@ def make_png_rgb16(picture: np.ndarray) -> bytes:
     return make_png((width, height), 16, 2, rows)
 
 
-def make_tiff(picture: np.ndarray, bits: int) -> bytes:
+def make_tiff(picture: np.ndarray, bits: int, samples: int = 3) -> bytes:
     """Write an uncompressed little-endian RGB TIFF of one strip by hand, 8 or 16 bits a sample."""
     height, width = picture.shape[:2]
     scaled = picture.astype("<u2") * 257 if bits == 16 else picture
@@ -63,7 +63,7 @@ def make_tiff(picture: np.ndarray, bits: int) -> bytes:
         (259, 3, 1, 1),
         (262, 3, 1, 2),
         (273, 4, 1, data_at),
-        (277, 3, 1, 3),
+        (277, 3, 1, samples),
         (278, 4, 1, height),
         (279, 4, 1, len(data)),
     ]
@@ -164,6 +164,7 @@ def make_bad_images() -> dict[str, bytes]:
         "bad_truncated.gif": gif[: len(gif) // 2],
         "bad_truncated.bmp": bmp[: len(bmp) // 2],
         "bad_truncated.tif": tiff[: len(tiff) // 2],
+        "bad_samples.tif": make_tiff(make_picture(), 8, samples=300),
         "bad_damaged_lzw.tif": lzw[:200] + rng.bytes(900) + lzw[1100:],
     }
 

@@ -278,6 +278,15 @@ def test_names_relative_to_another_folder_are_found_by_their_end(tmp_path):
     assert len(detector.detect([make_image("images/sub/b.jpg")])[0]) == 1
     assert len(detector.detect([make_image("b.jpg")])[0]) == 1
     assert len(detector.detect([make_image("other/b.jpg")])[0]) == 0
+    assert len(detector.detect([make_image("ub/b.jpg")])[0]) == 0
+
+
+def test_numbers_in_names_mean_nothing_where_the_file_has_names(tmp_path):
+    images = [{"id": 139, "file_name": "a.jpg"}]
+    annotations = [{"image_id": 139, "category_id": 17, "bbox": [0, 0, 9, 9]}]
+    data = make_dataset(images=images, annotations=annotations)
+    detector = build(write(tmp_path / "d.json", data))
+    assert len(detector.detect([make_image("000000000139.jpg")])[0]) == 0
 
 
 def test_ambiguous_names_are_not_guessed(tmp_path):

@@ -15,7 +15,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_the_example_detector_is_one():
     (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "detectors.md").read_text(), re.DOTALL)
     names: dict = {}
-    exec(compile(code, "docs/detectors.md", "exec"), names)  # noqa: S102
+    exec(compile(code, "docs/detectors.md", "exec"), names)
     detector = names["CentreDetector"](share=0.5)
     assert isinstance(detector, Detector)
     image = DetectorImage(ImageRecord(1, "a.jpg", Path("a.jpg")), np.zeros((40, 80, 3), np.uint8))

@@ -95,6 +95,7 @@ def test_identity_changes_with_name_size_time_and_version():
         ImageRecord(7, "a/b.jpg", IMAGE.path, 101, 200),
         ImageRecord(7, "a/b.jpg", IMAGE.path, 100, 201),
         ImageRecord(7, "a/b.jpg", IMAGE.path, 100, 200, version="etag"),
+        ImageRecord(7, "a/b.jpg", IMAGE.path, 100, 200, version="etag 2"),
     ]
-    assert len({IMAGE.identity, *(other.identity for other in others)}) == 5
+    assert len({IMAGE.identity, *(other.identity for other in others)}) == 6
     assert ImageRecord(8, "a/b.jpg", Path("/y"), 100, 200).identity == IMAGE.identity

@@ -97,6 +97,7 @@ def test_link_loops_end_and_inner_links_are_listed_once(tmp_path):
     make_files(tmp_path, "in/a/x.jpg", "in/b/y.jpg", "out/z.jpg")
     (tmp_path / "in/a/up").symlink_to(tmp_path / "in")
     (tmp_path / "in/b/across").symlink_to(tmp_path / "in/a")
+    (tmp_path / "in/a/ahead").symlink_to(tmp_path / "in/b")
     (tmp_path / "in/c").symlink_to(tmp_path / "out")
     (tmp_path / "in/d").symlink_to(tmp_path / "out")
     (tmp_path / "out/back").symlink_to(tmp_path / "out")
