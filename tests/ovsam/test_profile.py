@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,18 @@ def test_counts_meet_the_paper_s_tables(name):
     assert cost.macs / 1e9 == pytest.approx(gmacs, rel=0.01)
     if name in RELEASED_PARAMETERS_M:
         assert cost.parameters / 1e6 == pytest.approx(RELEASED_PARAMETERS_M[name], abs=6e-4)
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_docs_state_what_is_counted(name):
+    cost = profile_model(name)
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    (row,) = [
+        line
+        for line in page.splitlines()
+        if line.startswith(f"| `{name}` | {cost.parameters / 1e6:.3f} ")
+    ]
+    assert f"| {cost.macs / 1e9:,.1f} | {cost.paper[1]:,.0f} |" in row
 
 
 def test_parts_of_rn50x16_are_those_of_the_release():
