@@ -63,7 +63,7 @@ def get_image_file_name(image: dict[str, Any]) -> tuple[str | None, bool]:
 class _Reader:
     """A window over the text; `position` is where the next token begins."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile) -> None:
         self.stream = stream
         self.decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self.text = ""
