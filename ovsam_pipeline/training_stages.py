@@ -116,7 +116,8 @@ def _run_model_stage(request: StageRequest) -> None:
         nano.fit_text(text, *request.before(), out)
     elif stage in ("masks", "labels", "joint"):
         labels = build_settings(nano.LabelStageSettings, request.values(), where)
-        nano.train_labels(labels, request.pool(), *request.before(), out)
+        source = nano.TrainingData(request.pool(), request.images)
+        nano.train_labels(labels, source, *request.before(), out)
     elif stage == "merge":
         masks, head = request.before(2)
         nano.merge_stages(masks, head, out, "ovsam train merge")
@@ -127,6 +128,7 @@ def _run_model_stage(request: StageRequest) -> None:
 def _run_distillation(request: StageRequest) -> None:
     """Run the teacher's training or SAM2CLIP distillation."""
     from ovsam.training import distil_stages as distil
+    from ovsam.training import nano_stages
 
     where = str(request.config)
     if request.stage == "teacher":
@@ -135,7 +137,8 @@ def _run_distillation(request: StageRequest) -> None:
     else:
         settings = build_settings(distil.DistilStageSettings, request.values(), where)
         teacher_folder, student_folder = request.before(2)
-        distil.distil(settings, request.pool(), teacher_folder, student_folder, request.out)
+        source = nano_stages.TrainingData(request.pool(), request.images)
+        distil.distil(settings, source, teacher_folder, student_folder, request.out)
 
 
 def _draw_pools(request: StageRequest) -> None:

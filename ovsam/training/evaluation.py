@@ -107,12 +107,10 @@ def evaluate_labels(
             hits[name].extend((logits[:, :-1].argmax(dim=1) == truth).tolist())
         is_novel.extend(novel[truth.numpy()].tolist())
     chosen = np.array(is_novel)
-    result: dict[str, float] = {}
-    for name, values in hits.items():
-        right = np.array(values)
-        result |= {
-            f"{name}_base": float(right[~chosen].mean()),
-            f"{name}_novel": float(right[chosen].mean()),
-            f"{name}_all": float(right.mean()),
-        }
-    return result
+    groups = {"base": ~chosen, "novel": chosen, "all": np.ones_like(chosen)}
+    return {
+        f"{name}_{group}": float(np.array(values)[rows].mean())
+        for name, values in hits.items()
+        for group, rows in groups.items()
+        if rows.any()
+    }

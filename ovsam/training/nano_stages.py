@@ -27,10 +27,16 @@ from ovsam.training.clip_pretraining import (
     ClipStepSettings,
     reset_batch_norms,
 )
+from ovsam.training.coco_data import CocoTrainingSet
 from ovsam.training.crops import CropSource
 from ovsam.training.distributed import join_ranks
 from ovsam.training.evaluation import evaluate_labels, evaluate_masks, evaluate_tower
-from ovsam.training.label_step import LabelStep, LabelStepSettings, freeze_all_but
+from ovsam.training.label_step import (
+    LabelStep,
+    LabelStepSettings,
+    LoadSample,
+    freeze_all_but,
+)
 from ovsam.training.loop import LoopSettings, TrainingRun
 from ovsam.training.scene_batches import SceneBatchSource
 from ovsam.training.scene_pool import ScenePool
@@ -60,9 +66,13 @@ class TextStageSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelStageSettings:
-    """configs/training/nano-masks.yaml and nano-labels.yaml."""
+    """configs/training/nano-masks.yaml, nano-labels.yaml, clip2sam-coco.yaml.
+
+    `vocabulary` names the classes; its base classes teach the head.
+    """
 
     loop: LoopSettings
+    vocabulary: str = "nano"
     step: LabelStepSettings = field(default_factory=LabelStepSettings)
 
 
@@ -116,22 +126,57 @@ def fit_text(settings: TextStageSettings, init: Path, out: Path) -> None:
     save_stage(model, out, "nano text stage")
 
 
-def train_labels(settings: LabelStageSettings, data: Path, init: Path, out: Path) -> None:
-    """Train masks, labels or both on scenes, starting from the folder `init`.
+@dataclass(frozen=True)
+class TrainingData:
+    """Where samples come from.
+
+    Attributes:
+        path: Folder of scene pools, or a COCO instances file.
+        images: Image folder of a COCO file.
+    """
+
+    path: Path
+    images: Path | None = None
+
+    @property
+    def is_pool(self) -> bool:
+        """Whether these are scene pools, with held-out scenes to evaluate on."""
+        return self.path.is_dir()
+
+    def sampler(self, vocabulary: Vocabulary, labels: np.ndarray) -> LoadSample:
+        """Return what draws training samples.
+
+        Raises:
+            ConfigError: A COCO file without its image folder.
+        """
+        if self.is_pool:
+            return ScenePool(self.path / "train").sampler(labels)
+        if self.images is None:
+            raise ConfigError(f"the COCO file {self.path} needs its image folder: give --images")
+        return CocoTrainingSet(self.path, self.images, vocabulary).sample
+
+
+def load_stage(init: Path) -> OVSAM:
+    """Load the model of a stage's folder, or a model file."""
+    return load_checkpoint(init / MODEL_FILE if init.is_dir() else init)
+
+
+def train_labels(settings: LabelStageSettings, data: TrainingData, init: Path, out: Path) -> None:
+    """Train masks, labels or both, starting from the folder or model file `init`.
 
     Base classes alone teach the head; objects of every class teach masks.
     """
-    model = load_checkpoint(init / MODEL_FILE).to(memory_format=torch.channels_last)
-    vocabulary = embed_vocabulary(load_vocabulary("nano"), model.text_tower)
+    model = load_stage(init).to(memory_format=torch.channels_last)
+    vocabulary = embed_vocabulary(load_vocabulary(settings.vocabulary), model.text_tower)
     embeddings, labels = select_base_classes(vocabulary)
-    train_pool, test_pool = open_pools(data)
     parts = freeze_all_but(model, settings.step.train_parts)
-    step = LabelStep(model, embeddings, train_pool.sampler(labels), settings.step)
+    step = LabelStep(model, embeddings, data.sampler(vocabulary, labels), settings.step)
     run = TrainingRun(parts, settings.loop, out, join_ranks())
 
     def evaluate() -> Mapping[str, float]:
         model.eval()
         found: dict[str, float] = {}
+        test_pool = ScenePool(data.path / "test")
         with torch.compiler.set_stance("force_eager"):  # shapes differ from picture to picture
             if settings.step.with_masks:
                 found |= evaluate_masks(model, test_pool, scenes=80)
@@ -141,23 +186,26 @@ def train_labels(settings: LabelStageSettings, data: Path, init: Path, out: Path
             part.train()
         return found
 
-    run.run(step, evaluate)
+    run.run(step, evaluate if data.is_pool else None)
     if run.ranks.is_first:
         model.eval().requires_grad_(False)
-        save_stage(model, out, f"nano stage training {', '.join(settings.step.train_parts)}")
+        save_stage(model, out, f"stage training {', '.join(settings.step.train_parts)}")
 
 
 def select_base_classes(vocabulary: Vocabulary) -> tuple[Tensor, np.ndarray]:
     """Return the base classes' embeddings and, for every class, its row among them (-1: novel).
 
+    Without a split every class is a base class.
+
     Raises:
-        ConfigError: The vocabulary has no embeddings or no split.
+        ConfigError: The vocabulary has no embeddings.
     """
-    if vocabulary.embeddings is None or vocabulary.base is None:
-        raise ConfigError(f"expected embeddings and a base split in vocabulary {vocabulary.title}")
+    if vocabulary.embeddings is None:
+        raise ConfigError(f"expected embeddings in vocabulary {vocabulary.title}, got none")
+    base = vocabulary.base or tuple(range(vocabulary.num_classes))
     labels = np.full(vocabulary.num_classes, -1, np.int64)
-    labels[list(vocabulary.base)] = np.arange(len(vocabulary.base))
-    return vocabulary.embeddings[list(vocabulary.base)], labels
+    labels[list(base)] = np.arange(len(base))
+    return vocabulary.embeddings[list(base)], labels
 
 
 def merge_stages(masks: Path, labels: Path, out: Path, provenance: str) -> None:

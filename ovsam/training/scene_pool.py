@@ -69,7 +69,7 @@ class ScenePool:
         scene = self.scene(index)
         masks = [scene.mask(row) for row in range(len(scene.class_ids))]
         return TrainingSample(
-            pixels=scene.image,
+            pixels=np.array(scene.image),
             masks=np.stack(masks).astype(np.uint8),
             labels=class_labels[scene.class_ids],
         )

@@ -1,0 +1,124 @@
+"""`ovsam train`'s stages on two drawn scenes: they run, resume and refuse what cannot work."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from ovsam.build import build_model
+from ovsam.checkpoint import load_checkpoint
+from ovsam.errors import ConfigError
+from ovsam.training.nano_stages import merge_stages, save_stage
+from ovsam.training.scene_pool import create_pool, fill_pool
+from ovsam.training.scenes import SceneSettings
+from ovsam.training.sprites import NanoClass, SpriteAtlas
+from ovsam_pipeline.training_stages import StageRequest, run_stage
+
+LOOP = "loop: {steps: 1, log_every: 1, schedule: {warmup_steps: 0}}\n"
+CONFIGS = Path(__file__).parents[2] / "configs" / "training"
+STEP = "step: {train_parts: [%s], images_per_step: 1, proposals: 2, mask_points: 64}\n"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    disc = np.zeros((60, 60, 4), np.uint8)
+    cv2.circle(disc, (30, 30), 29, (200, 30, 30, 255), -1)
+    atlas = SpriteAtlas((NanoClass("disc", (), (0,), "shape", "base"),), ((disc,),))
+    for name in ("train", "test"):
+        create_pool(folder / name, 1, 320)
+        settings = SceneSettings(min_objects=2, max_objects=2)
+        fill_pool(folder / name, atlas, (1, 0), settings, range(1))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("start")
+    torch.manual_seed(0)
+    save_stage(build_model("nano"), folder, "random")
+    return folder
+
+
+def _request(stage, tmp_path, text, **changes) -> StageRequest:
+    config = tmp_path / f"{stage}.yaml"
+    config.write_text(text)
+    return StageRequest(stage=stage, config=config, out=tmp_path / stage, **changes)
+
+
+@pytest.mark.parametrize(("stage", "part"), [("masks", "mask_decoder"), ("labels", "clip2sam")])
+def test_stage_changes_its_part_and_no_other(data, start, tmp_path, stage, part):
+    text = LOOP + STEP % part
+    run_stage(_request(stage, tmp_path, text, data=data, init=(start,)))
+    before = load_checkpoint(start / "model.safetensors").state_dict()
+    after = load_checkpoint(tmp_path / stage / "model.safetensors").state_dict()
+    changed = {name.split(".")[0] for name in after if not torch.equal(after[name], before[name])}
+    assert changed == {part}
+    log = (tmp_path / stage / "log.jsonl").read_text().splitlines()
+    assert "evaluation" in json.loads(log[-1])
+
+
+def test_merged_file_has_masks_of_one_run_and_the_head_of_the_other(start, tmp_path):
+    masks, labels = build_model("nano"), build_model("nano")
+    tower = load_checkpoint(start / "model.safetensors").image_encoder.state_dict()
+    for model, name in ((masks, "masks"), (labels, "labels")):
+        model.image_encoder.load_state_dict(tower)
+        save_stage(model, tmp_path / name, name)
+    merge_stages(tmp_path / "masks", tmp_path / "labels", tmp_path / "nano.safetensors", "test")
+    merged = load_checkpoint(tmp_path / "nano.safetensors")
+    for name, part in (("neck", masks), ("clip2sam", labels)):
+        for key, value in getattr(merged, name).state_dict().items():
+            assert torch.equal(value, getattr(part, name).state_dict()[key].half().float()), key
+
+
+def test_runs_of_two_towers_cannot_be_merged(tmp_path):
+    for name in ("masks", "labels"):
+        save_stage(build_model("nano"), tmp_path / name, name)
+    with pytest.raises(ConfigError, match="one image tower"):
+        merge_stages(tmp_path / "masks", tmp_path / "labels", tmp_path / "out", "test")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"config": None}, "needs --config"),
+        ({"data": None}, "needs --data"),
+        ({"init": ()}, r"needs --init 1 time\(s\), got 0"),
+    ],
+)
+def test_missing_option_is_named(data, start, tmp_path, changes, message):
+    values = {"config": tmp_path / "c.yaml", "data": data, "init": (start,)} | changes
+    (tmp_path / "c.yaml").write_text(LOOP)
+    with pytest.raises(ConfigError, match=message):
+        run_stage(StageRequest(stage="labels", out=tmp_path / "out", **values))
+
+
+def test_unknown_setting_is_refused_before_anything_is_written(data, start, tmp_path):
+    request = _request("labels", tmp_path, "lop: {}", data=data, init=(start,))
+    with pytest.raises(ConfigError, match="did you mean 'loop'"):
+        run_stage(request)
+    assert not request.out.exists()
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_shipped_config_fits_its_stage(name):
+    import yaml
+
+    from ovsam.training import distil_stages, nano_stages
+    from ovsam.training.settings import build_settings
+    from ovsam_pipeline import training_stages
+
+    kinds = {
+        "pool": training_stages.PoolSettings,
+        "clip": nano_stages.ClipStageSettings,
+        "text": nano_stages.TextStageSettings,
+        "teacher": distil_stages.TeacherStageSettings,
+        "distil": distil_stages.DistilStageSettings,
+        "detector": training_stages.DetectorStageSettings,
+        "sam2clip": distil_stages.DistilStageSettings,
+    }
+    kind = kinds.get(name.stem.removeprefix("nano-"), nano_stages.LabelStageSettings)
+    assert isinstance(build_settings(kind, yaml.safe_load(name.read_text()), name.name), kind)
