@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ovsam
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, OvsamError
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.report import RunReport, RunSummary
 from ovsam_pipeline.shards import Plan, plan_run
@@ -131,6 +131,8 @@ def run_label(
     images = tuple(listing)
     if listing.num_ignored:
         logger.info("%s", listing.describe_ignored())
+    if listing.num_duplicates:
+        logger.info("%d files are listed twice and count once", listing.num_duplicates)
     with ExitStack() as stack:
         # A used output is taken before the slow part, so that a second run learns at once.
         held = stack.enter_context(OutputFolder(path)) if is_output(path) else None
@@ -162,6 +164,8 @@ def choose_output(config: LabelConfig) -> Path:
             first = first.parent
         first = first.resolve()
         path = first.parent / f"{first.stem if first.suffix else first.name}_ovsam"
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"expected -o to be a folder, and {path} is a file")
     if any(Path(source).resolve() == path.resolve() for source in config.sources):
         raise ConfigError(f"the output {path} is one of the sources; give another folder as -o")
     return path
@@ -192,8 +196,12 @@ class _Run:
         stats = ShardStats()
         self._write_run_file("running", {})
         self.folder.drop_rows(self.plan.stale)
-        summary = self._label(stats, stopping, showing)
-        failures = self.folder.write_failures()
+        try:
+            summary = self._label(stats, stopping, showing)
+        except OvsamError as error:
+            self._write_run_file("failed", {"error": str(error)})
+            raise
+        self.folder.write_failures()
         totals = self._write_annotations(summary)
         previews: list[Path] = []
         if self.config.preview and summary.outcome != "interrupted":
@@ -201,7 +209,6 @@ class _Run:
         result = LabelResult(
             self.folder.path, summary, self.plan, totals, tuple(previews), dict(stats.dropped)
         )
-        logger.debug("%d failed rows in all", failures)
         self._write_run_file(
             summary.outcome,
             {

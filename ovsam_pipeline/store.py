@@ -18,7 +18,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -229,14 +229,14 @@ def list_parts(output: Path) -> list[Path]:
     return sorted((output / _PARTS_FOLDER).glob("part-*.parquet"))
 
 
-def iterate_rows(output: Path) -> Iterator[dict[str, Any]]:
-    """Yield every row of an output folder, part after part.
+def iterate_rows(output: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield every row of an output folder, or some columns of it, part after part.
 
     Raises:
         OutputError: a part cannot be read.
     """
     for part in list_parts(output):
-        yield from iterate_part_rows(part)
+        yield from iterate_part_rows(part, columns)
 
 
 def read_run_file(output: Path) -> dict[str, Any]:

@@ -2,166 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+from ovsam_pipeline.commands import label_options as flags
 
 if TYPE_CHECKING:
     from ovsam_pipeline.api import LabelResult
 
 
 def label(
-    sources: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="SOURCE...",
-            help="Folders (searched recursively), globs, image files, list files (one path a "
-            "line), COCO or LVIS JSON files.",
-        ),
-    ] = None,
-    image_root: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder that the names in COCO JSON files are relative to.  [default: looked for "
-            "around the file]"
-        ),
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Output folder.  [default: beside the first source, with _ovsam behind its name]",
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Weights: a name (`ovsam models list`) or a file. auto: the best ones already in "
-            "the cache, else the embedded nano.  [default: auto]",
-        ),
-    ] = None,
-    detector: Annotated[
-        str | None,
-        typer.Option(
-            help="Source of boxes: nano, torchvision, boxes:FILE, gt:FILE, gt:FILE#points. auto: "
-            "the best one in the cache, else nano.  [default: auto]",
-        ),
-    ] = None,
-    vocabulary: Annotated[
-        str | None,
-        typer.Option(
-            help="Class names to choose from: coco, lvis, lvis+imagenet21k, objects365, "
-            "openimages, nano, or a file. auto: nano with the model nano, else lvis.  "
-            "[default: auto]",
-        ),
-    ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            help="Only these names come out, e.g. 'cat,dog'. Without --vocabulary, names that the "
-            "default one lacks are added to it.",
-        ),
-    ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            help="Who names the objects: model or detector.  [default: model]",
-        ),
-    ] = None,
-    conf: Annotated[
-        float | None,
-        typer.Option(
-            "--conf",
-            "--confidence-threshold",
-            help="Drop boxes with a lower detector score.  [default: 0.25]",
-        ),
-    ] = None,
-    iou: Annotated[
-        float | None,
-        typer.Option(
-            help="Of two boxes that overlap more, whatever their classes, keep the better.  "
-            "[default: 0.5]",
-        ),
-    ] = None,
-    max_det: Annotated[
-        int | None, typer.Option(help="Most boxes an image.  [default: 300]")
-    ] = None,
-    engine: Annotated[str | None, typer.Option(help="auto, local or ray.  [default: auto]")] = None,
-    address: Annotated[str | None, typer.Option(help="Address of a Ray cluster.")] = None,
-    num_gpus: Annotated[int | None, typer.Option(help="GPUs to use on a Ray cluster.")] = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda, cuda:1.  [default: auto]")
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, fp32, bf16 or fp16. auto: bf16 on GPUs that have it, else fp32.  "
-            "[default: auto]",
-        ),
-    ] = None,
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            help="Images the networks see together.  [default: 1 on a CPU, 8 on a GPU]",
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Threads that decode images.  [default: by the machine, at most 8]",
-        ),
-    ] = None,
-    on_existing: Annotated[
-        str | None,
-        typer.Option(
-            help="When the output holds results: resume (label what is new or changed), overwrite "
-            "or error.  [default: resume]",
-        ),
-    ] = None,
-    retry_failed: Annotated[
-        bool | None, typer.Option("--retry-failed", help="Label failed images again.")
-    ] = None,
-    max_failures: Annotated[
-        int | None,
-        typer.Option(
-            help="Stop with exit code 4 when more images fail.  [default: no limit]",
-        ),
-    ] = None,
-    max_failure_rate: Annotated[
-        float | None,
-        typer.Option(
-            help="The same as a fraction of the images to label, 0 to 1.  [default: no limit]",
-        ),
-    ] = None,
-    preview: Annotated[
-        int | None,
-        typer.Option(
-            help="Draw this many labelled images into OUTPUT/preview.  [default: 0]",
-        ),
-    ] = None,
-    part_images: Annotated[
-        int | None,
-        typer.Option(
-            help="Images in one Parquet part; what is in a part is safe.  [default: 64]",
-        ),
-    ] = None,
-    part_seconds: Annotated[
-        float | None,
-        typer.Option(
-            help="Write a part after this time even when it is not full.  [default: 10]",
-        ),
-    ] = None,
-    config: Annotated[
-        str | None,
-        typer.Option(
-            "--config",
-            help="YAML file with any of these flags; the command line wins.",
-        ),
-    ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as one JSON object.")
-    ] = False,
+    sources: flags.Sources = None,
+    image_root: flags.ImageRoot = None,
+    output: flags.Output = None,
+    model: flags.Model = None,
+    detector: flags.Detector = None,
+    vocabulary: flags.Vocabulary = None,
+    classes: flags.Classes = None,
+    labels: flags.Labels = None,
+    conf: flags.Conf = None,
+    iou: flags.Iou = None,
+    max_det: flags.MaxDet = None,
+    engine: flags.Engine = None,
+    address: flags.Address = None,
+    num_gpus: flags.NumGpus = None,
+    device: flags.Device = None,
+    dtype: flags.Dtype = None,
+    batch: flags.Batch = None,
+    workers: flags.Workers = None,
+    on_existing: flags.OnExisting = None,
+    retry_failed: flags.RetryFailed = None,
+    max_failures: flags.MaxFailures = None,
+    max_failure_rate: flags.MaxFailureRate = None,
+    preview: flags.Preview = None,
+    part_images: flags.PartImages = None,
+    part_seconds: flags.PartSeconds = None,
+    config: flags.ConfigFile = None,
+    json: flags.Json = False,
 ) -> None:
     """Find, outline and name the objects of images.
 

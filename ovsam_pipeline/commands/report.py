@@ -38,10 +38,12 @@ def collect_report(output: Path) -> dict[str, Any]:
     from ovsam_pipeline.report import group_reason
     from ovsam_pipeline.store import iterate_rows, read_run_file
 
+    columns = ("status", "error", "objects.list.element.category")
+
     statuses: Counter[str] = Counter()
     classes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    for row in iterate_rows(output):
+    for row in iterate_rows(output, columns):
         statuses[row["status"]] += 1
         classes.update(item["category"] for item in row["objects"] or ())
         if row["error"]:
@@ -49,7 +51,7 @@ def collect_report(output: Path) -> dict[str, Any]:
     run = read_run_file(output)
     return {
         "output": str(output),
-        "state": run.get("state", "unknown"),
+        "state": _find_state(run),
         "started": run.get("started"),
         "depends_on": run.get("depends_on", {}),
         "images": statuses.total(),
@@ -58,6 +60,23 @@ def collect_report(output: Path) -> dict[str, Any]:
         "classes": dict(classes.most_common()),
         "reasons": dict(reasons.most_common()),
     }
+
+
+def _find_state(run: dict[str, Any]) -> str:
+    """Return the state in run.json, or "killed" where its process is gone without a word."""
+    import os
+    import platform
+
+    state = str(run.get("state", "unknown"))
+    if state != "running" or run.get("host") != platform.node():
+        return state
+    try:
+        os.kill(int(run["process"]), 0)
+    except ProcessLookupError:
+        return "killed"
+    except PermissionError:
+        return state
+    return state
 
 
 def format_report(found: dict[str, Any]) -> list[str]:

@@ -128,6 +128,8 @@ def test_a_bug_that_hits_every_image_ends_the_run(images, out, monkeypatch):
     with pytest.raises(ShardError, match="TypeError: bug"):
         ovsam_pipeline.label(images, output=out)
     OutputFolder(out).close()
+    run = json.loads((out / "run.json").read_text())
+    assert (run["state"], "TypeError: bug" in run["error"]) == ("failed", True)
 
 
 def test_other_settings_need_another_output_or_overwrite(images, out):
@@ -165,6 +167,12 @@ def test_output_inside_the_source_is_not_labelled_itself(images):
 def test_default_output_lies_beside_the_source(images):
     result = ovsam_pipeline.label(images)
     assert result.output == images.parent / "images_ovsam"
+
+
+def test_output_that_is_a_file_is_refused(images, out):
+    out.write_text("")
+    with pytest.raises(ConfigError, match="expected -o to be a folder"):
+        ovsam_pipeline.label(images, output=out)
 
 
 def test_output_equal_to_the_source_is_refused(images):

@@ -1,0 +1,138 @@
+"""The flags of `ovsam label`, named once; their defaults are those of `LabelConfig`.
+
+None stands for "not given", so that a config file can speak where the command line does not.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Sources = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Folders (searched recursively), globs, image files, list files (one path a line), "
+        "COCO or LVIS JSON files.",
+    ),
+]
+ImageRoot = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder that the names in COCO JSON files are relative to.  [default: looked for "
+        "around the file]"
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Output folder.  [default: beside the first source, with _ovsam behind its name]",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Weights: a name (`ovsam models list`) or a file. auto: the best ones already in the "
+        "cache, else the embedded nano.  [default: auto]"
+    ),
+]
+Detector = Annotated[
+    str | None,
+    typer.Option(
+        help="Source of boxes: nano, torchvision, boxes:FILE, gt:FILE, gt:FILE#points. auto: the "
+        "best one in the cache, else nano.  [default: auto]"
+    ),
+]
+Vocabulary = Annotated[
+    str | None,
+    typer.Option(
+        help="Class names to choose from: coco, lvis, lvis+imagenet21k, objects365, openimages, "
+        "nano, or a file. auto: nano with the model nano, else lvis.  [default: auto]"
+    ),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        help="Only these names come out, e.g. 'cat,dog'. Without --vocabulary, names that the "
+        "default one lacks are added to it."
+    ),
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(help="Who names the objects: model or detector.  [default: model]"),
+]
+Conf = Annotated[
+    float | None,
+    typer.Option(
+        "--conf",
+        "--confidence-threshold",
+        help="Drop boxes with a lower detector score.  [default: 0.25]",
+    ),
+]
+Iou = Annotated[
+    float | None,
+    typer.Option(
+        help="Of two boxes that overlap more, whatever their classes, keep the better.  "
+        "[default: 0.5]"
+    ),
+]
+MaxDet = Annotated[int | None, typer.Option(help="Most boxes an image.  [default: 300]")]
+Engine = Annotated[str | None, typer.Option(help="auto, local or ray.  [default: auto]")]
+Address = Annotated[str | None, typer.Option(help="Address of a Ray cluster.")]
+NumGpus = Annotated[int | None, typer.Option(help="GPUs to use on a Ray cluster.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1.  [default: auto]")]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, fp32, bf16 or fp16. auto: bf16 on GPUs that have it, else fp32.  "
+        "[default: auto]"
+    ),
+]
+Batch = Annotated[
+    int | None,
+    typer.Option(help="Images the networks see together.  [default: 1 on a CPU, 8 on a GPU]"),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Threads that decode images.  [default: by the machine, at most 8]"),
+]
+OnExisting = Annotated[
+    str | None,
+    typer.Option(
+        help="When the output holds results: resume (label what is new or changed), overwrite or "
+        "error.  [default: resume]"
+    ),
+]
+RetryFailed = Annotated[
+    bool | None, typer.Option("--retry-failed", help="Label failed images again.")
+]
+MaxFailures = Annotated[
+    int | None,
+    typer.Option(help="Stop with exit code 4 when more images fail.  [default: no limit]"),
+]
+MaxFailureRate = Annotated[
+    float | None,
+    typer.Option(
+        help="The same as a fraction of the images to label, 0 to 1.  [default: no limit]"
+    ),
+]
+Preview = Annotated[
+    int | None,
+    typer.Option(help="Draw this many labelled images into OUTPUT/preview.  [default: 0]"),
+]
+PartImages = Annotated[
+    int | None,
+    typer.Option(help="Images in one Parquet part; what is in a part is safe.  [default: 64]"),
+]
+PartSeconds = Annotated[
+    float | None,
+    typer.Option(help="Write a part after this time even when it is not full.  [default: 10]"),
+]
+ConfigFile = Annotated[
+    str | None,
+    typer.Option("--config", help="YAML file with any of these flags; the command line wins."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
