@@ -1,7 +1,7 @@
 """An image file → upright 8-bit RGB pixels, or an ImageError that says why not.
 
 Every format goes through Pillow, restricted to the raster formats listed below: it reads 8-bit
-JPEGs bit for bit like OpenCV at the same speed (docs/inputs.md has the numbers), reports damage as
+JPEGs bit for bit like OpenCV at about its speed (docs/inputs.md has the numbers), reports damage as
 exceptions, and writes nothing to stderr, which OpenCV's decoders do. Not done here: resizing (the
 model and each detector have their own) and colour profiles (pixel values are taken as sRGB).
 """
