@@ -213,7 +213,8 @@ def _parse_yaml(text: str, path: Path) -> Any:
 
 def _classes_from_lines(text: str, path: Path) -> list[VocabularyClass]:
     """One class a line, `name, alias, alias`; blank lines and lines starting with # are skipped."""
-    classes, places = [], []
+    classes: list[VocabularyClass] = []
+    places: list[str] = []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue

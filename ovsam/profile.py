@@ -173,7 +173,8 @@ def _window_padding_macs(module: nn.Module) -> int:
     """What SAM spends on projecting the padded cells of windows, which we pad afterwards."""
     from ovsam.vision_transformer import TransformerBlock
 
-    pos_embed: Tensor = module.pos_embed
+    pos_embed = module.pos_embed
+    assert isinstance(pos_embed, Tensor)
     grid = pos_embed.shape[1]
     total = 0
     for block in module.modules():

@@ -54,6 +54,8 @@ class TextTower(nn.Module):
             table has rows for their tokens and the templates' alone. None: any text.
     """
 
+    token_ids: Tensor
+
     def __init__(
         self,
         text: TextConfig,

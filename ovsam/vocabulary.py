@@ -73,6 +73,12 @@ class Vocabulary:
             outside the classes or in both sets, embeddings of another shape, not finite or zero.
     """
 
+    classes: tuple[VocabularyClass, ...]
+    title: str
+    _embeddings: torch.Tensor | None
+    _own_embeddings: bool
+    _index_by_name: dict[str, int]
+
     def __init__(
         self,
         names: Sequence[str],
@@ -128,9 +134,9 @@ class Vocabulary:
             raise VocabularyError("expected at least one class, got an empty vocabulary")
         self.classes = tuple(classes)
         self.title = title
-        self._embeddings: torch.Tensor | None = None
+        self._embeddings = None
         self._own_embeddings = False
-        self._index_by_name: dict[str, int] = {}
+        self._index_by_name = {}
         for index, item in enumerate(classes):
             first = self._index_by_name.setdefault(fold_name(item.name), index)
             if first != index:
