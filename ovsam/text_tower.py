@@ -190,7 +190,8 @@ class TextTower(nn.Module):
         nearest = difflib.get_close_matches(unknown[0], known, n=3, cutoff=0.6)
         examples = ", ".join(repr(name) for name in nearest or known[:5])
         return (
-            f"the embedded model knows only its own {len(known)} names and synonyms, not {shown}{more}; "
+            f"the embedded model knows only its own {len(known)} names and synonyms, "
+            f"not {shown}{more}; "
             f"{'near ones' if nearest else 'some it knows'}: {examples} (`--vocabulary nano` is "
             "all of them). For any other class fetch real weights: "
             "`ovsam models fetch rn50x16-lvis`, then `--model rn50x16-lvis`"
