@@ -47,14 +47,15 @@ class ShardStats:
         dropped: boxes that gave no object, by reason.
     """
 
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
     _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def add_time(self, stage: str, since_s: float) -> None:
         """Charge the time since `since_s` (of `time.perf_counter`) to a stage."""
         with self._guard:
-            self.seconds[stage] += time.perf_counter() - since_s
+            spent_s = self.seconds.get(stage, 0.0)
+            self.seconds[stage] = spent_s + time.perf_counter() - since_s
 
     def add_dropped(self, reason: str, count: int) -> None:
         """Count boxes that gave no object."""

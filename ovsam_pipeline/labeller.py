@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ovsam.model import OVSAM
     from ovsam.structures import EncodedImage, Prediction, PreparedImage, Prompts
-    from ovsam.vocabulary import Vocabulary
+    from ovsam.vocabulary import Vocabulary, VocabularyClass
 
 __all__ = ["Labeller", "PromptedModel", "build_labeller"]
 
@@ -217,7 +217,7 @@ def _choose_vocabulary(
     if not config.classes:
         return vocabulary, None
     known: list[int] = []
-    added = []
+    added: list[VocabularyClass] = []
     for item in parse_vocabulary(",".join(config.classes)).classes:
         try:
             known.append(vocabulary.index_of(item.name))

@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ovsam.errors import ImageError, MissingDependencyError
 from ovsam_pipeline.atomic import write_atomically
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 # Pictures are drawn at a size at which text is readable: smaller images are enlarged, larger ones
 # reduced, before anything is drawn.
 _SHORTEST, _LONGEST = 640, 1600
+# A mask is a full picture in memory while it is drawn.
+_MOST_OBJECTS = 100
 
 
 def write_previews(output: Path, images: Iterable[ImageRecord], count: int) -> list[Path]:
@@ -66,7 +69,7 @@ def draw_objects(image: np.ndarray, objects: list[dict[str, Any]]) -> np.ndarray
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        objects: as in a row of the output.
+        objects: as in a row of the output; the 100 best-scoring ones are drawn.
 
     Returns:
         (H', W', 3) uint8 RGB, at most 1600 pixels a side.
@@ -83,10 +86,13 @@ def draw_objects(image: np.ndarray, objects: list[dict[str, Any]]) -> np.ndarray
     scale = _choose_scale(image.shape[0], image.shape[1])
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    scene = cv2.resize(image, (width, height), interpolation=interpolation)[:, :, ::-1].copy()
+    scene: NDArray[np.uint8] = cv2.resize(  # type: ignore[assignment]
+        image, (width, height), interpolation=interpolation
+    )[:, :, ::-1].copy()
     if not objects:
         return scene[:, :, ::-1]
     # Large objects first, so that a small one on top of them stays visible.
+    objects = sorted(objects, key=lambda item: -item["score"])[:_MOST_OBJECTS]
     objects = sorted(objects, key=lambda item: -item["area"])
     detections = sv.Detections(
         xyxy=np.array([_to_xyxy(item["bbox"]) for item in objects], np.float32) * scale,
@@ -94,9 +100,10 @@ def draw_objects(image: np.ndarray, objects: list[dict[str, Any]]) -> np.ndarray
         class_id=np.arange(len(objects)),
     )
     side = max(height, width)
-    text_scale, thickness = max(0.45, side / 1800), max(1, round(side / 600))
+    text_scale, thickness = max(0.45, side / 1300), max(1, round(side / 500))
     names = [f"{item['category']} {item['score']:.2f}" for item in objects]
     scene = sv.MaskAnnotator(opacity=0.45).annotate(scene, detections)
+    scene = sv.PolygonAnnotator(thickness=thickness).annotate(scene, detections)
     scene = sv.BoxAnnotator(thickness=thickness).annotate(scene, detections)
     scene = sv.LabelAnnotator(
         text_scale=text_scale,
