@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,17 +146,17 @@ class Vocabulary:
                     f"{first} and {item.name!r} at index {index}; remove one of them"
                 )
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """(C) class names."""
         return tuple(item.name for item in self.classes)
 
-    @property
+    @cached_property
     def category_ids(self) -> tuple[int, ...]:
         """(C) ids written to COCO files."""
         return tuple(item.category_id for item in self.classes)
 
-    @property
+    @cached_property
     def aliases(self) -> tuple[tuple[str, ...], ...]:
         """(C) the texts embedded for each class."""
         return tuple(item.aliases for item in self.classes)
@@ -165,12 +166,12 @@ class Vocabulary:
         """C; background is not counted."""
         return len(self.classes)
 
-    @property
+    @cached_property
     def base(self) -> tuple[int, ...] | None:
         """Indices of the base classes; None when the vocabulary has no split."""
         return self._indices("base")
 
-    @property
+    @cached_property
     def novel(self) -> tuple[int, ...] | None:
         """Indices of the novel classes; None when the vocabulary has no split."""
         return self._indices("novel")
@@ -185,7 +186,7 @@ class Vocabulary:
         """(C, K, D) float32 unit text embeddings on the CPU, or None before they are computed."""
         return self._embeddings
 
-    @property
+    @cached_property
     def content_hash(self) -> str:
         """Hex digest of all that decides labels: names, ids, texts, split, embeddings given.
 

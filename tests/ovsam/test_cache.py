@@ -31,6 +31,12 @@ def test_write_makes_folders_and_replaces(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_written_file_is_readable_like_any_other(tmp_path):
+    write_atomically(tmp_path / "a", b"one")
+    (tmp_path / "b").write_bytes(b"one")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
 def test_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path, monkeypatch):
     path = tmp_path / "b.json"
     write_atomically(path, b"one")

@@ -1,4 +1,5 @@
 import json
+import pickle
 
 import pytest
 import torch
@@ -161,6 +162,16 @@ def test_content_hash_sees_what_decides_labels():
 def test_computed_embeddings_do_not_change_the_content_hash():
     vocabulary = Vocabulary(["cat", "dog"])
     assert vocabulary.with_embeddings(torch.eye(2)).content_hash == vocabulary.content_hash
+
+
+def test_vocabulary_survives_pickling():
+    vocabulary = Vocabulary(["cat", "dog"], torch.eye(2), base=[0], title="pets")
+    copy = pickle.loads(pickle.dumps(vocabulary))  # noqa: S301 - our own bytes
+    assert (copy.names, copy.title, copy.content_hash) == (
+        vocabulary.names,
+        "pets",
+        vocabulary.content_hash,
+    )
 
 
 def test_subset_keeps_order_ids_and_embeddings():
