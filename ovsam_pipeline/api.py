@@ -141,7 +141,7 @@ def run_label(
             logger.warning("%s", sentence)
         if held:
             held.prepare(labeller.fingerprint, labeller.depends_on, config.on_existing)
-        done = held.read_done() if held else {}
+        done = held.read_done(labeller.fingerprint) if held else {}
         plan = plan_run(
             images, done, retry_failed=config.retry_failed, output_folder=path.absolute()
         )

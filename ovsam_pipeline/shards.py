@@ -7,6 +7,7 @@ Input: image records as listed now, and one `DoneImage` a row of the output fold
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,6 +101,7 @@ def plan_run(
     Raises:
         ConfigError: two different images have the same name or the same id.
     """
+    inside = None if output_folder is None else f"{output_folder}{os.sep}"
     seen: dict[int, Path] = {}
     ids: dict[int, str] = {}
     todo: list[ImageRecord] = []
@@ -107,7 +109,8 @@ def plan_run(
     counts = dict.fromkeys(("new", "changed", "retried", "unchanged", "failed_before"), 0)
     for image in images:
         key = compute_key(image.file_name)
-        if _is_inside(image.path, output_folder) or _is_repeated(image, key, seen, ids):
+        is_own = inside is not None and str(image.path.absolute()).startswith(inside)
+        if is_own or _is_repeated(image, key, seen, ids):
             continue
         row = done.get(key)
         state = _compare(image, row, retry_failed)
@@ -136,10 +139,6 @@ def _compare(image: ImageRecord, row: DoneImage | None, retry_failed: bool) -> s
     if row.identity != compute_key(image.identity):
         return "changed"
     return "retried" if row.is_failed and retry_failed else "unchanged"
-
-
-def _is_inside(path: Path, folder: Path | None) -> bool:
-    return folder is not None and folder in path.absolute().parents
 
 
 def _is_repeated(image: ImageRecord, key: int, seen: dict[int, Path], ids: dict[int, str]) -> bool:

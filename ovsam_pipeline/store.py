@@ -105,26 +105,27 @@ class OutputFolder:
             )
         if run.get("fingerprint", fingerprint) != fingerprint:
             raise _explain_difference(self.path, run.get("depends_on", {}), depends_on)
-        for part in list_parts(self.path):
-            if read_part_index(part).fingerprint != fingerprint:
-                raise _explain_difference(self.path, {}, depends_on)
 
-    def read_done(self) -> dict[int, DoneImage]:
+    def read_done(self, fingerprint: str) -> dict[int, DoneImage]:
         """Return the rows that exist, by `compute_key` of the file name; read from footers.
 
         A row that stands twice (a part copied by hand) is removed from the second part.
 
         Raises:
+            ConfigError: a part was made with other settings.
             OutputError: a part cannot be read.
         """
         done: dict[int, DoneImage] = {}
         doubled: dict[str, set[int]] = {}
         for part in list_parts(self.path):
-            for key, row in read_part_index(part).images:
+            index = read_part_index(part)
+            if index.fingerprint != fingerprint:
+                raise _explain_difference(self.path, {}, {})
+            for key, row in index.images:
                 if done.setdefault(key, row) is not row:
                     doubled.setdefault(part.name, set()).add(row.position)
         self.drop_rows({part: frozenset(rows) for part, rows in doubled.items()})
-        return self.read_done() if doubled else done
+        return self.read_done(fingerprint) if doubled else done
 
     def drop_rows(self, stale: Mapping[str, frozenset[int]]) -> None:
         """Remove rows by part name and position.

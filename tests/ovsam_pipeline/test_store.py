@@ -133,7 +133,7 @@ def test_output_that_is_a_file_is_an_output_error(tmp_path):
 def test_resume_with_equal_settings_keeps_rows(folder):
     fill(folder, "a", "b")
     folder.prepare("f", DEPENDS_ON, "resume")
-    assert set(folder.read_done()) == {compute_key("a"), compute_key("b")}
+    assert set(folder.read_done("f")) == {compute_key("a"), compute_key("b")}
 
 
 def test_resume_with_other_settings_names_what_changed(folder):
@@ -159,10 +159,16 @@ def test_error_policy_refuses_results_but_not_an_unused_folder(folder):
         folder.prepare("f", DEPENDS_ON, "error")
 
 
+def test_part_made_with_other_settings_is_refused(folder):
+    fill(folder, "a", fingerprint="g")
+    with pytest.raises(ConfigError, match="different settings or weights"):
+        folder.read_done("f")
+
+
 def test_row_standing_twice_is_removed_once(folder):
     fill(folder, "a", "b")
     write_part(folder.parts_folder, [make_row("b"), make_row("c")], "f")
-    assert len(folder.read_done()) == 3
+    assert len(folder.read_done("f")) == 3
     assert sorted(row["file_name"] for row in iterate_rows(folder.path)) == ["a", "b", "c"]
 
 
