@@ -184,10 +184,14 @@ def _is_terminal() -> bool:
 def _show_bar(report: RunReport) -> Iterator[None]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
 
     global _log_sink  # noqa: PLW0603 - one terminal, one bar
-    columns = (BarColumn(bar_width=30), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=5) as progress:
+    console = Console(stderr=True)
+    # The text has the numbers; the bar takes what it leaves of the line.
+    bar = BarColumn(bar_width=max(4, min(30, console.width - 80)))
+    text = TextColumn("{task.description}", table_column=Column(no_wrap=True))
+    with Progress(bar, text, console=console, refresh_per_second=5) as progress:
         task = progress.add_task(format_progress(report), total=report.num_images)
 
         def refresh() -> None:

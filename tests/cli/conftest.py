@@ -16,9 +16,8 @@ def images(tmp_path):
 
 
 @pytest.fixture
-def run_ovsam(monkeypatch, capsys):
-    """Run the command line in this process, with fakes for networks; (exit code, out, err)."""
-    monkeypatch.setattr(labeller, "build_labeller", make_labeller)
+def run_command(monkeypatch, capsys):
+    """Run the command line in this process; gives exit code, stdout, stderr."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     root = logging.getLogger()
     before = root.handlers
@@ -35,3 +34,10 @@ def run_ovsam(monkeypatch, capsys):
     root.handlers = before
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def run_ovsam(run_command, monkeypatch):
+    """The same, with fakes for the networks."""
+    monkeypatch.setattr(labeller, "build_labeller", make_labeller)
+    return run_command

@@ -10,6 +10,7 @@ import torch
 import ovsam
 import ovsam_pipeline
 from ovsam.errors import CheckpointError, ConfigError, VocabularyError
+from ovsam.text_tower import build_text_tower
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.labeller import build_labeller
 from ovsam_pipeline.store import iterate_rows
@@ -27,7 +28,9 @@ def own_cache(tmp_path_factory, monkeypatch):
 def weights(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
-    ovsam.save_checkpoint(ovsam.build_model("nano"), path, {"licence": "Apache-2.0"})
+    model = ovsam.build_model("nano")
+    model.attach_text_tower(build_text_tower(model.config.clip))
+    ovsam.save_checkpoint(model, path, {"licence": "Apache-2.0"})
     return path
 
 
