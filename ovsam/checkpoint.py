@@ -24,6 +24,7 @@ from ovsam.errors import CheckpointError, ConfigError
 from ovsam.model import OVSAM
 from ovsam.sam import SAM
 from ovsam.tensor_files import read_metadata, read_tensors
+from ovsam.text_tower import build_text_tower
 
 Source = Mapping[str, Tensor] | str | Path
 FORMAT = "ovsam-1"
@@ -116,7 +117,9 @@ def _to_our_names(
     ) or (any(n.startswith("mask_decoder.mask_decoder.") for n in names)):
         return 2, _rename(tensors, _released_rules(model), where)
     if any(n.startswith("visual.") for n in names):
-        model.text_tower.load_clip_state_dict(tensors)
+        text_tower = build_text_tower(model.config.clip)
+        text_tower.load_clip_state_dict(tensors)
+        model.attach_text_tower(text_tower)
         return 1, _rename(tensors, _OPEN_CLIP, where)
     if any(n.startswith("prompt_encoder.") for n in names):
         renamed = _rename(tensors, _SAM, where)
@@ -242,7 +245,7 @@ def save_checkpoint(
         path: of the file; written whole or not at all.
         metadata: text values, such as `licence`, `source` and `provenance`.
         dtype: of the stored floating-point tensors; None keeps them.
-        with_text: store the text tower too.
+        with_text: store the text tower too, if the model has one.
 
     Raises:
         CheckpointError: the model was folded for inference, or the file cannot be written.
@@ -254,7 +257,7 @@ def save_checkpoint(
             "a model folded by prepare_for_inference cannot be saved; load it again and save first"
         )
     tensors = {name: _stored(tensor, dtype) for name, tensor in own.items()}
-    if with_text:
+    if with_text and model.has_text_tower:
         for name, tensor in model.text_tower.state_dict().items():
             tensors[_TEXT_PREFIX + name] = _stored(tensor, dtype)
     path = Path(path)
@@ -303,7 +306,9 @@ def load_checkpoint(path: str | Path) -> OVSAM:
     text = _take_prefix(tensors, _TEXT_PREFIX)
     _assign(model, tensors, str(path))
     if text:
-        _assign(model.text_tower, text, str(path))
+        text_tower = build_text_tower(model.config.clip)
+        _assign(text_tower, text, str(path))
+        model.attach_text_tower(text_tower)
     model.identity = metadata.get("identity", "") or hash_tensors(model.state_dict())
     return model
 

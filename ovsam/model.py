@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ovsam.clip2sam import CLIP2SAM
 from ovsam.clip_backbone import build_clip_backbone, resized_masks
 from ovsam.config import ModelConfig
+from ovsam.errors import CheckpointError
 from ovsam.mask_decoder import MaskDecoder
 from ovsam.prompt_encoder import PromptEncoder
 from ovsam.sam2clip import SAM2CLIP
@@ -52,16 +53,25 @@ class OVSAM(nn.Module):
         return self.mask_decoder.label_token.weight.device
 
     @property
+    def has_text_tower(self) -> bool:
+        """Whether class names can be embedded."""
+        return bool(self._text_tower)
+
+    @property
     def text_tower(self) -> "TextTower":
-        """CLIP's text tower; built (with random weights) at first use if none was attached.
+        """CLIP's text tower, on the model's device.
 
         It is no sub-module: its parameters are not OV-SAM's, and most runs never need it.
+
+        Raises:
+            CheckpointError: no weights of it were loaded; random ones would label at random.
         """
         if not self._text_tower:
-            from ovsam.text_tower import build_text_tower
-
-            self._text_tower.append(build_text_tower(self.config.clip))
-        return self._text_tower[0]
+            raise CheckpointError(
+                "this model came without CLIP's text tower, so class names cannot be embedded; "
+                "load CLIP's file (open_clip) beside the others, or give Vocabulary(embeddings=...)"
+            )
+        return self._text_tower[0].to(self.device)
 
     def attach_text_tower(self, text_tower: "TextTower") -> None:
         """Set the text tower that embeds class names for this model."""

@@ -21,6 +21,7 @@ from ovsam.build import build_model
 from ovsam.checkpoint import load_checkpoint, save_checkpoint
 from ovsam.errors import ConfigError
 from ovsam.model import OVSAM
+from ovsam.text_tower import build_text_tower
 from ovsam.training.clip_pretraining import (
     ClipPretrainer,
     ClipStep,
@@ -114,6 +115,7 @@ def fit_text(settings: TextStageSettings, init: Path, out: Path) -> None:
     """Fit the text tower to the prototypes of the clip stage's folder `init`."""
     model = load_checkpoint(init / MODEL_FILE)
     prototypes = load_file(init / PROTOTYPES_FILE)["prototypes"]
+    model.attach_text_tower(build_text_tower(model.config.clip))
     tower = model.text_tower.train().requires_grad_(True)
     step = TextFittingStep(tower, load_vocabulary("nano"), prototypes, settings.texts_per_step)
     run = TrainingRun({"text": tower}, settings.loop, out)

@@ -16,6 +16,7 @@ from ovsam.checkpoint import (
 from ovsam.errors import CheckpointError
 from ovsam.sam import build_sam, teacher_config
 from ovsam.tensor_files import read_metadata
+from ovsam.text_tower import build_text_tower
 
 TO_RELEASED = (
     ("image_encoder.visual.conv1.", "backbone.stem.0."),
@@ -71,8 +72,7 @@ def test_one_released_file_fills_the_model(tiny_config, source, tmp_path) -> Non
 
 def test_several_released_files_clip_and_sam_fill_the_model_together(tiny_config, source) -> None:
     torch.manual_seed(9)
-    other = build_model(tiny_config)
-    text = other.text_tower.transformer.state_dict()
+    text = build_text_tower(tiny_config.clip).transformer.state_dict()
     sam = build_sam(teacher_config(tiny_config, width=16, depth=1, heads=2)).state_dict()
     released = to_released(source)
     sam2clip = {
@@ -136,6 +136,7 @@ def test_an_unknown_layout_is_refused(tiny_model) -> None:
 
 def test_own_file_brings_config_text_tower_and_metadata_back(tiny_model, tmp_path) -> None:
     path = tmp_path / "tiny.safetensors"
+    tiny_model.attach_text_tower(build_text_tower(tiny_model.config.clip))
     save_checkpoint(tiny_model, path, {"licence": "Apache-2.0"})
     model = load_checkpoint(path)
     assert model.config == tiny_model.config

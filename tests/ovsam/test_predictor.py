@@ -3,11 +3,12 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from ovsam.errors import ImageError, PromptError
+from ovsam.errors import CheckpointError, ImageError, PromptError
 from ovsam.model import boxes_of_masks
 from ovsam.predictor import Predictor
 from ovsam.preprocess import prepare_image
 from ovsam.structures import Prompts
+from ovsam.vocabulary import Vocabulary
 
 
 @pytest.fixture
@@ -143,6 +144,11 @@ def test_wrong_prompts_are_refused(predictor, image, arguments, message) -> None
     predictor.set_image(image)
     with pytest.raises(PromptError, match=message):
         predictor.predict(**arguments)
+
+
+def test_names_without_a_text_tower_are_refused_rather_than_embedded_at_random(tiny_model) -> None:
+    with pytest.raises(CheckpointError, match="came without CLIP's text tower"):
+        Predictor(tiny_model, Vocabulary(["cat"]))
 
 
 def test_predicting_before_an_image_is_set_says_what_to_call(predictor) -> None:

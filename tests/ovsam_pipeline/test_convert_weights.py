@@ -8,13 +8,16 @@ from safetensors.torch import save_file
 
 import ovsam
 from ovsam.errors import CheckpointError, ConfigError, DownloadError, VocabularyError
+from ovsam.text_tower import build_text_tower
 from ovsam_pipeline.convert_weights import convert_weights
 
 
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return ovsam.build_model("nano")
+    model = ovsam.build_model("nano")
+    model.attach_text_tower(build_text_tower(model.config.clip))
+    return model
 
 
 @pytest.fixture(scope="module")

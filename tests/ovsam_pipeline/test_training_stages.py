@@ -11,6 +11,7 @@ import torch
 from ovsam.build import build_model
 from ovsam.checkpoint import load_checkpoint
 from ovsam.errors import ConfigError
+from ovsam.text_tower import build_text_tower
 from ovsam.training.nano_stages import merge_stages, save_stage
 from ovsam.training.scene_pool import create_pool, fill_pool
 from ovsam.training.scenes import SceneSettings
@@ -39,7 +40,9 @@ def data(tmp_path_factory) -> Path:
 def start(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("start")
     torch.manual_seed(0)
-    save_stage(build_model("nano"), folder, "random")
+    model = build_model("nano")
+    model.attach_text_tower(build_text_tower(model.config.clip))
+    save_stage(model, folder, "random")
     return folder
 
 

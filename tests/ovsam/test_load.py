@@ -1,0 +1,36 @@
+import pytest
+
+import ovsam
+from ovsam.errors import CheckpointError, ConfigError, DownloadError
+
+
+def test_nano_is_embedded_and_labels_its_own_words() -> None:
+    model = ovsam.load_model("nano")
+    assert model.config.trained_on == "nano"
+    assert model.has_text_tower
+    assert model.identity
+
+
+def test_own_file_is_loaded_by_path(tiny_model, tmp_path) -> None:
+    path = tmp_path / "tiny.safetensors"
+    ovsam.save_checkpoint(tiny_model, path)
+    assert ovsam.load_model(path).config == tiny_model.config
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("rn50x17", ConfigError, r"unknown weights 'rn50x17'.*known are"),
+        ("missing.safetensors", CheckpointError, r"missing.safetensors"),
+        ("clip-rn50", CheckpointError, r"'clip-rn50' is a part of a model"),
+    ],
+)
+def test_names_that_give_no_model_are_explained(name, error, message) -> None:
+    with pytest.raises(error, match=message):
+        ovsam.load_model(name)
+
+
+def test_weights_not_fetched_yet_name_the_command(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("ovsam.hub.locate", lambda name: None)
+    with pytest.raises(DownloadError, match=r"ovsam models fetch rn50x16-lvis"):
+        ovsam.load_model("rn50x16-lvis")
