@@ -8,7 +8,7 @@ from typing import TypedDict
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ovsam.errors import ImageError, PromptError
@@ -39,8 +39,9 @@ def _as_float_array(name: str, value: object, shape_text: str, ndim: int, last: 
 class Prompts:
     """What to segment: N prompts of one kind, all in pixels of the ORIGINAL image.
 
-    Origin top-left, pixel centres at +0.5. Every prompt has a box, points, or both, and
-    optionally a coarse mask.
+    Origin at the top left corner. A box has continuous corners; a point is the index of a pixel,
+    whose centre is half a pixel further (the prompt encoder adds it). Every prompt has a box,
+    points, or both, and optionally a coarse mask.
 
     Attributes:
         boxes_xyxy: (N, 4) float32, or None.
@@ -89,7 +90,7 @@ class Prompts:
             )
         return boxes
 
-    def _check_points(self, points: object, labels: object) -> None:
+    def _check_points(self, points: ArrayLike, labels: ArrayLike | None) -> None:
         array = np.asarray(points, dtype=np.float32)
         if array.ndim == 2 and array.shape[-1] == 2:
             array = array[:, None]
