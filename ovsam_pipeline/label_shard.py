@@ -13,6 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -97,12 +98,16 @@ def label_shard(
     """
     stop = stop or threading.Event()
     stats = stats or ShardStats()
-    decoded = run_ahead(_decode_images(images, labeller, stop, stats), labeller.batch)
-    detected = _detect_batches(decoded, labeller, stop, stats)
-    if labeller.is_overlapping:
-        detected = run_ahead(detected, 2)
-    for items in run_ahead(_segment_batches(detected, labeller, stop, stats), 2):
-        yield from (_finish_row(item) for item in items)
+    with ExitStack() as stack:
+        decoded = run_ahead(_decode_images(images, labeller, stop, stats), labeller.batch)
+        stack.enter_context(closing(decoded))
+        detected = _detect_batches(decoded, labeller, stop, stats)
+        if labeller.is_overlapping:
+            detected = stack.enter_context(closing(run_ahead(detected, 2)))
+        segmented = run_ahead(_segment_batches(detected, labeller, stop, stats), 2)
+        # Left last in, first out: each thread ends before the one that it reads from.
+        for items in stack.enter_context(closing(segmented)):
+            yield from (_finish_row(item) for item in items)
 
 
 def _decode_images(

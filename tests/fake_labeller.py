@@ -8,6 +8,8 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -90,8 +92,6 @@ class FakePredictor:
 
 def make_labeller(config: LabelConfig | None = None, embedding=None, **changes) -> Labeller:
     """Build a labeller of fakes; `changes` replace its fields."""
-    from dataclasses import replace
-
     config = config or LabelConfig(sources=("x",))
     labeller = Labeller(
         predictor=FakePredictor(float(os.environ.get("FAKE_SECONDS", "0"))),
@@ -125,10 +125,11 @@ def refuse(record):
 
 
 def main() -> None:
-    """Run the command line with the fakes."""
+    """Run the command line with the fakes, and without torchvision, which is slow to import."""
     from ovsam_pipeline import cli, labeller
 
-    labeller.build_labeller = make_labeller
+    rules = LabelRules(vocabulary=Vocabulary(NAMES), iou=None)
+    labeller.build_labeller = partial(make_labeller, rules=rules)
     sys.argv[0] = "ovsam"
     cli.main()
 

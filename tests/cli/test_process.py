@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -43,7 +44,9 @@ def wait_for_parts(out: Path, count: int, process: subprocess.Popen) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_signal_finishes_the_image_commits_and_says_how_to_go_on(tmp_path, number, run_ovsam):
     write_images(tmp_path / "images", 200)
     out = tmp_path / "out"
@@ -74,21 +77,20 @@ def test_two_at_once_the_second_exits_75_and_a_dead_owner_frees_the_lock(tmp_pat
     assert run_ovsam(*command).code == 0
 
 
-def test_help_answers_in_half_a_second_without_torch():
+@pytest.mark.parametrize("arguments", [["--help"], ["label", "--help"]])
+def test_help_costs_little_and_loads_nothing_heavy(arguments):
     code = (
         "import sys\n"
         "from ovsam_pipeline.cli import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "print(sorted({'torch', 'numpy', 'cv2', 'pyarrow', 'yaml', 'rich'} & set(sys.modules)))"
     )
-    for arguments in (["--help"], ["label", "--help"]):
-        times = []
-        for _ in range(3):
-            start_s = time.monotonic()
-            done = subprocess.run(
-                [sys.executable, "-c", code, *arguments],
-                capture_output=True, text=True, check=True, cwd=TESTS.parent,
-            )  # fmt: skip
-            times.append(time.monotonic() - start_s)
-        assert done.stdout.splitlines()[-1] == "[]"
-        assert min(times) < 0.5
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True, text=True, check=True, cwd=TESTS.parent,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.stdout.splitlines()[-1] == "[]"
+    # Processor time: other work on the machine does not count.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5

@@ -136,6 +136,7 @@ def test_images_are_read_only_a_little_ahead():
     threading.Event().wait(0.1)
     assert len(listed) < 20
     rows.close()
+    assert not any(thread.name.startswith("ovsam") for thread in threading.enumerate())
 
 
 def test_error_of_the_listing_is_not_swallowed():
