@@ -35,6 +35,7 @@ __all__ = ["ShardStats", "label_shard"]
 
 logger = logging.getLogger(__name__)
 
+_MOST_HELD_BYTES = 1 << 30
 _MEMORY_ERRORS = ("OutOfMemoryError", "MemoryError")
 _T = TypeVar("_T")
 
@@ -99,9 +100,10 @@ def label_shard(
     stop = stop or threading.Event()
     stats = stats or ShardStats()
     with ExitStack() as stack:
-        decoded = run_ahead(_decode_images(images, labeller, stop, stats), labeller.batch)
+        held = _HeldPixels()
+        decoded = run_ahead(_decode_images(images, labeller, stop, stats, held), labeller.batch)
         stack.enter_context(closing(decoded))
-        detected = _detect_batches(decoded, labeller, stop, stats)
+        detected = _detect_batches(decoded, labeller, stop, stats, held)
         if labeller.is_overlapping:
             detected = stack.enter_context(closing(run_ahead(detected, 2)))
         segmented = run_ahead(_segment_batches(detected, labeller, stop, stats), 2)
@@ -110,14 +112,37 @@ def label_shard(
             yield from (_finish_row(item) for item in items)
 
 
+class _HeldPixels:
+    """How many bytes of full-size pixels wait for the detector."""
+
+    def __init__(self) -> None:
+        self._num_bytes = 0
+        self._guard = threading.Lock()
+
+    @property
+    def is_too_much(self) -> bool:
+        """Whether decoding should wait."""
+        return self._num_bytes > _MOST_HELD_BYTES
+
+    def add(self, num_bytes: int) -> None:
+        """Count pixels that were decoded, or with a minus sign let go."""
+        with self._guard:
+            self._num_bytes += num_bytes
+
+
 def _decode_images(
-    images: Iterable[ImageRecord], labeller: Labeller, stop: threading.Event, stats: ShardStats
+    images: Iterable[ImageRecord],
+    labeller: Labeller,
+    stop: threading.Event,
+    stats: ShardStats,
+    held: _HeldPixels,
 ) -> Generator[_Item]:
-    """Decode on a pool of threads, at most `workers + batch` images ahead."""
+    """Decode on a pool of threads, at most `workers + batch` images ahead, fewer huge ones."""
 
     def run(items: Sequence[_Item]) -> None:
         for item in items:
             item.rgb = labeller.decode(item.record)
+            held.add(item.rgb.nbytes)
             item.size_hw = (item.rgb.shape[0], item.rgb.shape[1])
             item.prepared = prepare_image(item.rgb, labeller.input_size)
 
@@ -134,16 +159,21 @@ def _decode_images(
             if stop.is_set():
                 return
             pending.append(pool.submit(decode, record))
-            if len(pending) >= labeller.workers + labeller.batch:
+            most = labeller.workers + labeller.batch
+            while pending and (len(pending) >= most or held.is_too_much):
                 yield pending.popleft().result()
         while pending and not stop.is_set():
             yield pending.popleft().result()
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _detect_batches(
-    decoded: Iterator[_Item], labeller: Labeller, stop: threading.Event, stats: ShardStats
+    decoded: Iterator[_Item],
+    labeller: Labeller,
+    stop: threading.Event,
+    stats: ShardStats,
+    held: _HeldPixels,
 ) -> Generator[list[_Item]]:
     """Find boxes, drop duplicates; the full-size pixels are let go here."""
 
@@ -160,6 +190,7 @@ def _detect_batches(
         start_s = time.perf_counter()
         _isolate(run, [item for item in items if item.error is None])
         for item in items:
+            held.add(0 if item.rgb is None else -item.rgb.nbytes)
             item.rgb = None
         stats.add_time("detect", start_s)
         yield items

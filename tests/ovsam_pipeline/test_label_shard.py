@@ -139,6 +139,27 @@ def test_images_are_read_only_a_little_ahead():
     assert not any(thread.name.startswith("ovsam") for thread in threading.enumerate())
 
 
+def test_huge_images_are_decoded_one_at_a_time(monkeypatch):
+    monkeypatch.setattr("ovsam_pipeline.label_shard._MOST_HELD_BYTES", 1000)
+    held, most = set(), []
+
+    class Slow(FakeDetector):
+        def detect(self, images):
+            threading.Event().wait(0.02)
+            held.difference_update(record.file_name for record, _ in images)
+            return super().detect(images)
+
+    def decode_huge(record):
+        held.add(record.file_name)
+        most.append(len(held))
+        return decode(record)
+
+    labeller = make_labeller(decode=decode_huge, detector=Slow(), workers=8)
+    assert len(run([str(index) for index in range(20)], labeller)) == 20
+    # Eight at once before any size is known; a few wait in the queue, none is added to them.
+    assert max(most[12:]) <= 5
+
+
 def test_error_of_the_listing_is_not_swallowed():
     def broken():
         yield make_image("a")
