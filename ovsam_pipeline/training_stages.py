@@ -57,17 +57,27 @@ class StageRequest:
             raise ConfigError(f"`ovsam train {self.stage}` needs --data (see `ovsam train pool`)")
         return self.data
 
-    def before(self, count: int = 1) -> tuple[Path, ...]:
-        """Folders of the stages before.
+    def before(self) -> Path:
+        """Folder of the stage before.
+
+        Raises:
+            ConfigError: None was given, or several.
+        """
+        if len(self.init) != 1:
+            raise ConfigError(f"`ovsam train {self.stage}` needs --init once, got {len(self.init)}")
+        return self.init[0]
+
+    def before_both(self) -> tuple[Path, Path]:
+        """Folders of the two stages before.
 
         Raises:
             ConfigError: Another number of them was given.
         """
-        if len(self.init) != count:
+        if len(self.init) != 2:
             raise ConfigError(
-                f"`ovsam train {self.stage}` needs --init {count} time(s), got {len(self.init)}"
+                f"`ovsam train {self.stage}` needs --init twice, got {len(self.init)}"
             )
-        return self.init
+        return self.init[0], self.init[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +123,13 @@ def _run_model_stage(request: StageRequest) -> None:
         nano.train_clip(settings, request.pool(), out)
     elif stage == "text":
         text = build_settings(nano.TextStageSettings, request.values(), where)
-        nano.fit_text(text, *request.before(), out)
+        nano.fit_text(text, request.before(), out)
     elif stage in ("masks", "labels", "joint"):
         labels = build_settings(nano.LabelStageSettings, request.values(), where)
         source = nano.TrainingData(request.pool(), request.images)
-        nano.train_labels(labels, source, *request.before(), out)
+        nano.train_labels(labels, source, request.before(), out)
     elif stage == "merge":
-        masks, head = request.before(2)
+        masks, head = request.before_both()
         nano.merge_stages(masks, head, out, "ovsam train merge")
     else:
         _run_distillation(request)
@@ -136,7 +146,7 @@ def _run_distillation(request: StageRequest) -> None:
         distil.train_teacher(teacher, request.pool(), request.out)
     else:
         settings = build_settings(distil.DistilStageSettings, request.values(), where)
-        teacher_folder, student_folder = request.before(2)
+        teacher_folder, student_folder = request.before_both()
         source = nano_stages.TrainingData(request.pool(), request.images)
         distil.distil(settings, source, teacher_folder, student_folder, request.out)
 

@@ -56,9 +56,10 @@ class ClipStepSettings:
 class ClipPretrainer(nn.Module):
     """An image tower with what only its training needs: prototypes and auxiliary heads."""
 
-    def __init__(self, tower: ResNetBackbone, num_classes: int, embed_dim: int) -> None:
+    def __init__(
+        self, tower: ResNetBackbone, channels: Sequence[int], num_classes: int, embed_dim: int
+    ) -> None:
         super().__init__()
-        channels = [layer[-1].conv3.out_channels for layer in _stages(tower)]
         self.tower = tower
         self.prototypes = nn.Parameter(torch.randn(num_classes, embed_dim) * 0.05)
         self.stage4_head = nn.Linear(channels[3], num_classes)
@@ -97,11 +98,6 @@ class ClipPretrainer(nn.Module):
         stage4 = roi_align(stages[3].float(), boxes_xyxy, grid, 1 / 32, -1, aligned=True)
         stage3 = roi_align(stages[2].float(), boxes_xyxy, grid, 1 / 16, 2, aligned=True)
         return self.classify(stage4, stage3)
-
-
-def _stages(tower: ResNetBackbone) -> list[nn.Sequential]:
-    visual = tower.visual
-    return [visual.layer1, visual.layer2, visual.layer3, visual.layer4]
 
 
 def _compute_loss(logits: Sequence[Tensor], labels: Tensor, weights: Sequence[float]) -> Tensor:

@@ -56,7 +56,8 @@ def _encode_scene(model: OVSAM, pool: ScenePool, index: int) -> tuple[Tensor, ..
 def evaluate_masks(model: OVSAM, pool: ScenePool, *, scenes: int) -> dict[str, float]:
     """Mean IoU for ground-truth boxes and for centre-most points, at the network's resolution."""
     size = model.config.input_size
-    by_box, by_point = [], []
+    by_box: list[float] = []
+    by_point: list[float] = []
     for index in range(min(scenes, len(pool))):
         embedding = model.neck(_encode_scene(model, pool, index))
         scene = pool.scene(index)

@@ -134,7 +134,7 @@ class LabelStep:
         """Draw a batch and return its losses."""
         del step, progress
         size = self.model.config.input_size
-        samples = []
+        samples: list[TrainingSample] = []
         while len(samples) < self.settings.images_per_step:
             sample = augment_sample(self.load_sample(random), size, self.settings.augment, random)
             if len(sample.masks):

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ovsam.build import build_model
 from ovsam.checkpoint import load_checkpoint, save_checkpoint
+from ovsam.clip_backbone import ResNetBackbone
 from ovsam.errors import ConfigError
 from ovsam.model import OVSAM
 from ovsam.text_tower import build_text_tower
@@ -95,8 +96,9 @@ def train_clip(settings: ClipStageSettings, data: Path, out: Path) -> None:
     model = build_model("nano").to(memory_format=torch.channels_last)
     train_pool, test_pool = open_pools(data)
     num_classes = load_vocabulary("nano").num_classes
-    dim = model.config.clip.embed_dim
-    pretrainer = ClipPretrainer(model.image_encoder, num_classes, dim).train()
+    tower, clip = model.image_encoder, model.config.clip
+    assert isinstance(tower, ResNetBackbone)
+    pretrainer = ClipPretrainer(tower, clip.channels, num_classes, clip.embed_dim).train()
     pretrainer = pretrainer.to(memory_format=torch.channels_last)
     scenes = SceneBatchSource(train_pool)
     step = ClipStep(pretrainer, CropSource(train_pool), scenes, settings.step)

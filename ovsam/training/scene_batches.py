@@ -42,7 +42,11 @@ class SceneBatchSource:
 
     def draw(self, count: int, random: np.random.Generator) -> SceneBatch:
         """Draw a batch; a scene whose objects were all cut away is drawn again."""
-        images, areas, boxes, labels, targets = [], [], [], [], []
+        images: list[np.ndarray] = []
+        areas: list[tuple[int, int]] = []
+        boxes: list[Tensor] = []
+        labels: list[np.ndarray] = []
+        targets: list[Tensor] = []
         while len(images) < count:
             index = int(random.integers(len(self.pool)))
             image, id_map = self.pool.images[index].copy(), self.pool.id_maps[index].copy()

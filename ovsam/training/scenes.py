@@ -88,7 +88,7 @@ def _pose_sprite(
     layered = np.concatenate([tinted * alpha, alpha], axis=2)
     if scale < 0.5:
         blur = 0.35 / scale
-        layered = cv2.GaussianBlur(layered, (0, 0), blur)
+        layered = np.asarray(cv2.GaussianBlur(layered, (0, 0), blur), np.float32)
     matrix = np.column_stack([linear, shift])
     return cv2.warpAffine(layered, matrix, (int(out_w), int(out_h)), flags=cv2.INTER_LINEAR)
 
@@ -129,7 +129,8 @@ def _finish(image: np.ndarray, random: Random) -> np.ndarray:
     """Camera effects on the whole picture: gain, blur, sensor noise."""
     picture = image * np.float32(np.exp(random.uniform(-0.2, 0.2)))
     if random.random() < 0.15:
-        picture = cv2.GaussianBlur(picture, (0, 0), random.uniform(0.4, 1.0))
+        blurred = cv2.GaussianBlur(picture, (0, 0), random.uniform(0.4, 1.0))
+        picture = np.asarray(blurred, np.float32)
     if random.random() < 0.3:
         noise = random.standard_normal(picture.shape, dtype=np.float32)
         picture = picture + noise * np.float32(random.uniform(2, 10))

@@ -11,7 +11,7 @@ from torch import Tensor
 from ovsam.sam import SAM
 from ovsam.training.label_step import LabelStepSettings, LoadSample, compute_batch_mask_losses
 from ovsam.training.proposals import sample_proposals
-from ovsam.training.samples import augment_sample, stack_pixels
+from ovsam.training.samples import TrainingSample, augment_sample, stack_pixels
 
 
 class TeacherStep:
@@ -28,7 +28,7 @@ class TeacherStep:
         """Draw a batch and return BCE and Dice."""
         del step, progress
         size, settings = self.sam.config.input_size, self.settings
-        samples = []
+        samples: list[TrainingSample] = []
         while len(samples) < settings.images_per_step:
             sample = augment_sample(self.load_sample(random), size, settings.augment, random)
             if len(sample.masks):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -68,9 +69,7 @@ class NanoBackbone(nn.Module):
             nn.Conv2d(3, 24, 5, 2, 2, bias=False), nn.BatchNorm2d(24), nn.ReLU()
         )
         widths = (24, 32, 64, 96, 128)
-        self.stages = nn.ModuleList(
-            _Block(a, b, 2) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.stages = nn.ModuleList(_Block(a, b, 2) for a, b in pairwise(widths))
         self.lateral = nn.ModuleList(nn.Conv2d(c, PYRAMID_CHANNELS, 1) for c in widths[2:])
         self.output = nn.ModuleList(
             nn.Conv2d(PYRAMID_CHANNELS, PYRAMID_CHANNELS, 3, 1, 1) for _ in widths[2:]
@@ -197,10 +196,9 @@ class NanoDetector:
     ) -> Detections:
         """Bring one image's boxes to original pixels, inside the image, best first."""
         scores = found["scores"].cpu().numpy().astype(np.float32)
-        boxes = found["boxes"].cpu().numpy().astype(np.float32)
-        boxes = boxes / np.array([*scale_xy, *scale_xy], np.float32)
-        limits = np.array([size_hw[1], size_hw[0]] * 2, np.float32)
-        boxes = np.clip(boxes, 0, limits).astype(np.float32)
+        scaled = found["boxes"].cpu().numpy() / np.array([*scale_xy, *scale_xy])
+        limits = np.array([size_hw[1], size_hw[0]] * 2)
+        boxes = np.clip(scaled, 0, limits).astype(np.float32)
         has_area = (boxes[:, 2:] - boxes[:, :2] > 0).all(axis=1)
         kept = has_area & (scores >= self.conf)
         return Detections(boxes[kept], scores[kept])

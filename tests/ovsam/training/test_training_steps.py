@@ -156,7 +156,7 @@ def test_teacher_step_trains_every_part_of_sam(tiny_model, pool, random):
 @pytest.mark.parametrize("progress", [0.1, 0.5, 0.95], ids=["small crops", "crops", "scenes"])
 def test_tower_curriculum_gives_gradients_at_every_part(tiny_model, pool, random, progress):
     tower = tiny_model.image_encoder.requires_grad_(True)
-    model = ClipPretrainer(tower, 3, 16).train()
+    model = ClipPretrainer(tower, tiny_model.config.clip.channels, 3, 16).train()
     settings = ClipStepSettings(
         small_until=0.2, crops_until=0.6, small_batch=4, crop_batch=4, scene_batch=2
     )
