@@ -139,13 +139,17 @@ def run_label(
         labeller = build_labeller(config, embedding)
         for sentence in check_detector_images(labeller.detector, images):
             logger.warning("%s", sentence)
-        if held:
-            held.prepare(labeller.fingerprint, labeller.depends_on, config.on_existing)
-        done = held.read_done(labeller.fingerprint) if held else {}
-        plan = plan_run(
-            images, done, retry_failed=config.retry_failed, output_folder=path.absolute()
-        )
+        if held is None or config.on_existing == "overwrite":
+            # Images that contradict each other are refused before anything is written.
+            plan_run(images, {})
         folder = held or stack.enter_context(OutputFolder(path))
+        folder.prepare(labeller.fingerprint, labeller.depends_on, config.on_existing)
+        plan = plan_run(
+            images,
+            folder.read_done(labeller.fingerprint),
+            retry_failed=config.retry_failed,
+            output_folder=path.absolute(),
+        )
         run = _Run(config, labeller, folder, plan)
         return run.execute(images, stopping or nullcontext(threading.Event()), showing)
 

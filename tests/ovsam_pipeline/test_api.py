@@ -203,6 +203,33 @@ def test_locked_output_is_refused_before_the_model_is_loaded(images, out, monkey
         ovsam_pipeline.label(images, output=out)
 
 
+def test_output_filled_by_another_run_meanwhile_is_continued(images, out, monkeypatch):
+    def build(config, embedding):
+        # The other run starts later and ends first.
+        monkeypatch.setattr(labeller_module, "build_labeller", make_labeller)
+        ovsam_pipeline.label(images, output=out, part_images=3)
+        return make_labeller(config)
+
+    monkeypatch.setattr(labeller_module, "build_labeller", build)
+    result = ovsam_pipeline.label(images, output=out)
+    assert result.summary.done == 0
+    assert len(read_rows(out)) == 10
+
+
+def test_images_that_contradict_each_other_leave_old_results_alone(images, out):
+    ovsam_pipeline.label(images, output=out)
+    first, second = images / "0000.png", images / "0001.png"
+    truth = {"images": [{"id": 7, "file_name": first.name, "width": 32, "height": 24}]}
+    for name, file_name in (("a.json", first.name), ("b.json", second.name)):
+        truth["images"][0]["file_name"] = file_name
+        (images / name).write_text(json.dumps({**truth, "annotations": [], "categories": []}))
+    with pytest.raises((ConfigError, SourceError), match="7"):
+        ovsam_pipeline.label(
+            images / "a.json", images / "b.json", output=out, on_existing="overwrite"
+        )
+    assert len(read_rows(out)) == 10
+
+
 def test_previews_are_readable_pictures(images, out):
     import cv2
 
