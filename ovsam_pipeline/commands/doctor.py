@@ -117,11 +117,13 @@ def _check_images() -> Check:
 
 
 def _check_nano() -> Check:
-    import ovsam
+    from ovsam.load import load_model
+    from ovsam_pipeline.detectors.build import build_detector
 
-    model = ovsam.load_model("nano")
+    model = load_model("nano")
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    return Check("embedded model", "ok", f"nano loads ({millions:.1f} M parameters)")
+    build_detector("nano")
+    return Check("embedded model", "ok", f"nano and its detector load ({millions:.1f} M weights)")
 
 
 def _check_weights() -> Check:
