@@ -95,14 +95,11 @@ class Prompts:
         if array.ndim == 2 and array.shape[-1] == 2:
             array = array[:, None]
         array = _as_float_array("points_xy", array, "(N, P, 2)", 3, 2)
-        if labels is None:
-            label_array = np.ones(array.shape[:2], dtype=np.int64)
-        else:
-            label_array = np.asarray(labels, dtype=np.int64).reshape(len(array), -1)
+        given = np.ones(array.shape[:2]) if labels is None else np.asarray(labels)
+        label_array = given.astype(np.int64).reshape(len(array), -1)
         if label_array.shape != array.shape[:2]:
             raise PromptError(
-                f"point_labels must have shape {array.shape[:2]} like points_xy, "
-                f"got {np.shape(labels)}"
+                f"point_labels must have shape {array.shape[:2]} like points_xy, got {given.shape}"
             )
         if not np.isin(label_array, (-1, 0, 1)).all():
             raise PromptError(
