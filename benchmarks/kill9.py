@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ovsam_pipeline.store import iterate_rows, list_parts
+from ovsam_pipeline.store import iterate_rows, list_parts, read_run_file
 
 _COMMAND = [sys.executable, "-c", "from ovsam_pipeline.cli import main; main()"]
 
@@ -35,7 +35,9 @@ def main() -> None:
         run(program, options.images, quiet, flags, expect=options.expect)
         quiet_s = time.monotonic() - start_s
         label_s = json.loads((quiet / "run.json").read_text())["run"]["seconds"]
-        pace = Pace(random.Random(options.seed), quiet_s - label_s, label_s, options.kills)
+        num_images = len(read_rows(quiet)[0])
+        dice = random.Random(options.seed)
+        pace = Pace(dice, quiet_s - label_s, label_s / num_images, num_images, options.kills)
         start_s = time.monotonic()
         found = kill_again_and_again(program, options, killed, flags, pace)
         run(program, options.images, killed, flags, expect=options.expect)
@@ -69,20 +71,38 @@ class Pace:
     Args:
         dice: source of chance.
         startup_s: time before the first image.
-        label_s: time that all images take.
-        kills: how many runs will be killed; together they must not finish.
+        image_s: time that an image takes.
+        num_images: how many there are.
+        kills: how many runs will be killed; together they should not finish.
     """
 
-    def __init__(self, dice: random.Random, startup_s: float, label_s: float, kills: int) -> None:
+    def __init__(
+        self,
+        dice: random.Random,
+        startup_s: float,
+        image_s: float,
+        num_images: int,
+        kills: int,
+    ) -> None:
         self._dice = dice
         self._startup_s = startup_s
-        self._stretch_s = 1.4 * label_s / kills
+        self._image_s = image_s
+        self._num_images = num_images
+        self._kills = kills
 
-    def choose(self) -> float:
-        """Return seconds; one in five is killed while starting."""
+    def wait(self, process: subprocess.Popen[bytes], out: Path, done: int, kills: int) -> None:
+        """Wait for the moment to kill; one run in five is killed while it starts.
+
+        Raises:
+            subprocess.TimeoutExpired: the moment has come, and the process still runs.
+        """
         if self._dice.random() < 0.2:
-            return self._dice.uniform(0, self._startup_s)
-        return self._startup_s + self._dice.uniform(0, self._stretch_s)
+            process.wait(timeout=self._dice.uniform(0, self._startup_s))
+            return
+        while process.poll() is None and read_run_file(out).get("process") != process.pid:
+            time.sleep(0.02)
+        left_s = (self._num_images - done) * self._image_s
+        process.wait(timeout=self._dice.uniform(0, left_s / (self._kills - kills)))
 
 
 def kill_again_and_again(
@@ -95,7 +115,7 @@ def kill_again_and_again(
     while counts["kills"] < options.kills and not counts["ended_before_the_kill"]:
         process = start(program, options.images, out, flags)
         try:
-            process.wait(timeout=pace.choose())
+            pace.wait(process, out, len(known), counts["kills"])
             counts["ended_before_the_kill"] += 1
         except subprocess.TimeoutExpired:
             process.kill()

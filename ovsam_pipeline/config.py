@@ -46,7 +46,8 @@ class LabelConfig:
         output: output folder; None puts it beside the first source.
         model: name or path of the weights; "auto" takes the best ones in the cache, else nano.
         detector: source of boxes; "auto" takes the best one in the cache, else nano's.
-        vocabulary: name or path; "auto" is nano's own words with nano, else lvis.
+        vocabulary: name or path; "auto" is nano's own words with nano, the detector's names where
+            it names the objects, else lvis.
         classes: only these names come out; () keeps all.
         labels: whose class names the objects: "model" (OV-SAM) or "detector".
         conf: detections scoring less are dropped, in [0, 1].

@@ -123,10 +123,10 @@ def build_labeller(
         model=_choose_model(config.model),
     )
     model = _load_model(config, device)
-    vocabulary, kept = _choose_vocabulary(config, model)
     spec = choose_detector(model) if config.detector == "auto" else config.detector
     config = replace(config, detector=spec)
     detector = _build_detector(config, model)
+    vocabulary, kept = _choose_vocabulary(config, model, detector)
     rules = _build_rules(config, vocabulary, kept, detector)
     vocabulary = embed_vocabulary(vocabulary, model.text_tower, progress=embedding)
     predictor = Predictor(model, vocabulary, restrict_to_split=False)
@@ -202,7 +202,7 @@ def _announce_model(name: str) -> None:
 
 
 def _choose_vocabulary(
-    config: LabelConfig, model: OVSAM
+    config: LabelConfig, model: OVSAM, detector: Detector
 ) -> tuple[Vocabulary, frozenset[int] | None]:
     """Return the vocabulary and the indices of the classes that come out (None: all).
 
@@ -212,8 +212,10 @@ def _choose_vocabulary(
     from ovsam.vocabulary import Vocabulary, load_vocabulary, parse_vocabulary
 
     is_auto = config.vocabulary == "auto"
-    default = "nano" if model.config.trained_on == "nano" else "lvis"
-    vocabulary = load_vocabulary(default if is_auto else config.vocabulary)
+    if is_auto:
+        vocabulary = _default_vocabulary(config, model, detector)
+    else:
+        vocabulary = load_vocabulary(config.vocabulary)
     if not config.classes:
         return vocabulary, None
     known: list[int] = []
@@ -230,6 +232,19 @@ def _choose_vocabulary(
     if added:
         vocabulary = Vocabulary.from_classes([*vocabulary.classes, *added], vocabulary.title)
     return vocabulary, frozenset(known)
+
+
+def _default_vocabulary(config: LabelConfig, model: OVSAM, detector: Detector) -> Vocabulary:
+    """Return nano's words for nano; the detector's where it names the objects; else LVIS."""
+    from ovsam.vocabulary import Vocabulary, load_vocabulary
+
+    if model.config.trained_on == "nano":
+        return load_vocabulary("nano")
+    if config.labels == "model" or detector.class_names is None:
+        return load_vocabulary("lvis")
+    coco = load_vocabulary("coco")
+    is_coco = {name.lower() for name in detector.class_names} <= {n.lower() for n in coco.names}
+    return coco if is_coco else Vocabulary(detector.class_names, title=detector.name)
 
 
 def _build_detector(config: LabelConfig, model: OVSAM) -> Detector:
@@ -270,11 +285,20 @@ def _match_classes(detector: Detector, vocabulary: Vocabulary) -> dict[str, int]
             "objects without naming them; use --labels model"
         )
     matched: dict[str, int] = {}
+    missing: list[str] = []
     for name in detector.class_names:
         try:
             matched[name] = vocabulary.index_of(name)
         except VocabularyError:
-            logger.info("the detector's class '%s' is not in %s", name, vocabulary.title)
+            missing.append(name)
+    if matched and missing:
+        logger.warning(
+            "%d of the detector's %d classes are not in the vocabulary %s and give no object: %s",
+            len(missing),
+            len(detector.class_names),
+            vocabulary.title,
+            ", ".join(missing[:8]) + (" …" if len(missing) > 8 else ""),
+        )
     if not matched:
         raise ConfigError(
             f"none of the {len(detector.class_names)} classes of {detector.name} is in the "

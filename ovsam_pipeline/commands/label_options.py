@@ -50,7 +50,8 @@ Vocabulary = Annotated[
     str | None,
     typer.Option(
         help="Class names to choose from: coco, lvis, lvis+imagenet21k, objects365, openimages, "
-        "nano, or a file. auto: nano with the model nano, else lvis.  [default: auto]"
+        "nano, or a file. auto: nano with the model nano, the detector's names with --labels "
+        "detector, else lvis.  [default: auto]"
     ),
 ]
 Classes = Annotated[

@@ -1,4 +1,6 @@
 import io
+import logging
+import signal
 import sys
 import time
 from pathlib import Path
@@ -36,6 +38,41 @@ class FakeTerminal(io.StringIO):
 )
 def test_exit_code_of_known_errors(error, code):
     assert console.exit_code_of(error) == code
+
+
+@pytest.fixture
+def own_handlers(monkeypatch):
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_outside_labelling_exits_130_without_traceback(own_handlers, capsys, number):
+    with pytest.raises(SystemExit) as stopped:
+        console.run_app(lambda: signal.raise_signal(number))
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "ovsam: interrupted\n"
+
+
+def test_first_signal_asks_to_stop_and_the_handlers_come_back(own_handlers, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    with console.graceful_stop() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set()
+    assert "finishing the image in hand" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_second_signal_ends_the_process(own_handlers, monkeypatch):
+    codes = []
+    monkeypatch.setattr("os._exit", codes.append)
+    with console.graceful_stop():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    assert codes == [130]
 
 
 def test_progress_line_says_done_rate_time_left_and_counts(monkeypatch):

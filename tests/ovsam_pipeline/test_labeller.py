@@ -1,6 +1,7 @@
 """The real networks behind the pipeline: nano's structure, untrained, prompted from a file."""
 
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ import ovsam_pipeline
 from ovsam.errors import CheckpointError, ConfigError, VocabularyError
 from ovsam.text_tower import build_text_tower
 from ovsam_pipeline.config import LabelConfig
-from ovsam_pipeline.labeller import build_labeller
+from ovsam_pipeline.labeller import _default_vocabulary, build_labeller
 from ovsam_pipeline.store import iterate_rows
 
 # pycocotools 2.0.11 with numpy 2.4: its own arrays lack the copy keyword.
@@ -129,6 +130,23 @@ def test_labels_of_the_detector_need_names_in_the_vocabulary(settings, scenes, t
     (tmp_path / "words.txt").write_text("dog\n")
     with pytest.raises(ConfigError, match=r"none of the 1 classes of gt:.* is in the vocabulary"):
         build(settings, labels="detector", vocabulary=str(tmp_path / "words.txt"))
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "labels", "names", "expected"),
+    [
+        ("nano", "detector", ("cat",), "nano"),
+        ("lvis", "model", ("cat",), "lvis"),
+        ("lvis", "detector", None, "lvis"),
+        ("lvis", "detector", ("Cat", "dog"), "coco"),
+        ("lvis", "detector", ("cat", "gryphon"), "fake"),
+    ],
+)
+def test_default_vocabulary_follows_model_and_detector(trained_on, labels, names, expected):
+    model = SimpleNamespace(config=SimpleNamespace(trained_on=trained_on))
+    detector = SimpleNamespace(class_names=names, name="fake")
+    config = LabelConfig(sources=("x",), labels=labels)
+    assert _default_vocabulary(config, model, detector).title == expected
 
 
 @pytest.mark.parametrize(
