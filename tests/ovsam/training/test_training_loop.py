@@ -45,6 +45,16 @@ def test_stopped_and_resumed_run_equals_an_undisturbed_one(tmp_path):
     assert torch.equal(_run(tmp_path / "cut", 8), whole)
 
 
+def test_resumed_processes_do_not_repeat_the_first_ones_data(tmp_path):
+    _run(tmp_path, 2)
+    settings = LoopSettings(steps=4, optimiser=FAST)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+    first, second = (
+        TrainingRun({"model": model}, settings, tmp_path, Ranks(rank, 2)) for rank in (0, 1)
+    )
+    assert first.random.normal() != second.random.normal()
+
+
 def test_finished_run_takes_no_further_step(tmp_path):
     first = _run(tmp_path, 4)
     assert torch.equal(_run(tmp_path, 4), first)
