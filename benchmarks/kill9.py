@@ -119,7 +119,7 @@ def kill_again_and_again(
             counts["ended_before_the_kill"] += 1
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            process.communicate()
             counts["kills"] += 1
         rows, doubled = read_rows(out)
         counts["doubled"] += doubled
@@ -130,9 +130,9 @@ def kill_again_and_again(
 
 
 def start(program: list[str], images: str, out: Path, flags: list[str]) -> subprocess.Popen[bytes]:
-    """Start a run with its output thrown away."""
+    """Start a run; nobody reads what it prints until it ends."""
     command = [*program, "label", images, "-o", str(out), *flags]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def run(program: list[str], images: str, out: Path, flags: list[str], *, expect: int) -> None:
@@ -141,9 +141,11 @@ def run(program: list[str], images: str, out: Path, flags: list[str], *, expect:
     Raises:
         SystemExit: the run did not end with the expected code.
     """
-    code = start(program, images, out, flags).wait()
-    if code != expect:
-        raise SystemExit(f"expected an undisturbed run to exit {expect}, got {code}")
+    process = start(program, images, out, flags)
+    said = process.communicate()[1].decode()
+    if process.returncode != expect:
+        code = process.returncode
+        raise SystemExit(f"expected an undisturbed run to exit {expect}, got {code}: {said}")
 
 
 def read_rows(out: Path) -> tuple[dict[str, Any], int]:

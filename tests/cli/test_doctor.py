@@ -1,9 +1,7 @@
 import json
-from pathlib import Path
 
 import pytest
 
-import ovsam
 from ovsam.errors import CheckpointError
 
 
@@ -16,10 +14,6 @@ def found(run_command, monkeypatch, tmp_path):
     return lambda *arguments: run_command("doctor", *arguments)
 
 
-@pytest.mark.skipif(
-    not (Path(ovsam.__file__).parent / "data" / "nano" / "detector.safetensors").exists(),
-    reason="the detector is still in training",
-)
 def test_doctor_gives_one_line_a_check_and_exits_0(found, tmp_path):
     result = found("-o", tmp_path / "not" / "yet" / "there")
     lines = result.out.splitlines()

@@ -7,7 +7,6 @@ import pytest
 from bad_images import write_bad_images
 from pycocotools.coco import COCO
 
-import ovsam
 from ovsam_pipeline.store import iterate_rows
 
 SCENES = Path(__file__).parents[2] / "examples" / "scenes"
@@ -17,18 +16,11 @@ TRUTH = SCENES / "annotations.json"
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
-needs_detector = pytest.mark.skipif(
-    not (Path(ovsam.__file__).parent / "data" / "nano" / "detector.safetensors").exists(),
-    reason="the detector is still in training",
-)
-
-
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("OVSAM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
-@needs_detector
 def test_first_command_of_the_readme_labels_the_example_scenes(run_command, tmp_path):
     out = tmp_path / "labels"
     found = run_command("label", SCENES, "-o", out, "--preview", "4")
@@ -55,7 +47,6 @@ def test_prompted_with_the_truth_most_names_and_masks_are_right(run_command, tmp
     assert sum(item["area"] for item in found.anns.values()) == pytest.approx(truth_area, rel=0.3)
 
 
-@needs_detector
 def test_folder_of_broken_files_gives_a_row_for_each(run_command, tmp_path):
     expected = write_bad_images(tmp_path / "bad")
     out = tmp_path / "out"
