@@ -51,7 +51,8 @@ class LabelConfig:
         classes: only these names come out; () keeps all.
         labels: whose class names the objects: "model" (OV-SAM) or "detector".
         conf: detections scoring less are dropped, in [0, 1].
-        iou: of two boxes that overlap more than this, the lower-scoring one is dropped, in [0, 1].
+        iou: of two boxes, then of two masks, that overlap more than this, the lower-scoring one is
+            dropped, in [0, 1].
         max_det: most detections kept an image.
         dtype: "fp32", "bf16", "fp16", or "auto" for what the device is fastest and exact enough at.
         device: "auto", "cpu", "cuda", "cuda:1".

@@ -35,8 +35,8 @@ class LabelRules:
         kept: indices of the classes that come out; None keeps all.
         detector_labels: index of the vocabulary's class for each detector class name when the
             detector names the objects; None when the model does.
-        iou: of two boxes that overlap more than this the lower-scoring one is dropped; None keeps
-            all (ground truth).
+        iou: of two boxes, and then of two masks, that overlap more than this, the one with the
+            lower detector score is dropped; None keeps all (ground truth).
         max_det: most boxes an image; None for no limit (ground truth).
     """
 
@@ -72,17 +72,35 @@ def build_objects(
         found: the N detections that prompted them.
         rules: of the run.
     """
-    objects: list[ObjectRecord] = []
     dropped: Counter[str] = Counter()
-    for index in range(len(found)):
-        label = _choose_label(prediction, found, rules, index)
-        if rules.kept is not None and label not in rules.kept:
-            dropped["class not asked for"] += 1
-        elif prediction.areas[index] == 0:
-            dropped["empty mask"] += 1
-        else:
-            objects.append(_build_object(prediction, found, rules, index, label))
+    filled = [index for index in range(len(found)) if prediction.areas[index] > 0]
+    dropped["empty mask"] = len(found) - len(filled)
+    single = filled if rules.iou is None else _drop_duplicate_masks(prediction, filled, rules.iou)
+    dropped["duplicate mask"] = len(filled) - len(single)
+    labels = {index: _choose_label(prediction, found, rules, index) for index in single}
+    asked = [index for index in single if rules.kept is None or labels[index] in rules.kept]
+    dropped["class not asked for"] = len(single) - len(asked)
+    objects = [_build_object(prediction, found, rules, index, labels[index]) for index in asked]
     return tuple(objects), dropped
+
+
+def _drop_duplicate_masks(prediction: Prediction, indices: list[int], iou: float) -> list[int]:
+    """Return the indices without those whose mask overlaps an earlier one's by more than `iou`.
+
+    Boxes that barely overlap can be of one object: its mask tells.
+    """
+    if len(indices) < 2:
+        return indices
+    from pycocotools import mask as coco_mask
+
+    assert prediction.rles is not None
+    rles = [prediction.rles[index] for index in indices]
+    overlaps = coco_mask.iou(rles, rles, [False] * len(rles))
+    kept: list[int] = []
+    for row in range(len(indices)):
+        if not (overlaps[row, kept] > iou).any():
+            kept.append(row)
+    return [indices[row] for row in kept]
 
 
 def _choose_label(prediction: Prediction, found: Detections, rules: LabelRules, index: int) -> int:

@@ -76,8 +76,8 @@ Conf = Annotated[
 Iou = Annotated[
     float | None,
     typer.Option(
-        help="Of two boxes that overlap more, whatever their classes, keep the better.  "
-        "[default: 0.5]"
+        help="Of two boxes, then of two masks, that overlap more, keep the better, whatever their "
+        "classes.  [default: 0.5]"
     ),
 ]
 MaxDet = Annotated[int | None, typer.Option(help="Most boxes an image.  [default: 300]")]

@@ -8,6 +8,7 @@ from fake_labeller import FakeDetector, FakePredictor, make_labeller
 from pycocotools import mask as coco_mask
 
 from ovsam.errors import ImageError, PromptError
+from ovsam.structures import Prompts
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.label_shard import ShardStats, label_shard
 from ovsam_pipeline.records import ImageRecord, compute_image_id
@@ -180,6 +181,27 @@ def test_duplicate_boxes_are_dropped_and_counted():
     assert [item.detector_score for item in row.objects] == [pytest.approx(0.9)]
     assert stats.dropped == {"duplicate or not asked for": 1}
     assert set(stats.seconds) == {"decode", "detect", "segment"}
+
+
+def test_of_two_boxes_with_the_same_mask_the_better_one_stays():
+    class Halving(FakeDetector):
+        def detect(self, images):
+            boxes = np.array([[0, 0, 20, 20], [0, 0, 20, 8], [20, 0, 40, 20]], np.float32)
+            return [Detections(boxes, np.array([0.5, 0.9, 0.4], np.float32)) for _ in images]
+
+    class OneObject(FakePredictor):
+        def segment(self, encoded, prompts, *, masks="rle"):
+            whole = np.where(prompts.boxes_xyxy[:, :1] < 20, [[0, 0, 20, 18]], prompts.boxes_xyxy)
+            return super().segment(encoded, Prompts(whole.astype(np.float32)), masks=masks)
+
+    stats = ShardStats()
+    labeller = make_labeller(decode=decode, detector=Halving(), predictor=OneObject())
+    (row,) = run(["a"], labeller, stats=stats)
+    scores = [item.detector_score for item in row.objects]
+    assert scores == [pytest.approx(0.9), pytest.approx(0.4)]
+    assert stats.dropped["duplicate mask"] == 1
+    rules = replace(labeller.rules, iou=None)
+    assert len(run(["a"], replace(labeller, rules=rules))[0].objects) == 3
 
 
 def test_points_of_a_detector_are_the_prompts():
