@@ -65,13 +65,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         CheckpointError: no such file, a directory, truncated, not a weight file, no tensors in it,
             or it holds objects other than tensors and wants code to be run for them.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise CheckpointError(f"expected a weight file, got the folder {path}; name a file in it")
-    if not path.is_file():
-        raise CheckpointError(f"no weight file at {path}")
-    if path.stat().st_size == 0:
-        raise CheckpointError(f"{path} is empty; download it again")
+    path = _existing_file(path)
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     return _find_state_dict(content, path)
 
@@ -82,11 +76,23 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     Raises:
         CheckpointError: the file is missing or damaged.
     """
+    path = _existing_file(path)
     try:
         with safe_open(str(path), framework="pt") as file:
             return dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is no readable safetensors file ({error})") from error
+
+
+def _existing_file(path: str | Path) -> Path:
+    path = Path(path)
+    if path.is_dir():
+        raise CheckpointError(f"expected a weight file, got the folder {path}; name a file in it")
+    if not path.is_file():
+        raise CheckpointError(f"no weight file at {path}")
+    if path.stat().st_size == 0:
+        raise CheckpointError(f"{path} is empty; download it again")
+    return path
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

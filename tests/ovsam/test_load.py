@@ -21,7 +21,7 @@ def test_own_file_is_loaded_by_path(tiny_model, tmp_path) -> None:
     ("name", "error", "message"),
     [
         ("rn50x17", ConfigError, r"unknown weights 'rn50x17'.*known are"),
-        ("missing.safetensors", CheckpointError, r"missing.safetensors"),
+        ("missing.safetensors", CheckpointError, r"no weight file at missing.safetensors"),
         ("clip-rn50", CheckpointError, r"'clip-rn50' is a part of a model"),
     ],
 )

@@ -64,6 +64,37 @@ def test_stage_changes_its_part_and_no_other(data, start, tmp_path, stage, part)
     assert "evaluation" in json.loads(log[-1])
 
 
+def test_joint_stage_trains_on_coco_files(start, tmp_path):
+    scenes = CONFIGS.parents[1] / "examples" / "scenes"
+    text = LOOP + STEP % "mask_decoder, clip2sam"
+    request = _request(
+        "joint", tmp_path, text, data=scenes / "annotations.json", images=scenes, init=(start,)
+    )
+    run_stage(request)
+    line = json.loads((request.out / "log.jsonl").read_text().splitlines()[0])
+    assert line["bce"] > 0
+    assert line["label"] > 0
+
+
+def test_distillation_runs_from_teacher_to_neck(data, start, tmp_path):
+    size = "size: {width: 16, depth: 1, heads: 2}\n"
+    teacher = LOOP + size + STEP % "mask_decoder"
+    run_stage(_request("teacher", tmp_path, teacher, data=data))
+    distil = LOOP + size + "images_per_step: 1\n"
+    request = _request("distil", tmp_path, distil, data=data, init=(tmp_path / "teacher", start))
+    run_stage(request)
+    before, after = (load_checkpoint(f / "model.safetensors") for f in (start, request.out))
+    assert not torch.equal(after.neck.pos_embed, before.neck.pos_embed)
+    assert len(list((request.out / "teacher-features").rglob("*.npy"))) == 1
+
+
+def test_coco_file_without_its_folder_is_refused(start, tmp_path):
+    scenes = CONFIGS.parents[1] / "examples" / "scenes" / "annotations.json"
+    request = _request("joint", tmp_path, LOOP, data=scenes, init=(start,))
+    with pytest.raises(ConfigError, match="give --images"):
+        run_stage(request)
+
+
 def test_merged_file_has_masks_of_one_run_and_the_head_of_the_other(start, tmp_path):
     masks, labels = build_model("nano"), build_model("nano")
     tower = load_checkpoint(start / "model.safetensors").image_encoder.state_dict()
