@@ -87,6 +87,22 @@ class NeckConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SamConfig:
+    """Numbers of SAM's image encoder."""
+
+    name: str
+    width: int
+    depth: int
+    heads: int
+    global_blocks: tuple[int, ...]
+    input_size: int = 1024
+    window: int = 14
+    mlp_ratio: float = 4.0
+    embed_channels: int = 256
+    decoder_mlp: int = 2048
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """A whole OV-SAM.
 

@@ -42,13 +42,7 @@ class MaskDecoder(nn.Module):
         )
         self.label_token = nn.Embedding(1, channels)
         self.mask_tokens = nn.Embedding(1, channels)
-        self.output_upscaling = nn.Sequential(
-            nn.ConvTranspose2d(channels, channels // 4, 2, stride=2),
-            LayerNorm2d(channels // 4),
-            nn.GELU(),
-            nn.ConvTranspose2d(channels // 4, channels // 8, 2, stride=2),
-            nn.GELU(),
-        )
+        self.output_upscaling = build_upscaling(channels)
         self.output_hypernetworks_mlps = nn.ModuleList(
             [PerceptronStack((channels, channels, channels, channels // 8))]
         )
@@ -75,6 +69,17 @@ class MaskDecoder(nn.Module):
         tokens, image = self.transformer(tokens, image, positions)
         hyper = self.output_hypernetworks_mlps[0](tokens[:, 1])[:, None]
         return read_masks(self.output_upscaling, image, hyper, grid)[:, 0], tokens[:, 0]
+
+
+def build_upscaling(channels: int) -> nn.Sequential:
+    """Return the layers that up-scale an image embedding four-fold, to C / 8 channels."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(channels, channels // 4, 2, stride=2),
+        LayerNorm2d(channels // 4),
+        nn.GELU(),
+        nn.ConvTranspose2d(channels // 4, channels // 8, 2, stride=2),
+        nn.GELU(),
+    )
 
 
 def read_masks(upscaling: nn.Sequential, image: Tensor, hyper: Tensor, grid: int) -> Tensor:

@@ -4,35 +4,17 @@ Parameter names are the official checkpoints'. Source: SAM; paper Table 1 and se
 Letters: B images, N prompts, T tokens, C channels, G cells a side (stride 16).
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
-from ovsam.config import ModelConfig
+from ovsam.config import ModelConfig, SamConfig
 from ovsam.errors import ConfigError
-from ovsam.mask_decoder import PerceptronStack, read_masks
+from ovsam.mask_decoder import PerceptronStack, build_upscaling, read_masks
 from ovsam.prompt_encoder import PromptEncoder
 from ovsam.two_way_transformer import TwoWayTransformer
-from ovsam.vision_transformer import LayerNorm2d, TransformerBlock
+from ovsam.vision_transformer import build_blocks, build_output_neck
 
 NUM_MASK_TOKENS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamConfig:
-    """Numbers of SAM's image encoder."""
-
-    name: str
-    width: int
-    depth: int
-    heads: int
-    global_blocks: tuple[int, ...]
-    input_size: int = 1024
-    window: int = 14
-    mlp_ratio: float = 4.0
-    embed_channels: int = 256
-    decoder_mlp: int = 2048
 
 
 _CONFIGS = {
@@ -63,23 +45,8 @@ class SamImageEncoder(nn.Module):
         grid = config.input_size // 16
         self.patch_embed = _PatchEmbed(config.width)
         self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, config.width))
-        self.blocks = nn.ModuleList(
-            TransformerBlock(
-                config.width,
-                config.heads,
-                config.mlp_ratio,
-                window=0 if index in config.global_blocks else config.window,
-                grid=grid,
-            )
-            for index in range(config.depth)
-        )
-        out = config.embed_channels
-        self.neck = nn.Sequential(
-            nn.Conv2d(config.width, out, 1, bias=False),
-            LayerNorm2d(out),
-            nn.Conv2d(out, out, 3, padding=1, bias=False),
-            LayerNorm2d(out),
-        )
+        self.blocks = build_blocks(config, grid)
+        self.neck = build_output_neck(config.width, config.embed_channels)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode (B, 3, S, S) network inputs to (B, C, G, G) image embeddings."""
@@ -98,13 +65,7 @@ class SamMaskDecoder(nn.Module):
         self.transformer = TwoWayTransformer(2, channels, 8, config.decoder_mlp)
         self.iou_token = nn.Embedding(1, channels)
         self.mask_tokens = nn.Embedding(NUM_MASK_TOKENS, channels)
-        self.output_upscaling = nn.Sequential(
-            nn.ConvTranspose2d(channels, channels // 4, 2, stride=2),
-            LayerNorm2d(channels // 4),
-            nn.GELU(),
-            nn.ConvTranspose2d(channels // 4, channels // 8, 2, stride=2),
-            nn.GELU(),
-        )
+        self.output_upscaling = build_upscaling(channels)
         self.output_hypernetworks_mlps = nn.ModuleList(
             PerceptronStack((channels, channels, channels, channels // 8))
             for _ in range(NUM_MASK_TOKENS)

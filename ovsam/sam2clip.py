@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ovsam.config import ModelConfig
-from ovsam.vision_transformer import LayerNorm2d, TransformerBlock
+from ovsam.vision_transformer import build_blocks, build_output_neck
 
 # Kernel = stride of each stage's projection to stride 16; the last stage is up-sampled.
 _STAGE_STRIDES = (4, 2, 1, 2)
@@ -48,23 +48,8 @@ class SAM2CLIP(nn.Module):
             self.pos_embed = nn.Parameter(positions)
         else:
             self.register_buffer("pos_embed", positions)
-        self.blocks = nn.ModuleList(
-            TransformerBlock(
-                neck.width,
-                neck.heads,
-                neck.mlp_ratio,
-                window=0 if index in neck.global_blocks else neck.window,
-                grid=grid,
-            )
-            for index in range(neck.depth)
-        )
-        out = config.embed_channels
-        self.neck = nn.Sequential(
-            nn.Conv2d(neck.width, out, 1, bias=False),
-            LayerNorm2d(out),
-            nn.Conv2d(out, out, 3, padding=1, bias=False),
-            LayerNorm2d(out),
-        )
+        self.blocks = build_blocks(neck, grid)
+        self.neck = build_output_neck(neck.width, config.embed_channels)
 
     def forward(self, stages: Sequence[Tensor]) -> Tensor:
         """Fuse CLIP's stages.

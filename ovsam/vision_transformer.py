@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ovsam.config import NeckConfig, SamConfig
+
 
 class MLP(nn.Module):
     """Two linear layers with an activation between them (exact GELU by default)."""
@@ -163,3 +165,27 @@ class TransformerBlock(nn.Module):
         windows = self.attn.attend(_to_windows(qkv_BHWC, self.window))
         out = _from_windows(windows, self.window, batch, (height + pad_h, width + pad_w))
         return out[:, :height, :width]
+
+
+def build_blocks(numbers: NeckConfig | SamConfig, grid: int) -> nn.ModuleList:
+    """Return the blocks of a transformer over a `grid` x `grid` map."""
+    return nn.ModuleList(
+        TransformerBlock(
+            numbers.width,
+            numbers.heads,
+            numbers.mlp_ratio,
+            window=0 if index in numbers.global_blocks else numbers.window,
+            grid=grid,
+        )
+        for index in range(numbers.depth)
+    )
+
+
+def build_output_neck(width: int, channels: int) -> nn.Sequential:
+    """Return SAM's last layers: 1x1 and 3x3 convolutions with norms, to the embedding."""
+    return nn.Sequential(
+        nn.Conv2d(width, channels, 1, bias=False),
+        LayerNorm2d(channels),
+        nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+        LayerNorm2d(channels),
+    )

@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from ovsam.build import build_model
 from ovsam.checkpoint import hash_tensors, load_sam_checkpoint
+from ovsam.config import SamConfig
 from ovsam.errors import ConfigError
-from ovsam.sam import SAM, SamConfig, build_sam, teacher_config
+from ovsam.sam import SAM, build_sam, teacher_config
 from ovsam.training.coco_data import CocoTrainingSet
 from ovsam.training.distil_step import DistilStep, LoadImage
 from ovsam.training.feature_cache import FeatureCache
