@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import ovsam
 from ovsam_pipeline import labeller
 from ovsam_pipeline.store import OutputFolder, iterate_rows
 
@@ -153,6 +154,45 @@ def test_export_writes_the_same_file_that_label_wrote(run_ovsam, images, tmp_pat
     assert (found.code, "6 images, 12 objects" in found.out) == (0, True)
     written = (tmp_path / "out" / "annotations.json").read_text()
     assert (tmp_path / "coco.json").read_text() == written
+
+
+def test_summary_tells_what_was_left_alone_what_is_gone_and_what_failed_before(run_ovsam, images):
+    (images / "broken.png").write_bytes(b"no picture")
+    run_ovsam("label", images)
+    (images / "0000.png").unlink()
+    (images / "new.png").write_bytes((images / "0001.png").read_bytes())
+    found = run_ovsam("label", images)
+    assert found.code == 0
+    assert "1 images in" in found.out
+    assert "6 images were labelled before and did not change" in found.out
+    assert "1 failed in an earlier run; --retry-failed tries again" in found.out
+    assert "1 rows belong to images that are no longer in the sources" in found.out
+
+
+def test_pictures_are_named_in_the_summary(run_ovsam, images):
+    assert "images_ovsam/preview" in run_ovsam("label", images, "--preview", "1").out
+
+
+def test_export_refuses_a_place_that_is_not_there_and_tells_json(run_ovsam, images, tmp_path):
+    (images / "broken.png").write_bytes(b"no picture")
+    run_ovsam("label", images, "-o", tmp_path / "out")
+    found = run_ovsam("export", tmp_path / "out", "--to", tmp_path / "nowhere" / "coco.json")
+    assert (found.code, "in a folder that exists" in found.err) == (2, True)
+    assert "1 failed images are left out" in run_ovsam("export", tmp_path / "out").out
+    counts = json.loads(run_ovsam("export", tmp_path / "out", "--json").out)
+    assert (counts["images"], counts["failed"], counts["objects"]) == (7, 1, 12)
+
+
+def test_export_of_a_folder_without_run_file_says_so(run_ovsam, images, tmp_path):
+    run_ovsam("label", images, "-o", tmp_path / "out")
+    (tmp_path / "out" / "run.json").unlink()
+    found = run_ovsam("export", tmp_path / "out")
+    assert (found.code, "without run.json" in found.err) == (1, True)
+
+
+def test_version_is_that_of_the_package(run_ovsam):
+    found = run_ovsam("--version")
+    assert (found.code, found.out) == (0, f"ovsam {ovsam.__version__}\n")
 
 
 @pytest.mark.parametrize("command", ["report", "export"])

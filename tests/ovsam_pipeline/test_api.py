@@ -241,6 +241,31 @@ def test_previews_are_readable_pictures(images, out):
         assert len(np.unique(picture)) > 20
 
 
+def test_preview_of_a_vanished_image_is_left_out(images, out, caplog):
+    from ovsam_pipeline.preview import write_previews
+    from ovsam_pipeline.sources import list_images
+
+    ovsam_pipeline.label(images, output=out)
+    listed = list(list_images([str(images)]))
+    (images / "0000.png").unlink()
+    assert len(write_previews(out, listed, 10)) == 9
+    assert "no preview of 0000.png: file not found" in caplog.text
+
+
+def test_two_rows_of_one_id_cannot_become_a_coco_file(images, out):
+    from ovsam_pipeline.errors import OutputError
+    from ovsam_pipeline.exporters.coco import export_coco
+    from ovsam_pipeline.parts import write_part
+    from ovsam_pipeline.records import LabelRecord
+
+    ovsam_pipeline.label(images, output=out)
+    row = next(iterate_rows(out))
+    twin = LabelRecord.from_row({**row, "file_name": "twin.png"}, "twin")
+    write_part(out / "parts", [twin], "f")
+    with pytest.raises(OutputError, match=f"two rows of .* have the image id {row['image_id']}"):
+        export_coco(out, out / "annotations.json")
+
+
 def test_keyboard_interrupt_keeps_what_was_labelled(images, out):
     from contextlib import contextmanager
 
