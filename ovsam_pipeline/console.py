@@ -106,7 +106,9 @@ def graceful_stop() -> Iterator[threading.Event]:
         if stop.is_set():
             os._exit(_INTERRUPTED)
         stop.set()
-        print_note("stopping: finishing the image in hand; press Ctrl-C again to stop at once")
+        # From a thread: the signal may have come in the middle of a print of this one.
+        note = "stopping: finishing the image in hand; press Ctrl-C again to stop at once"
+        threading.Thread(target=print_note, args=(note,)).start()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -2,6 +2,7 @@ import io
 import logging
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -62,6 +63,8 @@ def test_first_signal_asks_to_stop_and_the_handlers_come_back(own_handlers, caps
     with console.graceful_stop() as stop:
         signal.raise_signal(signal.SIGTERM)
         assert stop.is_set()
+        while threading.active_count() > 1:
+            time.sleep(0.01)
     assert "finishing the image in hand" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
 
