@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -166,6 +167,8 @@ def _choose_dtype(name: str, device: torch.device) -> str:
     import torch
 
     if name != "auto":
+        if Path(name).suffix and not Path(name).is_file():
+            raise ConfigError(f"expected --model as a name or a file, and there is no file {name}")
         return name
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return "bf16"
@@ -185,6 +188,8 @@ def _choose_model(name: str) -> str:
     from ovsam.hub import best_cached_model
 
     if name != "auto":
+        if Path(name).suffix and not Path(name).is_file():
+            raise ConfigError(f"expected --model as a name or a file, and there is no file {name}")
         return name
     name = best_cached_model()
     _announce_model(name)

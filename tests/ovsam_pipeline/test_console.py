@@ -60,11 +60,12 @@ def test_signal_outside_labelling_exits_130_without_traceback(own_handlers, caps
 
 def test_first_signal_asks_to_stop_and_the_handlers_come_back(own_handlers, capsys):
     before = signal.getsignal(signal.SIGTERM)
+    running = set(threading.enumerate())
     with console.graceful_stop() as stop:
         signal.raise_signal(signal.SIGTERM)
         assert stop.is_set()
-        while threading.active_count() > 1:
-            time.sleep(0.01)
+    for thread in set(threading.enumerate()) - running:
+        thread.join()
     assert "finishing the image in hand" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -10,7 +10,7 @@ import torch
 
 import ovsam
 import ovsam_pipeline
-from ovsam.errors import CheckpointError, ConfigError, VocabularyError
+from ovsam.errors import ConfigError, VocabularyError
 from ovsam.text_tower import build_text_tower
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.labeller import _default_vocabulary, build_labeller
@@ -153,7 +153,7 @@ def test_default_vocabulary_follows_model_and_detector(trained_on, labels, names
     ("changes", "error", "message"),
     [
         ({"model": "rn50x17"}, ConfigError, "unknown weights 'rn50x17'"),
-        ({"model": "missing.safetensors"}, CheckpointError, "missing.safetensors"),
+        ({"model": "missing.safetensors"}, ConfigError, "there is no file missing.safetensors"),
         ({"detector": "yolo"}, ConfigError, "unknown detector 'yolo'"),
         ({"vocabulary": "coca"}, VocabularyError, "did you mean 'coco'"),
         ({"device": "gpu"}, ConfigError, "expected --device as auto, cpu or cuda:0, got 'gpu'"),
