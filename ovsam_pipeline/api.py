@@ -7,7 +7,7 @@ import os
 import platform
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import ovsam
 from ovsam.errors import ConfigError, OvsamError
 from ovsam_pipeline.config import LabelConfig
+from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.report import RunReport, RunSummary
 from ovsam_pipeline.shards import Plan, plan_run
 from ovsam_pipeline.sources import list_images
@@ -203,7 +204,9 @@ class _Run:
         try:
             summary = self._label(stats, stopping, showing)
         except OvsamError as error:
-            self._write_run_file("failed", {"error": str(error)})
+            # On a full disk this fails as well; the first reason is the one to tell.
+            with suppress(OutputError):
+                self._write_run_file("failed", {"error": str(error)})
             raise
         self.folder.write_failures()
         totals = self._write_annotations(summary)

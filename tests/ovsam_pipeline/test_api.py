@@ -132,6 +132,31 @@ def test_a_bug_that_hits_every_image_ends_the_run(images, out, monkeypatch):
     assert (run["state"], "TypeError: bug" in run["error"]) == ("failed", True)
 
 
+def test_full_disk_tells_the_first_reason_and_loses_nothing(images, out, monkeypatch):
+    from ovsam_pipeline import store
+    from ovsam_pipeline.errors import OutputError
+
+    real, parts = store.write_part, []
+
+    def refuse_all(*arguments):
+        raise OutputError("cannot write anything")
+
+    def write_part(folder, rows, fingerprint):
+        if len(parts) == 2:
+            monkeypatch.setattr(store, "write_atomically", refuse_all)
+            raise OutputError("cannot write the part: no space left on device")
+        parts.append(real(folder, rows, fingerprint))
+        return parts[-1]
+
+    monkeypatch.setattr(store, "write_part", write_part)
+    with pytest.raises(OutputError, match="cannot write the part"):
+        ovsam_pipeline.label(images, output=out, part_images=3)
+    monkeypatch.undo()
+    monkeypatch.setattr(labeller_module, "build_labeller", make_labeller)
+    assert len(read_rows(out)) == 6
+    assert ovsam_pipeline.label(images, output=out).summary.done == 4
+
+
 def test_other_settings_need_another_output_or_overwrite(images, out):
     ovsam_pipeline.label(images, output=out)
     with pytest.raises(ConfigError, match=r"different conf \(0.25 before, 0.5 now\)"):
