@@ -130,7 +130,9 @@ def _run_model_stage(request: StageRequest) -> None:
         nano.train_labels(labels, source, request.before(), out)
     elif stage == "merge":
         masks, head = request.before_both()
-        nano.merge_stages(masks, head, out, "ovsam train merge")
+        nano.merge_stages(
+            masks, head, out, "trained from nothing on drawn scenes of Noto emoji, docs/nano.md"
+        )
     else:
         _run_distillation(request)
 

@@ -215,6 +215,8 @@ def select_base_classes(vocabulary: Vocabulary) -> tuple[Tensor, np.ndarray]:
 def merge_stages(masks: Path, labels: Path, out: Path, provenance: str) -> None:
     """Join the masks run and the labels run of one tower into the file that ships (float16).
 
+    The text tower is that of the labels run, whose head learned with it.
+
     Raises:
         ConfigError: The two runs froze different image towers.
     """
@@ -223,5 +225,6 @@ def merge_stages(masks: Path, labels: Path, out: Path, provenance: str) -> None:
     if not all(torch.equal(ours[name], theirs[name]) for name in ours):
         raise ConfigError(f"expected one image tower in {masks} and {labels}, got two different")
     model.clip2sam.load_state_dict(head.clip2sam.state_dict())
+    model.attach_text_tower(head.text_tower)
     metadata = {"licence": LICENCE, "provenance": provenance}
     save_checkpoint(model, out, metadata, dtype=torch.float16)

@@ -103,6 +103,8 @@ def test_merged_file_has_masks_of_one_run_and_the_head_of_the_other(start, tmp_p
         save_stage(model, tmp_path / name, name)
     merge_stages(tmp_path / "masks", tmp_path / "labels", tmp_path / "nano.safetensors", "test")
     merged = load_checkpoint(tmp_path / "nano.safetensors")
+    kept, wanted = (one.text_tower.transformer.text_projection for one in (merged, labels))
+    assert torch.equal(kept, wanted.half().float())
     for name, part in (("neck", masks), ("clip2sam", labels)):
         for key, value in getattr(merged, name).state_dict().items():
             assert torch.equal(value, getattr(part, name).state_dict()[key].half().float()), key
