@@ -86,7 +86,7 @@ class TrainingRun:
         self.log = RunLog(folder / "log.jsonl")
         self.state = read_run_state(self.path, modules, self.optimiser, self.random)
         if not self.ranks.is_first and self.state.step:
-            # The checkpoint has the first process's generators; the others must not repeat its data.
+            # The checkpoint has the first process's generators: do not repeat its data.
             seed = [settings.seed, self.ranks.rank, self.state.step]
             self.random = np.random.default_rng(seed)
             torch.manual_seed(int(self.random.integers(1 << 31)))

@@ -84,7 +84,7 @@ def open_pools(data: Path) -> tuple[ScenePool, ScenePool]:
 
 
 def save_stage(model: OVSAM, out: Path, provenance: str) -> None:
-    """Write a stage's model file, float32 and with the text tower."""
+    """Write a stage's model file, float32 and with the text tower if there is one."""
     metadata = {"licence": LICENCE, "provenance": provenance}
     save_checkpoint(model, out / MODEL_FILE, metadata)
 
@@ -117,8 +117,9 @@ def fit_text(settings: TextStageSettings, init: Path, out: Path) -> None:
     """Fit the text tower to the prototypes of the clip stage's folder `init`."""
     model = load_checkpoint(init / MODEL_FILE)
     prototypes = load_file(init / PROTOTYPES_FILE)["prototypes"]
-    model.attach_text_tower(build_text_tower(model.config.clip))
-    tower = model.text_tower.train().requires_grad_(True)
+    torch.manual_seed(settings.loop.seed)
+    tower = build_text_tower(model.config.clip).train().requires_grad_(True)
+    model.attach_text_tower(tower)
     step = TextFittingStep(tower, load_vocabulary("nano"), prototypes, settings.texts_per_step)
     run = TrainingRun({"text": tower}, settings.loop, out)
     run.run(step)

@@ -7,10 +7,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ovsam.build import build_model
 from ovsam.checkpoint import load_checkpoint
 from ovsam.errors import ConfigError
+from ovsam.model import OVSAM
 from ovsam.text_tower import build_text_tower
 from ovsam.training.nano_stages import merge_stages, save_stage
 from ovsam.training.scene_pool import create_pool, fill_pool
@@ -40,10 +42,14 @@ def data(tmp_path_factory) -> Path:
 def start(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("start")
     torch.manual_seed(0)
+    save_stage(_build_nano(), folder, "random")
+    return folder
+
+
+def _build_nano() -> OVSAM:
     model = build_model("nano")
     model.attach_text_tower(build_text_tower(model.config.clip))
-    save_stage(model, folder, "random")
-    return folder
+    return model
 
 
 def _request(stage, tmp_path, text, **changes) -> StageRequest:
@@ -62,6 +68,18 @@ def test_stage_changes_its_part_and_no_other(data, start, tmp_path, stage, part)
     assert changed == {part}
     log = (tmp_path / stage / "log.jsonl").read_text().splitlines()
     assert "evaluation" in json.loads(log[-1])
+
+
+def test_text_stage_fits_a_tower_to_the_prototypes(tmp_path):
+    folder = tmp_path / "clip"
+    save_stage(build_model("nano"), folder, "clip")
+    prototypes = torch.nn.functional.normalize(torch.randn(260, 256), dim=1)
+    save_file({"prototypes": prototypes}, str(folder / "prototypes.safetensors"))
+    text = LOOP.replace("steps: 1", "steps: 3") + "texts_per_step: 4\n"
+    run_stage(_request("text", tmp_path, text, init=(folder,)))
+    log = [json.loads(row) for row in (tmp_path / "text" / "log.jsonl").read_text().splitlines()]
+    assert "mean_cosine" in log[-1]["final"]
+    assert load_checkpoint(tmp_path / "text" / "model.safetensors").has_text_tower
 
 
 def test_joint_stage_trains_on_coco_files(start, tmp_path):
@@ -96,7 +114,7 @@ def test_coco_file_without_its_folder_is_refused(start, tmp_path):
 
 
 def test_merged_file_has_masks_of_one_run_and_the_head_of_the_other(start, tmp_path):
-    masks, labels = build_model("nano"), build_model("nano")
+    masks, labels = _build_nano(), _build_nano()
     tower = load_checkpoint(start / "model.safetensors").image_encoder.state_dict()
     for model, name in ((masks, "masks"), (labels, "labels")):
         model.image_encoder.load_state_dict(tower)
