@@ -6,7 +6,8 @@ The bare loop decodes, detects, drops duplicates, encodes and segments (masks as
 after the other, and throws the result away. The pipeline does the same and writes Parquet parts.
 Both are timed from the first image to the last, alternating, in this process, after a warm-up; the
 command's fixed costs (loading, annotations.json) are timed apart. On a machine that others use too,
-the ratio in processor time is the steadier one. Prints one JSON object.
+the ratio in processor time is the steadier one; give --threads 1 there, as OpenMP's waiting threads
+slow the bare loop many times over when other work takes their cores. Prints one JSON object.
 """
 
 from __future__ import annotations
