@@ -1,7 +1,7 @@
 """Parity tests take minutes: they run when asked for, and stay out of the default run.
 
-Asked for means `-m parity` (or any expression that names it), a path inside this folder, or a folder
-of recorded outputs in OVSAM_GOLDEN or OVSAM_GOLDEN_DETECTORS.
+Asked for means `-m parity` (or any expression that names it), a path inside this folder, or a
+folder of recorded outputs in OVSAM_GOLDEN or OVSAM_GOLDEN_DETECTORS.
 """
 
 import os
