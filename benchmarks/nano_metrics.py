@@ -278,7 +278,8 @@ def main() -> None:
     report: dict[str, object] = {"scenes": arguments.scenes, "style": "noto"}
     if arguments.iconify:
         atlas, missing = load_iconify_atlas(arguments.iconify)
-        report |= {"style": arguments.iconify.name, "glyphs_missing": missing}
+        info = json.loads((arguments.iconify / "info.json").read_text())
+        report |= {"style": info["name"], "glyphs_missing": missing}
     else:
         atlas = load_noto_atlas()
     indices = range(arguments.scenes)
