@@ -270,7 +270,11 @@ def save_checkpoint(
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # safetensors makes files for their owner alone; keep the mode of an ordinary new file.
+        partial.touch()
+        mode = partial.stat().st_mode
         save_file(tensors, str(partial), metadata=info)
+        partial.chmod(mode)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)

@@ -144,6 +144,7 @@ def test_own_file_brings_config_text_tower_and_metadata_back(tiny_model, tmp_pat
     assert model.text_tower.identity == tiny_model.text_tower.identity
     assert read_metadata(path)["licence"] == "Apache-2.0"
     assert [p.name for p in tmp_path.iterdir()] == ["tiny.safetensors"]
+    assert path.stat().st_mode & 0o444 == 0o444, "other users may read weights"
 
 
 def test_half_precision_file_loads_as_float32(tiny_model, tmp_path) -> None:
