@@ -13,12 +13,19 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ovsam.classifier import Classifier, best_classes, split_for_model
-from ovsam.errors import PromptError
+from ovsam.errors import ImageError, PromptError, VocabularyError
 from ovsam.geometry import clip_boxes
 from ovsam.model import OVSAM, boxes_of_masks
 from ovsam.postprocess import mask_region, stability_scores
 from ovsam.preprocess import prepare_image, to_network_input
-from ovsam.structures import EncodedImage, Prediction, PreparedImage, Prompts, to_numpy
+from ovsam.structures import (
+    EncodedImage,
+    Prediction,
+    PreparedImage,
+    Prompts,
+    check_boxes,
+    to_numpy,
+)
 from ovsam.vocabulary import Vocabulary, embed_vocabulary
 
 MaskForm = Literal["full", "rle", "both"]
@@ -44,6 +51,7 @@ class Predictor:
 
         Raises:
             VocabularyError: the model's text tower refuses a name, or embeddings do not fit.
+            CheckpointError: embeddings are missing and the model came without its text tower.
         """
         if vocabulary.embeddings is None:
             vocabulary = embed_vocabulary(vocabulary, model.text_tower)
@@ -51,6 +59,12 @@ class Predictor:
         self.vocabulary = vocabulary
         base, novel = split_for_model(vocabulary, model.config.trained_on)
         assert vocabulary.embeddings is not None
+        width, wanted = vocabulary.embeddings.shape[-1], model.config.clip.embed_dim
+        if width != wanted:
+            raise VocabularyError(
+                f"expected text embeddings of width {wanted} for the model {model.config.name}, "
+                f"got {width}; compute them with this model's text tower"
+            )
         self._classifier = Classifier(
             vocabulary.embeddings.to(model.device),
             base,
@@ -89,19 +103,30 @@ class Predictor:
                 the predicted mask's (the released point protocol gives ground-truth boxes).
 
         Raises:
-            PromptError: prompts of the wrong shape, or no image was set.
+            PromptError: prompts of the wrong shape, no finite numbers, a box upside down or wholly
+                outside the image, or no image was set.
         """
         if self._image is None:
             raise PromptError("no image to prompt: call set_image(image) first")
         prompts = Prompts(boxes_xyxy, points_xy, point_labels, mask_logits)  # type: ignore[arg-type]
-        clip_boxes = None if clip_boxes_xyxy is None else np.asarray(clip_boxes_xyxy, np.float32)
-        return self.segment(self._image, prompts, masks="full", clip_boxes_xyxy=clip_boxes)
+        return self.segment(self._image, prompts, masks="full", clip_boxes_xyxy=clip_boxes_xyxy)
 
     @torch.inference_mode()
     def encode(self, images: Sequence[PreparedImage]) -> list[EncodedImage]:
-        """Run the frozen encoder over a batch of prepared images of this model's input size."""
+        """Run the frozen encoder over a batch of prepared images.
+
+        Raises:
+            ImageError: an image was prepared for another input size than this model's.
+        """
         if not images:
             return []
+        size = self.model.config.input_size
+        for image in images:
+            if image.input_size != size:
+                raise ImageError(
+                    f"expected images prepared for input size {size}, got {image.input_size}; "
+                    f"call prepare_image(image, {size})"
+                )
         pixels = to_network_input(images, self.model.device, self.model.dtype)
         embedding, levels, stage4 = self.model.encode(pixels)
         return [
@@ -122,7 +147,7 @@ class Predictor:
         prompts: Prompts,
         *,
         masks: MaskForm = "rle",
-        clip_boxes_xyxy: NDArray[np.float32] | None = None,
+        clip_boxes_xyxy: ArrayLike | None = None,
     ) -> Prediction:
         """Segment and label prompts of one encoded image.
 
@@ -133,11 +158,15 @@ class Predictor:
             clip_boxes_xyxy: as in `predict`.
 
         Raises:
-            PromptError: boxes lie wholly outside the image, or coarse masks have another size.
+            PromptError: boxes lie wholly outside the image, coarse masks have another size, or
+                `clip_boxes_xyxy` are no boxes of these prompts.
         """
-        self._check_prompts(encoded, prompts, clip_boxes_xyxy)
+        clip_boxes = None
+        if clip_boxes_xyxy is not None:
+            clip_boxes = check_boxes("clip_boxes_xyxy", clip_boxes_xyxy)
+        self._check_prompts(encoded, prompts, clip_boxes)
         parts = [
-            self._segment_chunk(encoded, prompts, rows, clip_boxes_xyxy)
+            self._segment_chunk(encoded, prompts, rows, clip_boxes)
             for rows in self._chunks(len(prompts))
         ]
         logits, head, clip, fused = (torch.cat(column) for column in zip(*parts, strict=True))

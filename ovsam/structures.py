@@ -1,4 +1,6 @@
-"""Types that cross files: prompts, images on their way, predictions. Shape-checked when made.
+"""Types that cross files: prompts, images on their way, predictions.
+
+What people give (prompts, prepared images) is checked when made; what we compute is not.
 
 Letters: N prompts, P points of a prompt, C channels, K classes, H W pixels of the original image.
 """
@@ -23,8 +25,15 @@ class RLE(TypedDict):
     counts: str
 
 
+def _to_numbers(name: str, value: object, shape_text: str) -> FloatArray:
+    try:
+        return np.asarray(value, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise PromptError(f"{name} must be numbers of shape {shape_text}, got {error}") from error
+
+
 def _as_float_array(name: str, value: object, shape_text: str, ndim: int, last: int) -> FloatArray:
-    array = np.asarray(value, dtype=np.float32)
+    array = _to_numbers(name, value, shape_text)
     if array.size == 0 and array.ndim < ndim:
         array = array.reshape((0,) * (ndim - 1) + (last,))
     if array.ndim != ndim or array.shape[-1] != last:
@@ -33,6 +42,23 @@ def _as_float_array(name: str, value: object, shape_text: str, ndim: int, last: 
         row = int(np.argwhere(~np.isfinite(array))[0][0])
         raise PromptError(f"{name} must be finite numbers, got {array[row].tolist()} in row {row}")
     return array
+
+
+def check_boxes(name: str, value: object) -> FloatArray:
+    """Return boxes as (N, 4) float32, an empty list as (0, 4).
+
+    Raises:
+        PromptError: another shape, values that are no finite numbers, a box upside down.
+    """
+    boxes = _as_float_array(name, value, "(N, 4)", 2, 4)
+    wrong = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise PromptError(
+            f"{name} must be x1, y1, x2, y2 with x1 <= x2 and y1 <= y2, got "
+            f"{boxes[row].tolist()} in row {row}; convert xywh boxes first"
+        )
+    return boxes
 
 
 @dataclass(frozen=True)
@@ -63,7 +89,7 @@ class Prompts:
         if self.boxes_xyxy is None and self.points_xy is None:
             raise PromptError("a prompt needs boxes_xyxy, points_xy or both, got neither")
         if self.boxes_xyxy is not None:
-            object.__setattr__(self, "boxes_xyxy", self._checked_boxes(self.boxes_xyxy))
+            object.__setattr__(self, "boxes_xyxy", check_boxes("boxes_xyxy", self.boxes_xyxy))
         if self.points_xy is not None:
             self._check_points(self.points_xy, self.point_labels)
         elif self.point_labels is not None:
@@ -78,38 +104,27 @@ class Prompts:
                 f"boxes, points and masks must be of the same prompts, got counts {sorted(counts)}"
             )
 
-    @staticmethod
-    def _checked_boxes(value: object) -> FloatArray:
-        boxes = _as_float_array("boxes_xyxy", value, "(N, 4)", 2, 4)
-        wrong = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
-        if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            raise PromptError(
-                f"boxes_xyxy must be x1, y1, x2, y2 with x1 <= x2 and y1 <= y2, got "
-                f"{boxes[row].tolist()} in row {row}; convert xywh boxes first"
-            )
-        return boxes
-
     def _check_points(self, points: ArrayLike, labels: ArrayLike | None) -> None:
-        array = np.asarray(points, dtype=np.float32)
+        array = _to_numbers("points_xy", points, "(N, P, 2)")
         if array.ndim == 2 and array.shape[-1] == 2:
             array = array[:, None]
         array = _as_float_array("points_xy", array, "(N, P, 2)", 3, 2)
-        given = np.ones(array.shape[:2]) if labels is None else np.asarray(labels)
-        label_array = given.astype(np.int64).reshape(len(array), -1)
-        if label_array.shape != array.shape[:2]:
+        shape = array.shape[:2]
+        given = np.ones(shape) if labels is None else labels
+        given = _to_numbers("point_labels", given, str(shape))
+        if given.size != shape[0] * shape[1]:
             raise PromptError(
-                f"point_labels must have shape {array.shape[:2]} like points_xy, got {given.shape}"
+                f"point_labels must have shape {shape} like points_xy, got {given.shape}"
             )
-        if not np.isin(label_array, (-1, 0, 1)).all():
+        if not np.isin(given, (-1, 0, 1)).all():
             raise PromptError(
-                f"point_labels must be 1, 0 or -1 (padding), got {np.unique(label_array).tolist()}"
+                f"point_labels must be 1, 0 or -1 (padding), got {np.unique(given).tolist()}"
             )
         object.__setattr__(self, "points_xy", array)
-        object.__setattr__(self, "point_labels", label_array)
+        object.__setattr__(self, "point_labels", given.astype(np.int64).reshape(shape))
 
     def _check_masks(self, value: object) -> None:
-        array = np.asarray(value, dtype=np.float32)
+        array = _to_numbers("mask_logits", value, "(N, S, S)")
         if array.ndim != 3 or array.shape[1] != array.shape[2]:
             raise PromptError(f"mask_logits must have shape (N, S, S), got {array.shape}")
         if not np.isfinite(array).all():
@@ -199,7 +214,7 @@ class Prediction:
         rles: N COCO RLEs; None where only full masks were asked for.
         head_logits: (N, K + 1) float32 from CLIP2SAM; the last column is background.
         clip_logits: (N, K + 1) float32 from frozen CLIP.
-        fused_logits: (N, K + 1) float32 log-probabilities after fusion (ovsam.classifier.fuse).
+        fused_logits: (N, K + 1) float32 log-probabilities after `Classifier.fuse`.
         low_res_logits: (N, S/4, S/4) float32 mask logits of the padded input.
     """
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from ovsam.errors import CheckpointError, ImageError, PromptError
+from ovsam.errors import CheckpointError, ImageError, PromptError, VocabularyError
 from ovsam.model import boxes_of_masks
 from ovsam.predictor import Predictor
 from ovsam.preprocess import prepare_image
@@ -84,6 +84,12 @@ def test_no_prompts_give_an_empty_prediction(predictor, image) -> None:
     assert prediction.head_logits.shape == (0, 6)
 
 
+@pytest.mark.parametrize("prompts", [{"points_xy": []}, {"boxes_xyxy": [], "clip_boxes_xyxy": []}])
+def test_empty_lists_of_prompts_give_an_empty_prediction(predictor, image, prompts) -> None:
+    predictor.set_image(image)
+    assert len(predictor.predict(**prompts)) == 0
+
+
 def test_clip_boxes_change_the_clip_score_alone(predictor, image) -> None:
     predictor.set_image(image)
     points = [[20.0, 20]]
@@ -138,6 +144,14 @@ def test_bfloat16_stays_close_to_float32(tiny_model, tiny_vocabulary, image) -> 
             r"shape \(N, 16, 16\), got \(3, 8, 8\)",
         ),
         ({"boxes_xyxy": BOXES, "clip_boxes_xyxy": [[0, 0, 1, 1]]}, r"must have shape \(3, 4\)"),
+        (
+            {"boxes_xyxy": BOXES[:1], "clip_boxes_xyxy": [[0, 0, np.nan, 1]]},
+            r"clip_boxes_xyxy must be finite numbers",
+        ),
+        (
+            {"boxes_xyxy": BOXES[:1], "clip_boxes_xyxy": [[9, 0, 1, 1]]},
+            r"clip_boxes_xyxy must be x1, y1, x2, y2",
+        ),
     ],
 )
 def test_wrong_prompts_are_refused(predictor, image, arguments, message) -> None:
@@ -149,6 +163,17 @@ def test_wrong_prompts_are_refused(predictor, image, arguments, message) -> None
 def test_names_without_a_text_tower_are_refused_rather_than_embedded_at_random(tiny_model) -> None:
     with pytest.raises(CheckpointError, match="came without CLIP's text tower"):
         Predictor(tiny_model, Vocabulary(["cat"]))
+
+
+def test_embeddings_of_another_width_are_refused(tiny_model) -> None:
+    vocabulary = Vocabulary(["cat"], torch.ones(1, 7))
+    with pytest.raises(VocabularyError, match=r"of width 16 for the model tiny, got 7"):
+        Predictor(tiny_model, vocabulary)
+
+
+def test_an_image_prepared_for_another_model_is_refused(predictor, image) -> None:
+    with pytest.raises(ImageError, match=r"for input size 64, got 128; call prepare_image"):
+        predictor.encode([prepare_image(image, 64), prepare_image(image, 128)])
 
 
 def test_predicting_before_an_image_is_set_says_what_to_call(predictor) -> None:

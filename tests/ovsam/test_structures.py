@@ -21,6 +21,13 @@ def test_no_prompts_at_all_is_an_empty_set() -> None:
     assert len(Prompts(boxes_xyxy=[])) == 0
 
 
+@pytest.mark.parametrize("points", [[], np.zeros((0, 2)), np.zeros((0, 3, 2))])
+def test_no_points_at_all_are_an_empty_set(points) -> None:
+    prompts = Prompts(points_xy=points)
+    assert len(prompts) == 0
+    assert prompts.point_labels.shape == prompts.points_xy.shape[:2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -31,6 +38,12 @@ def test_no_prompts_at_all_is_an_empty_set() -> None:
         ({"points_xy": [[[1, 2, 3]]]}, r"shape \(N, P, 2\)"),
         ({"points_xy": [[1, 2]], "point_labels": [[1, 0]]}, "point_labels must have shape"),
         ({"points_xy": [[1, 2]], "point_labels": [[3]]}, "must be 1, 0 or -1"),
+        ({"points_xy": [[1, 2]], "point_labels": [[0.5]]}, r"must be 1, 0 or -1.*0\.5"),
+        ({"points_xy": [[1, 2]], "point_labels": [["in"]]}, r"point_labels must be numbers"),
+        ({"points_xy": [[1, 2], [3]]}, r"points_xy must be numbers of shape \(N, P, 2\)"),
+        ({"boxes_xyxy": [[1, 2, 3, 4], [1, 2]]}, r"must be numbers of shape \(N, 4\)"),
+        ({"boxes_xyxy": "1,2,3,4"}, r"must be numbers of shape \(N, 4\)"),
+        ({"boxes_xyxy": [[0, 0, 1, 1]], "mask_logits": "x"}, r"must be numbers.*\(N, S, S\)"),
         ({"point_labels": [[1]], "boxes_xyxy": [[0, 0, 1, 1]]}, "point_labels need points_xy"),
         ({"boxes_xyxy": [[0, 0, 1, 1]], "points_xy": [[1, 2], [3, 4]]}, r"counts \[1, 2\]"),
         ({"boxes_xyxy": [[0, 0, 1, 1]], "mask_logits": np.zeros((1, 4, 5))}, r"\(N, S, S\)"),
