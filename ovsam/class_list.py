@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import gzip
 import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,13 +57,15 @@ def split_prototypes(name: str) -> tuple[str, ...]:
 
 
 def make_class(
-    name: str, *, category_id: int, aliases: Iterable[str] = (), where: str = "class"
+    name: str, *, category_id: int, aliases: Sequence[str] = (), where: str = "class"
 ) -> VocabularyClass:
     """Build a class from a name and further texts for it.
 
     Raises:
-        VocabularyError: The name is empty, or longer than 256 characters.
+        VocabularyError: The name is empty or no text, or longer than 256 characters.
     """
+    if not isinstance(name, str):
+        raise VocabularyError(f"expected a class name at {where}, got {name!r:.80}; write a text")
     shown = " ".join(name.split())
     prototypes = split_prototypes(shown)
     if not prototypes:
@@ -185,8 +188,9 @@ def _read_text(path: Path) -> str:
             f"expected UTF-8 text in {path}, got a byte that is not at {error.start}; "
             "save the file as UTF-8"
         ) from error
-    except OSError as error:
-        raise VocabularyError(f"cannot read {path}: {error.strerror or error}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise VocabularyError(f"cannot read {path}: {reason}") from error
 
 
 def _parse_json(text: str, path: Path) -> Any:
@@ -207,7 +211,7 @@ def _parse_yaml(text: str, path: Path) -> Any:
         ) from error
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
         raise VocabularyError(f"expected YAML in {path}, got: {error}") from error
 
 
@@ -258,7 +262,7 @@ def _classes_from_data(data: Any, path: Path) -> tuple[list[VocabularyClass], st
 
 def _entry_from_pair(key: Any, value: Any, path: Path) -> dict[str, Any]:
     """`{name: aliases}`, or `{id: name}` as in Ultralytics data files."""
-    if isinstance(value, str) and str(key).isdigit():
+    if isinstance(value, str) and str(key).isdecimal():
         return {"id": int(key), "name": value}
     if isinstance(value, Mapping):
         return {**value, "name": key}

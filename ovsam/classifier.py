@@ -118,12 +118,17 @@ def split_for_model(
 ) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
     """Return base and novel class indices of a vocabulary for a model.
 
-    A vocabulary with a split keeps it. Without one, base are the classes whose name is a base class
-    of the vocabulary the model's label head was trained on, and nothing is excluded.
+    A vocabulary with a split keeps it. Without one, base are the classes whose name is that of a
+    class the model's label head was trained on (a base class of `trained_on`, or any of its classes
+    where it has no split), and nothing is excluded.
+
+    Raises:
+        VocabularyError: `trained_on` is no vocabulary.
     """
     if vocabulary.base is not None or trained_on is None:
         return vocabulary.base, vocabulary.novel
     trained = load_vocabulary(trained_on)
-    names = {fold_name(trained.names[index]) for index in trained.base or ()}
+    seen = range(trained.num_classes) if trained.base is None else trained.base
+    names = {fold_name(trained.names[index]) for index in seen}
     base = tuple(i for i, name in enumerate(vocabulary.names) if fold_name(name) in names)
     return base, None

@@ -39,7 +39,6 @@ __all__ = [
     "VocabularyClass",
     "embed_vocabulary",
     "load_vocabulary",
-    "mark_trained_classes",
     "parse_vocabulary",
 ]
 
@@ -65,13 +64,15 @@ class Vocabulary:
         base: Indices of the classes that the model's labels were trained on.
         novel: Indices of the classes to keep beside `base`; with a split, classes in neither set
             are never chosen.
-        aliases: For each class the texts to embed; None: the name's own (`split_prototypes`).
+        aliases: For each class the texts to embed, as they are; None, or an empty list: the
+            name's own (`split_prototypes`).
         category_ids: (C) ids written to COCO files; None: 1 to C.
         title: What the vocabulary is called in reports.
 
     Raises:
-        VocabularyError: No classes, empty or repeated names, lists of other lengths, indices
-            outside the classes or in both sets, embeddings of another shape, not finite or zero.
+        VocabularyError: No classes, empty or repeated names, aliases that are no lists of texts,
+            lists of other lengths, indices outside the classes or in both sets, embeddings of
+            another shape, not finite or zero.
     """
 
     classes: tuple[VocabularyClass, ...]
@@ -102,9 +103,9 @@ class Vocabulary:
                 f"expected category_ids and aliases for each of {len(names)} names, got "
                 f"{len(ids)} ids and {len(names if aliases is None else aliases)} alias lists"
             )
-        base_indices = check_indices(base, len(names), "base")
-        novel_indices = check_indices(novel, len(names), "novel")
-        if both := set(base_indices or ()) & set(novel_indices or ()):
+        in_base = set(check_indices(base, len(names), "base") or ())
+        in_novel = set(check_indices(novel, len(names), "novel") or ())
+        if both := in_base & in_novel:
             raise VocabularyError(
                 f"expected each class in base or in novel, got {names[min(both)]!r} in both"
             )
@@ -112,10 +113,10 @@ class Vocabulary:
         for index, (name, category_id) in enumerate(zip(names, ids, strict=True)):
             item = make_class(name, category_id=int(category_id), where=f"index {index}")
             if aliases is not None and aliases[index]:
-                item = replace(item, aliases=tuple(aliases[index]))
-            if index in (base_indices or ()):
+                item = replace(item, aliases=_check_texts(aliases[index], f"index {index}"))
+            if index in in_base:
                 item = replace(item, split="base")
-            elif index in (novel_indices or ()):
+            elif index in in_novel:
                 item = replace(item, split="novel")
             classes.append(item)
         self._set(classes, title)
@@ -211,7 +212,7 @@ class Vocabulary:
         found = [
             index
             for index, item in enumerate(self.classes)
-            if wanted in item.aliases or wanted in map(fold_name, item.synonyms)
+            if wanted in map(fold_name, (*item.aliases, *item.synonyms))
         ]
         if len(found) == 1:
             return found[0]
@@ -305,30 +306,6 @@ def parse_vocabulary(text: str) -> Vocabulary:
     return Vocabulary.from_classes(parse_class_names(text), "custom")
 
 
-def mark_trained_classes(
-    vocabulary: Vocabulary, trained_on: str | None
-) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
-    """Return (base, novel) class indices for a model whose labels were trained on a vocabulary.
-
-    The vocabulary's own split where it has one. Else base holds the classes that share a text with
-    a class of `trained_on` (its base classes, if it has a split) and novel is None: no class is
-    excluded.
-
-    Raises:
-        VocabularyError: `trained_on` is no built-in vocabulary.
-    """
-    if vocabulary.base is not None or trained_on is None:
-        return vocabulary.base, vocabulary.novel
-    trained = load_vocabulary(trained_on)
-    texts = {
-        text
-        for item in trained.classes
-        if item.split == "base" or trained.base is None
-        for text in item.aliases
-    }
-    return tuple(i for i, item in enumerate(vocabulary.classes) if texts & {*item.aliases}), None
-
-
 def embed_vocabulary(
     vocabulary: Vocabulary,
     text_tower: TextTower,
@@ -348,7 +325,7 @@ def embed_vocabulary(
         vocabulary: The classes to embed.
         text_tower: The model's text tower, weights loaded.
         cache_dir: Folder of the cache; None: `OVSAM_CACHE`, else the user's cache folder.
-        batch_size: Texts in one pass of the text tower.
+        batch_size: Sentences (a text in a template) in one pass of the text tower.
         progress: Called with (texts done, texts in all) after each batch; not on a cache hit.
 
     Raises:
@@ -373,6 +350,13 @@ def embed_vocabulary(
         for aliases in vocabulary.aliases
     ]
     return vocabulary.with_embeddings(embeddings_UD[torch.tensor(index_CK)])
+
+
+def _check_texts(texts: Sequence[str], where: str) -> tuple[str, ...]:
+    """Return the texts of one class; one bare text would be taken letter by letter."""
+    if isinstance(texts, str) or not all(isinstance(t, str) and t.strip() for t in texts):
+        raise VocabularyError(f"expected a list of texts as aliases at {where}, got {texts!r:.80}")
+    return tuple(texts)
 
 
 def _check_embeddings(embeddings: torch.Tensor, num_classes: int) -> torch.Tensor:

@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import pytest
@@ -124,6 +125,7 @@ def test_missing_yaml_package_names_the_pip_line(tmp_path, monkeypatch):
         ("a.json", [{"name": "a", "id": 1}, {"name": "b", "id": 1}], r"got 1 for both 'a' and 'b'"),
         ("a.json", {"cat": 5}, r"a list of aliases for class 'cat' in .*, got int"),
         ("a.yaml", "a: [", r"expected YAML in .*a.yaml"),
+        ("a.yaml", "- 2024-13-45", r"expected YAML in .*a.yaml.* month must be"),
         ("no/a.txt", None, r"a.txt does not exist; give a built-in name"),
     ],
 )
@@ -143,9 +145,22 @@ def test_text_that_is_not_utf8_is_refused(tmp_path):
         read_class_file(tmp_path / "a.txt")
 
 
+@pytest.mark.parametrize("keep", [20, -4], ids=["cut early", "cut late"])
+def test_a_truncated_compressed_list_is_refused(tmp_path, keep):
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(gzip.compress(b'["cat", "dog"]' * 50)[:keep])
+    with pytest.raises(VocabularyError, match=r"cannot read .*a.json.gz: Compressed file ended"):
+        read_class_file(path)
+
+
 def test_folder_is_refused(tmp_path):
     with pytest.raises(VocabularyError, match=r"got the directory .*; name the file in it"):
         read_class_file(tmp_path)
+
+
+def test_a_digit_that_is_no_number_is_a_name(tmp_path):
+    classes = read(tmp_path, "a.json", {"²": "square"})
+    assert classes[0].aliases == ("²", "square")
 
 
 def test_comma_list_is_numbered_from_one():

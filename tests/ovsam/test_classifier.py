@@ -76,5 +76,6 @@ def test_own_class_lists_take_the_trained_classes_as_base() -> None:
     vocabulary = Vocabulary(["Dog", "person", "zeppelin"])
     assert split_for_model(vocabulary, "coco") == ((1,), None)
     assert split_for_model(vocabulary, None) == (None, None)
+    assert split_for_model(vocabulary, "objects365") == ((0, 1), None), "no split: all were seen"
     coco = load_vocabulary("coco")
     assert split_for_model(coco, "coco") == (coco.base, coco.novel)

@@ -9,7 +9,6 @@ from ovsam.vocabulary import (
     BUILT_IN_VOCABULARIES,
     Vocabulary,
     load_vocabulary,
-    mark_trained_classes,
     parse_vocabulary,
 )
 
@@ -116,6 +115,7 @@ def test_constructor_takes_splits_aliases_and_ids():
     assert (vocabulary.base, vocabulary.novel) == ((0,), (2,))
     assert vocabulary.aliases == (("kitty",), ("dog",), ("cow",))
     assert vocabulary.category_ids == (7, 8, 9)
+    assert Vocabulary(["cat"], aliases=[["Kitty"]]).index_of("kitty") == 0
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,9 @@ def test_constructor_takes_splits_aliases_and_ids():
         ({"names": ["cat", "Cat"]}, r"'cat' at index 0 and 'Cat' at index 1"),
         ({"names": ["cat"], "base": [1]}, r"indices from 0 to 0 in base, got 1"),
         ({"names": ["cat"], "base": [0], "novel": [0]}, r"base or in novel, got 'cat' in both"),
+        ({"names": ["cat", 3]}, r"expected a class name at index 1, got 3; write a text"),
+        ({"names": ["cat"], "aliases": ["kitty"]}, r"list of texts as aliases at index 0, got 'ki"),
+        ({"names": ["cat"], "aliases": [[" "]]}, r"list of texts as aliases at index 0, got \[' '"),
         ({"names": ["cat"], "category_ids": [1, 2]}, r"got 2 ids and 1 alias lists"),
         ({"names": ["cat"], "embeddings": torch.ones(2, 1, 4)}, r"\(1, K, D\) .* got \(2, 1, 4\)"),
         (
@@ -193,19 +196,6 @@ def test_index_of_refuses_an_alias_of_two_classes():
     vocabulary = Vocabulary(["bank", "shore"], aliases=[["edge"], ["edge"]])
     with pytest.raises(VocabularyError, match=r"another name of several classes: 'bank', 'shore'"):
         vocabulary.index_of("edge")
-
-
-def test_trained_classes_are_marked_by_their_texts():
-    # of COCO's 48 base classes: person, bird. Not base: airplane (novel), hot dog (neither).
-    names = ["Person", "pigeon", "airplane", "hot dog", "yak"]
-    vocabulary = Vocabulary(names, aliases=[[], ["bird"], [], [], []])
-    assert mark_trained_classes(vocabulary, "coco") == ((0, 1), None)
-
-
-def test_own_split_wins_over_the_trained_classes():
-    vocabulary = Vocabulary(["person", "yak"], base=[1], novel=[0])
-    assert mark_trained_classes(vocabulary, "coco") == ((1,), (0,))
-    assert mark_trained_classes(Vocabulary(["person"]), None) == (None, None)
 
 
 def test_every_built_in_name_is_loadable_in_capitals():
