@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -29,6 +29,7 @@ from ovsam.text_tower import build_text_tower
 Source = Mapping[str, Tensor] | str | Path
 FORMAT = "ovsam-1"
 _TEXT_PREFIX = "text."
+_CONVERT = "ovsam models convert FILE... --model NAME -o OUT.safetensors"
 
 # (pattern, replacement) per layout, first match wins; None drops the tensor.
 _Rules = Sequence[tuple[str, str | None]]
@@ -77,7 +78,7 @@ def load_released_checkpoint(
 
     What OV-SAM's own files lack comes from CLIP (open_clip) and SAM files given beside them;
     whichever order they are in, OV-SAM's tensors win over CLIP's, and CLIP's over SAM's. An
-    open_clip file also fills the model's text tower.
+    open_clip file, or one of our own, also fills the model's text tower.
 
     Args:
         model: from `build_model`; on the "meta" device nothing is allocated twice.
@@ -100,7 +101,8 @@ def load_released_checkpoint(
     merged: dict[str, Tensor] = {}
     for _, tensors in sorted(ranked, key=lambda pair: pair[0]):
         merged.update(tensors)
-    _assign(model, merged, " + ".join(str(s) for s in sources if isinstance(s, (str, Path))))
+    where = " + ".join(str(s) for s in sources if isinstance(s, (str, Path)))
+    _assign(model, merged, where, _advise_files)
     model.identity = hash_tensors(model.state_dict())
     return model
 
@@ -111,7 +113,9 @@ def _to_our_names(
     """Return (rank, tensors by our names) of one file; the higher rank wins."""
     names = tuple(tensors)
     if any(n.startswith("clip2sam.") for n in names):
-        return 3, {k: v for k, v in tensors.items() if not k.startswith(_TEXT_PREFIX)}
+        if text := _take_prefix(tensors, _TEXT_PREFIX):
+            _attach_text_tower(model, text, where)
+        return 3, tensors
     if any(
         re.match(r"(backbone|backbone_student|neck_student|fpn_neck|pe)\.", n) for n in names
     ) or (any(n.startswith("mask_decoder.mask_decoder.") for n in names)):
@@ -162,8 +166,16 @@ def _rename(tensors: Mapping[str, Tensor], rules: _Rules, where: str) -> dict[st
     return renamed
 
 
-def _assign(model: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Put tensors into a module; every name and shape must agree."""
+def _assign(
+    model: torch.nn.Module,
+    tensors: Mapping[str, Tensor],
+    where: str,
+    advise: Callable[[Sequence[str]], str] | None = None,
+) -> None:
+    """Put tensors into a module; every name and shape must agree.
+
+    `advise` says where missing tensors may be found, if more files can be given.
+    """
     where = where or "the state dict"
     wanted = model.state_dict()
     optional = {name for name in wanted if name.endswith("num_batches_tracked")}
@@ -172,7 +184,10 @@ def _assign(model: torch.nn.Module, tensors: Mapping[str, Tensor], where: str) -
     for kind, names in (("missing", missing), ("unexpected", unexpected)):
         if names:
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            raise CheckpointError(f"{kind} tensors in {where}: {shown}; {_advice(kind, names)}")
+            advice = "the file is incomplete or belongs to another model"
+            if kind == "missing" and advise is not None:
+                advice = advise(names)
+            raise CheckpointError(f"{kind} tensors in {where}: {shown}; {advice}")
     for name, tensor in tensors.items():
         if tensor.shape != wanted[name].shape:
             raise CheckpointError(
@@ -194,9 +209,8 @@ def _as_parameter(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _advice(kind: str, names: Sequence[str]) -> str:
-    if kind == "unexpected":
-        return "the file belongs to another model or backbone"
+def _advise_files(names: Sequence[str]) -> str:
+    """Say which of the official files hold missing tensors of an OV-SAM."""
     parts = {name.split(".")[0] for name in names}
     files = {
         "image_encoder": "CLIP's weights (open_clip)",
@@ -212,7 +226,7 @@ def load_sam_checkpoint(sam: SAM, source: Source) -> SAM:
     """Load an official SAM checkpoint.
 
     Raises:
-        CheckpointError: the file cannot be read or belongs to another SAM.
+        CheckpointError: the file cannot be read or belongs to another SAM; the SAM is unchanged.
     """
     tensors = read_tensors(source) if isinstance(source, (str, Path)) else dict(source)
     tensors = {k: v for k, v in tensors.items() if k not in ("pixel_mean", "pixel_std")}
@@ -293,13 +307,19 @@ def load_checkpoint(path: str | Path) -> OVSAM:
     """Read a file of our own (`save_checkpoint`, `ovsam models convert`).
 
     Raises:
-        CheckpointError: damaged, or not such a file.
+        CheckpointError: missing, damaged, or not such a file; the message has the command that
+            makes one of other files.
     """
+    path = Path(path)
+    if path.is_file() and path.suffix != ".safetensors":
+        raise CheckpointError(
+            f"expected a .safetensors file of ovsam's own, got {path}; convert it: {_CONVERT}"
+        )
     metadata = read_metadata(path)
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} is not a file of ovsam's own (format {metadata.get('format')!r}); convert it: "
-            "ovsam models convert FILE... --model NAME -o OUT.safetensors"
+            f"{_CONVERT}"
         )
     try:
         config = ModelConfig.from_dict(json.loads(metadata["config"]))
@@ -310,11 +330,15 @@ def load_checkpoint(path: str | Path) -> OVSAM:
     text = _take_prefix(tensors, _TEXT_PREFIX)
     _assign(model, tensors, str(path))
     if text:
-        text_tower = build_text_tower(model.config.clip)
-        _assign(text_tower, text, str(path))
-        model.attach_text_tower(text_tower)
+        _attach_text_tower(model, text, str(path))
     model.identity = metadata.get("identity", "") or hash_tensors(model.state_dict())
     return model
+
+
+def _attach_text_tower(model: OVSAM, tensors: Mapping[str, Tensor], where: str) -> None:
+    text_tower = build_text_tower(model.config.clip)
+    _assign(text_tower, tensors, where)
+    model.attach_text_tower(text_tower)
 
 
 def _take_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

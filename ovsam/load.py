@@ -25,7 +25,8 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> OVSAM:
     Raises:
         ConfigError: no weights have this name.
         DownloadError: the weights have not been fetched; the message has the command.
-        CheckpointError: a file is missing, damaged or belongs to another model.
+        CheckpointError: a file is missing, damaged or belongs to another model, or the name is that
+            of a part (CLIP, SAM) that cannot label by itself.
     """
     if str(name) not in KNOWN_MODELS and (Path(name).suffix or Path(name).exists()):
         return load_checkpoint(name).to(device)

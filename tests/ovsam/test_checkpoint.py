@@ -147,6 +147,26 @@ def test_own_file_brings_config_text_tower_and_metadata_back(tiny_model, tmp_pat
     assert path.stat().st_mode & 0o444 == 0o444, "other users may read weights"
 
 
+def test_own_file_given_as_a_source_brings_its_text_tower(tiny_model, tmp_path) -> None:
+    tiny_model.attach_text_tower(build_text_tower(tiny_model.config.clip))
+    save_checkpoint(tiny_model, tmp_path / "tiny.safetensors")
+    built = build_model(tiny_model.config, "meta")
+    model = load_released_checkpoint(built, tmp_path / "tiny.safetensors")
+    assert model.text_tower.identity == tiny_model.text_tower.identity
+
+
+def test_an_incomplete_own_file_is_not_sent_for_other_files(tiny_model, tmp_path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(tiny_model, path, with_text=False)
+    tensors, metadata = load_file(path), read_metadata(path)
+    del tensors["neck.pos_embed"]
+    save_file(tensors, path, metadata)
+    with pytest.raises(CheckpointError, match=r"missing tensors.*neck.pos_embed; .* is incomplete"):
+        load_checkpoint(path)
+
+
 def test_half_precision_file_loads_as_float32(tiny_model, tmp_path) -> None:
     save_checkpoint(tiny_model, tmp_path / "half.safetensors", dtype=torch.float16, with_text=False)
     model = load_checkpoint(tmp_path / "half.safetensors")
@@ -172,6 +192,9 @@ def test_a_foreign_safetensors_file_says_how_to_convert(tmp_path) -> None:
     save_file({"a": torch.ones(1)}, tmp_path / "x.safetensors")
     with pytest.raises(CheckpointError, match="ovsam models convert"):
         load_checkpoint(tmp_path / "x.safetensors")
+    torch.save({"a": torch.ones(1)}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=r"got .*x.pth; convert it: ovsam models convert"):
+        load_checkpoint(tmp_path / "x.pth")
 
 
 def test_sam_checkpoints_load_and_mismatches_are_named(tiny_config) -> None:
@@ -183,7 +206,9 @@ def test_sam_checkpoints_load_and_mismatches_are_named(tiny_config) -> None:
         sam.state_dict()["image_encoder.pos_embed"], tensors["image_encoder.pos_embed"]
     )
     deeper = build_sam(dataclasses.replace(config, depth=3))
-    with pytest.raises(CheckpointError, match=r"missing tensors.*image_encoder.blocks.2"):
+    with pytest.raises(
+        CheckpointError, match=r"missing tensors.*image_encoder.blocks.2.*belongs to another model"
+    ):
         load_sam_checkpoint(deeper, tensors)
 
 

@@ -1,4 +1,5 @@
 import collections
+import contextlib
 import os
 import pickle
 import sys
@@ -95,6 +96,19 @@ def test_truncated_files_are_named(tmp_path, suffix, keep) -> None:
     path.write_bytes(content[: int(len(content) * keep)])
     with pytest.raises(CheckpointError, match=f"w{suffix} is .*download it again"):
         read_tensors(path)
+
+
+@pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
+def test_files_with_changed_bytes_are_read_or_refused(tmp_path, is_zip) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({"state_dict": TENSORS}, path, _use_new_zipfile_serialization=is_zip)
+    content, random = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(300):
+        changed = bytearray(content)
+        changed[random.integers(min(len(content), 600))] = random.integers(256)
+        path.write_bytes(changed)
+        with contextlib.suppress(CheckpointError):
+            read_tensors(path)
 
 
 @pytest.mark.parametrize(
