@@ -134,6 +134,8 @@ def _fetch_file(file: WeightFile, progress: Progress | None) -> Path:
     found = _find_file(file)
     if found is not None and file.url:
         return found
+    if found is not None and _is_offline():
+        return _check_hub_file(found, file)
     if file.url:
         if _is_offline():
             raise DownloadError(_offline_message(file))

@@ -169,11 +169,12 @@ def test_offline_mode_names_the_variable(server, known, monkeypatch, kind):
         hub.fetch_model(known(hub_file() if kind == "hub" else url_file))
 
 
-def test_offline_mode_uses_what_is_cached(server, known, monkeypatch):
+@pytest.mark.parametrize("names", [("a.bin",), ("new.safetensors", "a.bin")])
+def test_offline_mode_uses_what_is_cached(server, known, monkeypatch, names):
     from huggingface_hub import constants
 
     server.serve_on_hub(REPO, "a.bin", CONTENT)
-    paths = hub.fetch_model(known(hub_file()))
+    paths = hub.fetch_model(known(hub_file(*names)))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     server.requests.clear()
     assert hub.fetch_model("tiny") == paths
