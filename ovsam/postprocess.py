@@ -53,7 +53,8 @@ class AxisResize:
     last: NDArray[np.int64]
 
 
-@lru_cache(maxsize=256)
+# A side of 4,000 pixels is a matrix of 4 MB: folders of odd sizes must not fill the memory.
+@lru_cache(maxsize=64)
 def axis_resize(cells: int, padded: int, inside: int, original: int) -> AxisResize:
     """Return the operator cells → padded input → crop to `inside` → original pixels."""
     matrix = _bilinear_matrix(inside, original) @ _bilinear_matrix(cells, padded)[:inside]

@@ -8,7 +8,7 @@ side. The detector's stage is ovsam_pipeline/detectors/nano_training.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -169,7 +169,8 @@ def load_stage(init: Path) -> OVSAM:
 def train_labels(settings: LabelStageSettings, data: TrainingData, init: Path, out: Path) -> None:
     """Train masks, labels or both, starting from the folder or model file `init`.
 
-    Base classes alone teach the head; objects of every class teach masks.
+    Base classes alone teach the head; objects of every class teach masks. The model file says which
+    vocabulary its head was trained on: the fusion weighs those classes differently.
     """
     model = load_stage(init).to(memory_format=torch.channels_last)
     vocabulary = embed_vocabulary(load_vocabulary(settings.vocabulary), model.text_tower)
@@ -194,6 +195,8 @@ def train_labels(settings: LabelStageSettings, data: TrainingData, init: Path, o
     run.run(step, evaluate if data.is_pool else None)
     if run.ranks.is_first:
         model.eval().requires_grad_(False)
+        if settings.step.with_labels:
+            model.config = replace(model.config, trained_on=settings.vocabulary)
         save_stage(model, out, f"stage training {', '.join(settings.step.train_parts)}")
 
 
@@ -227,5 +230,6 @@ def merge_stages(masks: Path, labels: Path, out: Path, provenance: str) -> None:
         raise ConfigError(f"expected one image tower in {masks} and {labels}, got two different")
     model.clip2sam.load_state_dict(head.clip2sam.state_dict())
     model.attach_text_tower(head.text_tower)
+    model.config = replace(model.config, trained_on=head.config.trained_on)
     metadata = {"licence": LICENCE, "provenance": provenance}
     save_checkpoint(model, out, metadata, dtype=torch.float16)
