@@ -31,6 +31,8 @@ from ovsam.vocabulary import Vocabulary, embed_vocabulary
 MaskForm = Literal["full", "rle", "both"]
 # Image cells a decoder chunk may hold: beyond it a CPU's caches spill, and a GPU's memory fills.
 _CELLS_PER_CHUNK = {"cpu": 1 << 15, "cuda": 1 << 19}
+# Regions recognised together: each takes 0.6 MB of pooling weights at the full size.
+_REGIONS_PER_CHUNK = 64
 
 
 class Predictor:
@@ -165,11 +167,12 @@ class Predictor:
         if clip_boxes_xyxy is not None:
             clip_boxes = check_boxes("clip_boxes_xyxy", clip_boxes_xyxy)
         self._check_prompts(encoded, prompts, clip_boxes)
-        parts = [
-            self._segment_chunk(encoded, prompts, rows, clip_boxes)
-            for rows in self._chunks(len(prompts))
-        ]
-        logits, head, clip, fused = (torch.cat(column) for column in zip(*parts, strict=True))
+        logits, label_tokens = self._decode(encoded, prompts)
+        regions = self._find_regions(encoded, prompts, logits)
+        clip_regions = regions
+        if clip_boxes is not None:
+            clip_regions = self._to_input(encoded, clip_boxes)
+        head, clip, fused = self._score(encoded, logits, label_tokens, (regions, clip_regions))
         labels, scores, margins = best_classes(fused)
         return self._finish(
             encoded, to_numpy(logits), (head, clip, fused), masks, (labels, scores, margins)
@@ -198,58 +201,63 @@ class Predictor:
                 f"clip_boxes_xyxy must have shape ({len(prompts)}, 4), got {clip_boxes.shape}"
             )
 
-    def _chunks(self, count: int) -> list[slice]:
-        """Cut N prompts so that a chunk's image cells fit; an empty set is one empty chunk."""
-        cells = self.model.config.grid_size**2
-        kind = "cpu" if self.model.device.type == "cpu" else "cuda"
-        step = max(1, _CELLS_PER_CHUNK[kind] // cells)
-        return [slice(start, start + step) for start in range(0, count, step)] or [slice(0, 0)]
+    def _to_input(self, encoded: EncodedImage, array: NDArray[np.float32]) -> Tensor:
+        """Scale (..., 2 or 4) coordinates from original pixels to the network input's."""
+        scale = np.resize(np.array(encoded.scale_xy, np.float32), array.shape[-1])
+        return torch.from_numpy(array * scale).to(self.model.device)
 
-    def _segment_chunk(
+    def _decode(self, encoded: EncodedImage, prompts: Prompts) -> tuple[Tensor, Tensor]:
+        """Return mask logits and label tokens of all prompts, decoded in chunks that fit."""
+        device = self.model.device
+        boxes, points = prompts.boxes_xyxy, prompts.points_xy
+        labels, masks = prompts.point_labels, prompts.mask_logits
+        arrays = (
+            None if boxes is None else self._to_input(encoded, boxes),
+            None if points is None else self._to_input(encoded, points),
+            None if labels is None else torch.from_numpy(labels).to(device),
+            None if masks is None else torch.from_numpy(masks).to(device),
+        )
+        most_cells = _CELLS_PER_CHUNK["cpu" if device.type == "cpu" else "cuda"]
+        parts = [
+            self.model.decode(
+                encoded.image_embedding, *(None if x is None else x[rows] for x in arrays)
+            )
+            for rows in _chunks(len(prompts), most_cells // self.model.config.grid_size**2)
+        ]
+        logits, tokens = zip(*parts, strict=True)
+        return torch.cat(logits), torch.cat(tokens)
+
+    def _find_regions(self, encoded: EncodedImage, prompts: Prompts, logits: Tensor) -> Tensor:
+        """Return (N, 4) regions to recognise, input pixels: the prompts' boxes, else the masks'."""
+        if prompts.boxes_xyxy is None:
+            return boxes_of_masks(logits, self.model.config.input_size)
+        return self._to_input(encoded, clip_boxes(prompts.boxes_xyxy, encoded.original_size_hw))
+
+    def _score(
         self,
         encoded: EncodedImage,
-        prompts: Prompts,
-        rows: slice,
-        clip_boxes_xyxy: NDArray[np.float32] | None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return mask logits, head, CLIP and fused logits of some prompts."""
-        model = self.model
-
-        def to_input(array: NDArray[np.float32] | None) -> Tensor | None:
-            if array is None:
-                return None
-            scale = np.resize(np.array(encoded.scale_xy, np.float32), array.shape[-1])
-            return torch.from_numpy(array[rows] * scale).to(model.device)
-
-        def to_device(array: NDArray | None) -> Tensor | None:
-            return None if array is None else torch.from_numpy(array[rows]).to(model.device)
-
-        boxes = to_input(prompts.boxes_xyxy)
-        logits, label_tokens = model.decode(
-            encoded.image_embedding,
-            boxes,
-            to_input(prompts.points_xy),
-            to_device(prompts.point_labels),
-            to_device(prompts.mask_logits),
-        )
-        if boxes is None:
-            regions = boxes_of_masks(logits, model.config.input_size)
-        else:
-            size = np.array(encoded.original_size_hw)
-            clipped = clip_boxes(prompts.boxes_xyxy, (int(size[0]), int(size[1])))  # type: ignore[arg-type]
-            clipped_input = to_input(clipped)
-            assert clipped_input is not None
-            regions = clipped_input
-        embeddings = model.clip2sam.embed_regions(
-            encoded.fpn_levels, regions, label_tokens, encoded.clip_feature, logits
-        )
-        clip_regions = to_input(clip_boxes_xyxy)
-        clip_embeddings, has_mask = model.embed_clip_regions(
-            encoded.clip_feature, regions if clip_regions is None else clip_regions, logits
-        )
-        head = self._classifier.cosine_logits(embeddings)
-        clip = self._classifier.cosine_logits(clip_embeddings)
-        return logits, head, clip, self._classifier.fuse(head, clip, has_mask)
+        logits: Tensor,
+        label_tokens: Tensor,
+        regions: tuple[Tensor, Tensor],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return head, CLIP and fused logits; `regions` are those of the head and of CLIP."""
+        model, parts = self.model, []
+        for rows in _chunks(len(logits), _REGIONS_PER_CHUNK):
+            embeddings = model.clip2sam.embed_regions(
+                encoded.fpn_levels,
+                regions[0][rows],
+                label_tokens[rows],
+                encoded.clip_feature,
+                logits[rows],
+            )
+            clip_embeddings, has_mask = model.embed_clip_regions(
+                encoded.clip_feature, regions[1][rows], logits[rows]
+            )
+            head = self._classifier.cosine_logits(embeddings)
+            clip = self._classifier.cosine_logits(clip_embeddings)
+            parts.append((head, clip, self._classifier.fuse(head, clip, has_mask)))
+        head, clip, fused = (torch.cat(column) for column in zip(*parts, strict=True))
+        return head, clip, fused
 
     def _finish(
         self,
@@ -286,3 +294,9 @@ class Predictor:
             masks=full,
             rles=[region.rle() for region in regions] if masks != "full" else None,
         )
+
+
+def _chunks(count: int, step: int) -> list[slice]:
+    """Cut N rows into slices of at most `step`, at least 1; no rows are one empty slice."""
+    step = max(1, step)
+    return [slice(start, start + step) for start in range(0, count, step)] or [slice(0, 0)]

@@ -79,9 +79,11 @@ class Attention(nn.Module):
             (B, H, W, C), before the output projection.
         """
         batch, height, width, _ = qkv_BHWC.shape
+        # Contiguous once: a strided key or value would be copied again for every chunk of queries.
         q, k, v = (
             qkv_BHWC.reshape(batch, height * width, 3, self.heads, -1)
             .permute(2, 0, 3, 1, 4)
+            .contiguous()
             .unbind(0)
         )
         q_grid = q.reshape(batch, self.heads, height, width, -1)
