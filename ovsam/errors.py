@@ -22,7 +22,7 @@ class ConfigError(OvsamError, ValueError):
 
 
 class PromptError(OvsamError, ValueError):
-    """A prompt has the wrong shape, is not finite, or lies outside the image."""
+    """A prompt has the wrong shape or is not finite, or a box lies outside the image."""
 
 
 class ImageError(OvsamError, ValueError):

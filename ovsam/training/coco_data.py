@@ -34,7 +34,8 @@ class CocoTrainingSet:
                 categories that are not among them get -1.
 
         Raises:
-            ConfigError: The file is not an instances file, or no image has a mask.
+            ConfigError: The file is not an instances file, an object names an image or a category
+                that the file lacks, or no image has a mask.
         """
         try:
             content = json.loads(annotations.read_text(encoding="utf-8"))
@@ -49,13 +50,27 @@ class CocoTrainingSet:
         known = vocabulary.base or tuple(range(vocabulary.num_classes))
         row_of = {fold_name(vocabulary.names[index]): row for row, index in enumerate(known)}
         self._labels = {key: row_of.get(name, -1) for key, name in categories.items()}
-        self._objects: dict[int, list[dict[str, Any]]] = defaultdict(list)
-        for row in rows:
-            if row.get("segmentation") and not row.get("iscrowd"):
-                self._objects[int(row["image_id"])].append(row)
+        self._objects = self._group_objects(rows, annotations)
         self.image_ids = sorted(self._objects)
         if not self.image_ids:
             raise ConfigError(f"expected objects with masks in {annotations}, got none")
+
+    def _group_objects(
+        self, rows: list[dict[str, Any]], annotations: Path
+    ) -> dict[int, list[dict[str, Any]]]:
+        """Objects with masks, by image."""
+        grouped: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for row in rows:
+            image_id, category_id = row.get("image_id"), row.get("category_id")
+            if image_id not in self._images or category_id not in self._labels:
+                raise ConfigError(
+                    f"expected objects of the file's own images and categories in {annotations}, "
+                    f"got image_id {image_id!r} and category_id {category_id!r} in annotation "
+                    f"{row.get('id')!r}"
+                )
+            if row.get("segmentation") and not row.get("iscrowd"):
+                grouped[image_id].append(row)
+        return grouped
 
     def __len__(self) -> int:
         """Number of images with masks."""
@@ -74,7 +89,7 @@ class CocoTrainingSet:
             mask = decode_segmentation(row["segmentation"], pixels.shape[0], pixels.shape[1])
             if mask.any():
                 masks.append(mask)
-                labels.append(self._labels[int(row["category_id"])])
+                labels.append(self._labels[row["category_id"]])
         empty = np.zeros((0, *pixels.shape[:2]), np.uint8)
         return TrainingSample(
             pixels=pixels,

@@ -54,6 +54,16 @@ def test_file_of_another_form_is_refused(tmp_path):
         CocoTrainingSet(path, tmp_path, WORDS)
 
 
+@pytest.mark.parametrize(("key", "value"), [("image_id", 99), ("category_id", 77)])
+def test_objects_of_unknown_images_or_categories_are_named(dataset, key, value):
+    path, folder = dataset
+    content = json.loads(path.read_text())
+    content["annotations"][1][key] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=rf"{key} {value}.* in annotation 2"):
+        CocoTrainingSet(path, folder, WORDS)
+
+
 def test_file_without_masks_is_refused(tmp_path):
     path = tmp_path / "empty.json"
     path.write_text('{"images": [], "categories": [], "annotations": []}')
