@@ -125,15 +125,18 @@ def run_label(
     """
     from ovsam_pipeline.detectors.build import check_detector_images
     from ovsam_pipeline.labeller import build_labeller
-    from ovsam_pipeline.store import OutputFolder, is_output
+    from ovsam_pipeline.store import OutputFolder, check_own_files, is_output
 
     path = choose_output(config)
+    check_own_files(path)
     listing = list_images(config.sources, image_root=config.image_root, exclude=(path,))
     images = tuple(listing)
     if listing.num_ignored:
         logger.info("%s", listing.describe_ignored())
     if listing.num_duplicates:
-        logger.info("%d files are listed twice and count once", listing.num_duplicates)
+        num = listing.num_duplicates
+        what = "file that is" if num == 1 else "files that are"
+        logger.info("%d %s listed more than once: labelled once", num, what)
     with ExitStack() as stack:
         # A used output is taken before the slow part, so that a second run learns at once.
         held = stack.enter_context(OutputFolder(path)) if is_output(path) else None

@@ -36,7 +36,15 @@ from ovsam_pipeline.parts import (
 from ovsam_pipeline.records import LabelRecord
 from ovsam_pipeline.shards import DoneImage
 
-__all__ = ["OutputFolder", "PartWriter", "is_output", "iterate_rows", "list_parts", "read_run_file"]
+__all__ = [
+    "OutputFolder",
+    "PartWriter",
+    "check_own_files",
+    "is_output",
+    "iterate_rows",
+    "list_parts",
+    "read_run_file",
+]
 
 RUN_FILE = "run.json"
 ANNOTATIONS_FILE = "annotations.json"
@@ -262,7 +270,29 @@ def read_run_file(output: Path) -> dict[str, Any]:
 
 def is_output(path: Path) -> bool:
     """Whether a run has used this folder as its output, whatever became of it."""
-    return (path / _LOCK_FILE).exists() or (path / _PARTS_FOLDER).exists()
+    return (path / _LOCK_FILE).exists() or bool(list_parts(path)) or _has_own_run_file(path)
+
+
+def check_own_files(path: Path) -> None:
+    """Refuse a folder with files of other makers under the names that a run replaces.
+
+    Raises:
+        ConfigError: there are such files, e.g. the annotations of a data set.
+    """
+    names = (ANNOTATIONS_FILE, FAILURES_FILE, RUN_FILE, PREVIEW_FOLDER)
+    foreign = [name for name in names if os.path.lexists(path / name)]
+    if foreign and not is_output(path):
+        raise ConfigError(
+            f"{path} holds {' and '.join(foreign)} that ovsam did not write and would replace; "
+            "give another folder as -o"
+        )
+
+
+def _has_own_run_file(path: Path) -> bool:
+    try:
+        return "ovsam" in read_run_file(path)
+    except OutputError:
+        return False
 
 
 def _take_lock(path: Path) -> TextIO:

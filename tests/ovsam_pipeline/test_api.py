@@ -314,3 +314,27 @@ def test_keyboard_interrupt_keeps_what_was_labelled(images, out):
         run_label(config, showing=interrupt)
     assert len(read_rows(out)) == 4
     assert ovsam_pipeline.label(images, output=out).totals.images == 10
+
+
+@pytest.mark.parametrize("on_existing", ["resume", "overwrite", "error"])
+def test_files_that_others_wrote_are_never_replaced(images, out, on_existing):
+    (out / "preview").mkdir(parents=True)
+    (out / "parts").mkdir()
+    (out / "annotations.json").write_text("ground truth of a data set")
+    with pytest.raises(ConfigError, match=r"annotations.json and preview that ovsam did not write"):
+        ovsam_pipeline.label(images, output=out, on_existing=on_existing)
+    assert (out / "annotations.json").read_text() == "ground truth of a data set"
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["annotations.json", "parts", "preview"]
+
+
+def test_output_that_was_copied_without_its_hidden_lock_is_still_ours(images, out):
+    ovsam_pipeline.label(images, output=out)
+    (out / ".lock").unlink()
+    assert ovsam_pipeline.label(images, output=out).summary.done == 0
+
+
+def test_a_file_given_twice_is_said_once(images, out, caplog):
+    caplog.set_level("INFO")
+    ovsam_pipeline.label(images, next(images.iterdir()), output=out)
+    assert "1 file that is listed more than once: labelled once" in caplog.text
