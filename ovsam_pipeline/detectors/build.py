@@ -137,6 +137,6 @@ def _describe_unknown(spec: str, family: str) -> str:
     near = difflib.get_close_matches(family, _FAMILIES, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
     return (
-        f"unknown detector '{spec}'; {hint}There are: auto, nano, torchvision[:NAME], boxes:FILE, "
+        f"unknown detector '{spec}'; {hint}there are auto, nano, torchvision[:NAME], boxes:FILE, "
         "gt:FILE[#points]"
     )

@@ -102,12 +102,13 @@ def build_torchvision_detector(
         near = difflib.get_close_matches(name, _MODELS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ConfigError(
-            f"expected a detection model of torchvision, got '{name}'; {hint}There are: "
+            f"expected a detection model of torchvision, got '{name}'; {hint}there are "
             f"{', '.join(_MODELS)}"
         )
     model = _MODELS[name]
     path = locate_weights(model.weights.url)
-    with _explain_failure(name, model.weights.url, path):
+    # torch says on stdout what it downloads; that is for results.
+    with _explain_failure(name, model.weights.url, path), contextlib.redirect_stdout(sys.stderr):
         state = model.weights.get_state_dict(
             progress=sys.stderr.isatty(),
             check_hash=True,

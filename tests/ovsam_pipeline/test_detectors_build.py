@@ -26,7 +26,7 @@ def make_model(trained_on):
     ("spec", "reason"),
     [
         ("nanno", "unknown detector 'nanno'; did you mean nano"),
-        ("detic", "unknown detector 'detic'; .*There are: auto, nano, torchvision"),
+        ("detic", "unknown detector 'detic'; .*there are auto, nano, torchvision"),
         ("torchvison:x", "did you mean torchvision"),
         ("", "unknown detector ''"),
         ("boxes", "expected a file behind --detector boxes:, got 'boxes'"),

@@ -112,6 +112,13 @@ def weights_path(tmp_path, monkeypatch):
     return path
 
 
+def test_downloading_says_nothing_on_stdout(weights_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.hub, "urlopen", lambda *_, **__: (_ for _ in ()).throw(URLError("x")))
+    with pytest.raises(DetectorError):
+        build_torchvision_detector(SMALLEST, conf=0.3, max_det=9, device="cpu")
+    assert capsys.readouterr().out == ""
+
+
 def test_weights_that_cannot_be_fetched_are_explained(weights_path, monkeypatch):
     def refuse(*arguments, **options):
         raise URLError("no route to host")
