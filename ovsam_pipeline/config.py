@@ -149,11 +149,18 @@ def load_label_config(config_file: str | None, given: Mapping[str, Any]) -> Labe
     values.update({name: value for name, value in given.items() if value is not None})
     for name in _LISTS:
         if isinstance(values.get(name), str):
-            values[name] = tuple(part.strip() for part in values[name].split(",") if part.strip())
+            values[name] = _split_names(values[name]) if name == "classes" else (values[name],)
         elif isinstance(values.get(name), list):
             values[name] = tuple(values[name])
     values.setdefault("sources", ())
     return LabelConfig(**values)
+
+
+def _split_names(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        raise ConfigError(f"expected --classes as names with commas between, got {text!r}")
+    return names
 
 
 def read_config_file(config_file: str) -> dict[str, Any]:

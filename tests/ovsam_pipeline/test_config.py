@@ -83,3 +83,10 @@ def test_to_dict_builds_an_equal_config():
     config = LabelConfig(sources=("a", "b"), classes=("cat",))
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in config.to_dict().items()}
     assert LabelConfig(**values) == config
+
+
+def test_one_source_in_a_config_file_may_have_a_comma_in_its_name(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("sources: 'berlin, 2024'\nclasses: cat, dog\n")
+    config = load_label_config(str(path), {})
+    assert (config.sources, config.classes) == (("berlin, 2024",), ("cat", "dog"))
