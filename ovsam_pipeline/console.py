@@ -75,6 +75,8 @@ def run_app(app: Callable[[], Any]) -> None:
         print_note(f"ovsam: {error}")
         sys.exit(exit_code_of(error))
     except _Interrupted:
+        for number in (signal.SIGINT, signal.SIGTERM):  # once more: no traceback from a cleanup
+            signal.signal(number, lambda *_: os._exit(_INTERRUPTED))
         print_note("ovsam: interrupted")
         sys.exit(_INTERRUPTED)
 

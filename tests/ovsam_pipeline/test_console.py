@@ -58,6 +58,15 @@ def test_signal_outside_labelling_exits_130_without_traceback(own_handlers, caps
     assert capsys.readouterr().err == "ovsam: interrupted\n"
 
 
+def test_signal_during_the_exit_ends_the_process(own_handlers, monkeypatch):
+    ended = []
+    monkeypatch.setattr(console.os, "_exit", ended.append)
+    with pytest.raises(SystemExit):
+        console.run_app(lambda: signal.raise_signal(signal.SIGINT))
+    signal.raise_signal(signal.SIGTERM)
+    assert ended == [130]
+
+
 def test_first_signal_asks_to_stop_and_the_handlers_come_back(own_handlers, capsys):
     before = signal.getsignal(signal.SIGTERM)
     running = set(threading.enumerate())
