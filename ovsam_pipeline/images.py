@@ -126,7 +126,7 @@ def _decode_stream(stream: IO[bytes], max_pixels: int) -> np.ndarray:
     if width * height > max_pixels:
         raise ImageError(
             f"expected at most {max_pixels / 1e6:g} megapixels, got a {name} of {width} x {height} "
-            f"= {width * height / 1e6:.0f}; raise the limit if this is not a decompression bomb"
+            f"= {width * height / 1e6:.0f}, maybe a decompression bomb; scale it down or cut it up"
         )
     try:
         image.load()

@@ -97,7 +97,7 @@ def test_decoding_the_bad_folder_writes_nothing_to_stderr(bad_folder):
         ("bad_truncated.png", "damaged PNG: .*truncated"),
         ("bad_checksum.png", "damaged PNG"),
         ("bad_no_width.png", "at least one pixel|damaged PNG"),
-        ("bad_bomb.png", "60000 x 60000 = 3600; raise the limit"),
+        ("bad_bomb.png", "60000 x 60000 = 3600, maybe a decompression bomb"),
         ("bad_dangling_link.jpg", "file not found"),
         ("bad_circular_link.jpg", "symbolic links"),
         ("bad_pipe.jpg", "got a pipe, socket or device"),
