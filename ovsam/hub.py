@@ -178,19 +178,20 @@ def _fetch_from_hub(file: WeightFile) -> Path:
 
 def _describe_hub_error(file: WeightFile, error: Exception) -> str:
     """Say what failed and what to do, from an error of huggingface_hub."""
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    reason = error.__cause__ or error
+    answers = (getattr(each, "response", None) for each in (error, reason))
+    status = next((answer.status_code for answer in answers if answer is not None), None)
     if isinstance(error, GatedRepoError | RepositoryNotFoundError) or status in (401, 403):
         return (
             f"the hub refuses {file.origin} (HTTP {status}); where a repository is private or "
             "gated, accept its terms there and set HF_TOKEN, or run `hf auth login`"
         )
-    if isinstance(error, HfHubHTTPError) and status is not None:
+    if status is not None:
         return f"cannot download {file.origin}: HTTP {status}; try again later"
     if _is_offline():
         return _offline_message(file)
-    reason = error.__cause__ or error
     return (
         f"cannot download {file.origin} from {_endpoint()}: {reason}; check the connection, the "
         "proxy or HF_ENDPOINT (a mirror), and run the same command again"

@@ -149,6 +149,18 @@ def test_refused_repository_names_the_token(server, known):
         hub.fetch_model(known(hub_file()))
 
 
+def test_a_failing_hub_is_told_with_its_status(server, known):
+    server.serve_on_hub(REPO, "a.bin", CONTENT)
+    server.status = 500
+    with pytest.raises(DownloadError, match=r"cannot download hf.co/.*a.bin: HTTP 500; try again"):
+        hub.fetch_model(known(hub_file()))
+
+
+def test_the_embedded_model_needs_no_fetching(server):
+    assert hub.fetch_model("nano") == hub.locate("nano")
+    assert server.requests == []
+
+
 def test_unreachable_hub_names_the_endpoint(server, known, monkeypatch):
     from huggingface_hub import constants
 
