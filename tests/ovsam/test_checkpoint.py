@@ -167,6 +167,16 @@ def test_an_incomplete_own_file_is_not_sent_for_other_files(tiny_model, tmp_path
         load_checkpoint(path)
 
 
+@pytest.mark.parametrize("config", ["{", "{}", '{"clip": {"text": {}, "size": 3}}'])
+def test_an_own_file_with_an_unknown_config_is_refused(tmp_path, config) -> None:
+    from safetensors.torch import save_file
+
+    path = tmp_path / "x.safetensors"
+    save_file({"a": torch.ones(1)}, path, {"format": "ovsam-1", "config": config})
+    with pytest.raises(CheckpointError, match=r"x.safetensors has no usable model config"):
+        load_checkpoint(path)
+
+
 def test_half_precision_file_loads_as_float32(tiny_model, tmp_path) -> None:
     save_checkpoint(tiny_model, tmp_path / "half.safetensors", dtype=torch.float16, with_text=False)
     model = load_checkpoint(tmp_path / "half.safetensors")

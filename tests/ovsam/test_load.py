@@ -1,6 +1,10 @@
+import dataclasses
+
 import pytest
+import torch
 
 import ovsam
+from ovsam.checkpoint import hash_tensors
 from ovsam.errors import CheckpointError, ConfigError, DownloadError
 
 
@@ -15,6 +19,20 @@ def test_own_file_is_loaded_by_path(tiny_model, tmp_path) -> None:
     path = tmp_path / "tiny.safetensors"
     ovsam.save_checkpoint(tiny_model, path)
     assert ovsam.load_model(path).config == tiny_model.config
+
+
+def test_released_weights_load_by_name_and_know_their_classes(
+    tiny_config, tmp_path, monkeypatch
+) -> None:
+    torch.manual_seed(5)
+    source = ovsam.build_model(tiny_config)
+    torch.save({"state_dict": source.state_dict()}, tmp_path / "whole.pth")
+    monkeypatch.setattr("ovsam.load.get_config", lambda name: {"rn50x16": tiny_config}[name])
+    monkeypatch.setattr("ovsam.load.require", lambda name: (tmp_path / "whole.pth",))
+    model = ovsam.load_model("rn50x16-lvis")
+    assert model.config == dataclasses.replace(tiny_config, trained_on="lvis")
+    assert hash_tensors(model.state_dict()) == hash_tensors(source.state_dict())
+    assert not model.training
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,10 @@ def test_no_points_at_all_are_an_empty_set(points) -> None:
         ({"points_xy": [[1, 2], [3]]}, r"points_xy must be numbers of shape \(N, P, 2\)"),
         ({"boxes_xyxy": [[1, 2, 3, 4], [1, 2]]}, r"must be numbers of shape \(N, 4\)"),
         ({"boxes_xyxy": "1,2,3,4"}, r"must be numbers of shape \(N, 4\)"),
+        (
+            {"boxes_xyxy": [[0, 0, 1, 1]], "mask_logits": np.full((1, 4, 4), np.inf)},
+            "mask_logits must be finite",
+        ),
         ({"boxes_xyxy": [[0, 0, 1, 1]], "mask_logits": "x"}, r"must be numbers.*\(N, S, S\)"),
         ({"point_labels": [[1]], "boxes_xyxy": [[0, 0, 1, 1]]}, "point_labels need points_xy"),
         ({"boxes_xyxy": [[0, 0, 1, 1]], "points_xy": [[1, 2], [3, 4]]}, r"counts \[1, 2\]"),
@@ -57,3 +61,8 @@ def test_bad_prompts_are_refused_with_what_came(arguments, message) -> None:
 def test_prepared_image_must_fit_the_input() -> None:
     with pytest.raises(ImageError, match="must fit 8 pixels"):
         PreparedImage(np.zeros((9, 4, 3), np.uint8), (9, 4), 8)
+
+
+def test_prepared_image_must_be_uint8_rgb() -> None:
+    with pytest.raises(ImageError, match=r"\(H, W, 3\) uint8 RGB, got \(4, 4, 3\) float32"):
+        PreparedImage(np.zeros((4, 4, 3), np.float32), (4, 4), 8)
