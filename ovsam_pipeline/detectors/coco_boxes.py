@@ -58,6 +58,8 @@ class CocoBoxes:
                         f"expected COCO boxes in {path}, got {str(value)[:100]} in "
                         f"{key.removesuffix('[]') or 'the list'} ({type(error).__name__}: {error})"
                     ) from error
+        except DatasetError:  # a ValueError too, and already a sentence
+            raise
         except OSError as error:
             raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
         except ValueError as error:
@@ -84,7 +86,8 @@ class CocoBoxes:
             self._add(value)
 
     def _add(self, value: dict[str, Any]) -> None:
-        image_id, name = value["image_id"], value.get("file_name")
+        name = value.get("file_name")
+        image_id = value.get("image_id") if name else value["image_id"]
         if isinstance(image_id, str):  # some tools write the file name, or its stem
             image_id, name = None, name or image_id
         image_index = self.builder.images.add(None if image_id is None else _to_id(image_id), name)

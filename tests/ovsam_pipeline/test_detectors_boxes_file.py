@@ -102,6 +102,19 @@ def test_a_hundred_thousand_boxes_on_an_image_are_cut_to_the_best(tmp_path):
     assert found.scores[0] == pytest.approx(0.9)
 
 
+def test_results_with_a_file_name_need_no_image_id(tmp_path):
+    rows = [
+        {"file_name": "a.jpg", "bbox": [1, 1, 5, 5]},
+        {"file_name": "b.jpg", "bbox": [0, 0, 3, 3]},
+    ]
+    detector = build(write(tmp_path / "r.json", rows))
+    first, second = detector.detect([make_image("a.jpg"), make_image("b.jpg")])
+    assert (first.boxes_xyxy.tolist(), second.boxes_xyxy.tolist()) == (
+        [[1, 1, 6, 6]],
+        [[0, 0, 3, 3]],
+    )
+
+
 @pytest.mark.parametrize(
     ("image_id", "name"),
     [
@@ -162,7 +175,7 @@ def test_dataset_gives_names_scores_and_leaves_crowds_out(tmp_path):
         ({"images": []}, "without annotations"),
         ({"annotations": []}, "without images"),
         ({"hello": 1}, "without annotations and images"),
-        ([{"bbox": [1, 2, 3, 4]}], r"expected COCO boxes in .*KeyError: 'image_id'"),
+        ([{"bbox": [1, 2, 3, 4]}], r"^expected COCO boxes in .*KeyError: 'image_id'"),
         ([{"image_id": 1}], "KeyError: 'bbox'"),
         ([[1, 2]], "expected COCO boxes in .* in the list"),
         ([result(1.5, [1, 2, 3, 4])], "a whole number as id, got 1.5"),
