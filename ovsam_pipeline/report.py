@@ -174,4 +174,5 @@ def group_reason(error: str) -> str:
     Numbers, quoted names and paths become "…": the full sentence stands in failures.jsonl.
     """
     short = re.sub(r"'[^']*'|\"[^\"]*\"|\S*/\S*", "…", error)
-    return re.sub(r"\d+", "…", short)[:100]
+    short = re.sub(r"\d+", "…", short)
+    return short if len(short) <= 160 else f"{short[:159]}…"

@@ -80,3 +80,8 @@ def test_reasons_are_grouped_without_names_numbers_and_paths():
     first = group_reason("truncated: 12 of 340 bytes of 'a b.jpg' in /data/x/a.jpg")
     assert first == group_reason("truncated: 7 of 9 bytes of 'c.jpg' in /data/y.jpg")
     assert first.startswith("truncated: … of … bytes")
+
+
+def test_a_long_reason_ends_with_an_ellipsis():
+    reason = group_reason("expected " + "an image " * 40)
+    assert (len(reason), reason[-1]) == (160, "…")
