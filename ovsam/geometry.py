@@ -1,21 +1,9 @@
-"""Boxes between frames and formats. Pure numpy; no image is touched here."""
+"""Boxes and sizes between the original image and the network input. Pure numpy."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
-
-
-def xyxy_to_xywh(boxes_xyxy: FloatArray) -> FloatArray:
-    """Convert (N, 4) corner boxes to left, top, width, height."""
-    boxes = np.asarray(boxes_xyxy, dtype=np.float32)
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-
-
-def xywh_to_xyxy(boxes_xywh: FloatArray) -> FloatArray:
-    """Convert (N, 4) left, top, width, height boxes to corners."""
-    boxes = np.asarray(boxes_xywh, dtype=np.float32)
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
 
 
 def clip_boxes(boxes_xyxy: FloatArray, size_hw: tuple[int, int]) -> FloatArray:

@@ -167,8 +167,6 @@ def _choose_dtype(name: str, device: torch.device) -> str:
     import torch
 
     if name != "auto":
-        if Path(name).suffix and not Path(name).is_file():
-            raise ConfigError(f"expected --model as a name or a file, and there is no file {name}")
         return name
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return "bf16"

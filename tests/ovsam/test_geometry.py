@@ -1,13 +1,7 @@
 import numpy as np
 import pytest
 
-from ovsam.geometry import clip_boxes, resized_size_hw, xywh_to_xyxy, xyxy_to_xywh
-
-
-def test_box_formats_convert_both_ways() -> None:
-    xyxy = np.array([[1, 2, 4, 8]], np.float32)
-    assert xyxy_to_xywh(xyxy).tolist() == [[1, 2, 3, 6]]
-    assert xywh_to_xyxy(xyxy_to_xywh(xyxy)).tolist() == xyxy.tolist()
+from ovsam.geometry import clip_boxes, resized_size_hw
 
 
 def test_boxes_are_clipped_to_width_and_height() -> None:
