@@ -144,7 +144,8 @@ class ImageListing:
         """Walk a folder depth first, in the order of names.
 
         Links to folders inside the root are not followed, as their files are listed where they lie;
-        links to other folders are, each folder once. So loops end.
+        links to other folders are, each folder once. So loops end. Outputs of earlier runs are
+        passed over: their previews are no photos.
         """
         real_root = root.resolve()
         entered = {real_root}
@@ -157,7 +158,7 @@ class ImageListing:
                         yield _Entry(child.path, name)
                     continue
                 real = Path(child.path).resolve()
-                if real in self._exclude:
+                if real in self._exclude or _is_label_output(real):
                     continue
                 if child.is_symlink() and (real in entered or real.is_relative_to(real_root)):
                     continue
@@ -188,6 +189,11 @@ class ImageListing:
         where = {"folder": "below", "glob": "for the pattern", "list": "in the list"}
         place = where.get(source.kind, "in")
         return f"expected images (.jpg, .png, .webp, …) {place} {source.text}, found none{held}"
+
+
+def _is_label_output(folder: Path) -> bool:
+    """Whether a folder below the sources is what `ovsam label` wrote."""
+    return (folder / "run.json").is_file() and (folder / "parts").is_dir()
 
 
 def _open_source(text: str, image_root: Path | None) -> _Source:

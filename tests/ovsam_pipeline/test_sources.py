@@ -344,3 +344,13 @@ def test_two_json_files_with_the_same_ids_are_refused(tmp_path):
     second = make_coco(tmp_path / "two/set.json", "b.jpg")
     with pytest.raises(SourceError, match=r"got 10 for one/a\.jpg and for two/b\.jpg"):
         list(list_images([first, second]))
+
+
+def test_outputs_of_earlier_runs_below_the_source_are_passed_over(tmp_path):
+    for name in ("a.jpg", "old/preview/001_a.jpg", "photos/parts/b.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "old" / "parts").mkdir()
+    (tmp_path / "old" / "run.json").write_text("{}")
+    names = [image.file_name for image in list_images([str(tmp_path)])]
+    assert names == ["a.jpg", "photos/parts/b.jpg"]
