@@ -60,15 +60,40 @@ class MaskDecoder(nn.Module):
         Returns:
             mask logits (N, 4G, 4G) float32 and the label token's output (N, C).
         """
-        dtype = self.label_token.weight.dtype
-        count, grid = len(prompt_tokens), image_embedding.shape[-1]
         own = torch.cat([self.label_token.weight, self.mask_tokens.weight])
-        tokens = torch.cat([own.expand(count, -1, -1), prompt_tokens.to(dtype)], dim=1)
-        image = image_embedding.to(dtype).flatten(2).transpose(1, 2)
-        positions = image_positions.to(dtype).flatten(2).transpose(1, 2)
-        tokens, image = self.transformer(tokens, image, positions)
+        tokens, image = run_transformer(
+            self.transformer, own, prompt_tokens, image_embedding, image_positions
+        )
         hyper = self.output_hypernetworks_mlps[0](tokens[:, 1])[:, None]
-        return read_masks(self.output_upscaling, image, hyper, grid)[:, 0], tokens[:, 0]
+        masks = read_masks(self.output_upscaling, image, hyper, image_embedding.shape[-1])
+        return masks[:, 0], tokens[:, 0]
+
+
+def run_transformer(
+    transformer: TwoWayTransformer,
+    own_tokens: Tensor,
+    prompt_tokens: Tensor,
+    image_embedding: Tensor,
+    image_positions: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Put a decoder's own tokens before each prompt's and let both sides attend.
+
+    Args:
+        transformer: SAM's.
+        own_tokens: (K, C); their type is that of the arithmetic.
+        prompt_tokens: (N, T, C).
+        image_embedding: (1, C, G, G) shared by all prompts, or (N, C, G, G).
+        image_positions: (1, C, G, G).
+
+    Returns:
+        tokens (N, K + T, C) and image cells (N, G * G, C).
+    """
+    dtype = own_tokens.dtype
+    own = own_tokens.expand(len(prompt_tokens), -1, -1)
+    tokens = torch.cat([own, prompt_tokens.to(dtype)], dim=1)
+    image = image_embedding.to(dtype).flatten(2).transpose(1, 2)
+    positions = image_positions.to(dtype).flatten(2).transpose(1, 2)
+    return transformer(tokens, image, positions)
 
 
 def build_upscaling(channels: int) -> nn.Sequential:

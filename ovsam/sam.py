@@ -9,7 +9,12 @@ from torch import Tensor, nn
 
 from ovsam.config import ModelConfig, SamConfig
 from ovsam.errors import ConfigError
-from ovsam.mask_decoder import PerceptronStack, build_upscaling, read_masks
+from ovsam.mask_decoder import (
+    PerceptronStack,
+    build_upscaling,
+    read_masks,
+    run_transformer,
+)
 from ovsam.prompt_encoder import PromptEncoder
 from ovsam.two_way_transformer import TwoWayTransformer
 from ovsam.vision_transformer import build_blocks, build_output_neck
@@ -86,17 +91,14 @@ class SamMaskDecoder(nn.Module):
             mask logits (N, 4, 4G, 4G) float32, of which 0 is the single-mask output, and the
             predicted IoU of each, (N, 4) float32.
         """
-        dtype = self.iou_token.weight.dtype
-        count, grid = len(prompt_tokens), image_embedding.shape[-1]
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        tokens = torch.cat([own.expand(count, -1, -1), prompt_tokens.to(dtype)], dim=1)
-        image = image_embedding.to(dtype).flatten(2).transpose(1, 2)
-        positions = image_positions.to(dtype).flatten(2).transpose(1, 2)
-        tokens, image = self.transformer(tokens, image, positions)
+        tokens, image = run_transformer(
+            self.transformer, own, prompt_tokens, image_embedding, image_positions
+        )
         hyper = torch.stack(
             [mlp(tokens[:, 1 + i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
         )
-        masks = read_masks(self.output_upscaling, image, hyper, grid)
+        masks = read_masks(self.output_upscaling, image, hyper, image_embedding.shape[-1])
         return masks, self.iou_prediction_head(tokens[:, 0]).float()
 
 

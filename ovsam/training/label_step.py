@@ -32,7 +32,7 @@ from ovsam.training.proposals import NUM_PROPOSALS, Proposals, sample_proposals
 from ovsam.training.samples import (
     AugmentSettings,
     TrainingSample,
-    augment_sample,
+    draw_samples,
     stack_masks,
     stack_pixels,
 )
@@ -134,12 +134,11 @@ class LabelStep:
         """Draw a batch and return its losses."""
         del step, progress
         size = self.model.config.input_size
-        samples: list[TrainingSample] = []
-        while len(samples) < self.settings.images_per_step:
-            sample = augment_sample(self.load_sample(random), size, self.settings.augment, random)
-            if len(sample.masks):
-                samples.append(sample)
-        jitter, count = self.settings.box_jitter, self.settings.proposals
+        settings = self.settings
+        samples = draw_samples(
+            self.load_sample, settings.images_per_step, size, settings.augment, random
+        )
+        jitter, count = settings.box_jitter, settings.proposals
         proposals = [sample_proposals(sample, random, count, jitter) for sample in samples]
         return self.compute_losses(samples, proposals)
 

@@ -5,6 +5,7 @@ Input: decoded images and full-size masks. Output: a `TrainingSample` that fits 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -101,6 +102,22 @@ def augment_sample(
         masks=np.ascontiguousarray(stacked[kept]),
         labels=sample.labels[kept],
     )
+
+
+def draw_samples(
+    load_sample: Callable[[np.random.Generator], TrainingSample],
+    count: int,
+    input_size: int,
+    augment: AugmentSettings,
+    random: np.random.Generator,
+) -> list[TrainingSample]:
+    """Load and augment until `count` images have an object left."""
+    samples: list[TrainingSample] = []
+    while len(samples) < count:
+        sample = augment_sample(load_sample(random), input_size, augment, random)
+        if len(sample.masks):
+            samples.append(sample)
+    return samples
 
 
 def stack_pixels(samples: list[TrainingSample], input_size: int, device: torch.device) -> Tensor:

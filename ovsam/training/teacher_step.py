@@ -11,7 +11,7 @@ from torch import Tensor
 from ovsam.sam import SAM
 from ovsam.training.label_step import LabelStepSettings, LoadSample, compute_batch_mask_losses
 from ovsam.training.proposals import sample_proposals
-from ovsam.training.samples import TrainingSample, augment_sample, stack_pixels
+from ovsam.training.samples import draw_samples, stack_pixels
 
 
 class TeacherStep:
@@ -28,11 +28,9 @@ class TeacherStep:
         """Draw a batch and return BCE and Dice."""
         del step, progress
         size, settings = self.sam.config.input_size, self.settings
-        samples: list[TrainingSample] = []
-        while len(samples) < settings.images_per_step:
-            sample = augment_sample(self.load_sample(random), size, settings.augment, random)
-            if len(sample.masks):
-                samples.append(sample)
+        samples = draw_samples(
+            self.load_sample, settings.images_per_step, size, settings.augment, random
+        )
         proposals = [sample_proposals(sample, random, settings.proposals) for sample in samples]
         embeddings = self.sam.image_encoder(stack_pixels(samples, size, torch.device("cpu")))
         logits = []

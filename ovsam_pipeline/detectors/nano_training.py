@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 
-from ovsam.training.samples import AugmentSettings, TrainingSample, augment_sample, stack_pixels
+from ovsam.training.samples import AugmentSettings, TrainingSample, draw_samples, stack_pixels
 from ovsam_pipeline.detectors.nano import INPUT_SIZE
 
 __all__ = ["DetectorStep", "DetectorStepSettings"]
@@ -42,13 +42,10 @@ class DetectorStep:
     ) -> Mapping[str, Tensor]:
         """Draw a batch and return its losses."""
         del step, progress
-        samples: list[TrainingSample] = []
-        while len(samples) < self.settings.images_per_step:
-            sample = augment_sample(
-                self.load_sample(random), INPUT_SIZE, self.settings.augment, random
-            )
-            if len(sample.masks):
-                samples.append(sample)
+        settings = self.settings
+        samples = draw_samples(
+            self.load_sample, settings.images_per_step, INPUT_SIZE, settings.augment, random
+        )
         pixels = stack_pixels(samples, INPUT_SIZE, torch.device("cpu"))
         targets = [
             {
