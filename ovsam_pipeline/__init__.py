@@ -2,17 +2,21 @@
 
     import ovsam_pipeline
     result = ovsam_pipeline.label("images/", output="labels/")
+    result = ovsam_pipeline.evaluate("annotations.json", predictions="labels/")
 
 Names are loaded when used: importing the package, or asking `ovsam --help`, loads no torch.
 """
 
 from typing import Any
 
-__all__ = ["LabelConfig", "LabelResult", "label"]
+__all__ = ["EvalConfig", "EvalResult", "LabelConfig", "LabelResult", "evaluate", "label"]
 
 _HOMES = {
+    "EvalConfig": "ovsam_pipeline.evaluation.config",
+    "EvalResult": "ovsam_pipeline.evaluation.run",
     "LabelConfig": "ovsam_pipeline.config",
     "LabelResult": "ovsam_pipeline.api",
+    "evaluate": "ovsam_pipeline.evaluation.run",
     "label": "ovsam_pipeline.api",
 }
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ovsam_pipeline.commands.doctor import doctor
+from ovsam_pipeline.commands.eval import evaluate
 from ovsam_pipeline.commands.export import export
 from ovsam_pipeline.commands.info import info
 from ovsam_pipeline.commands.label import label
@@ -26,6 +27,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(label)
+app.command("eval")(evaluate)
 app.command()(report)
 app.command()(export)
 app.add_typer(models_app, name="models")

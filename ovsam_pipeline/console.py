@@ -14,12 +14,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.progress import Progress
 
     from ovsam_pipeline.report import RunReport
@@ -31,6 +32,7 @@ __all__ = [
     "print_json",
     "print_note",
     "print_result",
+    "print_tables",
     "run_app",
     "show_progress",
 ]
@@ -48,6 +50,15 @@ def print_result(text: str) -> None:
 def print_json(value: Any) -> None:
     """Write one object to stdout."""
     print(json.dumps(value, ensure_ascii=False, indent=2), file=sys.stdout)
+
+
+def print_tables(tables: Sequence[RenderableType]) -> None:
+    """Write rich tables to stdout: in colour on a terminal, 100 columns of plain text elsewhere."""
+    from rich.console import Console
+
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
+    for table in tables:
+        console.print(table)
 
 
 def print_note(text: str) -> None:
