@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import tempfile
+import weakref
 from array import array
 from typing import Any
 
@@ -26,6 +27,7 @@ class SegmentStore:
 
     def __init__(self) -> None:
         self._stream = tempfile.TemporaryFile(prefix="ovsam-masks-", buffering=_BUFFER_BYTES)  # noqa: SIM115 - lives as long as the store
+        weakref.finalize(self, self._stream.close)
         self._offsets = array("q", [0])
         self._map: mmap.mmap | bytes | None = None
 
