@@ -227,6 +227,8 @@ class Matches:
         truth_rows: (G',) int64 rows of the GroundTruth.
         found_by: (G',) int64 row of the Predictions that found it at IoU 0.5, or -1.
         found_iou: (G',) float64 its IoU, or 0.
+        truth_in_area: (G', A) bool whether the annotation counts in each area range; None where
+            it is not known (weights of images then give no result by area).
     """
 
     iou_type: IouType
@@ -244,6 +246,7 @@ class Matches:
     truth_rows: np.ndarray
     found_by: np.ndarray
     found_iou: np.ndarray
+    truth_in_area: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Return the number of predictions N."""

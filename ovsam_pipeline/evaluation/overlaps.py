@@ -1,0 +1,183 @@
+"""Intersection over union of predictions and annotations that may answer each other.
+
+Only pairs of one group (image and category) are looked at, and masks only where their tight boxes
+and areas leave room for the lowest threshold. The numbers are those of pycocotools, bit for bit.
+
+Letters: P predictions, G annotations, E pairs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from ovsam_pipeline.evaluation.masks import compute_mask_areas, compute_tight_boxes, to_rle
+from ovsam_pipeline.evaluation.structures import IOU_THRESHOLDS, GroundTruth, Predictions
+
+__all__ = ["compute_box_overlaps", "compute_mask_overlaps", "compute_pairs", "read_prediction_rles"]
+
+_SLACK = 1e-9
+"""So that rounding never rules out a pair at the threshold."""
+
+
+def compute_pairs(
+    prediction_groups: np.ndarray, truth_groups: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return every pair of a prediction and an annotation of its group.
+
+    Args:
+        prediction_groups: (P,) integers.
+        truth_groups: (G,) integers, ascending.
+
+    Returns:
+        (E,) positions of predictions, ascending, and (E,) of annotations, ascending within each
+        prediction.
+    """
+    first = np.searchsorted(truth_groups, prediction_groups, side="left")
+    counts = np.searchsorted(truth_groups, prediction_groups, side="right") - first
+    p = np.repeat(np.arange(len(prediction_groups)), counts)
+    within = np.arange(len(p)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return p, np.repeat(first, counts) + within
+
+
+def compute_box_overlaps(
+    predicted_xywh: np.ndarray, truth_xywh: np.ndarray, is_crowd: np.ndarray
+) -> np.ndarray:
+    """Return the overlap of boxes, pair by pair, in pycocotools' order of operations.
+
+    Args:
+        predicted_xywh: (E, 4) float64 pixels.
+        truth_xywh: (E, 4) float64 pixels.
+        is_crowd: (E,) bool: intersection over the prediction's area instead of over the union.
+
+    Returns:
+        (E,) float64, 0 where the boxes do not meet.
+    """
+    intersections = _intersect(predicted_xywh, truth_xywh)
+    areas = predicted_xywh[:, 2] * predicted_xywh[:, 3]
+    truth_areas = truth_xywh[:, 2] * truth_xywh[:, 3]
+    unions = np.where(is_crowd, areas, areas + truth_areas - intersections)
+    return np.divide(intersections, unions, out=np.zeros(len(unions)), where=intersections > 0)
+
+
+def compute_mask_overlaps(
+    truth: GroundTruth,
+    predictions: Predictions,
+    rows: tuple[np.ndarray, np.ndarray],
+    pairs: tuple[np.ndarray, np.ndarray],
+    groups: np.ndarray,
+) -> np.ndarray:
+    """Return the overlap of masks, pair by pair.
+
+    Args:
+        truth: the annotations.
+        predictions: the predictions.
+        rows: (P,) rows of the predictions and (G,) of the annotations that the pairs count in.
+        pairs: (E,) positions of predictions, ascending, and (E,) of annotations.
+        groups: (E,) group of each pair, ascending.
+
+    Returns:
+        (E,) float64; 0 also where the lowest threshold is out of reach.
+    """
+    overlaps = np.zeros(len(groups))
+    used_p, p = np.unique(pairs[0], return_inverse=True)
+    used_t, t = np.unique(pairs[1], return_inverse=True)
+    prediction_rows, truth_rows = rows[0][used_p], rows[1][used_t]
+    predicted = read_prediction_rles(truth, predictions, prediction_rows)
+    annotated = truth.segments.read_many(truth.segment_rows[truth_rows])
+    is_crowd = truth.is_crowd[truth_rows] & (not truth.is_lvis)
+
+    boxes, areas = compute_tight_boxes(predicted), compute_mask_areas(predicted)
+    sizes_hw = truth.image_sizes_hw[truth.image_index[truth_rows]].tolist()
+    truth_boxes, truth_areas = _bound_annotations(annotated, sizes_hw)
+    most = np.minimum(_intersect(boxes[p], truth_boxes[t]), areas[p])
+    # Against a crowd the prediction's area is the divisor; else it is at most the union.
+    divisor = np.where(
+        is_crowd[t] | np.isnan(truth_areas[t]), areas[p], np.fmax(areas[p], truth_areas[t])
+    )
+    within_reach = np.flatnonzero((most > 0) & (most >= (IOU_THRESHOLDS[0] - _SLACK) * divisor))
+
+    for position in np.unique(t[within_reach]).tolist():
+        annotated[position] = to_rle(annotated[position], *sizes_hw[position])
+    starts = np.flatnonzero(np.diff(groups[within_reach], prepend=-1))
+    for chosen in np.split(within_reach, starts[1:]) if len(starts) else []:
+        overlaps[chosen] = _compute_group(predicted, annotated, p[chosen], t[chosen], is_crowd)
+    return overlaps
+
+
+def read_prediction_rles(
+    truth: GroundTruth, predictions: Predictions, rows: np.ndarray
+) -> list[dict[str, Any]]:
+    """Return the masks of predictions as run lengths; an empty mask where there is none."""
+    segmentations = predictions.segments.read_many(predictions.segment_rows[rows])
+    return [
+        item
+        if isinstance(item, dict) and not isinstance(item["counts"], list)
+        else _convert(item, truth, predictions, row)
+        for item, row in zip(segmentations, rows, strict=True)
+    ]
+
+
+def _convert(item: Any, truth: GroundTruth, predictions: Predictions, row: int) -> dict[str, Any]:
+    if item is None:
+        return to_rle(None, 1, 1)
+    height, width = truth.image_sizes_hw[predictions.image_index[row]].tolist()
+    return to_rle(item, height, width)
+
+
+def _compute_group(
+    predicted: list[dict[str, Any]],
+    annotated: list[Any],
+    p: np.ndarray,
+    t: np.ndarray,
+    is_crowd: np.ndarray,
+) -> np.ndarray:
+    """Return the overlaps of the pairs of one group: (e,) float64."""
+    if len(p) == 1:
+        crowd = [int(is_crowd[t[0]])]
+        return coco_mask.iou([predicted[p[0]]], [annotated[t[0]]], crowd)[0]
+    some_p, i = np.unique(p, return_inverse=True)
+    some_t, j = np.unique(t, return_inverse=True)
+    ious = coco_mask.iou(
+        [predicted[k] for k in some_p.tolist()],
+        [annotated[k] for k in some_t.tolist()],
+        is_crowd[some_t].astype(int).tolist(),
+    )
+    return ious[i, j]
+
+
+def _bound_annotations(
+    segmentations: list[Any], sizes_hw: list[list[int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return boxes that surely hold the masks, (G, 4), and their areas, (G,), NaN if not known."""
+    boxes, areas = np.zeros((len(segmentations), 4)), np.full(len(segmentations), np.nan)
+    are_rles = [isinstance(item, dict) for item in segmentations]
+    rles = [to_rle(item, 0, 0) for item in segmentations if isinstance(item, dict)]
+    boxes[are_rles], areas[are_rles] = compute_tight_boxes(rles), compute_mask_areas(rles)
+    for position, rings in enumerate(segmentations):
+        if isinstance(rings, list) and rings:
+            boxes[position] = _bound_polygons(rings, *sizes_hw[position])
+    return boxes, areas
+
+
+def _bound_polygons(rings: list[list[float]], height: int, width: int) -> tuple[float, ...]:
+    """Return a box x, y, w, h that surely holds the drawn polygons."""
+    x = np.concatenate([np.asarray(ring[0::2], np.float64) for ring in rings])
+    y = np.concatenate([np.asarray(ring[1::2], np.float64) for ring in rings])
+    low_x, low_y, high_x, high_y = x.min(), y.min(), x.max(), y.max()
+    if low_x < 0 or low_y < 0 or high_x > width or high_y > height:
+        # Parts outside are drawn on the border: nothing is sure.
+        return (-1.0, -1.0, width + 2.0, height + 2.0)
+    # Drawing rounds to pixels: two of room on every side.
+    return (low_x - 2, low_y - 2, high_x - low_x + 4, high_y - low_y + 4)
+
+
+def _intersect(first_xywh: np.ndarray, second_xywh: np.ndarray) -> np.ndarray:
+    """Return the area that boxes share, pair by pair: (E,) float64."""
+    x, y, w, h = first_xywh.T
+    x2, y2, w2, h2 = second_xywh.T
+    width = np.minimum(w + x, w2 + x2) - np.maximum(x, x2)
+    height = np.minimum(h + y, h2 + y2) - np.maximum(y, y2)
+    return np.where((width > 0) & (height > 0), width * height, 0.0)
