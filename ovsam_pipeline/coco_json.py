@@ -15,9 +15,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["get_image_file_name", "iterate_json"]
+import orjson
+
+__all__ = ["get_image_file_name", "iterate_json", "iterate_json_blocks"]
 
 _CHUNK_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 17
+# Items parsed one by one after a block that could not be parsed as a whole.
+_SINGLE_ITEMS = 256
+# Ends of objects looked at, from the end of a block, for one that ends an item.
+_MOST_BOUNDARIES = 64
+_NEXT_ITEM = re.compile(r"\}[ \t\r\n]*,[ \t\r\n]*(?=\{)")
 _AFTER_VALUE = frozenset(",]} \t\r\n")
 _CLOSED = (dict, list, str)
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -31,6 +39,23 @@ def iterate_json(path: Path) -> Iterator[tuple[str, Any]]:
 
     Args:
         path: a UTF-8 file, with or without a byte-order mark; gzip where the name ends in .gz.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not JSON, is cut off, or its top level is neither object nor array.
+    """
+    for key, value in iterate_json_blocks(path):
+        if key.endswith("[]"):
+            for item in value:
+                yield key, item
+        else:
+            yield key, value
+
+
+def iterate_json_blocks(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield as `iterate_json` does, but items of an array as lists of some: `(key + "[]", items)`.
+
+    Arrays of objects are parsed some megabytes at a time, which is several times faster.
 
     Raises:
         OSError: the file cannot be read.
@@ -69,6 +94,7 @@ class _Reader:
         self.text = ""
         self.position = 0
         self.is_complete = False
+        self.num_single = 0
         self.parse = json.JSONDecoder().raw_decode
 
     def iterate(self) -> Iterator[tuple[str, Any]]:
@@ -94,24 +120,62 @@ class _Reader:
             self.take(":")
             if self.peek() == "[":
                 yield key, []
-                for _, item in self.iterate_array(""):
-                    yield f"{key}[]", item
+                yield from self.iterate_array(f"{key}[]")
             else:
                 yield key, self.take_value()
             if self.take_if("}"):
                 return
             self.take(",")
 
-    def iterate_array(self, key: str) -> Iterator[tuple[str, Any]]:
+    def iterate_array(self, key: str) -> Iterator[tuple[str, list[Any]]]:
         self.position += 1
         if self.take_if("]"):
             return
         while True:
             self.peek()
-            yield key, self.take_value()
+            if block := self.take_block():
+                yield key, block
+                continue
+            yield key, [self.take_value()]
             if self.take_if("]"):
                 return
             self.take(",")
+
+    def take_block(self) -> list[Any]:
+        """Parse as many whole items as the window holds, but the last of the array; [] for none.
+
+        Where an item ends is a guess, which the strict parser confirms: brackets and quotes of a
+        wrong one do not fit. Whatever it refuses is left to `take_value`, which explains.
+        """
+        if self.num_single:
+            self.num_single -= 1
+            return []
+        if len(self.text) - self.position < _BLOCK_BYTES:
+            self.read_more(_BLOCK_BYTES)
+        end = min(len(self.text), self.position + _BLOCK_BYTES)
+        for _ in range(2):
+            boundary = self.find_boundary(end)
+            if boundary is None:
+                break
+            try:
+                items = orjson.loads("[" + self.text[self.position : boundary[0]] + "]")
+            except orjson.JSONDecodeError as error:
+                end = self.position + error.pos - 1  # of the bracket in front
+            else:
+                self.position = boundary[1]
+                return list(items)
+        self.num_single = _SINGLE_ITEMS
+        return []
+
+    def find_boundary(self, end: int) -> tuple[int, int] | None:
+        """Return where, before `end`, an item seems to end and where the next one starts."""
+        for _ in range(_MOST_BOUNDARIES):
+            end = self.text.rfind("}", self.position, end)
+            if end < 0:
+                return None
+            if match := _NEXT_ITEM.match(self.text, end):
+                return end + 1, match.end()
+        return None
 
     def peek(self, at_end: str | None = None) -> str:
         """Return the next character that is not white space, without passing it."""

@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 
 from ovsam_pipeline import coco_json
-from ovsam_pipeline.coco_json import get_image_file_name, iterate_json
+from ovsam_pipeline.coco_json import get_image_file_name, iterate_json, iterate_json_blocks
 
 DATA = {
     "info": {"year": 2017, "text": 'ünïcode 猫 \\ " [}'},
@@ -98,3 +98,21 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
 )
 def test_file_name_comes_from_the_name_or_the_url(image, expected):
     assert get_image_file_name(image) == expected
+
+
+def test_blocks_hold_every_item_in_order_whatever_is_inside(tmp_path):
+    path = tmp_path / "x.json"
+    items = [{"id": i, "text": '}, {"a": 1', "inner": [{"b": 1}, {"c": i}]} for i in range(9000)]
+    items[4000]["score"] = float("nan")
+    path.write_text(json.dumps({"first": items, "second": [1, 2], "third": [{"x": 1}]}))
+    blocks = list(iterate_json_blocks(path))
+    found = [item for key, block in blocks if key == "first[]" for item in block]
+    assert len(blocks) < 2000
+    assert found[4000].pop("score") != 0
+    del items[4000]["score"]
+    assert found == items
+    assert [value for key, value in blocks if key in ("second[]", "third[]")] == [
+        [1],
+        [2],
+        [{"x": 1}],
+    ]
