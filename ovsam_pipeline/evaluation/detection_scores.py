@@ -171,7 +171,8 @@ def _count_by_category(
 ) -> dict[str, np.ndarray]:
     """Return annotations that count, and predictions that take part: (K,) int64 each."""
     num_categories = 1 if class_agnostic else len(truth.categories)
-    annotated = truth.category_index[~truth.is_ignored]
+    counts = ~truth.is_ignored & ((truth.areas > 0) | (not truth.is_lvis))
+    annotated = truth.category_index[counts]
     if matches is None:
         predicted = predictions.category_index[select_predictions(truth, predictions)]
     else:

@@ -11,7 +11,7 @@ Letters: N predictions, G annotations, E pairs, A area ranges, T IoU thresholds.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -102,6 +102,11 @@ def match_predictions(
         )
     table = _build_table(truth, predictions, class_agnostic, max_detections)
     areas = compute_prediction_areas(truth, predictions, table.rows, area_rule)[:, None]
+    if truth.is_lvis:
+        # As lvis-api, which looks up both sides by "area > 0".
+        kept = areas[:, 0] > 0
+        rows, groups, areas = table.rows[kept], table.groups[kept], areas[kept]
+        table = replace(table, rows=rows, groups=groups, ranks=_rank_in_group(groups))
     left_out = (areas < AREA_RANGES[:, 0]) | (areas > AREA_RANGES[:, 1])
     if truth.is_lvis:
         left_out |= _is_not_exhaustive(truth, predictions, table.rows)[:, None]
@@ -166,6 +171,7 @@ def select_predictions(
         rows = np.sort(rows[order[_rank_in_group(image[order]) < most]])
     num_categories = len(truth.categories)
     present = truth.image_index.astype(np.int64) * num_categories + truth.category_index
+    present = present[truth.areas > 0]
     codes = _encode(predictions, rows, num_categories)
     return rows[np.isin(codes, np.concatenate([present, truth.negative]))]
 
@@ -218,6 +224,8 @@ def _build_table(
         kept = ranks < (_COCO_MAX_DETECTIONS if max_detections is None else max_detections)
         rows, groups, ranks = rows[kept], groups[kept], ranks[kept]
     truth_rows = np.argsort(truth_codes, kind="stable")
+    if truth.is_lvis:
+        truth_rows = truth_rows[truth.areas[truth_rows] > 0]
     areas = truth.areas[truth_rows, None]
     ignored = (
         truth.is_ignored[truth_rows, None]

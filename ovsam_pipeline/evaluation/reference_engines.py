@@ -76,6 +76,7 @@ def compute_reference_curves(
     if truth.is_lvis and engine != "reference":
         # faster-coco-eval cuts by image and category, LVIS by image.
         rows = select_predictions(truth, predictions)
+        rows = rows[compute_prediction_areas(truth, predictions, rows, area_rule) > 0]
     with _silence():
         tool = _import_tool(truth, engine)
         if not len(rows):
@@ -136,6 +137,8 @@ def _score_nothing(truth: GroundTruth, class_agnostic: bool) -> Curves:
     areas = truth.areas[:, None]
     counts = (areas >= AREA_RANGES[:, 0]) & (areas <= AREA_RANGES[:, 1])
     counts &= ~truth.is_ignored[:, None]
+    if truth.is_lvis:
+        counts &= areas > 0
     num_truth = np.stack(
         [np.bincount(category[column], minlength=num_categories) for column in counts.T], axis=1
     )
@@ -169,7 +172,11 @@ def _build_dataset(truth: GroundTruth, iou_type: IouType) -> dict[str, Any]:
             zip(truth.image_index.tolist(), truth.category_index.tolist(), strict=True)
         )
     ]
-    for row, item in enumerate(annotations):
+    if truth.is_lvis:
+        # lvis-api leaves them out by itself; faster-coco-eval does not.
+        annotations = [item for item in annotations if truth.areas[item["id"] - 1] > 0]
+    for item in annotations:
+        row = item["id"] - 1
         item["area"] = float(truth.areas[row])
         item["bbox"] = truth.boxes_xywh[row].tolist()
         item["iscrowd"] = int(truth.is_crowd[row] and not truth.is_lvis)

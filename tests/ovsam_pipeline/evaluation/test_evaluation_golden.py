@@ -2,16 +2,13 @@
 
 import gzip
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from build_tables import build_predictions, build_truth
 
-sys.path.insert(0, str(Path(__file__).parent))
-from build_tables import build_predictions, build_truth  # noqa: E402
-
-from ovsam_pipeline.evaluation.detection_scores import score_detections  # noqa: E402
+from ovsam_pipeline.evaluation.detection_scores import score_detections
 
 GOLDEN = Path(__file__).parent / "golden"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())

@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+from build_tables import build_predictions
+from test_evaluation_random_cases import build_truth, make_case
+
+from ovsam_pipeline.evaluation.average_precision import compute_curves, sort_matches
+from ovsam_pipeline.evaluation.detection_scores import score_detections
+from ovsam_pipeline.evaluation.matching import match_predictions
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference", "faster-coco-eval"])
+@pytest.mark.parametrize("is_lvis", [False, True])
+def test_no_predictions_score_zero(engine, is_lvis) -> None:
+    truth = build_truth(make_case(1)[0], is_lvis=is_lvis)
+    scores = score_detections(truth, build_predictions([], truth), "segm", engine=engine)
+    assert scores.metrics["AP"] == 0
+    assert scores.per_category["AP"].tolist() == [0, 0, 0, -1]
+
+
+def test_weights_of_one_change_nothing() -> None:
+    data, results = make_case(3)
+    truth = build_truth(data)
+    table = sort_matches(match_predictions(truth, build_predictions(results, truth), "bbox"))
+    plain = compute_curves(table, max_detections=(1, 10, 100))
+    for ones in (np.ones(5, int), np.ones(5)):
+        same = compute_curves(table, max_detections=(1, 10, 100), image_weights=ones)
+        np.testing.assert_array_equal(plain.precision, same.precision)
+        np.testing.assert_array_equal(plain.recall, same.recall)

@@ -1,0 +1,46 @@
+import pytest
+from build_tables import build_predictions, build_truth
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline.errors import DatasetError
+from ovsam_pipeline.evaluation.matching import match_predictions
+
+
+def make_truth(*boxes):
+    items = [
+        {"id": i + 1, "image_id": 1, "category_id": 1, "bbox": box, "area": box[2] * box[3]}
+        for i, box in enumerate(boxes)
+    ]
+    image = {"id": 1, "height": 100, "width": 100}
+    kinds = [{"id": 1, "name": "cat"}]
+    return build_truth({"images": [image], "annotations": items, "categories": kinds})
+
+
+def predict(truth, *boxes):
+    item = {"image_id": 1, "category_id": 1, "score": 0.5}
+    return build_predictions([item | {"bbox": box} for box in boxes], truth)
+
+
+def test_the_second_of_two_equal_predictions_is_wrong() -> None:
+    truth = make_truth([0, 0, 10, 10])
+    matches = match_predictions(truth, predict(truth, [0, 0, 10, 10], [0, 0, 10, 10]), "bbox")
+    assert matches.matched[:, 0, 0].tolist() == [True, False]
+    assert matches.found_by.tolist() == [0]
+    assert matches.found_iou.tolist() == [1.0]
+
+
+def test_of_equal_overlaps_the_later_annotation_is_found() -> None:
+    truth = make_truth([0, 0, 10, 10], [0, 0, 10, 10])
+    assert match_predictions(truth, predict(truth, [0, 0, 10, 10]), "bbox").found_by.tolist() == [
+        -1,
+        0,
+    ]
+
+
+def test_masks_cannot_be_compared_without_masks() -> None:
+    truth = make_truth([0, 0, 10, 10])
+    predictions = predict(truth, [0, 0, 10, 10])
+    with pytest.raises(DatasetError, match="have none"):
+        match_predictions(truth, predictions, "segm")
+    with pytest.raises(ConfigError, match="no masks"):
+        match_predictions(truth, predictions, "bbox", area_rule="mask")
