@@ -93,7 +93,7 @@ def match_predictions(
 
     Raises:
         ConfigError: areas of masks are asked for, and there are none.
-        DatasetError: masks are to be compared, and there are none; or a polygon's image has no size.
+        DatasetError: masks are to be compared, and there are none; a polygon's image has no size.
     """
     if iou_type == "segm" and len(predictions) and not predictions.has_masks:
         raise DatasetError(
