@@ -25,6 +25,8 @@ _BLOCK_BYTES = 1 << 17
 _SINGLE_ITEMS = 256
 # Ends of objects looked at, from the end of a block, for one that ends an item.
 _MOST_BOUNDARIES = 64
+# Guesses, from the end of a block, at the end of an item.
+_MOST_GUESSES = 6
 _NEXT_ITEM = re.compile(r"\}[ \t\r\n]*,[ \t\r\n]*(?=\{)")
 _AFTER_VALUE = frozenset(",]} \t\r\n")
 _CLOSED = (dict, list, str)
@@ -153,14 +155,15 @@ class _Reader:
         if len(self.text) - self.position < _BLOCK_BYTES:
             self.read_more(_BLOCK_BYTES)
         end = min(len(self.text), self.position + _BLOCK_BYTES)
-        for _ in range(2):
+        for _ in range(_MOST_GUESSES):
             boundary = self.find_boundary(end)
             if boundary is None:
                 break
             try:
                 items = orjson.loads("[" + self.text[self.position : boundary[0]] + "]")
             except orjson.JSONDecodeError as error:
-                end = self.position + error.pos - 1  # of the bracket in front
+                # The parser counts the bracket in front; an earlier guess may fit better.
+                end = min(self.position + error.pos - 1, boundary[0] - 1)
             else:
                 self.position = boundary[1]
                 return list(items)
