@@ -346,9 +346,8 @@ def _iterate_steps(p: np.ndarray, groups: np.ndarray) -> Iterator[np.ndarray]:
     turns = _rank_in_group(groups[p[starts]])
     turn = np.repeat(turns, np.diff(starts, append=len(p)))
     order = np.argsort(turn, kind="stable")
-    bounds = np.cumsum(np.bincount(turn)) if len(turn) else []
     start = 0
-    for stop in bounds:
+    for stop in np.cumsum(np.bincount(turn)).tolist():
         yield order[start:stop]
         start = stop
 
