@@ -1,0 +1,180 @@
+"""Predictions made before → `Predictions`: a results file, a data set with scores, or an output.
+
+Read in blocks into columns; what cannot be used is counted by kind and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline.coco_json import iterate_json_blocks
+from ovsam_pipeline.errors import DatasetError
+from ovsam_pipeline.evaluation.class_map import ClassMap, map_by_id, map_classes
+from ovsam_pipeline.evaluation.columns import read_boxes, read_ids, read_numbers
+from ovsam_pipeline.evaluation.prediction_table import Columns, build_predictions
+from ovsam_pipeline.evaluation.segment_checks import check_segmentations
+from ovsam_pipeline.evaluation.structures import GroundTruth, Predictions, Problems
+
+__all__ = ["ScoreKind", "read_predictions"]
+
+ScoreKind = Literal["stored", "detector", "model", "product"]
+
+
+def read_predictions(
+    path: Path,
+    truth: GroundTruth,
+    *,
+    class_map: Path | None = None,
+    scores: ScoreKind = "stored",
+) -> Predictions:
+    """Read predictions of the images of a ground truth.
+
+    Args:
+        path: an output folder of `ovsam label`, a COCO results file, or a COCO data set whose
+            annotations have scores; `.json` or `.json.gz`.
+        truth: the ground truth.
+        class_map: file of predicted name → name in the ground truth, for predictions that name
+            their classes.
+        scores: what ranks the predictions of an output folder; results files have one score only.
+
+    Raises:
+        DatasetError: the file cannot be read, is none of the three, a prediction lacks what it
+            must have, or not one is of an image or class of the ground truth.
+        ConfigError: another score is asked of a file that has one only.
+        OutputError: a part of an output folder cannot be read.
+    """
+    if path.is_dir():
+        from ovsam_pipeline.evaluation.read_output import read_output
+
+        return read_output(path, truth, class_map=class_map, scores=scores)
+    if scores != "stored":
+        raise ConfigError(
+            f"--scores {scores} needs an output folder of ovsam label, and {path} has one score "
+            "a prediction: leave the flag out"
+        )
+    if not path.is_file():
+        raise DatasetError(
+            f"expected predictions in {path}, which is not there: give an output folder of "
+            "ovsam label or a COCO results file"
+        )
+    reader = _Reader(path, truth)
+    try:
+        for key, value in iterate_json_blocks(path):
+            reader.take(key, value)
+    except DatasetError:  # a ValueError too, and already a sentence
+        raise
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise DatasetError(f"expected JSON in {path}, got {error}") from error
+    return reader.build(class_map)
+
+
+class _Reader:
+    """Collects results, whatever else the file holds."""
+
+    def __init__(self, path: Path, truth: GroundTruth) -> None:
+        self.path = path
+        self.truth = truth
+        self.keys: set[str] = set()
+        self.categories: list[tuple[int, str]] = []
+        self.columns = Columns()
+        self.problems = Problems()
+        self.num_read = 0
+        self._id_of_name: dict[str, int] | None = None
+
+    def take(self, key: str, value: Any) -> None:
+        """Take one value of the top level, or a block of a list."""
+        self.keys.add(key)
+        if key in ("[]", "annotations[]"):
+            self._take_results(value)
+        elif key == "categories[]":
+            names = [(item.get("id"), item.get("name")) for item in value]
+            self.categories += [(int(number), str(name)) for number, name in names]
+
+    def _take_results(self, results: Sequence[Any]) -> None:
+        first = self.num_read
+        wrong = next((item for item in results if not isinstance(item, dict)), None)
+        if wrong is not None:
+            raise DatasetError(f"expected objects as results in {self.path}, got {wrong!r:.60}")
+
+        def place(index: int) -> str:
+            return f"result {first + index} of {self.path}"
+
+        if not first:
+            # As the reference tools: the first result speaks for all.
+            self.columns.has_boxes = bool(results[0].get("bbox"))
+            self.columns.has_masks = bool(results[0].get("segmentation"))
+            if not (self.columns.has_boxes or self.columns.has_masks):
+                raise DatasetError(
+                    f"expected bbox or segmentation in {place(0)}, got {str(results[0])[:80]}"
+                )
+        columns, problems = self.columns, self.problems
+        images = [self._to_image_id(item.get("image_id")) for item in results]
+        columns.add("image_id", read_ids(images, place, "image_id", problems))
+        classes = [item.get("category_id") for item in results]
+        columns.add("category_id", read_ids(classes, place, "category_id", problems))
+        numbers = read_numbers([item.get("score") for item in results], place, "score")
+        columns.add("score", numbers)
+        prompts = [item.get("annotation_id", item.get("prompt_id")) for item in results]
+        prompts = [-1 if number is None else number for number in prompts]
+        columns.add("prompt_id", read_ids(prompts, place, "annotation_id", problems))
+        columns.add("row", np.arange(first, first + len(results)))
+        if self.columns.has_boxes:
+            columns.add("bbox", read_boxes([item.get("bbox") for item in results]))
+        if self.columns.has_masks:
+            self._take_masks([item.get("segmentation") for item in results], images)
+        self.num_read += len(results)
+
+    def _take_masks(self, segmentations: list[Any], images: Sequence[Any]) -> None:
+        names = [
+            f"result {self.num_read + index} (image {image})" for index, image in enumerate(images)
+        ]
+        readable = check_segmentations(segmentations, names, self.problems)
+        sizes = [item["size"] if isinstance(item, dict) else (-1, -1) for item in segmentations]
+        self.columns.add("is_readable", np.array(readable, bool))
+        self.columns.add("size_hw", np.array(sizes, np.int32).reshape(-1, 2))
+        for item in segmentations:
+            self.columns.segments.append(item)
+
+    def _to_image_id(self, value: Any) -> Any:
+        """Return the id of an image that is named by its file, anything else as it is."""
+        if not isinstance(value, str) or value.strip().isdecimal():
+            return value
+        if self._id_of_name is None:
+            names = zip(self.truth.file_names, self.truth.image_ids.tolist(), strict=True)
+            self._id_of_name = {}
+            for name, image_id in names:
+                if name:
+                    path = PurePosixPath(name)
+                    for text in (name, path.name, path.stem):
+                        self._id_of_name.setdefault(text, image_id)
+        self.problems.add("image_ids are written as file names", [value])
+        return self._id_of_name.get(value, -1)
+
+    def build(self, class_map: Path | None) -> Predictions:
+        """Put the columns together."""
+        if not self.keys & {"", "annotations"}:
+            raise DatasetError(
+                f"expected a list of results or a data set with scored annotations in "
+                f"{self.path}, got an object without annotations"
+            )
+        return build_predictions(
+            str(self.path),
+            self.truth,
+            self.columns,
+            self._map_classes(class_map),
+            self.problems,
+        )
+
+    def _map_classes(self, class_map: Path | None) -> ClassMap:
+        own = map_by_id(self.truth.categories)
+        if class_map is None and all(own.names.get(n) == name for n, name in self.categories):
+            return own
+        return map_classes(self.categories or list(own.names.items()), self.truth.categories,
+                           class_map)  # fmt: skip
