@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -189,7 +189,7 @@ def _read_truth(config: EvalConfig, dataset: Dataset) -> GroundTruth:
     from ovsam.vocabulary import load_vocabulary
     from ovsam_pipeline.evaluation.splits import with_splits
 
-    style = "lvis" if dataset.is_lvis else "auto"
+    style: Literal["auto", "lvis"] = "lvis" if dataset.is_lvis else "auto"
     truth = read_ground_truth(dataset.annotations, style=style, limit=config.limit)
     if config.split == "none":
         return with_splits(truth, None)
