@@ -1,0 +1,286 @@
+"""Two evaluations of the same data by the same protocol → what became better or worse, how surely.
+
+Intervals: bootstrap over images, the same resampled images on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline.evaluation.average_precision import compute_curves, sort_matches
+from ovsam_pipeline.evaluation.files import read_metrics, read_samples
+from ovsam_pipeline.evaluation.structures import Matches
+from ovsam_pipeline.evaluation.tables import format_percent
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Change", "Comparison", "compare_runs"]
+
+DROPPED = 5
+"""Exit code where a number fell by more than the tolerance."""
+_INSTANCE_METRICS = tuple(f"{n}{s}" for n in ("iou", "accuracy") for s in ("", "_base", "_novel"))
+_AP_METRICS = ("AP", "AP50")
+_SAME = ("prompts", "labels", "scores", "area_rule", "class_agnostic", "split", "limit")
+
+Resampler = Callable[[np.ndarray], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One number, before and now, as fractions.
+
+    Attributes:
+        name: "segm AP", "instances iou".
+        old: before.
+        new: now.
+        interval: 95 % interval of new - old; None without samples on both sides.
+        is_drop: new < old - tolerance.
+    """
+
+    name: str
+    old: float
+    new: float
+    interval: tuple[float, float] | None
+    is_drop: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A run beside its baseline.
+
+    Attributes:
+        changes: number by number.
+        tolerance: a drop up to this is accepted, as a fraction.
+        baseline: its metrics.json.
+    """
+
+    changes: tuple[Change, ...]
+    tolerance: float
+    baseline: Path
+
+    @property
+    def exit_code(self) -> int:
+        """5 where something dropped, else 0."""
+        return DROPPED if any(change.is_drop for change in self.changes) else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "baseline": str(self.baseline),
+            "tolerance": self.tolerance,
+            "dropped": [change.name for change in self.changes if change.is_drop],
+            "changes": [
+                {
+                    "name": change.name,
+                    "old": change.old,
+                    "new": change.new,
+                    "difference": change.new - change.old,
+                    "interval": list(change.interval) if change.interval else None,
+                }
+                for change in self.changes
+            ],
+        }
+
+    def build_table(self) -> Table:
+        """Return the comparison for a terminal, in percent."""
+        from rich import box
+        from rich.table import Table
+
+        title = f"beside {self.baseline}, percent"
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("")
+        for header in ("before", "now", "difference", "95 % interval"):
+            table.add_column(header, justify="right", no_wrap=True)
+        table.add_column("")
+        for change in self.changes:
+            interval = "-"
+            if change.interval:
+                interval = " to ".join(f"{100 * end:+.1f}" for end in change.interval)
+            verdict = f"dropped by more than {100 * self.tolerance:g}" if change.is_drop else ""
+            difference = f"{100 * (change.new - change.old):+.1f}"
+            cells = (format_percent(change.old), format_percent(change.new), difference, interval)
+            table.add_row(change.name, *cells, verdict, style="bold" if change.is_drop else "")
+        return table
+
+
+def compare_runs(
+    new: Path, baseline: Path, *, tolerance: float, resamples: int, seed: int
+) -> Comparison:
+    """Compare two evaluations.
+
+    Args:
+        new: metrics.json of this run; its samples lie beside it.
+        baseline: metrics.json of the other; without samples there are no intervals.
+        tolerance: a drop up to this is accepted, as a fraction.
+        resamples: of the images.
+        seed: of the resampling.
+
+    Raises:
+        ConfigError: another data set or protocol, or nothing in common.
+        DatasetError: one of the files is none of ours.
+    """
+    ours, theirs = read_metrics(new), read_metrics(baseline)
+    _check_same(ours, theirs, baseline)
+    changes: list[Change] = []
+    for group in ("instances", "segm", "bbox"):
+        values = [side["metrics"].get(group) for side in (ours, theirs)]
+        if None in values:
+            continue
+        names = _INSTANCE_METRICS if group == "instances" else _AP_METRICS
+        names = tuple(
+            name
+            for name in names
+            if all(value.get(name) is not None and value[name] >= 0 for value in values)
+        )
+        intervals = _resample((new, baseline), group, names, resamples, seed)
+        for name in names:
+            now, before = values[0][name], values[1][name]
+            is_drop = now < before - tolerance
+            changes.append(Change(f"{group} {name}", before, now, intervals.get(name), is_drop))
+    if not changes:
+        raise ConfigError(f"{baseline} measured nothing that this run measured too")
+    return Comparison(tuple(changes), tolerance, baseline)
+
+
+def _check_same(ours: Mapping[str, Any], theirs: Mapping[str, Any], baseline: Path) -> None:
+    pairs = {
+        f"the {name} of the data set": (ours["dataset"].get(name), theirs["dataset"].get(name))
+        for name in ("style", "images", "annotations_count", "categories")
+    }
+    pairs |= {
+        f"--{name.replace('_', '-')}": (ours["protocol"].get(name), theirs["protocol"].get(name))
+        for name in _SAME
+    }
+    for what, (now, before) in pairs.items():
+        if now != before:
+            raise ConfigError(
+                f"{baseline} cannot be compared: {what} was {before} there and is {now} here"
+            )
+
+
+def _resample(
+    paths: tuple[Path, Path], group: str, names: tuple[str, ...], resamples: int, seed: int
+) -> dict[str, tuple[float, float]]:
+    """Return the 95 % interval of new - old of each number; {} without samples."""
+    folders = [path.parent / "samples" for path in paths]
+    samples = [_read_group(folder, group) for folder in folders]
+    if any(sample is None for sample in samples) or resamples < 2:
+        return {}
+    found = [sample for sample in samples if sample is not None]
+    image_ids = np.unique(np.concatenate([ids for sample in found for ids in sample.image_ids]))
+    if not len(image_ids):
+        return {}
+    new, old = (sample.prepare(image_ids) for sample in found)
+    generator = np.random.default_rng(seed)
+    differences: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(resamples):
+        drawn = generator.integers(0, len(image_ids), len(image_ids))
+        weights = np.bincount(drawn, minlength=len(image_ids))
+        now, before = new(weights), old(weights)
+        for name in names:
+            differences[name].append(now[name] - before[name])
+    intervals = {}
+    for name, values in differences.items():
+        low, high = np.nanpercentile(values, [2.5, 97.5])
+        intervals[name] = (float(low), float(high))
+    return intervals
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Samples of one side.
+
+    Attributes:
+        image_ids: of everything in them.
+        prepare: all images of both sides, ascending → a function of their weights.
+    """
+
+    image_ids: tuple[np.ndarray, ...]
+    prepare: Callable[[np.ndarray], Resampler]
+
+
+def _read_group(folder: Path, group: str) -> _Sample | None:
+    rows = read_samples(folder, group)
+    if rows is None:
+        return None
+    if group == "instances":
+        return _Sample((rows["image_id"],), lambda ids: _prepare_instances(rows, ids))
+    truth = read_samples(folder, f"{group}-truth")
+    if truth is None:
+        return None
+    ids = (rows["image_id"], truth["image_id"])
+    return _Sample(ids, lambda image_ids: _prepare_detections(rows, truth, image_ids))
+
+
+def _prepare_instances(rows: Mapping[str, np.ndarray], image_ids: np.ndarray) -> Resampler:
+    image = np.searchsorted(image_ids, rows["image_id"])
+    groups = {"": np.ones(len(image), bool)}
+    groups |= {f"_{split}": rows["split"] == split for split in ("base", "novel")}
+    values = {"iou": rows["iou"], "accuracy": rows["is_right"].astype(np.float64)}
+
+    def measure(weights: np.ndarray) -> dict[str, float]:
+        found = {}
+        for suffix, chosen in groups.items():
+            counts = weights[image[chosen]]
+            total = counts.sum()
+            for name, column in values.items():
+                mean = float(counts @ column[chosen] / total) if total else float("nan")
+                found[f"{name}{suffix}"] = mean
+        return found
+
+    return measure
+
+
+def _prepare_detections(
+    rows: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray], image_ids: np.ndarray
+) -> Resampler:
+    matches = _rebuild_matches(rows, truth, image_ids)
+    table = sort_matches(matches)
+    most = (int(matches.ranks.max(initial=0)) + 1,)
+
+    def measure(weights: np.ndarray) -> dict[str, float]:
+        precision = compute_curves(table, max_detections=most, image_weights=weights).precision
+        is_defined = precision[:, :, :, 0] > -1
+        by_name = {"AP": slice(None), "AP50": slice(0, 1)}
+        return {
+            name: float(precision[chosen, :, :, 0][is_defined[chosen]].mean())
+            if is_defined[chosen].any()
+            else float("nan")
+            for name, chosen in by_name.items()
+        }
+
+    return measure
+
+
+def _rebuild_matches(
+    rows: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray], image_ids: np.ndarray
+) -> Matches:
+    """Return matches over all areas only."""
+    largest = max(int(c.max(initial=-1)) for c in (rows["category_index"], truth["category_index"]))
+    nothing = np.zeros(len(truth["image_id"]), np.int64)
+    counts = np.bincount(truth["category_index"], minlength=largest + 1)
+    return Matches(
+        iou_type="segm",
+        is_class_agnostic=False,
+        rows=np.arange(len(rows["score"])),
+        image_index=np.searchsorted(image_ids, rows["image_id"]).astype(np.int32),
+        category_index=rows["category_index"].astype(np.int32),
+        ranks=rows["rank"].astype(np.int32),
+        scores=rows["score"],
+        matched=rows["matched"][:, None],
+        ignored=rows["ignored"][:, None],
+        num_truth=counts[:, None].astype(np.int64),
+        truth_image_index=np.searchsorted(image_ids, truth["image_id"]).astype(np.int32),
+        truth_category_index=truth["category_index"].astype(np.int32),
+        truth_rows=nothing,
+        found_by=nothing - 1,
+        found_iou=nothing.astype(np.float64),
+        truth_in_area=np.ones((len(nothing), 1), bool),
+    )
