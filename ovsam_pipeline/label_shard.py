@@ -205,7 +205,10 @@ def _segment_batches(
         encoded = labeller.predictor.encode([_given(item.prepared) for item in batch])
         for item, image in zip(batch, encoded, strict=True):
             boxes = _given(item.detections)
-            prediction = labeller.predictor.segment(image, _build_prompts(boxes), masks="rle")
+            clip_boxes = boxes.boxes_xyxy if labeller.gives_clip_boxes else None
+            prediction = labeller.predictor.segment(
+                image, _build_prompts(boxes), masks="rle", clip_boxes_xyxy=clip_boxes
+            )
             objects, dropped = build_objects(prediction, boxes, labeller.rules)
             for reason, count in dropped.items():
                 stats.add_dropped(reason, count)

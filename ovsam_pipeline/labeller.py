@@ -42,7 +42,9 @@ class PromptedModel(Protocol):
         """Run the image encoder over a batch."""
         ...
 
-    def segment(self, encoded: EncodedImage, prompts: Prompts, *, masks: Any) -> Prediction:
+    def segment(
+        self, encoded: EncodedImage, prompts: Prompts, *, masks: Any, clip_boxes_xyxy: Any = None
+    ) -> Prediction:
         """Segment and label prompts of one encoded image."""
         ...
 
@@ -63,6 +65,8 @@ class Labeller:
         depends_on: everything that changes labels, in words.
         provenance: more facts for run.json.
         config: the settings with every "auto" resolved; builds the same labeller elsewhere.
+        gives_clip_boxes: whether the frozen-CLIP score looks at the detector's boxes also where
+            points are the prompts (the released evaluation).
         decode: ImageRecord → (H, W, 3) uint8 RGB, or an ImageError.
     """
 
@@ -76,6 +80,7 @@ class Labeller:
     depends_on: Mapping[str, Any]
     provenance: Mapping[str, Any]
     config: LabelConfig
+    gives_clip_boxes: bool = False
     decode: Callable[[ImageRecord], np.ndarray] = decode_image
 
     @property
@@ -130,7 +135,8 @@ def build_labeller(
     vocabulary, kept = _choose_vocabulary(config, model, detector)
     rules = _build_rules(config, vocabulary, kept, detector)
     vocabulary = embed_vocabulary(vocabulary, model.text_tower, progress=embedding)
-    predictor = Predictor(model, vocabulary, restrict_to_split=False)
+    is_restricted = config.protocol in ("evaluate", "evaluate-released-points")
+    predictor = Predictor(model, vocabulary, restrict_to_split=is_restricted)
     is_cpu = device.type == "cpu"
     return Labeller(
         predictor=predictor,
@@ -143,6 +149,7 @@ def build_labeller(
         depends_on=_describe(config, model, vocabulary, detector),
         provenance=_describe_provenance(config, model, vocabulary, detector),
         config=config,
+        gives_clip_boxes=config.protocol == "evaluate-released-points",
     )
 
 
@@ -277,6 +284,7 @@ def _build_rules(
         else None,
         iou=None if is_truth else config.iou,
         max_det=None if is_truth else config.max_det,
+        keeps_empty_masks=config.protocol != "label",
     )
 
 
@@ -313,6 +321,8 @@ def _match_classes(detector: Detector, vocabulary: Vocabulary) -> dict[str, int]
 def _describe(
     config: LabelConfig, model: OVSAM, vocabulary: Vocabulary, detector: Detector
 ) -> dict[str, Any]:
+    # Outputs made before there was a protocol stay valid.
+    protocol = {} if config.protocol == "label" else {"protocol": config.protocol}
     return {
         "model": model.config.name,
         "detector": detector.name,
@@ -327,6 +337,7 @@ def _describe(
         "detector_hash": detector.fingerprint,
         "vocabulary_hash": vocabulary.content_hash,
         "labels_version": _LABELS_VERSION,
+        **protocol,
     }
 
 

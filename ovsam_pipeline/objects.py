@@ -38,6 +38,8 @@ class LabelRules:
         iou: of two boxes, and then of two masks, that overlap more than this, the one with the
             lower detector score is dropped; None keeps all (ground truth).
         max_det: most boxes an image; None for no limit (ground truth).
+        keeps_empty_masks: whether a prompt whose mask is empty gives an object (evaluation: it is a
+            wrong answer, not no answer).
     """
 
     vocabulary: Vocabulary
@@ -45,6 +47,7 @@ class LabelRules:
     detector_labels: Mapping[str, int] | None = None
     iou: float | None = 0.5
     max_det: int | None = 300
+    keeps_empty_masks: bool = False
 
     @property
     def _wanted_names(self) -> frozenset[str]:
@@ -73,7 +76,8 @@ def build_objects(
         rules: of the run.
     """
     dropped: Counter[str] = Counter()
-    filled = [index for index in range(len(found)) if prediction.areas[index] > 0]
+    every = range(len(found))
+    filled = [i for i in every if rules.keeps_empty_masks or prediction.areas[i] > 0]
     dropped["empty mask"] = len(found) - len(filled)
     single = filled if rules.iou is None else _drop_duplicate_masks(prediction, filled, rules.iou)
     dropped["duplicate mask"] = len(filled) - len(single)
@@ -119,6 +123,7 @@ def _build_object(
     is_from_model = rules.detector_labels is None
     detector_score = float(found.scores[index])
     item = rules.vocabulary.classes[label]
+    prompt_id = -1 if found.prompt_ids is None else int(found.prompt_ids[index])
     return ObjectRecord(
         bbox_xywh=(left, top, right - left, bottom - top),
         category_id=item.category_id,
@@ -131,4 +136,5 @@ def _build_object(
         area=int(prediction.areas[index]),
         segmentation_size=(int(rle["size"][0]), int(rle["size"][1])),
         segmentation_counts=rle["counts"],
+        prompt_id=prompt_id if prompt_id >= 0 else None,
     )

@@ -45,6 +45,7 @@ _OBJECT = pa.struct(
             "segmentation",
             pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())]),
         ),
+        ("prompt_id", pa.int64()),
     ]
 )
 SCHEMA = pa.schema(

@@ -84,6 +84,7 @@ class ObjectRecord:
         area: pixels of the mask.
         segmentation_size: (height, width) of the image.
         segmentation_counts: COCO compressed run lengths.
+        prompt_id: id of the annotation that prompted the object (`gt:`), else None.
     """
 
     bbox_xywh: tuple[float, float, float, float]
@@ -97,6 +98,7 @@ class ObjectRecord:
     area: int
     segmentation_size: tuple[int, int]
     segmentation_counts: str
+    prompt_id: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that would make a row unreadable.
@@ -128,6 +130,7 @@ class ObjectRecord:
                 "size": [int(value) for value in self.segmentation_size],
                 "counts": self.segmentation_counts,
             },
+            "prompt_id": self.prompt_id,
         }
 
     @classmethod
@@ -151,6 +154,7 @@ class ObjectRecord:
             area=row["area"],
             segmentation_size=(size_h, size_w),
             segmentation_counts=row["segmentation"]["counts"],
+            prompt_id=row.get("prompt_id"),  # older parts have none
         )
 
 

@@ -65,8 +65,8 @@ class FakePredictor:
         time.sleep(self.seconds * len(images))
         return list(images)
 
-    def segment(self, encoded, prompts, *, masks="rle"):
-        assert masks == "rle"
+    def segment(self, encoded, prompts, *, masks="rle", clip_boxes_xyxy=None):
+        assert (masks, clip_boxes_xyxy) == ("rle", None)
         boxes = np.asarray(prompts.boxes_xyxy, np.float32).round()
         count, (height, width) = len(boxes), encoded.original_size_hw
         full = np.zeros((height, width, count), np.uint8, order="F")

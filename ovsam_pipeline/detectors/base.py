@@ -33,6 +33,7 @@ class Detections:
         points_xy: (N, 2) float32 in the frame of the boxes, or None. Where given, the point is the
             prompt, not the box.
         category_ids: (N,) int64 ids in the detector's own numbering, or None.
+        prompt_ids: (N,) int64 ids of the annotations that the boxes are of, or None.
     """
 
     boxes_xyxy: np.ndarray
@@ -40,6 +41,7 @@ class Detections:
     category_names: tuple[str, ...] | None = None
     points_xy: np.ndarray | None = None
     category_ids: np.ndarray | None = None
+    prompt_ids: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check shapes, dtypes and values.
@@ -61,6 +63,8 @@ class Detections:
             _check_array("points_xy", self.points_xy, (num_boxes, 2), np.float32)
         if self.category_ids is not None:
             _check_array("category_ids", self.category_ids, (num_boxes,), np.int64)
+        if self.prompt_ids is not None:
+            _check_array("prompt_ids", self.prompt_ids, (num_boxes,), np.int64)
 
     def __len__(self) -> int:
         """Return the number of boxes."""
@@ -85,6 +89,7 @@ class Detections:
             None if names is None else tuple(names[int(index)] for index in indices),
             None if self.points_xy is None else self.points_xy[indices],
             None if self.category_ids is None else self.category_ids[indices],
+            None if self.prompt_ids is None else self.prompt_ids[indices],
         )
 
 

@@ -42,6 +42,7 @@ class BoxTable:
         class_names: every class of the file; empty without classes.
         rows: (M,) int64, the position of each box in the file.
         dropped: reason → boxes that could not be used.
+        prompt_ids: (M,) int64 ids of the annotations that the boxes are of, or None.
     """
 
     images: ImageIndex
@@ -53,6 +54,7 @@ class BoxTable:
     class_names: tuple[str, ...]
     rows: np.ndarray
     dropped: Counter[str]
+    prompt_ids: np.ndarray | None = None
 
 
 class BoxTableBuilder:
@@ -220,6 +222,7 @@ class TableDetector:
             None if names is None else tuple(table.class_names[i] for i in names[rows]),
             self._get_points(image, rows, boxes),
             None if ids is None else ids[rows],
+            None if table.prompt_ids is None else table.prompt_ids[rows],
         )
 
     def _get_points(

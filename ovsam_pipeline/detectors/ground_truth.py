@@ -2,12 +2,15 @@
 
 `gt:FILE` prompts with the annotated boxes, `gt:FILE#points` with one point inside each mask, the
 one farthest from its edge. Crowds are left out, scores are 1, and the order is that of the file.
+Each prompt carries the id of its annotation.
 """
 
 from __future__ import annotations
 
 import json
+from array import array
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +41,14 @@ def build_ground_truth_detector(argument: str) -> TableDetector:
     if not path.is_file():
         raise DatasetError(f"expected a COCO file of annotations, got {path}, which is not there")
     segmentations: list[bytes] = []
+    ids = array("q")
 
     def keep(annotation: dict[str, Any]) -> None:
-        segmentations.append(json.dumps(annotation.get("segmentation")).encode())
+        ids.append(_read_id(annotation, path))
+        if prompt == "points":
+            segmentations.append(json.dumps(annotation.get("segmentation")).encode())
 
-    coco = CocoBoxes(keep if prompt == "points" else None)
+    coco = CocoBoxes(keep)
     coco.read(path)
     if not coco.is_dataset:
         raise DatasetError(
@@ -50,11 +56,24 @@ def build_ground_truth_detector(argument: str) -> TableDetector:
         )
     table = coco.builder.build(None, coco.names, has_categories=True)
     table.scores[:] = 1.0
+    table = replace(table, prompt_ids=np.asarray(ids, np.int64)[table.rows])
     fingerprint = compute_fingerprint("gt", prompt or "boxes", hash_file(path))
     name = f"gt:{argument}"
     if prompt == "points":
         return _PointDetector(name, fingerprint, table, segmentations)
     return TableDetector(name, fingerprint, table)
+
+
+def _read_id(annotation: dict[str, Any], path: Path) -> int:
+    """Return an annotation's id; -1 stands for none."""
+    value = annotation.get("id", -1)
+    if (isinstance(value, str) and value.isdecimal()) or (
+        isinstance(value, float) and value.is_integer()
+    ):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 1 << 63:
+        raise DatasetError(f"expected whole numbers as annotation ids in {path}, got {value!r:.60}")
+    return value
 
 
 class _PointDetector(TableDetector):

@@ -147,7 +147,7 @@ def _iterate_annotations(output: Path, tally: _Tally) -> Iterator[dict[str, Any]
 
 
 def _build_annotation(annotation_id: int, image_id: int, item: dict[str, Any]) -> dict[str, Any]:
-    return {
+    annotation = {
         "id": annotation_id,
         "image_id": image_id,
         "category_id": item["category_id"],
@@ -155,9 +155,17 @@ def _build_annotation(annotation_id: int, image_id: int, item: dict[str, Any]) -
         "area": item["area"],
         "bbox": [round(value, 2) for value in item["bbox"]],
         "iscrowd": 0,
-        "score": round(item["score"], 6),
-        "detector_score": round(item["detector_score"], 6),
+        "score": _shorten(item["score"]),
+        "detector_score": _shorten(item["detector_score"]),
     }
+    if item.get("prompt_id") is not None:
+        annotation["prompt_id"] = item["prompt_id"]
+    return annotation
+
+
+def _shorten(value: float) -> float:
+    """Return the shortest decimal that is this float32: the order and the ties of scores stay."""
+    return float(str(np.float32(value)))
 
 
 def _write_list(stream: IO[str], items: Iterator[dict[str, Any]]) -> None:

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.config import LabelConfig, find_config_file, load_label_config
+from ovsam_pipeline.config import LabelConfig, load_label_config
+from ovsam_pipeline.settings import find_config_file
 
 RUNS = sorted((Path(__file__).parents[2] / "configs" / "runs").glob("label-*.yaml"))
 
@@ -41,6 +42,18 @@ def test_command_line_overrides_the_file(tmp_path):
 def test_config_file_is_strict(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message):
         load_label_config(write(tmp_path, text), {"sources": ("x",)})
+
+
+def test_protocol_is_no_flag_but_a_choice(tmp_path):
+    with pytest.raises(ConfigError, match="unknown key 'protocol'"):
+        load_label_config(write(tmp_path, "protocol: evaluate"), {"sources": ("x",)})
+    with pytest.raises(ConfigError, match="expected --protocol as one of label, evaluate"):
+        LabelConfig(sources=("x",), protocol="test")
+
+
+def test_preset_of_an_evaluation_is_refused():
+    with pytest.raises(ConfigError, match="ovsam eval --protocol paper-table-1"):
+        load_label_config("paper-table-1", {"sources": ("x",)})
 
 
 @pytest.mark.parametrize(

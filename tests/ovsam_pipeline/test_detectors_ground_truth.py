@@ -55,6 +55,25 @@ def test_annotations_come_in_file_order_with_score_one_and_no_crowds(tmp_path):
     assert (len(other), other.category_names) == (0, ())
 
 
+def test_each_prompt_carries_the_id_of_its_annotation(tmp_path):
+    annotations = [
+        make_annotation([5, 5, 5, 5], id=11, image_id=2),
+        make_annotation([0, 0, 60, 40], id=12, iscrowd=1),
+        make_annotation([3, 3, 0, 5], id=13),
+        make_annotation([90, 90, 2, 2], id=14),
+        make_annotation([1, 1, 2, 2], id="15"),
+    ]
+    for prompt in ("", "#points"):
+        (found, other) = build(tmp_path, annotations, prompt).detect([make_image(), make_image(2)])
+        assert (found.prompt_ids.tolist(), other.prompt_ids.tolist()) == ([15], [11])
+        assert found.select(np.array([0, 0])).prompt_ids.tolist() == [15, 15]
+
+
+def test_annotation_ids_are_whole_numbers(tmp_path):
+    with pytest.raises(DatasetError, match=r"expected whole numbers as annotation ids in .*'x'"):
+        build(tmp_path, [make_annotation([1, 1, 2, 2], id="x")])
+
+
 def test_points_are_centres_of_masks_beside_their_boxes(tmp_path):
     rle = coco_mask.encode(np.asfortranarray(make_mask((4, 4), 3), np.uint8))
     compressed = {"size": [40, 60], "counts": rle["counts"].decode()}

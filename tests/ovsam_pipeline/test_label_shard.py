@@ -84,7 +84,7 @@ def test_one_failing_image_leaves_its_neighbours_alone(name, error, width, batch
 
 def test_refused_prompt_is_a_failed_row_that_says_so():
     class Refusing(FakePredictor):
-        def segment(self, encoded, prompts, *, masks="rle"):
+        def segment(self, encoded, prompts, *, masks="rle", clip_boxes_xyxy=None):
             raise PromptError("a box must overlap the image")
 
     (row,) = run(["a.jpg"], replace(make_labeller(decode=decode), predictor=Refusing()))
@@ -190,7 +190,7 @@ def test_of_two_boxes_with_the_same_mask_the_better_one_stays():
             return [Detections(boxes, np.array([0.5, 0.9, 0.4], np.float32)) for _ in images]
 
     class OneObject(FakePredictor):
-        def segment(self, encoded, prompts, *, masks="rle"):
+        def segment(self, encoded, prompts, *, masks="rle", clip_boxes_xyxy=None):
             whole = np.where(prompts.boxes_xyxy[:, :1] < 20, [[0, 0, 20, 18]], prompts.boxes_xyxy)
             return super().segment(encoded, Prompts(whole.astype(np.float32)), masks=masks)
 
@@ -213,7 +213,7 @@ def test_points_of_a_detector_are_the_prompts():
             return [Detections(boxes, np.ones(1, np.float32), points_xy=point) for _ in images]
 
     class Watching(FakePredictor):
-        def segment(self, encoded, prompts, *, masks="rle"):
+        def segment(self, encoded, prompts, *, masks="rle", clip_boxes_xyxy=None):
             seen.append((prompts.boxes_xyxy, prompts.points_xy.tolist()))
             raise PromptError("seen")
 
@@ -256,3 +256,32 @@ def test_objects_with_an_empty_mask_are_dropped():
     stats = ShardStats()
     (row,) = run(["a"], make_labeller(decode=decode, detector=Thin()), stats=stats)
     assert (row.status, stats.dropped["empty mask"]) == ("empty", 1)
+    rules = replace(make_labeller().rules, keeps_empty_masks=True)
+    (row,) = run(["a"], make_labeller(decode=decode, detector=Thin(), rules=rules))
+    assert [(item.area, item.prompt_id) for item in row.objects] == [(0, None)]
+
+
+def test_objects_carry_the_ids_of_their_prompts():
+    class Annotated(FakeDetector):
+        def detect(self, images):
+            boxes = np.array([[0, 0, 9, 9], [9, 9, 20, 20]], np.float32)
+            ids = np.array([70, 3], np.int64)
+            return [Detections(boxes, np.ones(2, np.float32), prompt_ids=ids) for _ in images]
+
+    (row,) = run(["a"], make_labeller(decode=decode, detector=Annotated()))
+    assert [item.prompt_id for item in row.objects] == [70, 3]
+
+
+def test_released_points_give_the_detectors_boxes_to_clip():
+    seen = []
+
+    class Watching(FakePredictor):
+        def segment(self, encoded, prompts, *, masks="rle", clip_boxes_xyxy=None):
+            seen.append(clip_boxes_xyxy)
+            return super().segment(encoded, prompts, masks=masks)
+
+    labeller = make_labeller(decode=decode, predictor=Watching())
+    run(["a"], labeller)
+    run(["a"], replace(labeller, gives_clip_boxes=True))
+    assert seen[0] is None
+    assert seen[1][0].tolist() == [0, 0, 20, 10]

@@ -11,6 +11,8 @@ import torch
 import ovsam
 import ovsam_pipeline
 from ovsam.errors import ConfigError, VocabularyError
+from ovsam.preprocess import prepare_image
+from ovsam.structures import Prompts
 from ovsam.text_tower import build_text_tower
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.labeller import _default_vocabulary, build_labeller
@@ -104,6 +106,30 @@ def test_unlike_settings_have_unlike_fingerprints(settings):
     assert build(settings, workers=3, part_images=5).fingerprint == base.fingerprint
     for changes in ({"dtype": "bf16"}, {"max_det": 5}, {"classes": ("cat",)}, {"iou": 0.4}):
         assert build(settings, **changes).fingerprint != base.fingerprint
+
+
+def test_protocols_of_evaluation_change_the_fingerprint_and_the_rules(settings):
+    found = {
+        name: build(settings, vocabulary="nano", protocol=name)
+        for name in ("label", "evaluate", "evaluate-all-classes", "evaluate-released-points")
+    }
+    assert len({labeller.fingerprint for labeller in found.values()}) == 4
+    assert "protocol" not in found["label"].depends_on
+    assert [item.rules.keeps_empty_masks for item in found.values()] == [False, True, True, True]
+    assert [item.gives_clip_boxes for item in found.values()] == [False, False, False, True]
+
+
+def test_evaluation_never_chooses_a_class_outside_the_split(settings, tmp_path):
+    """A vocabulary with a split and a class in neither set: only the paper's protocol obeys it."""
+    words = [{"name": "apple", "split": "base"}, {"name": "dog", "split": "novel"}, {"name": "cat"}]
+    path = tmp_path / "words.json"
+    path.write_text(json.dumps(words))
+    for protocol, is_free in (("label", True), ("evaluate-all-classes", True), ("evaluate", False)):
+        labeller = build(settings, vocabulary=str(path), protocol=protocol)
+        image = prepare_image(np.zeros((64, 64, 3), np.uint8), labeller.input_size)
+        (encoded,) = labeller.predictor.encode([image])
+        prediction = labeller.predictor.segment(encoded, Prompts([[4, 4, 40, 40]]))
+        assert bool(prediction.fused_logits[0, 2] > -900) == is_free
 
 
 def test_classes_filter_what_comes_out_and_keep_their_rivals(settings):

@@ -22,6 +22,7 @@ def test_object_row_has_the_fields_of_the_contract():
         "mask_score": 0.97,
         "area": 11,
         "segmentation": {"size": [480, 640], "counts": "abc"},
+        "prompt_id": None,
     }
 
 

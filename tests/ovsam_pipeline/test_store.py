@@ -1,6 +1,8 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -46,11 +48,47 @@ def test_part_has_exactly_the_documented_row():
     ]  # fmt: skip
     assert [item.field(index).name for index in range(item.num_fields)] == [
         "bbox", "category_id", "category", "score", "detector_score", "detector_category",
-        "margin", "mask_score", "area", "segmentation",
+        "margin", "mask_score", "area", "segmentation", "prompt_id",
     ]  # fmt: skip
     assert str(item.field("bbox").type) == "fixed_size_list<element: float>[4]" or (
         item.field("bbox").type.list_size == 4
     )
+
+
+def write_old_part(folder: Path, names: list[str]) -> Path:
+    """Write a part as versions did that knew no prompt ids."""
+    part = write_part(folder, [make_row(name) for name in names], "f")
+    table = pq.read_table(part)
+    objects = SCHEMA.field("objects").type.value_type
+    fields = [objects.field(index) for index in range(objects.num_fields - 1)]
+    old = pa.schema([*list(SCHEMA)[:-1], ("objects", pa.list_(pa.struct(fields)))])
+    rows = [
+        {
+            **row,
+            "objects": [{k: v for k, v in o.items() if k != "prompt_id"} for o in row["objects"]],
+        }
+        for row in table.to_pylist()
+    ]
+    pq.write_table(
+        pa.Table.from_pylist(rows, old).replace_schema_metadata(table.schema.metadata), part
+    )
+    return part
+
+
+def test_part_without_prompt_ids_is_read_and_rewritten(tmp_path):
+    part = write_old_part(tmp_path, ["a.jpg", "b.jpg"])
+    drop_part_rows(part, frozenset([0]))
+    (row,) = iterate_part_rows(part)
+    assert "prompt_id" not in row["objects"][0]
+    assert LabelRecord.from_row(row) == replace(make_row("b.jpg"), identity="")
+
+
+def test_part_keeps_prompt_ids(tmp_path):
+    row = make_row("a.jpg", 2)
+    prompted = replace(row.objects[0], prompt_id=77)
+    part = write_part(tmp_path, [replace(row, objects=(prompted, row.objects[1]))], "f")
+    (read,) = iterate_part_rows(part)
+    assert [item["prompt_id"] for item in read["objects"]] == [77, None]
 
 
 def test_part_gives_back_its_rows_and_says_what_they_were(tmp_path):
