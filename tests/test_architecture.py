@@ -144,8 +144,12 @@ def test_the_readme_shows_commands() -> None:
 
 def test_every_config_loads() -> None:
     from ovsam_pipeline.config import load_label_config
+    from ovsam_pipeline.evaluation.config import load_eval_config
 
     runs = sorted((ROOT / "configs" / "runs").glob("*.yaml"))
     assert runs
     for path in runs:
-        load_label_config(str(path), {"sources": ("images",)})
+        if path.stem.startswith("paper-table-"):
+            assert f"paper-table-{load_eval_config(str(path), {}).table}" == path.stem
+        else:
+            load_label_config(str(path), {"sources": ("images",)})

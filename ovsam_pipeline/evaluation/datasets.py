@@ -1,0 +1,190 @@
+"""The name of a data set → its annotations, the folder of its images, and its vocabulary.
+
+Names stand for files in detectron2's layout below one root; anything else is the path of a COCO or
+LVIS file. What is missing is named, with the folders looked in and where to get it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ovsam_pipeline.coco_json import iterate_json
+from ovsam_pipeline.errors import DatasetError
+
+__all__ = ["DATASET_NAMES", "Dataset", "find_dataset"]
+
+_COCO_SOURCE = "get it from https://cocodataset.org/#download"
+_LVIS_SOURCE = "get it from https://www.lvisdataset.org/dataset"
+_SCENES_SOURCE = "make it with `ovsam scenes {root}/ovsam_scenes --count 500`"
+_BUILT_IN = ("coco-80", "lvis", "nano")
+_ENVIRONMENT = ("OVSAM_DATA", "DETECTRON2_DATASETS")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Where a data set lies.
+
+    Attributes:
+        name: short name, for titles and folders: "coco_2017_val", or the stem of a file.
+        annotations: the COCO or LVIS file.
+        image_root: folder that the names of its images are relative to; None looks around.
+        vocabulary: name or path for `load_vocabulary`.
+        is_lvis: whether LVIS's rules apply for sure (else the file's content decides).
+    """
+
+    name: str
+    annotations: Path
+    image_root: Path | None
+    vocabulary: str
+    is_lvis: bool
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where a named data set lies below the root.
+
+    Attributes:
+        files: relative paths of the annotations, the first that is there counts.
+        images: relative folder that the images' names are relative to.
+        needed: relative folders of which one must be there.
+        vocabulary: see Dataset.
+        source: where to get what is missing.
+    """
+
+    files: tuple[str, ...]
+    images: str
+    needed: tuple[str, ...]
+    vocabulary: str
+    source: str
+
+
+def _coco(part: str) -> _Layout:
+    folder = f"coco/{part}"
+    files = (f"coco/annotations/instances_{part}.json",)
+    return _Layout(files, folder, (folder,), "coco", _COCO_SOURCE)
+
+
+def _lvis(*files: str) -> _Layout:
+    folders = ("coco/val2017", "coco/train2017")
+    return _Layout(files, "coco", folders, "lvis", _LVIS_SOURCE)
+
+
+_SCENES = _Layout(
+    ("ovsam_scenes/annotations.json",), "ovsam_scenes", ("ovsam_scenes",), "nano", _SCENES_SOURCE
+)
+_LAYOUTS = {
+    "coco_2017_val": _coco("val2017"),
+    "coco_2017_train": _coco("train2017"),
+    "lvis_v1_val": _lvis("lvis/lvis_v1_val.json"),
+    "lvis_v1_train": _lvis("lvis/lvis_v1_train.json"),
+    "lvis_v1_minival": _lvis(
+        "lvis/lvis_v1_minival_inserted_image_name.json", "lvis/lvis_v1_minival.json"
+    ),
+    "scenes": _SCENES,
+}
+_ALIASES = {"coco": "coco_2017_val", "lvis": "lvis_v1_val"}
+
+DATASET_NAMES = (*_ALIASES, *_LAYOUTS)
+"""Names that `find_dataset` knows."""
+
+
+def find_dataset(
+    name_or_path: str,
+    *,
+    data_root: str | None = None,
+    image_root: str | None = None,
+    needs_images: bool = True,
+) -> Dataset:
+    """Find a data set.
+
+    Args:
+        name_or_path: one of `DATASET_NAMES`, or a COCO or LVIS file (`.json`, `.json.gz`).
+        data_root: root of the named ones; None takes OVSAM_DATA, DETECTRON2_DATASETS, ./datasets,
+            the first that is given.
+        image_root: folder of the images, instead of the layout's.
+        needs_images: whether it is an error when there is no folder of images.
+
+    Raises:
+        DatasetError: a piece is missing; says which, where it was looked for and where to get it.
+    """
+    if image_root is not None and not Path(image_root).expanduser().is_dir():
+        raise DatasetError(f"expected --image-root to be a folder, and there is none: {image_root}")
+    images = None if image_root is None else Path(image_root).expanduser()
+    name = _ALIASES.get(name_or_path, name_or_path)
+    if name not in _LAYOUTS:
+        return _find_file(name_or_path, images)
+    layout, root = _LAYOUTS[name], _choose_root(data_root)
+    annotations = _find_annotations(name, layout, root)
+    if images is None and any((root / folder).is_dir() for folder in layout.needed):
+        images = root / layout.images
+    if images is None and needs_images:
+        looked = " or ".join(str(root / folder) for folder in layout.needed)
+        source = (_COCO_SOURCE if layout.source == _LVIS_SOURCE else layout.source).format(
+            root=root
+        )
+        raise DatasetError(
+            f"expected the images of {name} in {looked}, and there is no such folder; {source}, or "
+            "name their folder with --image-root"
+        )
+    return Dataset(name, annotations, images, layout.vocabulary, layout.vocabulary == "lvis")
+
+
+def _choose_root(data_root: str | None) -> Path:
+    given = [data_root, *(os.environ.get(name) for name in _ENVIRONMENT), "datasets"]
+    return Path(next(value for value in given if value)).expanduser()
+
+
+def _find_annotations(name: str, layout: _Layout, root: Path) -> Path:
+    for file in layout.files:
+        for path in (root / file, root / f"{file}.gz"):
+            if path.is_file():
+                return path
+    looked = " or ".join(str(root / file) for file in layout.files)
+    raise DatasetError(
+        f"expected the annotations of {name} in {looked}, and there is no such file; "
+        f"{layout.source.format(root=root)}, or name the root folder with --data-root or OVSAM_DATA"
+    )
+
+
+def _find_file(text: str, image_root: Path | None) -> Dataset:
+    path = Path(text).expanduser()
+    if not path.is_file():
+        hint = "" if path.suffix else f"; named ones: {', '.join(DATASET_NAMES)}"
+        raise DatasetError(f"expected a data set's name or a COCO file, got {text!r:.200}{hint}")
+    name = path.name.removesuffix(".gz").removesuffix(".json")
+    # Whether LVIS's rules apply is told by its images, which the reader of the truth sees.
+    return Dataset(name, path, image_root, _choose_vocabulary(path), False)
+
+
+def _choose_vocabulary(path: Path) -> str:
+    """Return the built-in vocabulary with the file's class names, else the file itself."""
+    from ovsam.vocabulary import load_vocabulary
+
+    names = _read_category_names(path)
+    for known in _BUILT_IN:
+        if names == frozenset(load_vocabulary(known).names):
+            return "coco" if known == "coco-80" else known
+    return str(path)
+
+
+def _read_category_names(path: Path) -> frozenset[str]:
+    names: list[Any] = []
+    try:
+        for key, value in iterate_json(path):
+            if key == "categories[]" and isinstance(value, dict):
+                names.append(str(value.get("name")))
+            elif key in ("", "[]"):
+                raise DatasetError(
+                    f"expected a COCO or LVIS data set in {path}, got a list: results are given as "
+                    "--predictions"
+                )
+    except DatasetError:  # a ValueError too, and already a sentence
+        raise
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise DatasetError(f"expected JSON in {path}, got {error}") from error
+    return frozenset(names)

@@ -1,0 +1,139 @@
+"""The mask and the label of every prompted annotation: `InstanceScores`, the paper's IoU and Acc.
+
+Each prediction is compared with the annotation that prompted it, no matter how it scores: mean IoU
+over annotations, and the share whose class is right.
+Letters: G annotations, N predictions, M annotations that count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ovsam_pipeline.evaluation.masks import compute_mask_areas, to_rle
+from ovsam_pipeline.evaluation.structures import GroundTruth, Predictions
+
+__all__ = ["InstanceScores", "measure_instances"]
+
+_EPSILON = 1e-8
+"""Added to the union. Source: the paper's evaluation."""
+_BLOCK = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class InstanceScores:
+    """How well each prompted annotation was answered; sorted as the ground truth.
+
+    Attributes:
+        truth_rows: (M,) int64 rows of the GroundTruth.
+        ious: (M,) float64 IoU of masks, 0 without an answer.
+        is_right: (M,) bool whether the predicted class is the annotation's.
+        has_answer: (M,) bool.
+        prediction_rows: (M,) int64 rows of the Predictions, -1 without an answer.
+        metrics: "iou", "accuracy" (fractions, None where nothing counts) and "instances" (how
+            many), the same with "_base" and "_novel"; "instances_unanswered": annotations left out
+            since their image has no answer at all; "instances_missing": counted as 0 and wrong,
+            since their image was answered and they were not; "instances_repeated": further
+            predictions of one prompt, left out; "instances_in_neither_split": left out.
+    """
+
+    truth_rows: np.ndarray
+    ious: np.ndarray
+    is_right: np.ndarray
+    has_answer: np.ndarray
+    prediction_rows: np.ndarray
+    metrics: dict[str, float | int | None]
+
+
+def measure_instances(truth: GroundTruth, predictions: Predictions) -> InstanceScores:
+    """Compare each annotation with the prediction that it prompted.
+
+    Crowds and ignored annotations are left out; with a base/novel split so are those of classes in
+    neither set, as the paper's filter does.
+
+    Args:
+        truth: the annotations; its categories' splits decide what is base and novel.
+        predictions: with `prompt_ids`. Of several for one annotation the first counts.
+    """
+    splits = np.array([split or "" for split in truth.categories.splits], object)
+    split_of = splits[truth.category_index] if len(splits) else np.zeros(0, object)
+    is_prompted = ~(truth.is_crowd | truth.is_ignored)
+    is_split_off = is_prompted & (split_of == "") & bool((splits != "").any())
+    is_answered = predictions.answered_images[truth.image_index]
+    is_counted = is_prompted & ~is_split_off
+    rows = np.flatnonzero(is_counted & is_answered)
+    found, num_repeated = _find_answers(truth, predictions, rows)
+    has_answer = found >= 0
+    ious = np.zeros(len(rows))
+    ious[has_answer] = _compute_ious(truth, rows[has_answer], predictions, found[has_answer])
+    is_right = np.zeros(len(rows), bool)
+    is_right[has_answer] = (
+        predictions.category_index[found[has_answer]] == truth.category_index[rows[has_answer]]
+    )
+    metrics = {
+        **_average("", ious, is_right, np.ones(len(rows), bool)),
+        **_average("_base", ious, is_right, split_of[rows] == "base"),
+        **_average("_novel", ious, is_right, split_of[rows] == "novel"),
+        "instances_unanswered": int((is_counted & ~is_answered).sum()),
+        "instances_missing": int((~has_answer).sum()),
+        "instances_repeated": num_repeated,
+        "instances_in_neither_split": int(is_split_off.sum()),
+    }
+    return InstanceScores(rows, ious, is_right, has_answer, found, metrics)
+
+
+def _find_answers(
+    truth: GroundTruth, predictions: Predictions, rows: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """Return the first prediction of each annotation (-1: none), and how many are further ones.
+
+    An annotation's id on a prediction of another image answers nothing.
+    """
+    prompted = np.flatnonzero(predictions.prompt_ids >= 0)
+    ids, first = np.unique(predictions.prompt_ids[prompted], return_index=True)
+    if not len(ids):
+        return np.full(len(rows), -1, np.int64), 0
+    wanted = truth.annotation_ids[rows]
+    positions = np.searchsorted(ids, wanted).clip(0, len(ids) - 1)
+    found = prompted[first[positions]]
+    is_same = (ids[positions] == wanted) & (
+        predictions.image_index[found] == truth.image_index[rows]
+    )
+    return np.where(is_same, found, -1).astype(np.int64), len(prompted) - len(ids)
+
+
+def _compute_ious(
+    truth: GroundTruth, truth_rows: np.ndarray, predictions: Predictions, rows: np.ndarray
+) -> np.ndarray:
+    """Return |both| / (|either| + 1e-8) of pairs of masks; 0 where their sizes differ."""
+    from pycocotools import mask as coco_mask
+
+    ious = np.zeros(len(rows))
+    for start in range(0, len(rows), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        wanted, given = truth_rows[part], rows[part]
+        segments = truth.segments.read_many(truth.segment_rows[wanted])
+        sizes = truth.image_sizes_hw[truth.image_index[wanted]].tolist()
+        answers = predictions.segments.read_many(predictions.segment_rows[given])
+        pairs = [
+            (to_rle(segment, *size), to_rle(answer, *size))
+            for segment, answer, size in zip(segments, answers, sizes, strict=True)
+        ]
+        is_comparable = np.array([list(a["size"]) == list(b["size"]) for a, b in pairs], bool)
+        kept = [pair for pair, keeps in zip(pairs, is_comparable.tolist(), strict=True) if keeps]
+        both = compute_mask_areas([coco_mask.merge(list(pair), intersect=True) for pair in kept])
+        sums = compute_mask_areas([a for a, _ in kept]) + compute_mask_areas([b for _, b in kept])
+        ious[start + np.flatnonzero(is_comparable)] = both / (sums - both + _EPSILON)
+    return ious
+
+
+def _average(
+    suffix: str, ious: np.ndarray, is_right: np.ndarray, is_meant: np.ndarray
+) -> dict[str, float | int | None]:
+    count = int(is_meant.sum())
+    return {
+        f"iou{suffix}": float(ious[is_meant].mean()) if count else None,
+        f"accuracy{suffix}": float(is_right[is_meant].mean()) if count else None,
+        f"instances{suffix}": count,
+    }

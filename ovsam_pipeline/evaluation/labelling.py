@@ -1,0 +1,130 @@
+"""A data set → its labels: an evaluation's settings as those of `ovsam label`, and the run.
+
+The predictions are an ordinary output folder, so an interrupted evaluation goes on where it
+stopped, and `ovsam report` shows them.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ovsam_pipeline.atomic import replace_file
+from ovsam_pipeline.coco_images import read_coco_images
+from ovsam_pipeline.coco_json import iterate_json
+from ovsam_pipeline.config import LabelConfig
+from ovsam_pipeline.evaluation.columns import to_id
+from ovsam_pipeline.evaluation.config import EvalConfig
+from ovsam_pipeline.evaluation.datasets import Dataset
+from ovsam_pipeline.evaluation.structures import GroundTruth
+
+if TYPE_CHECKING:
+    from ovsam_pipeline.api import LabelResult
+    from ovsam_pipeline.report import RunReport
+
+__all__ = ["build_label_config", "label_dataset"]
+
+_COCO_DETECTIONS = 100
+_LVIS_DETECTIONS = 300
+_SHARED = (
+    "labels",
+    "model",
+    "conf",
+    "iou",
+    "dtype",
+    "device",
+    "batch",
+    "workers",
+    "on_existing",
+    "retry_failed",
+    "max_failures",
+    "max_failure_rate",
+)
+
+
+def build_label_config(
+    config: EvalConfig, dataset: Dataset, output: Path, truth: GroundTruth
+) -> LabelConfig:
+    """Return the settings that label a data set for an evaluation.
+
+    With `limit`, OUTPUT/images.json is written: the first images of the data set without their
+    annotations.
+
+    Args:
+        config: of the evaluation.
+        dataset: what to label.
+        output: folder of the evaluation.
+        truth: its images are those to label.
+
+    Raises:
+        SourceError: the images are not where they should be.
+        OutputError: images.json cannot be written.
+    """
+    source, image_root = dataset.annotations, dataset.image_root
+    if config.limit is not None:
+        image_root, _ = read_coco_images(source, image_root)
+        wanted = frozenset(truth.image_ids.tolist())
+        source = _write_images(output / "images.json", source, wanted)
+    most = _LVIS_DETECTIONS if truth.is_lvis else _COCO_DETECTIONS
+    return LabelConfig(
+        sources=(str(source),),
+        image_root=None if image_root is None else str(image_root),
+        output=str(output / "predictions"),
+        detector=_choose_detector(config, dataset),
+        vocabulary=dataset.vocabulary if config.vocabulary == "auto" else config.vocabulary,
+        max_det=most if config.max_det is None else config.max_det,
+        protocol=_choose_protocol(config),
+        **{name: getattr(config, name) for name in _SHARED},
+    )
+
+
+def label_dataset(
+    config: EvalConfig,
+    dataset: Dataset,
+    output: Path,
+    truth: GroundTruth,
+    *,
+    stopping: AbstractContextManager[threading.Event] | None = None,
+    showing: Callable[[RunReport], AbstractContextManager[None]] | None = None,
+    embedding: Callable[[int, int], None] | None = None,
+) -> LabelResult:
+    """Label a data set into OUTPUT/predictions; see `run_label` for the rest.
+
+    Raises:
+        OvsamError: the settings cannot work, images are missing, or the run as a whole failed.
+    """
+    from ovsam_pipeline.api import run_label
+
+    labelling = build_label_config(config, dataset, output, truth)
+    return run_label(labelling, stopping=stopping, showing=showing, embedding=embedding)
+
+
+def _choose_detector(config: EvalConfig, dataset: Dataset) -> str:
+    if config.prompts == "detector":
+        return config.detector
+    return f"gt:{dataset.annotations}" + ("#points" if config.prompts == "gt-point" else "")
+
+
+def _choose_protocol(config: EvalConfig) -> str:
+    if config.released_points:
+        return "evaluate-released-points"
+    return "evaluate-all-classes" if config.split == "none" else "evaluate"
+
+
+def _write_images(target: Path, source: Path, wanted: frozenset[int]) -> Path:
+    """Write the entries of the wanted images as a data set of their own, as they stand."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    images = list(_iterate_images(source, wanted))
+    with replace_file(target) as temporary:
+        temporary.write_text(json.dumps({"images": images}), encoding="utf-8")
+    return target
+
+
+def _iterate_images(source: Path, wanted: frozenset[int]) -> Iterator[dict[str, Any]]:
+    for key, value in iterate_json(source):
+        if key == "images[]" and to_id(value["id"]) in wanted:
+            yield value
