@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -32,6 +32,9 @@ from ovsam_pipeline.evaluation.structures import GroundTruth, IouType, Predictio
 if TYPE_CHECKING:
     from ovsam_pipeline.api import LabelResult
     from ovsam_pipeline.evaluation.compare import Comparison
+    from ovsam_pipeline.evaluation.detection_scores import Engine
+    from ovsam_pipeline.evaluation.matching import AreaRule
+    from ovsam_pipeline.evaluation.read_predictions import ScoreKind
     from ovsam_pipeline.report import RunReport
 
 __all__ = ["EvalResult", "evaluate", "run_evaluation"]
@@ -112,7 +115,7 @@ def evaluate(dataset: str | Path, **settings: Any) -> EvalResult:
     unknown = settings.keys() - EvalConfig.__dataclass_fields__.keys()
     if unknown:
         raise ConfigError(f"unknown setting '{min(unknown)}'; see ovsam_pipeline.EvalConfig")
-    given = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}
+    given: dict[str, Any] = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}
     return run_evaluation(EvalConfig(dataset=str(dataset), **given))
 
 
@@ -165,7 +168,7 @@ def run_evaluation(
             output / "predictions" if config.predictions is None else Path(config.predictions),
             truth,
             class_map=Path(config.class_map) if config.class_map else None,
-            scores=config.scores,
+            scores=cast("ScoreKind", config.scores),
         )
     scores = _measure(config, truth, predictions, clock)
     metrics = _describe(config, dataset, truth, predictions, scores)
@@ -213,9 +216,9 @@ def _measure(
                 truth,
                 predictions,
                 iou_type,
-                engine=config.engine,
+                engine=cast("Engine", config.engine),
                 class_agnostic=config.class_agnostic,
-                area_rule=config.area_rule,
+                area_rule=cast("AreaRule", config.area_rule),
             )
     return scores
 
