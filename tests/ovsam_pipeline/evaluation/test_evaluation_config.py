@@ -33,7 +33,7 @@ def test_preset_of_labelling_is_refused():
 
 
 def test_unknown_preset_lists_those_of_evaluation():
-    with pytest.raises(ConfigError, match="packaged ones: paper-table-1, .*paper-table-9$"):
+    with pytest.raises(ConfigError, match=r"packaged ones: paper-table-1, .*paper-table-9$"):
         load_eval_config("paper-table-99", {"dataset": "coco"})
 
 
@@ -48,7 +48,7 @@ def test_own_file_takes_flags_as_keys_and_is_strict(tmp_path):
         0.001,
     )
     path.write_text("arearule: mask\n")
-    with pytest.raises(ConfigError, match="unknown key 'arearule' in .*did you mean 'area_rule'"):
+    with pytest.raises(ConfigError, match=r"unknown key 'arearule' in .*did you mean 'area_rule'"):
         load_eval_config(str(path), {"dataset": "coco"})
 
 
