@@ -142,7 +142,8 @@ def _choose(
             f"{total}: they are of images such as {image_ids[0]}, it has such as "
             f"{truth.image_ids[0] if truth.num_images else 'none'}"
         )
-    if total and not (category >= 0).any():
+    is_prompted = (columns.join("prompt_id") >= 0).any()
+    if total and not is_prompted and not (category >= 0).any():
         named = [classes.names.get(int(i), f"id {i}") for i in np.unique(category_ids)[:5]]
         raise DatasetError(
             f"expected predictions of the classes of {truth.title} in {title}, got none of "

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from ovsam_pipeline.errors import DatasetError, OutputError
 from ovsam_pipeline.evaluation.class_map import map_by_id, map_classes
 from ovsam_pipeline.evaluation.prediction_table import Columns, build_predictions
+from ovsam_pipeline.evaluation.segment_checks import check_segmentations
 from ovsam_pipeline.evaluation.structures import GroundTruth, Predictions, Problems
 from ovsam_pipeline.store import is_output, list_parts, read_run_file
 
@@ -53,7 +54,7 @@ def read_output(
         is_failed = np.array([s == "failed" for s in table["status"].to_pylist()], bool)
         num_failed += int((is_failed & (found >= 0)).sum())
         answered[found[(found >= 0) & ~is_failed]] = True
-        num_rows += _take_objects(table, found, truth, columns, num_rows, scores)
+        num_rows += _take_objects(table, found, truth, (columns, problems), num_rows, scores)
     problems.add("images of the ground truth failed: not counted as answered", [], num_failed)
     unanswered = int(truth.num_images - answered.sum()) - num_failed
     problems.add("images of the ground truth have no row in the predictions", [], unanswered)
@@ -82,11 +83,12 @@ def _take_objects(
     table: pa.Table,
     found: np.ndarray,
     truth: GroundTruth,
-    columns: Columns,
+    into: tuple[Columns, Problems],
     first_row: int,
     scores: ScoreKind,
 ) -> int:
     """Add the objects of a part; return how many there are."""
+    columns, problems = into
     lists = table["objects"].combine_chunks()
     counts = np.diff(lists.offsets.to_numpy())
     objects = lists.flatten()
@@ -104,9 +106,9 @@ def _take_objects(
     columns.add("prompt_id", _read_prompts(objects, num))
     masks = objects.field("segmentation").to_pylist()
     columns.add("size_hw", np.array([m["size"] for m in masks], np.int32).reshape(-1, 2))
-    columns.add("is_readable", np.ones(num, bool))
-    for mask in masks:
-        columns.segments.append(mask)
+    readable = check_segmentations(masks, lambda i: f"object {first_row + i}", problems)
+    columns.add("is_readable", readable)
+    columns.segments.append_many(masks)
     return num
 
 

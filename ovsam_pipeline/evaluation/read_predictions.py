@@ -132,15 +132,14 @@ class _Reader:
         self.num_read += len(results)
 
     def _take_masks(self, segmentations: list[Any], images: Sequence[Any]) -> None:
-        names = [
-            f"result {self.num_read + index} (image {image})" for index, image in enumerate(images)
-        ]
-        readable = check_segmentations(segmentations, names, self.problems)
+        first = self.num_read
+        readable = check_segmentations(
+            segmentations, lambda i: f"result {first + i} (image {images[i]})", self.problems
+        )
         sizes = [item["size"] if isinstance(item, dict) else (-1, -1) for item in segmentations]
-        self.columns.add("is_readable", np.array(readable, bool))
+        self.columns.add("is_readable", readable)
         self.columns.add("size_hw", np.array(sizes, np.int32).reshape(-1, 2))
-        for item in segmentations:
-            self.columns.segments.append(item)
+        self.columns.segments.append_many(segmentations)
 
     def _to_image_id(self, value: Any) -> Any:
         """Return the id of an image that is named by its file, anything else as it is."""

@@ -117,10 +117,9 @@ class _Reader:
             values = [item.get(name) for item in annotations]
             self.columns[name].append(read_ids(values, place, name, self.problems))
         segmentations = [item.get("segmentation") for item in annotations]
-        names = [f"annotation {number}" for number in self.columns["id"][-1].tolist()]
-        check_segmentations(segmentations, names, self.problems)
-        for segmentation in segmentations:
-            self.segments.append(segmentation)
+        ids = self.columns["id"][-1]
+        check_segmentations(segmentations, lambda i: f"annotation {ids[i]}", self.problems)
+        self.segments.append_many(segmentations)
         boxes = read_boxes([item.get("bbox") for item in annotations])
         self.columns["bbox"].append(boxes)
         self.columns["area"].append(_read_areas(annotations))

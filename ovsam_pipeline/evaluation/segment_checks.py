@@ -5,63 +5,77 @@ Input: the segmentations of a block, changed in place. Output: counts of what wa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from ovsam_pipeline.evaluation.run_lengths import find_readable_counts
 from ovsam_pipeline.evaluation.structures import Problems
 
-__all__ = ["check_segmentations", "is_readable"]
+__all__ = ["check_segmentations"]
 
 _FEWEST_NUMBERS = 6
-_FIRST, _LAST, _GOES_ON = 48, 111, 32
-"""Run lengths in COCO's text: characters 48 to 111, five bits each and one that says "more"."""
+_MOST_PIXELS = 1 << 20
+"""On a side of an image."""
 
 
 def check_segmentations(
-    segmentations: list[Any], names: Sequence[str], problems: Problems
-) -> list[bool]:
+    segmentations: list[Any], name: Callable[[int], str], problems: Problems
+) -> np.ndarray:
     """Repair or empty what cannot be read.
 
     Args:
         segmentations: replaced in place: rings of fewer than three points or an odd number of
             values go; what is no segmentation at all becomes None.
-        names: of the objects, for messages.
+        name: the name of an object by its place in the list, for messages.
         problems: where it is counted.
 
     Returns:
-        For each whether it could be read (empty is readable, damaged is not).
+        (n,) bool: whether each could be read (empty is readable, damaged is not).
     """
-    readable = [True] * len(segmentations)
+    readable = np.ones(len(segmentations), bool)
+    compressed: list[int] = []
     for index, item in enumerate(segmentations):
         if isinstance(item, dict):
-            if not is_readable(item):
-                problems.add("masks have damaged run lengths: left out", [names[index]])
-                segmentations[index], readable[index] = None, False
+            if isinstance(item.get("counts"), str) and _has_size(item):
+                compressed.append(index)
+            else:
+                readable[index] = _has_size(item) and _are_runs(item)
         elif isinstance(item, list):
-            segmentations[index] = _keep_rings(item, names[index], problems)
+            segmentations[index] = _keep_rings(item, name(index), problems)
         elif item is not None:
-            problems.add("masks are neither polygons nor run lengths: left out", [names[index]])
-            segmentations[index], readable[index] = None, False
+            readable[index] = False
+    if compressed:
+        items = [segmentations[index] for index in compressed]
+        num_pixels = np.array([item["size"][0] * item["size"][1] for item in items], np.int64)
+        readable[compressed] = find_readable_counts([i["counts"] for i in items], num_pixels)
+    damaged = np.flatnonzero(~readable)
+    problems.add(
+        "masks have damaged run lengths, or are no masks: left out",
+        [name(index) for index in damaged[:3].tolist()],
+        len(damaged),
+    )
+    for index in damaged.tolist():
+        segmentations[index] = None
     return readable
 
 
-def is_readable(rle: dict[str, Any]) -> bool:
-    """Whether run lengths have a size, and counts that end where a number ends."""
-    size, counts = rle.get("size"), rle.get("counts")
-    if not (isinstance(size, list) and len(size) == 2):
+def _has_size(rle: dict[str, Any]) -> bool:
+    size = rle.get("size")
+    return (
+        isinstance(size, list)
+        and len(size) == 2
+        and all(isinstance(side, int) and 0 < side < _MOST_PIXELS for side in size)
+    )
+
+
+def _are_runs(rle: dict[str, Any]) -> bool:
+    """Whether uncompressed run lengths fill the image."""
+    runs = rle.get("counts")
+    if not isinstance(runs, list) or not all(isinstance(run, int) and run >= 0 for run in runs):
         return False
-    height, width = size
-    if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
-        return False
-    if isinstance(counts, str):
-        if not counts or not counts.isascii():
-            return False
-        has_other = min(counts) < chr(_FIRST) or max(counts) > chr(_LAST)
-        return not has_other and not (ord(counts[-1]) - _FIRST) & _GOES_ON
-    if isinstance(counts, list):
-        fits = all(isinstance(run, int) and run >= 0 for run in counts)
-        return fits and sum(counts) == height * width
-    return False
+    return sum(runs) == rle["size"][0] * rle["size"][1]
 
 
 def _keep_rings(rings: list[Any], name: str, problems: Problems) -> list[Any]:

@@ -10,6 +10,7 @@ import mmap
 import tempfile
 import weakref
 from array import array
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,23 +37,30 @@ class SegmentStore:
         return len(self._offsets) - 1
 
     def append(self, segmentation: Any) -> None:
-        """Add a row.
+        """Add a row; see `append_many`."""
+        self.append_many([segmentation])
+
+    def append_many(self, segmentations: Sequence[Any]) -> None:
+        """Add rows.
 
         Args:
-            segmentation: as in a COCO file: list of polygons, {"size", "counts"}, or None.
+            segmentations: as in a COCO file: list of polygons, {"size", "counts"}, or None.
 
         Raises:
             OutputError: the temporary file cannot be written (disk full).
         """
-        data = b"" if segmentation is None else _dump(segmentation)
+        pieces = [b"" if item is None else _dump(item) for item in segmentations]
+        end = self._offsets[-1]
+        for piece in pieces:
+            end += len(piece)
+            self._offsets.append(end)
         try:
-            self._stream.write(data)
+            self._stream.write(b"".join(pieces))
         except OSError as error:
             raise OutputError(
                 f"cannot keep masks in {tempfile.gettempdir()}: {error.strerror}; name a folder "
                 "with more space in TMPDIR"
             ) from error
-        self._offsets.append(self._offsets[-1] + len(data))
         self._map = None
 
     def read(self, row: int) -> Any:

@@ -8,6 +8,8 @@ from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.read_predictions import read_predictions
 from ovsam_pipeline.evaluation.read_truth import read_ground_truth
 
+# Rows 5 to 8 and columns 3 to 19 of an image of 60 x 40 pixels.
+MASK = "m34T10000000000000000000000000000000ka1"
 RLE = {"size": [40, 60], "counts": [100, 20, 2280]}
 
 
@@ -30,7 +32,7 @@ def make_annotation(number, image_id, **more):
 
 def make_result(**more):
     fields = {"image_id": 7, "category_id": 9, "bbox": [1, 2, 10, 20], "score": 0.5}
-    return {**fields, "segmentation": {"size": [40, 60], "counts": "0h1"}, **more}
+    return {**fields, "segmentation": {"size": [40, 60], "counts": MASK}, **more}
 
 
 def read_truth(tmp_path, data=None, **options):
@@ -157,6 +159,9 @@ def test_results_may_name_the_annotation_that_they_answer(tmp_path) -> None:
         (make_result(bbox=[1, 2, 3]), "1 predictions have a box that is not four"),
         (make_result(bbox=[1, 2, math.inf, 3]), "1 predictions have a box that is not four"),
         (make_result(segmentation={"size": [40, 60], "counts": "0h"}), "1 masks have damaged"),
+        (make_result(segmentation={"size": [40, 60], "counts": "0oooo0"}), "1 masks have damaged"),
+        (make_result(segmentation={"size": [40, 60], "counts": [5, 5]}), "1 masks have damaged"),
+        (make_result(segmentation={"size": [40], "counts": MASK}), "1 masks have damaged"),
     ],
 )
 def test_results_that_cannot_be_used_are_left_out_and_counted(tmp_path, result, sentence) -> None:

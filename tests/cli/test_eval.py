@@ -1,0 +1,115 @@
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+GOLDEN = ROOT / "tests" / "ovsam_pipeline" / "evaluation" / "golden"
+EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
+FILES_ONLY = ("--no-plots", "--worst", "0", "--json")
+
+
+def evaluate(run_command, tmp_path, *arguments, exit_code=0):
+    done = run_command("eval", "-o", str(tmp_path / "scores"), *FILES_ONLY, *arguments)
+    assert done.code == exit_code, done.err
+    return json.loads(done.out)
+
+
+def without_boxes(tmp_path, name):
+    results = json.loads(gzip.decompress((GOLDEN / name).read_bytes()))
+    for item in results:
+        del item["bbox"]
+    path = tmp_path / "masks_only.json"
+    path.write_text(json.dumps(results))
+    return path
+
+
+@pytest.mark.parametrize("style", ["coco", "lvis"])
+@pytest.mark.parametrize("engine", ["fast", "faster-coco-eval", "reference"])
+def test_golden_cases_through_the_command_line(run_command, tmp_path, style, engine) -> None:
+    arguments = ("--dataset", str(GOLDEN / f"{style}_gt.json.gz"), "--engine", engine)
+    found = evaluate(
+        run_command, tmp_path, *arguments, "--predictions", str(GOLDEN / f"{style}_dt.json.gz")
+    )
+    for iou_type in ("bbox", "segm"):
+        for name, value in EXPECTED[style][iou_type].items():
+            if name != "per_category_AP":
+                assert found["metrics"][iou_type][name] == pytest.approx(value, abs=1e-9), name
+
+
+@pytest.mark.parametrize("style", ["coco", "lvis"])
+def test_masks_without_boxes_take_the_area_of_the_mask(run_command, tmp_path, style) -> None:
+    path = without_boxes(tmp_path, f"{style}_dt.json.gz")
+    arguments = ("--dataset", str(GOLDEN / f"{style}_gt.json.gz"), "--predictions", str(path))
+    found = evaluate(run_command, tmp_path, *arguments, "--type", "segm")
+    for name, value in EXPECTED[style]["segm_bbox_key_removed"].items():
+        assert found["metrics"]["segm"][name] == pytest.approx(value, abs=1e-9), name
+
+
+def test_class_agnostic_through_the_command_line(run_command, tmp_path) -> None:
+    arguments = ("--dataset", str(GOLDEN / "coco_gt.json.gz"), "--class-agnostic")
+    found = evaluate(
+        run_command, tmp_path, *arguments, "--predictions", str(GOLDEN / "coco_dt.json.gz")
+    )
+    for name, value in EXPECTED["coco"]["segm_category_agnostic"].items():
+        assert found["metrics"]["segm"][name] == pytest.approx(value, abs=1e-9), name
+
+
+def test_a_drop_below_the_baseline_exits_with_5(run_command, tmp_path) -> None:
+    dataset = ("--dataset", str(GOLDEN / "coco_gt.json.gz"), "--type", "bbox")
+    good = json.loads(gzip.decompress((GOLDEN / "coco_dt.json.gz").read_bytes()))
+    worse = tmp_path / "worse.json"
+    worse.write_text(json.dumps(good[::2]))
+    evaluate(run_command, tmp_path, *dataset, "--predictions", str(GOLDEN / "coco_dt.json.gz"))
+    baseline = tmp_path / "scores" / "metrics.json"
+    again = ("-o", str(tmp_path / "again"), "--baseline", str(baseline), "--resamples", "20")
+    compared = evaluate(
+        run_command, tmp_path, *dataset, "--predictions", str(worse), *again, exit_code=5
+    )
+    assert compared["exit_code"] == 5
+
+
+def test_no_predictions_are_ap_0_with_counts(run_command, tmp_path) -> None:
+    nothing = tmp_path / "nothing.json"
+    nothing.write_text("[]")
+    arguments = ("--dataset", str(GOLDEN / "coco_gt.json.gz"), "--predictions", str(nothing))
+    found = evaluate(run_command, tmp_path, *arguments)
+    assert found["metrics"]["segm"]["AP"] == 0
+    assert found["counts"]["predictions"] == 0
+    assert found["counts"]["annotations"] > 300
+
+
+def test_a_truncated_file_is_a_sentence_and_exit_code_2(run_command, tmp_path) -> None:
+    cut = tmp_path / "cut.json"
+    cut.write_bytes(gzip.decompress((GOLDEN / "coco_dt.json.gz").read_bytes())[:5000])
+    done = run_command(
+        "eval", "--dataset", str(GOLDEN / "coco_gt.json.gz"), "--predictions", str(cut),
+        "-o", str(tmp_path / "scores"),
+    )  # fmt: skip
+    assert done.code == 2
+    assert str(cut) in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_missing_data_set_names_the_folder_and_the_source(run_command, tmp_path) -> None:
+    done = run_command(
+        "eval", "--dataset", "coco", "--data-root", str(tmp_path), "--predictions", "x"
+    )
+    assert done.code == 2
+    assert str(tmp_path) in done.err
+    assert "cocodataset.org" in done.err
+
+
+def test_nano_on_annotated_scenes(run_command, tmp_path) -> None:
+    truth = json.loads((ROOT / "examples" / "scenes" / "annotations.json").read_text())
+    truth["images"] = truth["images"][:2]
+    kept = {image["id"] for image in truth["images"]}
+    truth["annotations"] = [a for a in truth["annotations"] if a["image_id"] in kept]
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(truth))
+    source = ("--dataset", path, "--image-root", ROOT / "examples" / "scenes")
+    found = evaluate(run_command, tmp_path, *source, "--model", "nano")
+    assert found["metrics"]["instances"]["instances"] == len(truth["annotations"])
+    assert found["metrics"]["instances"]["iou"] > 0.6
+    assert (tmp_path / "scores" / "predictions" / "annotations.json").exists()
