@@ -57,7 +57,9 @@ Scores = Annotated[
 ]
 Types = Annotated[
     str | None,
-    typer.Option("--type", help="AP of bbox, segm or both.  [default: what the predictions have]"),
+    typer.Option(
+        "--type", "--types", help="AP of bbox, segm or both.  [default: what the predictions have]"
+    ),
 ]
 Engine = Annotated[
     str | None,

@@ -120,8 +120,31 @@ def match_predictions(
         close = ious >= _LOWEST_IOUS[0]
         found = _match_greedily(truth, table, (p[close], t[close], ious[close]), matched, ignored)
         found_by[found[0]], found_iou[found[0]] = table.rows[found[1]], found[2]
+    return _build_matches(
+        truth, predictions, table, (iou_type, class_agnostic), (matched, ignored),
+        (found_by, found_iou),
+    )  # fmt: skip
 
-    is_agnostic = bool(class_agnostic)
+
+def _build_matches(
+    truth: GroundTruth,
+    predictions: Predictions,
+    table: _Table,
+    kind: tuple[IouType, bool],
+    flags: tuple[np.ndarray, np.ndarray],
+    found: tuple[np.ndarray, np.ndarray],
+) -> Matches:
+    """Sort by category and count what there was to find.
+
+    Args:
+        truth: the annotations.
+        predictions: the predictions.
+        table: both, by group.
+        kind: what was compared, and whether categories are put together.
+        flags: matched and ignored, (N, A, T) bool.
+        found: for each annotation of the table the prediction that found it, and the IoU.
+    """
+    (iou_type, is_agnostic), (matched, ignored), (found_by, found_iou) = kind, flags, found
     category = np.zeros(len(table.rows), np.int32)
     truth_category = np.zeros(len(table.truth_rows), np.int32)
     if not is_agnostic:
