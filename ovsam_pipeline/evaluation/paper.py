@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-__all__ = ["find_paper_rows"]
+__all__ = ["PaperRow", "find_paper_rows"]
 
 
-def find_paper_rows(table: str, dataset: str) -> dict[str, dict[str, float]]:
-    """Return the rows of a table.
+@dataclass(frozen=True)
+class PaperRow:
+    """One line of one table of the paper.
+
+    Attributes:
+        table: "1", "1-points", "3", …
+        dataset: "coco" or "lvis".
+        group: which numbers of metrics.json it stands beside: "instances", "segm" or "bbox".
+        method: its first column.
+        values: name of a metric in metrics.json → percent; "gmacs" and "parameters_m" (millions)
+            are costs. Source: arXiv 2401.02955.
+    """
+
+    table: str
+    dataset: str
+    group: str
+    method: str
+    values: Mapping[str, float]
+
+
+def find_paper_rows(table: str, dataset: Literal["coco", "lvis"]) -> list[PaperRow]:
+    """Return the rows of a table, in the paper's order; none where the paper has none.
 
     Args:
         table: "1", "1-points", "3", …
-        dataset: "coco" or "lvis".
-
-    Returns:
-        Method → metric name of metrics.json → percent. Empty where the paper has no such rows.
-
-    Source: arXiv 2401.02955.
+        dataset: whose half of the table.
     """
     import yaml
 
     package = Path(__file__).resolve().parent.parent
     folders = (package / "configs", package.parent / "configs")
     path = next(f / "paper_tables.yaml" for f in folders if (f / "paper_tables.yaml").is_file())
-    tables = yaml.safe_load(path.read_text(encoding="utf-8"))
-    rows: dict[str, dict[str, float]] = tables.get(table, {}).get(dataset, {})
-    return rows
+    groups = yaml.safe_load(path.read_text(encoding="utf-8")).get(table, {}).get(dataset, {})
+    return [
+        PaperRow(table, dataset, group, method, values)
+        for group, rows in groups.items()
+        for method, values in rows.items()
+    ]
