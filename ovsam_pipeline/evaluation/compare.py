@@ -16,7 +16,7 @@ from ovsam.errors import ConfigError
 from ovsam_pipeline.evaluation.average_precision import compute_curves, sort_matches
 from ovsam_pipeline.evaluation.files import read_metrics, read_samples
 from ovsam_pipeline.evaluation.structures import Matches
-from ovsam_pipeline.evaluation.tables import format_percent
+from ovsam_pipeline.evaluation.tables import UNDEFINED, format_percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,8 +25,11 @@ __all__ = ["Change", "Comparison", "compare_runs"]
 
 DROPPED = 5
 """Exit code where a number fell by more than the tolerance."""
-_INSTANCE_METRICS = tuple(f"{n}{s}" for n in ("iou", "accuracy") for s in ("", "_base", "_novel"))
-_AP_METRICS = ("AP", "AP50")
+_GROUPS = {
+    "instances": tuple(f"{n}{s}" for n in ("iou", "accuracy") for s in ("", "_base", "_novel")),
+    "segm": ("AP", "AP50"),
+    "bbox": ("AP", "AP50"),
+}
 _SAME = ("prompts", "labels", "scores", "area_rule", "class_agnostic", "split", "limit")
 
 Resampler = Callable[[np.ndarray], dict[str, float]]
@@ -59,11 +62,13 @@ class Comparison:
         changes: number by number.
         tolerance: a drop up to this is accepted, as a fraction.
         baseline: its metrics.json.
+        notes: sentences on what could not be compared.
     """
 
     changes: tuple[Change, ...]
     tolerance: float
     baseline: Path
+    notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -86,24 +91,32 @@ class Comparison:
                 }
                 for change in self.changes
             ],
+            "notes": list(self.notes),
         }
 
     def build_table(self) -> Table:
         """Return the comparison for a terminal, in percent."""
         from rich import box
         from rich.table import Table
+        from rich.text import Text
 
-        title = f"beside {self.baseline}, percent"
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(
+            title=Text(f"beside {self.baseline}, percent"),
+            title_justify="left",
+            caption=Text("\n".join(f"note: {note}" for note in self.notes)) if self.notes else None,
+            caption_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+        )
         table.add_column("")
         for header in ("before", "now", "difference", "95 % interval"):
             table.add_column(header, justify="right", no_wrap=True)
         table.add_column("")
         for change in self.changes:
-            interval = "-"
+            interval = UNDEFINED
             if change.interval:
                 interval = " to ".join(f"{100 * end:+.1f}" for end in change.interval)
-            verdict = f"dropped by more than {100 * self.tolerance:g}" if change.is_drop else ""
+            verdict = f"dropped > {100 * self.tolerance:g}" if change.is_drop else ""
             difference = f"{100 * (change.new - change.old):+.1f}"
             cells = (format_percent(change.old), format_percent(change.new), difference, interval)
             table.add_row(change.name, *cells, verdict, style="bold" if change.is_drop else "")
@@ -128,25 +141,42 @@ def compare_runs(
     """
     ours, theirs = read_metrics(new), read_metrics(baseline)
     _check_same(ours, theirs, baseline)
+    sides = (new, baseline)
     changes: list[Change] = []
-    for group in ("instances", "segm", "bbox"):
-        values = [side["metrics"].get(group) for side in (ours, theirs)]
-        if None in values:
+    notes: list[str] = []
+    for group in _GROUPS:
+        values = [side["metrics"].get(group, {}) for side in (ours, theirs)]
+        names = _choose_metrics(group, values, notes)
+        if not names:
             continue
-        names = _INSTANCE_METRICS if group == "instances" else _AP_METRICS
-        names = tuple(
-            name
-            for name in names
-            if all(value.get(name) is not None and value[name] >= 0 for value in values)
-        )
-        intervals = _resample((new, baseline), group, names, resamples, seed)
+        samples = [_read_group(path.parent / "samples", group) for path in sides]
+        notes += [
+            f"no intervals of {group}: no samples of it beside {path}"
+            for path, sample in zip(sides, samples, strict=True)
+            if sample is None
+        ]
+        found = [sample for sample in samples if sample is not None]
+        intervals = _resample(found, names, resamples, seed, baseline) if len(found) == 2 else {}
         for name in names:
             now, before = values[0][name], values[1][name]
             is_drop = now < before - tolerance
             changes.append(Change(f"{group} {name}", before, now, intervals.get(name), is_drop))
     if not changes:
         raise ConfigError(f"{baseline} measured nothing that this run measured too")
-    return Comparison(tuple(changes), tolerance, baseline)
+    return Comparison(tuple(changes), tolerance, baseline, tuple(notes))
+
+
+def _choose_metrics(
+    group: str, values: list[Mapping[str, float | None]], notes: list[str]
+) -> tuple[str, ...]:
+    """Return what both sides know; note what only the baseline does: it was not compared."""
+    now, before = (
+        [name for name in _GROUPS[group] if (value := side.get(name)) is not None and value >= 0]
+        for side in values
+    )
+    if gone := [name for name in before if name not in now]:
+        notes.append(f"{group} {', '.join(gone)}: in the baseline only, not compared")
+    return tuple(name for name in before if name in now)
 
 
 def _check_same(ours: Mapping[str, Any], theirs: Mapping[str, Any], baseline: Path) -> None:
@@ -166,18 +196,23 @@ def _check_same(ours: Mapping[str, Any], theirs: Mapping[str, Any], baseline: Pa
 
 
 def _resample(
-    paths: tuple[Path, Path], group: str, names: tuple[str, ...], resamples: int, seed: int
+    samples: list[_Sample], names: tuple[str, ...], resamples: int, seed: int, baseline: Path
 ) -> dict[str, tuple[float, float]]:
-    """Return the 95 % interval of new - old of each number; {} without samples."""
-    folders = [path.parent / "samples" for path in paths]
-    samples = [_read_group(folder, group) for folder in folders]
-    if any(sample is None for sample in samples) or resamples < 2:
+    """Return the 95 % interval of new - old of each number; {} where there is nothing to draw.
+
+    Raises:
+        ConfigError: the two sides do not measure the same annotations.
+    """
+    ours, theirs = (sample.truth_keys for sample in samples)
+    if not np.array_equal(ours, theirs):
+        raise ConfigError(
+            f"{baseline} cannot be compared: it measured other annotations than this run; "
+            "evaluate both on the same images of the same data set"
+        )
+    image_ids = np.unique(np.concatenate([ids for sample in samples for ids in sample.image_ids]))
+    if not len(image_ids) or resamples < 2:
         return {}
-    found = [sample for sample in samples if sample is not None]
-    image_ids = np.unique(np.concatenate([ids for sample in found for ids in sample.image_ids]))
-    if not len(image_ids):
-        return {}
-    new, old = (sample.prepare(image_ids) for sample in found)
+    new, old = (sample.prepare(image_ids) for sample in samples)
     generator = np.random.default_rng(seed)
     differences: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(resamples):
@@ -199,10 +234,12 @@ class _Sample:
 
     Attributes:
         image_ids: of everything in them.
+        truth_keys: what identifies the annotations measured, in a fixed order.
         prepare: all images of both sides, ascending → a function of their weights.
     """
 
     image_ids: tuple[np.ndarray, ...]
+    truth_keys: np.ndarray
     prepare: Callable[[np.ndarray], Resampler]
 
 
@@ -211,12 +248,16 @@ def _read_group(folder: Path, group: str) -> _Sample | None:
     if rows is None:
         return None
     if group == "instances":
-        return _Sample((rows["image_id"],), lambda ids: _prepare_instances(rows, ids))
+        ids = (rows["image_id"],)
+        keys = np.sort(rows["annotation_id"])
+        return _Sample(ids, keys, lambda image_ids: _prepare_instances(rows, image_ids))
     truth = read_samples(folder, f"{group}-truth")
     if truth is None:
         return None
     ids = (rows["image_id"], truth["image_id"])
-    return _Sample(ids, lambda image_ids: _prepare_detections(rows, truth, image_ids))
+    order = np.lexsort((truth["category_index"], truth["image_id"]))
+    keys = np.stack([truth["image_id"][order], truth["category_index"][order]])
+    return _Sample(ids, keys, lambda image_ids: _prepare_detections(rows, truth, image_ids))
 
 
 def _prepare_instances(rows: Mapping[str, np.ndarray], image_ids: np.ndarray) -> Resampler:
