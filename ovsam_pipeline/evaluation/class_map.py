@@ -5,7 +5,7 @@ Zero-shot transfer needs the last two: names of one vocabulary measured on anoth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def map_classes(
         DatasetError: the file cannot be read, or names classes that are not there.
     """
     explicit = _read_map(class_map, predicted, categories) if class_map else {}
-    by_name = dict(_iterate_names(categories))
+    by_name = _index_names(categories)
     found: dict[int, int] = {}
     for number, name in predicted:
         index = explicit.get(name)
@@ -70,13 +70,14 @@ def map_classes(
     return ClassMap(found, dict(predicted), unmatched)
 
 
-def _iterate_names(categories: Categories) -> Iterator[tuple[str, int]]:
-    """Yield every name of every category; the category's own names come last and so win."""
+def _index_names(categories: Categories) -> dict[str, int]:
+    """Return every name of every category; an alias that two of them share belongs to none."""
+    owners: dict[str, set[int]] = {}
     for index, name in enumerate(categories.names):
         for alias in (*_find_aliases(name), *categories.aliases[index]):
-            yield fold_name(alias), index
-    for index, name in enumerate(categories.names):
-        yield fold_name(name), index
+            owners.setdefault(fold_name(alias), set()).add(index)
+    by_alias = {alias: min(found) for alias, found in owners.items() if len(found) == 1}
+    return by_alias | {fold_name(name): i for i, name in enumerate(categories.names)}
 
 
 def _find_aliases(name: str) -> tuple[str, ...]:

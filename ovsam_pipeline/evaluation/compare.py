@@ -156,7 +156,10 @@ def compare_runs(
             if sample is None
         ]
         found = [sample for sample in samples if sample is not None]
-        intervals = _resample(found, names, resamples, seed, baseline) if len(found) == 2 else {}
+        intervals = {}
+        if len(found) == 2:
+            notes += _check_truth(group, found, baseline)
+            intervals = _resample(found, names, resamples, seed)
         for name in names:
             now, before = values[0][name], values[1][name]
             is_drop = now < before - tolerance
@@ -195,20 +198,28 @@ def _check_same(ours: Mapping[str, Any], theirs: Mapping[str, Any], baseline: Pa
             )
 
 
-def _resample(
-    samples: list[_Sample], names: tuple[str, ...], resamples: int, seed: int, baseline: Path
-) -> dict[str, tuple[float, float]]:
-    """Return the 95 % interval of new - old of each number; {} where there is nothing to draw.
+def _check_truth(group: str, samples: list[_Sample], baseline: Path) -> list[str]:
+    """Return a note where a few annotations differ, as when an image could not be labelled.
 
     Raises:
-        ConfigError: the two sides do not measure the same annotations.
+        ConfigError: it is another ground truth.
     """
     ours, theirs = (sample.truth_keys for sample in samples)
-    if not np.array_equal(ours, theirs):
-        raise ConfigError(
-            f"{baseline} cannot be compared: it measured other annotations than this run; "
-            "evaluate both on the same images of the same data set"
-        )
+    if np.array_equal(ours, theirs):
+        return []
+    if group == "instances" and np.intersect1d(ours, theirs).size:
+        count = np.setxor1d(ours, theirs).size
+        return [f"{count} annotations were measured on one side only"]
+    raise ConfigError(
+        f"{baseline} cannot be compared: it measured other annotations than this run; "
+        "evaluate both on the same images of the same data set"
+    )
+
+
+def _resample(
+    samples: list[_Sample], names: tuple[str, ...], resamples: int, seed: int
+) -> dict[str, tuple[float, float]]:
+    """Return the 95 % interval of new - old of each number; {} where there is nothing to draw."""
     image_ids = np.unique(np.concatenate([ids for sample in samples for ids in sample.image_ids]))
     if not len(image_ids) or resamples < 2:
         return {}
@@ -254,10 +265,10 @@ def _read_group(folder: Path, group: str) -> _Sample | None:
     truth = read_samples(folder, f"{group}-truth")
     if truth is None:
         return None
-    ids = (rows["image_id"], truth["image_id"])
+    both = (rows["image_id"], truth["image_id"])
     order = np.lexsort((truth["category_index"], truth["image_id"]))
     keys = np.stack([truth["image_id"][order], truth["category_index"][order]])
-    return _Sample(ids, keys, lambda image_ids: _prepare_detections(rows, truth, image_ids))
+    return _Sample(both, keys, lambda image_ids: _prepare_detections(rows, truth, image_ids))
 
 
 def _prepare_instances(rows: Mapping[str, np.ndarray], image_ids: np.ndarray) -> Resampler:

@@ -46,7 +46,8 @@ def read_metrics(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DatasetError(f"cannot read {path} as metrics.json of ovsam eval: {error}") from error
-    if not isinstance(values, dict) or not {"metrics", "dataset", "protocol"} <= values.keys():
+    parts = ("metrics", "dataset", "protocol")
+    if not isinstance(values, dict) or not all(isinstance(values.get(p), dict) for p in parts):
         raise DatasetError(f"expected metrics.json of ovsam eval in {path}, got another JSON file")
     return values
 
@@ -126,6 +127,7 @@ def write_samples(
         values = {
             "image_id": truth.image_ids[truth.image_index[rows]],
             "annotation_id": truth.annotation_ids[rows],
+            "category_id": truth.categories.ids[truth.category_index[rows]],
             "split": splits,
             "iou": instances.ious,
             "is_right": instances.is_right,
@@ -154,6 +156,9 @@ def read_samples(folder: Path, name: str) -> dict[str, np.ndarray] | None:
     """Return the columns of a file of samples; None where there is no such file.
 
     `matched` and `ignored` come as (N, 10) bool.
+
+    Raises:
+        DatasetError: the file is damaged.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -94,8 +94,8 @@ def _list_remarks(metrics: Mapping[str, Any]) -> list[str]:
 def _find_rows(metrics: Mapping[str, Any]) -> list[PaperRow]:
     if not metrics.get("paper"):
         return []
-    style = "lvis" if metrics["dataset"]["style"] == "lvis" else "coco"
-    return find_paper_rows(str(metrics["paper"]["table"]), style)
+    is_lvis = metrics["dataset"]["style"] == "lvis"
+    return find_paper_rows(str(metrics["paper"]["table"]), "lvis" if is_lvis else "coco")
 
 
 def _choose_rows(rows: Sequence[PaperRow], group: str) -> list[PaperRow]:

@@ -241,3 +241,17 @@ def test_a_class_map_goes_before_names_and_unknown_names_are_an_error(tmp_path) 
     path.write_text("cup: wolf\n")
     with pytest.raises(DatasetError, match="wolf"):
         read_predictions(results, truth, class_map=path)
+
+
+def test_an_alias_of_two_classes_is_nobody_s(tmp_path) -> None:
+    categories = [
+        {"id": 9, "name": "mug", "synonyms": ["beaker", "tankard"]},
+        {"id": 2, "name": "flask", "synonyms": ["beaker"]},
+    ]
+    names = ["mug", "beaker", "tankard"]
+    scored = {
+        "categories": [{"id": n, "name": name} for n, name in enumerate(names)],
+        "annotations": [make_result(category_id=n, score=n) for n in range(3)],
+    }
+    found = read_results(tmp_path, scored, make_truth(categories=categories, annotations=[]))
+    assert found.category_index.tolist() == [1, -1, 1]
