@@ -1,0 +1,81 @@
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from build_tables import build_predictions
+from evaluation_example import CAT, SIDE, item_of, make_example, make_predictions, make_truth
+
+from ovsam_pipeline.evaluation.matching import match_predictions
+from ovsam_pipeline.evaluation.worst import _choose_instances, _choose_matches, write_worst
+
+
+def make_images(folder):
+    paths = [folder / "10.png", folder / "20.png"]
+    for path in paths:
+        cv2.imwrite(str(path), np.full((SIDE, SIDE, 3), 128, np.uint8))
+    return paths
+
+
+def test_lowest_iou_comes_first_and_of_equals_the_wrong_name() -> None:
+    truth, predictions, _, instances = make_example()
+    instances = replace(instances, ious=np.array([0.0, 0.0, 0.5]))
+    words = [case.words for case in _choose_instances(truth, predictions, instances, 20)]
+    assert words == [
+        "IoU 0.00: dog, small, said cat 0.80",
+        "IoU 0.00: cat, said cat 0.90",
+        "IoU 0.50: cat, said cat 0.70",
+    ]
+
+
+def test_detections_are_surest_mistakes_and_largest_misses_half_each() -> None:
+    truth = make_truth()
+    predictions = make_predictions(truth)
+    matches = match_predictions(truth, predictions, "segm")
+    cases = _choose_matches(truth, predictions, matches, 2)
+    assert [case.words for case in cases] == ["wrong: cat 0.80", "missed: dog, small"]
+    assert len(_choose_matches(truth, predictions, matches, 1)) == 1
+
+
+def test_pictures_show_both_outlines(tmp_path) -> None:
+    truth, predictions, _, instances = make_example()
+    images = make_images(tmp_path)
+    paths = write_worst(
+        tmp_path / "worst", truth, predictions, instances, None, lambda i: images[i]
+    )
+    assert [path.name for path in paths] == ["01.jpg", "02.jpg", "03.jpg"]
+    blue, green, red = cv2.imread(str(paths[0])).astype(int).transpose(2, 0, 1)
+    assert ((blue - red > 80) & (blue > 150)).any()
+    assert ((red - blue > 100) & (green > 80)).any()
+
+
+def test_images_that_cannot_be_read_are_passed_over(tmp_path) -> None:
+    truth, predictions, _, instances = make_example()
+    images = make_images(tmp_path)
+    images[0].write_bytes(b"no picture")
+    found = {0: images[0], 1: images[1]}
+    paths = write_worst(tmp_path / "w", truth, predictions, instances, None, found.get)
+    assert [path.name for path in paths] == ["01.jpg"]
+    assert not write_worst(tmp_path / "w", truth, predictions, instances, None, lambda _: None)
+    assert not list((tmp_path / "w").iterdir())
+
+
+def test_boxes_without_masks_and_beyond_the_image_are_drawn(tmp_path) -> None:
+    truth = make_truth()
+    results = [
+        {k: v for k, v in item_of(10, CAT, box, score=0.5).items() if k != "segmentation"}
+        for box in ([-300, -300, 10, 10], [90, 90, 400, 400], [40, 40, 0, 0])
+    ]
+    predictions = build_predictions(results, truth)
+    matches = match_predictions(truth, predictions, "bbox")
+    images = make_images(tmp_path)
+    paths = write_worst(tmp_path / "w", truth, predictions, None, matches, lambda i: images[i])
+    assert len(paths) == 6
+
+
+def test_long_names_do_not_widen_the_picture(tmp_path) -> None:
+    truth, predictions, _, instances = make_example()
+    images = make_images(tmp_path)
+    short = write_worst(tmp_path / "a", truth, predictions, instances, None, lambda i: images[i])
+    truth = replace(truth, file_names=("x" * 300 + ".png",) * 2)
+    long = write_worst(tmp_path / "b", truth, predictions, instances, None, lambda i: images[i])
+    assert [cv2.imread(str(p)).shape for p in short] == [cv2.imread(str(p)).shape for p in long]
