@@ -30,7 +30,8 @@ def make_truth():
             {"id": i, "height": SIDE, "width": SIDE, "file_name": f"{i}.png"} for i in (10, 20)
         ],
         "categories": [
-            {"id": CAT, "name": "cat"}, {"id": DOG, "name": "dog, small"}, {"id": BIRD, "name": "bird"},
+            {"id": kind, "name": name}
+            for kind, name in ((CAT, "cat"), (DOG, "dog, small"), (BIRD, "bird"))
         ],
         "annotations": [
             item_of(10, CAT, [10, 10, 20, 20], id=1),
