@@ -109,13 +109,14 @@ def _choose_matches(
 ) -> list[_Case]:
     wrong = np.flatnonzero(~matches.matched[:, 0, 0] & ~matches.ignored[:, 0, 0])
     wrong = wrong[np.argsort(-matches.scores[wrong], kind="stable")][: (count + 1) // 2]
-    cases = [
-        _Case(
-            int(matches.image_index[i]), None, row,
-            f"wrong: {_name_prediction(truth, predictions, row)}",
-        )
-        for i, row in zip(wrong.tolist(), matches.rows[wrong].tolist(), strict=True)
-    ]  # fmt: skip
+    cases = []
+    for row in matches.rows[wrong].tolist():
+        words = f"wrong: {_name_prediction(truth, predictions, row)}"
+        nearest, iou = _find_nearest(truth, predictions, row)
+        if nearest is not None:
+            name = truth.categories.names[truth.category_index[nearest]]
+            words += f"; nearest: {name}, IoU of boxes {iou:.2f}"
+        cases.append(_Case(int(predictions.image_index[row]), nearest, row, words))
     missed = matches.truth_rows[matches.found_by < 0]
     missed = missed[np.argsort(-truth.areas[missed], kind="stable")][: count // 2]
     return cases + [
@@ -125,6 +126,19 @@ def _choose_matches(
         )
         for row in missed.tolist()
     ]  # fmt: skip
+
+
+def _find_nearest(
+    truth: GroundTruth, predictions: Predictions, row: int
+) -> tuple[int | None, float]:
+    """Return the annotation whose box overlaps a prediction's most, and the IoU; None: no one's."""
+    rows = np.flatnonzero(truth.image_index == predictions.image_index[row])
+    if not len(rows):
+        return None, 0.0
+    boxes = truth.boxes_xywh[rows]
+    ious = coco_mask.iou(predictions.boxes_xywh[row][None], boxes, np.zeros(len(rows), np.uint8))[0]
+    best = int(ious.argmax())
+    return (int(rows[best]), float(ious[best])) if ious[best] > 0 else (None, 0.0)
 
 
 def _name_prediction(truth: GroundTruth, predictions: Predictions, row: int) -> str:

@@ -32,8 +32,20 @@ def test_detections_are_surest_mistakes_and_largest_misses_half_each() -> None:
     predictions = make_predictions(truth)
     matches = match_predictions(truth, predictions, "segm")
     cases = _choose_matches(truth, predictions, matches, 2)
-    assert [case.words for case in cases] == ["wrong: cat 0.80", "missed: dog, small"]
+    assert [case.words for case in cases] == [
+        "wrong: cat 0.80; nearest: dog, small, IoU of boxes 1.00",
+        "missed: dog, small",
+    ]
+    assert (cases[0].truth_row, cases[0].prediction_row) == (1, 1)
     assert len(_choose_matches(truth, predictions, matches, 1)) == 1
+
+
+def test_a_mistake_that_touches_no_annotation_stands_alone() -> None:
+    truth = make_truth()
+    predictions = build_predictions([item_of(20, CAT, [60, 60, 9, 9], score=0.5)], truth)
+    matches = match_predictions(truth, predictions, "segm")
+    case = _choose_matches(truth, predictions, matches, 1)[0]
+    assert (case.words, case.truth_row) == ("wrong: cat 0.50", None)
 
 
 def test_pictures_show_both_outlines(tmp_path) -> None:
