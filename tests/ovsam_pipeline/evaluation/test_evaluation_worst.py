@@ -40,6 +40,14 @@ def test_detections_are_surest_mistakes_and_largest_misses_half_each() -> None:
     assert len(_choose_matches(truth, predictions, matches, 1)) == 1
 
 
+def test_the_largest_miss_comes_first() -> None:
+    truth = make_truth()
+    predictions = build_predictions([], truth)
+    matches = match_predictions(truth, predictions, "bbox")
+    cases = _choose_matches(truth, predictions, matches, 6)
+    assert [case.truth_row for case in cases] == [1, 0, 2]
+
+
 def test_a_mistake_that_touches_no_annotation_stands_alone() -> None:
     truth = make_truth()
     predictions = build_predictions([item_of(20, CAT, [60, 60, 9, 9], score=0.5)], truth)
