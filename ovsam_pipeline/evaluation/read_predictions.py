@@ -133,12 +133,11 @@ class _Reader:
 
     def _take_masks(self, segmentations: list[Any], images: Sequence[Any]) -> None:
         first = self.num_read
-        readable = check_segmentations(
+        readable, sizes_hw = check_segmentations(
             segmentations, lambda i: f"result {first + i} (image {images[i]})", self.problems
         )
-        sizes = [item["size"] if isinstance(item, dict) else (-1, -1) for item in segmentations]
         self.columns.add("is_readable", readable)
-        self.columns.add("size_hw", np.array(sizes, np.int32).reshape(-1, 2))
+        self.columns.add("size_hw", sizes_hw.astype(np.int32))
         self.columns.segments.append_many(segmentations)
 
     def _to_image_id(self, value: Any) -> Any:

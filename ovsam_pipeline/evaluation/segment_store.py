@@ -49,13 +49,11 @@ class SegmentStore:
         Raises:
             OutputError: the temporary file cannot be written (disk full).
         """
-        pieces = [b"" if item is None else _dump(item) for item in segmentations]
-        end = self._offsets[-1]
-        for piece in pieces:
-            end += len(piece)
-            self._offsets.append(end)
+        pieces = [_dump(item) for item in segmentations]
+        lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
+        self._offsets.frombytes((np.cumsum(lengths) + self._offsets[-1]).tobytes())
         try:
-            self._stream.write(b"".join(pieces))
+            self._stream.write("".join(pieces).encode("ascii"))
         except OSError as error:
             raise OutputError(
                 f"cannot keep masks in {tempfile.gettempdir()}: {error.strerror}; name a folder "
@@ -91,12 +89,14 @@ class SegmentStore:
         return self._map
 
 
-def _dump(segmentation: Any) -> bytes:
-    """Compressed run lengths, by far the most, as b"H W counts"; everything else as JSON."""
-    if isinstance(segmentation, dict) and isinstance(counts := segmentation.get("counts"), str):
+def _dump(segmentation: Any) -> str:
+    """Return ASCII: "H W counts" of compressed run lengths, by far the most; else JSON."""
+    if segmentation is None:
+        return ""
+    if isinstance(segmentation, dict) and isinstance(counts := segmentation["counts"], str):
         height, width = segmentation["size"]
-        return f"{height} {width} {counts}".encode()
-    return orjson.dumps(segmentation)
+        return f"{height} {width} {counts}"
+    return orjson.dumps(segmentation).decode()
 
 
 def _load(data: bytes) -> Any:
