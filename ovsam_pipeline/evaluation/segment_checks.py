@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ovsam_pipeline.evaluation.run_lengths import find_readable_counts
+from ovsam_pipeline.evaluation.result_blocks import RunLengths
+from ovsam_pipeline.evaluation.run_lengths import find_readable_codes, find_readable_counts
 from ovsam_pipeline.evaluation.structures import Problems
 
-__all__ = ["check_segmentations"]
+__all__ = ["check_run_lengths", "check_segmentations"]
 
 _FEWEST_NUMBERS = 6
 _MOST_PIXELS = 1 << 20
@@ -46,16 +47,42 @@ def check_segmentations(
                 segmentations[index] = _keep_rings(item, name(index), problems)
             elif item is not None and not isinstance(item, dict):
                 readable[index] = False
+    damaged = _count_damaged(readable, name, problems)
+    for index in damaged.tolist():
+        segmentations[index] = None
+    sizes_hw[damaged] = -1
+    return readable, sizes_hw
+
+
+def check_run_lengths(
+    masks: RunLengths, name: Callable[[int], str], problems: Problems
+) -> tuple[np.ndarray, RunLengths]:
+    """The same of compressed run lengths that stand one behind the other.
+
+    Returns:
+        (n,) bool: whether each could be read, and the masks, those that could not without
+        characters and of size -1.
+    """
+    sizes_hw = _refuse_sizes(masks.sizes_hw.copy())
+    readable = find_readable_codes(masks.codes, masks.lengths, sizes_hw.prod(axis=1))
+    readable &= sizes_hw[:, 0] > 0
+    if readable.all():
+        return readable, masks
+    sizes_hw[_count_damaged(readable, name, problems)] = -1
+    codes = masks.codes[np.repeat(readable, masks.lengths)]
+    return readable, RunLengths(codes, np.where(readable, masks.lengths, 0), sizes_hw)
+
+
+def _count_damaged(
+    readable: np.ndarray, name: Callable[[int], str], problems: Problems
+) -> np.ndarray:
     damaged = np.flatnonzero(~readable)
     problems.add(
         "masks have damaged run lengths, or are no masks: left out",
         [name(index) for index in damaged[:3].tolist()],
         len(damaged),
     )
-    for index in damaged.tolist():
-        segmentations[index] = None
-    sizes_hw[damaged] = -1
-    return readable, sizes_hw
+    return damaged
 
 
 def _check_masks(
@@ -83,9 +110,13 @@ def _read_sizes(sizes: list[Any]) -> np.ndarray:
         known = np.zeros(0)
     if known.dtype.kind != "i" or known.shape != (len(sizes), 2):
         known = np.array([size if _is_size(size) else (-1, -1) for size in sizes], np.int64)
-    known = known.astype(np.int64).reshape(-1, 2)
-    known[((known <= 0) | (known >= _MOST_PIXELS)).any(axis=1)] = -1
-    return known
+    return _refuse_sizes(known.astype(np.int64).reshape(-1, 2))
+
+
+def _refuse_sizes(sizes_hw: np.ndarray) -> np.ndarray:
+    """Return (n, 2) sizes, with -1 for those that no image has."""
+    sizes_hw[((sizes_hw <= 0) | (sizes_hw >= _MOST_PIXELS)).any(axis=1)] = -1
+    return sizes_hw
 
 
 def _is_size(size: Any) -> bool:
