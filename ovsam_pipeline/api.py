@@ -141,8 +141,10 @@ def run_label(
         # A used output is taken before the slow part, so that a second run learns at once.
         held = stack.enter_context(OutputFolder(path)) if is_output(path) else None
         labeller = build_labeller(config, embedding)
+        # An evaluation tells itself which images have answers, and may look at some images only.
+        level = logging.WARNING if config.protocol == "label" else logging.DEBUG
         for sentence in check_detector_images(labeller.detector, images):
-            logger.warning("%s", sentence)
+            logger.log(level, "%s", sentence)
         if held is None or config.on_existing == "overwrite":
             # Images that contradict each other are refused before anything is written.
             plan_run(images, {})

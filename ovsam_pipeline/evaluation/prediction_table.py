@@ -155,18 +155,18 @@ def _choose(
         wrong_box = ~np.isfinite(boxes).all(axis=1)
     readable = columns.join("is_readable")
     unreadable = ~readable if len(readable) else np.zeros(total, bool)
+    others = "that the ground truth does not have"
+    if truth.num_left_out:
+        others = f"that are not among the first {truth.num_images} (--limit)"
     unknown = {
-        "predictions are of images that the ground truth does not have: left out": image < 0,
+        f"predictions are of images {others}: left out": image < 0,
         "predictions are of classes that the ground truth does not have: left out": category == -2,
         "predictions have a score that is not finite: left out": wrong_number,
         "predictions have a box that is not four finite numbers: left out": wrong_box,
     }
     for kind, is_so in unknown.items():
         found = np.flatnonzero(is_so)
-        items = [
-            f"row {rows[i]} (image_id {image_ids[i]}, category_id {category_ids[i]})"
-            for i in found[:3]
-        ]
+        items = [_name_row(rows[i], image_ids[i], category_ids[i]) for i in found[:3]]
         problems.add(kind, items, len(found))
     renamed = np.flatnonzero(category == -1)
     names = dict.fromkeys(classes.names[int(i)] for i in category_ids[renamed[:1000]])
@@ -178,6 +178,12 @@ def _choose(
     )
     out = (image < 0) | (category == -2) | wrong_number | wrong_box | unreadable
     return np.flatnonzero(~out)
+
+
+def _name_row(row: int, image_id: int, category_id: int) -> str:
+    # Images of an output folder that the truth lacks have no id in it.
+    image = f"image_id {image_id}, " if image_id >= 0 else ""
+    return f"row {row} ({image}category_id {category_id})"
 
 
 def _measure_masks(

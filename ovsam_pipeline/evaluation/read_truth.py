@@ -166,6 +166,7 @@ class _Reader:
             negative=self._encode(_LVIS_KEYS[0], image_ids, categories, is_lvis),
             not_exhaustive=self._encode(_LVIS_KEYS[1], image_ids, categories, is_lvis),
             problems=self.problems,
+            num_left_out=len(self.images) - len(images),
         )
 
     def _sort_images(self, limit: int | None) -> list[tuple[int, str | None, int, int]]:

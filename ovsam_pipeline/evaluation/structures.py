@@ -128,6 +128,7 @@ class GroundTruth:
             known to be absent (LVIS; empty else).
         not_exhaustive: the same of classes whose objects are not all annotated.
         problems: what was odd.
+        num_left_out: images of the file behind the limit that was asked for.
     """
 
     title: str
@@ -148,6 +149,7 @@ class GroundTruth:
     negative: np.ndarray
     not_exhaustive: np.ndarray
     problems: Problems
+    num_left_out: int = 0
 
     @property
     def num_images(self) -> int:

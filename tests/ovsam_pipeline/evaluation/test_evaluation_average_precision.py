@@ -26,3 +26,23 @@ def test_weights_of_one_change_nothing() -> None:
         same = compute_curves(table, max_detections=(1, 10, 100), image_weights=ones)
         np.testing.assert_array_equal(plain.precision, same.precision)
         np.testing.assert_array_equal(plain.recall, same.recall)
+
+
+def test_means_of_base_and_novel_leave_out_classes_in_neither_set() -> None:
+    data, results = make_case(3)
+    truth = build_truth(data, splits=("base", "novel", None, "base"))
+    predictions = build_predictions(results, truth)
+    metrics = score_detections(truth, predictions, "bbox").metrics
+    by_class = score_detections(truth, predictions, "bbox", engine="reference").per_category["AP"]
+    assert by_class[3] == -1  # without annotations, as pycocotools says
+    assert metrics["AP_base"] == pytest.approx(by_class[0], abs=1e-12)
+    assert metrics["AP_novel"] == pytest.approx(by_class[1], abs=1e-12)
+    assert metrics["AP_split"] == pytest.approx(by_class[:2].mean(), abs=1e-12)
+    assert metrics["AP"] == pytest.approx(by_class[:3].mean(), abs=1e-12)
+
+
+def test_without_a_split_there_are_no_means_of_it() -> None:
+    data, results = make_case(3)
+    truth = build_truth(data)
+    metrics = score_detections(truth, build_predictions(results, truth), "bbox").metrics
+    assert not [name for name in metrics if "base" in name or "novel" in name or "split" in name]

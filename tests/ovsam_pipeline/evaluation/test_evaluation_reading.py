@@ -255,3 +255,12 @@ def test_an_alias_of_two_classes_is_nobody_s(tmp_path) -> None:
     }
     found = read_results(tmp_path, scored, make_truth(categories=categories, annotations=[]))
     assert found.category_index.tolist() == [1, -1, 1]
+
+
+def test_predictions_behind_the_limit_are_no_mistakes(tmp_path) -> None:
+    truth = read_truth(tmp_path, limit=1)
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps([make_result(), make_result(image_id=70), make_result()]))
+    found = read_predictions(path, truth)
+    assert len(found) == 2
+    assert "1 predictions are of images that are not among the first 1 (--limit): left out, such as row 1 (image_id 70, category_id 9)" in found.problems.describe()  # noqa: E501
