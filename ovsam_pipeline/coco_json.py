@@ -82,6 +82,8 @@ def iterate_json_blocks(
             raise ValueError("nested too deeply") from error
         except EOFError as error:
             raise ValueError("the file ends in the middle (cut off?)") from error
+        except UnicodeDecodeError as error:
+            raise ValueError("bytes that are no UTF-8 text (another kind of file?)") from error
 
 
 def get_image_file_name(image: dict[str, Any]) -> tuple[str | None, bool]:

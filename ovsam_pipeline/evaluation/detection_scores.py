@@ -35,7 +35,6 @@ __all__ = [
 
 Engine = Literal["fast", "faster-coco-eval", "reference"]
 
-SPLITS = ("base", "novel")
 COCO_MAX_DETECTIONS = (1, 10, 100)
 LVIS_MAX_DETECTIONS = (300,)
 
@@ -118,9 +117,6 @@ def summarize_curves(
 ) -> dict[str, float]:
     """Return the numbers that the reference tools print, under their names.
 
-    With a split also the means over base, over novel, and over both (`AP_split`): the paper's COCO
-    numbers are of the 48 + 17 classes, and 15 are in neither set.
-
     Args:
         curves: precision and recall.
         categories: the K classes, for means over some of them; None leaves those out.
@@ -144,10 +140,10 @@ def summarize_curves(
         key = f"AR{name[0]}@{last}" if is_lvis else f"AR{name[0]}"
         metrics[key] = _mean(recall[:, :, a, -1])
     if categories is not None and any(categories.splits):
-        for name, members in (("base", ("base",)), ("novel", ("novel",)), ("split", SPLITS)):
-            chosen = [value in members for value in categories.splits]
-            metrics[f"AP_{name}"] = _mean(precision[:, :, chosen, 0])
-            metrics[f"AP50_{name}"] = _mean(precision[_at(0.5)][:, chosen, 0])
+        for split in ("base", "novel"):
+            chosen = [value == split for value in categories.splits]
+            metrics[f"AP_{split}"] = _mean(precision[:, :, chosen, 0])
+            metrics[f"AP50_{split}"] = _mean(precision[_at(0.5)][:, chosen, 0])
     return metrics
 
 

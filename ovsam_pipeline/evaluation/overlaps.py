@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ovsam_pipeline.evaluation.masks import compute_mask_areas, compute_tight_boxes, to_rle
+from ovsam_pipeline.evaluation.masks import (
+    check_size,
+    compute_mask_areas,
+    compute_tight_boxes,
+    to_rle,
+)
 from ovsam_pipeline.evaluation.structures import IOU_THRESHOLDS, GroundTruth, Predictions
 
 __all__ = ["compute_box_overlaps", "compute_mask_overlaps", "compute_pairs", "read_prediction_rles"]
@@ -162,6 +167,7 @@ def _bound_annotations(
     boxes[are_rles], areas[are_rles] = compute_tight_boxes(rles), compute_mask_areas(rles)
     for position, rings in enumerate(segmentations):
         if isinstance(rings, list) and rings:
+            check_size(*sizes_hw[position])
             boxes[position] = _bound_polygons(rings, *sizes_hw[position])
     return boxes, areas
 

@@ -73,7 +73,7 @@ def build_predictions(
     Raises:
         DatasetError: there are predictions, and none is of an image (or a class) of the truth.
     """
-    image = find_positions(truth.image_ids, columns.join("image_id"))
+    image = image_index = find_positions(truth.image_ids, columns.join("image_id"))
     category_ids = columns.join("category_id")
     category = _map_ids(category_ids, classes)
     kept = _choose(title, truth, columns, image, (category, classes), problems)
@@ -104,6 +104,7 @@ def build_predictions(
         has_boxes=columns.has_boxes,
         has_masks=columns.has_masks,
         rows=rows,
+        ranks=_rank_in_image(image_index, columns.join("score"))[kept],
         segment_rows=segment_rows,
         segments=columns.segments,
         prompt_ids=columns.join("prompt_id")[kept],
@@ -113,6 +114,15 @@ def build_predictions(
         ),
         problems=problems,
     )
+
+
+def _rank_in_image(image: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return the place of each among all of its image by falling score, ties as in the file."""
+    order = np.lexsort((-scores, image))
+    starts = np.flatnonzero(np.diff(image[order], prepend=-2))
+    ranks = np.empty(len(image), np.int32)
+    ranks[order] = np.arange(len(image)) - np.repeat(starts, np.diff(starts, append=len(image)))
+    return ranks
 
 
 def _map_ids(category_ids: np.ndarray, classes: ClassMap) -> np.ndarray:
@@ -136,14 +146,15 @@ def _choose(
     rows, image_ids = columns.join("row"), columns.join("image_id")
     category_ids = columns.join("category_id")
     total = len(rows)
-    if total and not (image >= 0).any():
+    if total and not (image >= 0).any() and not truth.num_left_out:
         raise DatasetError(
             f"expected predictions of the images of {truth.title} in {title}, got none of "
             f"{total}: they are of images such as {image_ids[0]}, it has such as "
             f"{truth.image_ids[0] if truth.num_images else 'none'}"
         )
     is_prompted = (columns.join("prompt_id") >= 0).any()
-    if total and not is_prompted and not (category >= 0).any():
+    is_known = image >= 0
+    if is_known.any() and not is_prompted and not (category[is_known] >= 0).any():
         named = [classes.names.get(int(i), f"id {i}") for i in np.unique(category_ids)[:5]]
         raise DatasetError(
             f"expected predictions of the classes of {truth.title} in {title}, got none of "
@@ -157,7 +168,7 @@ def _choose(
     unreadable = ~readable if len(readable) else np.zeros(total, bool)
     others = "that the ground truth does not have"
     if truth.num_left_out:
-        others = f"that are not among the first {truth.num_images} (--limit)"
+        others = f"that are not among the {truth.num_images} measured (--limit, --split only)"
     unknown = {
         f"predictions are of images {others}: left out": image < 0,
         "predictions are of classes that the ground truth does not have: left out": category == -2,

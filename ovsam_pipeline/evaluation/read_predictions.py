@@ -11,11 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ovsam.errors import ConfigError
 from ovsam_pipeline.coco_json import iterate_json_blocks
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.class_map import ClassMap, map_by_id, map_classes
-from ovsam_pipeline.evaluation.columns import read_boxes, read_ids, read_numbers
+from ovsam_pipeline.evaluation.columns import read_boxes, read_ids, read_numbers, to_id
 from ovsam_pipeline.evaluation.prediction_table import Columns, build_predictions
 from ovsam_pipeline.evaluation.result_blocks import ResultBlock, parse_results
 from ovsam_pipeline.evaluation.segment_checks import check_run_lengths, check_segmentations
@@ -46,18 +45,12 @@ def read_predictions(
     Raises:
         DatasetError: the file cannot be read, is none of the three, a prediction lacks what it
             must have, or not one is of an image or class of the ground truth.
-        ConfigError: another score is asked of a file that has one only.
         OutputError: a part of an output folder cannot be read.
     """
     if path.is_dir():
         from ovsam_pipeline.evaluation.read_output import read_output
 
         return read_output(path, truth, class_map=class_map, scores=scores)
-    if scores != "stored":
-        raise ConfigError(
-            f"--scores {scores} needs an output folder of ovsam label, and {path} has one score "
-            "a prediction: leave the flag out"
-        )
     if not path.is_file():
         raise DatasetError(
             f"expected predictions in {path}, which is not there: give an output folder of "
@@ -74,6 +67,12 @@ def read_predictions(
         raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise DatasetError(f"expected JSON in {path}, got {error}") from error
+    if scores != "stored":
+        reader.problems.add(
+            f"predictions have one score: --scores {scores} does not apply to a results file",
+            [],
+            reader.num_read,
+        )
     return reader.build(class_map)
 
 
@@ -98,8 +97,17 @@ class _Reader:
         elif key in ("[]", "annotations[]"):
             self._take_results(value)
         elif key == "categories[]":
-            names = [(item.get("id"), item.get("name")) for item in value]
-            self.categories += [(int(number), str(name)) for number, name in names]
+            self._take_categories(value)
+
+    def _take_categories(self, categories: Sequence[Any]) -> None:
+        for item in categories:
+            number = to_id(item.get("id")) if isinstance(item, dict) else None
+            if number is None or not isinstance(item.get("name"), str):
+                raise DatasetError(
+                    f"expected a whole number as id and a name in the categories of {self.path}, "
+                    f"got {str(item)[:80]}"
+                )
+            self.categories.append((number, item["name"]))
 
     def _take_results(self, results: Sequence[Any]) -> None:
         first = self.num_read
@@ -165,6 +173,12 @@ class _Reader:
 
     def _take_masks(self, segmentations: list[Any], images: Sequence[Any]) -> None:
         first = self.num_read
+        without = [index for index, item in enumerate(segmentations) if not item]
+        self.problems.add(
+            "predictions have no segmentation, though others have: kept with an empty mask",
+            [f"result {first + index} (image {images[index]})" for index in without[:3]],
+            len(without),
+        )
         readable, sizes_hw = check_segmentations(
             segmentations, lambda i: f"result {first + i} (image {images[i]})", self.problems
         )

@@ -22,7 +22,10 @@ _MOST_PIXELS = 1 << 20
 
 
 def check_segmentations(
-    segmentations: list[Any], name: Callable[[int], str], problems: Problems
+    segmentations: list[Any],
+    name: Callable[[int], str],
+    problems: Problems,
+    consequence: str = "left out",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Repair or empty what cannot be read.
 
@@ -31,6 +34,7 @@ def check_segmentations(
             values go; what is no segmentation at all becomes None.
         name: the name of an object by its place in the list, for messages.
         problems: where it is counted.
+        consequence: what becomes of an object whose mask cannot be read.
 
     Returns:
         (n,) bool: whether each could be read (empty is readable, damaged is not), and (n, 2) int64
@@ -47,7 +51,7 @@ def check_segmentations(
                 segmentations[index] = _keep_rings(item, name(index), problems)
             elif item is not None and not isinstance(item, dict):
                 readable[index] = False
-    damaged = _count_damaged(readable, name, problems)
+    damaged = _count_damaged(readable, name, problems, consequence)
     for index in damaged.tolist():
         segmentations[index] = None
     sizes_hw[damaged] = -1
@@ -68,17 +72,17 @@ def check_run_lengths(
     readable &= sizes_hw[:, 0] > 0
     if readable.all():
         return readable, masks
-    sizes_hw[_count_damaged(readable, name, problems)] = -1
+    sizes_hw[_count_damaged(readable, name, problems, "left out")] = -1
     codes = masks.codes[np.repeat(readable, masks.lengths)]
     return readable, RunLengths(codes, np.where(readable, masks.lengths, 0), sizes_hw)
 
 
 def _count_damaged(
-    readable: np.ndarray, name: Callable[[int], str], problems: Problems
+    readable: np.ndarray, name: Callable[[int], str], problems: Problems, consequence: str
 ) -> np.ndarray:
     damaged = np.flatnonzero(~readable)
     problems.add(
-        "masks have damaged run lengths, or are no masks: left out",
+        f"masks have damaged run lengths, or are no masks: {consequence}",
         [name(index) for index in damaged[:3].tolist()],
         len(damaged),
     )

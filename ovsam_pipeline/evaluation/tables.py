@@ -26,7 +26,6 @@ _INSTANCES = {
 _AP = {name: name for name in ("AP", "AP50", "AP75", "APs", "APm", "APl")} | {
     "AP_base": "AP\nbase",
     "AP_novel": "AP\nnovel",
-    "AP_split": "AP\nboth",
     "APr": "APr",
     "APc": "APc",
     "APf": "APf",
