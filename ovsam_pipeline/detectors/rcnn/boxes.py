@@ -53,9 +53,7 @@ def find_nonempty(boxes: Tensor) -> Tensor:
     return (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
 
 
-def restore_boxes(
-    boxes: Tensor, resized_hw: SizeHW, original_hw: SizeHW
-) -> tuple[Tensor, Tensor]:
+def restore_boxes(boxes: Tensor, resized_hw: SizeHW, original_hw: SizeHW) -> tuple[Tensor, Tensor]:
     """Move boxes from the resized to the original image, clip them there, drop empty ones.
 
     Args:

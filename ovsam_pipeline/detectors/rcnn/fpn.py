@@ -57,9 +57,7 @@ class FeaturePyramid(nn.Module):
         self.levels = tuple(body_channels)
         for level, width in body_channels.items():
             self.add_module(f"fpn_lateral{level}", nn.Conv2d(width, channels, 1))
-            self.add_module(
-                f"fpn_output{level}", nn.Conv2d(channels, channels, 3, padding=1)
-            )
+            self.add_module(f"fpn_output{level}", nn.Conv2d(channels, channels, 3, padding=1))
         self.top_block = top_block
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:

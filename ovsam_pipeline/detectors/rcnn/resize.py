@@ -29,7 +29,9 @@ def compute_resized_size(original_hw: SizeHW, short_side: int, max_side: int) ->
     scale = short_side / min(height, width)
     # Two steps, not one factor: the rounding below sees the same floats as upstream.
     new_height, new_width = (
-        (float(short_side), scale * width) if height < width else (scale * height, float(short_side))
+        (float(short_side), scale * width)
+        if height < width
+        else (scale * height, float(short_side))
     )
     longest = max(new_height, new_width)
     if longest > max_side:

@@ -20,6 +20,11 @@ _BLOCKS = (3, 4, 6, 3)
 class FrozenBatchNorm(nn.Module):
     """Batch norm with fixed statistics, as buffers: a body in half precision keeps them float32."""
 
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.register_buffer("weight", torch.ones(channels))

@@ -6,12 +6,13 @@ Layout inside is (B, H, W, C). Letters: W windows of one image, M heads, T cells
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ovsam_pipeline.detectors.rcnn.vit_pyramid import PretrainedMLP
 
 __all__ = ["Swin"]
 
@@ -20,27 +21,19 @@ _PATCH = 4
 _FORBIDDEN = -100.0
 
 
-class _MLP(nn.Module):
-    """Two linear layers with an exact GELU between them."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
-
-
 def _relative_index(window: int) -> Tensor:
     """(T, T) int64: row of the bias table for each pair of cells of a window."""
-    cells = torch.cartesian_prod(torch.arange(window), torch.arange(window))
+    # On the CPU also where the parameters are being made on the meta device: it is not loaded.
+    side = torch.arange(window, device="cpu")
+    cells = torch.cartesian_prod(side, side)
     offsets = cells[:, None] - cells[None, :] + window - 1
     return offsets[..., 0] * (2 * window - 1) + offsets[..., 1]
 
 
 class _WindowAttention(nn.Module):
     """Multi-head attention within windows, with a learned bias for each relative position."""
+
+    relative_position_index: Tensor
 
     def __init__(self, width: int, heads: int, window: int) -> None:
         super().__init__()
@@ -68,12 +61,12 @@ class _WindowAttention(nn.Module):
             # Windows count as heads, so that one mask serves every image of the batch.
             qkv = qkv.reshape(3, -1, mask.shape[0] * self.heads, cells, qkv.shape[-1])
             bias = (bias + mask[:, None].to(bias.dtype)).flatten(0, 1)[None]
-        out = F.scaled_dot_product_attention(*qkv.unbind(0), attn_mask=bias)
+        q, k, v = qkv.unbind(0)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         out = out.reshape(count, self.heads, cells, -1)
         return self.proj(out.transpose(1, 2).reshape(count, cells, width))
 
 
-@functools.lru_cache(maxsize=64)
 def _region_numbers(side: int, window: int, shift: int) -> Tensor:
     """(side,) int64: along one axis, which of three regions a cell is from after the shift."""
     numbers = torch.zeros(side, dtype=torch.int64)
@@ -113,7 +106,7 @@ class _Block(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.attn = _WindowAttention(width, heads, window)
         self.norm2 = nn.LayerNorm(width)
-        self.mlp = _MLP(width, 4 * width)
+        self.mlp = PretrainedMLP(width, 4 * width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         x = x + self._attend(self.norm1(x), mask if self.shift else None)
@@ -147,7 +140,9 @@ class _PatchMerging(nn.Module):
 
 
 class _Stage(nn.Module):
-    """Blocks at one resolution, and the merging to the next."""
+    """Blocks at one resolution; holds the merging to the next, which comes after the output."""
+
+    downsample: _PatchMerging | None
 
     def __init__(self, width: int, depth: int, heads: int, window: int, *, is_last: bool) -> None:
         super().__init__()
@@ -202,6 +197,7 @@ class Swin(nn.Module):
         x = self.patch_embed(pixels)
         outputs = {}
         for index, stage in enumerate(self.layers):
+            assert isinstance(stage, _Stage)
             x = stage(x)
             if index:
                 normed = self.get_submodule(f"norm{index}")(x)
