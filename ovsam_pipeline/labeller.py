@@ -17,7 +17,9 @@ from ovsam.errors import ConfigError, VocabularyError
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.detectors.base import Detector, compute_fingerprint
 from ovsam_pipeline.images import decode_image
+from ovsam_pipeline.label_rules import build_rules
 from ovsam_pipeline.objects import LabelRules
+from ovsam_pipeline.provenance import describe_parts, describe_settings
 from ovsam_pipeline.records import ImageRecord
 
 if TYPE_CHECKING:
@@ -30,9 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Labeller", "PromptedModel", "build_labeller"]
 
 logger = logging.getLogger(__name__)
-
-# Raise it when a change of code changes labels: outputs made before are then not continued.
-_LABELS_VERSION = 1
 
 
 class PromptedModel(Protocol):
@@ -114,6 +113,7 @@ def build_labeller(
         DownloadError: weights that are not on this machine and cannot be fetched.
         VocabularyError: class names that cannot be used.
         DetectorError: a detector that cannot be built.
+        DatasetError: a class map or a file of boxes that cannot be used.
     """
     import torch
 
@@ -133,7 +133,7 @@ def build_labeller(
     config = replace(config, detector=spec)
     detector = _build_detector(config, model)
     vocabulary, kept = _choose_vocabulary(config, model, detector)
-    rules = _build_rules(config, vocabulary, kept, detector)
+    rules = build_rules(config, vocabulary, kept, detector)
     vocabulary = embed_vocabulary(vocabulary, model.text_tower, progress=embedding)
     is_restricted = config.protocol in ("evaluate", "evaluate-released-points")
     predictor = Predictor(model, vocabulary, restrict_to_split=is_restricted)
@@ -146,8 +146,8 @@ def build_labeller(
         batch=config.batch or (1 if is_cpu else 8),
         workers=config.workers or min(8, max(1, torch.get_num_threads())),
         is_overlapping=not is_cpu,
-        depends_on=_describe(config, model, vocabulary, detector),
-        provenance=_describe_provenance(config, model, vocabulary, detector),
+        depends_on=describe_settings(config, model, rules, detector),
+        provenance=describe_parts(config, model, vocabulary, detector),
         config=config,
         gives_clip_boxes=config.protocol == "evaluate-released-points",
     )
@@ -258,114 +258,17 @@ def _default_vocabulary(config: LabelConfig, model: OVSAM, detector: Detector) -
 
 
 def _build_detector(config: LabelConfig, model: OVSAM) -> Detector:
+    from ovsam.vocabulary import load_vocabulary
     from ovsam_pipeline.detectors.build import build_detector
 
+    is_chosen = config.vocabulary != "auto"
     return build_detector(
         config.detector,
         model=model,
         conf=config.conf,
         max_det=config.max_det,
         device=config.device,
+        dtype=config.dtype,
+        is_compiled=config.compile,
+        vocabulary=load_vocabulary(config.vocabulary) if is_chosen else None,
     )
-
-
-def _build_rules(
-    config: LabelConfig,
-    vocabulary: Vocabulary,
-    kept: frozenset[int] | None,
-    detector: Detector,
-) -> LabelRules:
-    is_truth = config.detector.startswith("gt:")
-    return LabelRules(
-        vocabulary=vocabulary,
-        kept=kept,
-        detector_labels=_match_classes(detector, vocabulary)
-        if config.labels == "detector"
-        else None,
-        iou=None if is_truth else config.iou,
-        max_det=None if is_truth else config.max_det,
-        keeps_empty_masks=config.protocol != "label",
-    )
-
-
-def _match_classes(detector: Detector, vocabulary: Vocabulary) -> dict[str, int]:
-    """Return the vocabulary's index for each class name of the detector that it has."""
-    if detector.class_names is None:
-        raise ConfigError(
-            f"--labels detector needs a detector that names its boxes, and {detector.name} finds "
-            "objects without naming them; use --labels model"
-        )
-    matched: dict[str, int] = {}
-    missing: list[str] = []
-    for name in detector.class_names:
-        try:
-            matched[name] = vocabulary.index_of(name)
-        except VocabularyError:
-            missing.append(name)
-    if matched and missing:
-        logger.warning(
-            "%d of the detector's %d classes are not in the vocabulary %s and give no object: %s",
-            len(missing),
-            len(detector.class_names),
-            vocabulary.title,
-            ", ".join(missing[:8]) + (" …" if len(missing) > 8 else ""),
-        )
-    if not matched:
-        raise ConfigError(
-            f"none of the {len(detector.class_names)} classes of {detector.name} is in the "
-            f"vocabulary {vocabulary.title}; give --vocabulary with the detector's names"
-        )
-    return matched
-
-
-def _describe(
-    config: LabelConfig, model: OVSAM, vocabulary: Vocabulary, detector: Detector
-) -> dict[str, Any]:
-    # Outputs made before there was a protocol stay valid.
-    protocol = {} if config.protocol == "label" else {"protocol": config.protocol}
-    return {
-        "model": model.config.name,
-        "detector": detector.name,
-        "vocabulary": vocabulary.title,
-        "classes": ", ".join(config.classes) or "all",
-        "labels": config.labels,
-        "conf": config.conf,
-        "iou": config.iou,
-        "max_det": config.max_det,
-        "dtype": config.dtype,
-        "model_hash": model.identity,
-        "detector_hash": detector.fingerprint,
-        "vocabulary_hash": vocabulary.content_hash,
-        "labels_version": _LABELS_VERSION,
-        **protocol,
-    }
-
-
-def _describe_provenance(
-    config: LabelConfig, model: OVSAM, vocabulary: Vocabulary, detector: Detector
-) -> dict[str, Any]:
-    return {
-        "model": {
-            "name": model.config.name,
-            "weights": config.model,
-            "identity": model.identity,
-            "licence": _find_licence(config.model),
-        },
-        "detector": {"name": detector.name, "fingerprint": detector.fingerprint},
-        "vocabulary": {
-            "name": vocabulary.title,
-            "hash": vocabulary.content_hash,
-            "classes": vocabulary.num_classes,
-        },
-    }
-
-
-def _find_licence(name_or_path: str) -> str:
-    """Return the licence of weights by name, or as a file of our own states it."""
-    from ovsam.hub import list_models
-    from ovsam.tensor_files import read_metadata
-
-    for known in list_models():
-        if known.name == name_or_path:
-            return ", ".join(licence.title for licence in known.licences)
-    return read_metadata(name_or_path).get("licence", "not stated")

@@ -66,7 +66,8 @@ class FakePredictor:
         return list(images)
 
     def segment(self, encoded, prompts, *, masks="rle", clip_boxes_xyxy=None):
-        assert (masks, clip_boxes_xyxy) == ("rle", None)
+        assert masks in ("rle", "none")
+        assert clip_boxes_xyxy is None
         boxes = np.asarray(prompts.boxes_xyxy, np.float32).round()
         count, (height, width) = len(boxes), encoded.original_size_hw
         full = np.zeros((height, width, count), np.uint8, order="F")
@@ -75,18 +76,22 @@ class FakePredictor:
         rles = [{**rle, "counts": rle["counts"].decode()} for rle in coco_mask.encode(full)]
         first = int(encoded.pixels.mean()) % len(NAMES)
         none = np.zeros((count, 0), np.float32)
+        labels = (np.arange(count) + first) % len(NAMES)
+        logits = np.zeros((count, len(NAMES) + 1), np.float32)
+        for place, share in enumerate((0.75, 0.2, 0.05)):
+            logits[np.arange(count), (labels + place) % len(NAMES)] = np.log(share)
         return Prediction(
             boxes_xyxy=boxes,
-            labels=(np.arange(count) + first) % len(NAMES),
+            labels=labels,
             scores=np.full(count, 0.75, np.float32),
             margins=np.full(count, 0.25, np.float32),
             mask_scores=np.full(count, 0.5, np.float32),
             areas=full.sum((0, 1)).astype(np.int64),
             head_logits=none,
             clip_logits=none,
-            fused_logits=none,
+            fused_logits=logits,
             low_res_logits=none[:, None],
-            rles=rles,
+            rles=rles if masks == "rle" else None,
         )
 
 

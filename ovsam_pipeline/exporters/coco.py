@@ -25,6 +25,9 @@ from ovsam_pipeline.store import list_parts, read_run_file
 
 __all__ = ["OutputCounts", "count_output", "export_coco"]
 
+# What stands in an annotation where the object has it; rows of earlier versions may lack them.
+_OPTIONAL = ("detector_category", "detector_margin", "model_category", "model_score", "prompt_id")
+
 
 @dataclass(frozen=True)
 class OutputCounts:
@@ -158,8 +161,10 @@ def _build_annotation(annotation_id: int, image_id: int, item: dict[str, Any]) -
         "score": _shorten(item["score"]),
         "detector_score": _shorten(item["detector_score"]),
     }
-    if item.get("prompt_id") is not None:
-        annotation["prompt_id"] = item["prompt_id"]
+    for name in _OPTIONAL:
+        value = item.get(name)
+        if value is not None:
+            annotation[name] = _shorten(value) if isinstance(value, float) else value
     return annotation
 
 

@@ -233,7 +233,7 @@ def test_only_asked_classes_come_out():
 
 
 def test_labels_of_the_detector_carry_its_score_and_skip_unknown_names():
-    rules = replace(make_labeller().rules, detector_labels={"cat": 1})
+    rules = replace(make_labeller().rules, labels="detector", detector_labels={"cat": 1})
     (row,) = run(["a.jpg"], make_labeller(decode=decode, rules=rules))
     (item,) = row.objects
     assert (item.category, item.score) == ("dog", pytest.approx(0.9))
