@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ovsam_pipeline.errors import ConfigError
+from ovsam.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
