@@ -61,6 +61,8 @@ class LabelConfig:
         classes: only these names come out; () keeps all.
         labels: whose class names the objects: "model" (OV-SAM), "detector", or "fused" (both).
         class_map: YAML or JSON file, detector's class name → vocabulary's class name.
+        relabel: an output folder whose masks and boxes are kept and get new labels; its sources,
+            model and vocabulary stand in for those that are not given.
         allow_unmatched: whether the detector may have classes that the vocabulary lacks where it
             has a say in names; OV-SAM alone names their boxes.
         conf: detections scoring less are dropped, in [0, 1].
@@ -99,6 +101,7 @@ class LabelConfig:
     labels: str = "model"
     class_map: str | None = None
     allow_unmatched: bool = False
+    relabel: str | None = None
     conf: float = 0.25
     iou: float = 0.5
     max_det: int = 300
@@ -127,7 +130,7 @@ class LabelConfig:
         """
         for field in fields(self):
             check_type(field.name, getattr(self, field.name), str(field.type))
-        if not self.sources or not all(self.sources):
+        if not all(self.sources) or not (self.sources or self.relabel):
             raise ConfigError("expected at least one source (folder, glob, list or COCO JSON)")
         for name, choices in _CHOICES.items():
             check_choice(name, getattr(self, name), choices)

@@ -32,6 +32,14 @@ Output = Annotated[
         help="Output folder.  [default: beside the first source, with _ovsam behind its name]",
     ),
 ]
+BoxesOutput = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Output folder.  [default: beside the first source, with _boxes behind its name]",
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -53,6 +61,14 @@ Vocabulary = Annotated[
         help="Class names to choose from: coco, lvis, lvis+imagenet21k, objects365, openimages, "
         "nano, a file, or the names with commas between. auto: nano with the model nano, the "
         "detector's names with --labels detector, else lvis.  [default: auto]"
+    ),
+]
+DetectorVocabulary = Annotated[
+    str | None,
+    typer.Option(
+        "--vocabulary",
+        help="Class names to look for, where the detector takes any (detic): a built-in name, a "
+        "file, or names with commas between.  [default: the detector's own]",
     ),
 ]
 Classes = Annotated[
@@ -78,6 +94,14 @@ AllowUnmatched = Annotated[
         "--allow-unmatched",
         help="With --labels detector or fused: OV-SAM names the boxes of classes that the "
         "vocabulary lacks.",
+    ),
+]
+Relabel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="OUT",
+        help="Keep the objects and masks of this output folder and give them new labels, into "
+        "another folder. Its sources, model and vocabulary stand in for those not given.",
     ),
 ]
 Conf = Annotated[

@@ -76,6 +76,11 @@ def export_coco(output: Path, target: Path) -> OutputCounts:
         raise OutputError(
             f"expected an output folder of ovsam label, got {output} without run.json"
         )
+    if run.get("task") == "detect":
+        raise OutputError(
+            f"{output} holds boxes of ovsam detect and no labels; run ovsam label --detector "
+            f"boxes:{output}"
+        )
     tally = _tally_parts(output)
     with replace_file(target) as temporary, temporary.open("w", encoding="utf-8") as stream:
         info = {
@@ -107,7 +112,7 @@ def _tally_parts(output: Path) -> _Tally:
     for part in list_parts(output):
         try:
             with pq.ParquetFile(part) as stream:
-                table = stream.read(columns=["image_id", "status", "objects.list.element.area"])
+                table = stream.read(columns=["image_id", "status", "objects.list.element.bbox"])
         except (OSError, pa.ArrowException) as error:
             raise OutputError(f"cannot read {part}: {error}") from error
         ids.append(table["image_id"].to_numpy())
