@@ -163,12 +163,6 @@ class RCNN(nn.Module):
         sizes = zip(found, resized_sizes, original_sizes, strict=True)
         return [_restore(boxes, resized, original) for boxes, resized, original in sizes]
 
-    def select(
-        self, proposals: Proposals, regions: RegionScores, resized_hw: SizeHW
-    ) -> DetectedBoxes:
-        """Return the official detections of one image, in RESIZED pixels (mode "classes")."""
-        return self._choose_by_class(proposals, regions, resized_hw)
-
     def _choose_by_class(
         self, proposals: Proposals, regions: RegionScores, size_hw: SizeHW
     ) -> DetectedBoxes:
