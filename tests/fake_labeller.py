@@ -33,11 +33,13 @@ class FakeDetector:
     class_names = ("cat", "wolf")
     device = "cpu"
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 0.0) -> None:
         self.batches: list[int] = []
+        self.seconds = seconds
 
     def detect(self, images):
         self.batches.append(len(images))
+        time.sleep(self.seconds * len(images))
         return [self._detect(record.file_name, rgb) for record, rgb in images]
 
     def _detect(self, name, rgb):
@@ -113,6 +115,15 @@ def make_labeller(config: LabelConfig | None = None, embedding=None, **changes) 
     return replace(labeller, **changes)
 
 
+def make_box_finder(config: LabelConfig | None = None, embedding=None, **changes) -> Labeller:
+    """Build what `ovsam detect` runs, with the fake detector."""
+    fake = FakeDetector(float(os.environ.get("FAKE_SECONDS", "0")))
+    labeller = make_labeller(config, detector=fake, predictor=None, rules=None)
+    depends_on = {"task": "detect", "conf": labeller.config.conf}
+    facts = {"task": "detect", "class_names": list(fake.class_names)}
+    return replace(labeller, depends_on=depends_on, provenance=facts, **changes)
+
+
 def write_images(folder, count: int, names: Sequence[str] = ()) -> list[str]:
     """Write small PNGs of different brightness; return their names, sorted."""
     import cv2
@@ -131,10 +142,11 @@ def refuse(record):
 
 def main() -> None:
     """Run the command line with the fakes, and without torchvision, which is slow to import."""
-    from ovsam_pipeline import cli, labeller
+    from ovsam_pipeline import box_finder, cli, labeller
 
     rules = LabelRules(vocabulary=Vocabulary(NAMES), iou=None)
     labeller.build_labeller = partial(make_labeller, rules=rules)
+    box_finder.build_box_finder = make_box_finder
     sys.argv[0] = "ovsam"
     cli.main()
 
