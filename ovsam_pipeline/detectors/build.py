@@ -42,7 +42,7 @@ def build_detector(spec: str, *, model: OVSAM | None = None, **settings: Any) ->
     Args:
         spec: "nano", "detic[:FILE]", "vitdet[-b|-l|-h][-lvis][:FILE]", "faster-rcnn[:FILE]" (these
             three with "#proposals" or "#refined" behind them for boxes without classes),
-            "torchvision[:NAME]", "boxes:FILE[#DATASET]", "gt:FILE[#points]" or "auto".
+            "torchvision[:NAME]", "hf:MODEL", "boxes:FILE[#DATASET]", "gt:FILE[#points]" or "auto".
         model: the OV-SAM model of the run, which "auto" looks at.
         settings: `conf`, `max_det`, `device`, `dtype`, `is_compiled`, `vocabulary`, as in
             `DetectorSettings`; what is left out has its default there.
@@ -151,6 +151,19 @@ def _build_torchvision(settings: DetectorSettings) -> Detector:
     )
 
 
+def _build_hf(settings: DetectorSettings) -> Detector:
+    from ovsam_pipeline.detectors.huggingface import build_hf_detector
+
+    return build_hf_detector(
+        settings.argument,
+        conf=settings.conf,
+        max_det=settings.max_det,
+        device=settings.device,
+        dtype=settings.dtype,
+        vocabulary=settings.vocabulary,
+    )
+
+
 def _build_official(settings: DetectorSettings) -> Detector:
     from ovsam_pipeline.detectors.official import build_official_detector
 
@@ -164,6 +177,7 @@ _FAMILIES: dict[str, Callable[[DetectorSettings], Detector]] = {
     "boxes": _build_boxes,
     "gt": _build_ground_truth,
     "torchvision": _build_torchvision,
+    "hf": _build_hf,
 }
 
 
@@ -173,5 +187,5 @@ def _describe_unknown(spec: str, family: str) -> str:
     hint = f"did you mean {near[0]}? " if near else ""
     return (
         f"unknown detector '{spec}'; {hint}there are auto, nano, detic, vitdet, faster-rcnn and "
-        "others of `ovsam detectors`, torchvision[:NAME], boxes:FILE, gt:FILE[#points]"
+        "others of `ovsam detectors`, torchvision[:NAME], hf:MODEL, boxes:FILE, gt:FILE[#points]"
     )
