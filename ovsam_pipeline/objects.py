@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ovsam_pipeline.detectors.base import Detections
+from ovsam_pipeline.detectors.box_table import SURPLUS
 from ovsam_pipeline.detectors.class_filter import filter_classes
 from ovsam_pipeline.detectors.suppression import suppress_duplicates
 from ovsam_pipeline.label_choice import ChosenLabel, choose_label
@@ -57,12 +58,19 @@ class LabelRules:
     keeps_empty_masks: bool = False
 
     def keep_boxes(self, found: Detections) -> Detections:
-        """Return the detections to prompt with, best first where duplicates are dropped."""
+        """Return the detections to prompt with, best first where duplicates are dropped.
+
+        Of more than ten times `max_det` only the best are looked at.
+        """
         if self.labels == "detector":
             names = frozenset(filter(self._is_wanted, found.category_names or ()))
             found = filter_classes(found, names)
         if self.iou is None:
             return found
+        most = None if self.max_det is None else SURPLUS * self.max_det
+        if most is not None and len(found) > most:
+            # A detector without a limit of its own: comparing all pairs would take minutes.
+            found = found.select(np.argsort(-found.scores, kind="stable")[:most])
         indices = suppress_duplicates(found.boxes_xyxy, found.scores, self.iou)
         return found.select(np.asarray(indices[: self.max_det], dtype=np.int64))
 

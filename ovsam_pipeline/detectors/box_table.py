@@ -21,12 +21,12 @@ from ovsam_pipeline.detectors.image_index import ImageIndex
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.records import ImageRecord
 
-__all__ = ["BoxTable", "BoxTableBuilder", "TableDetector"]
+__all__ = ["SURPLUS", "BoxTable", "BoxTableBuilder", "TableDetector"]
 
 logger = logging.getLogger(__name__)
 
-# Boxes handed out an image, per box that the run keeps after duplicates are suppressed.
-_SURPLUS = 10
+# Boxes looked at an image, per box that the run keeps after duplicates are suppressed.
+SURPLUS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +163,7 @@ class TableDetector:
         self.table = table
         self.class_names = table.class_names or None
         self.dropped: Counter[str] = Counter(table.dropped)
-        self._limit = None if max_det is None else max_det * _SURPLUS
+        self._limit = None if max_det is None else max_det * SURPLUS
         self._has_warned_of_size = False
         if table.dropped:
             logger.warning("%s: boxes that cannot be used: %s", name, _describe(table.dropped))

@@ -88,7 +88,7 @@ def test_classes_that_the_vocabulary_lacks_are_an_error_that_lists_them(labels):
     with pytest.raises(ConfigError, match=r"2 of the 3 .* fake .* animals: wolf, gryphon; .*-map"):
         build(("wolf", "cat", "gryphon"), labels=labels)
     many = tuple(f"thing {index}" for index in range(30))
-    with pytest.raises(ConfigError, match="thing 19 and 10 more; .*--allow-unmatched"):
+    with pytest.raises(ConfigError, match=r"thing 19 and 10 more; .*--allow-unmatched"):
         build(many, labels=labels)
 
 

@@ -247,6 +247,17 @@ def test_ground_truth_boxes_are_all_kept():
     assert len(replace(rules, iou=None, max_det=None).keep_boxes(found)) == 400
 
 
+def test_of_a_hundred_thousand_boxes_only_the_best_are_looked_at():
+    dice = np.random.default_rng(0)
+    corners = dice.random((100_000, 2)).astype(np.float32) * 1000
+    scores = dice.random(100_000).astype(np.float32)
+    found = Detections(np.concatenate([corners, corners + 8], 1), scores)
+    kept = replace(make_labeller().rules, max_det=20).keep_boxes(found)
+    assert len(kept) == 20
+    assert kept.scores.min() >= np.sort(scores)[-200]
+    assert kept.scores[0] == scores.max()
+
+
 def test_objects_with_an_empty_mask_are_dropped():
     class Thin(FakeDetector):
         def detect(self, images):
