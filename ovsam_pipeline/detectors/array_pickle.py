@@ -133,6 +133,12 @@ def _encode_latin1(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes(*arguments: Any) -> bytes:
+    if arguments:
+        raise _RefusedError("bytes made of something else")
+    return b""
+
+
 # numpy 2 renamed numpy.core to numpy._core: files hold either.
 _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _StoredArray,
@@ -141,6 +147,7 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy._core.multiarray", "scalar"): _read_scalar,
     ("numpy._core.numeric", "_frombuffer"): _read_buffer,
     ("_codecs", "encode"): _encode_latin1,
+    ("__builtin__", "bytes"): _no_bytes,  # how protocol 2 writes an empty array
     ("collections", "OrderedDict"): dict,
 }
 

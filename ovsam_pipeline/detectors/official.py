@@ -166,19 +166,23 @@ class OfficialDetector:
     def _run(self, items: Sequence[Prepared]) -> list[DetectedBoxes]:
         """Run images of one padded size, as many together as memory has proved to hold."""
         results: list[DetectedBoxes] = []
+        too_many = 0
         while len(results) < len(items):
             size = min(len(items) - len(results), self._most_together or len(items))
             found = self._try(items[len(results) : len(results) + size])
             if found is None:
+                too_many = too_many or size
                 self._most_together = size // 2
+                continue
+            if too_many:  # said when the size that works is known
                 logger.warning(
-                    "%s ran out of memory with %d images together; from here on it takes %d",
+                    "%s runs out of memory with %d images together; from here on it takes %d",
                     self.name,
+                    too_many,
                     size,
-                    self._most_together,
                 )
-            else:
-                results += found
+                too_many = 0
+            results += found
         return results
 
     def _try(self, items: Sequence[Prepared]) -> list[DetectedBoxes] | None:
