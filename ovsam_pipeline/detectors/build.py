@@ -42,7 +42,8 @@ def build_detector(spec: str, *, model: OVSAM | None = None, **settings: Any) ->
     Args:
         spec: "nano", "detic[:FILE]", "vitdet[-b|-l|-h][-lvis][:FILE]", "faster-rcnn[:FILE]" (these
             three with "#proposals" or "#refined" behind them for boxes without classes),
-            "torchvision[:NAME]", "hf:MODEL", "boxes:FILE[#DATASET]", "gt:FILE[#points]" or "auto".
+            "torchvision[:NAME]", "hf:MODEL", "detectron2:CONFIG[,WEIGHTS]",
+            "boxes:FILE[#DATASET]", "gt:FILE[#points]" or "auto".
         model: the OV-SAM model of the run, which "auto" looks at.
         settings: `conf`, `max_det`, `device`, `dtype`, `is_compiled`, `vocabulary`, as in
             `DetectorSettings`; what is left out has its default there.
@@ -164,6 +165,17 @@ def _build_hf(settings: DetectorSettings) -> Detector:
     )
 
 
+def _build_detectron2(settings: DetectorSettings) -> Detector:
+    from ovsam_pipeline.detectors.detectron2_zoo import build_detectron2_detector
+
+    return build_detectron2_detector(
+        settings.argument,
+        conf=settings.conf,
+        max_det=settings.max_det,
+        device=settings.device,
+    )
+
+
 def _build_official(settings: DetectorSettings) -> Detector:
     from ovsam_pipeline.detectors.official import build_official_detector
 
@@ -178,6 +190,7 @@ _FAMILIES: dict[str, Callable[[DetectorSettings], Detector]] = {
     "gt": _build_ground_truth,
     "torchvision": _build_torchvision,
     "hf": _build_hf,
+    "detectron2": _build_detectron2,
 }
 
 
@@ -187,5 +200,6 @@ def _describe_unknown(spec: str, family: str) -> str:
     hint = f"did you mean {near[0]}? " if near else ""
     return (
         f"unknown detector '{spec}'; {hint}there are auto, nano, detic, vitdet, faster-rcnn and "
-        "others of `ovsam detectors`, torchvision[:NAME], hf:MODEL, boxes:FILE, gt:FILE[#points]"
+        "others of `ovsam detectors`, torchvision[:NAME], hf:MODEL, detectron2:CONFIG, "
+        "boxes:FILE, gt:FILE[#points]"
     )
