@@ -53,7 +53,7 @@ model.backbone.out_channels = 16
 model.backbone.top_block.in_channels = 20
 model.backbone.top_block.out_channels = 16
 model.backbone.top_block.in_feature = "res4"
-model.head.input_shape = [ShapeSpec(channels=16)]
+model.head.input_shape = [ShapeSpec(channels=16)] * 5
 model.head.conv_dims = [16]
 dataloader = dict(
     test=dict(
