@@ -121,9 +121,12 @@ def test_names_that_the_vocabulary_lacks_are_listed_mapped_or_passed(
         "categories": [{"id": 1, "name": "peeper"}, {"id": 2, "name": "gryphon"}],
     }
     (tmp_path / "boxes.json").write_text(json.dumps(data))
-    (tmp_path / "map.yaml").write_text("peeper: eye\n")
-    command = ["label", tmp_path / "scene_0000.jpg", "--labels", "fused", "--vocabulary", "nano"]
+    command = ["label", tmp_path / "scene_0000.jpg", "--vocabulary", "nano"]
     command += ["--detector", f"boxes:{tmp_path / 'boxes.json'}"]
+    assert run_command(*command, "-o", tmp_path / "model").code == 0
+    (own,) = next(iterate_rows(tmp_path / "model"))["objects"]
+    (tmp_path / "map.yaml").write_text(f"peeper: {own['category']}\n")
+    command += ["--labels", "fused"]
     found = run_command(*command, "-o", tmp_path / "a")
     assert (found.code, "are not in the vocabulary nano: peeper, gryphon" in found.err) == (2, True)
     found = run_command(*command, "-o", tmp_path / "a", "--class-map", tmp_path / "map.yaml")
@@ -131,8 +134,8 @@ def test_names_that_the_vocabulary_lacks_are_listed_mapped_or_passed(
     options = ["--class-map", tmp_path / "map.yaml", "--allow-unmatched", "-o", tmp_path / "a"]
     assert run_command(*command, *options).code == 0
     (item,) = next(iterate_rows(tmp_path / "a"))["objects"]
-    assert (item["category"], item["detector_category"]) == ("eye", "peeper")
-    assert item["detector_margin"] == 0
+    assert (item["category"], item["detector_category"]) == (own["category"], "peeper")
+    assert (item["detector_margin"], item["model_score"]) == (0, own["score"])
     assert item["score"] > item["model_score"]
     assert run_command(*command, "--allow-unmatched", "-o", tmp_path / "b").code == 0
     (item,) = next(iterate_rows(tmp_path / "b"))["objects"]
@@ -141,4 +144,4 @@ def test_names_that_the_vocabulary_lacks_are_listed_mapped_or_passed(
     annotation = json.loads((tmp_path / "a" / "annotations.json").read_text())["annotations"][0]
     assert annotation["detector_category"] == "peeper"
     assert annotation["detector_margin"] == 0
-    assert annotation["model_category"] == "eye"
+    assert annotation["model_category"] == own["category"]
