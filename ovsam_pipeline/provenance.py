@@ -65,6 +65,7 @@ def describe_parts(
     config: LabelConfig, model: OVSAM, vocabulary: Vocabulary, detector: Detector
 ) -> dict[str, Any]:
     """Return what run.json says of model, detector and vocabulary."""
+    licence = getattr(detector, "licence", "")
     return {
         "model": {
             "name": model.config.name,
@@ -72,7 +73,11 @@ def describe_parts(
             "identity": model.identity,
             "licence": _find_licence(config.model),
         },
-        "detector": {"name": detector.name, "fingerprint": detector.fingerprint},
+        "detector": {
+            "name": detector.name,
+            "fingerprint": detector.fingerprint,
+            **({"licence": licence} if licence else {}),
+        },
         "vocabulary": {
             "name": vocabulary.title,
             "hash": vocabulary.content_hash,

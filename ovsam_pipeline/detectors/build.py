@@ -65,7 +65,7 @@ def build_detector(spec: str, *, model: OVSAM | None = None, **settings: Any) ->
         raise ConfigError(f"expected a file behind --detector {family}:, got '{spec}'")
     if family == "nano" and separator:
         raise ConfigError(f"expected nothing behind --detector nano, got '{spec}'")
-    build = _FAMILIES.get(family, _build_official)
+    build = _FAMILIES.get(family) or _build_official
     return build(DetectorSettings(spec=spec, argument=argument, **settings))
 
 

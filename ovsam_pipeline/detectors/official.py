@@ -100,7 +100,8 @@ def build_official_detector(known: KnownDetector, settings: DetectorSettings) ->
         settings.is_compiled,
         asdict(network.recipe),
     )
-    return OfficialDetector(network, vocabulary, mode, settings, fingerprint)
+    licence = "" if file_name or weights is None else _describe_licences(known, is_open)
+    return OfficialDetector(network, vocabulary, mode, settings, fingerprint, licence)
 
 
 def read_official_file(path: Path) -> dict[str, Tensor]:
@@ -122,6 +123,7 @@ class OfficialDetector:
             whatever its class; "proposals": the first stage's boxes.
         settings: of the run.
         fingerprint: of weights, vocabulary and settings.
+        licence: of the weights, for run.json; "" where it is not known.
     """
 
     def __init__(
@@ -131,8 +133,10 @@ class OfficialDetector:
         mode: Mode,
         settings: DetectorSettings,
         fingerprint: str,
+        licence: str = "",
     ) -> None:
         self.name = settings.spec
+        self.licence = licence
         self.fingerprint = fingerprint
         self.device = settings.device
         self.conf = settings.conf
@@ -282,6 +286,11 @@ def guess_detector(tensors: Mapping[str, Tensor]) -> str | None:
     scores = tensors.get("roi_heads.box_predictor.0.cls_score.bias")
     is_lvis = scores is not None and len(scores) == _NUM_CLASSES["lvis"] + 1
     return f"vitdet{size}" + ("-lvis" if is_lvis else "")
+
+
+def _describe_licences(known: KnownDetector, is_open: bool) -> str:
+    files = known.files if is_open else (known.weights,)
+    return ", ".join(dict.fromkeys(file.licence.title for file in files))
 
 
 def _embed(vocabulary: Vocabulary, text_file: Path | None, seed: int | None) -> Tensor:

@@ -2,11 +2,11 @@
 
 import logging
 import pickle
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from small_detector import RECIPE, build_small_detic
 
 from ovsam.errors import CheckpointError, ConfigError, DownloadError
 from ovsam.vocabulary import load_vocabulary, parse_vocabulary
@@ -15,25 +15,10 @@ from ovsam_pipeline.detectors import official, official_weights
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
 from ovsam_pipeline.detectors.build import build_detector
 from ovsam_pipeline.detectors.official import OfficialDetector, guess_detector
-from ovsam_pipeline.detectors.rcnn.box_heads import CascadeHeads, LinearBoxHead, ZeroShotPredictor
-from ovsam_pipeline.detectors.rcnn.centernet import CenterProposals
-from ovsam_pipeline.detectors.rcnn.fpn import FeaturePyramid, StridedLevels67
-from ovsam_pipeline.detectors.rcnn.network import RCNN
-from ovsam_pipeline.detectors.rcnn.structures import DetectedBoxes, Recipe
-from ovsam_pipeline.detectors.rcnn.swin import Swin
+from ovsam_pipeline.detectors.rcnn.structures import DetectedBoxes
 from ovsam_pipeline.detectors.settings import DetectorSettings
 from ovsam_pipeline.random_weights import make_tensor
 
-RECIPE = Recipe(
-    channel_order="rgb",
-    mean=(0.0, 0.0, 0.0),
-    std=(1.0, 1.0, 1.0),
-    short_side=32,
-    max_side=64,
-    score_threshold=0.05,
-    top_k=100,
-    proposals=20,
-)
 TEXTS = parse_vocabulary("mug,red backpack,sparrow")
 
 
@@ -155,22 +140,6 @@ def tiny(monkeypatch, tmp_path):
     monkeypatch.setattr(official, "_build_network", lambda known: build_small_detic())
 
 
-def build_small_detic():
-    """Detic's parts, a hundredth of its size."""
-    swin = Swin(width=24, depths=(1, 1, 1, 1), heads=(1, 2, 4, 8), window=7)
-    levels = {3: 48, 4: 96, 5: 192}
-    heads = CascadeHeads(
-        [LinearBoxHead(channels=64, width=64) for _ in range(3)],
-        [ZeroShotPredictor(width=64, num_classes=1) for _ in range(3)],
-        levels=(3, 4, 5),
-        is_sigmoid=True,
-        multiplies_proposal_score=True,
-    )
-    recipe = replace(RECIPE, short_side=64, max_side=96, score_threshold=0.02)
-    neck = FeaturePyramid(swin, levels, 64, StridedLevels67(64))
-    return RCNN(neck, CenterProposals(channels=64), heads, recipe).eval()
-
-
 def embed(names):
     return torch.stack([make_tensor(name, (1, 512), 0)[0] for name in names])
 
@@ -267,6 +236,16 @@ def test_weights_from_a_file_are_those_that_were_saved(tiny, tmp_path, monkeypat
     assert torch.equal(own, expected)
     with pytest.raises(DownloadError, match="detic needs the text tower of CLIP ViT-B/32"):
         build_detector(f"detic:{tmp_path / 'mine.pth'}")
+
+
+def test_terms_of_the_official_files_go_into_the_run(tiny, tmp_path, monkeypatch):
+    torch.save({"model": build_small_detic().state_dict()}, tmp_path / "a.pth")
+    monkeypatch.setattr(official, "require_weights", lambda known: tmp_path / "a.pth")
+    monkeypatch.setattr(official, "require_clip_text", lambda name: tmp_path / "a.pth")
+    assert build_detector("detic").licence == "Apache-2.0, MIT"
+    assert build_detector("detic").class_names == load_vocabulary("lvis").names
+    assert build_detector("faster-rcnn").licence == "CC BY-SA 3.0"
+    assert build_detector(f"detic:{tmp_path / 'a.pth'}").licence == ""
 
 
 @pytest.mark.parametrize(
