@@ -12,7 +12,7 @@ import pickle
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -106,7 +106,7 @@ class _StoredArray:
             raise _RefusedError("an array of objects")
         dtype = self.stored_type.to_numpy()
         flat = np.frombuffer(data, dtype)
-        order = "F" if self.is_column_major else "C"
+        order: Literal["F", "C"] = "F" if self.is_column_major else "C"
         array = flat.reshape(tuple(int(side) for side in self.shape), order=order)
         return np.array(array, dtype.newbyteorder("="), order="C")
 

@@ -69,15 +69,13 @@ def build_official_detector(known: KnownDetector, settings: DetectorSettings) ->
         VocabularyError: a class name that Detic's text tower cannot read.
     """
     file_name, mode = _split_argument(settings)
-    network = _build_network(known)
-    seed = None if file_name else read_random_seed()
+    seed = read_random_seed()
     is_open = known.classes == "any" and mode != "proposals"
     weights, text_file = _find_files(known, file_name, seed, is_open)
-    if weights is None:
-        fill_randomly(network, seed or 0)
+    made_up = ["random", seed]
+    if weights is None or (is_open and text_file is None):
         warn_meaningless(known.name)
-    else:
-        _load(network, weights)
+    network = _load_network(known, weights, seed or 0)
     vocabulary = settings.vocabulary if known.classes == "any" else None
     vocabulary = vocabulary or load_vocabulary("coco-80" if known.classes == "coco" else "lvis")
     if is_open:
@@ -92,8 +90,8 @@ def build_official_detector(known: KnownDetector, settings: DetectorSettings) ->
         "official",
         known.name,
         mode,
-        ["random", seed] if weights is None else hash_file(weights),
-        None if text_file is None else hash_file(text_file),
+        made_up if weights is None else hash_file(weights),
+        made_up if text_file is None else hash_file(text_file),
         None if mode == "proposals" else vocabulary.content_hash,
         settings.conf,
         settings.dtype,
@@ -255,16 +253,23 @@ def _find_files(
     known: KnownDetector, file_name: str, seed: int | None, is_open: bool
 ) -> tuple[Path | None, Path | None]:
     """Return the files of the weights and of CLIP's text tower; None: random, or not needed."""
+    weights = Path(file_name).expanduser() if file_name else None
     if seed is not None:
-        return None, None
-    weights = Path(file_name).expanduser() if file_name else require_weights(known)
-    return weights, require_clip_text(known.name) if is_open else None
+        return weights, None
+    return weights or require_weights(known), require_clip_text(known.name) if is_open else None
 
 
-def _load(network: RCNN, path: Path) -> None:
+def _load_network(known: KnownDetector, path: Path | None, seed: int) -> RCNN:
+    """Return the network with the weights of a file; None: made-up ones."""
+    if path is None:
+        network = _build_network(known)
+        fill_randomly(network, seed)
+        return network
     tensors = read_official_file(path)
+    with torch.device("meta"):  # nothing is allocated or drawn that the file replaces
+        network = _build_network(known)
     try:
-        load_official_state(network, tensors)
+        return load_official_state(network, tensors)
     except CheckpointError as error:
         name = guess_detector(tensors)
         hint = f"; these look like weights of {name}" if name else ""

@@ -248,6 +248,13 @@ def test_terms_of_the_official_files_go_into_the_run(tiny, tmp_path, monkeypatch
     assert build_detector(f"detic:{tmp_path / 'a.pth'}").licence == ""
 
 
+def test_made_up_texts_go_with_weights_of_a_file(random_tiny, tmp_path, caplog):
+    torch.save({"model": build_small_detic().state_dict()}, tmp_path / "a.pth")
+    detector = build_detector(f"detic:{tmp_path / 'a.pth'}", vocabulary=TEXTS)
+    assert detector.detect([make_image(60, 90, 80)])[0].category_names is not None
+    assert "made-up weights" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
