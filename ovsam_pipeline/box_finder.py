@@ -18,6 +18,7 @@ from ovsam_pipeline.labeller import (
     load_run_model,
     resolve_machine,
 )
+from ovsam_pipeline.provenance import describe_detector
 
 __all__ = ["build_box_finder"]
 
@@ -54,7 +55,7 @@ def build_box_finder(
         depends_on=_describe(config, detector),
         provenance={
             "task": "detect",
-            "detector": {"name": detector.name, "fingerprint": detector.fingerprint},
+            "detector": describe_detector(detector),
             "class_names": None if detector.class_names is None else list(detector.class_names),
         },
         config=config,

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from ovsam_pipeline.config import LabelConfig
     from ovsam_pipeline.objects import LabelRules
 
-__all__ = ["LABELS_VERSION", "describe_matching", "describe_parts", "describe_settings"]
+__all__ = [
+    "LABELS_VERSION",
+    "describe_detector",
+    "describe_matching",
+    "describe_parts",
+    "describe_settings",
+]
 
 # Raise it when a change of code changes labels: outputs made before are then not continued.
 LABELS_VERSION = 1
@@ -65,7 +71,6 @@ def describe_parts(
     config: LabelConfig, model: OVSAM, vocabulary: Vocabulary, detector: Detector
 ) -> dict[str, Any]:
     """Return what run.json says of model, detector and vocabulary."""
-    licence = getattr(detector, "licence", "")
     return {
         "model": {
             "name": model.config.name,
@@ -73,17 +78,20 @@ def describe_parts(
             "identity": model.identity,
             "licence": _find_licence(config.model),
         },
-        "detector": {
-            "name": detector.name,
-            "fingerprint": detector.fingerprint,
-            **({"licence": licence} if licence else {}),
-        },
+        "detector": describe_detector(detector),
         "vocabulary": {
             "name": vocabulary.title,
             "hash": vocabulary.content_hash,
             "classes": vocabulary.num_classes,
         },
     }
+
+
+def describe_detector(detector: Detector) -> dict[str, str]:
+    """Return what run.json says of the detector: with its weights' licence, where it states one."""
+    licence = getattr(detector, "licence", "")
+    known = {"name": detector.name, "fingerprint": detector.fingerprint}
+    return {**known, "licence": licence} if licence else known
 
 
 def _find_licence(name_or_path: str) -> str:
