@@ -95,6 +95,9 @@ class RCNN(nn.Module):
         for name, parameter in self.named_parameters():
             if not any(f".{layer}." in f"{name}." for layer in last_layers):
                 parameter.data = parameter.data.to(dtype)
+            if parameter.dim() == 4:
+                # A CPU without bfloat16 instructions takes minutes for a convolution otherwise.
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self.body_dtype = dtype
         return self
 

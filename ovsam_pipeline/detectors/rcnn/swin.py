@@ -201,7 +201,7 @@ class Swin(nn.Module):
             x = stage(x)
             if index:
                 normed = self.get_submodule(f"norm{index}")(x)
-                outputs[f"swin{index}"] = normed.permute(0, 3, 1, 2).contiguous()
+                outputs[f"swin{index}"] = normed.permute(0, 3, 1, 2)
             if stage.downsample is not None:
                 x = stage.downsample(x)
         return outputs
