@@ -111,6 +111,7 @@ CLOSED = {
 def _owl_sizes():
     text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
     text |= {"num_attention_heads": 2, "max_position_embeddings": 16, "vocab_size": 200}
+    text |= {"bos_token_id": 188, "eos_token_id": 189, "pad_token_id": 0}
     image = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
     image |= {"num_attention_heads": 2, "image_size": 64, "patch_size": 16}
     return {"text_config": text, "vision_config": image, "projection_dim": 16}

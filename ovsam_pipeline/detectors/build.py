@@ -43,7 +43,7 @@ def build_detector(spec: str, *, model: OVSAM | None = None, **settings: Any) ->
         spec: "nano", "detic[:FILE]", "vitdet[-b|-l|-h][-lvis][:FILE]", "faster-rcnn[:FILE]" (these
             three with "#proposals" or "#refined" behind them for boxes without classes),
             "torchvision[:NAME]", "hf:MODEL", "detectron2:CONFIG[,WEIGHTS]",
-            "boxes:FILE[#DATASET]", "gt:FILE[#points]" or "auto".
+            "python:FILE.py", "boxes:FILE[#DATASET]", "gt:FILE[#points]" or "auto".
         model: the OV-SAM model of the run, which "auto" looks at.
         settings: `conf`, `max_det`, `device`, `dtype`, `is_compiled`, `vocabulary`, as in
             `DetectorSettings`; what is left out has its default there.
@@ -176,6 +176,12 @@ def _build_detectron2(settings: DetectorSettings) -> Detector:
     )
 
 
+def _build_python(settings: DetectorSettings) -> Detector:
+    from ovsam_pipeline.detectors.python_file import build_python_detector
+
+    return build_python_detector(settings)
+
+
 def _build_official(settings: DetectorSettings) -> Detector:
     from ovsam_pipeline.detectors.official import build_official_detector
 
@@ -191,6 +197,7 @@ _FAMILIES: dict[str, Callable[[DetectorSettings], Detector]] = {
     "torchvision": _build_torchvision,
     "hf": _build_hf,
     "detectron2": _build_detectron2,
+    "python": _build_python,
 }
 
 
@@ -201,5 +208,5 @@ def _describe_unknown(spec: str, family: str) -> str:
     return (
         f"unknown detector '{spec}'; {hint}there are auto, nano, detic, vitdet, faster-rcnn and "
         "others of `ovsam detectors`, torchvision[:NAME], hf:MODEL, detectron2:CONFIG, "
-        "boxes:FILE, gt:FILE[#points]"
+        "python:FILE.py, boxes:FILE, gt:FILE[#points]"
     )

@@ -11,9 +11,11 @@ pytest.importorskip("transformers", reason="transformers is not installed: pip i
 
 import tiny_huggingface as tiny
 import torch
+from PIL import Image
 
 from ovsam.errors import VocabularyError
 from ovsam.vocabulary import Vocabulary, parse_vocabulary
+from ovsam_pipeline.api import label as label_images
 from ovsam_pipeline.detectors import huggingface_owl
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
 from ovsam_pipeline.detectors.huggingface import build_hf_detector
@@ -177,6 +179,19 @@ def test_slots_without_a_class_are_no_classes(tmp_path, make):
     (found,) = detector.detect(make_images((60, 90)))
     assert set(found.category_names) <= {"cat", "traffic light"}
     assert len(found) == 12 or make is tiny.make_detr
+
+
+@pytest.mark.parametrize("family", ["rt_detr", "owlv2", "grounding"])
+def test_an_image_is_labelled_end_to_end(folders, tmp_path, family):
+    (tmp_path / "images").mkdir()
+    Image.fromarray(make_images((60, 90))[0].rgb).save(tmp_path / "images/a.png")
+    settings = {"model": "nano", "vocabulary": "nano", "conf": 0.0, "max_det": 5}
+    output = tmp_path / "out"
+    detector = f"hf:{folders(family)}"
+    label_images(tmp_path / "images", output=output, detector=detector, **settings)
+    run = json.loads((output / "run.json").read_text())
+    assert run["detector"]["name"] == detector
+    assert json.loads((output / "annotations.json").read_text())["annotations"]
 
 
 # Vocabularies
