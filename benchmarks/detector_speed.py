@@ -4,9 +4,10 @@
 
 One process a cell (detector, dtype, batch), each with a time limit: what takes longer is reported
 as that. Weights are generated from parameter names (the arithmetic is the same as with real ones,
-and boxes have useful sizes); the image is 480 x 640, so 800 x 1067 or 768 x 1024 after resizing. Prints
-one JSON object: seconds and images/s of the best repeat (resizing included), seconds of resizing
-alone, peak memory while detecting, boxes found.
+and boxes have useful sizes); the image is 480 x 640, so 800 x 1067 or 768 x 1024 when resized.
+Prints one JSON object: seconds and images/s of the best repeat (resizing included), seconds of
+resizing alone, peak memory while detecting, boxes found. A CPU without bfloat16 instructions
+emulates them: bf16 is slower there.
 """
 
 import argparse

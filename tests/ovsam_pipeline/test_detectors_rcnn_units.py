@@ -262,6 +262,8 @@ def test_frozen_norms_stay_float32_in_a_half_precision_body() -> None:
     assert dtypes["roi_heads.box_head.fc1.weight"] == torch.bfloat16
     assert dtypes["roi_heads.box_predictor.bbox_pred.weight"] == torch.float32
     assert dtypes["proposal_generator.rpn_head.anchor_deltas.weight"] == torch.float32
+    stem = network.backbone.bottom_up.stem.conv1.weight
+    assert stem.is_contiguous(memory_format=torch.channels_last)
     norm = FrozenBatchNorm(2)
     assert norm(torch.ones(1, 2, 1, 1, dtype=torch.bfloat16)).dtype == torch.bfloat16
 
