@@ -87,10 +87,13 @@ class NeckConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamConfig:
-    """Numbers of SAM's image encoder."""
+class VitConfig:
+    """Numbers of a vision transformer with windows (SAM, ViTDet).
 
-    name: str
+    `global_blocks` attend over the whole grid, the others within `window` x `window` cells;
+    `input_size` is the side of the square input in pixels.
+    """
+
     width: int
     depth: int
     heads: int
@@ -98,6 +101,13 @@ class SamConfig:
     input_size: int = 1024
     window: int = 14
     mlp_ratio: float = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamConfig(VitConfig):
+    """Numbers of SAM: its image encoder's, and the decoder's."""
+
+    name: str
     embed_channels: int = 256
     decoder_mlp: int = 2048
 

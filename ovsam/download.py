@@ -90,6 +90,12 @@ def check_sha256(path: Path, expected: str | None, source: str) -> str:
     return found
 
 
+def check_md5(path: Path, start: str) -> bool:
+    """Return whether the file's md5 begins with these hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest().startswith(start)
+
+
 @contextlib.contextmanager
 def explain_disk_errors(target: Path) -> Iterator[None]:
     """Turn a full or unwritable disk into a DownloadError that names the folder."""

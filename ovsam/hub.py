@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ovsam.cache import find_cache_folder, write_atomically
 from ovsam.class_list import suggest_names
-from ovsam.download import Progress, check_sha256, download, explain_disk_errors
+from ovsam.download import Progress, check_md5, check_sha256, download, explain_disk_errors
 from ovsam.errors import ConfigError, DownloadError
 from ovsam.known_weights import KNOWN_MODELS, MODELS, KnownModel, Licence, WeightFile
 
@@ -53,7 +54,7 @@ def locate(name: str) -> tuple[Path, ...] | None:
     model = get_known_model(name)
     if not model.files:
         return (_NANO_FILE,) if _NANO_FILE.exists() else None
-    paths = [_find_file(file) for file in model.files]
+    paths = [find_file(file) for file in model.files]
     return tuple(path for path in paths if path is not None) if None not in paths else None
 
 
@@ -100,24 +101,41 @@ def fetch_model(
     model = get_known_model(name)
     if not model.files:
         return require(name)
-    for licence in licences_to_accept(name):
+    return fetch_files(name, model.files, accept_licence=accept_licence, progress=progress)
+
+
+def fetch_files(
+    name: str,
+    files: Sequence[WeightFile],
+    *,
+    accept_licence: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Path, ...]:
+    """Download what is missing of some files, named `name` together; else as `fetch_model`."""
+    for licence in unaccepted_licences(file.licence for file in files):
         if not accept_licence:
             raise DownloadError(
                 f"{name} is under the {licence.title}: {licence.summary} Read {licence.url}, "
                 f"then accept it with `ovsam models fetch {name} --accept-license`"
             )
         _record("licences.json", licence.title, {"model": name, "url": licence.url})
-    return tuple(_fetch_file(file, progress) for file in model.files)
+    return tuple(_fetch_file(file, progress) for file in files)
 
 
 def licences_to_accept(name: str) -> tuple[Licence, ...]:
     """Return the restricting licences of a name that nobody has accepted on this machine yet."""
+    return unaccepted_licences(get_known_model(name).licences)
+
+
+def unaccepted_licences(licences: Iterable[Licence]) -> tuple[Licence, ...]:
+    """Return those of some licences that restrict and were not accepted here yet, each once."""
     accepted = _read_record("licences.json")
-    licences = get_known_model(name).licences
-    return tuple(item for item in licences if item.restricts and item.title not in accepted)
+    wanted = dict.fromkeys(item for item in licences if item.restricts)
+    return tuple(item for item in wanted if item.title not in accepted)
 
 
-def _find_file(file: WeightFile) -> Path | None:
+def find_file(file: WeightFile) -> Path | None:
+    """Return where a file is on this machine, or None; no network."""
     if file.url:
         path = _url_target(file)
         return path if path.exists() else None
@@ -131,7 +149,7 @@ def _find_file(file: WeightFile) -> Path | None:
 
 
 def _fetch_file(file: WeightFile, progress: Progress | None) -> Path:
-    found = _find_file(file)
+    found = find_file(file)
     if found is not None and file.url:
         return found
     if found is not None and _is_offline():
@@ -140,8 +158,24 @@ def _fetch_file(file: WeightFile, progress: Progress | None) -> Path:
         if _is_offline():
             raise DownloadError(_offline_message(file))
         logger.info("fetching %s", file.origin)
-        return download(file.url, _url_target(file), sha256=file.sha256, progress=progress)
+        path = download(file.url, _url_target(file), sha256=file.sha256, progress=progress)
+        if file.sha256 is None:
+            _record_url_file(path, file)
+        return path
     return _check_hub_file(_fetch_from_hub(file), file)
+
+
+def _record_url_file(path: Path, file: WeightFile) -> None:
+    """Keep the sha256 of a file of which nobody published one; compare the md5 where that is."""
+    if file.md5_start and not check_md5(path, file.md5_start):
+        logger.warning(
+            "%s differs from what its publisher states (its md5 should begin with %s): it may have "
+            "changed, or arrived damaged",
+            file.origin,
+            file.md5_start,
+        )
+    entry = {"sha256": check_sha256(path, None, file.url), "size_bytes": path.stat().st_size}
+    _record("checksums.json", file.url, entry)
 
 
 def _url_target(file: WeightFile) -> Path:

@@ -20,6 +20,13 @@ class Licence:
 
 APACHE = Licence("Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0", "Free for any use.")
 MIT = Licence("MIT", "https://opensource.org/license/mit", "Free for any use.")
+CC_BY_SA = Licence(
+    "CC BY-SA 3.0",
+    "https://creativecommons.org/licenses/by-sa/3.0/",
+    "Free for any use with attribution; what you derive from the weights and pass on must be under "
+    "the same terms.",
+    restricts=True,
+)
 S_LAB = Licence(
     "NTU S-Lab License 1.0",
     "https://github.com/HarborYuan/ovsam/blob/main/LICENSE",
@@ -34,6 +41,7 @@ class WeightFile:
     """One file: on the hub (`repo_id` and names, best first) or at an address.
 
     `sha256` is None where nobody published it: it is then recorded at the first download.
+    `md5_start` is what detectron2 publishes instead: the first digits of the md5.
     """
 
     names: tuple[str, ...]
@@ -42,6 +50,7 @@ class WeightFile:
     repo_id: str = ""
     url: str = ""
     sha256: str | None = None
+    md5_start: str = ""
 
     @property
     def origin(self) -> str:
@@ -74,7 +83,8 @@ def _released(name: str, size_bytes: int, sha256: str | None = None) -> WeightFi
     return WeightFile((name,), S_LAB, size_bytes, repo_id="HarborYuan/ovsam_models", sha256=sha256)
 
 
-def _clip(repo_id: str, size_bytes: int) -> WeightFile:
+def clip_file(repo_id: str, size_bytes: int) -> WeightFile:
+    """Return open_clip's file of a hub repository."""
     names = (
         "open_clip_model.safetensors",
         "open_clip_pytorch_model.safetensors",
@@ -99,7 +109,7 @@ _CLIP2SAM_COCO = _released(
     "c382555880466adafa2eff148851b3cc71e1ea5eb5ff8f36d0fab2047550e27e",
 )
 _CLIP2SAM_LVIS = _released("clip2sam_lvis_rn50x16.pth", 31_500_000)
-_CLIP_RN50X16 = _clip("timm/resnet50x16_clip.openai", 1_160_000_000)
+_CLIP_RN50X16 = clip_file("timm/resnet50x16_clip.openai", 1_160_000_000)
 _LAION = "laion/CLIP-convnext_"
 _SAM_H = _sam(
     "sam_vit_h_4b8939.pth",
@@ -134,34 +144,37 @@ MODELS = (
     ),
     KnownModel("nano", "nano", (), "embedded demonstration model: its own drawings only", "nano"),
     KnownModel(
-        "clip-rn50", "rn50", (_clip("timm/resnet50_clip.openai", 408_000_000),), "CLIP RN50"
+        "clip-rn50", "rn50", (clip_file("timm/resnet50_clip.openai", 408_000_000),), "CLIP RN50"
     ),
     KnownModel(
-        "clip-rn50x4", "rn50x4", (_clip("timm/resnet50x4_clip.openai", 713_000_000),), "CLIP RN50x4"
+        "clip-rn50x4",
+        "rn50x4",
+        (clip_file("timm/resnet50x4_clip.openai", 713_000_000),),
+        "CLIP RN50x4",
     ),
     KnownModel("clip-rn50x16", "rn50x16", (_CLIP_RN50X16,), "CLIP RN50x16"),
     KnownModel(
         "clip-rn50x64",
         "rn50x64",
-        (_clip("timm/resnet50x64_clip.openai", 2_490_000_000),),
+        (clip_file("timm/resnet50x64_clip.openai", 2_490_000_000),),
         "CLIP RN50x64",
     ),
     KnownModel(
         "clip-convnext-b",
         "convnext-b",
-        (_clip(_LAION + "base_w_320-laion_aesthetic-s13B-b82K", 718_000_000),),
+        (clip_file(_LAION + "base_w_320-laion_aesthetic-s13B-b82K", 718_000_000),),
         "CLIP ConvNeXt-B",
     ),
     KnownModel(
         "clip-convnext-l",
         "convnext-l",
-        (_clip(_LAION + "large_d_320.laion2B-s29B-b131K-ft-soup", 1_410_000_000),),
+        (clip_file(_LAION + "large_d_320.laion2B-s29B-b131K-ft-soup", 1_410_000_000),),
         "CLIP ConvNeXt-L",
     ),
     KnownModel(
         "clip-convnext-xxl",
         "convnext-xxl",
-        (_clip(_LAION + "xxlarge-laion2B-s34B-b82K-augreg-soup", 4_800_000_000),),
+        (clip_file(_LAION + "xxlarge-laion2B-s34B-b82K-augreg-soup", 4_800_000_000),),
         "CLIP ConvNeXt-XXL",
     ),
     KnownModel("sam-h", "sam-h", (_SAM_H,), "SAM ViT-H: the teacher"),

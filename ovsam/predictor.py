@@ -28,7 +28,7 @@ from ovsam.structures import (
 )
 from ovsam.vocabulary import Vocabulary, embed_vocabulary
 
-MaskForm = Literal["full", "rle", "both"]
+MaskForm = Literal["full", "rle", "both", "none"]
 # Image cells a decoder chunk may hold: beyond it a CPU's caches spill, and a GPU's memory fills.
 _CELLS_PER_CHUNK = {"cpu": 1 << 15, "cuda": 1 << 19}
 # Regions recognised together: each takes 0.6 MB of pooling weights at the full size.
@@ -156,7 +156,8 @@ class Predictor:
         Args:
             encoded: from `encode`.
             prompts: in pixels of the original image.
-            masks: "rle" (fast, small), "full" (bool arrays) or "both".
+            masks: "rle" (fast, small), "full" (bool arrays), "both", or "none" where only labels
+                are wanted: boxes and areas are then zeros.
             clip_boxes_xyxy: as in `predict`.
 
         Raises:
@@ -271,13 +272,16 @@ class Predictor:
         size = self.model.config.input_size
         regions = [
             mask_region(row, size, encoded.input_size_hw, encoded.original_size_hw)
-            for row in low_res_logits
+            for row in (low_res_logits if masks != "none" else ())
         ]
         full = None
-        if masks != "rle":
+        if masks in ("full", "both"):
             height, width = encoded.original_size_hw
             full = np.array([region.full() for region in regions]).reshape(-1, height, width)
-        boxes = np.array([region.box_xyxy() for region in regions], np.float32).reshape(-1, 4)
+        boxes, areas = np.zeros((len(low_res_logits), 4), np.float32), [0] * len(low_res_logits)
+        if regions:
+            boxes = np.array([region.box_xyxy() for region in regions], np.float32)
+            areas = [region.area() for region in regions]
         labels, scores, margins = best
         head, clip, fused = (to_numpy(x) for x in logits)
         return Prediction(
@@ -286,13 +290,13 @@ class Predictor:
             scores=to_numpy(scores),
             margins=to_numpy(margins),
             mask_scores=stability_scores(low_res_logits, size, encoded.input_size_hw),
-            areas=np.array([region.area() for region in regions], np.int64),
+            areas=np.array(areas, np.int64),
             head_logits=head,
             clip_logits=clip,
             fused_logits=fused,
             low_res_logits=low_res_logits,
             masks=full,
-            rles=[region.rle() for region in regions] if masks != "full" else None,
+            rles=[region.rle() for region in regions] if masks in ("rle", "both") else None,
         )
 
 

@@ -17,7 +17,7 @@ from ovsam.mask_decoder import (
 )
 from ovsam.prompt_encoder import PromptEncoder
 from ovsam.two_way_transformer import TwoWayTransformer
-from ovsam.vision_transformer import build_blocks, build_output_neck
+from ovsam.vision_transformer import PATCH_SIZE, VisionTransformer, build_output_neck
 
 NUM_MASK_TOKENS = 4
 
@@ -30,35 +30,17 @@ _CONFIGS = {
 SAM_NAMES = tuple(_CONFIGS)
 
 
-class _PatchEmbed(nn.Module):
-    """16 x 16 patches to the encoder's width."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(3, width, 16, stride=16)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Map (B, 3, S, S) to (B, G, G, C)."""
-        return self.proj(pixels).permute(0, 2, 3, 1)
-
-
-class SamImageEncoder(nn.Module):
+class SamImageEncoder(VisionTransformer):
     """ViT with windows and a few global blocks, and a neck to 256 channels."""
 
     def __init__(self, config: SamConfig) -> None:
-        super().__init__()
-        grid = config.input_size // 16
-        self.patch_embed = _PatchEmbed(config.width)
-        self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, config.width))
-        self.blocks = build_blocks(config, grid)
+        grid = config.input_size // PATCH_SIZE
+        super().__init__(config, torch.zeros(1, grid, grid, config.width))
         self.neck = build_output_neck(config.width, config.embed_channels)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode (B, 3, S, S) network inputs to (B, C, G, G) image embeddings."""
-        x = self.patch_embed(pixels) + self.pos_embed
-        for block in self.blocks:
-            x = block(x)
-        return self.neck(x.permute(0, 3, 1, 2))
+        return self.neck(super().forward(pixels))
 
 
 class SamMaskDecoder(nn.Module):

@@ -38,6 +38,7 @@ def embed_texts(
     cache_dir: Path | None = None,
     batch_size: int = 256,
     progress: Callable[[int, int], None] | None = None,
+    templates: Sequence[str] = TEMPLATES,
 ) -> Tensor:
     """Return (U, D) float32 unit embeddings of class texts, averaged over the templates.
 
@@ -48,12 +49,13 @@ def embed_texts(
         batch_size: Sentences in one pass of the tower.
         progress: Called with (texts done, U) after each pass; not when the cache has them. None:
             a log line every ten seconds.
+        templates: Sentences that a text is put into, "{}" in its place.
     """
-    path = _cache_path(texts, text_tower, cache_dir)
+    path = _cache_path(texts, text_tower, cache_dir, templates)
     cached = _read_cached(path, (len(texts), text_tower.dim))
     if cached is not None:
         return cached
-    embeddings_UD = _compute(texts, text_tower, batch_size, progress)
+    embeddings_UD = _compute(texts, text_tower, batch_size, progress, templates)
     data = embeddings_UD.numpy().tobytes()
     metadata = {"format": _FORMAT, "sha256": hashlib.sha256(data).hexdigest()}
     try:
@@ -68,9 +70,10 @@ def _compute(
     text_tower: TextTower,
     batch_size: int,
     progress: Callable[[int, int], None] | None,
+    templates: Sequence[str],
 ) -> Tensor:
     sentences = [
-        (row, template.format(text)) for row, text in enumerate(texts) for template in TEMPLATES
+        (row, template.format(text)) for row, text in enumerate(texts) for template in templates
     ]
     # sentences of like length together: a pass is as long as its longest one
     sentences.sort(key=lambda item: len(item[1].split()))
@@ -95,8 +98,10 @@ def _compute(
     return F.normalize(sums_UD, dim=-1)
 
 
-def _cache_path(texts: Sequence[str], text_tower: TextTower, cache_dir: Path | None) -> Path:
-    content = json.dumps([_FORMAT, list(texts), TEMPLATES, text_tower.identity])
+def _cache_path(
+    texts: Sequence[str], text_tower: TextTower, cache_dir: Path | None, templates: Sequence[str]
+) -> Path:
+    content = json.dumps([_FORMAT, list(texts), templates, text_tower.identity])
     key = hashlib.sha256(content.encode()).hexdigest()
     folder = find_cache_folder() / "text" if cache_dir is None else Path(cache_dir)
     return folder / f"{key[:40]}.safetensors"

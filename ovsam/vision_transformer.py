@@ -1,17 +1,20 @@
-"""SAM's transformer block: window or global attention with decomposed relative positions.
+"""The vision transformer of SAM and ViTDet: window or global attention with relative positions.
 
-Serves the SAM2CLIP neck and SAM's own image encoder. Layout inside is (B, H, W, C).
+Its blocks serve the SAM2CLIP neck too. Layout inside is (B, H, W, C).
 
 Letters: B images or windows, H W cells, T = H x W, M heads, D channels a head.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ovsam.config import NeckConfig, SamConfig
+from ovsam.config import NeckConfig, VitConfig
+
+PATCH_SIZE = 16
 
 
 class MLP(nn.Module):
@@ -136,14 +139,22 @@ def _from_windows(windows: Tensor, window: int, batch: int, padded_hw: tuple[int
 class TransformerBlock(nn.Module):
     """Pre-norm block: attention over windows (or the whole grid), then an MLP."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float, window: int, grid: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        mlp_ratio: float,
+        window: int,
+        grid: int,
+        make_mlp: Callable[[int, int], nn.Module] = MLP,
+    ) -> None:
         """Make a block; `window` 0 means global attention over a `grid` x `grid` map."""
         super().__init__()
         self.window = window
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
         self.attn = Attention(width, heads, window or grid)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = MLP(width, int(width * mlp_ratio))
+        self.mlp = make_mlp(width, int(width * mlp_ratio))
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H, W, C)."""
@@ -169,7 +180,9 @@ class TransformerBlock(nn.Module):
         return out[:, :height, :width]
 
 
-def build_blocks(numbers: NeckConfig | SamConfig, grid: int) -> nn.ModuleList:
+def build_blocks(
+    numbers: NeckConfig | VitConfig, grid: int, make_mlp: Callable[[int, int], nn.Module] = MLP
+) -> nn.ModuleList:
     """Return the blocks of a transformer over a `grid` x `grid` map."""
     return nn.ModuleList(
         TransformerBlock(
@@ -178,9 +191,76 @@ def build_blocks(numbers: NeckConfig | SamConfig, grid: int) -> nn.ModuleList:
             numbers.mlp_ratio,
             window=0 if index in numbers.global_blocks else numbers.window,
             grid=grid,
+            make_mlp=make_mlp,
         )
         for index in range(numbers.depth)
     )
+
+
+class PatchEmbed(nn.Module):
+    """16 x 16 patches to the transformer's width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, width, PATCH_SIZE, stride=PATCH_SIZE)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map (B, 3, H, W) to (B, H/16, W/16, C)."""
+        return self.proj(pixels).permute(0, 2, 3, 1)
+
+
+class VisionTransformer(nn.Module):
+    """Patches, positions, and blocks: the body of SAM's image encoder and of ViTDet.
+
+    Args:
+        config: the numbers.
+        positions: the position embedding, (1, G, G, C) with one for each cell (SAM), or
+            (1, 1 + L x L, C) as pre-trained: a class token, dropped, and a table that is resized
+            to the grid (ViTDet).
+        make_mlp: (width, hidden) → the part of a block after attention; the official files
+            differ in its names.
+    """
+
+    def __init__(
+        self,
+        config: VitConfig,
+        positions: Tensor,
+        make_mlp: Callable[[int, int], nn.Module] = MLP,
+    ) -> None:
+        super().__init__()
+        self.patch_embed = PatchEmbed(config.width)
+        self.pos_embed = nn.Parameter(positions)
+        self.blocks = build_blocks(config, config.input_size // PATCH_SIZE, make_mlp)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map (B, 3, H, W), multiples of 16, to (B, C, H/16, W/16)."""
+        x = self.patch_embed(pixels)
+        x = x + resize_positions(self.pos_embed, x.shape[1], x.shape[2])
+        for block in self.blocks:
+            x = block(x)
+        return x.permute(0, 3, 1, 2)
+
+
+def resize_positions(positions: Tensor, height: int, width: int) -> Tensor:
+    """Return the position embedding of a grid.
+
+    Args:
+        positions: (1, G, G, C), or (1, 1 + L x L, C) with a class token in front.
+        height: of the grid.
+        width: of the grid.
+
+    Returns:
+        (1, height, width, C) in the dtype of `positions`; another size is resized bicubically.
+    """
+    if positions.dim() == 3:
+        side = math.isqrt(positions.shape[1] - 1)
+        positions = positions[:, 1:].unflatten(1, (side, side))
+    if positions.shape[1:3] == (height, width):
+        return positions
+    # float32: bfloat16 would round the weights of the interpolation.
+    table = positions.float().permute(0, 3, 1, 2)
+    resized = F.interpolate(table, (height, width), mode="bicubic", align_corners=False)
+    return resized.permute(0, 2, 3, 1).to(positions.dtype)
 
 
 def build_output_neck(width: int, channels: int) -> nn.Sequential:

@@ -269,14 +269,15 @@ class Vocabulary:
 
 
 def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
-    """Load a built-in vocabulary by name, or a class list from a file; no embeddings yet.
+    """Load a built-in vocabulary by name, a file's or a comma list's classes; no embeddings yet.
 
     Built in: coco (48 base and 17 novel classes; the other 15 are never chosen), coco-80 (all 80,
     no split), lvis, lvis+imagenet21k, objects365, openimages, nano. Files: text with one class a
-    line (`cat, kitty` for aliases), JSON, YAML, COCO-format JSON.
+    line (`cat, kitty` for aliases), JSON, YAML, COCO-format JSON. A text with a comma that is no
+    file is the list of names itself.
 
     Raises:
-        VocabularyError: Neither a built-in name nor a file, or the file's content is refused.
+        VocabularyError: Neither a built-in name nor a file, or the content is refused.
         MissingDependencyError: A YAML file, and PyYAML is not installed.
     """
     name = str(name_or_path)
@@ -285,13 +286,15 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
         classes, _ = read_class_file(_FOLDER / file_name)
         vocabulary = Vocabulary.from_classes(classes, name.lower())
         return vocabulary.without_split() if name.lower() == "coco-80" else vocabulary
+    if "," in name and not _is_file_name(name):
+        return parse_vocabulary(name.removesuffix(","))
     path = Path(name_or_path).expanduser()
     if not path.exists() and not path.suffix and len(path.parts) == 1:
-        hint = " (a comma list is given by --classes)" if "," in name else ""
         raise VocabularyError(
             f"unknown vocabulary {name!r}"
-            + (hint or suggest_names(name.lower(), list(BUILT_IN_VOCABULARIES)))
-            + f"; built in are {', '.join(BUILT_IN_VOCABULARIES)}, or give the path of a file"
+            + suggest_names(name.lower(), list(BUILT_IN_VOCABULARIES))
+            + f"; built in are {', '.join(BUILT_IN_VOCABULARIES)}, or give the path of a file, or "
+            "names with commas (a single one with a comma behind it)"
         )
     classes, title = read_class_file(path)
     return Vocabulary.from_classes(classes, title)
@@ -350,6 +353,15 @@ def embed_vocabulary(
         for aliases in vocabulary.aliases
     ]
     return vocabulary.with_embeddings(embeddings_UD[torch.tensor(index_CK)])
+
+
+def _is_file_name(text: str) -> bool:
+    """Whether a text with commas is meant as a path: it is there, or ends like a class file."""
+    path = Path(text).expanduser()
+    try:
+        return path.exists() or path.suffix.lower() in (".txt", ".json", ".yaml", ".yml", ".gz")
+    except OSError:  # longer than a path may be
+        return False
 
 
 def _check_texts(texts: Sequence[str], where: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
     import ovsam_pipeline
     result = ovsam_pipeline.label("images/", output="labels/")
+    result = ovsam_pipeline.detect("images/", output="boxes/", detector="detic", conf=0.05)
     result = ovsam_pipeline.evaluate("annotations.json", predictions="labels/")
 
 Names are loaded when used: importing the package, or asking `ovsam --help`, loads no torch.
@@ -9,13 +10,14 @@ Names are loaded when used: importing the package, or asking `ovsam --help`, loa
 
 from typing import Any
 
-__all__ = ["EvalConfig", "EvalResult", "LabelConfig", "LabelResult", "evaluate", "label"]
+__all__ = ["EvalConfig", "EvalResult", "LabelConfig", "LabelResult", "detect", "evaluate", "label"]
 
 _HOMES = {
     "EvalConfig": "ovsam_pipeline.evaluation.config",
     "EvalResult": "ovsam_pipeline.evaluation.run",
     "LabelConfig": "ovsam_pipeline.config",
     "LabelResult": "ovsam_pipeline.api",
+    "detect": "ovsam_pipeline.api",
     "evaluate": "ovsam_pipeline.evaluation.run",
     "label": "ovsam_pipeline.api",
 }

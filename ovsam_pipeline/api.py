@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ovsam_pipeline.records import ImageRecord
     from ovsam_pipeline.store import OutputFolder
 
-__all__ = ["LabelResult", "choose_output", "label", "run_label"]
+__all__ = ["LabelResult", "choose_output", "detect", "label", "run_detect", "run_label"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class LabelResult:
         totals: what the output folder holds now.
         previews: pictures written.
         dropped: boxes of this run that gave no object, by reason.
+        has_labels: whether there are labels, and so a COCO file; else there are boxes alone.
     """
 
     output: Path
@@ -53,6 +54,7 @@ class LabelResult:
     totals: OutputCounts
     previews: tuple[Path, ...] = ()
     dropped: dict[str, int] = field(default_factory=dict)
+    has_labels: bool = True
 
     @property
     def annotations(self) -> Path:
@@ -68,7 +70,7 @@ class LabelResult:
         """Return plain values for JSON."""
         return {
             "output": str(self.output),
-            "annotations": str(self.annotations),
+            **({"annotations": str(self.annotations)} if self.has_labels else {}),
             **self.summary.to_dict(),
             "listed": self.plan.num_listed,
             **_describe_plan(self.plan),
@@ -92,17 +94,39 @@ def label(*sources: str | Path, output: str | Path | None = None, **settings: An
     Raises:
         OvsamError: the settings cannot work, or the run as a whole failed.
     """
+    return run_label(_build_config(sources, output, settings))
+
+
+def detect(*sources: str | Path, output: str | Path | None = None, **settings: Any) -> LabelResult:
+    """Find boxes and store them, as `ovsam detect` does; `detector="boxes:OUTPUT"` labels them.
+
+    Args:
+        sources: folders, globs, files, lists, COCO JSON files.
+        output: folder for the boxes; None puts it beside the first source.
+        settings: of `LabelConfig`, e.g. `detector="detic", conf=0.05`.
+
+    Returns:
+        Counts and paths. Failed images are rows with a reason, not exceptions.
+
+    Raises:
+        OvsamError: the settings cannot work, or the run as a whole failed.
+    """
+    return run_detect(_build_config(sources, output, settings))
+
+
+def _build_config(
+    sources: tuple[str | Path, ...], output: str | Path | None, settings: dict[str, Any]
+) -> LabelConfig:
     unknown = settings.keys() - LabelConfig.__dataclass_fields__.keys()
     if unknown:
         raise ConfigError(f"unknown setting '{min(unknown)}'; see ovsam_pipeline.LabelConfig")
     if isinstance(settings.get("classes"), list):
         settings["classes"] = tuple(settings["classes"])
-    config = LabelConfig(
+    return LabelConfig(
         sources=tuple(str(source) for source in sources),
         output=None if output is None else str(output),
         **settings,
     )
-    return run_label(config)
 
 
 def run_label(
@@ -123,11 +147,44 @@ def run_label(
     Raises:
         OvsamError: the settings cannot work, or the run as a whole failed.
     """
+    from ovsam_pipeline import labeller, relabelling
+
+    build = labeller.build_labeller
+    if config.relabel is not None:
+        config, build = relabelling.complete_config(config), relabelling.build_relabeller
+    path = choose_output(config)
+    return _fill_output(config, path, lambda: build(config, embedding), stopping, showing)
+
+
+def run_detect(
+    config: LabelConfig,
+    *,
+    stopping: AbstractContextManager[threading.Event] | None = None,
+    showing: Callable[[RunReport], AbstractContextManager[None]] | None = None,
+) -> LabelResult:
+    """Find boxes as the settings say; see `run_label`.
+
+    Raises:
+        OvsamError: the settings cannot work, or the run as a whole failed.
+    """
+    from ovsam_pipeline import box_finder
+
+    path = choose_output(config, "_boxes")
+    build = box_finder.build_box_finder
+    return _fill_output(config, path, lambda: build(config), stopping, showing)
+
+
+def _fill_output(
+    config: LabelConfig,
+    path: Path,
+    build: Callable[[], Labeller],
+    stopping: AbstractContextManager[threading.Event] | None,
+    showing: Callable[[RunReport], AbstractContextManager[None]] | None,
+) -> LabelResult:
+    """List the images, take the output folder, load what works on them, and run."""
     from ovsam_pipeline.detectors.build import check_detector_images
-    from ovsam_pipeline.labeller import build_labeller
     from ovsam_pipeline.store import OutputFolder, check_own_files, is_output
 
-    path = choose_output(config)
     check_own_files(path)
     listing = list_images(config.sources, image_root=config.image_root, exclude=(path,))
     images = tuple(listing)
@@ -140,7 +197,9 @@ def run_label(
     with ExitStack() as stack:
         # A used output is taken before the slow part, so that a second run learns at once.
         held = stack.enter_context(OutputFolder(path)) if is_output(path) else None
-        labeller = build_labeller(config, embedding)
+        labeller = build()
+        if labeller.stored is not None:
+            images = labeller.stored.choose_images(images)
         # An evaluation tells itself which images have answers, and may look at some images only.
         level = logging.WARNING if config.protocol == "label" else logging.DEBUG
         for sentence in check_detector_images(labeller.detector, images):
@@ -160,8 +219,8 @@ def run_label(
         return run.execute(images, stopping or nullcontext(threading.Event()), showing)
 
 
-def choose_output(config: LabelConfig) -> Path:
-    """Return the output folder: as given, or beside the first source with "_ovsam" behind its name.
+def choose_output(config: LabelConfig, ending: str = "_ovsam") -> Path:
+    """Return the output folder: as given, or beside the first source with `ending` behind its name.
 
     Raises:
         ConfigError: the output is one of the sources.
@@ -173,7 +232,7 @@ def choose_output(config: LabelConfig) -> Path:
         while any(sign in str(first) for sign in "*?["):
             first = first.parent
         first = first.resolve()
-        path = first.parent / f"{first.stem if first.suffix else first.name}_ovsam"
+        path = first.parent / f"{first.stem if first.suffix else first.name}{ending}"
     if path.exists() and not path.is_dir():
         raise ConfigError(f"expected -o to be a folder, and {path} is a file")
     if any(Path(source).resolve() == path.resolve() for source in config.sources):
@@ -219,7 +278,13 @@ class _Run:
         if self.config.preview and summary.outcome != "interrupted":
             previews = write_previews(self.folder.path, images, self.config.preview)
         result = LabelResult(
-            self.folder.path, summary, self.plan, totals, tuple(previews), dict(stats.dropped)
+            self.folder.path,
+            summary,
+            self.plan,
+            totals,
+            tuple(previews),
+            dict(stats.dropped),
+            has_labels=self.labeller.predictor is not None,
         )
         self._write_run_file(
             summary.outcome,
@@ -239,6 +304,7 @@ class _Run:
         stopping: AbstractContextManager[threading.Event],
         showing: Callable[[RunReport], AbstractContextManager[None]] | None,
     ) -> RunSummary:
+        from ovsam_pipeline.parts import BOX_SCHEMA, SCHEMA
         from ovsam_pipeline.run_local import run_local
         from ovsam_pipeline.store import PartWriter
 
@@ -247,6 +313,7 @@ class _Run:
             self.labeller.fingerprint,
             max_images=self.config.part_images,
             max_seconds=self.config.part_seconds,
+            schema=BOX_SCHEMA if self.labeller.predictor is None else SCHEMA,
         )
         report = RunReport(
             len(self.plan.images),
@@ -257,12 +324,13 @@ class _Run:
             return run_local(self.plan, self.labeller, writer, report, stop=stop, stats=stats)
 
     def _write_annotations(self, summary: RunSummary) -> OutputCounts:
-        """Rebuild the COCO file; an interrupted run leaves that to the one that continues it."""
+        """Rebuild the COCO file of labels; an interrupted run leaves that to the one after it."""
         from ovsam_pipeline.exporters.coco import count_output, export_coco
 
         target = self.folder.path / "annotations.json"
         is_current = target.exists() and not summary.done and not self.plan.stale
-        if summary.outcome == "interrupted" or (is_current and self._last_state == "finished"):
+        is_left = self.labeller.predictor is None or summary.outcome == "interrupted"
+        if is_left or (is_current and self._last_state == "finished"):
             return count_output(self.folder.path)
         return export_coco(self.folder.path, target)
 

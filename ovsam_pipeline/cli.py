@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from ovsam_pipeline.commands.detect import detect
+from ovsam_pipeline.commands.detectors import detectors
 from ovsam_pipeline.commands.doctor import doctor
 from ovsam_pipeline.commands.eval import evaluate
 from ovsam_pipeline.commands.export import export
@@ -27,10 +29,12 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(label)
+app.command()(detect)
 app.command("eval")(evaluate)
 app.command()(report)
 app.command()(export)
 app.add_typer(models_app, name="models")
+app.command()(detectors)
 app.command()(vocabularies)
 app.command()(info)
 app.command()(doctor)

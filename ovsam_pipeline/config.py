@@ -25,7 +25,7 @@ from ovsam_pipeline.settings import (
 __all__ = ["LabelConfig", "load_label_config"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "labels": ("model", "detector"),
+    "labels": ("model", "detector", "fused"),
     "engine": ("auto", "local", "ray"),
     "dtype": ("auto", "fp32", "bf16", "fp16"),
     "on_existing": ("resume", "overwrite", "error"),
@@ -59,13 +59,20 @@ class LabelConfig:
         vocabulary: name or path; "auto" is nano's own words with nano, the detector's names where
             it names the objects, else lvis.
         classes: only these names come out; () keeps all.
-        labels: whose class names the objects: "model" (OV-SAM) or "detector".
+        labels: whose class names the objects: "model" (OV-SAM), "detector", or "fused" (both).
+        class_map: YAML or JSON file, detector's class name → vocabulary's class name.
+        relabel: an output folder whose masks and boxes are kept and get new labels; its sources,
+            model and vocabulary stand in for those that are not given.
+        allow_unmatched: whether the detector may have classes that the vocabulary lacks where it
+            has a say in names; OV-SAM alone names their boxes.
         conf: detections scoring less are dropped, in [0, 1].
         iou: of two boxes, then of two masks, that overlap more than this, the lower-scoring one is
             dropped, in [0, 1].
         max_det: most detections kept an image.
         dtype: "fp32", "bf16", "fp16", or "auto" for what the device is fastest and exact enough at.
         device: "auto", "cpu", "cuda", "cuda:1".
+        compile: whether the detector's body goes through torch.compile (Detic, ViTDet, Faster
+            R-CNN): minutes at the start, faster afterwards.
         batch: images the networks see together; None is 1 on a CPU and 8 on a GPU.
         workers: threads that decode images; None asks the machine.
         engine: "auto", "local" or "ray".
@@ -92,11 +99,15 @@ class LabelConfig:
     vocabulary: str = "auto"
     classes: tuple[str, ...] = ()
     labels: str = "model"
+    class_map: str | None = None
+    allow_unmatched: bool = False
+    relabel: str | None = None
     conf: float = 0.25
     iou: float = 0.5
     max_det: int = 300
     dtype: str = "auto"
     device: str = "auto"
+    compile: bool = False
     batch: int | None = None
     workers: int | None = None
     engine: str = "auto"
@@ -119,7 +130,7 @@ class LabelConfig:
         """
         for field in fields(self):
             check_type(field.name, getattr(self, field.name), str(field.type))
-        if not self.sources or not all(self.sources):
+        if not all(self.sources) or not (self.sources or self.relabel):
             raise ConfigError("expected at least one source (folder, glob, list or COCO JSON)")
         for name, choices in _CHOICES.items():
             check_choice(name, getattr(self, name), choices)

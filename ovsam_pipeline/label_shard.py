@@ -1,5 +1,8 @@
 """ImageRecords → LabelRecords: decode ∥ detect ∥ segment ∥ build rows, one row for every image.
 
+Without a predictor (`ovsam detect`) rows are built from the boxes; with stored regions (`ovsam
+label --relabel`) these are the boxes, and only their labels are new.
+
 Threads with bounded queues between them; order is kept; no image is decoded twice. This is the one
 place where an image's failure is turned into a row: whatever goes wrong with one image, the others
 do not notice. Knows nothing of Ray, files of results, or the command line.
@@ -23,7 +26,7 @@ from ovsam.errors import ImageError, OvsamError
 from ovsam.preprocess import prepare_image
 from ovsam.structures import PreparedImage, Prompts
 from ovsam_pipeline.detectors.base import Detections, DetectorImage
-from ovsam_pipeline.objects import build_objects
+from ovsam_pipeline.objects import build_box, build_objects
 from ovsam_pipeline.records import ImageRecord, LabelRecord
 from ovsam_pipeline.report import INTERNAL_ERROR, MODEL_ERROR, OUT_OF_MEMORY
 from ovsam_pipeline.run_ahead import run_ahead
@@ -106,7 +109,8 @@ def label_shard(
         detected = _detect_batches(decoded, labeller, stop, stats, held)
         if labeller.is_overlapping:
             detected = stack.enter_context(closing(run_ahead(detected, 2)))
-        segmented = run_ahead(_segment_batches(detected, labeller, stop, stats), 2)
+        finish = _keep_boxes if labeller.predictor is None else _segment_batches
+        segmented = run_ahead(finish(detected, labeller, stop, stats), 2)
         # Left last in, first out: each thread ends before the one that it reads from.
         for items in stack.enter_context(closing(segmented)):
             yield from (_finish_row(item) for item in items)
@@ -144,7 +148,8 @@ def _decode_images(
             item.rgb = labeller.decode(item.record)
             held.add(item.rgb.nbytes)
             item.size_hw = (item.rgb.shape[0], item.rgb.shape[1])
-            item.prepared = prepare_image(item.rgb, labeller.input_size)
+            if labeller.predictor is not None:
+                item.prepared = prepare_image(item.rgb, labeller.input_size)
 
     def decode(record: ImageRecord) -> _Item:
         item, start_s = _Item(record), time.perf_counter()
@@ -180,7 +185,7 @@ def _detect_batches(
     def run(batch: Sequence[_Item]) -> None:
         images = [DetectorImage(item.record, _given(item.rgb)) for item in batch]
         for item, found in zip(batch, labeller.detector.detect(images), strict=True):
-            kept = labeller.rules.keep_boxes(found)
+            kept = found if labeller.rules is None else labeller.rules.keep_boxes(found)
             stats.add_dropped("duplicate or not asked for", len(found) - len(kept))
             item.detections = kept
 
@@ -200,18 +205,23 @@ def _segment_batches(
     detected: Iterator[list[_Item]], labeller: Labeller, stop: threading.Event, stats: ShardStats
 ) -> Generator[list[_Item]]:
     """Encode the images that have boxes, then prompt each and build its row."""
+    predictor, rules = _given(labeller.predictor), _given(labeller.rules)
+    masks = "rle" if labeller.stored is None else "none"
 
     def run(batch: Sequence[_Item]) -> None:
-        encoded = labeller.predictor.encode([_given(item.prepared) for item in batch])
+        encoded = predictor.encode([_given(item.prepared) for item in batch])
         for item, image in zip(batch, encoded, strict=True):
             boxes = _given(item.detections)
             clip_boxes = boxes.boxes_xyxy if labeller.gives_clip_boxes else None
-            prediction = labeller.predictor.segment(
-                image, _build_prompts(boxes), masks="rle", clip_boxes_xyxy=clip_boxes
+            prediction = predictor.segment(
+                image, _build_prompts(boxes), masks=masks, clip_boxes_xyxy=clip_boxes
             )
-            objects, dropped = build_objects(prediction, boxes, labeller.rules)
-            for reason, count in dropped.items():
-                stats.add_dropped(reason, count)
+            if labeller.stored is None:
+                objects, dropped = build_objects(prediction, boxes, rules)
+                for reason, count in dropped.items():
+                    stats.add_dropped(reason, count)
+            else:
+                objects = labeller.stored.relabel(item.record, prediction, boxes, rules)
             item.row = LabelRecord.labelled(item.record, *_width_height(item), objects)
 
     for items in detected:
@@ -224,6 +234,22 @@ def _segment_batches(
             if item.error is None and item.row is None:
                 item.row = LabelRecord.labelled(item.record, *_width_height(item), ())
         stats.add_time("segment", start_s)
+        yield items
+
+
+def _keep_boxes(
+    detected: Iterator[list[_Item]], labeller: Labeller, stop: threading.Event, stats: ShardStats
+) -> Generator[list[_Item]]:
+    """Build rows of boxes alone."""
+    del labeller, stats
+    for items in detected:
+        if stop.is_set():
+            return
+        for item in items:
+            if item.error is None:
+                found = _given(item.detections)
+                boxes = tuple(build_box(found, row) for row in range(len(found)))
+                item.row = LabelRecord.labelled(item.record, *_width_height(item), boxes)
         yield items
 
 

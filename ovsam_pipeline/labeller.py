@@ -17,7 +17,9 @@ from ovsam.errors import ConfigError, VocabularyError
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.detectors.base import Detector, compute_fingerprint
 from ovsam_pipeline.images import decode_image
+from ovsam_pipeline.label_rules import build_rules
 from ovsam_pipeline.objects import LabelRules
+from ovsam_pipeline.provenance import describe_parts, describe_settings
 from ovsam_pipeline.records import ImageRecord
 
 if TYPE_CHECKING:
@@ -26,13 +28,20 @@ if TYPE_CHECKING:
     from ovsam.model import OVSAM
     from ovsam.structures import EncodedImage, Prediction, PreparedImage, Prompts
     from ovsam.vocabulary import Vocabulary, VocabularyClass
+    from ovsam_pipeline.stored_regions import StoredRegions
 
-__all__ = ["Labeller", "PromptedModel", "build_labeller"]
+__all__ = [
+    "Labeller",
+    "PromptedModel",
+    "assemble_labeller",
+    "build_labeller",
+    "build_run_detector",
+    "choose_pace",
+    "load_run_model",
+    "resolve_machine",
+]
 
 logger = logging.getLogger(__name__)
-
-# Raise it when a change of code changes labels: outputs made before are then not continued.
-_LABELS_VERSION = 1
 
 
 class PromptedModel(Protocol):
@@ -54,9 +63,9 @@ class Labeller:
     """Everything that labels an image, loaded.
 
     Attributes:
-        predictor: model and vocabulary.
+        predictor: model and vocabulary; None where the run ends with boxes (`ovsam detect`).
         detector: source of boxes.
-        rules: which boxes are prompted and which objects come out.
+        rules: which boxes are prompted and which objects come out; None without a predictor.
         input_size: side of the network input in pixels.
         batch: images the networks see together.
         workers: threads that decode.
@@ -68,11 +77,13 @@ class Labeller:
         gives_clip_boxes: whether the frozen-CLIP score looks at the detector's boxes also where
             points are the prompts (the released evaluation).
         decode: ImageRecord → (H, W, 3) uint8 RGB, or an ImageError.
+        stored: the regions of an earlier output, which get new labels and keep their masks; they
+            are the detector then. None where masks are made.
     """
 
-    predictor: PromptedModel
+    predictor: PromptedModel | None
     detector: Detector
-    rules: LabelRules
+    rules: LabelRules | None
     input_size: int
     batch: int
     workers: int
@@ -82,6 +93,7 @@ class Labeller:
     config: LabelConfig
     gives_clip_boxes: bool = False
     decode: Callable[[ImageRecord], np.ndarray] = decode_image
+    stored: StoredRegions | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -90,7 +102,9 @@ class Labeller:
 
     @property
     def categories(self) -> list[dict[str, Any]]:
-        """COCO categories of the classes that may come out."""
+        """COCO categories of the classes that may come out; none without a predictor."""
+        if self.rules is None:
+            return []
         kept = self.rules.kept
         return [
             {"id": item.category_id, "name": item.name}
@@ -114,40 +128,104 @@ def build_labeller(
         DownloadError: weights that are not on this machine and cannot be fetched.
         VocabularyError: class names that cannot be used.
         DetectorError: a detector that cannot be built.
+        DatasetError: a class map or a file of boxes that cannot be used.
+    """
+    config = resolve_machine(config)
+    config, model = load_run_model(config)
+    config, detector = build_run_detector(config, model)
+    return assemble_labeller(config, model, detector, embedding)
+
+
+def resolve_machine(config: LabelConfig) -> LabelConfig:
+    """Return the settings with device and dtype chosen.
+
+    Raises:
+        ConfigError: no such device, or not here.
+    """
+    device = _choose_device(config.device)
+    return replace(config, device=str(device), dtype=_choose_dtype(config.dtype, device))
+
+
+def load_run_model(config: LabelConfig) -> tuple[LabelConfig, OVSAM]:
+    """Return the settings with the model chosen, and the model, ready to predict.
+
+    Raises:
+        ConfigError: no such model or file.
+        CheckpointError: weights that cannot be read.
+        DownloadError: weights that are not on this machine and cannot be fetched.
     """
     import torch
 
-    from ovsam.predictor import Predictor
-    from ovsam.vocabulary import embed_vocabulary
+    config = replace(config, model=_choose_model(config.model))
+    return config, _load_model(config, torch.device(config.device))
+
+
+def build_run_detector(config: LabelConfig, model: OVSAM | None) -> tuple[LabelConfig, Detector]:
+    """Return the settings with the detector chosen, and the detector.
+
+    Args:
+        config: the settings, device and dtype resolved.
+        model: what "auto" looks at.
+
+    Raises:
+        OvsamError: it cannot be built.
+    """
     from ovsam_pipeline.detectors.build import choose_detector
 
-    device = _choose_device(config.device)
-    config = replace(
-        config,
-        device=str(device),
-        dtype=_choose_dtype(config.dtype, device),
-        model=_choose_model(config.model),
-    )
-    model = _load_model(config, device)
     spec = choose_detector(model) if config.detector == "auto" else config.detector
     config = replace(config, detector=spec)
-    detector = _build_detector(config, model)
+    return config, _build_detector(config, model)
+
+
+def choose_pace(config: LabelConfig) -> dict[str, Any]:
+    """Return the fields of a Labeller that change its speed alone."""
+    import torch
+
+    is_cpu = torch.device(config.device).type == "cpu"
+    return {
+        "batch": config.batch or (1 if is_cpu else 8),
+        "workers": config.workers or min(8, max(1, torch.get_num_threads())),
+        "is_overlapping": not is_cpu,
+    }
+
+
+def assemble_labeller(
+    config: LabelConfig,
+    model: OVSAM,
+    detector: Detector,
+    embedding: Callable[[int, int], None] | None = None,
+) -> Labeller:
+    """Choose vocabulary and rules, embed the class names, and put the labeller together.
+
+    Args:
+        config: the settings, everything but the vocabulary resolved.
+        model: ready to predict.
+        detector: the source of boxes.
+        embedding: as in `build_labeller`.
+
+    Raises:
+        ConfigError: settings that contradict each other.
+        VocabularyError: class names that cannot be used.
+        DatasetError: a class map that cannot be used.
+    """
+    from ovsam.predictor import Predictor
+    from ovsam.vocabulary import embed_vocabulary
+    from ovsam_pipeline.random_weights import choose_text_tower
+
     vocabulary, kept = _choose_vocabulary(config, model, detector)
-    rules = _build_rules(config, vocabulary, kept, detector)
-    vocabulary = embed_vocabulary(vocabulary, model.text_tower, progress=embedding)
+    rules = build_rules(config, vocabulary, kept, detector)
+    text_tower = choose_text_tower(model, vocabulary)
+    vocabulary = embed_vocabulary(vocabulary, text_tower, progress=embedding)
     is_restricted = config.protocol in ("evaluate", "evaluate-released-points")
     predictor = Predictor(model, vocabulary, restrict_to_split=is_restricted)
-    is_cpu = device.type == "cpu"
     return Labeller(
         predictor=predictor,
         detector=detector,
         rules=rules,
         input_size=model.config.input_size,
-        batch=config.batch or (1 if is_cpu else 8),
-        workers=config.workers or min(8, max(1, torch.get_num_threads())),
-        is_overlapping=not is_cpu,
-        depends_on=_describe(config, model, vocabulary, detector),
-        provenance=_describe_provenance(config, model, vocabulary, detector),
+        **choose_pace(config),
+        depends_on=describe_settings(config, model, rules, detector),
+        provenance=describe_parts(config, model, vocabulary, detector),
         config=config,
         gives_clip_boxes=config.protocol == "evaluate-released-points",
     )
@@ -257,115 +335,18 @@ def _default_vocabulary(config: LabelConfig, model: OVSAM, detector: Detector) -
     return coco if is_coco else Vocabulary(detector.class_names, title=detector.name)
 
 
-def _build_detector(config: LabelConfig, model: OVSAM) -> Detector:
+def _build_detector(config: LabelConfig, model: OVSAM | None) -> Detector:
+    from ovsam.vocabulary import load_vocabulary
     from ovsam_pipeline.detectors.build import build_detector
 
+    is_chosen = config.vocabulary != "auto"
     return build_detector(
         config.detector,
         model=model,
         conf=config.conf,
         max_det=config.max_det,
         device=config.device,
+        dtype=config.dtype,
+        is_compiled=config.compile,
+        vocabulary=load_vocabulary(config.vocabulary) if is_chosen else None,
     )
-
-
-def _build_rules(
-    config: LabelConfig,
-    vocabulary: Vocabulary,
-    kept: frozenset[int] | None,
-    detector: Detector,
-) -> LabelRules:
-    is_truth = config.detector.startswith("gt:")
-    return LabelRules(
-        vocabulary=vocabulary,
-        kept=kept,
-        detector_labels=_match_classes(detector, vocabulary)
-        if config.labels == "detector"
-        else None,
-        iou=None if is_truth else config.iou,
-        max_det=None if is_truth else config.max_det,
-        keeps_empty_masks=config.protocol != "label",
-    )
-
-
-def _match_classes(detector: Detector, vocabulary: Vocabulary) -> dict[str, int]:
-    """Return the vocabulary's index for each class name of the detector that it has."""
-    if detector.class_names is None:
-        raise ConfigError(
-            f"--labels detector needs a detector that names its boxes, and {detector.name} finds "
-            "objects without naming them; use --labels model"
-        )
-    matched: dict[str, int] = {}
-    missing: list[str] = []
-    for name in detector.class_names:
-        try:
-            matched[name] = vocabulary.index_of(name)
-        except VocabularyError:
-            missing.append(name)
-    if matched and missing:
-        logger.warning(
-            "%d of the detector's %d classes are not in the vocabulary %s and give no object: %s",
-            len(missing),
-            len(detector.class_names),
-            vocabulary.title,
-            ", ".join(missing[:8]) + (" …" if len(missing) > 8 else ""),
-        )
-    if not matched:
-        raise ConfigError(
-            f"none of the {len(detector.class_names)} classes of {detector.name} is in the "
-            f"vocabulary {vocabulary.title}; give --vocabulary with the detector's names"
-        )
-    return matched
-
-
-def _describe(
-    config: LabelConfig, model: OVSAM, vocabulary: Vocabulary, detector: Detector
-) -> dict[str, Any]:
-    # Outputs made before there was a protocol stay valid.
-    protocol = {} if config.protocol == "label" else {"protocol": config.protocol}
-    return {
-        "model": model.config.name,
-        "detector": detector.name,
-        "vocabulary": vocabulary.title,
-        "classes": ", ".join(config.classes) or "all",
-        "labels": config.labels,
-        "conf": config.conf,
-        "iou": config.iou,
-        "max_det": config.max_det,
-        "dtype": config.dtype,
-        "model_hash": model.identity,
-        "detector_hash": detector.fingerprint,
-        "vocabulary_hash": vocabulary.content_hash,
-        "labels_version": _LABELS_VERSION,
-        **protocol,
-    }
-
-
-def _describe_provenance(
-    config: LabelConfig, model: OVSAM, vocabulary: Vocabulary, detector: Detector
-) -> dict[str, Any]:
-    return {
-        "model": {
-            "name": model.config.name,
-            "weights": config.model,
-            "identity": model.identity,
-            "licence": _find_licence(config.model),
-        },
-        "detector": {"name": detector.name, "fingerprint": detector.fingerprint},
-        "vocabulary": {
-            "name": vocabulary.title,
-            "hash": vocabulary.content_hash,
-            "classes": vocabulary.num_classes,
-        },
-    }
-
-
-def _find_licence(name_or_path: str) -> str:
-    """Return the licence of weights by name, or as a file of our own states it."""
-    from ovsam.hub import list_models
-    from ovsam.tensor_files import read_metadata
-
-    for known in list_models():
-        if known.name == name_or_path:
-            return ", ".join(licence.title for licence in known.licences)
-    return read_metadata(name_or_path).get("licence", "not stated")

@@ -1,8 +1,9 @@
 """A prediction and the boxes it came from → the labelled objects of an image, by the run's rules.
 
 Score semantics: with labels from the model, `score` is OV-SAM's probability of the label among the
-vocabulary's classes; with labels from the detector, it is the detector's confidence.
-`detector_score` is always the detector's.
+vocabulary's classes; with labels from the detector, it is the detector's confidence; with fused
+labels, it is that of `label_choice.py`. `detector_score` is always the detector's, `model_score`
+always OV-SAM's.
 """
 
 from __future__ import annotations
@@ -10,20 +11,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ovsam_pipeline.detectors.base import Detections
+from ovsam_pipeline.detectors.box_table import SURPLUS
 from ovsam_pipeline.detectors.class_filter import filter_classes
 from ovsam_pipeline.detectors.suppression import suppress_duplicates
-from ovsam_pipeline.records import ObjectRecord
+from ovsam_pipeline.label_choice import ChosenLabel, choose_label
+from ovsam_pipeline.records import BoxRecord, ObjectRecord
 
 if TYPE_CHECKING:
     from ovsam.structures import Prediction
     from ovsam.vocabulary import Vocabulary
 
-__all__ = ["LabelRules", "build_objects"]
+__all__ = ["LabelRules", "build_box", "build_objects", "describe_label"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,11 @@ class LabelRules:
     Attributes:
         vocabulary: the classes that the model chose from.
         kept: indices of the classes that come out; None keeps all.
-        detector_labels: index of the vocabulary's class for each detector class name when the
-            detector names the objects; None when the model does.
+        labels: who names the objects: "model", "detector" or "fused".
+        detector_labels: index of the vocabulary's class for each detector class name that has one;
+            None where the detector has no classes.
+        passes_unmatched: whether, with labels "detector", boxes of other classes are prompted too
+            and named by the model; else they are left out.
         iou: of two boxes, and then of two masks, that overlap more than this, the one with the
             lower detector score is dropped; None keeps all (ground truth).
         max_det: most boxes an image; None for no limit (ground truth).
@@ -44,25 +50,36 @@ class LabelRules:
 
     vocabulary: Vocabulary
     kept: frozenset[int] | None = None
+    labels: str = "model"
     detector_labels: Mapping[str, int] | None = None
+    passes_unmatched: bool = False
     iou: float | None = 0.5
     max_det: int | None = 300
     keeps_empty_masks: bool = False
 
-    @property
-    def _wanted_names(self) -> frozenset[str]:
-        """Names of the detector that become objects."""
-        matched = (self.detector_labels or {}).items()
-        return frozenset(n for n, label in matched if self.kept is None or label in self.kept)
-
     def keep_boxes(self, found: Detections) -> Detections:
-        """Return the detections to prompt with, best first where duplicates are dropped."""
-        if self.detector_labels is not None:
-            found = filter_classes(found, self._wanted_names)
+        """Return the detections to prompt with, best first where duplicates are dropped.
+
+        Of more than ten times `max_det` only the best are looked at.
+        """
+        if self.labels == "detector":
+            names = frozenset(filter(self._is_wanted, found.category_names or ()))
+            found = filter_classes(found, names)
         if self.iou is None:
             return found
+        most = None if self.max_det is None else SURPLUS * self.max_det
+        if most is not None and len(found) > most:
+            # A detector without a limit of its own: comparing all pairs would take minutes.
+            found = found.select(np.argsort(-found.scores, kind="stable")[:most])
         indices = suppress_duplicates(found.boxes_xyxy, found.scores, self.iou)
         return found.select(np.asarray(indices[: self.max_det], dtype=np.int64))
+
+    def _is_wanted(self, name: str) -> bool:
+        """Whether boxes of this class of the detector may become objects."""
+        label = (self.detector_labels or {}).get(name)
+        if label is None:
+            return self.passes_unmatched
+        return self.kept is None or label in self.kept
 
 
 def build_objects(
@@ -81,10 +98,10 @@ def build_objects(
     dropped["empty mask"] = len(found) - len(filled)
     single = filled if rules.iou is None else _drop_duplicate_masks(prediction, filled, rules.iou)
     dropped["duplicate mask"] = len(filled) - len(single)
-    labels = {index: _choose_label(prediction, found, rules, index) for index in single}
-    asked = [index for index in single if rules.kept is None or labels[index] in rules.kept]
+    labels = {row: choose_label(prediction, found, rules, row) for row in single}
+    asked = [row for row in single if rules.kept is None or labels[row].index in rules.kept]
     dropped["class not asked for"] = len(single) - len(asked)
-    objects = [_build_object(prediction, found, rules, index, labels[index]) for index in asked]
+    objects = [_build_object(prediction, found, rules, row, labels[row]) for row in asked]
     return tuple(objects), dropped
 
 
@@ -107,34 +124,53 @@ def _drop_duplicate_masks(prediction: Prediction, indices: list[int], iou: float
     return [indices[row] for row in kept]
 
 
-def _choose_label(prediction: Prediction, found: Detections, rules: LabelRules, index: int) -> int:
-    if rules.detector_labels is None:
-        return int(prediction.labels[index])
-    assert found.category_names is not None
-    return rules.detector_labels[found.category_names[index]]
-
-
 def _build_object(
-    prediction: Prediction, found: Detections, rules: LabelRules, index: int, label: int
+    prediction: Prediction, found: Detections, rules: LabelRules, row: int, label: ChosenLabel
 ) -> ObjectRecord:
     assert prediction.rles is not None
-    left, top, right, bottom = (float(value) for value in prediction.boxes_xyxy[index])
-    rle = prediction.rles[index]
-    is_from_model = rules.detector_labels is None
-    detector_score = float(found.scores[index])
-    item = rules.vocabulary.classes[label]
-    prompt_id = -1 if found.prompt_ids is None else int(found.prompt_ids[index])
+    left, top, right, bottom = (float(value) for value in prediction.boxes_xyxy[row])
+    rle = prediction.rles[row]
+    prompt = build_box(found, row)
     return ObjectRecord(
         bbox_xywh=(left, top, right - left, bottom - top),
-        category_id=item.category_id,
-        category=item.name,
-        score=float(prediction.scores[index]) if is_from_model else detector_score,
-        detector_score=detector_score,
-        detector_category=found.category_names[index] if found.category_names else None,
-        margin=float(prediction.margins[index]),
-        mask_score=float(prediction.mask_scores[index]),
-        area=int(prediction.areas[index]),
+        detector_score=prompt.detector_score,
+        detector_category=prompt.detector_category,
+        mask_score=float(prediction.mask_scores[row]),
+        area=int(prediction.areas[row]),
         segmentation_size=(int(rle["size"][0]), int(rle["size"][1])),
         segmentation_counts=rle["counts"],
+        prompt_id=prompt.prompt_id,
+        detector_box_xyxy=prompt.detector_box_xyxy,
+        detector_point_xy=prompt.detector_point_xy,
+        **describe_label(prediction, rules, row, label),
+    )
+
+
+def describe_label(
+    prediction: Prediction, rules: LabelRules, row: int, label: ChosenLabel
+) -> dict[str, Any]:
+    """Return the fields of an object that follow from its label, and not from its mask."""
+    item = rules.vocabulary.classes[label.index]
+    return {
+        "category_id": item.category_id,
+        "category": item.name,
+        "score": label.score,
+        "margin": float(prediction.margins[row]),
+        "detector_margin": label.detector_margin,
+        "model_category": rules.vocabulary.classes[int(prediction.labels[row])].name,
+        "model_score": float(prediction.scores[row]),
+    }
+
+
+def build_box(found: Detections, row: int) -> BoxRecord:
+    """Return one detection as plain values."""
+    prompt_id = -1 if found.prompt_ids is None else int(found.prompt_ids[row])
+    ids, points = found.category_ids, found.points_xy
+    return BoxRecord(
+        detector_box_xyxy=tuple(found.boxes_xyxy[row].tolist()),
+        detector_score=float(found.scores[row]),
+        detector_category=found.category_names[row] if found.category_names else None,
+        detector_category_id=None if ids is None else int(ids[row]),
+        detector_point_xy=None if points is None else tuple(points[row].tolist()),
         prompt_id=prompt_id if prompt_id >= 0 else None,
     )

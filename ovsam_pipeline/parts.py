@@ -22,6 +22,7 @@ from ovsam_pipeline.records import LabelRecord
 from ovsam_pipeline.shards import DoneImage, compute_key, compute_part_name
 
 __all__ = [
+    "BOX_SCHEMA",
     "SCHEMA",
     "PartIndex",
     "drop_part_rows",
@@ -30,6 +31,8 @@ __all__ = [
     "write_part",
 ]
 
+# Not of a fixed size: those that may be missing are not read back by every version of pyarrow.
+_NUMBERS = pa.list_(pa.float32())
 _OBJECT = pa.struct(
     [
         ("bbox", pa.list_(pa.float32(), 4)),
@@ -46,19 +49,43 @@ _OBJECT = pa.struct(
             pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())]),
         ),
         ("prompt_id", pa.int64()),
+        ("detector_margin", pa.float32()),
+        ("model_category", pa.string()),
+        ("model_score", pa.float32()),
+        ("detector_box_xyxy", _NUMBERS),
+        ("detector_point_xy", _NUMBERS),
     ]
 )
-SCHEMA = pa.schema(
+_BOX = pa.struct(
     [
-        ("image_id", pa.int64()),
-        ("file_name", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("status", pa.string()),
-        ("error", pa.string()),
-        ("objects", pa.list_(_OBJECT)),
+        ("bbox", pa.list_(pa.float32(), 4)),
+        ("detector_score", pa.float32()),
+        ("detector_category", pa.string()),
+        ("detector_category_id", pa.int64()),
+        ("detector_box_xyxy", _NUMBERS),
+        ("detector_point_xy", _NUMBERS),
+        ("prompt_id", pa.int64()),
     ]
 )
+
+
+def _build_schema(item: pa.DataType) -> pa.Schema:
+    return pa.schema(
+        [
+            ("image_id", pa.int64()),
+            ("file_name", pa.string()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("status", pa.string()),
+            ("error", pa.string()),
+            ("objects", pa.list_(item)),
+        ]
+    )
+
+
+SCHEMA = _build_schema(_OBJECT)
+BOX_SCHEMA = _build_schema(_BOX)
+_REPEATED_TEXTS = ("category", "detector_category", "model_category")
 _METADATA_KEY = b"ovsam"
 _FORMAT = 1
 
@@ -76,8 +103,16 @@ class PartIndex:
     images: tuple[tuple[int, DoneImage], ...]
 
 
-def write_part(folder: Path, rows: Sequence[LabelRecord], fingerprint: str) -> Path:
+def write_part(
+    folder: Path, rows: Sequence[LabelRecord], fingerprint: str, schema: pa.Schema = SCHEMA
+) -> Path:
     """Write rows as one part and return its path; the part is on disk when this returns.
+
+    Args:
+        folder: OUT/parts.
+        rows: at least one.
+        fingerprint: of the settings under which they were made.
+        schema: SCHEMA for labels, BOX_SCHEMA for boxes alone.
 
     Raises:
         OutputError: the file system refuses (no space, no permission).
@@ -87,7 +122,7 @@ def write_part(folder: Path, rows: Sequence[LabelRecord], fingerprint: str) -> P
         [compute_key(row.file_name), compute_key(row.identity), int(row.status == "failed")]
         for row in rows
     ]
-    table = pa.Table.from_pylist([row.to_row() for row in rows], schema=SCHEMA)
+    table = pa.Table.from_pylist([row.to_row() for row in rows], schema=schema)
     _write_table(path, table, {"format": _FORMAT, "fingerprint": fingerprint, "images": images})
     return path
 
@@ -146,9 +181,7 @@ def _read_metadata(path: Path) -> dict[str, Any]:
             f"cannot read {path}: {error}; remove the file and its images are labelled again"
         ) from error
     if stored is None:
-        raise OutputError(
-            f"{path} was not written by ovsam label; move it out of the output folder"
-        )
+        raise OutputError(f"{path} was not written by ovsam; move it out of the output folder")
     return json.loads(stored)
 
 
@@ -160,5 +193,5 @@ def _write_table(path: Path, table: pa.Table, stored: dict[str, Any]) -> None:
             temporary,
             compression="zstd",
             compression_level=3,
-            use_dictionary=["status", "objects.list.element.category"],
+            use_dictionary=["status", *(f"objects.list.element.{n}" for n in _REPEATED_TEXTS)],
         )

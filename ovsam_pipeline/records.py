@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["ImageRecord", "LabelRecord", "ObjectRecord", "Status", "compute_image_id"]
+__all__ = ["BoxRecord", "ImageRecord", "LabelRecord", "ObjectRecord", "Status", "compute_image_id"]
 
 Status = Literal["labelled", "empty", "failed"]
 _STATUSES = ("labelled", "empty", "failed")
@@ -85,6 +85,13 @@ class ObjectRecord:
         segmentation_size: (height, width) of the image.
         segmentation_counts: COCO compressed run lengths.
         prompt_id: id of the annotation that prompted the object (`gt:`), else None.
+        detector_margin: OV-SAM's probability of its label minus that of the detector's class: 0
+            where they agree, None where that class has no counterpart in the vocabulary.
+        model_category: OV-SAM's own label, whoever named the object; None in older parts.
+        model_score: its probability, in [0, 1]; None in older parts.
+        detector_box_xyxy: the box that was the prompt, left, top, right, bottom in pixels of the
+            upright original image; None in older parts.
+        detector_point_xy: the point that was the prompt in its stead, or None.
     """
 
     bbox_xywh: tuple[float, float, float, float]
@@ -99,6 +106,11 @@ class ObjectRecord:
     segmentation_size: tuple[int, int]
     segmentation_counts: str
     prompt_id: int | None = None
+    detector_margin: float | None = None
+    model_category: str | None = None
+    model_score: float | None = None
+    detector_box_xyxy: tuple[float, ...] | None = None
+    detector_point_xy: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that would make a row unreadable.
@@ -131,6 +143,11 @@ class ObjectRecord:
                 "counts": self.segmentation_counts,
             },
             "prompt_id": self.prompt_id,
+            "detector_margin": self.detector_margin,
+            "model_category": self.model_category,
+            "model_score": self.model_score,
+            "detector_box_xyxy": _to_list(self.detector_box_xyxy),
+            "detector_point_xy": _to_list(self.detector_point_xy),
         }
 
     @classmethod
@@ -154,8 +171,48 @@ class ObjectRecord:
             area=row["area"],
             segmentation_size=(size_h, size_w),
             segmentation_counts=row["segmentation"]["counts"],
-            prompt_id=row.get("prompt_id"),  # older parts have none
+            # Older parts have none of these.
+            prompt_id=row.get("prompt_id"),
+            detector_margin=row.get("detector_margin"),
+            model_category=row.get("model_category"),
+            model_score=row.get("model_score"),
+            detector_box_xyxy=_to_tuple(row.get("detector_box_xyxy")),
+            detector_point_xy=_to_tuple(row.get("detector_point_xy")),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class BoxRecord:
+    """One box of an image without mask and label: what `ovsam detect` stores.
+
+    Attributes:
+        detector_box_xyxy: left, top, right, bottom, pixels of the upright original image.
+        detector_score: confidence of the detector.
+        detector_category: class name that the detector gave, None where it has no classes.
+        detector_category_id: id of that class in the detector's own numbering, or None.
+        detector_point_xy: the point that is the prompt in the box's stead, or None.
+        prompt_id: id of the annotation that the box is of, or None.
+    """
+
+    detector_box_xyxy: tuple[float, ...]
+    detector_score: float
+    detector_category: str | None = None
+    detector_category_id: int | None = None
+    detector_point_xy: tuple[float, ...] | None = None
+    prompt_id: int | None = None
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the plain dict that stands in the `objects` list of a row."""
+        left, top, right, bottom = self.detector_box_xyxy
+        return {
+            "bbox": [left, top, right - left, bottom - top],
+            "detector_score": self.detector_score,
+            "detector_category": self.detector_category,
+            "detector_category_id": self.detector_category_id,
+            "detector_box_xyxy": list(self.detector_box_xyxy),
+            "detector_point_xy": _to_list(self.detector_point_xy),
+            "prompt_id": self.prompt_id,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +226,7 @@ class LabelRecord:
         height: as `width`.
         status: "labelled" (at least one object), "empty" (none), "failed" (`error` says why).
         error: reason of a failed row, one sentence; None otherwise.
-        objects: the labelled objects.
+        objects: the labelled objects, or the boxes of `ovsam detect`.
         identity: the ImageRecord's identity when it was labelled, for resume. Not a field of the
             row.
     """
@@ -180,7 +237,7 @@ class LabelRecord:
     height: int | None
     status: Status
     error: str | None = None
-    objects: tuple[ObjectRecord, ...] = ()
+    objects: tuple[ObjectRecord, ...] | tuple[BoxRecord, ...] = ()
     identity: str = ""
 
     def __post_init__(self) -> None:
@@ -206,7 +263,11 @@ class LabelRecord:
 
     @classmethod
     def labelled(
-        cls, image: ImageRecord, width: int, height: int, objects: tuple[ObjectRecord, ...]
+        cls,
+        image: ImageRecord,
+        width: int,
+        height: int,
+        objects: tuple[ObjectRecord, ...] | tuple[BoxRecord, ...],
     ) -> LabelRecord:
         """Build the row of an image that was read: "labelled", or "empty" without objects."""
         status: Status = "labelled" if objects else "empty"
@@ -253,3 +314,11 @@ class LabelRecord:
             objects,
             identity,
         )
+
+
+def _to_list(numbers: tuple[float, ...] | None) -> list[float] | None:
+    return None if numbers is None else [float(number) for number in numbers]
+
+
+def _to_tuple(numbers: list[float] | None) -> tuple[float, ...] | None:
+    return None if numbers is None else tuple(numbers)

@@ -24,10 +24,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+import pyarrow as pa
+
 from ovsam.errors import ConfigError
 from ovsam_pipeline.atomic import sweep_temporary_files, write_atomically
 from ovsam_pipeline.errors import OutputError, OutputLockedError
 from ovsam_pipeline.parts import (
+    SCHEMA,
     drop_part_rows,
     iterate_part_rows,
     read_part_index,
@@ -195,15 +198,23 @@ class PartWriter:
         fingerprint: of the run.
         max_images: rows in a full part.
         max_seconds: age of the oldest row at which a part is committed though not full.
+        schema: SCHEMA for labels, BOX_SCHEMA for boxes alone.
     """
 
     def __init__(
-        self, folder: Path, fingerprint: str, *, max_images: int, max_seconds: float
+        self,
+        folder: Path,
+        fingerprint: str,
+        *,
+        max_images: int,
+        max_seconds: float,
+        schema: pa.Schema = SCHEMA,
     ) -> None:
         self._folder = folder
         self._fingerprint = fingerprint
         self._max_images = max_images
         self._max_seconds = max_seconds
+        self._schema = schema
         self._rows: list[LabelRecord] = []
         self._oldest_s = 0.0
 
@@ -229,7 +240,7 @@ class PartWriter:
             OutputError: the part cannot be written.
         """
         if self._rows:
-            write_part(self._folder, self._rows, self._fingerprint)
+            write_part(self._folder, self._rows, self._fingerprint, self._schema)
             self._rows = []
 
 

@@ -33,11 +33,13 @@ class FakeDetector:
     class_names = ("cat", "wolf")
     device = "cpu"
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 0.0) -> None:
         self.batches: list[int] = []
+        self.seconds = seconds
 
     def detect(self, images):
         self.batches.append(len(images))
+        time.sleep(self.seconds * len(images))
         return [self._detect(record.file_name, rgb) for record, rgb in images]
 
     def _detect(self, name, rgb):
@@ -66,7 +68,8 @@ class FakePredictor:
         return list(images)
 
     def segment(self, encoded, prompts, *, masks="rle", clip_boxes_xyxy=None):
-        assert (masks, clip_boxes_xyxy) == ("rle", None)
+        assert masks in ("rle", "none")
+        assert clip_boxes_xyxy is None
         boxes = np.asarray(prompts.boxes_xyxy, np.float32).round()
         count, (height, width) = len(boxes), encoded.original_size_hw
         full = np.zeros((height, width, count), np.uint8, order="F")
@@ -75,18 +78,22 @@ class FakePredictor:
         rles = [{**rle, "counts": rle["counts"].decode()} for rle in coco_mask.encode(full)]
         first = int(encoded.pixels.mean()) % len(NAMES)
         none = np.zeros((count, 0), np.float32)
+        labels = (np.arange(count) + first) % len(NAMES)
+        logits = np.zeros((count, len(NAMES) + 1), np.float32)
+        for place, share in enumerate((0.75, 0.2, 0.05)):
+            logits[np.arange(count), (labels + place) % len(NAMES)] = np.log(share)
         return Prediction(
             boxes_xyxy=boxes,
-            labels=(np.arange(count) + first) % len(NAMES),
+            labels=labels,
             scores=np.full(count, 0.75, np.float32),
             margins=np.full(count, 0.25, np.float32),
             mask_scores=np.full(count, 0.5, np.float32),
             areas=full.sum((0, 1)).astype(np.int64),
             head_logits=none,
             clip_logits=none,
-            fused_logits=none,
+            fused_logits=logits,
             low_res_logits=none[:, None],
-            rles=rles,
+            rles=rles if masks == "rle" else None,
         )
 
 
@@ -108,6 +115,15 @@ def make_labeller(config: LabelConfig | None = None, embedding=None, **changes) 
     return replace(labeller, **changes)
 
 
+def make_box_finder(config: LabelConfig | None = None, embedding=None, **changes) -> Labeller:
+    """Build what `ovsam detect` runs, with the fake detector."""
+    fake = FakeDetector(float(os.environ.get("FAKE_SECONDS", "0")))
+    labeller = make_labeller(config, detector=fake, predictor=None, rules=None)
+    depends_on = {"task": "detect", "conf": labeller.config.conf}
+    facts = {"task": "detect", "class_names": list(fake.class_names)}
+    return replace(labeller, depends_on=depends_on, provenance=facts, **changes)
+
+
 def write_images(folder, count: int, names: Sequence[str] = ()) -> list[str]:
     """Write small PNGs of different brightness; return their names, sorted."""
     import cv2
@@ -126,10 +142,11 @@ def refuse(record):
 
 def main() -> None:
     """Run the command line with the fakes, and without torchvision, which is slow to import."""
-    from ovsam_pipeline import cli, labeller
+    from ovsam_pipeline import box_finder, cli, labeller
 
     rules = LabelRules(vocabulary=Vocabulary(NAMES), iou=None)
     labeller.build_labeller = partial(make_labeller, rules=rules)
+    box_finder.build_box_finder = make_box_finder
     sys.argv[0] = "ovsam"
     cli.main()
 

@@ -21,6 +21,9 @@ def label(
     vocabulary: flags.Vocabulary = None,
     classes: flags.Classes = None,
     labels: flags.Labels = None,
+    class_map: flags.ClassMap = None,
+    allow_unmatched: flags.AllowUnmatched = None,
+    relabel: flags.Relabel = None,
     conf: flags.Conf = None,
     iou: flags.Iou = None,
     max_det: flags.MaxDet = None,
@@ -29,6 +32,7 @@ def label(
     num_gpus: flags.NumGpus = None,
     device: flags.Device = None,
     dtype: flags.Dtype = None,
+    compile: flags.Compile = None,
     batch: flags.Batch = None,
     workers: flags.Workers = None,
     on_existing: flags.OnExisting = None,
@@ -57,13 +61,7 @@ def label(
 
 def _run(config_file: str | None, given: dict[str, Any], *, as_json: bool) -> None:
     from ovsam_pipeline.config import load_label_config
-    from ovsam_pipeline.console import (
-        EmbeddingProgress,
-        graceful_stop,
-        print_json,
-        print_result,
-        show_progress,
-    )
+    from ovsam_pipeline.console import EmbeddingProgress, graceful_stop, show_progress
 
     config = load_label_config(config_file, given)
     # torch is loaded from here on; a wrong flag was refused before.
@@ -75,26 +73,36 @@ def _run(config_file: str | None, given: dict[str, Any], *, as_json: bool) -> No
         showing=show_progress,
         embedding=EmbeddingProgress(),
     )
+    print_summary(result, as_json=as_json)
+    raise typer.Exit(result.exit_code)
+
+
+def print_summary(result: LabelResult, *, as_json: bool) -> None:
+    """Print what a run did, as sentences or as one JSON object."""
+    from ovsam_pipeline.console import print_json, print_result
+
     if as_json:
         print_json(result.to_dict())
     else:
         for line in format_result(result):
             print_result(line)
-    raise typer.Exit(result.exit_code)
 
 
 def format_result(result: LabelResult) -> list[str]:
     """Return what a person wants to know after a run, line by line."""
     summary, plan, totals = result.summary, result.plan, result.totals
     rate = f", {summary.done / summary.seconds:.1f} images/s" if summary.done else ""
+    things, labelled = ("objects", "labelled") if result.has_labels else ("boxes", "with boxes")
     lines = [
-        f"{summary.done} images in {summary.seconds:.1f} s{rate}: {summary.labelled} labelled "
-        f"({summary.objects} objects), {summary.empty} empty, {summary.failed} failed"
+        f"{summary.done} images in {summary.seconds:.1f} s{rate}: {summary.labelled} {labelled} "
+        f"({summary.objects} {things}), {summary.empty} empty, {summary.failed} failed"
     ]
     if not summary.done and not summary.left:
-        lines = [f"nothing to do: all {plan.num_listed} images have their labels"]
+        have = "labels" if result.has_labels else "boxes"
+        lines = [f"nothing to do: all {plan.num_listed} images have their {have}"]
     elif plan.num_unchanged:
-        lines.append(f"{plan.num_unchanged} images were labelled before and did not change")
+        done = "labelled" if result.has_labels else "looked at"
+        lines.append(f"{plan.num_unchanged} images were {done} before and did not change")
     lines += [f"  {count} failed: {reason}" for reason, count in summary.reasons.items()]
     if plan.num_failed_before:
         lines.append(
@@ -106,13 +114,20 @@ def format_result(result: LabelResult) -> list[str]:
         lines.append(f"interrupted with {summary.left} images left; run the same command again")
     elif summary.outcome == "over budget":
         lines.append(f"stopped over the failure budget with {summary.left} images left")
-    lines.append(f"results: {result.output} ({totals.images} images, {totals.objects} objects)")
-    if summary.outcome != "interrupted":
-        lines.append(f"  COCO: {result.annotations}")
-    lines.append(f"  Parquet: {result.output / 'parts'}")
-    if totals.failed:
+    lines.append(f"results: {result.output} ({totals.images} images, {totals.objects} {things})")
+    return lines + _describe_files(result)
+
+
+def _describe_files(result: LabelResult) -> list[str]:
+    """Return where the results are and what comes next."""
+    lines = [f"  Parquet: {result.output / 'parts'}"]
+    if result.has_labels and result.summary.outcome != "interrupted":
+        lines.insert(0, f"  COCO: {result.annotations}")
+    if result.totals.failed:
         lines.append(f"  failures: {result.output / 'failures.jsonl'}")
-    if result.previews:
+    if not result.has_labels:
+        lines.append(f"next: ovsam label SOURCE --detector boxes:{result.output}")
+    elif result.previews:
         lines.append(f"  pictures: {result.output / 'preview'}")
     else:
         lines.append(f"next: ovsam report {result.output}, or add --preview 8 to look at some")

@@ -32,6 +32,14 @@ Output = Annotated[
         help="Output folder.  [default: beside the first source, with _ovsam behind its name]",
     ),
 ]
+BoxesOutput = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Output folder.  [default: beside the first source, with _boxes behind its name]",
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -42,16 +50,25 @@ Model = Annotated[
 Detector = Annotated[
     str | None,
     typer.Option(
-        help="Source of boxes: nano, torchvision, boxes:FILE, gt:FILE, gt:FILE#points. auto: the "
-        "best one in the cache, else nano.  [default: auto]"
+        help="Source of boxes: detic, vitdet, faster-rcnn (`ovsam detectors` lists all), nano, "
+        "torchvision, boxes:FILE, gt:FILE, gt:FILE#points. auto: the best one in the cache, else "
+        "nano.  [default: auto]"
     ),
 ]
 Vocabulary = Annotated[
     str | None,
     typer.Option(
         help="Class names to choose from: coco, lvis, lvis+imagenet21k, objects365, openimages, "
-        "nano, or a file. auto: nano with the model nano, the detector's names with --labels "
-        "detector, else lvis.  [default: auto]"
+        "nano, a file, or the names with commas between. auto: nano with the model nano, the "
+        "detector's names with --labels detector, else lvis.  [default: auto]"
+    ),
+]
+DetectorVocabulary = Annotated[
+    str | None,
+    typer.Option(
+        "--vocabulary",
+        help="Class names to look for, where the detector takes any (detic): a built-in name, a "
+        "file, or names with commas between.  [default: the detector's own]",
     ),
 ]
 Classes = Annotated[
@@ -63,7 +80,29 @@ Classes = Annotated[
 ]
 Labels = Annotated[
     str | None,
-    typer.Option(help="Who names the objects: model or detector.  [default: model]"),
+    typer.Option(help="Who names the objects: model, detector or fused.  [default: model]"),
+]
+ClassMap = Annotated[
+    str | None,
+    typer.Option(
+        help="YAML or JSON file, detector's class: vocabulary's class, for names that differ."
+    ),
+]
+AllowUnmatched = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-unmatched",
+        help="With --labels detector or fused: OV-SAM names the boxes of classes that the "
+        "vocabulary lacks.",
+    ),
+]
+Relabel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="OUT",
+        help="Keep the objects and masks of this output folder and give them new labels, into "
+        "another folder. Its sources, model and vocabulary stand in for those not given.",
+    ),
 ]
 Conf = Annotated[
     float | None,
@@ -90,6 +129,12 @@ Dtype = Annotated[
     typer.Option(
         help="auto, fp32, bf16 or fp16. auto: bf16 on GPUs that have it, else fp32.  "
         "[default: auto]"
+    ),
+]
+Compile = Annotated[
+    bool | None,
+    typer.Option(
+        "--compile", help="Compile the detector: minutes at the start, faster afterwards."
     ),
 ]
 Batch = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from ovsam.download import Progress
-    from ovsam.known_weights import KnownModel
+    from ovsam.known_weights import KnownModel, WeightFile
 
 models_app = typer.Typer(
     help="Weights: list, fetch and convert.", no_args_is_help=True, rich_markup_mode=None
@@ -47,7 +47,9 @@ def list_weights(
 
 @models_app.command("fetch")
 def fetch(
-    name: Annotated[str, typer.Argument(help="A name of `ovsam models list`.")],
+    name: Annotated[
+        str, typer.Argument(help="A name of `ovsam models list` or of `ovsam detectors`.")
+    ],
     accept_license: Annotated[
         bool,
         typer.Option("--accept-license", help="Accept the licence without being asked."),
@@ -55,22 +57,24 @@ def fetch(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Download weights once; their licence is shown, and accepted once."""
-    from ovsam.hub import fetch_model, get_known_model, licences_to_accept
+    from ovsam.hub import fetch_files, fetch_model
     from ovsam_pipeline.console import print_json, print_note, print_result
 
-    model = get_known_model(name)
-    for licence in licences_to_accept(name):
-        print_note(f"{name}: {licence.title}. {licence.summary}\n{licence.url}")
-        if not accept_license and sys.stdin.isatty() and sys.stderr.isatty():
-            accept_license = typer.confirm("Do you accept these terms?", err=True)
+    model, files = _find_files(name)
+    is_accepted = _ask_about_licences(name, files, accept_license)
     with _show_download() as progress:
-        paths = fetch_model(name, accept_licence=accept_license, progress=progress)
+        if model is not None:
+            paths = fetch_model(name, accept_licence=is_accepted, progress=progress)
+        else:
+            paths = fetch_files(name, files, accept_licence=is_accepted, progress=progress)
     if json:
-        print_json(_to_json(model, paths))
+        print_json(_to_json(model, paths) if model else _files_to_json(name, files, paths))
         return
     for path in paths:
         print_result(f"{path}  {path.stat().st_size / 1e6:,.1f} MB")
-    if model.trained_on:
+    if model is None:
+        print_note(f"use it with `ovsam label images/ --detector {name}`")
+    elif model.trained_on:
         print_note(f"use it with `ovsam label images/ --model {name}`")
 
 
@@ -114,6 +118,48 @@ def convert(
         return
     print_result(f"{output}  {size_bytes / 1e6:,.1f} MB")
     print_result(f"licence: {metadata['licence']}")
+
+
+def _find_files(name: str) -> tuple[KnownModel | None, tuple[WeightFile, ...]]:
+    """Return the entry and files of a model, or None and the files of a detector."""
+    from ovsam.class_list import suggest_names
+    from ovsam.errors import ConfigError
+    from ovsam.known_weights import KNOWN_MODELS
+    from ovsam_pipeline.detectors.official_weights import find_fetchable, list_detector_names
+
+    if name in KNOWN_MODELS:
+        return KNOWN_MODELS[name], KNOWN_MODELS[name].files
+    files = find_fetchable(name)
+    if files is None:
+        near = suggest_names(name, [*KNOWN_MODELS, *list_detector_names()])
+        raise ConfigError(
+            f"unknown weights {name!r}{near}; `ovsam models list` and `ovsam detectors` show all "
+            "names"
+        )
+    return None, files
+
+
+def _ask_about_licences(name: str, files: Sequence[WeightFile], is_accepted: bool) -> bool:
+    """Show the licences that nobody accepted yet; on a terminal, ask."""
+    from ovsam.hub import unaccepted_licences
+    from ovsam_pipeline.console import print_note
+
+    for licence in unaccepted_licences(file.licence for file in files):
+        print_note(f"{name}: {licence.title}. {licence.summary}\n{licence.url}")
+        if not is_accepted and sys.stdin.isatty() and sys.stderr.isatty():
+            is_accepted = typer.confirm("Do you accept these terms?", err=True)
+    return is_accepted
+
+
+def _files_to_json(name: str, files: Sequence[WeightFile], paths: Sequence[Path]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "files": [
+            {"origin": file.origin, "size_bytes": file.size_bytes, "sha256": file.sha256}
+            for file in files
+        ],
+        "paths": [str(path) for path in paths],
+    }
 
 
 def _to_json(model: KnownModel, paths: tuple[Path, ...] | None) -> dict[str, Any]:

@@ -38,14 +38,19 @@ def collect_report(output: Path) -> dict[str, Any]:
     from ovsam_pipeline.report import group_reason
     from ovsam_pipeline.store import iterate_rows, read_run_file
 
-    columns = ("status", "error", "objects.list.element.category")
+    # Boxes of `ovsam detect` have the detector's classes alone, where it has any.
+    kinds = ("category", "detector_category")
+    columns = ("status", "error", *(f"objects.list.element.{kind}" for kind in kinds))
 
     statuses: Counter[str] = Counter()
     classes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     for row in iterate_rows(output, columns):
         statuses[row["status"]] += 1
-        classes.update(item["category"] for item in row["objects"] or ())
+        classes.update(
+            item.get("category") or item["detector_category"] or "without a class"
+            for item in row["objects"] or ()
+        )
         if row["error"]:
             reasons[group_reason(row["error"])] += 1
     run = read_run_file(output)

@@ -11,21 +11,22 @@ import logging
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from ovsam.errors import ImageError
 from ovsam_pipeline.detectors.base import Detections, DetectorImage
 from ovsam_pipeline.detectors.image_index import ImageIndex
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.records import ImageRecord
 
-__all__ = ["BoxTable", "BoxTableBuilder", "TableDetector"]
+__all__ = ["SURPLUS", "BoxTable", "BoxTableBuilder", "TableDetector"]
 
 logger = logging.getLogger(__name__)
 
-# Boxes handed out an image, per box that the run keeps after duplicates are suppressed.
-_SURPLUS = 10
+# Boxes looked at an image, per box that the run keeps after duplicates are suppressed.
+SURPLUS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,8 @@ class BoxTable:
         rows: (M,) int64, the position of each box in the file.
         dropped: reason → boxes that could not be used.
         prompt_ids: (M,) int64 ids of the annotations that the boxes are of, or None.
+        points_xy: (M, 2) float32, the prompts in the boxes' stead, or None.
+        failures: why an image has no boxes that could be known, by its number.
     """
 
     images: ImageIndex
@@ -55,6 +58,8 @@ class BoxTable:
     rows: np.ndarray
     dropped: Counter[str]
     prompt_ids: np.ndarray | None = None
+    points_xy: np.ndarray | None = None
+    failures: Mapping[int, str] = field(default_factory=dict)
 
 
 class BoxTableBuilder:
@@ -115,7 +120,9 @@ class BoxTableBuilder:
             has_area = (xywh[:, 2:] > 0).all(axis=1)
         self.dropped["not finite"] += int((~finite).sum())
         self.dropped["no area"] += int((finite & ~has_area).sum())
-        is_kept = finite & has_area & (True if conf is None else scores >= conf)
+        # In float32, as detectors compare: a score of 0.7 that was stored is not below 0.7.
+        is_sure = True if conf is None else scores.astype(np.float32) >= np.float32(conf)
+        is_kept = finite & has_area & is_sure
         kept = np.flatnonzero(is_kept)
         images = np.asarray(self._image_indices)[kept]
         order = np.lexsort((images,) if conf is None else (-scores[kept], images))
@@ -156,7 +163,7 @@ class TableDetector:
         self.table = table
         self.class_names = table.class_names or None
         self.dropped: Counter[str] = Counter(table.dropped)
-        self._limit = None if max_det is None else max_det * _SURPLUS
+        self._limit = None if max_det is None else max_det * SURPLUS
         self._has_warned_of_size = False
         if table.dropped:
             logger.warning("%s: boxes that cannot be used: %s", name, _describe(table.dropped))
@@ -204,6 +211,8 @@ class TableDetector:
         index = table.images.find(image.record)
         if index is None:
             return Detections.empty(with_categories=with_categories)
+        if index in table.failures:
+            raise ImageError(f"no boxes in {self.name}: {table.failures[index]}")
         self._compare_size(image)
         rows = np.arange(table.offsets[index], table.offsets[index + 1])
         height, width = image.rgb.shape[:2]
@@ -228,9 +237,9 @@ class TableDetector:
     def _get_points(
         self, image: DetectorImage, rows: np.ndarray, boxes_xyxy: np.ndarray
     ) -> np.ndarray | None:
-        """Return the prompt point of each row; boxes from files have none."""
-        del image, rows, boxes_xyxy
-        return None
+        """Return the prompt point of each row, where the table has points."""
+        del image, boxes_xyxy
+        return None if self.table.points_xy is None else self.table.points_xy[rows]
 
     def _compare_size(self, image: DetectorImage) -> None:
         """Say once when boxes were made for an image of another size."""

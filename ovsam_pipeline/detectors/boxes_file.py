@@ -7,6 +7,10 @@ has the formats.
 
 from __future__ import annotations
 
+import logging
+from array import array
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["build_boxes_detector"]
 
+logger = logging.getLogger(__name__)
+
 _IMAGE_FIELDS = ("image_id", "file_name")
+_STATE_FIELDS = ("status", "error")
 _OBJECT_FIELDS = (
-    "bbox", "score", "detector_score", "category", "detector_category", "category_id",
+    "bbox", "score", "detector_score", "category", "detector_category", "detector_box_xyxy",
+    "detector_point_xy", "prompt_id",
 )  # fmt: skip
 
 
@@ -48,10 +56,14 @@ def build_boxes_detector(argument: str, *, conf: float, max_det: int) -> TableDe
     parts = _list_parquet(path)
     if not parts and path.is_dir():
         raise DatasetError(f"expected Parquet files in {path} or its folder parts, found none")
-    table = _read_parquet(parts, conf) if parts else _read_json(path, dataset, conf)
+    class_names = _read_class_names(path) if parts else ()
+    if parts:
+        table = _ParquetBoxes(class_names).read(parts, conf)
+    else:
+        table = _read_json(path, dataset, conf)
     files = [*(parts or [path]), *([dataset] if dataset else [])]
     hashes = [hash_file(file) for file in files]
-    fingerprint = compute_fingerprint("boxes", hashes, conf, max_det)
+    fingerprint = compute_fingerprint("boxes", hashes, conf, max_det, *class_names)
     return TableDetector(f"boxes:{argument}", fingerprint, table, max_det)
 
 
@@ -65,29 +77,97 @@ def _read_json(path: Path, dataset: Path | None, conf: float) -> BoxTable:
     return coco.builder.build(conf, coco.names, has_categories=True)
 
 
+class _ParquetBoxes:
+    """The boxes of Parquet files, row group after row group; class names are numbered as they come.
+
+    Args:
+        class_names: names that are known before; they come first, in this order.
+    """
+
+    def __init__(self, class_names: Sequence[str]) -> None:
+        self.builder = BoxTableBuilder()
+        self.ids = {name: index for index, name in enumerate(class_names)}
+        self.failures: dict[int, str] = {}
+        # By position in the files: the table knows the position of each box that it keeps.
+        self.points_xy = array("d")
+        self.prompt_ids = array("q")
+
+    def read(self, parts: list[Path], conf: float) -> BoxTable:
+        """Return the boxes of all parts; see `build_boxes_detector`."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        for part in parts:
+            try:
+                with pq.ParquetFile(part) as file:
+                    for batch in file.iter_batches(1024, columns=_choose_columns(file, part)):
+                        self._add_batch(batch)
+            except (pa.ArrowException, OSError) as error:
+                raise DatasetError(f"cannot read {part} as Parquet: {error}") from error
+        has_names = set(self.ids) - {""}
+        names = {index: name for name, index in self.ids.items()} if has_names else {}
+        table = self.builder.build(conf, names, has_categories=False)
+        points = np.array(self.points_xy, np.float32).reshape(-1, 2)[table.rows]
+        prompt_ids = np.array(self.prompt_ids, np.int64)[table.rows]
+        return replace(
+            table,
+            failures=self.failures,
+            points_xy=points if len(points) and np.isfinite(points).all() else None,
+            prompt_ids=prompt_ids if (prompt_ids >= 0).any() else None,
+        )
+
+    def _add_batch(self, batch: pa.RecordBatch) -> None:
+        objects = batch.column("objects")
+        is_given = objects.is_valid().to_numpy(zero_copy_only=False)
+        counts = np.diff(objects.offsets.to_numpy()) * is_given
+        values = objects.flatten()
+        available = {field.name for field in objects.type.value_type}
+        boxes = _get_boxes(values, available)
+        scores = _get_first(values, available, ("detector_score", "score"), 1.0)
+        categories = _get_first(values, available, ("detector_category", "category"), "")
+        points = _get_first(values, available, ("detector_point_xy",), (np.nan, np.nan))
+        prompt_ids = _get_first(values, available, ("prompt_id",), -1)
+        position = 0
+        for index, count in zip(self._add_images(batch), counts.tolist(), strict=True):
+            for row in range(position, position + count):
+                category_id = self.ids.setdefault(categories[row], len(self.ids))
+                self.builder.add(index, boxes[row], scores[row], category_id)
+                self.points_xy.extend(points[row])
+                self.prompt_ids.append(prompt_ids[row])
+            position += count
+
+    def _add_images(self, batch: pa.RecordBatch) -> list[int]:
+        """Return the number of each row's image; remember which failed and why."""
+        image_ids, names = (batch.column(name).to_pylist() for name in _IMAGE_FIELDS)
+        numbers = [self.builder.images.add(*pair) for pair in zip(image_ids, names, strict=True)]
+        if set(_STATE_FIELDS) <= set(batch.schema.names):
+            states, errors = (batch.column(name).to_pylist() for name in _STATE_FIELDS)
+            for number, state, error in zip(numbers, states, errors, strict=True):
+                if state == "failed":
+                    self.failures[number] = error or "failed"
+        return numbers
+
+
+def _read_class_names(path: Path) -> tuple[str, ...]:
+    """Return every class of the detector that `ovsam detect` ran, found or not; else nothing."""
+    from ovsam_pipeline.store import read_run_file
+
+    run = read_run_file(path) if path.is_dir() else {}
+    if run.get("task") != "detect":
+        return ()
+    if run.get("state") != "finished":
+        logger.warning(
+            "the boxes in %s are not complete (%s): run the same ovsam detect again",
+            path, run.get("state"),
+        )  # fmt: skip
+    return tuple(run.get("class_names") or ())
+
+
 def _list_parquet(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if path.suffix == ".parquet" else []
     folder = path / "parts" if (path / "parts").is_dir() else path
     return sorted(folder.glob("*.parquet"))
-
-
-def _read_parquet(parts: list[Path], conf: float) -> BoxTable:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    builder = BoxTableBuilder()
-    ids: dict[str, int] = {}
-    for part in parts:
-        try:
-            with pq.ParquetFile(part) as file:
-                for batch in file.iter_batches(1024, columns=_choose_columns(file, part)):
-                    _add_batch(builder, ids, batch)
-        except (pa.ArrowException, OSError) as error:
-            raise DatasetError(f"cannot read {part} as Parquet: {error}") from error
-    has_names = set(ids) - {""}
-    names = {index: name for name, index in ids.items()} if has_names else {}
-    return builder.build(conf, names, has_categories=False)
 
 
 def _choose_columns(file: pq.ParquetFile, part: Path) -> list[str]:
@@ -104,7 +184,7 @@ def _choose_columns(file: pq.ParquetFile, part: Path) -> list[str]:
         fields = path.split(".")
         is_object = fields[0] == "objects" and len(fields) > 3
         name = fields[3] if is_object else fields[0]
-        if name in (_OBJECT_FIELDS if is_object else _IMAGE_FIELDS):
+        if name in (_OBJECT_FIELDS if is_object else (*_IMAGE_FIELDS, *_STATE_FIELDS)):
             chosen.append(path)
             found.add(name)
     if missing := {*_IMAGE_FIELDS, "bbox"} - found:
@@ -115,24 +195,17 @@ def _choose_columns(file: pq.ParquetFile, part: Path) -> list[str]:
     return chosen
 
 
-def _add_batch(builder: BoxTableBuilder, ids: dict[str, int], batch: pa.RecordBatch) -> None:
-    """Add the boxes of some rows; class names are numbered as they come."""
-    objects = batch.column("objects")
-    counts = np.diff(objects.offsets.to_numpy()) * objects.is_valid().to_numpy(zero_copy_only=False)
-    values = objects.flatten()
-    available = {field.name for field in objects.type.value_type}
+def _get_boxes(values: pa.StructArray, available: set[str]) -> list[Any]:
+    """Return left, top, width, height: of the box that the detector gave, else of `bbox`."""
     boxes = values.field("bbox").to_pylist()
-    scores = _get_first(values, available, ("detector_score", "score"), 1.0)
-    categories = _get_first(values, available, ("detector_category", "category"), None)
-    image_ids, names = (batch.column(name).to_pylist() for name in _IMAGE_FIELDS)
-    position = 0
-    for image_id, name, count in zip(image_ids, names, counts.tolist(), strict=True):
-        image_index = builder.images.add(image_id, name)
-        for row in range(position, position + count):
-            category = categories[row]
-            category_id = ids.setdefault(category or "", len(ids))
-            builder.add(image_index, boxes[row], scores[row], category_id)
-        position += count
+    if "detector_box_xyxy" not in available:
+        return boxes
+    prompts = values.field("detector_box_xyxy").to_pylist()
+    # In float64 the difference is exact enough to give back the same float32 corners.
+    return [
+        box if xyxy is None else (xyxy[0], xyxy[1], xyxy[2] - xyxy[0], xyxy[3] - xyxy[1])
+        for box, xyxy in zip(boxes, prompts, strict=True)
+    ]
 
 
 def _get_first(

@@ -7,12 +7,18 @@ line in `_FAMILIES`.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.detectors.base import Detector
+from ovsam_pipeline.detectors.official_weights import (
+    find_known_detector,
+    list_detector_names,
+    locate_detector,
+)
+from ovsam_pipeline.detectors.settings import DetectorSettings
 from ovsam_pipeline.records import ImageRecord
 
 if TYPE_CHECKING:
@@ -21,61 +27,82 @@ if TYPE_CHECKING:
 __all__ = ["build_detector", "check_detector_images", "choose_detector"]
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """What every family is given; `argument` is what stands behind the colon."""
+# What "auto" looks for, best first, before and after torchvision's Faster R-CNN.
+_BETTER_OFFICIAL = (
+    "detic",
+    *(f"vitdet-{size}{classes}" for size in "hlb" for classes in ("-lvis", "")),
+    "detic-r50",
+)
+_LESSER_OFFICIAL = ("faster-rcnn",)
 
-    argument: str
-    conf: float
-    max_det: int
-    device: str
 
-
-def build_detector(
-    spec: str,
-    *,
-    model: OVSAM | None = None,
-    conf: float = 0.25,
-    max_det: int = 300,
-    device: str = "cpu",
-) -> Detector:
+def build_detector(spec: str, *, model: OVSAM | None = None, **settings: Any) -> Detector:
     """Build the detector that a name means.
 
     Args:
-        spec: "nano", "torchvision[:NAME]", "boxes:FILE[#DATASET]", "gt:FILE[#points]" or "auto".
+        spec: "nano", "detic[:FILE]", "vitdet[-b|-l|-h][-lvis][:FILE]", "faster-rcnn[:FILE]" (these
+            three with "#proposals" or "#refined" behind them for boxes without classes),
+            "torchvision[:NAME]", "hf:MODEL", "detectron2:CONFIG[,WEIGHTS]",
+            "python:FILE.py", "boxes:FILE[#DATASET]", "gt:FILE[#points]" or "auto".
         model: the OV-SAM model of the run, which "auto" looks at.
-        conf: boxes that score less are left out; equal stays. Ground truth ignores it.
-        max_det: boxes that the run keeps an image. Ground truth ignores it.
-        device: "cpu", "cuda", "cuda:1".
+        settings: `conf`, `max_det`, `device`, `dtype`, `is_compiled`, `vocabulary`, as in
+            `DetectorSettings`; what is left out has its default there.
 
     Raises:
         ConfigError: no such detector, an argument where none belongs, or none where one does.
         DatasetError: a file of boxes that cannot be read.
         DetectorError: weights that cannot be fetched or loaded.
+        DownloadError: official weights that are not on this machine.
+        CheckpointError: a file of weights that is damaged or belongs to another detector.
+        VocabularyError: class names that an open-vocabulary detector cannot read.
     """
     if spec == "auto":
         spec = choose_detector(model)
-    family, colon, argument = spec.partition(":")
-    if family not in _FAMILIES:
+    family, separator, argument = _split_spec(spec)
+    if find_known_detector(family) is None and family not in _FAMILIES:
         raise ConfigError(_describe_unknown(spec, family))
     if family in ("boxes", "gt") and not argument:
         raise ConfigError(f"expected a file behind --detector {family}:, got '{spec}'")
-    if family == "nano" and colon:
+    if family == "nano" and separator:
         raise ConfigError(f"expected nothing behind --detector nano, got '{spec}'")
-    return _FAMILIES[family](_Settings(argument, conf, max_det, device))
+    build = _FAMILIES.get(family) or _build_official
+    return build(DetectorSettings(spec=spec, argument=argument, **settings))
 
 
 def choose_detector(model: OVSAM | None) -> str:
     """Return what "auto" means here: the best detector whose weights are on this machine.
 
-    That is torchvision's Faster R-CNN where its file is in torch's cache and the model is not nano;
-    else nano's, which is always here but knows only nano's drawings. Nothing is downloaded.
+    That is Detic, ViTDet, torchvision's Faster R-CNN or detectron2's, in this order, where the
+    model is not nano; else nano's, which is always here but knows only nano's drawings. Nothing is
+    downloaded.
     """
     if model is None or model.config.trained_on == "nano":
         return "nano"
+    if found := _find_cached(_BETTER_OFFICIAL):
+        return found
     from ovsam_pipeline.detectors import torchvision_zoo
 
-    return "torchvision" if torchvision_zoo.is_cached() else "nano"
+    if torchvision_zoo.is_cached():
+        return "torchvision"
+    return _find_cached(_LESSER_OFFICIAL) or "nano"
+
+
+def _find_cached(names: Iterable[str]) -> str | None:
+    """Return the first of some official detectors whose files are all here."""
+    for name in names:
+        known = find_known_detector(name)
+        if known is not None and locate_detector(known) is not None:
+            return name
+    return None
+
+
+def _split_spec(spec: str) -> tuple[str, str, str]:
+    """Split a name from what stands behind ":" or, for a mode alone, "#" ("detic#refined")."""
+    family, separator, argument = spec.partition(":")
+    if "#" in family:
+        family, separator, argument = re.split("(#)", spec, maxsplit=1)
+        argument = separator + argument
+    return family, separator, argument
 
 
 def check_detector_images(detector: Detector, records: Iterable[ImageRecord]) -> list[str]:
@@ -96,25 +123,25 @@ def check_detector_images(detector: Detector, records: Iterable[ImageRecord]) ->
     return detector.check_images(records) if isinstance(detector, TableDetector) else []
 
 
-def _build_nano(settings: _Settings) -> Detector:
+def _build_nano(settings: DetectorSettings) -> Detector:
     from ovsam_pipeline.detectors.nano import NanoDetector
 
     return NanoDetector(conf=settings.conf, max_det=settings.max_det, device=settings.device)
 
 
-def _build_boxes(settings: _Settings) -> Detector:
+def _build_boxes(settings: DetectorSettings) -> Detector:
     from ovsam_pipeline.detectors.boxes_file import build_boxes_detector
 
     return build_boxes_detector(settings.argument, conf=settings.conf, max_det=settings.max_det)
 
 
-def _build_ground_truth(settings: _Settings) -> Detector:
+def _build_ground_truth(settings: DetectorSettings) -> Detector:
     from ovsam_pipeline.detectors.ground_truth import build_ground_truth_detector
 
     return build_ground_truth_detector(settings.argument)
 
 
-def _build_torchvision(settings: _Settings) -> Detector:
+def _build_torchvision(settings: DetectorSettings) -> Detector:
     from ovsam_pipeline.detectors.torchvision_zoo import build_torchvision_detector
 
     return build_torchvision_detector(
@@ -125,18 +152,61 @@ def _build_torchvision(settings: _Settings) -> Detector:
     )
 
 
-_FAMILIES: dict[str, Callable[[_Settings], Detector]] = {
+def _build_hf(settings: DetectorSettings) -> Detector:
+    from ovsam_pipeline.detectors.huggingface import build_hf_detector
+
+    return build_hf_detector(
+        settings.argument,
+        conf=settings.conf,
+        max_det=settings.max_det,
+        device=settings.device,
+        dtype=settings.dtype,
+        vocabulary=settings.vocabulary,
+    )
+
+
+def _build_detectron2(settings: DetectorSettings) -> Detector:
+    from ovsam_pipeline.detectors.detectron2_zoo import build_detectron2_detector
+
+    return build_detectron2_detector(
+        settings.argument,
+        conf=settings.conf,
+        max_det=settings.max_det,
+        device=settings.device,
+    )
+
+
+def _build_python(settings: DetectorSettings) -> Detector:
+    from ovsam_pipeline.detectors.python_file import build_python_detector
+
+    return build_python_detector(settings)
+
+
+def _build_official(settings: DetectorSettings) -> Detector:
+    from ovsam_pipeline.detectors.official import build_official_detector
+
+    known = find_known_detector(_split_spec(settings.spec)[0])
+    assert known is not None
+    return build_official_detector(known, settings)
+
+
+_FAMILIES: dict[str, Callable[[DetectorSettings], Detector]] = {
     "nano": _build_nano,
     "boxes": _build_boxes,
     "gt": _build_ground_truth,
     "torchvision": _build_torchvision,
+    "hf": _build_hf,
+    "detectron2": _build_detectron2,
+    "python": _build_python,
 }
 
 
 def _describe_unknown(spec: str, family: str) -> str:
-    near = difflib.get_close_matches(family, _FAMILIES, n=1, cutoff=0.5)
+    known = (*_FAMILIES, *list_detector_names())
+    near = difflib.get_close_matches(family, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
     return (
-        f"unknown detector '{spec}'; {hint}there are auto, nano, torchvision[:NAME], boxes:FILE, "
-        "gt:FILE[#points]"
+        f"unknown detector '{spec}'; {hint}there are auto, nano, detic, vitdet, faster-rcnn and "
+        "others of `ovsam detectors`, torchvision[:NAME], hf:MODEL, detectron2:CONFIG, "
+        "python:FILE.py, boxes:FILE, gt:FILE[#points]"
     )

@@ -25,7 +25,7 @@ __all__ = ["EvalConfig", "load_eval_config"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "prompts": ("gt-box", "gt-point", "detector"),
-    "labels": ("model", "detector"),
+    "labels": ("model", "detector", "fused"),
     "scores": ("stored", "detector", "model", "product"),
     "types": ("auto", "bbox", "segm", "both"),
     "engine": ("fast", "faster-coco-eval", "reference"),
@@ -82,7 +82,7 @@ class EvalConfig:
         output: output folder; None names it after the data set.
         predictions: an output folder of `ovsam label` or a results file; None labels the data set.
         prompts: "gt-box" or "gt-point" (annotations), or "detector".
-        labels: whose class names the objects: "model" (OV-SAM) or "detector".
+        labels: whose class names the objects: "model" (OV-SAM), "detector" or "fused".
         scores: what ranks predictions: "stored", "detector", "model", or the "product" of both.
         types: AP of "bbox", "segm", "both", or "auto" for what the predictions have.
         engine: what computes AP: "fast" (ours), "faster-coco-eval", "reference".

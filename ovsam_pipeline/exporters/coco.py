@@ -25,6 +25,9 @@ from ovsam_pipeline.store import list_parts, read_run_file
 
 __all__ = ["OutputCounts", "count_output", "export_coco"]
 
+# What stands in an annotation where the object has it; rows of earlier versions may lack them.
+_OPTIONAL = ("detector_category", "detector_margin", "model_category", "model_score", "prompt_id")
+
 
 @dataclass(frozen=True)
 class OutputCounts:
@@ -73,6 +76,11 @@ def export_coco(output: Path, target: Path) -> OutputCounts:
         raise OutputError(
             f"expected an output folder of ovsam label, got {output} without run.json"
         )
+    if run.get("task") == "detect":
+        raise OutputError(
+            f"{output} holds boxes of ovsam detect and no labels; run ovsam label --detector "
+            f"boxes:{output}"
+        )
     tally = _tally_parts(output)
     with replace_file(target) as temporary, temporary.open("w", encoding="utf-8") as stream:
         info = {
@@ -104,7 +112,7 @@ def _tally_parts(output: Path) -> _Tally:
     for part in list_parts(output):
         try:
             with pq.ParquetFile(part) as stream:
-                table = stream.read(columns=["image_id", "status", "objects.list.element.area"])
+                table = stream.read(columns=["image_id", "status", "objects.list.element.bbox"])
         except (OSError, pa.ArrowException) as error:
             raise OutputError(f"cannot read {part}: {error}") from error
         ids.append(table["image_id"].to_numpy())
@@ -158,8 +166,10 @@ def _build_annotation(annotation_id: int, image_id: int, item: dict[str, Any]) -
         "score": _shorten(item["score"]),
         "detector_score": _shorten(item["detector_score"]),
     }
-    if item.get("prompt_id") is not None:
-        annotation["prompt_id"] = item["prompt_id"]
+    for name in _OPTIONAL:
+        value = item.get(name)
+        if value is not None:
+            annotation[name] = _shorten(value) if isinstance(value, float) else value
     return annotation
 
 

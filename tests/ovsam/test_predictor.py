@@ -76,6 +76,16 @@ def test_rle_and_full_masks_agree(predictor, image) -> None:
         assert (coco_mask.decode(rle) == mask).all()
 
 
+def test_labels_without_masks_are_the_same_labels(predictor, image) -> None:
+    encoded = predictor.encode([prepare_image(image, 64)])[0]
+    prompts = Prompts(boxes_xyxy=BOXES)
+    both, none = (predictor.segment(encoded, prompts, masks=form) for form in ("both", "none"))
+    assert (none.masks, none.rles, none.areas.tolist()) == (None, None, [0] * len(BOXES))
+    assert none.boxes_xyxy.shape == both.boxes_xyxy.shape
+    np.testing.assert_array_equal(none.fused_logits, both.fused_logits)
+    np.testing.assert_array_equal(none.mask_scores, both.mask_scores)
+
+
 def test_no_prompts_give_an_empty_prediction(predictor, image) -> None:
     predictor.set_image(image)
     prediction = predictor.predict(boxes_xyxy=np.zeros((0, 4)))

@@ -1,10 +1,15 @@
 import torch
+import torch.nn.functional as F
 
+from ovsam.config import SamConfig, VitConfig
+from ovsam.sam import SamImageEncoder
 from ovsam.vision_transformer import (
     Attention,
     LayerNorm2d,
     TransformerBlock,
+    VisionTransformer,
     relative_position_table,
+    resize_positions,
 )
 
 
@@ -79,3 +84,32 @@ def test_relative_table_of_another_size_is_resized() -> None:
 def test_layer_norm_2d_normalises_each_cell() -> None:
     out = LayerNorm2d(4)(torch.randn(1, 4, 2, 2) * 7 + 3)
     torch.testing.assert_close(out.mean(dim=1), torch.zeros(1, 2, 2), atol=1e-5, rtol=0)
+
+
+def test_a_position_for_each_cell_is_used_as_it_is() -> None:
+    positions = torch.randn(1, 3, 5, 4)
+    assert resize_positions(positions, 3, 5) is positions
+
+
+def test_a_position_table_loses_its_class_token_and_is_resized_bicubically() -> None:
+    table = torch.randn(1, 1 + 16, 8)
+    cells = table[:, 1:].view(1, 4, 4, 8)
+    assert torch.equal(resize_positions(table, 4, 4), cells)
+    expected = F.interpolate(cells.permute(0, 3, 1, 2), (6, 7), mode="bicubic")
+    torch.testing.assert_close(resize_positions(table, 6, 7), expected.permute(0, 2, 3, 1))
+    assert resize_positions(table.bfloat16(), 6, 7).dtype == torch.bfloat16
+
+
+@torch.no_grad()
+def test_sam_and_vitdet_share_the_transformer() -> None:
+    """SAM's encoder is this body and a neck; with a table of the grid's size both are equal."""
+    torch.manual_seed(0)
+    numbers = {"width": 16, "depth": 2, "heads": 2, "global_blocks": (1,), "input_size": 64}
+    encoder = SamImageEncoder(SamConfig(name="tiny", embed_channels=8, **numbers))
+    encoder.pos_embed.normal_()
+    table = torch.cat([torch.randn(1, 1, 16), encoder.pos_embed.flatten(1, 2)], dim=1)
+    body = VisionTransformer(VitConfig(**numbers), table)
+    shared = {k: v for k, v in encoder.state_dict().items() if k in body.state_dict()}
+    body.load_state_dict({**shared, "pos_embed": table})
+    pixels = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(encoder(pixels), encoder.neck(body(pixels)))

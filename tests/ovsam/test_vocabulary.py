@@ -77,11 +77,20 @@ def test_objects365_names_are_split_at_the_slash():
     assert vocabulary.classes[vocabulary.index_of("Monitor/TV")].aliases == ("monitor", "tv")
 
 
+def test_text_with_commas_is_the_list_itself_unless_it_is_a_file(tmp_path, monkeypatch):
+    assert load_vocabulary("mug,red backpack,sparrow").names == ("mug", "red backpack", "sparrow")
+    assert load_vocabulary("mug,").names == ("mug",)
+    assert load_vocabulary(",".join(f"thing {i}" for i in range(2000))).num_classes == 2000
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a,b").write_text("cat\ndog\n")
+    assert load_vocabulary("a,b").names == ("cat", "dog")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("cocoo", r"unknown vocabulary 'cocoo' \(did you mean 'coco'"),
-        ("cat,dog", r"a comma list is given by --classes"),
+        ("cat,dog.txt", r"vocabulary file cat,dog.txt does not exist"),
         ("missing.txt", r"vocabulary file missing.txt does not exist"),
     ],
 )

@@ -141,11 +141,11 @@ def test_full_disk_tells_the_first_reason_and_loses_nothing(images, out, monkeyp
     def refuse_all(*arguments):
         raise OutputError("cannot write anything")
 
-    def write_part(folder, rows, fingerprint):
+    def write_part(folder, rows, fingerprint, schema):
         if len(parts) == 2:
             monkeypatch.setattr(store, "write_atomically", refuse_all)
             raise OutputError("cannot write the part: no space left on device")
-        parts.append(real(folder, rows, fingerprint))
+        parts.append(real(folder, rows, fingerprint, schema))
         return parts[-1]
 
     monkeypatch.setattr(store, "write_part", write_part)

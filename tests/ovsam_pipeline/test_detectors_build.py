@@ -8,6 +8,7 @@ import pytest
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.detectors import build as build_module
+from ovsam_pipeline.detectors import official_weights
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.detectors.build import (
     build_detector,
@@ -26,7 +27,8 @@ def make_model(trained_on):
     ("spec", "reason"),
     [
         ("nanno", "unknown detector 'nanno'; did you mean nano"),
-        ("detic", "unknown detector 'detic'; .*there are auto, nano, torchvision"),
+        ("detik", "unknown detector 'detik'; did you mean detic.*there are auto, nano, detic"),
+        ("vitdet-x#refined", "unknown detector 'vitdet-x#refined'; did you mean vitdet"),
         ("torchvison:x", "did you mean torchvision"),
         ("", "unknown detector ''"),
         ("boxes", "expected a file behind --detector boxes:, got 'boxes'"),
@@ -53,31 +55,81 @@ def test_name_and_settings_reach_the_family(monkeypatch):
     given = []
     families = {"nano": given.append, "torchvision": given.append}
     monkeypatch.setattr(build_module, "_FAMILIES", families)
-    build_detector("torchvision:ssd", conf=0.1, max_det=7, device="cuda:1")
+    build_detector("torchvision:ssd", conf=0.1, max_det=7, device="cuda:1", dtype="bf16")
     build_detector("nano")
     first, second = given
-    assert (first.argument, first.conf, first.max_det, first.device) == ("ssd", 0.1, 7, "cuda:1")
+    assert (first.spec, first.argument) == ("torchvision:ssd", "ssd")
+    assert (first.conf, first.max_det, first.device, first.dtype) == (0.1, 7, "cuda:1", "bf16")
     assert (second.argument, second.conf, second.max_det) == ("", 0.25, 300)
 
 
 @pytest.mark.parametrize(
-    ("trained_on", "is_cached", "expected"),
+    ("spec", "argument"),
     [
-        ("nano", True, "nano"),
-        ("lvis", True, "torchvision"),
-        ("lvis", False, "nano"),
-        (None, True, "torchvision"),
+        ("detic", ""),
+        ("detic#proposals", "#proposals"),
+        ("detic:a/b.pth", "a/b.pth"),
+        ("vitdet-h-lvis:b.pkl#refined", "b.pkl#refined"),
     ],
 )
-def test_auto_takes_cached_weights_unless_the_model_is_nano(
-    tmp_path, monkeypatch, trained_on, is_cached, expected
-):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    if is_cached:
-        folder = tmp_path / "hub/checkpoints"
-        folder.mkdir(parents=True)
-        (folder / "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth").write_bytes(b"x")
-    assert choose_detector(make_model(trained_on)) == expected
+def test_official_names_take_a_file_and_a_mode(monkeypatch, spec, argument):
+    given = []
+    monkeypatch.setattr(build_module, "_build_official", given.append)
+    build_detector(spec)
+    assert (given[0].spec, given[0].argument) == (spec, argument)
+
+
+def test_unknown_setting_is_a_programming_error():
+    with pytest.raises(TypeError, match="'threshold'"):
+        build_detector("nano", threshold=1)
+
+
+def put_file(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+
+
+@pytest.fixture
+def caches(tmp_path, monkeypatch):
+    """Empty caches, and a way to put the files of a detector there."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("OVSAM_CACHE", str(tmp_path / "ovsam"))
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "detectron2"))
+
+    def fill(name):
+        if name == "torchvision":
+            file_name = "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth"
+            put_file(tmp_path / "torch/hub/checkpoints" / file_name)
+            return
+        found = official_weights.find_known_detector(name)
+        put_file(tmp_path / "ovsam/weights" / found.weights.names[0])
+
+    clip = official_weights.CLIP_TEXT_FILE
+    find = official_weights.find_file
+    is_here = tmp_path / "clip"
+    monkeypatch.setattr(
+        official_weights, "find_file", lambda file: is_here if file is clip else find(file)
+    )
+    return fill
+
+
+@pytest.mark.parametrize(
+    ("here", "expected"),
+    [
+        ((), "nano"),
+        (("faster-rcnn",), "faster-rcnn"),
+        (("faster-rcnn", "torchvision"), "torchvision"),
+        (("torchvision", "vitdet-b"), "vitdet-b"),
+        (("vitdet-b", "vitdet-h-lvis"), "vitdet-h-lvis"),
+        (("torchvision", "vitdet-h", "detic"), "detic"),
+    ],
+    ids=str,
+)
+def test_auto_takes_the_best_that_is_here_unless_the_model_is_nano(caches, here, expected):
+    for name in here:
+        caches(name)
+    assert choose_detector(make_model("lvis")) == expected
+    assert choose_detector(make_model("nano")) == "nano"
     assert choose_detector(None) == "nano"
 
 

@@ -233,7 +233,7 @@ def test_only_asked_classes_come_out():
 
 
 def test_labels_of_the_detector_carry_its_score_and_skip_unknown_names():
-    rules = replace(make_labeller().rules, detector_labels={"cat": 1})
+    rules = replace(make_labeller().rules, labels="detector", detector_labels={"cat": 1})
     (row,) = run(["a.jpg"], make_labeller(decode=decode, rules=rules))
     (item,) = row.objects
     assert (item.category, item.score) == ("dog", pytest.approx(0.9))
@@ -245,6 +245,17 @@ def test_ground_truth_boxes_are_all_kept():
     rules = make_labeller().rules
     assert len(rules.keep_boxes(found)) == 1
     assert len(replace(rules, iou=None, max_det=None).keep_boxes(found)) == 400
+
+
+def test_of_a_hundred_thousand_boxes_only_the_best_are_looked_at():
+    dice = np.random.default_rng(0)
+    corners = dice.random((100_000, 2)).astype(np.float32) * 1000
+    scores = dice.random(100_000).astype(np.float32)
+    found = Detections(np.concatenate([corners, corners + 8], 1), scores)
+    kept = replace(make_labeller().rules, max_det=20).keep_boxes(found)
+    assert len(kept) == 20
+    assert kept.scores.min() >= np.sort(scores)[-200]
+    assert kept.scores[0] == scores.max()
 
 
 def test_objects_with_an_empty_mask_are_dropped():

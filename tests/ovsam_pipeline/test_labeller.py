@@ -154,7 +154,7 @@ def test_labels_of_the_detector_need_names_in_the_vocabulary(settings, scenes, t
         labeller.rules.vocabulary.names[i] for i in labeller.rules.detector_labels.values()
     } == {"apple"}
     (tmp_path / "words.txt").write_text("dog\n")
-    with pytest.raises(ConfigError, match=r"none of the 1 classes of gt:.* is in the vocabulary"):
+    with pytest.raises(ConfigError, match=r"1 of the 1 classes of gt:.* are not in the vocabulary"):
         build(settings, labels="detector", vocabulary=str(tmp_path / "words.txt"))
 
 

@@ -1,13 +1,24 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ovsam_pipeline.records import ImageRecord, LabelRecord, ObjectRecord, compute_image_id
+from ovsam_pipeline.records import (
+    BoxRecord,
+    ImageRecord,
+    LabelRecord,
+    ObjectRecord,
+    compute_image_id,
+)
 
 IMAGE = ImageRecord(7, "a/b.jpg", Path("/x/a/b.jpg"), 100, 200)
 OBJECT = ObjectRecord(
     (1.0, 2.0, 3.0, 4.0), 18, "dog", 0.9, 0.8, "cat", 0.5, 0.97, 11, (480, 640), "abc"
 )
+PROMPTED = replace(
+    OBJECT, prompt_id=4, detector_margin=0.25, model_category="dog", model_score=0.9,
+    detector_box_xyxy=(1.0, 2.0, 4.5, 6.5), detector_point_xy=(3.0, 4.0),
+)  # fmt: skip
 
 
 def test_object_row_has_the_fields_of_the_contract():
@@ -23,6 +34,30 @@ def test_object_row_has_the_fields_of_the_contract():
         "area": 11,
         "segmentation": {"size": [480, 640], "counts": "abc"},
         "prompt_id": None,
+        "detector_margin": None,
+        "model_category": None,
+        "model_score": None,
+        "detector_box_xyxy": None,
+        "detector_point_xy": None,
+    }
+
+
+def test_object_of_an_older_part_has_none_of_the_newer_fields():
+    newer = ("prompt_id", "detector_margin", "model_category", "model_score")
+    newer += ("detector_box_xyxy", "detector_point_xy")
+    row = {name: value for name, value in PROMPTED.to_row().items() if name not in newer}
+    assert ObjectRecord.from_row(row) == OBJECT
+
+
+def test_box_row_has_the_fields_of_the_contract():
+    assert BoxRecord((1.0, 2.0, 4.5, 6.5), 0.75, "cat", 3, (2.0, 3.0), 8).to_row() == {
+        "bbox": [1.0, 2.0, 3.5, 4.5],
+        "detector_score": 0.75,
+        "detector_category": "cat",
+        "detector_category_id": 3,
+        "detector_box_xyxy": [1.0, 2.0, 4.5, 6.5],
+        "detector_point_xy": [2.0, 3.0],
+        "prompt_id": 8,
     }
 
 
@@ -37,7 +72,7 @@ def test_label_row_has_the_fields_of_the_contract_in_order():
 @pytest.mark.parametrize(
     "record",
     [
-        LabelRecord.labelled(IMAGE, 640, 480, (OBJECT, OBJECT)),
+        LabelRecord.labelled(IMAGE, 640, 480, (OBJECT, PROMPTED)),
         LabelRecord.labelled(IMAGE, 640, 480, ()),
         LabelRecord.failed(IMAGE, "file is empty"),
         LabelRecord.failed(IMAGE, "out of memory", 640, 480),

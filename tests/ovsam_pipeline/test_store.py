@@ -48,25 +48,24 @@ def test_part_has_exactly_the_documented_row():
     ]  # fmt: skip
     assert [item.field(index).name for index in range(item.num_fields)] == [
         "bbox", "category_id", "category", "score", "detector_score", "detector_category",
-        "margin", "mask_score", "area", "segmentation", "prompt_id",
+        "margin", "mask_score", "area", "segmentation", "prompt_id", "detector_margin",
+        "model_category", "model_score", "detector_box_xyxy", "detector_point_xy",
     ]  # fmt: skip
     assert str(item.field("bbox").type) == "fixed_size_list<element: float>[4]" or (
         item.field("bbox").type.list_size == 4
     )
 
 
-def write_old_part(folder: Path, names: list[str]) -> Path:
-    """Write a part as versions did that knew no prompt ids."""
+def write_old_part(folder: Path, names: list[str], first_missing: str) -> Path:
+    """Write a part as versions did that knew neither this field of an object nor later ones."""
     part = write_part(folder, [make_row(name) for name in names], "f")
     table = pq.read_table(part)
-    objects = SCHEMA.field("objects").type.value_type
-    fields = [objects.field(index) for index in range(objects.num_fields - 1)]
+    fields = list(SCHEMA.field("objects").type.value_type)
+    fields = fields[: [field.name for field in fields].index(first_missing)]
+    kept = {field.name for field in fields}
     old = pa.schema([*list(SCHEMA)[:-1], ("objects", pa.list_(pa.struct(fields)))])
     rows = [
-        {
-            **row,
-            "objects": [{k: v for k, v in o.items() if k != "prompt_id"} for o in row["objects"]],
-        }
+        {**row, "objects": [{k: v for k, v in o.items() if k in kept} for o in row["objects"]]}
         for row in table.to_pylist()
     ]
     pq.write_table(
@@ -75,12 +74,22 @@ def write_old_part(folder: Path, names: list[str]) -> Path:
     return part
 
 
-def test_part_without_prompt_ids_is_read_and_rewritten(tmp_path):
-    part = write_old_part(tmp_path, ["a.jpg", "b.jpg"])
+@pytest.mark.parametrize("first_missing", ["prompt_id", "detector_margin", "detector_box_xyxy"])
+def test_older_parts_are_read_and_rewritten(tmp_path, first_missing):
+    part = write_old_part(tmp_path, ["a.jpg", "b.jpg"], first_missing)
     drop_part_rows(part, frozenset([0]))
     (row,) = iterate_part_rows(part)
-    assert "prompt_id" not in row["objects"][0]
+    assert first_missing not in row["objects"][0]
     assert LabelRecord.from_row(row) == replace(make_row("b.jpg"), identity="")
+
+
+def test_part_keeps_boxes_points_and_margins_beside_missing_ones(tmp_path):
+    row = make_row("a.jpg", 2)
+    values = {"detector_margin": 0.5, "model_category": "dog", "model_score": 0.25}
+    values |= {"detector_box_xyxy": (1.0, 2.0, 3.5, 4.0), "detector_point_xy": (2.0, 3.0)}
+    row = replace(row, objects=(replace(row.objects[0], **values), row.objects[1]), identity="")
+    (read,) = iterate_part_rows(write_part(tmp_path, [row], "f"))
+    assert LabelRecord.from_row(read) == row
 
 
 def test_part_keeps_prompt_ids(tmp_path):

@@ -62,7 +62,7 @@ def test_a_file_wins_over_names(tmp_path, name, text):
         ({"a": "cat", "b": "cat"}, "neither .* a, b"),
         ({"dog": "wolf", "kitty": "lion"}, "neither .* wolf, lion"),
         ({"dog": 3}, "neither .* 3"),
-        (["dog"], "to map predicted names"),
+        (["dog"], "to map names of the predictions"),
     ],
 )
 def test_names_that_are_not_there_are_listed(tmp_path, pairs, reason):

@@ -1,0 +1,59 @@
+"""`ovsam detect`: images → boxes, which `ovsam label --detector boxes:OUT` takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from ovsam_pipeline.commands import label_options as flags
+
+
+def detect(
+    sources: flags.Sources = None,
+    image_root: flags.ImageRoot = None,
+    output: flags.BoxesOutput = None,
+    detector: flags.Detector = None,
+    vocabulary: flags.DetectorVocabulary = None,
+    model: flags.Model = None,
+    conf: flags.Conf = None,
+    max_det: flags.MaxDet = None,
+    device: flags.Device = None,
+    dtype: flags.Dtype = None,
+    compile: flags.Compile = None,
+    batch: flags.Batch = None,
+    workers: flags.Workers = None,
+    on_existing: flags.OnExisting = None,
+    retry_failed: flags.RetryFailed = None,
+    max_failures: flags.MaxFailures = None,
+    max_failure_rate: flags.MaxFailureRate = None,
+    part_images: flags.PartImages = None,
+    part_seconds: flags.PartSeconds = None,
+    config: flags.ConfigFile = None,
+    json: flags.Json = False,
+) -> None:
+    """Find the boxes of images and store them, to be labelled without detecting again.
+
+    Results go to OUTPUT/parts (Parquet, one row an image); `ovsam label --detector boxes:OUTPUT`
+    takes them, with any --conf at or above the one given here, any --iou and --vocabulary.
+    Running the same command again looks only at what is new or changed. Exit codes are those of
+    `ovsam label`.
+    """
+    given: dict[str, Any] = dict(locals())
+    config_file, as_json = given.pop("config"), given.pop("json")
+    given["sources"] = tuple(sources) if sources else None
+    _run(config_file, given, as_json=as_json)
+
+
+def _run(config_file: str | None, given: dict[str, Any], *, as_json: bool) -> None:
+    from ovsam_pipeline.commands.label import print_summary
+    from ovsam_pipeline.config import load_label_config
+    from ovsam_pipeline.console import graceful_stop, show_progress
+
+    config = load_label_config(config_file, given)
+    # torch is loaded from here on; a wrong flag was refused before.
+    from ovsam_pipeline.api import run_detect
+
+    result = run_detect(config, stopping=graceful_stop(), showing=show_progress)
+    print_summary(result, as_json=as_json)
+    raise typer.Exit(result.exit_code)

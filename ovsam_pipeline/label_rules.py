@@ -1,0 +1,85 @@
+"""A run's settings → its rules: which classes of the detector are which of the vocabulary."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline.detectors.class_match import describe_unmatched, match_detector_classes
+from ovsam_pipeline.objects import LabelRules
+
+if TYPE_CHECKING:
+    from ovsam.vocabulary import Vocabulary
+    from ovsam_pipeline.config import LabelConfig
+    from ovsam_pipeline.detectors.base import Detector
+
+__all__ = ["build_rules"]
+
+logger = logging.getLogger(__name__)
+
+
+def build_rules(
+    config: LabelConfig,
+    vocabulary: Vocabulary,
+    kept: frozenset[int] | None,
+    detector: Detector,
+) -> LabelRules:
+    """Return the rules of a run.
+
+    Args:
+        config: of the run.
+        vocabulary: the classes that OV-SAM chooses from.
+        kept: indices of the classes that come out; None: all.
+        detector: the source of boxes.
+
+    Raises:
+        ConfigError: the detector is to name objects, and has no classes or some that the
+            vocabulary lacks.
+        DatasetError: the class map cannot be used.
+    """
+    is_truth = config.detector.startswith("gt:")
+    return LabelRules(
+        vocabulary=vocabulary,
+        kept=kept,
+        labels=config.labels,
+        detector_labels=_match_classes(config, detector, vocabulary),
+        passes_unmatched=config.allow_unmatched,
+        iou=None if is_truth else config.iou,
+        max_det=None if is_truth else config.max_det,
+        keeps_empty_masks=config.protocol != "label",
+    )
+
+
+def _match_classes(
+    config: LabelConfig, detector: Detector, vocabulary: Vocabulary
+) -> dict[str, int] | None:
+    """Return the vocabulary's index for each class name of the detector that it has."""
+    names = detector.class_names
+    if names is None:
+        _refuse_nameless(config, detector.name)
+        return None
+    class_map = None if config.class_map is None else Path(config.class_map).expanduser()
+    matched = match_detector_classes(names, vocabulary, class_map)
+    missing = [name for name in names if name not in matched]
+    if config.labels == "model" or not missing:
+        return matched
+    error = describe_unmatched(detector.name, missing, len(names), vocabulary)
+    is_evaluation = config.protocol != "label"
+    if not config.allow_unmatched and not (is_evaluation and matched):
+        raise error
+    if is_evaluation:
+        # A class that a data set lacks is no answer to any of its annotations.
+        logger.warning("%s", str(error).partition(";")[0])
+    return matched
+
+
+def _refuse_nameless(config: LabelConfig, detector: str) -> None:
+    """Refuse settings that need the classes of a detector that has none, with a ConfigError."""
+    wanted = f"--labels {config.labels}" if config.labels != "model" else "--class-map"
+    if config.labels != "model" or config.class_map is not None:
+        raise ConfigError(
+            f"{wanted} needs a detector that names its boxes, and {detector} finds objects "
+            "without naming them; use --labels model without --class-map"
+        )

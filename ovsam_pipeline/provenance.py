@@ -1,0 +1,105 @@
+"""What a run's labels depend on, and what they were made with: for the fingerprint and run.json."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ovsam.class_list import fold_name
+from ovsam_pipeline.detectors.base import Detector, compute_fingerprint
+
+if TYPE_CHECKING:
+    from ovsam.model import OVSAM
+    from ovsam.vocabulary import Vocabulary
+    from ovsam_pipeline.config import LabelConfig
+    from ovsam_pipeline.objects import LabelRules
+
+__all__ = [
+    "LABELS_VERSION",
+    "describe_detector",
+    "describe_matching",
+    "describe_parts",
+    "describe_settings",
+]
+
+# Raise it when a change of code changes labels: outputs made before are then not continued.
+LABELS_VERSION = 1
+
+
+def describe_settings(
+    config: LabelConfig, model: OVSAM, rules: LabelRules, detector: Detector
+) -> dict[str, Any]:
+    """Return everything that changes labels, in words and hashes."""
+    # Outputs made before there was a protocol stay valid.
+    protocol = {} if config.protocol == "label" else {"protocol": config.protocol}
+    return {
+        "model": model.config.name,
+        "detector": detector.name,
+        "vocabulary": rules.vocabulary.title,
+        "classes": ", ".join(config.classes) or "all",
+        "labels": config.labels,
+        "conf": config.conf,
+        "iou": config.iou,
+        "max_det": config.max_det,
+        "dtype": config.dtype,
+        "model_hash": model.identity,
+        "detector_hash": detector.fingerprint,
+        "vocabulary_hash": rules.vocabulary.content_hash,
+        "labels_version": LABELS_VERSION,
+        **protocol,
+        **describe_matching(config, rules),
+    }
+
+
+def describe_matching(config: LabelConfig, rules: LabelRules) -> dict[str, Any]:
+    """Return how a detector's names are matched, where that is more than comparing them.
+
+    Nothing otherwise, so that outputs made before names had aliases stay valid.
+    """
+    found: dict[str, Any] = {"allow_unmatched": True} if config.allow_unmatched else {}
+    names = rules.vocabulary.names
+    renamed = sorted(
+        (name, names[index])
+        for name, index in (rules.detector_labels or {}).items()
+        if fold_name(name) != fold_name(names[index])
+    )
+    if renamed and (config.labels != "model" or config.class_map is not None):
+        found["class_map_hash"] = compute_fingerprint(renamed)
+    return found
+
+
+def describe_parts(
+    config: LabelConfig, model: OVSAM, vocabulary: Vocabulary, detector: Detector
+) -> dict[str, Any]:
+    """Return what run.json says of model, detector and vocabulary."""
+    return {
+        "model": {
+            "name": model.config.name,
+            "weights": config.model,
+            "identity": model.identity,
+            "licence": _find_licence(config.model),
+        },
+        "detector": describe_detector(detector),
+        "vocabulary": {
+            "name": vocabulary.title,
+            "hash": vocabulary.content_hash,
+            "classes": vocabulary.num_classes,
+        },
+    }
+
+
+def describe_detector(detector: Detector) -> dict[str, str]:
+    """Return what run.json says of the detector: with its weights' licence, where it states one."""
+    licence = getattr(detector, "licence", "")
+    known = {"name": detector.name, "fingerprint": detector.fingerprint}
+    return {**known, "licence": licence} if licence else known
+
+
+def _find_licence(name_or_path: str) -> str:
+    """Return the licence of weights by name, or as a file of our own states it."""
+    from ovsam.hub import list_models
+    from ovsam.tensor_files import read_metadata
+
+    for known in list_models():
+        if known.name == name_or_path:
+            return ", ".join(licence.title for licence in known.licences)
+    return read_metadata(name_or_path).get("licence", "not stated")

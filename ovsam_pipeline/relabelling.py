@@ -1,0 +1,95 @@
+"""`ovsam label --relabel OUT`: new labels for stored regions, into an output folder of their own.
+
+The image encoder, the mask decoder at its low resolution and the label head run, with the stored
+boxes as prompts: the decoder's coarse mask and label token are what the label head reads, so labels
+are those of a new run. The detector, full-size masks and the suppression of duplicates do not run:
+objects, boxes and masks are those of OUT, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline.config import LabelConfig
+from ovsam_pipeline.labeller import Labeller, assemble_labeller, load_run_model, resolve_machine
+from ovsam_pipeline.stored_regions import StoredRegions, read_labelled_run
+
+__all__ = ["build_relabeller", "complete_config"]
+
+# What makes or chooses regions, and so does not change labels here.
+_OF_REGIONS = ("detector", "classes", "conf", "iou", "max_det")
+
+
+def complete_config(config: LabelConfig) -> LabelConfig:
+    """Return the settings with what is not given taken from the output that gets new labels.
+
+    Args:
+        config: with `relabel`.
+
+    Raises:
+        ConfigError: `relabel` is no output folder, the result would replace it, or a setting would
+            change which objects there are.
+        OutputError: its run.json cannot be read.
+    """
+    assert config.relabel is not None
+    old = Path(config.relabel).expanduser()
+    run = read_labelled_run(old)
+    if config.detector != "auto" or config.classes:
+        wanted = f"--detector {config.detector}" if config.detector != "auto" else "--classes"
+        raise ConfigError(
+            f"--relabel keeps every object of {old}, and {wanted} would change which there are; "
+            "leave it out, or label again without --relabel"
+        )
+    name = f"{old.resolve().name}_relabelled"
+    output = Path(config.output).expanduser() if config.output else old.resolve().parent / name
+    if output.resolve() == old.resolve():
+        raise ConfigError(f"the output {output} is the folder to relabel; give another one as -o")
+    before = run.get("settings", {})
+    is_own = not config.sources
+    return replace(
+        config,
+        sources=tuple(before.get("sources", ())) if is_own else config.sources,
+        image_root=before.get("image_root") if is_own else config.image_root,
+        output=str(output),
+        model=run["resolved"]["model"] if config.model == "auto" else config.model,
+        vocabulary=before.get("vocabulary", "auto")
+        if config.vocabulary == "auto"
+        else config.vocabulary,
+    )
+
+
+def build_relabeller(
+    config: LabelConfig, embedding: Callable[[int, int], None] | None = None
+) -> Labeller:
+    """Load the model, the vocabulary and the stored regions.
+
+    Args:
+        config: complete.
+        embedding: as in `build_labeller`.
+
+    Raises:
+        OvsamError: as `build_labeller`.
+    """
+    assert config.relabel is not None
+    stored = StoredRegions(Path(config.relabel).expanduser())
+    config, model = load_run_model(resolve_machine(config))
+    labeller = assemble_labeller(config, model, stored, embedding)
+    assert labeller.rules is not None
+    # Names without a counterpart were refused above, where they are to be: nothing goes from here.
+    rules = replace(labeller.rules, iou=None, max_det=None, passes_unmatched=True)
+    depends_on = {k: v for k, v in labeller.depends_on.items() if k not in _OF_REGIONS}
+    regions = {
+        "output": str(stored.output),
+        "depends_on": stored.run.get("depends_on", {}),
+        "detector": stored.run.get("detector", {}),
+    }
+    return replace(
+        labeller,
+        rules=rules,
+        stored=stored,
+        depends_on={"task": "relabel", **depends_on},
+        provenance={**labeller.provenance, "task": "relabel", "regions": regions},
+    )

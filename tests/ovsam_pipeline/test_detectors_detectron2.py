@@ -1,0 +1,121 @@
+"""Sentences of `detectron2:` that hold with and without detectron2."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ovsam.errors import CheckpointError, ConfigError, MissingDependencyError
+from ovsam_pipeline.detectors.clean_boxes import clean_boxes, list_class_names
+from ovsam_pipeline.detectors.detectron2_config import locate_config
+from ovsam_pipeline.detectors.detectron2_zoo import (
+    _find_trained,
+    _load_weights,
+    build_detectron2_detector,
+)
+
+
+def test_missing_detectron2_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "detectron2", None)
+    reason = r"github.com/facebookresearch/detectron2, by pip with --no-build-isolation.*vitdet"
+    with pytest.raises(MissingDependencyError, match=reason):
+        build_detectron2_detector("x.yaml", conf=0.1, max_det=9, device="cpu")
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A folder laid out as the package's, with a model zoo of two."""
+    zoo = tmp_path / "detectron2/model_zoo/configs/COCO-Detection"
+    zoo.mkdir(parents=True)
+    (zoo / "faster_rcnn_R_50_FPN_3x.yaml").write_text("")
+    (zoo / "fcos_R_50_FPN_1x.py").write_text("")
+    return tmp_path / "detectron2"
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("faster_rcnn_R_50_FPN_3x", ".yaml"), ("faster_rcnn_R_50_FPN_3x.yaml", ""),
+     ("fcos_R_50_FPN_1x", ".py")],
+)  # fmt: skip
+def test_zoo_configurations_are_found_with_and_without_suffix(package, name, suffix):
+    path, is_zoo = locate_config(f"COCO-Detection/{name}", package)
+    assert is_zoo
+    assert path == package / f"model_zoo/configs/COCO-Detection/{name}{suffix}"
+
+
+def test_a_file_comes_before_the_zoo(package, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("")
+    assert locate_config(str(mine), package) == (mine, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("COCO-Detection/faster_rcnn_R_50_FPN_1x", "; did you mean COCO-Detection/faster_rcnn_R"),
+        ("", "got ''$"),
+    ],
+)
+def test_unknown_configuration_names_the_nearest(package, name, hint):
+    with pytest.raises(ConfigError, match=f"expected a configuration .*{hint}"):
+        locate_config(name, package)
+
+
+def test_own_configuration_takes_the_trained_weights_beside_it(tmp_path):
+    with pytest.raises(ConfigError, match=r"behind a comma .* or model_final.pth beside it"):
+        _find_trained(tmp_path / "config.yaml")
+    (tmp_path / "model_final.pth").write_bytes(b"")
+    assert _find_trained(tmp_path / "config.yaml") == tmp_path / "model_final.pth"
+
+
+def test_weights_of_another_network_are_refused():
+    network = nn.Linear(2, 1)
+    state = {"weight": torch.zeros(3, 3), "scale": torch.zeros(1)}
+    reason = "1 missing, 1 unexpected, 1 of another shape, such as bias"
+    with pytest.raises(CheckpointError, match=reason):
+        _load_weights(network, state, Path("x.pth"))
+
+
+def test_anchors_and_pixel_statistics_of_old_files_do_not_matter():
+    network = nn.Linear(2, 1)
+    state = {"weight": torch.ones(1, 2), "bias": torch.ones(1), "pixel_mean": torch.zeros(3)}
+    state["proposal_generator.anchor_generator.cell_anchors.0"] = torch.zeros(3, 4)
+    _load_weights(network, state, Path("x.pth"))
+    assert network.weight.tolist() == [[1, 1]]
+
+
+# clean_boxes
+
+
+def test_boxes_are_clipped_filtered_and_sorted():
+    boxes = [[-5, -5, 9, 9], [1, 1, 5, 5], [40, 0, 50, 9], [0, 0, np.nan, 9], [0, 0, 9, 9]]
+    scores, labels = np.array([0.3, 0.9, 0.9, 0.9, 0.29]), np.array([0, 2, 0, 0, 0])
+    found = clean_boxes(
+        np.array(boxes), scores, labels, ("cat", None, "dog"), (20, 30), conf=0.3, max_det=5
+    )
+    assert found.boxes_xyxy.tolist() == [[1, 1, 5, 5], [0, 0, 9, 9]]
+    assert found.category_names == ("dog", "cat")
+    assert found.category_ids.tolist() == [2, 0]
+
+
+def test_labels_without_a_name_are_no_boxes():
+    boxes = np.tile([0.0, 0, 9, 9], (3, 1))
+    found = clean_boxes(
+        boxes, np.ones(3), np.array([1, 3, 0]), ("cat", None), (20, 30), conf=0.0, max_det=5
+    )
+    assert found.category_names == ("cat",)
+
+
+def test_at_most_ten_times_the_kept_boxes_come_out():
+    boxes = np.tile([0.0, 0, 9, 9], (40, 1))
+    found = clean_boxes(
+        boxes, np.ones(40), np.zeros(40, int), ("cat",), (20, 30), conf=0.0, max_det=3
+    )
+    assert len(found) == 30
+
+
+def test_class_names_are_listed_once():
+    assert list_class_names(("cat", None, "dog", "cat")) == ("cat", "dog")
