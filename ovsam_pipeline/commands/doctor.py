@@ -128,8 +128,10 @@ def _check_nano() -> Check:
 
 def _check_weights() -> Check:
     from ovsam.hub import list_models, locate
+    from ovsam_pipeline.detectors.official_weights import OFFICIAL_DETECTORS, locate_detector
 
     names = [model.name for model in list_models() if model.files and locate(model.name)]
+    names += [detector.name for detector in OFFICIAL_DETECTORS if locate_detector(detector)]
     if not names:
         detail = "none; `ovsam models fetch NAME` gets some, until then nano is used"
         return Check("weights in the cache", "note", detail)
