@@ -147,7 +147,8 @@ class OfficialDetector:
         if settings.dtype != "fp32":
             network.cast_body(_DTYPES[settings.dtype])
         if settings.is_compiled:
-            network.backbone.compile()
+            # Not for sizes in general: the windows of Swin would take it many minutes.
+            network.backbone.compile(dynamic=False)
         self._category_ids = np.asarray(vocabulary.category_ids, np.int64)
         self._most_together: int | None = None
 

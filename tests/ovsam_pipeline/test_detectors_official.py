@@ -211,12 +211,20 @@ def test_half_precision_body_gives_float32_boxes(random_tiny, dtype):
 
 
 def test_body_is_compiled_on_request_only(random_tiny, monkeypatch):
-    compiled = []
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(module))
-    build_detector("detic#proposals")
+    compiled, compile_module = [], torch.nn.Module.compile
+
+    def trace(module, **options):
+        compiled.append(module)
+        compile_module(module, backend="eager", **options)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", trace)
+    plain = build_detector("detic#proposals", conf=0.1)
     assert compiled == []
-    detector = build_detector("detic#proposals", is_compiled=True)
+    detector = build_detector("detic#proposals", conf=0.1, is_compiled=True)
     assert compiled == [detector.network.backbone]
+    images = [make_image(60, 90, 80), make_image(60, 60, 200)]
+    for expected, found in zip(plain.detect(images), detector.detect(images), strict=True):
+        np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=1e-3)
 
 
 def test_without_weights_the_command_is_named(tiny):
