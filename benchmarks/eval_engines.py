@@ -15,6 +15,7 @@ import contextlib
 import io
 import json
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -169,9 +170,9 @@ def run_reference(folder: Path, iou_type: str, style: str) -> tuple[dict[str, fl
     return dict(zip(names, map(float, evaluation.stats), strict=False)), load_s
 
 
-def run_side(side: str, folder: Path, iou_type: str, style: str) -> None:
+def run_side(side: str, folder: Path, iou_type: str, style: str, memory_gb: float) -> None:
     """Measure one side in this process; print it."""
-    resource.setrlimit(resource.RLIMIT_AS, (14 << 30, 14 << 30))
+    resource.setrlimit(resource.RLIMIT_DATA, (int(memory_gb * 2**30),) * 2)
     start_s = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
         metrics, load_s = (run_ours if side == "ours" else run_reference)(folder, iou_type, style)
@@ -181,16 +182,21 @@ def run_side(side: str, folder: Path, iou_type: str, style: str) -> None:
     print(json.dumps(report))
 
 
-def start_side(side: str, arguments: argparse.Namespace, folder: Path) -> dict[str, object] | None:
-    """Measure one side in a process of its own; None where it does not finish."""
+def start_side(side: str, arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
+    """Measure one side in a process of its own; "failed" says why there is no measurement."""
     command = [sys.executable, __file__, "--side", side, "--folder", str(folder)]
     command += ["--style", arguments.style, "--type", arguments.type]
+    command += ["--memory-gb", str(arguments.memory_gb)]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=arguments.limit_s
+            command, capture_output=True, text=True, timeout=arguments.limit_s, check=False
         )
-    except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
-        return None
+    except subprocess.TimeoutExpired:
+        return {"failed": f"not finished after {arguments.limit_s:g} s"}
+    if "MemoryError" in done.stderr or done.returncode == -signal.SIGKILL:
+        return {"failed": f"needs more than {arguments.memory_gb:g} GB"}
+    if done.returncode:
+        return {"failed": done.stderr.strip().splitlines()[-1]}
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -203,11 +209,14 @@ def main() -> None:
     parser.add_argument("--per-image", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit-s", type=float, default=3600)
+    parser.add_argument("--memory-gb", type=float, default=14)
     parser.add_argument("--side", choices=("ours", "reference"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.side:
-        run_side(arguments.side, arguments.folder, arguments.type, arguments.style)
+        run_side(
+            arguments.side, arguments.folder, arguments.type, arguments.style, arguments.memory_gb
+        )
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -219,7 +228,7 @@ def main() -> None:
     report: dict[str, object] = {"case": {**vars(arguments)}, **sides}
     del report["case"]["side"], report["case"]["folder"]  # type: ignore[attr-defined]
     ours, reference = sides["ours"], sides["reference"]
-    if ours and reference:
+    if "failed" not in ours and "failed" not in reference:
         shared = ours["metrics"].keys() & reference["metrics"].keys()
         report["times_faster"] = reference["seconds"] / ours["seconds"]
         report["share_of_memory"] = ours["peak_mb"] / reference["peak_mb"]

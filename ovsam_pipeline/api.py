@@ -200,8 +200,10 @@ def _fill_output(
         labeller = build()
         if labeller.stored is not None:
             images = labeller.stored.choose_images(images)
+        # An evaluation tells itself which images have answers, and may look at some images only.
+        level = logging.WARNING if config.protocol == "label" else logging.DEBUG
         for sentence in check_detector_images(labeller.detector, images):
-            logger.warning("%s", sentence)
+            logger.log(level, "%s", sentence)
         if held is None or config.on_existing == "overwrite":
             # Images that contradict each other are refused before anything is written.
             plan_run(images, {})

@@ -11,7 +11,7 @@ import codecs
 import gzip
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +21,8 @@ __all__ = ["get_image_file_name", "iterate_json", "iterate_json_blocks"]
 
 _CHUNK_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 17
+# The same where the caller parses: what needs no object an item pays in large blocks.
+_OWN_BLOCK_BYTES = 1 << 19
 # Items parsed one by one after a block that could not be parsed as a whole.
 _SINGLE_ITEMS = 256
 # Ends of objects looked at, from the end of a block, for one that ends an item.
@@ -31,6 +33,9 @@ _NEXT_ITEM = re.compile(r"\}[ \t\r\n]*,[ \t\r\n]*(?=\{)")
 _AFTER_VALUE = frozenset(",]} \t\r\n")
 _CLOSED = (dict, list, str)
 _SPACE = re.compile(r"[ \t\r\n]*")
+
+BlockParser = Callable[[str, str], Any]
+"""The text of whole objects, and what stands between two of them ("}, {") → anything."""
 
 
 def iterate_json(path: Path) -> Iterator[tuple[str, Any]]:
@@ -54,10 +59,17 @@ def iterate_json(path: Path) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-def iterate_json_blocks(path: Path) -> Iterator[tuple[str, Any]]:
+def iterate_json_blocks(
+    path: Path, parsers: Mapping[str, BlockParser] | None = None
+) -> Iterator[tuple[str, Any]]:
     """Yield as `iterate_json` does, but items of an array as lists of some: `(key + "[]", items)`.
 
     Arrays of objects are parsed some megabytes at a time, which is several times faster.
+
+    Args:
+        path: as of `iterate_json`.
+        parsers: by `key + "[]"`, what parses many objects of an array at once; its answer is given
+            instead of their list. With a ValueError it leaves them to us.
 
     Raises:
         OSError: the file cannot be read.
@@ -65,11 +77,13 @@ def iterate_json_blocks(path: Path) -> Iterator[tuple[str, Any]]:
     """
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
         try:
-            yield from _Reader(stream).iterate()
+            yield from _Reader(stream, parsers or {}).iterate()
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
         except EOFError as error:
             raise ValueError("the file ends in the middle (cut off?)") from error
+        except UnicodeDecodeError as error:
+            raise ValueError("bytes that are no UTF-8 text (another kind of file?)") from error
 
 
 def get_image_file_name(image: dict[str, Any]) -> tuple[str | None, bool]:
@@ -90,8 +104,11 @@ def get_image_file_name(image: dict[str, Any]) -> tuple[str | None, bool]:
 class _Reader:
     """A window over the text; `position` is where the next token begins."""
 
-    def __init__(self, stream: IO[bytes] | gzip.GzipFile) -> None:
+    def __init__(
+        self, stream: IO[bytes] | gzip.GzipFile, parsers: Mapping[str, BlockParser]
+    ) -> None:
         self.stream = stream
+        self.parsers = parsers
         self.decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self.text = ""
         self.position = 0
@@ -129,13 +146,14 @@ class _Reader:
                 return
             self.take(",")
 
-    def iterate_array(self, key: str) -> Iterator[tuple[str, list[Any]]]:
+    def iterate_array(self, key: str) -> Iterator[tuple[str, Any]]:
         self.position += 1
         if self.take_if("]"):
             return
         while True:
             self.peek()
-            if block := self.take_block():
+            block = self.take_block(self.parsers.get(key))
+            if block is not None:
                 yield key, block
                 continue
             yield key, [self.take_value()]
@@ -143,32 +161,35 @@ class _Reader:
                 return
             self.take(",")
 
-    def take_block(self) -> list[Any]:
-        """Parse as many whole items as the window holds, but the last of the array; [] for none.
+    def take_block(self, own_parser: BlockParser | None) -> Any:
+        """Parse as many whole items as the window holds, but the last of the array; None for none.
 
         Where an item ends is a guess, which the strict parser confirms: brackets and quotes of a
         wrong one do not fit. Whatever it refuses is left to `take_value`, which explains.
         """
         if self.num_single:
             self.num_single -= 1
-            return []
-        if len(self.text) - self.position < _BLOCK_BYTES:
-            self.read_more(_BLOCK_BYTES)
-        end = min(len(self.text), self.position + _BLOCK_BYTES)
+            return None
+        size = _OWN_BLOCK_BYTES if own_parser else _BLOCK_BYTES
+        if len(self.text) - self.position < size:
+            self.read_more(size)
+        end = min(len(self.text), self.position + size)
         for _ in range(_MOST_GUESSES):
             boundary = self.find_boundary(end)
             if boundary is None:
                 break
+            text = self.text[self.position : boundary[0]]
+            separator = self.text[boundary[0] - 1 : boundary[1] + 1]
             try:
-                items = orjson.loads("[" + self.text[self.position : boundary[0]] + "]")
+                items = _parse_block(text, separator, own_parser)
             except orjson.JSONDecodeError as error:
                 # The parser counts the bracket in front; an earlier guess may fit better.
                 end = min(self.position + error.pos - 1, boundary[0] - 1)
             else:
                 self.position = boundary[1]
-                return list(items)
+                return items
         self.num_single = _SINGLE_ITEMS
-        return []
+        return None
 
     def find_boundary(self, end: int) -> tuple[int, int] | None:
         """Return where, before `end`, an item seems to end and where the next one starts."""
@@ -233,3 +254,12 @@ class _Reader:
         self.text = self.text[self.position :] + text
         self.position = 0
         return not self.is_complete or bool(text)
+
+
+def _parse_block(text: str, separator: str, own_parser: BlockParser | None) -> Any:
+    if own_parser is not None:
+        try:
+            return own_parser(text, separator)
+        except ValueError:
+            pass  # the caller's way is for plain blocks; the rules for others are ours
+    return orjson.loads(f"[{text}]")

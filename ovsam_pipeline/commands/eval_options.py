@@ -85,8 +85,8 @@ ClassMap = Annotated[
 Split = Annotated[
     str | None,
     typer.Option(
-        help="auto: base and novel classes of the data set (COCO 48/17, LVIS rare); none.  "
-        "[default: auto]"
+        help="auto: base and novel classes of the data set (COCO 48/17, LVIS rare); only: without "
+        "classes in neither set; none.  [default: auto]"
     ),
 ]
 ReleasedPoints = Annotated[

@@ -21,7 +21,7 @@ from ovsam_pipeline.evaluation.tables import UNDEFINED, format_percent
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Change", "Comparison", "compare_runs"]
+__all__ = ["Baseline", "Change", "Comparison", "check_same", "compare_runs", "read_baseline"]
 
 DROPPED = 5
 """Exit code where a number fell by more than the tolerance."""
@@ -30,7 +30,8 @@ _GROUPS = {
     "segm": ("AP", "AP50"),
     "bbox": ("AP", "AP50"),
 }
-_SAME = ("prompts", "labels", "scores", "area_rule", "class_agnostic", "split", "limit")
+_SAME = ("limit", "split", "class_agnostic", "prompts", "labels", "scores", "area_rule")
+_SIZES = {"images": "images", "annotations_count": "annotations", "categories": "categories"}
 
 Resampler = Callable[[np.ndarray], dict[str, float]]
 
@@ -123,14 +124,68 @@ class Comparison:
         return table
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """An earlier evaluation, in memory: the run that is compared with it may replace its files.
+
+    Attributes:
+        path: its metrics.json.
+        metrics: the content.
+        samples: by group, None where there are none.
+    """
+
+    path: Path
+    metrics: Mapping[str, Any]
+    samples: Mapping[str, _Sample | None]
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read an earlier evaluation.
+
+    Args:
+        path: its metrics.json; the samples beside it, where there are any, give the intervals.
+
+    Raises:
+        DatasetError: it is none of ours.
+    """
+    samples = {group: _read_group(path.parent / "samples", group) for group in _GROUPS}
+    return Baseline(path, read_metrics(path), samples)
+
+
+def check_same(ours: Mapping[str, Any], baseline: Baseline) -> None:
+    """Refuse to compare unlike evaluations.
+
+    Args:
+        ours: "dataset" and "protocol" as in metrics.json, as far as they are known.
+        baseline: the other one.
+
+    Raises:
+        ConfigError: another data set or protocol.
+    """
+    theirs = baseline.metrics
+    pairs = {
+        f"--{name.replace('_', '-')}": (ours["protocol"][name], theirs["protocol"].get(name))
+        for name in _SAME
+        if name in ours["protocol"]
+    }
+    pairs["the style of the data set"] = (ours["dataset"]["style"], theirs["dataset"].get("style"))
+    for name, what in _SIZES.items():
+        pairs[f"the number of {what}"] = (ours["dataset"][name], theirs["dataset"].get(name))
+    for what, (now, before) in pairs.items():
+        if now != before:
+            raise ConfigError(
+                f"{baseline.path} cannot be compared: {what} was {before} there and is {now} here"
+            )
+
+
 def compare_runs(
-    new: Path, baseline: Path, *, tolerance: float, resamples: int, seed: int
+    new: Path, baseline: Baseline, *, tolerance: float, resamples: int, seed: int
 ) -> Comparison:
     """Compare two evaluations.
 
     Args:
         new: metrics.json of this run; its samples lie beside it.
-        baseline: metrics.json of the other; without samples there are no intervals.
+        baseline: the other; without samples there are no intervals.
         tolerance: a drop up to this is accepted, as a fraction.
         resamples: of the images.
         seed: of the resampling.
@@ -139,9 +194,9 @@ def compare_runs(
         ConfigError: another data set or protocol, or nothing in common.
         DatasetError: one of the files is none of ours.
     """
-    ours, theirs = read_metrics(new), read_metrics(baseline)
-    _check_same(ours, theirs, baseline)
-    sides = (new, baseline)
+    ours, theirs = read_metrics(new), baseline.metrics
+    check_same(ours, baseline)
+    sides = (new, baseline.path)
     changes: list[Change] = []
     notes: list[str] = []
     for group in _GROUPS:
@@ -149,7 +204,7 @@ def compare_runs(
         names = _choose_metrics(group, values, notes)
         if not names:
             continue
-        samples = [_read_group(path.parent / "samples", group) for path in sides]
+        samples = [_read_group(new.parent / "samples", group), baseline.samples[group]]
         notes += [
             f"no intervals of {group}: no samples of it beside {path}"
             for path, sample in zip(sides, samples, strict=True)
@@ -158,15 +213,15 @@ def compare_runs(
         found = [sample for sample in samples if sample is not None]
         intervals = {}
         if len(found) == 2:
-            notes += _check_truth(group, found, baseline)
+            notes += _check_truth(group, found, baseline.path)
             intervals = _resample(found, names, resamples, seed)
         for name in names:
             now, before = values[0][name], values[1][name]
             is_drop = now < before - tolerance
             changes.append(Change(f"{group} {name}", before, now, intervals.get(name), is_drop))
     if not changes:
-        raise ConfigError(f"{baseline} measured nothing that this run measured too")
-    return Comparison(tuple(changes), tolerance, baseline, tuple(notes))
+        raise ConfigError(f"{baseline.path} measured nothing that this run measured too")
+    return Comparison(tuple(changes), tolerance, baseline.path, tuple(notes))
 
 
 def _choose_metrics(
@@ -180,22 +235,6 @@ def _choose_metrics(
     if gone := [name for name in before if name not in now]:
         notes.append(f"{group} {', '.join(gone)}: in the baseline only, not compared")
     return tuple(name for name in before if name in now)
-
-
-def _check_same(ours: Mapping[str, Any], theirs: Mapping[str, Any], baseline: Path) -> None:
-    pairs = {
-        f"the {name} of the data set": (ours["dataset"].get(name), theirs["dataset"].get(name))
-        for name in ("style", "images", "annotations_count", "categories")
-    }
-    pairs |= {
-        f"--{name.replace('_', '-')}": (ours["protocol"].get(name), theirs["protocol"].get(name))
-        for name in _SAME
-    }
-    for what, (now, before) in pairs.items():
-        if now != before:
-            raise ConfigError(
-                f"{baseline} cannot be compared: {what} was {before} there and is {now} here"
-            )
 
 
 def _check_truth(group: str, samples: list[_Sample], baseline: Path) -> list[str]:

@@ -30,7 +30,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "types": ("auto", "bbox", "segm", "both"),
     "engine": ("fast", "faster-coco-eval", "reference"),
     "area_rule": ("auto", "box", "mask"),
-    "split": ("auto", "none"),
+    "split": ("auto", "only", "none"),
     "table": ("1", "1-points", "2", "3", "4", "5", "6", "7", "8", "9", "10"),
     "dtype": ("auto", "fp32", "bf16", "fp16"),
     "on_existing": ("resume", "overwrite", "error"),
@@ -89,7 +89,8 @@ class EvalConfig:
         area_rule: which area of a prediction sorts it by size: "box", "mask", "auto".
         class_agnostic: AP of all categories together.
         class_map: file of predicted class name → category of the data set.
-        split: "auto" splits classes into base and novel where the vocabulary does; "none".
+        split: "auto" splits classes into base and novel where the vocabulary does; "only" also
+            leaves out classes in neither set, and images without any other; "none".
         released_points: give frozen CLIP the annotated box with "gt-point", as the release does.
         limit: only the first images, by id.
         table: number of the paper's table to print beside: "1", "1-points", "2", …

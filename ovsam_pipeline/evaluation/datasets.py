@@ -18,7 +18,10 @@ __all__ = ["DATASET_NAMES", "Dataset", "find_dataset"]
 
 _COCO_SOURCE = "get it from https://cocodataset.org/#download"
 _LVIS_SOURCE = "get it from https://www.lvisdataset.org/dataset"
-_SCENES_SOURCE = "make it with `ovsam scenes {root}/ovsam_scenes --count 500`"
+_SCENES_SOURCE = (
+    "make it with `ovsam scenes {root}/ovsam_scenes --count 500` (it draws with a font: Debian's "
+    "package fonts-noto-color-emoji)"
+)
 _BUILT_IN = ("coco-80", "lvis", "nano")
 _ENVIRONMENT = ("OVSAM_DATA", "DETECTRON2_DATASETS")
 
@@ -40,6 +43,11 @@ class Dataset:
     image_root: Path | None
     vocabulary: str
     is_lvis: bool
+
+    @property
+    def built_in_vocabulary(self) -> str | None:
+        """The vocabulary's name where it is one of ours, None where it is the file's classes."""
+        return None if self.vocabulary == str(self.annotations) else self.vocabulary
 
 
 @dataclass(frozen=True)
@@ -155,6 +163,8 @@ def _find_file(text: str, image_root: Path | None) -> Dataset:
         hint = "" if path.suffix else f"; named ones: {', '.join(DATASET_NAMES)}"
         raise DatasetError(f"expected a data set's name or a COCO file, got {text!r:.200}{hint}")
     name = path.name.removesuffix(".gz").removesuffix(".json")
+    if name == "annotations":  # of which there is one in many a folder
+        name = path.resolve().parent.name or name
     # Whether LVIS's rules apply is told by its images, which the reader of the truth sees.
     return Dataset(name, path, image_root, _choose_vocabulary(path), False)
 

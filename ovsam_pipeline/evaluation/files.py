@@ -101,7 +101,7 @@ def _average_instances(truth: GroundTruth, instances: InstanceScores) -> dict[st
 
 
 def _format(values: np.ndarray) -> list[str]:
-    return ["" if value < 0 else f"{value:.6f}" for value in values.tolist()]
+    return ["" if value < 0 else repr(value) for value in values.tolist()]
 
 
 def write_samples(
@@ -119,8 +119,6 @@ def write_samples(
         OutputError: the file system refuses.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.parquet"):
-        old.unlink()
     if instances is not None:
         rows = instances.truth_rows
         splits = np.array(truth.categories.splits, object)[truth.category_index[rows]]

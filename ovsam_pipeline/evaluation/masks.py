@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 
 from ovsam_pipeline.errors import DatasetError
 
-__all__ = ["compute_mask_areas", "compute_tight_boxes", "to_rle"]
+__all__ = ["check_size", "compute_mask_areas", "compute_tight_boxes", "to_rle"]
 
 _FEWEST_NUMBERS = 6
 """Of a polygon: pycocotools would read four numbers as a box."""
@@ -41,11 +41,7 @@ def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
         if not isinstance(segmentation["counts"], list):
             return segmentation
         return coco_mask.frPyObjects(segmentation, *segmentation["size"])
-    if height < 0 or width < 0:
-        raise DatasetError(
-            "polygons need the height and width of their image, which the ground truth does not "
-            "state; add `height` and `width` to its images"
-        )
+    check_size(height, width)
     rings = [
         ring for ring in segmentation or [] if len(ring) >= _FEWEST_NUMBERS and len(ring) % 2 == 0
     ]
@@ -53,6 +49,19 @@ def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
         empty = {"size": [height, width], "counts": [height * width]}
         return coco_mask.frPyObjects(empty, height, width)
     return coco_mask.merge(coco_mask.frPyObjects(rings, height, width))
+
+
+def check_size(height: int, width: int) -> None:
+    """Refuse to draw polygons on an image whose size is not known.
+
+    Raises:
+        DatasetError: it is -1.
+    """
+    if height < 0 or width < 0:
+        raise DatasetError(
+            "polygons need the height and width of their image, which the ground truth does not "
+            "state; add `height` and `width` to its images"
+        )
 
 
 def compute_mask_areas(rles: list[dict[str, Any]]) -> np.ndarray:

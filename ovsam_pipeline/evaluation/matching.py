@@ -97,8 +97,14 @@ def match_predictions(
     """
     if iou_type == "segm" and len(predictions) and not predictions.has_masks:
         raise DatasetError(
-            f"{predictions.title}: masks are to be compared, but the predictions have none; "
-            "evaluate boxes (bbox), or give results with `segmentation`"
+            f"{predictions.title}: masks are to be compared, but the predictions have none (the "
+            "first one speaks for all); evaluate boxes (--type bbox), or give results with "
+            "`segmentation`"
+        )
+    if iou_type == "segm" and not truth.has_masks:
+        raise DatasetError(
+            f"{truth.title}: masks are to be compared, but no annotation has a segmentation; "
+            "evaluate boxes (--type bbox)"
         )
     table = _build_table(truth, predictions, class_agnostic, max_detections)
     areas = compute_prediction_areas(truth, predictions, table.rows, area_rule)[:, None]
@@ -188,10 +194,7 @@ def select_predictions(
     if not truth.is_lvis:
         return rows
     most = _LVIS_MAX_DETECTIONS if max_detections is None else max_detections
-    image = predictions.image_index[rows]
-    if len(rows) and np.bincount(image).max() > most:
-        order = np.lexsort((-predictions.scores[rows], image))
-        rows = np.sort(rows[order[_rank_in_group(image[order]) < most]])
+    rows = rows[predictions.ranks[rows] < most]
     num_categories = len(truth.categories)
     present = truth.image_index.astype(np.int64) * num_categories + truth.category_index
     present = present[truth.areas > 0]

@@ -8,12 +8,18 @@ Letters: P predictions, G annotations, E pairs.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ovsam_pipeline.evaluation.masks import compute_mask_areas, compute_tight_boxes, to_rle
+from ovsam_pipeline.evaluation.masks import (
+    check_size,
+    compute_mask_areas,
+    compute_tight_boxes,
+    to_rle,
+)
 from ovsam_pipeline.evaluation.structures import IOU_THRESHOLDS, GroundTruth, Predictions
 
 __all__ = ["compute_box_overlaps", "compute_mask_overlaps", "compute_pairs", "read_prediction_rles"]
@@ -101,9 +107,13 @@ def compute_mask_overlaps(
 
     for position in np.unique(t[within_reach]).tolist():
         annotated[position] = to_rle(annotated[position], *sizes_hw[position])
-    starts = np.flatnonzero(np.diff(groups[within_reach], prepend=-1))
-    for chosen in np.split(within_reach, starts[1:]) if len(starts) else []:
-        overlaps[chosen] = _compute_group(predicted, annotated, p[chosen], t[chosen], is_crowd)
+    crowds = is_crowd.tolist()
+    p, t = p[within_reach], t[within_reach]
+    starts = np.flatnonzero(np.diff(groups[within_reach], prepend=-1)).tolist()
+    for start, stop in pairwise([*starts, len(within_reach)]):
+        chosen = slice(start, stop)
+        pair = (p[chosen].tolist(), t[chosen].tolist())
+        overlaps[within_reach[chosen]] = _compute_group(predicted, annotated, pair, crowds)
     return overlaps
 
 
@@ -130,22 +140,21 @@ def _convert(item: Any, truth: GroundTruth, predictions: Predictions, row: int) 
 def _compute_group(
     predicted: list[dict[str, Any]],
     annotated: list[Any],
-    p: np.ndarray,
-    t: np.ndarray,
-    is_crowd: np.ndarray,
+    pairs: tuple[list[int], list[int]],
+    is_crowd: list[bool],
 ) -> np.ndarray:
     """Return the overlaps of the pairs of one group: (e,) float64."""
-    if len(p) == 1:
-        crowd = [int(is_crowd[t[0]])]
-        return coco_mask.iou([predicted[p[0]]], [annotated[t[0]]], crowd)[0]
-    some_p, i = np.unique(p, return_inverse=True)
-    some_t, j = np.unique(t, return_inverse=True)
+    some_p, some_t = (list(dict.fromkeys(side)) for side in pairs)
     ious = coco_mask.iou(
-        [predicted[k] for k in some_p.tolist()],
-        [annotated[k] for k in some_t.tolist()],
-        is_crowd[some_t].astype(int).tolist(),
+        [predicted[k] for k in some_p],
+        [annotated[k] for k in some_t],
+        [int(is_crowd[k]) for k in some_t],
     )
-    return ious[i, j]
+    if ious.size == 1:
+        return ious[0]
+    row_of = {k: row for row, k in enumerate(some_p)}
+    column_of = {k: column for column, k in enumerate(some_t)}
+    return ious[[row_of[k] for k in pairs[0]], [column_of[k] for k in pairs[1]]]
 
 
 def _bound_annotations(
@@ -158,6 +167,7 @@ def _bound_annotations(
     boxes[are_rles], areas[are_rles] = compute_tight_boxes(rles), compute_mask_areas(rles)
     for position, rings in enumerate(segmentations):
         if isinstance(rings, list) and rings:
+            check_size(*sizes_hw[position])
             boxes[position] = _bound_polygons(rings, *sizes_hw[position])
     return boxes, areas
 

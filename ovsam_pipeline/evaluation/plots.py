@@ -34,8 +34,17 @@ def write_plots(
     predictions: Predictions,
     detection: Mapping[str, DetectionScores],
     instances: InstanceScores | None,
+    what: str = "mask",
 ) -> list[Path]:
     """Draw what was measured; a plot without data is not drawn.
+
+    Args:
+        folder: for the pictures.
+        truth: the annotations.
+        predictions: the predictions.
+        detection: for curves, by type of IoU.
+        instances: which annotation was answered how; None draws curves alone.
+        what: the IoU of `instances` is of: "mask", "box".
 
     Returns:
         The files: precision_recall_TYPE.png, iou_histogram.png, confusions.png, by_size.png.
@@ -44,8 +53,6 @@ def write_plots(
         OutputError: the file system refuses.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.png"):
-        old.unlink()
     paths = []
     for name, scores in detection.items():
         if (scores.curves.precision[:, :, :, 0] > -1).any():
@@ -55,7 +62,7 @@ def write_plots(
     if instances is None or not len(instances.ious):
         return paths
     figure, axes = _start(6, 4)
-    _draw_histogram(axes, truth, instances)
+    _draw_histogram(axes, truth, instances, what)
     paths.append(_save(figure, folder / "iou_histogram.png"))
     pairs = _count_confusions(truth, predictions, instances)
     if pairs:
@@ -107,7 +114,9 @@ def _groups(truth: GroundTruth, instances: InstanceScores) -> dict[str, np.ndarr
     return groups or {"all": np.ones(len(own), bool)}
 
 
-def _draw_histogram(axes: Axes, truth: GroundTruth, instances: InstanceScores) -> None:
+def _draw_histogram(axes: Axes, truth: GroundTruth, instances: InstanceScores, what: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     groups = _groups(truth, instances)
     axes.hist(
         [instances.ious[chosen] for chosen in groups.values()],
@@ -116,7 +125,8 @@ def _draw_histogram(axes: Axes, truth: GroundTruth, instances: InstanceScores) -
         color=[_COLOURS[name] for name in groups],
         label=[f"{n}: mean {instances.ious[c].mean():.3f}" for n, c in groups.items()],
     )
-    axes.set(xlabel="IoU of the mask", ylabel="instances", xlim=(0, 1))
+    axes.set(xlabel=f"IoU of the {what}", ylabel="instances", xlim=(0, 1))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, loc="upper left")
 
 

@@ -73,7 +73,7 @@ def build_predictions(
     Raises:
         DatasetError: there are predictions, and none is of an image (or a class) of the truth.
     """
-    image = find_positions(truth.image_ids, columns.join("image_id"))
+    image = image_index = find_positions(truth.image_ids, columns.join("image_id"))
     category_ids = columns.join("category_id")
     category = _map_ids(category_ids, classes)
     kept = _choose(title, truth, columns, image, (category, classes), problems)
@@ -104,6 +104,7 @@ def build_predictions(
         has_boxes=columns.has_boxes,
         has_masks=columns.has_masks,
         rows=rows,
+        ranks=_rank_in_image(image_index, columns.join("score"))[kept],
         segment_rows=segment_rows,
         segments=columns.segments,
         prompt_ids=columns.join("prompt_id")[kept],
@@ -113,6 +114,15 @@ def build_predictions(
         ),
         problems=problems,
     )
+
+
+def _rank_in_image(image: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return the place of each among all of its image by falling score, ties as in the file."""
+    order = np.lexsort((-scores, image))
+    starts = np.flatnonzero(np.diff(image[order], prepend=-2))
+    ranks = np.empty(len(image), np.int32)
+    ranks[order] = np.arange(len(image)) - np.repeat(starts, np.diff(starts, append=len(image)))
+    return ranks
 
 
 def _map_ids(category_ids: np.ndarray, classes: ClassMap) -> np.ndarray:
@@ -136,14 +146,15 @@ def _choose(
     rows, image_ids = columns.join("row"), columns.join("image_id")
     category_ids = columns.join("category_id")
     total = len(rows)
-    if total and not (image >= 0).any():
+    if total and not (image >= 0).any() and not truth.num_left_out:
         raise DatasetError(
             f"expected predictions of the images of {truth.title} in {title}, got none of "
             f"{total}: they are of images such as {image_ids[0]}, it has such as "
             f"{truth.image_ids[0] if truth.num_images else 'none'}"
         )
     is_prompted = (columns.join("prompt_id") >= 0).any()
-    if total and not is_prompted and not (category >= 0).any():
+    is_known = image >= 0
+    if is_known.any() and not is_prompted and not (category[is_known] >= 0).any():
         named = [classes.names.get(int(i), f"id {i}") for i in np.unique(category_ids)[:5]]
         raise DatasetError(
             f"expected predictions of the classes of {truth.title} in {title}, got none of "
@@ -155,18 +166,18 @@ def _choose(
         wrong_box = ~np.isfinite(boxes).all(axis=1)
     readable = columns.join("is_readable")
     unreadable = ~readable if len(readable) else np.zeros(total, bool)
+    others = "that the ground truth does not have"
+    if truth.num_left_out:
+        others = f"that are not among the {truth.num_images} measured (--limit, --split only)"
     unknown = {
-        "predictions are of images that the ground truth does not have: left out": image < 0,
+        f"predictions are of images {others}: left out": image < 0,
         "predictions are of classes that the ground truth does not have: left out": category == -2,
         "predictions have a score that is not finite: left out": wrong_number,
         "predictions have a box that is not four finite numbers: left out": wrong_box,
     }
     for kind, is_so in unknown.items():
         found = np.flatnonzero(is_so)
-        items = [
-            f"row {rows[i]} (image_id {image_ids[i]}, category_id {category_ids[i]})"
-            for i in found[:3]
-        ]
+        items = [_name_row(rows[i], image_ids[i], category_ids[i]) for i in found[:3]]
         problems.add(kind, items, len(found))
     renamed = np.flatnonzero(category == -1)
     names = dict.fromkeys(classes.names[int(i)] for i in category_ids[renamed[:1000]])
@@ -178,6 +189,12 @@ def _choose(
     )
     out = (image < 0) | (category == -2) | wrong_number | wrong_box | unreadable
     return np.flatnonzero(~out)
+
+
+def _name_row(row: int, image_id: int, category_id: int) -> str:
+    # Images of an output folder that the truth lacks have no id in it.
+    image = f"image_id {image_id}, " if image_id >= 0 else ""
+    return f"row {row} ({image}category_id {category_id})"
 
 
 def _measure_masks(

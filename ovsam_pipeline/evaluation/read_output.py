@@ -105,9 +105,9 @@ def _take_objects(
     columns.add("area", objects.field("area").to_numpy(zero_copy_only=False).astype(np.float64))
     columns.add("prompt_id", _read_prompts(objects, num))
     masks = objects.field("segmentation").to_pylist()
-    columns.add("size_hw", np.array([m["size"] for m in masks], np.int32).reshape(-1, 2))
-    readable = check_segmentations(masks, lambda i: f"object {first_row + i}", problems)
+    readable, sizes_hw = check_segmentations(masks, lambda i: f"object {first_row + i}", problems)
     columns.add("is_readable", readable)
+    columns.add("size_hw", sizes_hw.astype(np.int32))
     columns.segments.append_many(masks)
     return num
 

@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ovsam.errors import ConfigError
 from ovsam_pipeline.coco_json import iterate_json_blocks
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.class_map import ClassMap, map_by_id, map_classes
-from ovsam_pipeline.evaluation.columns import read_boxes, read_ids, read_numbers
+from ovsam_pipeline.evaluation.columns import read_boxes, read_ids, read_numbers, to_id
 from ovsam_pipeline.evaluation.prediction_table import Columns, build_predictions
-from ovsam_pipeline.evaluation.segment_checks import check_segmentations
+from ovsam_pipeline.evaluation.result_blocks import ResultBlock, parse_results
+from ovsam_pipeline.evaluation.segment_checks import check_run_lengths, check_segmentations
 from ovsam_pipeline.evaluation.structures import GroundTruth, Predictions, Problems
 
 __all__ = ["ScoreKind", "read_predictions"]
@@ -45,18 +45,12 @@ def read_predictions(
     Raises:
         DatasetError: the file cannot be read, is none of the three, a prediction lacks what it
             must have, or not one is of an image or class of the ground truth.
-        ConfigError: another score is asked of a file that has one only.
         OutputError: a part of an output folder cannot be read.
     """
     if path.is_dir():
         from ovsam_pipeline.evaluation.read_output import read_output
 
         return read_output(path, truth, class_map=class_map, scores=scores)
-    if scores != "stored":
-        raise ConfigError(
-            f"--scores {scores} needs an output folder of ovsam label, and {path} has one score "
-            "a prediction: leave the flag out"
-        )
     if not path.is_file():
         raise DatasetError(
             f"expected predictions in {path}, which is not there: give an output folder of "
@@ -64,7 +58,8 @@ def read_predictions(
         )
     reader = _Reader(path, truth)
     try:
-        for key, value in iterate_json_blocks(path):
+        parsers = dict.fromkeys(("[]", "annotations[]"), parse_results)
+        for key, value in iterate_json_blocks(path, parsers):
             reader.take(key, value)
     except DatasetError:  # a ValueError too, and already a sentence
         raise
@@ -72,6 +67,12 @@ def read_predictions(
         raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise DatasetError(f"expected JSON in {path}, got {error}") from error
+    if scores != "stored":
+        reader.problems.add(
+            f"predictions have one score: --scores {scores} does not apply to a results file",
+            [],
+            reader.num_read,
+        )
     return reader.build(class_map)
 
 
@@ -91,11 +92,22 @@ class _Reader:
     def take(self, key: str, value: Any) -> None:
         """Take one value of the top level, or a block of a list."""
         self.keys.add(key)
-        if key in ("[]", "annotations[]"):
+        if isinstance(value, ResultBlock):
+            self._take_block(value)
+        elif key in ("[]", "annotations[]"):
             self._take_results(value)
         elif key == "categories[]":
-            names = [(item.get("id"), item.get("name")) for item in value]
-            self.categories += [(int(number), str(name)) for number, name in names]
+            self._take_categories(value)
+
+    def _take_categories(self, categories: Sequence[Any]) -> None:
+        for item in categories:
+            number = to_id(item.get("id")) if isinstance(item, dict) else None
+            if number is None or not isinstance(item.get("name"), str):
+                raise DatasetError(
+                    f"expected a whole number as id and a name in the categories of {self.path}, "
+                    f"got {str(item)[:80]}"
+                )
+            self.categories.append((number, item["name"]))
 
     def _take_results(self, results: Sequence[Any]) -> None:
         first = self.num_read
@@ -107,13 +119,7 @@ class _Reader:
             return f"result {first + index} of {self.path}"
 
         if not first:
-            # As the reference tools: the first result speaks for all.
-            self.columns.has_boxes = bool(results[0].get("bbox"))
-            self.columns.has_masks = bool(results[0].get("segmentation"))
-            if not (self.columns.has_boxes or self.columns.has_masks):
-                raise DatasetError(
-                    f"expected bbox or segmentation in {place(0)}, got {str(results[0])[:80]}"
-                )
+            self._choose_kinds(bool(results[0].get("bbox")), bool(results[0].get("segmentation")))
         columns, problems = self.columns, self.problems
         images = [self._to_image_id(item.get("image_id")) for item in results]
         columns.add("image_id", read_ids(images, place, "image_id", problems))
@@ -131,14 +137,53 @@ class _Reader:
             self._take_masks([item.get("segmentation") for item in results], images)
         self.num_read += len(results)
 
+    def _choose_kinds(self, has_boxes: bool, has_masks: bool) -> None:
+        """As the reference tools: the first result speaks for all."""
+        self.columns.has_boxes, self.columns.has_masks = has_boxes, has_masks
+        if not (has_boxes or has_masks):
+            raise DatasetError(
+                f"expected bbox or segmentation in result 0 of {self.path}, got neither"
+            )
+
+    def _take_block(self, block: ResultBlock) -> None:
+        """Take plain results, as `_take_results` does any."""
+        first, num, columns = self.num_read, len(block), self.columns
+        if not first:
+            self._choose_kinds(block.boxes_xywh is not None, block.masks is not None)
+        columns.add("image_id", block.image_ids)
+        columns.add("category_id", block.category_ids)
+        columns.add("score", block.scores)
+        columns.add("prompt_id", block.prompt_ids)
+        columns.add("row", np.arange(first, first + num))
+        if columns.has_boxes:
+            boxes = block.boxes_xywh
+            columns.add("bbox", np.full((num, 4), np.nan) if boxes is None else boxes)
+        if columns.has_masks and block.masks is None:
+            self._take_masks([None] * num, block.image_ids.tolist())
+        elif columns.has_masks and block.masks is not None:
+            readable, masks = check_run_lengths(
+                block.masks,
+                lambda i: f"result {first + i} (image {block.image_ids[i]})",
+                self.problems,
+            )
+            columns.add("is_readable", readable)
+            columns.add("size_hw", masks.sizes_hw.astype(np.int32))
+            columns.segments.append_run_lengths(masks)
+        self.num_read += num
+
     def _take_masks(self, segmentations: list[Any], images: Sequence[Any]) -> None:
         first = self.num_read
-        readable = check_segmentations(
+        without = [index for index, item in enumerate(segmentations) if not item]
+        self.problems.add(
+            "predictions have no segmentation, though others have: kept with an empty mask",
+            [f"result {first + index} (image {images[index]})" for index in without[:3]],
+            len(without),
+        )
+        readable, sizes_hw = check_segmentations(
             segmentations, lambda i: f"result {first + i} (image {images[i]})", self.problems
         )
-        sizes = [item["size"] if isinstance(item, dict) else (-1, -1) for item in segmentations]
         self.columns.add("is_readable", readable)
-        self.columns.add("size_hw", np.array(sizes, np.int32).reshape(-1, 2))
+        self.columns.add("size_hw", sizes_hw.astype(np.int32))
         self.columns.segments.append_many(segmentations)
 
     def _to_image_id(self, value: Any) -> Any:

@@ -23,6 +23,7 @@ from ovsam_pipeline.evaluation.structures import Categories, GroundTruth, Proble
 __all__ = ["read_ground_truth"]
 
 _LVIS_KEYS = ("neg_category_ids", "not_exhaustive_category_ids")
+_FREQUENCIES = ("r", "c", "f", None)
 
 
 def read_ground_truth(
@@ -64,7 +65,7 @@ class _Reader:
         self.categories: list[dict[str, Any]] = []
         self.columns: dict[str, list[np.ndarray]] = {
             name: []
-            for name in ("id", "image_id", "category_id", "area", "bbox", "crowd", "ignore")
+            for name in ("id", "image_id", "category_id", "area", "bbox", "mask", "crowd", "ignore")
         }
         self.num_annotations = 0
         self.segments = SegmentStore()
@@ -82,6 +83,8 @@ class _Reader:
             wrong = next((item for item in value if not isinstance(item, dict)), None)
             if wrong is not None:
                 raise DatasetError(f"expected objects in {key} of {self.path}, got {wrong!r:.60}")
+        if key in ("images", "annotations", "categories") and not isinstance(value, list):
+            raise DatasetError(f"expected a list of {key} in {self.path}, got {value!r:.60}")
         if key == "images[]":
             self._take_images(value)
         elif key == "annotations[]":
@@ -98,13 +101,21 @@ class _Reader:
             self.problems,
         )
         for image_id, image in zip(ids.tolist(), images, strict=True):
-            size = [image.get(name) for name in ("height", "width")]
-            height, width = (v if isinstance(v, int) and v > 0 else -1 for v in size)
+            height, width = (_read_side(image.get(name)) for name in ("height", "width"))
             self.images.append((image_id, get_image_file_name(image)[0], height, width))
             for name in _LVIS_KEYS:
                 if name in image:
                     self.has_absent = True
-                    self.absent[name] += [(image_id, int(number)) for number in image[name]]
+                    self._take_absent(name, image_id, image[name])
+
+    def _take_absent(self, name: str, image_id: int, numbers: Any) -> None:
+        ids = [to_id(number) for number in (numbers if isinstance(numbers, list) else [])]
+        if None in ids or not isinstance(numbers, list | None):
+            raise DatasetError(
+                f"expected a list of category ids as {name} of image {image_id} in {self.path}, "
+                f"got {numbers!r:.60}"
+            )
+        self.absent[name] += [(image_id, number) for number in ids if number is not None]
 
     def _take_annotations(self, annotations: Sequence[dict[str, Any]]) -> None:
         first = self.num_annotations
@@ -118,7 +129,13 @@ class _Reader:
             self.columns[name].append(read_ids(values, place, name, self.problems))
         segmentations = [item.get("segmentation") for item in annotations]
         ids = self.columns["id"][-1]
-        check_segmentations(segmentations, lambda i: f"annotation {ids[i]}", self.problems)
+        self.columns["mask"].append(np.array([bool(item) for item in segmentations], bool))
+        check_segmentations(
+            segmentations,
+            lambda i: f"annotation {ids[i]}",
+            self.problems,
+            "kept with an empty mask",
+        )
         self.segments.append_many(segmentations)
         boxes = read_boxes([item.get("bbox") for item in annotations])
         self.columns["bbox"].append(boxes)
@@ -139,6 +156,9 @@ class _Reader:
         images = self._sort_images(limit)
         image_ids = np.array([image[0] for image in images], np.int64)
         categories = _build_categories(self.categories, self.path)
+        # Sorted by id, as the categories are.
+        entries = sorted(self.categories, key=lambda entry: to_id(entry["id"]) or 0)
+        self.frequencies = [entry.get("frequency") for entry in entries]
         columns = {name: _join(parts, name) for name, parts in self.columns.items()}
         self._check_annotation_ids(columns["id"])
         image_index = find_positions(image_ids, columns["image_id"])
@@ -146,6 +166,7 @@ class _Reader:
         kept = self._choose_rows(columns, image_index, category_index, limit)
         kept = kept[np.argsort(image_index[kept], kind="stable")]
         boxes, areas = self._complete(columns, kept)
+        self._count_odd(columns, kept, categories)
         is_crowd = columns["crowd"][kept] & (not is_lvis)
         return GroundTruth(
             title=str(self.path),
@@ -166,6 +187,8 @@ class _Reader:
             negative=self._encode(_LVIS_KEYS[0], image_ids, categories, is_lvis),
             not_exhaustive=self._encode(_LVIS_KEYS[1], image_ids, categories, is_lvis),
             problems=self.problems,
+            num_left_out=len(self.images) - len(images),
+            has_masks=bool(columns["mask"].any()) or not len(columns["mask"]),
         )
 
     def _sort_images(self, limit: int | None) -> list[tuple[int, str | None, int, int]]:
@@ -230,6 +253,35 @@ class _Reader:
         areas[without] = boxes[without, 2] * boxes[without, 3]
         return boxes, areas
 
+    def _count_odd(
+        self, columns: dict[str, np.ndarray], kept: np.ndarray, categories: Categories
+    ) -> None:
+        names = columns["id"][kept]
+        without = np.flatnonzero(~columns["mask"][kept])
+        if len(without) < len(kept):
+            self.problems.add(
+                "annotations have no segmentation: kept with an empty mask",
+                [f"annotation {names[row]}" for row in without[:3]],
+                len(without),
+            )
+        # The reference tools keep the id of what was found, and read a 0 as nothing found.
+        zero = np.flatnonzero(names == 0)
+        self.problems.add(
+            "annotations have the id 0: right here when found, wrong in pycocotools and lvis-api",
+            ["annotation 0"] if len(zero) else [],
+            len(zero),
+        )
+        odd = [
+            f"{name} ({frequency!r:.20})"
+            for name, frequency in zip(categories.names, self.frequencies, strict=True)
+            if frequency not in _FREQUENCIES
+        ]
+        self.problems.add(
+            "categories have a frequency that is none of r, c, f: in none of APr, APc, APf",
+            odd[:3],
+            len(odd),
+        )
+
     def _encode(
         self, name: str, image_ids: np.ndarray, categories: Categories, is_lvis: bool
     ) -> np.ndarray:
@@ -259,7 +311,10 @@ def _build_categories(entries: Sequence[dict[str, Any]], path: Path) -> Categori
     return Categories(
         ids=np.array(sorted(by_id), np.int64),
         names=tuple(entry["name"] for entry in ordered),
-        frequencies=tuple(entry.get("frequency") for entry in ordered),
+        frequencies=tuple(
+            frequency if (frequency := entry.get("frequency")) in _FREQUENCIES else None
+            for entry in ordered
+        ),
         splits=tuple(
             entry["split"] if entry.get("split") in ("base", "novel") else None for entry in ordered
         ),
@@ -267,6 +322,12 @@ def _build_categories(entries: Sequence[dict[str, Any]], path: Path) -> Categori
             tuple(str(name) for name in entry.get("synonyms") or ()) for entry in ordered
         ),
     )
+
+
+def _read_side(value: Any) -> int:
+    """Return a side of an image in pixels, -1 where the file states none."""
+    number = None if isinstance(value, str) else to_id(value)
+    return -1 if number is None or number <= 0 else number
 
 
 def _read_areas(annotations: Sequence[dict[str, Any]]) -> np.ndarray:
@@ -291,5 +352,5 @@ def _join(parts: list[np.ndarray], name: str) -> np.ndarray:
     if parts:
         return np.concatenate(parts)
     kinds = {"bbox": np.zeros((0, 4)), "area": np.zeros(0)}
-    empty = np.zeros(0, bool if name in ("crowd", "ignore") else np.int64)
+    empty = np.zeros(0, bool if name in ("mask", "crowd", "ignore") else np.int64)
     return kinds.get(name, empty)

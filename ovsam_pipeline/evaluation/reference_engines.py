@@ -72,10 +72,10 @@ def compute_reference_curves(
             "lvis-api and faster-coco-eval cannot put the categories of LVIS together; use the "
             "engine fast"
         )
-    rows = np.flatnonzero(predictions.category_index >= 0)
+    # LVIS cuts by image, before classes that it lacks are left out: lvis-api never sees those here,
+    # and faster-coco-eval cuts by image and category.
+    rows = select_predictions(truth, predictions)
     if truth.is_lvis and engine != "reference":
-        # faster-coco-eval cuts by image and category, LVIS by image.
-        rows = select_predictions(truth, predictions)
         rows = rows[compute_prediction_areas(truth, predictions, rows, area_rule) > 0]
     with _silence():
         tool = _import_tool(truth, engine)

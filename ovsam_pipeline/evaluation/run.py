@@ -20,10 +20,19 @@ import numpy as np
 
 import ovsam
 from ovsam.errors import ConfigError
+from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.evaluation.compare import (
+    Baseline,
+    Comparison,
+    check_same,
+    compare_runs,
+    read_baseline,
+)
 from ovsam_pipeline.evaluation.config import EvalConfig
 from ovsam_pipeline.evaluation.datasets import Dataset, find_dataset
 from ovsam_pipeline.evaluation.detection_scores import DetectionScores, score_detections
 from ovsam_pipeline.evaluation.files import write_metrics, write_per_class, write_samples
+from ovsam_pipeline.evaluation.found_objects import find_objects
 from ovsam_pipeline.evaluation.instances import InstanceScores, measure_instances
 from ovsam_pipeline.evaluation.read_predictions import read_predictions
 from ovsam_pipeline.evaluation.read_truth import read_ground_truth
@@ -31,7 +40,6 @@ from ovsam_pipeline.evaluation.structures import GroundTruth, IouType, Predictio
 
 if TYPE_CHECKING:
     from ovsam_pipeline.api import LabelResult
-    from ovsam_pipeline.evaluation.compare import Comparison
     from ovsam_pipeline.evaluation.detection_scores import Engine
     from ovsam_pipeline.evaluation.matching import AreaRule
     from ovsam_pipeline.evaluation.read_predictions import ScoreKind
@@ -147,6 +155,7 @@ def run_evaluation(
     output = _choose_output(config, dataset)
     with clock.step("read truth"):
         truth = _read_truth(config, dataset)
+    baseline = _read_baseline(config, dataset, truth)
     labelled = None
     if config.predictions is None:
         from ovsam_pipeline.evaluation.labelling import label_dataset
@@ -172,11 +181,29 @@ def run_evaluation(
         )
     scores = _measure(config, truth, predictions, clock)
     metrics = _describe(config, dataset, truth, predictions, scores)
-    comparison = _write(config, output, metrics, (truth, predictions, scores), clock, dataset)
-    exit_code = labelled.exit_code if labelled else 0
-    if comparison is not None and comparison.exit_code:
-        exit_code = comparison.exit_code
+    _write(config, output, metrics, (truth, predictions, scores), clock, dataset)
+    comparison = None
+    if baseline is not None:
+        comparison = compare_runs(
+            output / "metrics.json",
+            baseline,
+            tolerance=config.tolerance,
+            resamples=config.resamples,
+            seed=config.seed,
+        )
+    codes = [result.exit_code for result in (comparison, labelled) if result is not None]
+    exit_code = next((code for code in codes if code), 0)
     return EvalResult(output, metrics, comparison, labelled, exit_code)
+
+
+def _read_baseline(config: EvalConfig, dataset: Dataset, truth: GroundTruth) -> Baseline | None:
+    """Read and check it before hours of labelling; it may lie where this run writes."""
+    if config.baseline is None:
+        return None
+    baseline = read_baseline(Path(config.baseline))
+    protocol = {k: v for k, v in config.describe_protocol().items() if k != "area_rule"}
+    check_same({"dataset": _describe_data(dataset, truth), "protocol": protocol}, baseline)
+    return baseline
 
 
 def _choose_output(config: EvalConfig, dataset: Dataset) -> Path:
@@ -185,18 +212,25 @@ def _choose_output(config: EvalConfig, dataset: Dataset) -> Path:
         raise ConfigError(f"expected -o to be a folder, and {path} is a file")
     if config.predictions and path.resolve() == Path(config.predictions).resolve():
         raise ConfigError(f"the output {path} is the predictions' own folder; give another as -o")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the output folder {path}: {error.strerror}") from error
     return path
 
 
 def _read_truth(config: EvalConfig, dataset: Dataset) -> GroundTruth:
     from ovsam.vocabulary import load_vocabulary
-    from ovsam_pipeline.evaluation.splits import with_splits
+    from ovsam_pipeline.evaluation.splits import keep_split_classes, with_splits
 
     style: Literal["auto", "lvis"] = "lvis" if dataset.is_lvis else "auto"
     truth = read_ground_truth(dataset.annotations, style=style, limit=config.limit)
-    if config.split == "none":
-        return with_splits(truth, None)
-    return with_splits(truth, load_vocabulary(dataset.vocabulary))
+    # A file's own classes are split by the file, if at all: see `Categories`.
+    if config.split != "none" and (vocabulary := dataset.built_in_vocabulary):
+        truth = with_splits(truth, load_vocabulary(vocabulary))
+    elif config.split == "none":
+        truth = with_splits(truth, None)
+    return keep_split_classes(truth) if config.split == "only" else truth
 
 
 def _measure(
@@ -210,7 +244,7 @@ def _measure(
             scores.instances = measure_instances(truth, predictions)
         if config.types == "auto":
             return scores
-    for iou_type in _choose_types(config, predictions):
+    for iou_type in _choose_types(config, truth, predictions):
         with clock.step(iou_type):
             scores.detection[iou_type] = score_detections(
                 truth,
@@ -223,13 +257,17 @@ def _measure(
     return scores
 
 
-def _choose_types(config: EvalConfig, predictions: Predictions) -> tuple[IouType, ...]:
+def _choose_types(
+    config: EvalConfig, truth: GroundTruth, predictions: Predictions
+) -> tuple[IouType, ...]:
     if config.types == "segm":
         return ("segm",)
     if config.types == "bbox":
         return ("bbox",)
-    has_only_boxes = len(predictions) > 0 and not predictions.has_masks
-    return ("bbox",) if config.types == "auto" and has_only_boxes else ("segm", "bbox")
+    if config.types == "both":
+        return ("segm", "bbox")
+    has_masks = truth.has_masks and (predictions.has_masks or not len(predictions))
+    return ("segm", "bbox") if has_masks else ("bbox",)
 
 
 def _describe(
@@ -247,14 +285,7 @@ def _describe(
     return {
         "ovsam": ovsam.__version__,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dataset": {
-            "name": dataset.name,
-            "annotations": str(dataset.annotations),
-            "style": "lvis" if truth.is_lvis else "coco",
-            "images": truth.num_images,
-            "annotations_count": len(truth.annotation_ids),
-            "categories": len(truth.categories),
-        },
+        "dataset": _describe_data(dataset, truth),
         "protocol": {
             **config.describe_protocol(),
             "predictions": str(predictions.title),
@@ -275,6 +306,17 @@ def _describe(
     }
 
 
+def _describe_data(dataset: Dataset, truth: GroundTruth) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "annotations": str(dataset.annotations),
+        "style": "lvis" if truth.is_lvis else "coco",
+        "images": truth.num_images,
+        "annotations_count": len(truth.annotation_ids),
+        "categories": len(truth.categories),
+    }
+
+
 def _resolve_area_rule(config: EvalConfig, predictions: Predictions) -> str:
     if config.area_rule != "auto":
         return config.area_rule
@@ -288,33 +330,40 @@ def _write(
     measured: tuple[GroundTruth, Predictions, _Scores],
     clock: _Clock,
     dataset: Dataset,
-) -> Comparison | None:
+) -> None:
     """Write all files; the metrics last, so that their presence means that all is there."""
     truth, predictions, scores = measured
-    output.mkdir(parents=True, exist_ok=True)
+    _remove_results(output)
     write_per_class(output / "per_class.csv", truth, scores.detection, scores.instances)
     write_samples(output / "samples", truth, scores.detection, scores.instances)
     if config.plots:
         from ovsam_pipeline.evaluation.plots import write_plots
 
         with clock.step("plots"):
-            write_plots(output / "plots", truth, predictions, scores.detection, scores.instances)
+            found, what = scores.instances, "mask"
+            if found is None:
+                found, what = find_objects(truth, predictions), "box"
+            write_plots(output / "plots", truth, predictions, scores.detection, found, what)
     if config.worst:
         with clock.step("worst"):
             _draw_worst(config, output, measured, dataset)
     metrics["seconds"] = clock.seconds
     write_metrics(output / "metrics.json", metrics)
-    if config.baseline is None:
-        return None
-    from ovsam_pipeline.evaluation.compare import compare_runs
 
-    return compare_runs(
-        output / "metrics.json",
-        Path(config.baseline),
-        tolerance=config.tolerance,
-        resamples=config.resamples,
-        seed=config.seed,
-    )
+
+def _remove_results(output: Path) -> None:
+    """Remove what an earlier evaluation left: numbers of two runs do not stand side by side.
+
+    Raises:
+        OutputError: the file system refuses.
+    """
+    own = ("metrics.json", "per_class.csv", "samples/*.parquet", "plots/*.png", "worst/*.jpg")
+    try:
+        for pattern in own:
+            for path in output.glob(pattern):
+                path.unlink()
+    except OSError as error:
+        raise OutputError(f"cannot replace the results in {output}: {error}") from error
 
 
 def _draw_worst(

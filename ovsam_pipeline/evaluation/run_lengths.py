@@ -2,6 +2,8 @@
 
 Input: the `counts` texts of a block and the sizes they claim. Output: which decode to runs that
 fill their image exactly. Nothing is decoded to pixels.
+
+Letters: n texts, b characters and m numbers in all of them.
 """
 
 from __future__ import annotations
@@ -10,9 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["find_readable_counts"]
+__all__ = ["find_readable_codes", "find_readable_counts"]
 
-_FIRST, _LAST, _GOES_ON, _IS_NEGATIVE, _BITS = 48, 111, 32, 16, 5
+_FIRST, _LAST, _GOES_ON, _SIGN, _BITS = 48, 63, 32, 16, 5
+_TEXTS_AT_ONCE = 256
+"""So many fit a processor's cache."""
 _MOST_CHARACTERS = 7
 """Of one number: pycocotools keeps 32 bits."""
 
@@ -28,51 +32,98 @@ def find_readable_counts(counts: Sequence[str], num_pixels: np.ndarray) -> np.nd
         (n,) bool: characters in range, numbers that end and fit 32 bits, no negative run, and runs
         that add up to the image.
     """
-    texts = [text.encode("ascii", "replace") for text in counts]
-    lengths = np.array([len(text) for text in texts], np.int64)
-    codes = np.frombuffer(b"".join(texts), np.uint8)
-    owners = np.repeat(np.arange(len(texts)), lengths)
-    readable = lengths > 0
-    readable[owners[(codes < _FIRST) | (codes > _LAST)]] = False
-    codes = codes - _FIRST
-    goes_on = (codes & _GOES_ON) > 0
-    last = np.cumsum(lengths)[readable] - 1
-    readable[owners[last[goes_on[last]]]] = False
-    # Whatever is wrong goes out here, so that what is left splits into whole numbers.
-    is_left = readable[owners]
-    values, owners = _decode_numbers(codes[is_left], owners[is_left], readable)
-    runs = _add_earlier(values, owners, len(texts))
-    readable[owners[(runs < 0) | (runs > num_pixels[owners])]] = False
-    totals = np.bincount(owners, runs, len(texts))
-    return readable & (totals == num_pixels)
+    text = "".join(counts)
+    if not text.isascii():
+        counts = [text if text.isascii() else "" for text in counts]
+        text = "".join(counts)
+    lengths = np.fromiter(map(len, counts), np.int64, len(counts))
+    return find_readable_codes(np.frombuffer(text.encode(), np.uint8), lengths, num_pixels)
 
 
-def _decode_numbers(
-    codes: np.ndarray, owners: np.ndarray, readable: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers, int64, and whose they are; owners of too long ones become unreadable."""
+def find_readable_codes(
+    characters: np.ndarray, lengths: np.ndarray, num_pixels: np.ndarray
+) -> np.ndarray:
+    """The same of texts that stand one behind the other.
+
+    Args:
+        characters: (b,) uint8 of all texts.
+        lengths: (n,) int64 characters of each text.
+        num_pixels: (n,) int64.
+    """
+    stops = np.cumsum(lengths)
+    result = np.zeros(len(lengths), bool)
+    for start in range(0, len(lengths), _TEXTS_AT_ONCE):
+        some = slice(start, start + _TEXTS_AT_ONCE)
+        held = slice(stops[start] - lengths[start], stops[some][-1])
+        result[some] = _find_readable(characters[held], lengths[some], num_pixels[some])
+    return result
+
+
+def _find_readable(
+    characters: np.ndarray, lengths: np.ndarray, num_pixels: np.ndarray
+) -> np.ndarray:
+    codes = characters - np.uint8(_FIRST)
+    stops = np.cumsum(lengths)
+    readable = (lengths > 0) & _are_in_range(codes, stops)
+    readable[readable] = (codes[stops[readable] - 1] & _GOES_ON) == 0
+    if not readable.all():
+        # What is left splits into whole numbers.
+        codes, lengths = codes[np.repeat(readable, lengths)], lengths[readable]
+    result = readable.copy()
+    result[readable] = _fill_images(codes, np.cumsum(lengths), num_pixels[readable])
+    return result
+
+
+def _are_in_range(codes: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    """Return whether every character of each text is one of the 64: (n,) bool."""
+    wrong = np.flatnonzero(codes > _LAST)
+    result = np.ones(len(stops), bool)
+    result[np.searchsorted(stops, wrong, side="right")] = False
+    return result
+
+
+def _fill_images(codes: np.ndarray, stops: np.ndarray, num_pixels: np.ndarray) -> np.ndarray:
+    """Return whether the runs of each text are sound and add up to its image: (n,) bool."""
+    if not len(stops):
+        return np.zeros(0, bool)
     ends = np.flatnonzero((codes & _GOES_ON) == 0)
-    if not len(ends):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    sizes = ends - starts + 1
-    readable[owners[ends[sizes > _MOST_CHARACTERS]]] = False
-    places = np.arange(len(codes)) - np.repeat(starts, sizes)
-    shifts = _BITS * np.minimum(places, _MOST_CHARACTERS)
-    values = np.add.reduceat((codes & (_GOES_ON - 1)).astype(np.int64) << shifts, starts)
-    is_negative = (codes[ends] & _IS_NEGATIVE) > 0
-    values -= is_negative.astype(np.int64) << (_BITS * np.minimum(sizes, _MOST_CHARACTERS))
-    return values, owners[ends]
+    last = np.searchsorted(ends, stops - 1)  # the last number of each text
+    first = np.concatenate([[0], last[:-1] + 1])
+    numbers, is_short = _decode_numbers(codes, ends)
+    runs = _add_earlier(numbers, first, last)
+    is_sound = is_short & (runs >= 0)
+    # Sums modulo 2^64 could come out right by chance; runs that fit the image cannot wrap around.
+    is_sound &= runs <= np.repeat(num_pixels, last - first + 1)
+    fits = np.logical_and.reduceat(is_sound, first)
+    return fits & (np.add.reduceat(runs, first) == num_pixels)
 
 
-def _add_earlier(values: np.ndarray, owners: np.ndarray, num: int) -> np.ndarray:
-    """Return runs: from the fourth on, a number is the difference to the run two before."""
-    counts = np.bincount(owners, minlength=num)
-    indices = np.arange(len(values)) - np.repeat(np.cumsum(counts) - counts, counts)
-    runs = values.copy()
-    for is_chain in (indices % 2 == 1, (indices % 2 == 0) & (indices >= 2)):
-        sums = np.cumsum(values[is_chain])
-        own = np.bincount(owners[is_chain], minlength=num)
-        before = np.concatenate([[0], sums])[np.cumsum(own) - own]
-        runs[is_chain] = sums - np.repeat(before, own)
+def _decode_numbers(codes: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers that end at `ends`, (m,) int64, and whether each is short enough."""
+    sizes = np.diff(ends, prepend=-1)
+    # The last character has the highest bits and the sign.
+    numbers = ((codes[ends] & (2 * _SIGN - 1)).astype(np.int64) ^ _SIGN) - _SIGN
+    longer, place = np.flatnonzero(sizes > 1), 1
+    while len(longer) and place < _MOST_CHARACTERS:
+        low = codes[ends[longer] - place] & (2 * _SIGN - 1)
+        numbers[longer] = (numbers[longer] << _BITS) + low
+        place += 1
+        longer = longer[sizes[longer] > place]
+    return numbers, sizes <= _MOST_CHARACTERS
+
+
+def _add_earlier(numbers: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Return the runs: from the fourth of a text on, a number is added to the run two before."""
+    sums = np.empty(len(numbers) + 2, np.int64)
+    sums[:2] = 0
+    for parity in (0, 1):
+        np.cumsum(numbers[parity::2], out=sums[2 + parity :: 2])
+    # sums[2 + i] adds every second number up to i, of earlier texts too: those are taken away.
+    # Second, fourth, … of a text: all before it. Third, fifth, …: the first of the text as well.
+    runs = sums[2:].copy()
+    counts = last - first + 1
+    even, odd = np.repeat(sums[first + 2], counts), np.repeat(sums[first + 1], counts)
+    is_odd = ((np.arange(len(numbers)) - np.repeat(first, counts)) & 1).astype(bool)
+    runs -= np.where(is_odd, odd, even)
+    runs[first] = numbers[first]
     return runs

@@ -1,6 +1,7 @@
 """Masks of millions of objects, on disk while they are not looked at.
 
-COCO segmentations go in as they stand in the JSON file, in order, and come out by row. They lie in
+COCO segmentations go in as they stand in the JSON file, in order, and come out by row, compressed
+run lengths as bytes. They lie in
 an unnamed temporary file, so memory stays small and nothing is left behind when the process ends.
 """
 
@@ -17,6 +18,7 @@ import numpy as np
 import orjson
 
 from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.evaluation.result_blocks import RunLengths
 
 __all__ = ["SegmentStore"]
 
@@ -30,6 +32,7 @@ class SegmentStore:
         self._stream = tempfile.TemporaryFile(prefix="ovsam-masks-", buffering=_BUFFER_BYTES)  # noqa: SIM115 - lives as long as the store
         weakref.finalize(self, self._stream.close)
         self._offsets = array("q", [0])
+        self._heights, self._widths = array("i"), array("i")  # of run lengths, else -1
         self._map: mmap.mmap | bytes | None = None
 
     def __len__(self) -> int:
@@ -49,13 +52,34 @@ class SegmentStore:
         Raises:
             OutputError: the temporary file cannot be written (disk full).
         """
-        pieces = [b"" if item is None else _dump(item) for item in segmentations]
-        end = self._offsets[-1]
-        for piece in pieces:
-            end += len(piece)
-            self._offsets.append(end)
+        pieces = []
+        for item in segmentations:
+            if isinstance(item, dict) and isinstance(counts := item["counts"], str):
+                pieces.append(counts)
+                self._heights.append(item["size"][0])
+                self._widths.append(item["size"][1])
+            else:
+                pieces.append("" if item is None else orjson.dumps(item).decode())
+                self._heights.append(-1)
+                self._widths.append(-1)
+        lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
+        self._append(lengths, "".join(pieces).encode("ascii"))
+
+    def append_run_lengths(self, masks: RunLengths) -> None:
+        """Add rows of compressed run lengths; one of no characters is None.
+
+        Raises:
+            OutputError: the temporary file cannot be written (disk full).
+        """
+        sizes_hw = masks.sizes_hw.astype(np.int32)
+        self._heights.frombytes(sizes_hw[:, 0].tobytes())
+        self._widths.frombytes(sizes_hw[:, 1].tobytes())
+        self._append(masks.lengths, masks.codes.tobytes())
+
+    def _append(self, lengths: np.ndarray, content: bytes) -> None:
+        self._offsets.frombytes((np.cumsum(lengths) + self._offsets[-1]).tobytes())
         try:
-            self._stream.write(b"".join(pieces))
+            self._stream.write(content)
         except OSError as error:
             raise OutputError(
                 f"cannot keep masks in {tempfile.gettempdir()}: {error.strerror}; name a folder "
@@ -64,7 +88,7 @@ class SegmentStore:
         self._map = None
 
     def read(self, row: int) -> Any:
-        """Return a row as it was appended (`counts` of compressed run lengths as text)."""
+        """Return a row as it was appended, but compressed run lengths as bytes."""
         return self.read_many(np.array([row]))[0]
 
     def read_many(self, rows: np.ndarray) -> list[Any]:
@@ -73,11 +97,17 @@ class SegmentStore:
         Args:
             rows: (M,) integers; -1 gives None.
         """
-        content = self._map_file()
-        result = []
+        content, offsets = self._map_file(), self._offsets
+        result: list[Any] = []
         for row in rows.tolist():
-            start, end = (self._offsets[row], self._offsets[row + 1]) if row >= 0 else (0, 0)
-            result.append(None if start == end else _load(content[start:end]))
+            start, end = (offsets[row], offsets[row + 1]) if row >= 0 else (0, 0)
+            if start == end:
+                result.append(None)
+            elif (height := self._heights[row]) < 0:
+                result.append(orjson.loads(content[start:end]))
+            else:
+                size = [height, self._widths[row]]
+                result.append({"size": size, "counts": content[start:end]})
         return result
 
     def _map_file(self) -> mmap.mmap | bytes:
@@ -89,18 +119,3 @@ class SegmentStore:
                 mmap.mmap(self._stream.fileno(), size, access=mmap.ACCESS_READ) if size else b""
             )
         return self._map
-
-
-def _dump(segmentation: Any) -> bytes:
-    """Compressed run lengths, by far the most, as b"H W counts"; everything else as JSON."""
-    if isinstance(segmentation, dict) and isinstance(counts := segmentation.get("counts"), str):
-        height, width = segmentation["size"]
-        return f"{height} {width} {counts}".encode()
-    return orjson.dumps(segmentation)
-
-
-def _load(data: bytes) -> Any:
-    if data[:1] in b"[{":
-        return orjson.loads(data)
-    height, width, counts = data.split(b" ", 2)
-    return {"size": [int(height), int(width)], "counts": counts.decode()}

@@ -128,6 +128,9 @@ class GroundTruth:
             known to be absent (LVIS; empty else).
         not_exhaustive: the same of classes whose objects are not all annotated.
         problems: what was odd.
+        num_left_out: images of the file that are not measured: behind the limit, or without an
+            annotation of the classes that are.
+        has_masks: whether any annotation has a segmentation; True where there are no annotations.
     """
 
     title: str
@@ -148,6 +151,8 @@ class GroundTruth:
     negative: np.ndarray
     not_exhaustive: np.ndarray
     problems: Problems
+    num_left_out: int = 0
+    has_masks: bool = True
 
     @property
     def num_images(self) -> int:
@@ -174,6 +179,8 @@ class Predictions:
         has_boxes: whether the file states boxes (decides the reference tools' area rule).
         has_masks: whether the file states masks.
         rows: (N,) int64, position in the file, for messages.
+        ranks: (N,) int32, place among all predictions of the image by falling score, those that
+            were left out counted: LVIS looks at the first 300.
         segment_rows: (N,) int64 rows of `segments`; -1 where there is no mask.
         segments: the masks.
         prompt_ids: (N,) int64, id of the annotation that prompted it; -1 where it is not known.
@@ -193,6 +200,7 @@ class Predictions:
     has_boxes: bool
     has_masks: bool
     rows: np.ndarray
+    ranks: np.ndarray
     segment_rows: np.ndarray
     segments: SegmentStore
     prompt_ids: np.ndarray

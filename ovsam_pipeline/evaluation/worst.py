@@ -59,7 +59,7 @@ def write_worst(
     """Draw the worst instances; images that cannot be read are passed over.
 
     Args:
-        folder: for the pictures, 01.jpg the worst; its old ones are removed.
+        folder: for the pictures, 01.jpg the worst.
         truth: the annotations.
         predictions: the predictions.
         instances: of a run that prompts with annotations; goes before `matches`.
@@ -71,8 +71,6 @@ def write_worst(
         OutputError: the file system refuses.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.jpg"):
-        old.unlink()
     cases: list[_Case] = []
     if instances is not None:
         cases = _choose_instances(truth, predictions, instances, count)

@@ -70,7 +70,7 @@ def test_what_is_not_json_is_refused(tmp_path, text, reason):
 def test_wrong_encoding_is_refused(tmp_path):
     path = tmp_path / "x.json"
     path.write_bytes(b'{"a": "\xff\xfe"}')
-    with pytest.raises(ValueError, match="utf-8"):
+    with pytest.raises(ValueError, match="UTF-8"):
         list(iterate_json(path))
 
 

@@ -18,6 +18,16 @@ def store(items):
     return segments
 
 
+def rank(items):
+    """Place of each among the predictions of its image, best first."""
+    places = {}
+    by_score = sorted(enumerate(items), key=lambda pair: -pair[1]["score"])
+    for image_id in {item["image_id"] for item in items}:
+        own = [index for index, item in by_score if item["image_id"] == image_id]
+        places.update({index: place for place, index in enumerate(own)})
+    return np.array([places[index] for index in range(len(items))], np.int32)
+
+
 def build_truth(data, *, is_lvis=False, splits=None) -> GroundTruth:
     images = sorted(data["images"], key=lambda image: image["id"])
     kinds = sorted(data["categories"], key=lambda kind: kind["id"])
@@ -83,6 +93,7 @@ def build_predictions(results, truth) -> Predictions:
         has_boxes=has_boxes,
         has_masks=has_masks,
         rows=np.arange(len(items)),
+        ranks=rank(items),
         segment_rows=np.arange(len(items)) if has_masks else np.full(len(items), -1),
         segments=store(items),
         prompt_ids=np.full(len(items), -1),

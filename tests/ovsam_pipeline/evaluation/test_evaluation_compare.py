@@ -8,12 +8,17 @@ from evaluation_example import make_example
 from rich.console import Console
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.evaluation.compare import compare_runs
+from ovsam_pipeline.evaluation import compare
+from ovsam_pipeline.evaluation.compare import read_baseline
 from ovsam_pipeline.evaluation.detection_scores import DetectionScores
 from ovsam_pipeline.evaluation.files import _write_table, write_metrics, write_samples
 
 DATASET = {"name": "x", "style": "coco", "images": 2, "annotations_count": 3, "categories": 3}
 SETTINGS = {"resamples": 100, "seed": 0}
+
+
+def compare_runs(new, baseline, **settings):
+    return compare.compare_runs(new, read_baseline(baseline), **settings)
 
 
 def write_run(folder, metrics, *, dataset=DATASET, prompts="gt-box"):
@@ -106,7 +111,7 @@ def test_detections_are_resampled_through_their_matches(tmp_path) -> None:
 def test_another_data_set_or_protocol_is_named(tmp_path) -> None:
     now = write_run(tmp_path / "new", {"segm": {"AP": 0.5}})
     other = write_run(tmp_path / "a", {"segm": {"AP": 0.5}}, dataset={**DATASET, "images": 9})
-    with pytest.raises(ConfigError, match="the images of the data set was 9 there and is 2"):
+    with pytest.raises(ConfigError, match="the number of images was 9 there and is 2"):
         compare_runs(now, other, tolerance=0, **SETTINGS)
     other = write_run(tmp_path / "b", {"segm": {"AP": 0.5}}, prompts="detector")
     with pytest.raises(ConfigError, match="--prompts was detector there and is gt-box"):

@@ -52,7 +52,8 @@ def test_every_class_has_its_line(tmp_path) -> None:
     assert (cat["category_id"], cat["split"], cat["annotations"]) == ("3", "base", "2")
     assert (float(cat["iou"]), float(cat["accuracy"])) == (pytest.approx(0.75), 1.0)
     assert cat["segm_predictions"] == "3"
-    assert (dog["name"], float(dog["iou"]), float(dog["accuracy"])) == ("dog, small", 1.0, 0.0)
+    assert (dog["name"], float(dog["accuracy"])) == ("dog, small", 0.0)
+    assert float(dog["iou"]) == pytest.approx(1.0, abs=1e-9)
     assert float(dog["segm_AP"]) == 0
     assert (bird["instances"], bird["iou"], bird["segm_AP"]) == ("0", "", "")
 
@@ -80,13 +81,6 @@ def test_samples_keep_every_threshold(tmp_path) -> None:
     # IoU 1 is right at all ten thresholds, IoU 1/2 at the first.
     assert found == {0.9: 10, 0.8: 0, 0.7: 1}
     assert np.sort(read_samples(tmp_path, "segm-truth")["image_id"]).tolist() == [10, 10, 20]
-
-
-def test_samples_of_an_earlier_evaluation_go(tmp_path) -> None:
-    truth, _, scores, instances = make_example()
-    write_samples(tmp_path, truth, {"segm": scores}, instances)
-    write_samples(tmp_path, truth, {}, instances)
-    assert read_samples(tmp_path, "segm") is None
 
 
 def test_damaged_samples_are_named(tmp_path) -> None:

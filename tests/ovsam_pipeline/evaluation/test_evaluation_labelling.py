@@ -122,9 +122,9 @@ def test_data_set_is_labelled_with_the_ids_of_its_annotations(truth_path, tmp_pa
     # The thin box has an empty mask here, and is an answer all the same.
     assert [item["area"] for item in rows[10]] == [100, 0]
     exported = json.loads((tmp_path / "out/predictions/annotations.json").read_text())
-    # Parts are named by hashes of their files' times: only the ids have an order.
-    by_id = sorted(exported["annotations"], key=lambda item: item["id"])
-    assert [item["prompt_id"] for item in by_id][:2] == [1003, 1014]
+    # Parts are named by the images' times, so only the ids tell the order.
+    annotations = sorted(exported["annotations"], key=lambda item: item["id"])
+    assert [item["prompt_id"] for item in annotations][:2] == [1003, 1014]
 
 
 def test_unlike_settings_do_not_continue_an_output(truth_path, tmp_path, monkeypatch):

@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
 from build_tables import build_predictions, build_truth
+from test_evaluation_random_cases import make_case
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.errors import DatasetError
+from ovsam_pipeline.evaluation import matching
 from ovsam_pipeline.evaluation.matching import match_predictions
 
 
@@ -44,3 +47,20 @@ def test_masks_cannot_be_compared_without_masks() -> None:
         match_predictions(truth, predictions, "segm")
     with pytest.raises(ConfigError, match="no masks"):
         match_predictions(truth, predictions, "bbox", area_rule="mask")
+
+
+@pytest.mark.parametrize("is_lvis", [False, True], ids=["coco", "lvis"])
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_pieces_of_a_large_data_set_match_as_the_whole(monkeypatch, iou_type, is_lvis) -> None:
+    data, results = make_case(5)
+    truth = build_truth(data, is_lvis=is_lvis)
+    for item in results:
+        del item["bbox"]  # areas are then those of the masks, which are read in pieces, too
+    predictions = build_predictions(results, truth)
+    whole = match_predictions(truth, predictions, iou_type)
+    monkeypatch.setattr(matching, "_PAIRS_IN_MEMORY", 7)
+    monkeypatch.setattr(matching, "_MASKS_IN_MEMORY", 3)
+    pieces = match_predictions(truth, predictions, iou_type)
+    for name in ("rows", "matched", "ignored", "found_by", "found_iou"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(pieces, name))
+    assert whole.matched.any()

@@ -22,9 +22,8 @@ def test_what_was_measured_is_drawn(tmp_path) -> None:
         assert (picture < 255).any()
 
 
-def test_plots_without_data_are_not_drawn_and_old_ones_go(tmp_path) -> None:
+def test_plots_without_data_are_not_drawn(tmp_path) -> None:
     truth = make_truth()
-    (tmp_path / "iou_histogram.png").write_bytes(b"old")
     assert write_plots(tmp_path, truth, build_predictions([], truth), {}, None) == []
     assert not list(tmp_path.iterdir())
 

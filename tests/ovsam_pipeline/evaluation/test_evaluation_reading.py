@@ -255,3 +255,84 @@ def test_an_alias_of_two_classes_is_nobody_s(tmp_path) -> None:
     }
     found = read_results(tmp_path, scored, make_truth(categories=categories, annotations=[]))
     assert found.category_index.tolist() == [1, -1, 1]
+
+
+def test_predictions_behind_the_limit_are_no_mistakes(tmp_path) -> None:
+    truth = read_truth(tmp_path, limit=1)
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps([make_result(), make_result(image_id=70), make_result()]))
+    found = read_predictions(path, truth)
+    assert len(found) == 2
+    (sentence,) = (x for x in found.problems.describe() if "images" in x)
+    assert sentence.startswith("1 predictions are of images that are not among the 1 measured")
+    assert sentence.endswith("row 1 (image_id 70, category_id 9)")
+
+
+def test_only_predictions_behind_the_limit_are_no_predictions(tmp_path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps([make_result(image_id=70)]))
+    assert len(read_predictions(path, read_truth(tmp_path, limit=1))) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"annotations": None}, "expected a list of annotations"),
+        ({"images": [{"id": 7, "neg_category_ids": ["x"]}]}, "neg_category_ids of image 7"),
+        ({"images": [{"id": 7, "neg_category_ids": 3}]}, "neg_category_ids of image 7"),
+    ],
+)
+def test_lists_that_are_none_are_named(tmp_path, more, words) -> None:
+    with pytest.raises(DatasetError, match=words):
+        read_truth(tmp_path, make_truth(**more))
+
+
+def test_absent_lists_may_be_null_and_sides_whole_floats(tmp_path) -> None:
+    image = {"id": 7, "height": 40.0, "width": 60, "neg_category_ids": None}
+    truth = read_truth(tmp_path, make_truth(images=[image]))
+    assert truth.is_lvis
+    assert truth.image_sizes_hw.tolist() == [[40, 60]]
+
+
+def test_odd_frequencies_ids_of_zero_and_missing_masks_are_told(tmp_path) -> None:
+    annotations = [make_annotation(0, 7, segmentation=None), make_annotation(1, 7)]
+    categories = [{"id": 9, "name": "cup", "frequency": "common"}]
+    truth = read_truth(tmp_path, make_truth(annotations=annotations, categories=categories))
+    assert truth.categories.frequencies == (None,)
+    assert truth.has_masks
+    told = " ".join(truth.problems.describe())
+    for words in ("'common'", "1 annotations have the id 0", "1 annotations have no segmentation"):
+        assert words in told
+
+
+def test_a_truth_without_any_mask_says_so(tmp_path) -> None:
+    truth = read_truth(tmp_path, make_truth(annotations=[make_annotation(1, 7, segmentation=[])]))
+    assert not truth.has_masks
+    assert truth.problems.describe() == []
+
+
+@pytest.mark.parametrize("category", ["cup", {"id": "x", "name": "cup"}, {"id": 9}])
+def test_categories_of_predictions_are_checked(tmp_path, category) -> None:
+    with pytest.raises(DatasetError, match="whole number as id and a name in the categories"):
+        read_results(tmp_path, {"categories": [category], "annotations": [make_result()]})
+
+
+def test_predictions_without_a_mask_among_others_are_told(tmp_path) -> None:
+    found = read_results(tmp_path, [make_result(), make_result(segmentation=None, score=0.4)])
+    assert "1 predictions have no segmentation, though others have" in found.problems.describe()[0]
+
+
+def test_a_results_file_has_one_score(tmp_path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps([make_result()]))
+    found = read_predictions(path, read_truth(tmp_path), scores="detector")
+    assert "1 predictions have one score: --scores detector" in found.problems.describe()[0]
+
+
+def test_places_in_an_image_count_predictions_that_are_left_out(tmp_path) -> None:
+    scores = [0.2, 0.9, 0.5, 0.9]
+    results = [make_result(score=score) for score in scores]
+    results[1]["category_id"] = 1234
+    found = read_results(tmp_path, results)
+    assert found.rows.tolist() == [0, 2, 3]
+    assert found.ranks.tolist() == [3, 2, 1]

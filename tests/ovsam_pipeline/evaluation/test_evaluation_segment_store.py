@@ -3,7 +3,7 @@ import numpy as np
 from ovsam_pipeline.evaluation.segment_store import SegmentStore
 from ovsam_pipeline.evaluation.structures import Problems
 
-COMPRESSED = {"size": [4, 6], "counts": "52[0"}
+COMPRESSED = {"size": [4, 6], "counts": b"52[0"}
 RUNS = {"size": [2, 2], "counts": [1, 3]}
 POLYGONS = [[1.5, 2, 3, 4, 5, 6], [0, 0, 1, 0, 1, 1]]
 
@@ -11,7 +11,8 @@ POLYGONS = [[1.5, 2, 3, 4, 5, 6], [0, 0, 1, 0, 1, 1]]
 def make_store(*rows):
     store = SegmentStore()
     for row in rows:
-        store.append(row)
+        is_compressed = row is COMPRESSED
+        store.append({**row, "counts": row["counts"].decode()} if is_compressed else row)
     return store
 
 

@@ -2,7 +2,7 @@ import numpy as np
 from build_tables import build_truth
 
 from ovsam.vocabulary import Vocabulary, load_vocabulary
-from ovsam_pipeline.evaluation.splits import with_splits
+from ovsam_pipeline.evaluation.splits import keep_split_classes, with_splits
 
 
 def make_truth(names, splits=None):
@@ -35,3 +35,35 @@ def test_own_splits_of_a_file_win_and_none_takes_them_away():
     kept = with_splits(truth, load_vocabulary("coco"))
     assert kept.categories.splits == ("novel", None)
     assert with_splits(truth, None).categories.splits == (None, None)
+
+
+def make_small(is_lvis=False):
+    """Two images; the first has only an annotation of a class in neither set."""
+    images = [{"id": n, "height": 9, "width": 9, "neg_category_ids": [1, 2]} for n in (5, 6)]
+    items = [(1, 5, 2), (2, 6, 2), (3, 6, 3)]
+    return build_truth(
+        {
+            "images": images,
+            "annotations": [{"id": a, "image_id": i, "category_id": c} for a, i, c in items],
+            "categories": [{"id": n, "name": str(n)} for n in (1, 2, 3)],
+        },
+        is_lvis=is_lvis,
+        splits=("base", None, "novel"),
+    )
+
+
+def test_classes_in_neither_set_go_and_images_with_nothing_else():
+    truth = keep_split_classes(make_small(is_lvis=True))
+    assert truth.image_ids.tolist() == [6]
+    assert truth.num_left_out == 1
+    assert truth.categories.ids.tolist() == [1, 3]
+    assert truth.categories.splits == ("base", "novel")
+    assert truth.annotation_ids.tolist() == [3]
+    assert (truth.image_index.tolist(), truth.category_index.tolist()) == ([0], [1])
+    assert truth.negative.tolist() == [0]  # image 6, class 1
+
+
+def test_nothing_goes_where_all_or_no_classes_are_in_a_set():
+    for splits in ((None, None), ("base", "novel")):
+        truth = make_truth(("a", "b"), splits=splits)
+        assert keep_split_classes(truth) is truth

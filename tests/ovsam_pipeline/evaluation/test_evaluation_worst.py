@@ -75,8 +75,8 @@ def test_images_that_cannot_be_read_are_passed_over(tmp_path) -> None:
     found = {0: images[0], 1: images[1]}
     paths = write_worst(tmp_path / "w", truth, predictions, instances, None, found.get)
     assert [path.name for path in paths] == ["01.jpg"]
-    assert not write_worst(tmp_path / "w", truth, predictions, instances, None, lambda _: None)
-    assert not list((tmp_path / "w").iterdir())
+    assert not write_worst(tmp_path / "v", truth, predictions, instances, None, lambda _: None)
+    assert not list((tmp_path / "v").iterdir())
 
 
 def test_boxes_without_masks_and_beyond_the_image_are_drawn(tmp_path) -> None:
