@@ -297,6 +297,22 @@ def test_file_of_another_detector_is_refused_and_recognised(tiny, tmp_path):
         build_detector(f"detic:{path}#proposals")
 
 
+def test_damaged_file_of_the_right_detector_is_not_guessed_at(tiny, tmp_path):
+    path = save_pickle(tmp_path / "half.pkl", small_state())
+    with pytest.raises(CheckpointError, match=r"half.pkl: .*missing") as caught:
+        build_detector(f"faster-rcnn:{path}")
+    assert "look like" not in str(caught.value)
+
+
+def test_file_of_weights_is_looked_at_before_a_text_tower_is_asked_for(tiny, tmp_path):
+    path = save_pickle(tmp_path / "other.pkl", small_state())
+    with pytest.raises(CheckpointError, match="these look like weights of faster-rcnn"):
+        build_detector(f"detic:{path}")
+    torch.save({"model": build_small_detic().state_dict()}, tmp_path / "right.pth")
+    with pytest.raises(DownloadError, match="needs the text tower of CLIP"):
+        build_detector(f"detic:{tmp_path / 'right.pth'}")
+
+
 def test_tensor_of_another_shape_is_named(tiny, tmp_path):
     tensors = build_small_detic().state_dict()
     name = "proposal_generator.centernet_head.agn_hm.weight"
