@@ -349,6 +349,7 @@ class _Run:
                 "fingerprint": labeller.fingerprint,
                 "depends_on": dict(labeller.depends_on),
                 **labeller.provenance,
+                "working_folder": str(Path.cwd()),
                 "settings": self.config.to_dict(),
                 "resolved": labeller.config.to_dict(),
                 "versions": {

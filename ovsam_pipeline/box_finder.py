@@ -11,6 +11,7 @@ from typing import Any
 
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.detectors.base import Detector
+from ovsam_pipeline.detectors.build import find_family
 from ovsam_pipeline.labeller import (
     Labeller,
     build_run_detector,
@@ -65,7 +66,7 @@ def build_box_finder(
 def _describe(config: LabelConfig, detector: Detector) -> dict[str, Any]:
     return {
         "task": "detect",
-        "detector": detector.name,
+        "detector": find_family(config.detector),
         "conf": config.conf,
         "max_det": config.max_det,
         "dtype": config.dtype,

@@ -25,7 +25,8 @@ import numpy as np
 from ovsam.errors import ImageError, OvsamError
 from ovsam.preprocess import prepare_image
 from ovsam.structures import PreparedImage, Prompts
-from ovsam_pipeline.detectors.base import Detections, DetectorImage
+from ovsam_pipeline.detectors.base import Detections, Detector, DetectorImage
+from ovsam_pipeline.detectors.inside_image import keep_inside
 from ovsam_pipeline.objects import build_box, build_objects
 from ovsam_pipeline.records import ImageRecord, LabelRecord
 from ovsam_pipeline.report import INTERNAL_ERROR, MODEL_ERROR, OUT_OF_MEMORY
@@ -180,18 +181,24 @@ def _detect_batches(
     stats: ShardStats,
     held: _HeldPixels,
 ) -> Generator[list[_Item]]:
-    """Find boxes, drop duplicates; the full-size pixels are let go here."""
+    """Find boxes, drop bad ones and duplicates; the full-size pixels are let go here."""
 
     def run(batch: Sequence[_Item]) -> None:
         images = [DetectorImage(item.record, _given(item.rgb)) for item in batch]
-        for item, found in zip(batch, labeller.detector.detect(images), strict=True):
+        for item, given in zip(batch, labeller.detector.detect(images), strict=True):
+            found, dropped = given, Counter[str]()
+            if labeller.stored is None:  # stored boxes were cleaned, and each has its object
+                found, dropped = keep_inside(given, _given(item.size_hw))
             kept = found if labeller.rules is None else labeller.rules.keep_boxes(found)
-            stats.add_dropped("duplicate or not asked for", len(found) - len(kept))
+            dropped["duplicate or not asked for"] = len(found) - len(kept)
+            for reason, count in dropped.items():
+                stats.add_dropped(reason, count)
             item.detections = kept
 
+    before = _count_dropped(labeller.detector)
     for items in _group(decoded, labeller.batch):
         if stop.is_set():
-            return
+            break
         start_s = time.perf_counter()
         _isolate(run, [item for item in items if item.error is None])
         for item in items:
@@ -199,6 +206,15 @@ def _detect_batches(
             item.rgb = None
         stats.add_time("detect", start_s)
         yield items
+    for reason, count in (_count_dropped(labeller.detector) - before).items():
+        stats.add_dropped(reason, count)
+
+
+def _count_dropped(detector: Detector) -> Counter[str]:
+    """Return what a detector that reads boxes from a file could not use so far; else nothing."""
+    from ovsam_pipeline.detectors.box_table import TableDetector
+
+    return detector.dropped if isinstance(detector, TableDetector) else Counter()
 
 
 def _segment_batches(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ovsam.class_list import fold_name
 from ovsam_pipeline.detectors.base import Detector, compute_fingerprint
+from ovsam_pipeline.detectors.build import find_family
 
 if TYPE_CHECKING:
     from ovsam.model import OVSAM
@@ -28,13 +29,20 @@ LABELS_VERSION = 1
 def describe_settings(
     config: LabelConfig, model: OVSAM, rules: LabelRules, detector: Detector
 ) -> dict[str, Any]:
-    """Return everything that changes labels, in words and hashes."""
+    """Return everything that changes labels, in words and hashes.
+
+    Files go by content: the same one under another path is the same detector.
+    """
+    from ovsam_pipeline.random_weights import find_text_seed
+
     # Outputs made before there was a protocol stay valid.
     protocol = {} if config.protocol == "label" else {"protocol": config.protocol}
+    seed = find_text_seed(model, rules.vocabulary)
+    title = rules.vocabulary.title
     return {
         "model": model.config.name,
-        "detector": detector.name,
-        "vocabulary": rules.vocabulary.title,
+        "detector": find_family(config.detector),
+        "vocabulary": "the detector's" if title == detector.name else title,
         "classes": ", ".join(config.classes) or "all",
         "labels": config.labels,
         "conf": config.conf,
@@ -46,6 +54,7 @@ def describe_settings(
         "vocabulary_hash": rules.vocabulary.content_hash,
         "labels_version": LABELS_VERSION,
         **protocol,
+        **({} if seed is None else {"text_tower": f"random:{seed}"}),
         **describe_matching(config, rules),
     }
 
@@ -79,6 +88,8 @@ def describe_parts(
             "licence": _find_licence(config.model),
         },
         "detector": describe_detector(detector),
+        # All that it knows, found or not: labels made from the stored boxes match the same names.
+        "class_names": None if detector.class_names is None else list(detector.class_names),
         "vocabulary": {
             "name": vocabulary.title,
             "hash": vocabulary.content_hash,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "choose_text_tower",
     "fill_randomly",
+    "find_text_seed",
     "make_tensor",
     "read_random_seed",
     "warn_meaningless",
@@ -113,13 +114,19 @@ def choose_text_tower(model: OVSAM, vocabulary: Vocabulary) -> TextTower:
     """
     from ovsam.text_tower import build_text_tower
 
-    tower, seed = model.text_tower, read_random_seed()
-    known = set(tower.known_texts or ())
-    texts = {text for aliases in vocabulary.aliases for text in aliases}
-    if seed is None or tower.known_texts is None or texts <= known:
-        return tower
+    seed = find_text_seed(model, vocabulary)
+    if seed is None:
+        return model.text_tower
     clip = model.config.clip
     tower = build_text_tower(replace(clip, text=replace(clip.text, compact=False)))
     fill_randomly(tower, seed)
     warn_meaningless("nano's text tower")
     return tower
+
+
+def find_text_seed(model: OVSAM, vocabulary: Vocabulary) -> int | None:
+    """Return the seed of the made-up text tower that a run needs; None: it needs none."""
+    tower, seed = model.text_tower, read_random_seed()
+    texts = {text for aliases in vocabulary.aliases for text in aliases}
+    is_known = tower.known_texts is None or texts <= set(tower.known_texts)
+    return None if is_known else seed

@@ -15,12 +15,16 @@ from pathlib import Path
 from ovsam.errors import ConfigError
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.labeller import Labeller, assemble_labeller, load_run_model, resolve_machine
+from ovsam_pipeline.settings import flag
+from ovsam_pipeline.store import RUN_FILE
 from ovsam_pipeline.stored_regions import StoredRegions, read_labelled_run
 
 __all__ = ["build_relabeller", "complete_config"]
 
 # What makes or chooses regions, and so does not change labels here.
 _OF_REGIONS = ("detector", "classes", "conf", "iou", "max_det")
+# Of these, what the user may have set; `detector` and `classes` have other words for nothing.
+_NUMBERS = ("conf", "iou", "max_det")
 
 
 def complete_config(config: LabelConfig) -> LabelConfig:
@@ -30,32 +34,38 @@ def complete_config(config: LabelConfig) -> LabelConfig:
         config: with `relabel`.
 
     Raises:
-        ConfigError: `relabel` is no output folder, the result would replace it, or a setting would
-            change which objects there are.
+        ConfigError: `relabel` is no output folder, the result would stand in it, a setting would
+            change which objects there are, or a source of the first run is not there any more.
         OutputError: its run.json cannot be read.
     """
     assert config.relabel is not None
     old = Path(config.relabel).expanduser()
     run = read_labelled_run(old)
-    if config.detector != "auto" or config.classes:
-        wanted = f"--detector {config.detector}" if config.detector != "auto" else "--classes"
-        raise ConfigError(
-            f"--relabel keeps every object of {old}, and {wanted} would change which there are; "
-            "leave it out, or label again without --relabel"
-        )
+    _refuse_other_regions(config, old)
     name = f"{old.resolve().name}_relabelled"
     output = Path(config.output).expanduser() if config.output else old.resolve().parent / name
     if output.resolve() == old.resolve():
         raise ConfigError(f"the output {output} is the folder to relabel; give another one as -o")
+    if old.resolve() in output.resolve().parents:
+        raise ConfigError(
+            f"the output {output} is inside {old}, which is only read; give another one as -o"
+        )
     before = run.get("settings", {})
-    is_own = not config.sources
+    # Runs made before it was stored are relabelled from where they were made.
+    folder = Path(run.get("working_folder", ""))
+    if not config.sources:
+        root = before.get("image_root")
+        config = replace(
+            config,
+            sources=tuple(_find_source(name, folder, old) for name in before.get("sources", ())),
+            image_root=None if root is None else _join(folder, root),
+        )
+    model, vocabulary = run["resolved"]["model"], before.get("vocabulary", "auto")
     return replace(
         config,
-        sources=tuple(before.get("sources", ())) if is_own else config.sources,
-        image_root=before.get("image_root") if is_own else config.image_root,
         output=str(output),
-        model=run["resolved"]["model"] if config.model == "auto" else config.model,
-        vocabulary=before.get("vocabulary", "auto")
+        model=_join_file(folder, model) if config.model == "auto" else config.model,
+        vocabulary=_join_file(folder, vocabulary)
         if config.vocabulary == "auto"
         else config.vocabulary,
     )
@@ -93,3 +103,45 @@ def build_relabeller(
         depends_on={"task": "relabel", **depends_on},
         provenance={**labeller.provenance, "task": "relabel", "regions": regions},
     )
+
+
+def _refuse_other_regions(config: LabelConfig, old: Path) -> None:
+    """Refuse settings that would change which objects there are, with a ConfigError."""
+    unset = LabelConfig(sources=config.sources, relabel=config.relabel)
+    wanted = [f"--detector {config.detector}"] if config.detector != "auto" else []
+    wanted += ["--classes"] if config.classes else []
+    wanted += [
+        f"{flag(name)} {getattr(config, name)}"
+        for name in _NUMBERS
+        if getattr(config, name) != getattr(unset, name)
+    ]
+    if wanted:
+        raise ConfigError(
+            f"--relabel keeps every object of {old}, and {wanted[0]} would change which there are; "
+            "leave it out, or label again without --relabel"
+        )
+
+
+def _find_source(name: str, folder: Path, old: Path) -> str:
+    """Return a source of the first run, whose working folder was `folder`.
+
+    Raises:
+        ConfigError: it is not there any more.
+    """
+    source = _join(folder, name)
+    is_pattern = any(sign in source for sign in "*?[")
+    if not is_pattern and not Path(source).expanduser().exists():
+        raise ConfigError(
+            f"{source}, a source of the run in {old} (it stands in {old / RUN_FILE}), is not "
+            "there; say where its images are now: ovsam label SOURCES --relabel OUT"
+        )
+    return source
+
+
+def _join(folder: Path, name: str) -> str:
+    return name if name.startswith("~") else str(folder / name)
+
+
+def _join_file(folder: Path, name: str) -> str:
+    """Return the file that a name meant there; the name itself where it is none ("lvis")."""
+    return str(folder / name) if (folder / name).is_file() else name

@@ -335,9 +335,17 @@ def _explain_difference(
         for name in different
         if not name.endswith("_hash")
     ]
-    hashes = [f"{name.removesuffix('_hash')} file of the same name" for name in different]
+    hashes = [_describe_hash(name, new) for name in different]
     what = ", ".join(words or hashes) or "settings or weights"
+    made = "made" if old.get("task") == "detect" else "labelled"
+    make = "detect" if new.get("task") == "detect" else "label"
     return ConfigError(
-        f"{output} was labelled with a different {what}; give another -o, or --on-existing "
-        "overwrite to label everything again"
+        f"{output} was {made} with a different {what}; give another -o, or --on-existing "
+        f"overwrite to {make} everything again"
     )
+
+
+def _describe_hash(name: str, new: Mapping[str, Any]) -> str:
+    if name == "detector_hash":
+        return f"detector (another file, model or mode of {new.get('detector')})"
+    return f"{name.removesuffix('_hash')} file of the same name"

@@ -79,7 +79,9 @@ class StoredRegions:
             self._places.update(read_part_index(part).images)
             for row in iterate_part_rows(part, (_NAMES_COLUMN,)):
                 names.update(item["detector_category"] or "" for item in row["objects"] or ())
-        self.class_names = tuple(sorted(names - {""})) or None
+        # A class of the detector that nothing was found of may stand in a class map as well.
+        known = self.run.get("class_names") or ()
+        self.class_names = tuple(dict.fromkeys((*known, *sorted(names - {""})))) or None
         self._has_warned_of_boxes = False
         # Images come in the order in which the parts were written, in two stages close together.
         self._read_part = lru_cache(maxsize=4)(self._read_part_once)

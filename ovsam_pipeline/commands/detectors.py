@@ -61,7 +61,8 @@ def detectors(
 _REMARKS = """\
 box AP: percent, as published, on COCO val2017 or (*) LVIS v1 val.
 GMACs: one image at its native size. vitdet is vitdet-b. Sources: --json.
-weights: here, or how large a download is (`ovsam models fetch NAME`).
+weights: here, or how large a download is (`ovsam models fetch NAME`;
+torchvision downloads its own at first use).
 Without weights of their own: boxes:FILE, gt:FILE; with packages of their own:
 hf:MODEL, detectron2:CONFIG (see docs/detectors.md)."""
 

@@ -2,7 +2,8 @@
 
 Input: boxes as the readers in `boxes_file.py` and `ground_truth.py` meet them. Output: Detections.
 Rules for bad boxes are here and in docs/detectors.md: not four finite numbers, a score that is not
-finite, no area, wholly outside the image → dropped and counted; partly outside → clipped.
+finite, no area, wholly outside the image, a prompt point that is none or lies outside, more than
+`SURPLUS` times what the run keeps → dropped and counted; partly outside → clipped.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class BoxTable:
         prompt_ids: (M,) int64 ids of the annotations that the boxes are of, or None.
         points_xy: (M, 2) float32, the prompts in the boxes' stead, or None.
         failures: why an image has no boxes that could be known, by its number.
+        num_below_conf: sound boxes that score too little.
+        dropped_by_image: the same counts as `dropped`, by the number of the image.
     """
 
     images: ImageIndex
@@ -60,6 +63,8 @@ class BoxTable:
     prompt_ids: np.ndarray | None = None
     points_xy: np.ndarray | None = None
     failures: Mapping[int, str] = field(default_factory=dict)
+    num_below_conf: int = 0
+    dropped_by_image: Mapping[int, Counter[str]] = field(default_factory=dict)
 
 
 class BoxTableBuilder:
@@ -67,7 +72,7 @@ class BoxTableBuilder:
 
     def __init__(self) -> None:
         self.images = ImageIndex()
-        self.dropped: Counter[str] = Counter()
+        self.dropped_by_image: dict[int, Counter[str]] = {}
         self.num_rows = 0
         self._boxes_xywh = array("d")
         self._scores = array("d")
@@ -90,13 +95,24 @@ class BoxTableBuilder:
             left, top, width, height = (float(value) for value in bbox_xywh)  # type: ignore[attr-defined]
             number = float(score)  # type: ignore[arg-type]
         except (TypeError, ValueError):
-            self.dropped["not four numbers and a score"] += 1
+            self._count_drop(image_index, "not four numbers and a score")
+            return
+        except OverflowError:  # a whole number of hundreds of digits
+            self._count_drop(image_index, "not finite")
             return
         self._boxes_xywh.extend((left, top, width, height))
         self._scores.append(number)
         self._image_indices.append(image_index)
         self._category_ids.append(category_id)
         self._rows.append(row)
+
+    def drop(self, image_index: int, reason: str) -> None:
+        """Count a box of the file that cannot be used, in the place of `add`."""
+        self.num_rows += 1
+        self._count_drop(image_index, reason)
+
+    def _count_drop(self, image_index: int, reason: str) -> None:
+        self.dropped_by_image.setdefault(image_index, Counter())[reason] += 1
 
     def build(
         self, conf: float | None, names: Mapping[int, str], *, has_categories: bool
@@ -118,8 +134,9 @@ class BoxTableBuilder:
             boxes = corners.astype(np.float32)
             finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores.astype(np.float32))
             has_area = (xywh[:, 2:] > 0).all(axis=1)
-        self.dropped["not finite"] += int((~finite).sum())
-        self.dropped["no area"] += int((finite & ~has_area).sum())
+        for row in np.flatnonzero(~(finite & has_area)).tolist():
+            reason = "no area" if finite[row] else "not finite"
+            self._count_drop(self._image_indices[row], reason)
         # In float32, as detectors compare: a score of 0.7 that was stored is not below 0.7.
         is_sure = True if conf is None else scores.astype(np.float32) >= np.float32(conf)
         is_kept = finite & has_area & is_sure
@@ -138,7 +155,9 @@ class BoxTableBuilder:
             name_indices=name_indices,
             class_names=class_names,
             rows=np.asarray(self._rows)[kept],
-            dropped=+self.dropped,
+            num_below_conf=int((finite & has_area & ~is_sure).sum()),
+            dropped=sum(self.dropped_by_image.values(), Counter()),
+            dropped_by_image=self.dropped_by_image,
         )
 
 
@@ -151,22 +170,40 @@ class TableDetector:
         table: the boxes.
         max_det: boxes that the run keeps an image; ten times as many are handed out, best first,
             since duplicates are suppressed afterwards. None hands out all, in the table's order.
+        is_record_of_run: whether the table has every image that was looked at, those without boxes
+            too; then an image that it lacks fails.
     """
 
     device = "cpu"
 
     def __init__(
-        self, name: str, fingerprint: str, table: BoxTable, max_det: int | None = None
+        self,
+        name: str,
+        fingerprint: str,
+        table: BoxTable,
+        max_det: int | None = None,
+        *,
+        is_record_of_run: bool = False,
     ) -> None:
         self.name = name
         self.fingerprint = fingerprint
         self.table = table
         self.class_names = table.class_names or None
-        self.dropped: Counter[str] = Counter(table.dropped)
+        self._is_record_of_run = is_record_of_run
+        self._dropped: dict[int, Counter[str]] = {}
         self._limit = None if max_det is None else max_det * SURPLUS
         self._has_warned_of_size = False
+        self._has_warned_of_outside = False
         if table.dropped:
-            logger.warning("%s: boxes that cannot be used: %s", name, _describe(table.dropped))
+            num_all = table.dropped.total() + table.num_below_conf + len(table.scores)
+            is_all = table.dropped.total() == num_all
+            what = f"none of {num_all} boxes can be used" if is_all else "boxes that cannot be used"
+            logger.warning("%s: %s: %s", name, what, _describe(table.dropped))
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """Boxes of the images looked up so far that were not handed out, by reason."""
+        return sum(self._dropped.values(), Counter())
 
     def detect(self, images: Sequence[DetectorImage]) -> list[Detections]:
         """Look the images up; see `Detector.detect`. Unknown images have no boxes."""
@@ -209,6 +246,11 @@ class TableDetector:
         table = self.table
         with_categories = table.name_indices is not None
         index = table.images.find(image.record)
+        if index is None and self._is_record_of_run:
+            raise ImageError(
+                f"no boxes in {self.name}: this image was not looked at there; run the same "
+                "command into that folder again, then this one with --retry-failed"
+            )
         if index is None:
             return Detections.empty(with_categories=with_categories)
         if index in table.failures:
@@ -218,10 +260,7 @@ class TableDetector:
         height, width = image.rgb.shape[:2]
         limits = np.array([width, height, width, height], np.float32)
         boxes = np.clip(table.boxes_xyxy[rows], 0, limits)
-        is_inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        if not is_inside.all():
-            self.dropped["outside the image"] += int((~is_inside).sum())
-        kept = np.flatnonzero(is_inside)[: self._limit]
+        kept = self._choose_rows(image, index, rows, boxes)
         rows, boxes = rows[kept], boxes[kept]
         ids = table.category_ids
         names = table.name_indices
@@ -233,6 +272,33 @@ class TableDetector:
             None if ids is None else ids[rows],
             None if table.prompt_ids is None else table.prompt_ids[rows],
         )
+
+    def _choose_rows(
+        self, image: DetectorImage, index: int, rows: np.ndarray, boxes_xyxy: np.ndarray
+    ) -> np.ndarray:
+        """Return the positions in `rows` that are handed out; count the others."""
+        height, width = image.rgb.shape[:2]
+        # Counted anew each time: an image may be looked up twice when its batch failed.
+        dropped = Counter(self.table.dropped_by_image.get(index))
+        is_inside = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)
+        dropped["outside the image"] = int((~is_inside).sum())
+        is_usable = is_inside
+        if self.table.points_xy is not None:
+            points = self.table.points_xy[rows]
+            is_usable = is_inside & ((points >= 0) & (points <= (width, height))).all(axis=1)
+            dropped["point outside the image"] = int((is_inside & ~is_usable).sum())
+        usable = np.flatnonzero(is_usable)
+        kept = usable[: self._limit]
+        dropped[f"beyond {SURPLUS} x max-det"] = len(usable) - len(kept)
+        if dropped := +dropped:
+            self._dropped[index] = dropped
+        if len(rows) and not is_usable.any() and not self._has_warned_of_outside:
+            self._has_warned_of_outside = True
+            logger.warning(
+                "%s: all %d boxes of %s lie outside its %d x %d pixels: were they made for another "
+                "size? (said once)", self.name, len(rows), image.record.file_name, width, height,
+            )  # fmt: skip
+        return kept
 
     def _get_points(
         self, image: DetectorImage, rows: np.ndarray, boxes_xyxy: np.ndarray

@@ -8,8 +8,9 @@ has the formats.
 from __future__ import annotations
 
 import logging
+import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ __all__ = ["build_boxes_detector"]
 logger = logging.getLogger(__name__)
 
 _IMAGE_FIELDS = ("image_id", "file_name")
+_NO_POINT = (math.nan, math.nan)
+_LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _STATE_FIELDS = ("status", "error")
 _OBJECT_FIELDS = (
     "bbox", "score", "detector_score", "category", "detector_category", "detector_box_xyxy",
@@ -48,23 +51,45 @@ def build_boxes_detector(argument: str, *, conf: float, max_det: int) -> TableDe
     Raises:
         DatasetError: the file is not there, or is none of the formats.
     """
-    first, _, second = argument.partition("#")
-    path, dataset = Path(first).expanduser(), Path(second).expanduser() if second else None
+    path, dataset = _split_argument(argument)
     for given in (path, dataset):
         if given is not None and not given.exists():
             raise DatasetError(f"expected a file of boxes, got {given}, which is not there")
     parts = _list_parquet(path)
     if not parts and path.is_dir():
         raise DatasetError(f"expected Parquet files in {path} or its folder parts, found none")
-    class_names = _read_class_names(path) if parts else ()
+    run = _read_run(path) if parts else {}
+    class_names = tuple(run.get("class_names") or ())
     if parts:
         table = _ParquetBoxes(class_names).read(parts, conf)
     else:
         table = _read_json(path, dataset, conf)
-    files = [*(parts or [path]), *([dataset] if dataset else [])]
-    hashes = [hash_file(file) for file in files]
-    fingerprint = compute_fingerprint("boxes", hashes, conf, max_det, *class_names)
-    return TableDetector(f"boxes:{argument}", fingerprint, table, max_det)
+    if run:
+        _warn_of_limits(path, run, conf, max_det)
+        # Not the parts: they grow with the images, and a changed image has another identity.
+        contents = ["run", run.get("task", "label"), run["fingerprint"]]
+    else:
+        files = [*(parts or [path]), *([dataset] if dataset else [])]
+        contents = [hash_file(file) for file in files]
+    fingerprint = compute_fingerprint("boxes", contents, conf, max_det, *class_names)
+    name = f"boxes:{argument}"
+    return TableDetector(name, fingerprint, table, max_det, is_record_of_run=bool(run))
+
+
+def _split_argument(argument: str) -> tuple[Path, Path | None]:
+    """Return FILE and DATASET; a # may be part of either, where such files are there."""
+    whole = Path(argument).expanduser()
+    if "#" not in argument or whole.exists():
+        return whole, None
+    signs = [index for index, letter in enumerate(argument) if letter == "#"]
+    for sign in signs:
+        first, second = (
+            Path(text).expanduser() for text in (argument[:sign], argument[sign + 1 :])
+        )
+        if argument[sign + 1 :] and first.exists() and second.exists():
+            return first, second
+    text, _, dataset = argument.partition("#")
+    return Path(text).expanduser(), Path(dataset).expanduser() if dataset else None
 
 
 def _read_json(path: Path, dataset: Path | None, conf: float) -> BoxTable:
@@ -101,7 +126,7 @@ class _ParquetBoxes:
             try:
                 with pq.ParquetFile(part) as file:
                     for batch in file.iter_batches(1024, columns=_choose_columns(file, part)):
-                        self._add_batch(batch)
+                        self._add_batch(batch, part)
             except (pa.ArrowException, OSError) as error:
                 raise DatasetError(f"cannot read {part} as Parquet: {error}") from error
         has_names = set(self.ids) - {""}
@@ -116,8 +141,9 @@ class _ParquetBoxes:
             prompt_ids=prompt_ids if (prompt_ids >= 0).any() else None,
         )
 
-    def _add_batch(self, batch: pa.RecordBatch) -> None:
+    def _add_batch(self, batch: pa.RecordBatch, part: Path) -> None:
         objects = batch.column("objects")
+        _check_types(objects.type, part)
         is_given = objects.is_valid().to_numpy(zero_copy_only=False)
         counts = np.diff(objects.offsets.to_numpy()) * is_given
         values = objects.flatten()
@@ -125,14 +151,19 @@ class _ParquetBoxes:
         boxes = _get_boxes(values, available)
         scores = _get_first(values, available, ("detector_score", "score"), 1.0)
         categories = _get_first(values, available, ("detector_category", "category"), "")
-        points = _get_first(values, available, ("detector_point_xy",), (np.nan, np.nan))
+        points = _get_first(values, available, ("detector_point_xy",), _NO_POINT)
         prompt_ids = _get_first(values, available, ("prompt_id",), -1)
         position = 0
         for index, count in zip(self._add_images(batch), counts.tolist(), strict=True):
             for row in range(position, position + count):
-                category_id = self.ids.setdefault(categories[row], len(self.ids))
-                self.builder.add(index, boxes[row], scores[row], category_id)
-                self.points_xy.extend(points[row])
+                point = _to_point(points[row])
+                if point is None:
+                    self.builder.drop(index, "point not two finite numbers")
+                else:
+                    category_id = self.ids.setdefault(categories[row], len(self.ids))
+                    self.builder.add(index, boxes[row], scores[row], category_id)
+                # Kept in step with the rows of the file, dropped ones too.
+                self.points_xy.extend(point or _NO_POINT)
                 self.prompt_ids.append(prompt_ids[row])
             position += count
 
@@ -148,19 +179,35 @@ class _ParquetBoxes:
         return numbers
 
 
-def _read_class_names(path: Path) -> tuple[str, ...]:
-    """Return every class of the detector that `ovsam detect` ran, found or not; else nothing."""
+def _read_run(path: Path) -> dict[str, Any]:
+    """Return what the run that made this output folder wrote of itself; else nothing."""
     from ovsam_pipeline.store import read_run_file
 
-    run = read_run_file(path) if path.is_dir() else {}
-    if run.get("task") != "detect":
-        return ()
+    folder = path.parent if path.name == "parts" else path
+    run = read_run_file(folder) if path.is_dir() else {}
+    if "ovsam" not in run or not isinstance(run.get("fingerprint"), str):
+        return {}
     if run.get("state") != "finished":
         logger.warning(
-            "the boxes in %s are not complete (%s): run the same ovsam detect again",
-            path, run.get("state"),
+            "the boxes in %s are not complete (%s): run the same ovsam %s again",
+            folder, run.get("state"), run.get("task", "label"),
         )  # fmt: skip
-    return tuple(run.get("class_names") or ())
+    return run
+
+
+def _warn_of_limits(path: Path, run: Mapping[str, Any], conf: float, max_det: int) -> None:
+    """Say when more boxes are asked for than were stored."""
+    settings = run.get("depends_on") or {}
+    if str(settings.get("detector")).startswith("gt:"):
+        return  # every annotation, whatever the settings
+    stored_conf, stored_max = settings.get("conf", conf), settings.get("max_det", max_det)
+    limits = []
+    if conf < stored_conf:
+        limits.append(f"begin at --conf {stored_conf:g}, so --conf {conf:g} finds no more")
+    if max_det > stored_max:
+        limits.append(f"were made with --max-det {stored_max}, not {max_det}")
+    if limits:
+        logger.warning("the boxes stored in %s %s", path, " and ".join(limits))
 
 
 def _list_parquet(path: Path) -> list[Path]:
@@ -203,8 +250,7 @@ def _get_boxes(values: pa.StructArray, available: set[str]) -> list[Any]:
     prompts = values.field("detector_box_xyxy").to_pylist()
     # In float64 the difference is exact enough to give back the same float32 corners.
     return [
-        box if xyxy is None else (xyxy[0], xyxy[1], xyxy[2] - xyxy[0], xyxy[3] - xyxy[1])
-        for box, xyxy in zip(boxes, prompts, strict=True)
+        box if xyxy is None else _to_xywh(xyxy) for box, xyxy in zip(boxes, prompts, strict=True)
     ]
 
 
@@ -217,3 +263,50 @@ def _get_first(
             column = values.field(name).to_pylist()
             return [default if value is None else value for value in column]
     return [default] * len(values)
+
+
+def _to_xywh(xyxy: Any) -> tuple[float, ...] | None:
+    """Return left, top, width, height; None, which is dropped and counted, of anything else."""
+    try:
+        left, top, right, bottom = (float(value) for value in xyxy)
+    except (TypeError, ValueError):
+        return None
+    return left, top, right - left, bottom - top
+
+
+def _to_point(values: Any) -> tuple[float, float] | None:
+    """Return x and y; `_NO_POINT` stays what it is; None of anything else."""
+    if values is _NO_POINT:
+        return _NO_POINT
+    try:
+        x, y = (float(value) for value in values)
+    except (TypeError, ValueError):
+        return None
+    # Beyond float32 they would become infinite in the table.
+    is_sound = all(abs(value) <= _LARGEST_FLOAT32 for value in (x, y))
+    return (x, y) if is_sound else None
+
+
+def _check_types(objects: pa.DataType, part: Path) -> None:
+    """Refuse columns in which no row could be meant.
+
+    Raises:
+        DatasetError: objects are no list, class names no text, or annotation ids no whole numbers.
+    """
+    import pyarrow.types as types
+
+    if not (types.is_list(objects) or types.is_large_list(objects)):
+        raise DatasetError(f"expected lists in the column objects of {part}, got {objects}")
+    for field in objects.value_type:
+        kind = field.type.value_type if types.is_dictionary(field.type) else field.type
+        is_text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+        if field.name in ("category", "detector_category"):
+            is_right, wanted = is_text, "text"
+        elif field.name == "prompt_id":
+            is_right, wanted = types.is_signed_integer(kind), "whole numbers"
+        else:
+            continue
+        if not is_right and not types.is_null(kind):
+            raise DatasetError(
+                f"expected {wanted} in objects.{field.name} of {part}, got {field.type}"
+            )

@@ -24,7 +24,7 @@ from ovsam_pipeline.records import ImageRecord
 if TYPE_CHECKING:
     from ovsam.model import OVSAM
 
-__all__ = ["build_detector", "check_detector_images", "choose_detector"]
+__all__ = ["build_detector", "check_detector_images", "choose_detector", "find_family"]
 
 
 # What "auto" looks for, best first, before and after torchvision's Faster R-CNN.
@@ -94,6 +94,13 @@ def _find_cached(names: Iterable[str]) -> str | None:
         if known is not None and locate_detector(known) is not None:
             return name
     return None
+
+
+def find_family(spec: str) -> str:
+    """Return the detector that a name means without file, model or mode: "boxes", "vitdet-b"."""
+    family = _split_spec(spec)[0]
+    known = find_known_detector(family)
+    return family if known is None else known.name
 
 
 def _split_spec(spec: str) -> tuple[str, str, str]:

@@ -63,7 +63,8 @@ def read_class_map(
         owners: whose they are, for messages: "the predictions", "the data set".
 
     Raises:
-        DatasetError: the file cannot be read, or names classes that are not there.
+        DatasetError: the file cannot be read, names classes that are not there, or gives two
+            spellings of one name two classes.
     """
     import yaml
 
@@ -83,18 +84,36 @@ def read_class_map(
     spelled: dict[str, list[str]] = {}
     for name in names:
         spelled.setdefault(fold_name(name), []).append(name)
-    unknown = [str(k) for k in values if fold_name(str(k)) not in spelled]
-    unknown += [str(v) for v in values.values() if fold_name(str(v)) not in index_of]
-    if unknown:
-        raise DatasetError(
-            f"{path} names classes that neither {owners[0]} nor {owners[1]} have: "
-            + _list_names(unknown)
-        )
+    pairs = [(str(key), str(value)) for key, value in values.items()]
+    unknown = (
+        [key for key, _ in pairs if fold_name(key) not in spelled],
+        [value for _, value in pairs if fold_name(value) not in index_of],
+    )
+    if any(unknown):
+        lacks = [
+            f"{_list_names(lacking)} not among the classes of {owner}"
+            for lacking, owner in zip(unknown, owners, strict=True)
+            if lacking
+        ]
+        raise DatasetError(f"{path} names classes that are not there: {'; '.join(lacks)}")
+    _refuse_two_meanings(path, pairs)
     return {
         name: index_of[fold_name(str(value))]
         for key, value in values.items()
         for name in spelled[fold_name(str(key))]
     }
+
+
+def _refuse_two_meanings(path: Path, pairs: Sequence[tuple[str, str]]) -> None:
+    """Refuse spellings of one name ("Skis", "skis") with different classes behind them."""
+    first: dict[str, tuple[str, str]] = {}
+    for key, value in pairs:
+        old_key, old_value = first.setdefault(fold_name(key), (key, value))
+        if fold_name(old_value) != fold_name(value):
+            raise DatasetError(
+                f"expected one class for each name in {path}, got '{old_key}: {old_value}' and "
+                f"'{key}: {value}', whose names differ in spelling only; keep one of them"
+            )
 
 
 def match_detector_classes(

@@ -100,6 +100,7 @@ class CocoBoxes:
 
 def _to_id(value: Any) -> int:
     """Return a whole number, also where a tool wrote it as 7.0."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-        raise TypeError(f"expected a whole number as id, got {value!r}")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not abs(value) < 1 << 63 or value != int(value):
+        raise TypeError(f"expected a whole number as id, got {value!r:.60}")
     return int(value)

@@ -34,8 +34,10 @@ def build_ground_truth_detector(argument: str) -> TableDetector:
     Raises:
         DatasetError: the file is not there, or is not a COCO data set.
     """
-    text, _, prompt = argument.partition("#")
-    path = Path(text).expanduser()
+    path, prompt = Path(argument).expanduser(), ""
+    if "#" in argument and not path.is_file():  # a # may be part of the name
+        text, _, prompt = argument.rpartition("#")
+        path = Path(text).expanduser()
     if prompt not in ("", "points", "boxes"):
         raise DatasetError(f"expected gt:FILE or gt:FILE#points, got gt:{argument}")
     if not path.is_file():

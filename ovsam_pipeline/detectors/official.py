@@ -29,6 +29,7 @@ from ovsam_pipeline.detectors.base import (
 )
 from ovsam_pipeline.detectors.official_weights import (
     KnownDetector,
+    find_known_detector,
     require_clip_text,
     require_weights,
 )
@@ -71,11 +72,13 @@ def build_official_detector(known: KnownDetector, settings: DetectorSettings) ->
     file_name, mode = _split_argument(settings)
     seed = read_random_seed()
     is_open = known.classes == "any" and mode != "proposals"
-    weights, text_file = _find_files(known, file_name, seed, is_open)
+    weights = _find_weights(known, file_name, seed)
     made_up = ["random", seed]
-    if weights is None or (is_open and text_file is None):
+    if weights is None or (is_open and seed is not None):
         warn_meaningless(known.name)
+    # A wrong file is told before a text tower is asked for.
     network = _load_network(known, weights, seed or 0)
+    text_file = require_clip_text(known.name) if is_open and seed is None else None
     vocabulary = settings.vocabulary if known.classes == "any" else None
     vocabulary = vocabulary or load_vocabulary("coco-80" if known.classes == "coco" else "lvis")
     if is_open:
@@ -147,7 +150,8 @@ class OfficialDetector:
         if settings.dtype != "fp32":
             network.cast_body(_DTYPES[settings.dtype])
         if settings.is_compiled:
-            network.backbone.compile()
+            # Not for sizes in general: the windows of Swin would take it many minutes.
+            network.backbone.compile(dynamic=False)
         self._category_ids = np.asarray(vocabulary.category_ids, np.int64)
         self._most_together: int | None = None
 
@@ -249,14 +253,11 @@ def _build_network(known: KnownDetector) -> RCNN:
     return build_faster_rcnn(num_classes=_NUM_CLASSES[known.classes])
 
 
-def _find_files(
-    known: KnownDetector, file_name: str, seed: int | None, is_open: bool
-) -> tuple[Path | None, Path | None]:
-    """Return the files of the weights and of CLIP's text tower; None: random, or not needed."""
-    weights = Path(file_name).expanduser() if file_name else None
-    if seed is not None:
-        return weights, None
-    return weights or require_weights(known), require_clip_text(known.name) if is_open else None
+def _find_weights(known: KnownDetector, file_name: str, seed: int | None) -> Path | None:
+    """Return the file of the weights; None: random ones."""
+    if file_name:
+        return Path(file_name).expanduser()
+    return require_weights(known) if seed is None else None
 
 
 def _load_network(known: KnownDetector, path: Path | None, seed: int) -> RCNN:
@@ -272,7 +273,8 @@ def _load_network(known: KnownDetector, path: Path | None, seed: int) -> RCNN:
         return load_official_state(network, tensors)
     except CheckpointError as error:
         name = guess_detector(tensors)
-        hint = f"; these look like weights of {name}" if name else ""
+        is_asked_for = name is not None and find_known_detector(name) == known
+        hint = f"; these look like weights of {name}" if name and not is_asked_for else ""
         raise CheckpointError(f"{path}: {error}{hint}") from error
 
 

@@ -34,6 +34,7 @@ def test_table_fits_80_columns_and_names_every_detector(run_command):
     assert rows["vitdet-h"].split()[-7:] == expected
     assert "44.4*" in rows["detic"]
     assert rows["nano"].split()[-1] == "here"
+    assert "torchvision downloads its own at first use" in " ".join(lines)
 
 
 def test_json_has_the_source_of_each_number_and_what_is_here(run_command, tmp_path):

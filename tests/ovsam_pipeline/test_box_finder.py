@@ -13,6 +13,7 @@ import ovsam_pipeline
 from ovsam.errors import ConfigError
 from ovsam_pipeline import box_finder, labeller
 from ovsam_pipeline.api import run_detect
+from ovsam_pipeline.box_finder import build_box_finder
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.detectors.build import build_detector
@@ -143,10 +144,23 @@ def test_new_images_alone_are_looked_at(images, tmp_path):
 
 def test_other_settings_into_the_same_boxes_are_refused(images, tmp_path):
     ovsam_pipeline.detect(images, output=tmp_path / "boxes")
-    with pytest.raises(ConfigError, match=r"different conf \(0.25 before, 0.05 now\)"):
+    expected = r"boxes was made with a different conf \(0.25 before, 0.05 now\).*to detect every"
+    with pytest.raises(ConfigError, match=expected):
         ovsam_pipeline.detect(images, output=tmp_path / "boxes", conf=0.05)
     with pytest.raises(ConfigError, match="different"):
         ovsam_pipeline.label(images, output=tmp_path / "boxes")
+
+
+def test_stored_boxes_go_by_content_and_not_by_path(images, tmp_path):
+    ovsam_pipeline.detect(images, output=tmp_path / "boxes")
+    (tmp_path / "there").symlink_to(tmp_path / "boxes")
+    specs = [f"boxes:{tmp_path / name}" for name in ("boxes", "there")]
+    first, second = (
+        build_box_finder(LabelConfig(sources=("x",), detector=spec, device="cpu")) for spec in specs
+    )
+    assert first.fingerprint == second.fingerprint
+    assert first.depends_on["detector"] == "boxes"
+    assert [finder.provenance["detector"]["name"] for finder in (first, second)] == specs
 
 
 def test_two_runs_do_not_write_one_folder(images, tmp_path):

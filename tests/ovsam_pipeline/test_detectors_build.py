@@ -14,6 +14,7 @@ from ovsam_pipeline.detectors.build import (
     build_detector,
     check_detector_images,
     choose_detector,
+    find_family,
 )
 from ovsam_pipeline.detectors.class_filter import filter_classes, match_class_names
 from ovsam_pipeline.errors import DatasetError
@@ -179,3 +180,14 @@ def test_unknown_name_is_an_error_with_the_nearest():
         match_class_names(["catt"], ("cat", "dog"))
     with pytest.raises(ConfigError, match="got 'zebra'; none is near"):
         match_class_names(["zebra"], ("cat", "dog"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "family"),
+    [
+        ("boxes:./ds.json#x.json", "boxes"), ("vitdet", "vitdet-b"), ("vitdet-b:w.pkl", "vitdet-b"),
+        ("detic#refined", "detic"), ("hf:some/model", "hf"), ("nano", "nano"),
+    ],
+)  # fmt: skip
+def test_family_is_the_name_without_what_stands_behind_it(spec, family):
+    assert find_family(spec) == family

@@ -67,8 +67,10 @@ def test_a_class_map_goes_before_names(tmp_path, name, text):
 @pytest.mark.parametrize(
     ("pairs", "reason"),
     [
-        ({"lynx": "cat", "puma": "cat"}, "neither the detector nor the vocabulary .* lynx, puma"),
-        ({"wolf": "hound"}, "neither the detector nor the vocabulary animals have: hound"),
+        ({"lynx": "cat", "puma": "cat"}, "lynx, puma not among the classes of the detector$"),
+        ({"wolf": "hound"}, "there: hound not among the classes of the vocabulary animals$"),
+        ({"lynx": "hound"}, "lynx not among .* the detector; hound not among .* animals$"),
+        ({"Wolf": "cat", "wolf": "dog"}, "expected one class for .*, got 'Wolf: cat' and 'wolf: d"),
         (["wolf"], "expected .* to map names of the detector to names of the vocabulary animals"),
     ],
 )
@@ -76,6 +78,12 @@ def test_names_of_a_class_map_that_are_not_there_are_listed(tmp_path, pairs, rea
     (tmp_path / "m.json").write_text(json.dumps(pairs))
     with pytest.raises(DatasetError, match=reason):
         build(("wolf",), class_map=str(tmp_path / "m.json"))
+
+
+def test_two_spellings_of_one_name_may_mean_the_same_class(tmp_path):
+    (tmp_path / "m.json").write_text('{"Wolf": "dog", "wolf": "Dog"}')
+    rules = build(("wolf",), class_map=str(tmp_path / "m.json"))
+    assert rules.detector_labels == {"wolf": 1}
 
 
 def test_a_class_map_that_is_not_there_is_an_error(tmp_path):

@@ -211,12 +211,20 @@ def test_half_precision_body_gives_float32_boxes(random_tiny, dtype):
 
 
 def test_body_is_compiled_on_request_only(random_tiny, monkeypatch):
-    compiled = []
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(module))
-    build_detector("detic#proposals")
+    compiled, compile_module = [], torch.nn.Module.compile
+
+    def trace(module, **options):
+        compiled.append(module)
+        compile_module(module, backend="eager", **options)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", trace)
+    plain = build_detector("detic#proposals", conf=0.1)
     assert compiled == []
-    detector = build_detector("detic#proposals", is_compiled=True)
+    detector = build_detector("detic#proposals", conf=0.1, is_compiled=True)
     assert compiled == [detector.network.backbone]
+    images = [make_image(60, 90, 80), make_image(60, 60, 200)]
+    for expected, found in zip(plain.detect(images), detector.detect(images), strict=True):
+        np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=1e-3)
 
 
 def test_without_weights_the_command_is_named(tiny):
@@ -287,6 +295,22 @@ def test_file_of_another_detector_is_refused_and_recognised(tiny, tmp_path):
     expected = r"other.pkl: .*missing.*unexpected.*these look like weights of faster-rcnn"
     with pytest.raises(CheckpointError, match=expected):
         build_detector(f"detic:{path}#proposals")
+
+
+def test_damaged_file_of_the_right_detector_is_not_guessed_at(tiny, tmp_path):
+    path = save_pickle(tmp_path / "half.pkl", small_state())
+    with pytest.raises(CheckpointError, match=r"half.pkl: .*missing") as caught:
+        build_detector(f"faster-rcnn:{path}")
+    assert "look like" not in str(caught.value)
+
+
+def test_file_of_weights_is_looked_at_before_a_text_tower_is_asked_for(tiny, tmp_path):
+    path = save_pickle(tmp_path / "other.pkl", small_state())
+    with pytest.raises(CheckpointError, match="these look like weights of faster-rcnn"):
+        build_detector(f"detic:{path}")
+    torch.save({"model": build_small_detic().state_dict()}, tmp_path / "right.pth")
+    with pytest.raises(DownloadError, match="needs the text tower of CLIP"):
+        build_detector(f"detic:{tmp_path / 'right.pth'}")
 
 
 def test_tensor_of_another_shape_is_named(tiny, tmp_path):

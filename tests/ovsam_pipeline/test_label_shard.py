@@ -183,6 +183,23 @@ def test_duplicate_boxes_are_dropped_and_counted():
     assert set(stats.seconds) == {"decode", "detect", "segment"}
 
 
+@pytest.mark.parametrize("stops_at_boxes", [False, True])
+def test_boxes_outside_the_image_are_dropped_and_counted_and_others_clipped(stops_at_boxes):
+    class Straying(FakeDetector):
+        def detect(self, images):
+            boxes = np.array([[50, 0, 60, 9], [-9, -3, 20, 10], [30, 5, 30, 9]], np.float32)
+            scores = np.array([0.9, 0.8, 0.7], np.float32)
+            return [Detections(boxes, scores) for _ in images]
+
+    labeller = replace(make_labeller(decode=decode), detector=Straying())
+    if stops_at_boxes:
+        labeller = replace(labeller, predictor=None, rules=None)
+    stats = ShardStats()
+    (row,) = run(["a"], labeller, stats=stats)
+    assert [item.detector_box_xyxy for item in row.objects] == [(0, 0, 20, 10)]
+    assert stats.dropped == {"outside the image": 1, "no area": 1}
+
+
 def test_of_two_boxes_with_the_same_mask_the_better_one_stays():
     class Halving(FakeDetector):
         def detect(self, images):

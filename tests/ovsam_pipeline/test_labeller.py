@@ -108,6 +108,35 @@ def test_unlike_settings_have_unlike_fingerprints(settings):
         assert build(settings, **changes).fingerprint != base.fingerprint
 
 
+def test_files_of_boxes_go_by_content_and_not_by_path(settings, scenes, tmp_path):
+    again = tmp_path / "copy.json"
+    again.write_bytes((scenes / "truth.json").read_bytes())
+    first = build(settings, labels="detector", allow_unmatched=True)
+    second = build(settings, labels="detector", allow_unmatched=True, detector=f"gt:{again}")
+    assert first.depends_on == second.depends_on
+    assert first.depends_on["detector"] == "gt"
+    assert second.provenance["detector"]["name"] == f"gt:{again}"
+
+
+def test_another_file_of_boxes_is_told_apart(settings, scenes, tmp_path):
+    ovsam_pipeline.label(scenes, output=tmp_path / "out", **settings)
+    other = tmp_path / "other.json"
+    other.write_text((scenes / "truth.json").read_text() + "\n")
+    changed = settings | {"detector": f"gt:{other}"}
+    expected = r"different detector \(another file, model or mode of gt\)"
+    with pytest.raises(ConfigError, match=expected):
+        ovsam_pipeline.label(scenes, output=tmp_path / "out", **changed)
+
+
+def test_seed_of_a_made_up_text_tower_is_part_of_the_fingerprint(scenes, monkeypatch):
+    given = {"model": "nano", "detector": f"gt:{scenes / 'truth.json'}"}
+    monkeypatch.setenv("OVSAM_WEIGHTS", "random:1")
+    plain, first = build(given), build(given, vocabulary="walrus,teapot stand")
+    monkeypatch.setenv("OVSAM_WEIGHTS", "random:2")
+    assert build(given).fingerprint == plain.fingerprint
+    assert build(given, vocabulary="walrus,teapot stand").fingerprint != first.fingerprint
+
+
 def test_protocols_of_evaluation_change_the_fingerprint_and_the_rules(settings):
     found = {
         name: build(settings, vocabulary="nano", protocol=name)

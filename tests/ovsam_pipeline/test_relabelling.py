@@ -193,13 +193,18 @@ def objects_of(output):
     [
         ({"detector": "nano"}, "--relabel keeps every object of .*, and --detector nano would"),
         ({"classes": ("cat",)}, "--relabel keeps every object of .*, and --classes would"),
+        ({"conf": 0.5}, "--relabel keeps every object of .*, and --conf 0.5 would"),
+        ({"iou": 0.9}, "--relabel keeps every object of .*, and --iou 0.9 would"),
+        ({"max_det": 5}, "--relabel keeps every object of .*, and --max-det 5 would"),
         ({"output": "OUT"}, "is the folder to relabel; give another one as -o"),
+        ({"output": "OUT/sub"}, "is inside .*, which is only read; give another one as -o"),
         ({"relabel": "nowhere"}, "expected behind --relabel an output folder of ovsam label"),
     ],
 )
 def test_settings_that_contradict_it_are_refused(labelled, changes, reason):
-    given = {k: str(labelled) if v == "OUT" else v for k, v in changes.items()}
-    config = LabelConfig(**({"sources": (), "relabel": str(labelled)} | given))
+    if "output" in changes:
+        changes = {"output": changes["output"].replace("OUT", str(labelled))}
+    config = LabelConfig(**({"sources": (), "relabel": str(labelled)} | changes))
     with pytest.raises(ConfigError, match=reason):
         complete_config(config)
 
@@ -209,3 +214,39 @@ def test_images_of_another_folder_are_refused(labelled, tmp_path):
     with pytest.raises(ConfigError, match="none of the 1 images is in"):
         ovsam_pipeline.label(tmp_path, relabel=str(labelled), output=tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_class_map_of_the_first_run_fits_though_not_all_of_its_classes_were_found(
+    scenes, settings, labelled, tmp_path
+):
+    class_names = json.loads((labelled / "run.json").read_text()).get("class_names")
+    found = {item["detector_category"] for item in objects_of(labelled)}
+    old = tmp_path / "old"
+    shutil.copytree(labelled, old)
+    run = json.loads((old / "run.json").read_text())
+    truth = json.loads((SCENES / "annotations.json").read_text())
+    run["class_names"] = class_names or [item["name"] for item in truth["categories"]]
+    (old / "run.json").write_text(json.dumps(run))
+    unseen = next(name for name in run["class_names"] if name not in found)
+    class_map = tmp_path / "map.yaml"
+    class_map.write_text(json.dumps({unseen: sorted(found)[0]}))
+    result = ovsam_pipeline.label(
+        relabel=str(old), output=tmp_path / "new", labels="fused", class_map=str(class_map)
+    )
+    assert (result.exit_code, result.totals.images) == (0, 3)
+
+
+def test_sources_and_vocabulary_are_found_from_any_working_folder(
+    scenes, settings, words, tmp_path, monkeypatch
+):
+    shutil.copytree(scenes, tmp_path / "home" / "images")
+    shutil.copy2(words, tmp_path / "home" / "words.txt")
+    monkeypatch.chdir(tmp_path / "home")
+    ovsam_pipeline.label("images", output="out", vocabulary="words.txt", **settings)
+    (tmp_path / "away").mkdir()
+    monkeypatch.chdir(tmp_path / "away")
+    ovsam_pipeline.label(relabel="../home/out", output="new")
+    assert read(Path("new")) == read(tmp_path / "home" / "out")
+    shutil.rmtree(tmp_path / "home" / "images")
+    with pytest.raises(ConfigError, match=r"images, a source of .*out/run.json.* is not there"):
+        ovsam_pipeline.label(relabel="../home/out", output="newer")
