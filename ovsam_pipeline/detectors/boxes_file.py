@@ -198,7 +198,7 @@ def _read_run(path: Path) -> dict[str, Any]:
 def _warn_of_limits(path: Path, run: Mapping[str, Any], conf: float, max_det: int) -> None:
     """Say when more boxes are asked for than were stored."""
     settings = run.get("depends_on") or {}
-    if str(settings.get("detector")).startswith("gt:"):
+    if str((run.get("detector") or {}).get("name")).startswith("gt:"):
         return  # every annotation, whatever the settings
     stored_conf, stored_max = settings.get("conf", conf), settings.get("max_det", max_det)
     limits = []

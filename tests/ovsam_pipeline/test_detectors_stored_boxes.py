@@ -147,3 +147,13 @@ def test_boxes_that_are_not_handed_out_are_counted_in_the_run(images, tmp_path):
         assert expected.items() <= dropped.items()
     again = ovsam_pipeline.label(images, output=tmp_path / "out", **settings)
     assert (again.summary.done, again.dropped) == (0, {})
+
+
+def test_stored_annotations_have_no_limits_to_warn_of(images, tmp_path, caplog):
+    ovsam_pipeline.detect(images, output=tmp_path / "boxes", conf=0.3)
+    run_file = tmp_path / "boxes" / "run.json"
+    named = json.loads(run_file.read_text()) | {"detector": {"name": "gt:truth.json"}}
+    run_file.write_text(json.dumps(named))
+    caplog.clear()
+    build_detector(f"boxes:{tmp_path / 'boxes'}", conf=0.05, max_det=1000)
+    assert caplog.text == ""
