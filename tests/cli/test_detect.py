@@ -64,6 +64,7 @@ def test_report_counts_the_classes_of_boxes(run_detect, run_ovsam, images):
     assert counts["classes"] == {"cat": 6, "wolf": 6}
 
 
+@pytest.mark.slow
 def test_killed_detection_goes_on_and_has_the_rows_of_a_quiet_run(tmp_path):
     write_images(tmp_path / "images", 24)
     environment = {
@@ -92,6 +93,7 @@ def test_killed_detection_goes_on_and_has_the_rows_of_a_quiet_run(tmp_path):
     assert committed.items() <= quiet.items()
 
 
+@pytest.mark.slow
 def test_detect_label_and_relabel_with_the_embedded_networks(run_command, tmp_path, monkeypatch):
     monkeypatch.setenv("OVSAM_CACHE", str(tmp_path / "cache"))
     images = tmp_path / "images"
