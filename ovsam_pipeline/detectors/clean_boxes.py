@@ -11,11 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ovsam_pipeline.detectors.base import Detections
+from ovsam_pipeline.detectors.box_table import SURPLUS
 
 __all__ = ["clean_boxes", "list_class_names"]
-
-# The run cuts to its max_det after duplicates are gone; looking at more than this is of no use.
-_CANDIDATES_PER_BOX = 10
 
 
 def clean_boxes(
@@ -50,7 +48,7 @@ def clean_boxes(
     is_named = np.array([name is not None for name in names] + [False], bool)
     is_class = is_named[np.clip(labels, 0, len(names))]
     kept = np.flatnonzero(is_finite & has_area & is_class & (scores >= np.float32(conf)))
-    kept = kept[np.argsort(-scores[kept], kind="stable")][: max_det * _CANDIDATES_PER_BOX]
+    kept = kept[np.argsort(-scores[kept], kind="stable")][: max_det * SURPLUS]
     return Detections(
         boxes[kept],
         scores[kept],

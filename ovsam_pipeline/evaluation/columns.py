@@ -14,7 +14,14 @@ import numpy as np
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.structures import Problems
 
-__all__ = ["find_positions", "read_boxes", "read_ids", "read_numbers", "to_id"]
+__all__ = [
+    "find_positions",
+    "rank_in_group",
+    "read_boxes",
+    "read_ids",
+    "read_numbers",
+    "to_id",
+]
 
 Place = Callable[[int], str]
 """The name of an object for messages, given its position in the block."""
@@ -92,6 +99,14 @@ def find_positions(known: np.ndarray, values: np.ndarray) -> np.ndarray:
         return np.full(len(values), -1, np.int64)
     positions = np.searchsorted(known, values).clip(0, len(known) - 1)
     return np.where(known[positions] == values, positions, -1)
+
+
+def rank_in_group(groups: np.ndarray) -> np.ndarray:
+    """Return the place of each within its run of equal numbers, which are >= -1: (N,) int32."""
+    positions = np.arange(len(groups))
+    starts = np.flatnonzero(np.diff(groups, prepend=-2))
+    lengths = np.diff(starts, append=len(groups))
+    return (positions - np.repeat(starts, lengths)).astype(np.int32)
 
 
 def _to_array(values: Sequence[Any]) -> np.ndarray | None:

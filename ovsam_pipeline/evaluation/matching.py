@@ -18,6 +18,7 @@ import numpy as np
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.errors import DatasetError
+from ovsam_pipeline.evaluation.columns import rank_in_group
 from ovsam_pipeline.evaluation.masks import compute_mask_areas
 from ovsam_pipeline.evaluation.overlaps import (
     compute_box_overlaps,
@@ -112,7 +113,7 @@ def match_predictions(
         # As lvis-api, which looks up both sides by "area > 0".
         kept = areas[:, 0] > 0
         rows, groups, areas = table.rows[kept], table.groups[kept], areas[kept]
-        table = replace(table, rows=rows, groups=groups, ranks=_rank_in_group(groups))
+        table = replace(table, rows=rows, groups=groups, ranks=rank_in_group(groups))
     left_out = (areas < AREA_RANGES[:, 0]) | (areas > AREA_RANGES[:, 1])
     if truth.is_lvis:
         left_out |= _is_not_exhaustive(truth, predictions, table.rows)[:, None]
@@ -245,7 +246,7 @@ def _build_table(
     groups = predictions.image_index[rows].astype(np.int64) if class_agnostic else codes
     order = np.lexsort((codes, -predictions.scores[rows], groups))
     rows, groups = rows[order], groups[order]
-    ranks = _rank_in_group(groups)
+    ranks = rank_in_group(groups)
     if not truth.is_lvis:
         kept = ranks < (_COCO_MAX_DETECTIONS if max_detections is None else max_detections)
         rows, groups, ranks = rows[kept], groups[kept], ranks[kept]
@@ -266,14 +267,6 @@ def _encode(predictions: Predictions, rows: np.ndarray, num_categories: int) -> 
     """Return image and category as one number: (M,) int64."""
     image = predictions.image_index[rows].astype(np.int64)
     return image * num_categories + predictions.category_index[rows]
-
-
-def _rank_in_group(groups: np.ndarray) -> np.ndarray:
-    """Return the place of each within its run of equal numbers: (N,) int32."""
-    positions = np.arange(len(groups))
-    starts = np.flatnonzero(np.diff(groups, prepend=-1))
-    lengths = np.diff(starts, append=len(groups))
-    return (positions - np.repeat(starts, lengths)).astype(np.int32)
 
 
 def _is_not_exhaustive(
@@ -369,7 +362,7 @@ def _match_greedily(
 def _iterate_steps(p: np.ndarray, groups: np.ndarray) -> Iterator[np.ndarray]:
     """Yield pairs of the first prediction of every group, then of the second, and so on."""
     starts = np.flatnonzero(np.diff(p, prepend=-1))
-    turns = _rank_in_group(groups[p[starts]])
+    turns = rank_in_group(groups[p[starts]])
     turn = np.repeat(turns, np.diff(starts, append=len(p)))
     order = np.argsort(turn, kind="stable")
     start = 0

@@ -8,7 +8,7 @@ import numpy as np
 
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.class_map import ClassMap
-from ovsam_pipeline.evaluation.columns import find_positions
+from ovsam_pipeline.evaluation.columns import find_positions, rank_in_group
 from ovsam_pipeline.evaluation.masks import compute_mask_areas, compute_tight_boxes, to_rle
 from ovsam_pipeline.evaluation.segment_store import SegmentStore
 from ovsam_pipeline.evaluation.structures import GroundTruth, Predictions, Problems
@@ -119,9 +119,8 @@ def build_predictions(
 def _rank_in_image(image: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Return the place of each among all of its image by falling score, ties as in the file."""
     order = np.lexsort((-scores, image))
-    starts = np.flatnonzero(np.diff(image[order], prepend=-2))
     ranks = np.empty(len(image), np.int32)
-    ranks[order] = np.arange(len(image)) - np.repeat(starts, np.diff(starts, append=len(image)))
+    ranks[order] = rank_in_group(image[order])
     return ranks
 
 

@@ -155,10 +155,7 @@ class _Reader:
         is_lvis = self.has_absent if style == "auto" else style == "lvis"
         images = self._sort_images(limit)
         image_ids = np.array([image[0] for image in images], np.int64)
-        categories = _build_categories(self.categories, self.path)
-        # Sorted by id, as the categories are.
-        entries = sorted(self.categories, key=lambda entry: to_id(entry["id"]) or 0)
-        self.frequencies = [entry.get("frequency") for entry in entries]
+        categories = _build_categories(self.categories, self.path, self.problems)
         columns = {name: _join(parts, name) for name, parts in self.columns.items()}
         self._check_annotation_ids(columns["id"])
         image_index = find_positions(image_ids, columns["image_id"])
@@ -166,7 +163,7 @@ class _Reader:
         kept = self._choose_rows(columns, image_index, category_index, limit)
         kept = kept[np.argsort(image_index[kept], kind="stable")]
         boxes, areas = self._complete(columns, kept)
-        self._count_odd(columns, kept, categories)
+        self._count_odd(columns, kept)
         is_crowd = columns["crowd"][kept] & (not is_lvis)
         return GroundTruth(
             title=str(self.path),
@@ -253,9 +250,7 @@ class _Reader:
         areas[without] = boxes[without, 2] * boxes[without, 3]
         return boxes, areas
 
-    def _count_odd(
-        self, columns: dict[str, np.ndarray], kept: np.ndarray, categories: Categories
-    ) -> None:
+    def _count_odd(self, columns: dict[str, np.ndarray], kept: np.ndarray) -> None:
         names = columns["id"][kept]
         without = np.flatnonzero(~columns["mask"][kept])
         if len(without) < len(kept):
@@ -271,16 +266,6 @@ class _Reader:
             ["annotation 0"] if len(zero) else [],
             len(zero),
         )
-        odd = [
-            f"{name} ({frequency!r:.20})"
-            for name, frequency in zip(categories.names, self.frequencies, strict=True)
-            if frequency not in _FREQUENCIES
-        ]
-        self.problems.add(
-            "categories have a frequency that is none of r, c, f: in none of APr, APc, APf",
-            odd[:3],
-            len(odd),
-        )
 
     def _encode(
         self, name: str, image_ids: np.ndarray, categories: Categories, is_lvis: bool
@@ -294,7 +279,9 @@ class _Reader:
         return np.unique(image[known] * len(categories) + category[known])
 
 
-def _build_categories(entries: Sequence[dict[str, Any]], path: Path) -> Categories:
+def _build_categories(
+    entries: Sequence[dict[str, Any]], path: Path, problems: Problems
+) -> Categories:
     by_id: dict[int, dict[str, Any]] = {}
     for entry in entries:
         number = to_id(entry.get("id"))
@@ -308,6 +295,16 @@ def _build_categories(entries: Sequence[dict[str, Any]], path: Path) -> Categori
     if not by_id:
         raise DatasetError(f"expected at least one category in {path}, got an empty list")
     ordered = [by_id[number] for number in sorted(by_id)]
+    odd = [
+        f"{entry['name']} ({frequency!r:.20})"
+        for entry in ordered
+        if (frequency := entry.get("frequency")) not in _FREQUENCIES
+    ]
+    problems.add(
+        "categories have a frequency that is none of r, c, f: in none of APr, APc, APf",
+        odd[:3],
+        len(odd),
+    )
     return Categories(
         ids=np.array(sorted(by_id), np.int64),
         names=tuple(entry["name"] for entry in ordered),
