@@ -18,8 +18,8 @@ from ovsam_pipeline.settings import (
     check_least,
     check_type,
     flag,
+    parse_duration,
     read_config_file,
-    refuse_cluster,
 )
 
 __all__ = ["LabelConfig", "load_label_config"]
@@ -38,9 +38,14 @@ _SMALLEST = {
     "workers": 1,
     "part_images": 1,
     "num_gpus": 0,
+    "num_actors": 1,
+    "gpus_per_actor": 0,
+    "cpus_per_actor": 1,
     "max_failures": 0,
     "preview": 0,
 }
+_ABOVE_ZERO = ("part_seconds", "image_timeout", "time_limit")
+_OF_A_CLUSTER = ("address", "num_gpus", "num_actors", "gpus_per_actor", "cpus_per_actor")
 _LISTS = ("sources", "classes")
 # Evaluation sets these; they are no flags of `ovsam label`.
 _INTERNAL = ("protocol",)
@@ -75,13 +80,21 @@ class LabelConfig:
             R-CNN): minutes at the start, faster afterwards.
         batch: images the networks see together; None is 1 on a CPU and 8 on a GPU.
         workers: threads that decode images; None asks the machine.
-        engine: "auto", "local" or "ray".
-        address: address of a Ray cluster.
-        num_gpus: GPUs to use on a Ray cluster.
+        engine: "local", "ray", or "auto": ray where a cluster is named or this machine has several
+            GPUs.
+        address: address of a Ray cluster; None takes RAY_ADDRESS, else starts one on this machine.
+        num_gpus: most GPUs to use on a Ray cluster; None takes all.
+        num_actors: most workers on a Ray cluster; None is one a GPU, or what the CPUs hold.
+        gpus_per_actor: GPUs that a worker holds, may be a fraction; None is 1 where there are GPUs.
+        cpus_per_actor: CPUs that a worker holds; None is 2 without GPUs, 1 with.
+        image_timeout: seconds after which a worker that finished no image counts as hung.
         on_existing: what to do with results already in the output folder.
         retry_failed: label images again that failed in an earlier run.
+        prune: remove the rows of images that are no longer in the sources.
+        time_limit: seconds after which the run stops in good order; None for no limit.
         max_failures: the run stops when more images than this fail; None never stops.
         max_failure_rate: the same as a fraction of the images to label, in [0, 1].
+        metrics_file: Prometheus text file with the counts of the run, for a node exporter.
         preview: how many pictures with masks and names to draw.
         part_images: most images in one Parquet part.
         part_seconds: a part is written after this time even when it is not full.
@@ -113,10 +126,17 @@ class LabelConfig:
     engine: str = "auto"
     address: str | None = None
     num_gpus: int | None = None
+    num_actors: int | None = None
+    gpus_per_actor: float | None = None
+    cpus_per_actor: int | None = None
+    image_timeout: float = 600.0
     on_existing: str = "resume"
     retry_failed: bool = False
+    prune: bool = False
+    time_limit: float | None = None
     max_failures: int | None = None
     max_failure_rate: float | None = None
+    metrics_file: str | None = None
     preview: int = 0
     part_images: int = 64
     part_seconds: float = 10.0
@@ -138,14 +158,19 @@ class LabelConfig:
             check_fraction(name, getattr(self, name))
         for name, smallest in _SMALLEST.items():
             check_least(name, getattr(self, name), smallest)
-        if not (math.isfinite(self.part_seconds) and self.part_seconds > 0):
-            raise ConfigError(f"expected --part-seconds above 0, got {self.part_seconds}")
+        for name in _ABOVE_ZERO:
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ConfigError(f"expected {flag(name)} above 0, got {value}")
         self._check_engine()
 
     def _check_engine(self) -> None:
-        wanted = [flag("engine") + " ray"] if self.engine == "ray" else []
-        wanted += [flag(name) for name in ("address", "num_gpus") if getattr(self, name)]
-        refuse_cluster(wanted)
+        given = [flag(name) for name in _OF_A_CLUSTER if getattr(self, name) is not None]
+        if given and self.engine == "local":
+            raise ConfigError(
+                f"{given[0]} is of a Ray cluster, and --engine local labels in this process; leave "
+                "one of them out"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that YAML and JSON can hold."""
@@ -173,6 +198,8 @@ def load_label_config(config_file: str | None, given: Mapping[str, Any]) -> Labe
             values[name] = _split_names(values[name]) if name == "classes" else (values[name],)
         elif isinstance(values.get(name), list):
             values[name] = tuple(values[name])
+    if isinstance(values.get("time_limit"), str):
+        values["time_limit"] = parse_duration("time_limit", values["time_limit"])
     values.setdefault("sources", ())
     return LabelConfig(**values)
 

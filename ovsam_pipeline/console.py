@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from ovsam_pipeline.stopping import StopRequest
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.progress import Progress
@@ -111,14 +113,14 @@ def exit_code_of(error: Exception) -> int:
 
 
 @contextmanager
-def graceful_stop() -> Iterator[threading.Event]:
-    """Yield an event that the first Ctrl-C or SIGTERM sets; the second ends the process at once."""
-    stop = threading.Event()
+def graceful_stop() -> Iterator[StopRequest]:
+    """Yield a request that the first Ctrl-C or SIGTERM makes; the second ends the process."""
+    stop = StopRequest()
 
     def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
         if stop.is_set():
             os._exit(_INTERRUPTED)
-        stop.set()
+        stop.request("interrupted")
         # From a thread: the signal may have come in the middle of a print of this one.
         note = "stopping: finishing the image in hand; press Ctrl-C again to stop at once"
         threading.Thread(target=print_note, args=(note,)).start()

@@ -16,6 +16,7 @@ import numpy as np
 from ovsam.errors import ConfigError, VocabularyError
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.detectors.base import Detector, compute_fingerprint
+from ovsam_pipeline.engine import RunFacts
 from ovsam_pipeline.images import decode_image
 from ovsam_pipeline.label_rules import build_rules
 from ovsam_pipeline.objects import LabelRules
@@ -99,6 +100,18 @@ class Labeller:
     def fingerprint(self) -> str:
         """Hash of everything that changes labels."""
         return compute_fingerprint(dict(self.depends_on))
+
+    @property
+    def facts(self) -> RunFacts:
+        """What a run must know of its labels; small, and the same on every machine."""
+        return RunFacts(
+            fingerprint=self.fingerprint,
+            depends_on=dict(self.depends_on),
+            provenance=dict(self.provenance),
+            categories=self.categories,
+            config=self.config,
+            has_labels=self.predictor is not None,
+        )
 
     @property
     def categories(self) -> list[dict[str, Any]]:

@@ -1,4 +1,7 @@
-"""Counts and reasons of a run; owns the failure budget and the exit code."""
+"""Counts and reasons of a run; owns the failure budget and the exit code.
+
+Rows are counted one by one where they are made, or a shard at a time where a worker counted them.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any, Literal
 
 from ovsam_pipeline.errors import ShardError
 from ovsam_pipeline.records import LabelRecord
+from ovsam_pipeline.stopping import StopReason
 
 __all__ = [
     "INTERNAL_ERROR",
@@ -20,6 +24,8 @@ __all__ = [
     "Outcome",
     "RunReport",
     "RunSummary",
+    "Tally",
+    "WorkerState",
     "group_reason",
 ]
 
@@ -29,7 +35,7 @@ OUT_OF_MEMORY = "out of memory"
 # What no image is to blame for, at least not every image of a run.
 _NOT_THE_IMAGE = (INTERNAL_ERROR, MODEL_ERROR, OUT_OF_MEMORY)
 
-Outcome = Literal["finished", "interrupted", "over budget"]
+Outcome = Literal["finished", "over budget"] | StopReason
 _HOPELESS_AFTER = 20
 
 
@@ -41,6 +47,7 @@ class ExitCode:
     USAGE = 2
     SOME_IMAGES_FAILED = 3
     OVER_BUDGET = 4
+    TIME_LIMIT = 6
     LOCKED = 75
     INTERRUPTED = 130
 
@@ -50,7 +57,8 @@ class RunSummary:
     """What one run did.
 
     Attributes:
-        outcome: "finished", "interrupted", or "over budget" (stopped by the failure budget).
+        outcome: "finished", "interrupted", "time limit", or "over budget" (stopped by the failure
+            budget).
         labelled: images of this run with objects.
         empty: images of this run without objects.
         failed: images of this run that failed.
@@ -81,6 +89,8 @@ class RunSummary:
             return ExitCode.INTERRUPTED
         if self.outcome == "over budget":
             return ExitCode.OVER_BUDGET
+        if self.outcome == "time limit":
+            return ExitCode.TIME_LIMIT
         return ExitCode.SOME_IMAGES_FAILED if self.failed else ExitCode.DONE
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,21 +99,75 @@ class RunSummary:
 
 
 @dataclass
+class Tally:
+    """Counts of some rows: of a run, or of a shard that a worker labelled.
+
+    Attributes:
+        statuses: rows by status.
+        reasons: failed rows by `group_reason` of their errors.
+        objects: objects of all rows.
+    """
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    objects: int = 0
+
+    def add(self, row: LabelRecord) -> None:
+        """Count a row."""
+        self.statuses[row.status] += 1
+        self.objects += len(row.objects)
+        if row.error is not None:
+            self.reasons[group_reason(row.error)] += 1
+
+    def merge(self, other: Tally) -> None:
+        """Count what another one counted."""
+        self.statuses.update(other.statuses)
+        self.reasons.update(other.reasons)
+        self.objects += other.objects
+
+
+@dataclass
+class WorkerState:
+    """What is known of one worker while it labels; for progress and `ovsam status`.
+
+    Attributes:
+        name: "this process", or node and process of an actor.
+        state: "starting", "labelling", "idle" or "lost".
+        done: images that it labelled.
+        images_per_s: over the last minute or so.
+        stage_seconds: busy time by stage: decode, detect, segment, write.
+        gpu_memory_used: bytes on its GPU, of all processes; None without one.
+        gpu_memory_total: bytes of its GPU; None without one.
+        gpu_utilisation: share of the time in which the GPU worked, in [0, 1]; None where unknown.
+    """
+
+    name: str
+    state: Literal["starting", "labelling", "idle", "lost"] = "starting"
+    done: int = 0
+    images_per_s: float = 0.0
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    gpu_memory_used: int | None = None
+    gpu_memory_total: int | None = None
+    gpu_utilisation: float | None = None
+
+
+@dataclass
 class RunReport:
-    """Counts rows as they come, from one thread.
+    """Counts of a run while it goes on; filled from one thread, read from others.
 
     Attributes:
         num_images: images that the run is to label.
         max_failures: more failures than this stop the run; None for no limit.
         max_failure_rate: the same as a fraction of `num_images`; None for no limit.
+        tally: what was counted.
+        workers: by name; empty where an engine does not tell.
     """
 
     num_images: int
     max_failures: int | None = None
     max_failure_rate: float | None = None
-    statuses: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    objects: int = 0
+    tally: Tally = field(default_factory=Tally)
+    workers: dict[str, WorkerState] = field(default_factory=dict)
     started_s: float = field(default_factory=time.monotonic)
 
     def add(self, row: LabelRecord) -> None:
@@ -112,11 +176,34 @@ class RunReport:
         Raises:
             ShardError: every image so far failed by a fault of ours, so going on is pointless.
         """
-        self.statuses[row.status] += 1
-        self.objects += len(row.objects)
+        self.tally.add(row)
         if row.error is not None:
-            self.reasons[group_reason(row.error)] += 1
-            self._check_hopeless(row.error)
+            self._check_hopeless()
+
+    def add_tally(self, tally: Tally) -> None:
+        """Count the rows of a shard.
+
+        Raises:
+            ShardError: as `add`.
+        """
+        self.tally.merge(tally)
+        if tally.reasons:
+            self._check_hopeless()
+
+    @property
+    def statuses(self) -> Counter[str]:
+        """Rows by status."""
+        return self.tally.statuses
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """Failed rows by grouped reason."""
+        return self.tally.reasons
+
+    @property
+    def objects(self) -> int:
+        """Objects of all rows."""
+        return self.tally.objects
 
     @property
     def done(self) -> int:
@@ -159,11 +246,12 @@ class RunReport:
             seconds=round(self.seconds, 3),
         )
 
-    def _check_hopeless(self, error: str) -> None:
-        is_same = self.done == self.failed == self.reasons[group_reason(error)]
-        if error.startswith(_NOT_THE_IMAGE) and is_same and self.done >= _HOPELESS_AFTER:
+    def _check_hopeless(self) -> None:
+        reason, count = self.reasons.most_common(1)[0]
+        is_same = self.done == self.failed == count
+        if reason.startswith(_NOT_THE_IMAGE) and is_same and self.done >= _HOPELESS_AFTER:
             raise ShardError(
-                f"each of the first {self.done} images failed the same way ({error}); the run "
+                f"each of the first {self.done} images failed the same way ({reason}); the run "
                 "stops, as this is no fault of the images"
             )
 

@@ -1,15 +1,15 @@
-"""Label in this process: the engine for one machine. `run_ray.py` will have the same signature."""
+"""Label in this process: the engine for one machine. `run_ray.py` has the same signature."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+import time
 from contextlib import closing
 
 from ovsam_pipeline.label_shard import ShardStats, label_shard
 from ovsam_pipeline.labeller import Labeller
-from ovsam_pipeline.report import Outcome, RunReport, RunSummary
+from ovsam_pipeline.report import Outcome, RunReport, RunSummary, WorkerState
 from ovsam_pipeline.shards import Plan
+from ovsam_pipeline.stopping import StopRequest
 from ovsam_pipeline.store import PartWriter
 
 __all__ = ["run_local"]
@@ -21,9 +21,8 @@ def run_local(
     writer: PartWriter,
     report: RunReport,
     *,
-    stop: threading.Event,
+    stop: StopRequest,
     stats: ShardStats,
-    on_row: Callable[[RunReport], None] | None = None,
 ) -> RunSummary:
     """Label the plan's images and commit their rows.
 
@@ -34,7 +33,6 @@ def run_local(
         report: counts the rows, knows the failure budget.
         stop: once set from outside, the image in hand is finished and committed.
         stats: filled with times and dropped boxes.
-        on_row: called after each row, for progress.
 
     Returns:
         Counts and outcome.
@@ -43,23 +41,24 @@ def run_local(
         OutputError: a part cannot be written.
         ShardError: every image fails by a fault of ours.
     """
-    is_over_budget = False
+    worker = report.workers["this process"] = WorkerState("this process", "labelling")
+    worker.stage_seconds = stats.seconds
     try:
         with closing(label_shard(plan.images, labeller, stop=stop, stats=stats)) as rows:
             for row in rows:
+                start_s = time.perf_counter()
                 writer.add(row)
+                stats.add_time("write", start_s)
                 report.add(row)
-                if on_row:
-                    on_row(report)
+                worker.done = report.done
                 if report.is_over_budget:
-                    is_over_budget = True
                     break
     finally:
         # Also on Ctrl-C in a notebook: what was labelled is kept.
         writer.commit()
     outcome: Outcome = "finished"
-    if is_over_budget:
+    if report.is_over_budget:
         outcome = "over budget"
     elif stop.is_set() and report.done < report.num_images:
-        outcome = "interrupted"
+        outcome = stop.reason
     return report.summarise(outcome)

@@ -7,7 +7,8 @@ values by setting name; else a `ConfigError`. Nothing here imports torch.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence, Set
+import re
+from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +21,8 @@ __all__ = [
     "check_type",
     "find_config_file",
     "flag",
+    "parse_duration",
     "read_config_file",
-    "refuse_cluster",
 ]
 
 _EVAL_PREFIX = "paper-table-"
@@ -68,13 +69,17 @@ def check_least(name: str, value: float | None, smallest: int) -> None:
         raise ConfigError(f"expected {flag(name)} of at least {smallest}, got {value}")
 
 
-def refuse_cluster(wanted: Sequence[str]) -> None:
-    """Refuse flags that ask for a Ray cluster, with a ConfigError."""
-    if wanted:
-        raise ConfigError(
-            f"{wanted[0]} needs a Ray cluster, and this version of ovsam labels on one machine "
-            "only; leave the flag out, or run one `ovsam label` a machine with its own output"
-        )
+def parse_duration(name: str, text: str) -> float:
+    """Return the seconds of "90", "90s", "30m", "6h" or "1h30m".
+
+    Raises:
+        ConfigError: anything else.
+    """
+    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+    if not parts or not any(parts.groups()):
+        raise ConfigError(f"expected {flag(name)} as 6h, 90m, 1h30m or seconds, got '{text}'")
+    hours, minutes, seconds = (float(part or 0) for part in parts.groups())
+    return hours * 3600 + minutes * 60 + seconds
 
 
 def read_config_file(

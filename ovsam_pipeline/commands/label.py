@@ -30,6 +30,10 @@ def label(
     engine: flags.Engine = None,
     address: flags.Address = None,
     num_gpus: flags.NumGpus = None,
+    num_actors: flags.NumActors = None,
+    gpus_per_actor: flags.GpusPerActor = None,
+    cpus_per_actor: flags.CpusPerActor = None,
+    image_timeout: flags.ImageTimeout = None,
     device: flags.Device = None,
     dtype: flags.Dtype = None,
     compile: flags.Compile = None,
@@ -37,8 +41,11 @@ def label(
     workers: flags.Workers = None,
     on_existing: flags.OnExisting = None,
     retry_failed: flags.RetryFailed = None,
+    prune: flags.Prune = None,
+    time_limit: flags.TimeLimit = None,
     max_failures: flags.MaxFailures = None,
     max_failure_rate: flags.MaxFailureRate = None,
+    metrics_file: flags.MetricsFile = None,
     preview: flags.Preview = None,
     part_images: flags.PartImages = None,
     part_seconds: flags.PartSeconds = None,
@@ -51,7 +58,8 @@ def label(
     Running the same command again labels only what is new or changed.
 
     Exit codes: 0 done; 1 the run failed; 2 wrong flags or settings; 3 done, some images failed;
-    4 stopped, too many images failed; 75 another run holds the output; 130 interrupted.
+    4 stopped, too many images failed; 6 stopped at --time-limit; 75 another run holds the output;
+    130 interrupted.
     """
     given: dict[str, Any] = dict(locals())
     config_file, as_json = given.pop("config"), given.pop("json")

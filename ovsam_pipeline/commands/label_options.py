@@ -120,9 +120,43 @@ Iou = Annotated[
     ),
 ]
 MaxDet = Annotated[int | None, typer.Option(help="Most boxes an image.  [default: 300]")]
-Engine = Annotated[str | None, typer.Option(help="auto, local or ray.  [default: auto]")]
-Address = Annotated[str | None, typer.Option(help="Address of a Ray cluster.")]
-NumGpus = Annotated[int | None, typer.Option(help="GPUs to use on a Ray cluster.")]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        help="local (this process), ray (a cluster, or all cores and GPUs of this machine), or "
+        "auto: ray where a cluster is named (--address, RAY_ADDRESS) or there are several GPUs.  "
+        "[default: auto]"
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of a Ray cluster, e.g. auto or ray://head:10001.  [default: RAY_ADDRESS, "
+        "else Ray is started on this machine]"
+    ),
+]
+NumGpus = Annotated[
+    int | None, typer.Option(help="Most GPUs to use on a Ray cluster; 0: CPUs.  [default: all]")
+]
+NumActors = Annotated[
+    int | None,
+    typer.Option(help="Most workers on a Ray cluster.  [default: one a GPU, or what CPUs hold]"),
+]
+GpusPerActor = Annotated[
+    float | None,
+    typer.Option(help="GPUs a worker holds; 0.5 puts two on one GPU.  [default: 1]"),
+]
+CpusPerActor = Annotated[
+    int | None,
+    typer.Option(help="CPUs a worker holds.  [default: 1 beside a GPU, 2 without]"),
+]
+ImageTimeout = Annotated[
+    float | None,
+    typer.Option(
+        help="A worker that finishes no image for this many seconds is replaced (Ray).  "
+        "[default: 600]"
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1.  [default: auto]")]
 Dtype = Annotated[
     str | None,
@@ -155,6 +189,23 @@ OnExisting = Annotated[
 RetryFailed = Annotated[
     bool | None, typer.Option("--retry-failed", help="Label failed images again.")
 ]
+Prune = Annotated[
+    bool | None,
+    typer.Option("--prune", help="Remove the rows of images that are no longer in the sources."),
+]
+TimeLimit = Annotated[
+    str | None,
+    typer.Option(
+        help="Stop in good order after this time (6h, 90m, 1h30m, seconds) with exit code 6; the "
+        "same command goes on.  [default: no limit]"
+    ),
+]
+MetricsFile = Annotated[
+    str | None,
+    typer.Option(
+        help="Write the counts of the run to this Prometheus text file, e.g. for a node exporter."
+    ),
+]
 MaxFailures = Annotated[
     int | None,
     typer.Option(help="Stop with exit code 4 when more images fail.  [default: no limit]"),
@@ -180,5 +231,11 @@ PartSeconds = Annotated[
 ConfigFile = Annotated[
     str | None,
     typer.Option("--config", help="YAML file with any of these flags; the command line wins."),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Show warnings, errors and the summary alone.")
+]
+LogFormat = Annotated[
+    str, typer.Option(help="How notes and progress are written to stderr: text or json.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]

@@ -16,9 +16,7 @@ from ovsam_pipeline.settings import (
     check_fraction,
     check_least,
     check_type,
-    flag,
     read_config_file,
-    refuse_cluster,
 )
 
 __all__ = ["EvalConfig", "load_eval_config"]
@@ -45,6 +43,9 @@ _SMALLEST = {
     "batch": 1,
     "workers": 1,
     "num_gpus": 0,
+    "num_actors": 1,
+    "gpus_per_actor": 0,
+    "cpus_per_actor": 1,
     "max_failures": 0,
 }
 # How the answers are made; with predictions made before there is nothing to make.
@@ -110,8 +111,11 @@ class EvalConfig:
         device: as in `ovsam label`.
         batch: as in `ovsam label`.
         workers: as in `ovsam label`.
-        address: address of a Ray cluster.
-        num_gpus: GPUs to use on a Ray cluster.
+        address: as in `ovsam label`, for labelling; so are the next four.
+        num_gpus: most GPUs to use.
+        num_actors: most workers.
+        gpus_per_actor: GPUs that a worker holds.
+        cpus_per_actor: CPUs that a worker holds.
         on_existing: what to do with predictions already in the output folder.
         retry_failed: label images again that failed in an earlier run.
         max_failures: labelling stops when more images than this fail; None never stops.
@@ -153,6 +157,9 @@ class EvalConfig:
     workers: int | None = None
     address: str | None = None
     num_gpus: int | None = None
+    num_actors: int | None = None
+    gpus_per_actor: float | None = None
+    cpus_per_actor: int | None = None
     on_existing: str = "resume"
     retry_failed: bool = False
     max_failures: int | None = None
@@ -176,7 +183,6 @@ class EvalConfig:
             check_fraction(name, getattr(self, name))
         for name, smallest in _SMALLEST.items():
             check_least(name, getattr(self, name), smallest)
-        refuse_cluster([flag(name) for name in ("address", "num_gpus") if getattr(self, name)])
         self._check_combinations()
 
     def _check_combinations(self) -> None:

@@ -7,7 +7,6 @@ stopped, and `ovsam report` shows them.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -25,6 +24,7 @@ from ovsam_pipeline.evaluation.structures import GroundTruth
 if TYPE_CHECKING:
     from ovsam_pipeline.api import LabelResult
     from ovsam_pipeline.report import RunReport
+    from ovsam_pipeline.stopping import StopRequest
 
 __all__ = ["build_label_config", "label_dataset"]
 
@@ -39,6 +39,11 @@ _SHARED = (
     "device",
     "batch",
     "workers",
+    "address",
+    "num_gpus",
+    "num_actors",
+    "gpus_per_actor",
+    "cpus_per_actor",
     "on_existing",
     "retry_failed",
     "max_failures",
@@ -88,7 +93,7 @@ def label_dataset(
     output: Path,
     truth: GroundTruth,
     *,
-    stopping: AbstractContextManager[threading.Event] | None = None,
+    stopping: AbstractContextManager[StopRequest] | None = None,
     showing: Callable[[RunReport], AbstractContextManager[None]] | None = None,
     embedding: Callable[[int, int], None] | None = None,
 ) -> LabelResult:

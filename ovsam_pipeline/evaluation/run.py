@@ -7,7 +7,6 @@ metrics.json, per_class.csv, samples, plots and the worst instances → compare 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.matching import AreaRule
     from ovsam_pipeline.evaluation.read_predictions import ScoreKind
     from ovsam_pipeline.report import RunReport
+    from ovsam_pipeline.stopping import StopRequest
 
 __all__ = ["EvalResult", "evaluate", "run_evaluation"]
 
@@ -130,7 +130,7 @@ def evaluate(dataset: str | Path, **settings: Any) -> EvalResult:
 def run_evaluation(
     config: EvalConfig,
     *,
-    stopping: AbstractContextManager[threading.Event] | None = None,
+    stopping: AbstractContextManager[StopRequest] | None = None,
     showing: Callable[[RunReport], AbstractContextManager[None]] | None = None,
     embedding: Callable[[int, int], None] | None = None,
 ) -> EvalResult:

@@ -1,0 +1,168 @@
+"""Who labels: this process, or the actors of a Ray cluster. One shape for both.
+
+Input: the settings, and what builds a labeller from them. Output: an `Engine` that knows what the
+labels will depend on (`facts`) and labels a plan. With Ray the facts come from an actor, so the
+process that drives a cluster loads neither torch nor a model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from ovsam_pipeline.config import LabelConfig
+    from ovsam_pipeline.label_shard import ShardStats
+    from ovsam_pipeline.labeller import Labeller
+    from ovsam_pipeline.records import ImageRecord
+    from ovsam_pipeline.report import RunReport, RunSummary
+    from ovsam_pipeline.shards import Plan
+    from ovsam_pipeline.stopping import StopRequest
+    from ovsam_pipeline.store import PartWriter
+
+__all__ = ["BuildLabeller", "Engine", "RunFacts", "choose_engine", "open_engine"]
+
+# Of the driver on Linux, and on Windows' Linux.
+_SIGNS_OF_A_GPU = ("/proc/driver/nvidia", "/dev/dxg")
+
+BuildLabeller = Callable[["LabelConfig", Callable[[int, int], None] | None], "Labeller"]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a run's labels depend on, and what stands in its run.json.
+
+    Attributes:
+        fingerprint: hash of everything that changes labels.
+        depends_on: the same in words.
+        provenance: more facts for run.json.
+        categories: COCO categories of the classes that may come out.
+        config: the settings with every "auto" resolved.
+        has_labels: whether there are masks and labels; else boxes alone.
+    """
+
+    fingerprint: str
+    depends_on: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    categories: list[dict[str, Any]]
+    config: LabelConfig
+    has_labels: bool
+
+
+class Engine(Protocol):
+    """What labels a plan.
+
+    Attributes:
+        name: "local" or "ray".
+        facts: known once the engine is open.
+    """
+
+    name: str
+    facts: RunFacts
+
+    def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
+        """Compare a detector that reads boxes from a file with all images of the run.
+
+        Returns:
+            Sentences worth a warning.
+
+        Raises:
+            DatasetError: no image of the run is in the file, or two are the same one in it.
+        """
+        ...
+
+    def label(
+        self,
+        plan: Plan,
+        writer: PartWriter,
+        report: RunReport,
+        *,
+        stop: StopRequest,
+        stats: ShardStats,
+    ) -> RunSummary:
+        """Label the plan's images and commit their rows; see `run_local.run_local`."""
+        ...
+
+
+def choose_engine(config: LabelConfig) -> str:
+    """Return "local" or "ray": a cluster where one is named, or where there are several GPUs.
+
+    Args:
+        config: the settings; `engine` "auto" looks at RAY_ADDRESS, at the flags of a cluster, and
+            at this machine's GPUs where no device is named.
+    """
+    if config.engine != "auto":
+        return config.engine
+    is_asked = bool(config.address or os.environ.get("RAY_ADDRESS"))
+    is_many = (config.num_gpus or 0) > 1 or (config.num_actors or 0) > 1
+    if is_asked or is_many:
+        return "ray"
+    return "ray" if config.device == "auto" and _count_gpus() > 1 else "local"
+
+
+@contextmanager
+def open_engine(
+    config: LabelConfig,
+    build: BuildLabeller,
+    output: Path,
+    embedding: Callable[[int, int], None] | None = None,
+) -> Iterator[Engine]:
+    """Load what labels, here or on a cluster, until the block ends.
+
+    Args:
+        config: the settings.
+        build: settings → Labeller; picklable, as it may run in an actor.
+        output: the output folder, which every worker must be able to write.
+        embedding: called with (done, total) while class names are embedded in this process.
+
+    Raises:
+        OvsamError: as `build`; or the cluster cannot be used.
+    """
+    if choose_engine(config) == "ray":
+        from ovsam_pipeline.run_ray import open_crew
+
+        with open_crew(config, build, output) as crew:
+            yield crew
+    else:
+        yield _LocalEngine(build(config, embedding))
+
+
+class _LocalEngine:
+    """This process."""
+
+    name = "local"
+
+    def __init__(self, labeller: Labeller) -> None:
+        self.facts = labeller.facts
+        self._labeller = labeller
+
+    def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
+        from ovsam_pipeline.detectors.build import check_detector_images
+
+        return check_detector_images(self._labeller.detector, images)
+
+    def label(
+        self,
+        plan: Plan,
+        writer: PartWriter,
+        report: RunReport,
+        *,
+        stop: StopRequest,
+        stats: ShardStats,
+    ) -> RunSummary:
+        from ovsam_pipeline.run_local import run_local
+
+        return run_local(plan, self._labeller, writer, report, stop=stop, stats=stats)
+
+
+def _count_gpus() -> int:
+    """Return how many GPUs torch may use; where there is no driver, torch is not loaded."""
+    if not any(Path(sign).exists() for sign in _SIGNS_OF_A_GPU):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()

@@ -1,0 +1,328 @@
+"""One run into an output folder: list, open what labels, plan, label, bring the files up to date.
+
+Input: settings, the folder, and what builds a labeller. Output: a `LabelResult`. The order here is
+the order of a run: whatever is wrong with sources, settings or the folder is said before a row is
+written.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ovsam
+from ovsam.errors import OvsamError
+from ovsam_pipeline.config import LabelConfig
+from ovsam_pipeline.engine import BuildLabeller, Engine, open_engine
+from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.image_spool import ImageSpool
+from ovsam_pipeline.report import RunReport, RunSummary
+from ovsam_pipeline.shards import Plan, check_images, plan_run
+from ovsam_pipeline.sources import list_images
+from ovsam_pipeline.stopping import StopRequest
+
+if TYPE_CHECKING:
+    from ovsam_pipeline.exporters.coco import OutputCounts
+    from ovsam_pipeline.label_shard import ShardStats
+    from ovsam_pipeline.store import OutputFolder
+
+__all__ = ["LabelResult", "fill_output"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelResult:
+    """What a run did and where it is.
+
+    Attributes:
+        output: the output folder.
+        summary: counts of this run.
+        plan: what was to do and what was left alone.
+        totals: what the output folder holds now.
+        previews: pictures written.
+        dropped: boxes of this run that gave no object, by reason.
+        has_labels: whether there are labels, and so a COCO file; else there are boxes alone.
+    """
+
+    output: Path
+    summary: RunSummary
+    plan: Plan
+    totals: OutputCounts
+    previews: tuple[Path, ...] = ()
+    dropped: dict[str, int] = field(default_factory=dict)
+    has_labels: bool = True
+
+    @property
+    def annotations(self) -> Path:
+        """The COCO file."""
+        return self.output / "annotations.json"
+
+    @property
+    def exit_code(self) -> int:
+        """What the command exits with."""
+        return self.summary.exit_code
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "output": str(self.output),
+            **({"annotations": str(self.annotations)} if self.has_labels else {}),
+            **self.summary.to_dict(),
+            "listed": self.plan.num_listed,
+            **_describe_plan(self.plan),
+            "totals": self.totals.to_dict(),
+            "dropped_boxes": self.dropped,
+            "previews": [str(path) for path in self.previews],
+        }
+
+
+def fill_output(
+    config: LabelConfig,
+    path: Path,
+    build: BuildLabeller,
+    stopping: AbstractContextManager[StopRequest] | None,
+    showing: Callable[[RunReport], AbstractContextManager[None]] | None,
+    embedding: Callable[[int, int], None] | None = None,
+) -> LabelResult:
+    """List the images, take the output folder, open what labels, and run.
+
+    Args:
+        config: the settings.
+        path: the output folder.
+        build: settings → Labeller.
+        stopping: as in `api.run_label`.
+        showing: as in `api.run_label`.
+        embedding: as in `api.run_label`.
+
+    Raises:
+        OvsamError: the settings cannot work, or the run as a whole failed.
+    """
+    from ovsam_pipeline.store import OutputFolder, check_own_files, is_output
+
+    check_own_files(path)
+    clock = _PhaseClock()
+    with ExitStack() as stack:
+        images = stack.enter_context(_list_all(config, path))
+        clock.end("list")
+        # A used output is taken before the slow part, so that a second run learns at once.
+        held = stack.enter_context(OutputFolder(path)) if is_output(path) else None
+        engine = stack.enter_context(open_engine(config, build, path, embedding))
+        clock.end("load")
+        if config.relabel is not None:
+            images = stack.enter_context(_keep_stored(config.relabel, images))
+        # An evaluation tells itself which images have answers, and may look at some images only.
+        level = logging.WARNING if config.protocol == "label" else logging.DEBUG
+        for sentence in engine.check_images(images):
+            logger.log(level, "%s", sentence)
+        if held is None or config.on_existing == "overwrite":
+            # Images that contradict each other are refused before anything is written.
+            check_images(images)
+        folder = held or stack.enter_context(OutputFolder(path))
+        facts = engine.facts
+        folder.prepare(facts.fingerprint, facts.depends_on, config.on_existing)
+        plan = plan_run(
+            images,
+            folder.read_done(facts.fingerprint),
+            retry_failed=config.retry_failed,
+            prune=config.prune,
+            output_folder=path.absolute(),
+        )
+        stack.enter_context(plan.images)
+        clock.end("plan")
+        run = _Run(config, engine, folder, plan, clock)
+        return run.execute(images, stopping or nullcontext(StopRequest()), showing)
+
+
+def _list_all(config: LabelConfig, output: Path) -> ImageSpool:
+    """Go through the sources once; what is wrong with them is said before anything slow."""
+    listing = list_images(config.sources, image_root=config.image_root, exclude=(output,))
+    images = ImageSpool(listing)
+    if listing.num_ignored:
+        logger.info("%s", listing.describe_ignored())
+    if listing.num_duplicates:
+        num = listing.num_duplicates
+        what = "file that is" if num == 1 else "files that are"
+        logger.info("%d %s listed more than once: labelled once", num, what)
+    return images
+
+
+def _keep_stored(relabel: str, images: ImageSpool) -> ImageSpool:
+    """Return the images that the output to relabel has regions of."""
+    from ovsam_pipeline.stored_regions import StoredRegions
+
+    return ImageSpool(StoredRegions(Path(relabel).expanduser()).choose_images(images))
+
+
+class _PhaseClock:
+    """How long each phase of a run took, in seconds; a phase ends where the next one starts."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since_s = time.monotonic()
+
+    def end(self, phase: str) -> None:
+        """Charge the time since the end of the last phase."""
+        now_s = time.monotonic()
+        self.seconds[phase] = round(now_s - self._since_s, 3)
+        self._since_s = now_s
+
+
+class _Run:
+    """One run into an output folder that is held and compared with the sources."""
+
+    def __init__(
+        self,
+        config: LabelConfig,
+        engine: Engine,
+        folder: OutputFolder,
+        plan: Plan,
+        clock: _PhaseClock,
+    ) -> None:
+        self.config = config
+        self.engine = engine
+        self.facts = engine.facts
+        self.folder = folder
+        self.plan = plan
+        self.clock = clock
+        self.started = datetime.now(UTC)
+
+    def execute(
+        self,
+        images: ImageSpool,
+        stopping: AbstractContextManager[StopRequest],
+        showing: Callable[[RunReport], AbstractContextManager[None]] | None,
+    ) -> LabelResult:
+        """Label, then bring the files beside the parts up to date."""
+        from ovsam_pipeline.label_shard import ShardStats
+        from ovsam_pipeline.preview import write_previews
+
+        stats = ShardStats()
+        self._write_run_file("running", {})
+        self.folder.drop_rows(self.plan.stale)
+        try:
+            summary = self._label(stats, stopping, showing)
+        except OvsamError as error:
+            # On a full disk this fails as well; the first reason is the one to tell.
+            with suppress(OutputError):
+                self._write_run_file("failed", {"error": str(error)})
+            raise
+        self.clock.end("label")
+        self.folder.write_failures()
+        totals = self._write_annotations(summary)
+        previews: list[Path] = []
+        if self.config.preview and summary.outcome != "interrupted":
+            previews = write_previews(self.folder.path, images, self.config.preview)
+        self.clock.end("export")
+        result = LabelResult(
+            self.folder.path,
+            summary,
+            self.plan,
+            totals,
+            tuple(previews),
+            dict(stats.dropped),
+            has_labels=self.facts.has_labels,
+        )
+        self._write_run_file(
+            summary.outcome,
+            {
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "totals": totals.to_dict(),
+                "run": {**summary.to_dict(), **_describe_plan(self.plan)},
+                "dropped_boxes": dict(stats.dropped),
+                "phase_seconds": self.clock.seconds,
+                "stage_seconds": {name: round(s, 3) for name, s in stats.seconds.items()},
+            },
+        )
+        return result
+
+    def _label(
+        self,
+        stats: ShardStats,
+        stopping: AbstractContextManager[StopRequest],
+        showing: Callable[[RunReport], AbstractContextManager[None]] | None,
+    ) -> RunSummary:
+        from ovsam_pipeline.parts import BOX_SCHEMA, SCHEMA
+        from ovsam_pipeline.store import PartWriter
+
+        writer = PartWriter(
+            self.folder.parts_folder,
+            self.facts.fingerprint,
+            max_images=self.config.part_images,
+            max_seconds=self.config.part_seconds,
+            schema=SCHEMA if self.facts.has_labels else BOX_SCHEMA,
+        )
+        report = RunReport(
+            len(self.plan.images),
+            max_failures=self.config.max_failures,
+            max_failure_rate=self.config.max_failure_rate,
+        )
+        with stopping as stop, showing(report) if showing else nullcontext():
+            return self.engine.label(self.plan, writer, report, stop=stop, stats=stats)
+
+    def _write_annotations(self, summary: RunSummary) -> OutputCounts:
+        """Rebuild the COCO file of labels; an interrupted run leaves that to the one after it."""
+        from ovsam_pipeline.exporters.coco import count_output, export_coco
+
+        target = self.folder.path / "annotations.json"
+        is_current = target.exists() and not summary.done and not self.plan.stale
+        is_left = not self.facts.has_labels or summary.outcome == "interrupted"
+        if is_left or (is_current and self._last_state == "finished"):
+            return count_output(self.folder.path)
+        return export_coco(self.folder.path, target)
+
+    def _write_run_file(self, state: str, more: dict[str, Any]) -> None:
+        from ovsam_pipeline.store import read_run_file
+
+        if state == "running":
+            self._last_state = read_run_file(self.folder.path).get("state")
+        facts = self.facts
+        self.folder.write_run_file(
+            {
+                "ovsam": ovsam.__version__,
+                "state": state,
+                "started": self.started.isoformat(timespec="seconds"),
+                **more,
+                "fingerprint": facts.fingerprint,
+                "depends_on": dict(facts.depends_on),
+                **facts.provenance,
+                "engine": self.engine.name,
+                "working_folder": str(Path.cwd()),
+                "settings": self.config.to_dict(),
+                "resolved": facts.config.to_dict(),
+                "versions": {
+                    "python": platform.python_version(),
+                    **{name: _find_version(name) for name in ("torch", "numpy", "pyarrow")},
+                },
+                "host": platform.node(),
+                "process": os.getpid(),
+                "categories": facts.categories,
+            }
+        )
+
+
+def _describe_plan(plan: Plan) -> dict[str, int]:
+    return {
+        "new": plan.num_new,
+        "changed": plan.num_changed,
+        "retried": plan.num_retried,
+        "unchanged": plan.num_unchanged,
+        "failed_before": plan.num_failed_before,
+        "removed_from_sources": plan.num_removed,
+    }
+
+
+def _find_version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
