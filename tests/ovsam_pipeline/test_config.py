@@ -71,9 +71,12 @@ def test_preset_of_an_evaluation_is_refused():
         ({"labels": "both"}, "expected --labels as one of model, detector, fused, got 'both'"),
         ({"dtype": "int8"}, "expected --dtype as one of auto, fp32, bf16, fp16"),
         ({"on_existing": "skip"}, "expected --on-existing as one of resume, overwrite, error"),
-        ({"engine": "ray"}, "--engine ray needs a Ray cluster.*one machine only"),
-        ({"address": "auto"}, "--address needs a Ray cluster"),
-        ({"num_gpus": 2}, "--num-gpus needs a Ray cluster"),
+        ({"engine": "local", "address": "auto"}, "--address is of a Ray cluster, and --engine lo"),
+        ({"engine": "local", "num_gpus": 2}, "--num-gpus is of a Ray cluster"),
+        ({"num_actors": 0}, "expected --num-actors of at least 1, got 0"),
+        ({"gpus_per_actor": -0.5}, "expected --gpus-per-actor of at least 0, got -0.5"),
+        ({"image_timeout": 0.0}, "expected --image-timeout above 0, got 0"),
+        ({"time_limit": float("inf")}, "expected --time-limit above 0, got inf"),
     ],
 )
 def test_values_that_cannot_work_are_refused_by_name(values, message):
@@ -103,3 +106,18 @@ def test_one_source_in_a_config_file_may_have_a_comma_in_its_name(tmp_path):
     path.write_text("sources: 'berlin, 2024'\nclasses: cat, dog\n")
     config = load_label_config(str(path), {})
     assert (config.sources, config.classes) == (("berlin, 2024",), ("cat", "dog"))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("1.5", 1.5), ("30m", 1800), ("6h", 21600), ("1h30m5s", 5405)],
+)
+def test_time_limit_is_read_in_the_units_people_write(text, seconds):
+    given = {"sources": ("images",), "time_limit": text}
+    assert load_label_config(None, given).time_limit == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "6 hours", "-5", "1d", "h"])
+def test_time_limit_in_other_words_is_refused(text):
+    with pytest.raises(ConfigError, match="expected --time-limit as 6h, 90m, 1h30m or seconds"):
+        load_label_config(None, {"sources": ("images",), "time_limit": text})

@@ -4,7 +4,7 @@ import pytest
 
 from ovsam_pipeline.errors import ShardError
 from ovsam_pipeline.records import ImageRecord, LabelRecord
-from ovsam_pipeline.report import RunReport, group_reason
+from ovsam_pipeline.report import RunReport, Tally, group_reason
 
 IMAGE = ImageRecord(1, "a.jpg", Path("a.jpg"))
 
@@ -23,6 +23,8 @@ def count(report: RunReport, failed: int = 0, empty: int = 0, error: str = "dama
         (0, "finished", 0),
         (1, "finished", 3),
         (1, "over budget", 4),
+        (0, "time limit", 6),
+        (1, "time limit", 6),
         (0, "interrupted", 130),
         (1, "interrupted", 130),
     ],
@@ -74,6 +76,27 @@ def test_damaged_images_alone_never_stop_a_run_without_budget(error):
 def test_a_bug_after_a_good_image_does_not_stop_the_run():
     report = count(RunReport(100), empty=1)
     assert count(report, failed=40, error="internal error: x").failed == 40
+
+
+def tally(failed: int = 0, empty: int = 0, error: str = "damaged") -> Tally:
+    return count(RunReport(100), failed, empty, error).tally
+
+
+def test_shards_count_as_their_rows_do():
+    rows, shards = RunReport(100), RunReport(100)
+    for failed, empty in ((1, 2), (0, 4), (3, 0)):
+        count(rows, failed, empty)
+        shards.add_tally(tally(failed, empty))
+    assert shards.summarise("finished").to_dict() | {"seconds": 0} == (
+        rows.summarise("finished").to_dict() | {"seconds": 0}
+    )
+
+
+def test_a_bug_that_fails_every_shard_stops_the_run():
+    report = RunReport(100)
+    report.add_tally(tally(failed=15, error="internal error: KeyError: 'x'"))
+    with pytest.raises(ShardError, match="first 30 images failed the same way"):
+        report.add_tally(tally(failed=15, error="internal error: KeyError: 'x'"))
 
 
 def test_reasons_are_grouped_without_names_numbers_and_paths():

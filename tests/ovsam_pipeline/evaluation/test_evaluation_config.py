@@ -64,7 +64,7 @@ def test_own_file_takes_flags_as_keys_and_is_strict(tmp_path):
         ({"limit": 0}, "expected --limit of at least 1"),
         ({"plots": "no"}, "expected --plots as true or false"),
         ({"engine": "ray"}, "expected --engine as one of fast, faster-coco-eval, reference"),
-        ({"address": "auto"}, "--address needs a Ray cluster"),
+        ({"num_actors": 0}, "expected --num-actors of at least 1, got 0"),
         ({"detector": "nano"}, "only with --prompts detector"),
         ({"prompts": "detector", "detector": "gt:x.json"}, "instead of --detector gt:x.json"),
         ({"released_points": True}, "--released-points is .*for --prompts gt-point"),

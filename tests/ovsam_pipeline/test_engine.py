@@ -1,0 +1,62 @@
+import pytest
+from fake_labeller import make_labeller
+
+from ovsam_pipeline import engine
+from ovsam_pipeline.config import LabelConfig
+from ovsam_pipeline.engine import choose_engine, open_engine
+from ovsam_pipeline.stopping import StopRequest
+
+
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(engine, "_count_gpus", lambda: 1)
+
+
+def config(**settings) -> LabelConfig:
+    return LabelConfig(sources=("images",), **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({}, "local"),
+        ({"num_gpus": 1}, "local"),
+        ({"num_gpus": 2}, "ray"),
+        ({"num_actors": 2}, "ray"),
+        ({"address": "auto"}, "ray"),
+        ({"engine": "ray"}, "ray"),
+        ({"engine": "local"}, "local"),
+    ],
+)
+def test_engine_follows_the_flags(settings, name):
+    assert choose_engine(config(**settings)) == name
+
+
+def test_engine_is_ray_where_the_environment_names_a_cluster(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert choose_engine(config()) == "ray"
+    assert choose_engine(config(engine="local")) == "local"
+
+
+def test_engine_is_ray_on_a_machine_with_several_gpus_unless_one_is_named(monkeypatch):
+    monkeypatch.setattr(engine, "_count_gpus", lambda: 8)
+    assert choose_engine(config()) == "ray"
+    assert choose_engine(config(device="cuda:3")) == "local"
+
+
+def test_facts_of_the_local_engine_are_the_labellers(tmp_path):
+    labeller = make_labeller(config())
+    with open_engine(config(), lambda *_: labeller, tmp_path) as local:
+        assert local.name == "local"
+        assert local.facts.fingerprint == labeller.fingerprint
+        assert local.facts.categories == labeller.categories
+        assert local.facts.has_labels
+
+
+def test_the_first_reason_to_stop_stays():
+    stop = StopRequest()
+    stop.request("time limit")
+    stop.request("interrupted")
+    assert stop.is_set()
+    assert stop.reason == "time limit"
