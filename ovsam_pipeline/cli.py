@@ -16,6 +16,7 @@ from ovsam_pipeline.commands.label import label
 from ovsam_pipeline.commands.models import models_app
 from ovsam_pipeline.commands.report import report
 from ovsam_pipeline.commands.scenes import scenes
+from ovsam_pipeline.commands.status import status
 from ovsam_pipeline.commands.train import train
 from ovsam_pipeline.commands.vocabularies import vocabularies
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command()(label)
 app.command()(detect)
 app.command("eval")(evaluate)
+app.command()(status)
 app.command()(report)
 app.command()(export)
 app.add_typer(models_app, name="models")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import platform
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -25,10 +24,13 @@ from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.engine import BuildLabeller, Engine, open_engine
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.image_spool import ImageSpool
+from ovsam_pipeline.live_status import keep_status
+from ovsam_pipeline.metrics_file import keep_metrics
 from ovsam_pipeline.report import RunReport, RunSummary
+from ovsam_pipeline.run_state import RunState
 from ovsam_pipeline.shards import Plan, check_images, plan_run
 from ovsam_pipeline.sources import list_images
-from ovsam_pipeline.stopping import StopRequest
+from ovsam_pipeline.stopping import StopRequest, stop_after
 
 if TYPE_CHECKING:
     from ovsam_pipeline.exporters.coco import OutputCounts
@@ -107,17 +109,19 @@ def fill_output(
     Raises:
         OvsamError: the settings cannot work, or the run as a whole failed.
     """
-    from ovsam_pipeline.store import OutputFolder, check_own_files, is_output
+    from ovsam_pipeline.store import check_own_files, is_output
 
     check_own_files(path)
-    clock = _PhaseClock()
+    state = RunState(path)
     with ExitStack() as stack:
+        stack.enter_context(keep_metrics(state, config.metrics_file))
         images = stack.enter_context(_list_all(config, path))
-        clock.end("list")
+        state.end_phase("list")
         # A used output is taken before the slow part, so that a second run learns at once.
-        held = stack.enter_context(OutputFolder(path)) if is_output(path) else None
+        held = _hold(stack, state) if is_output(path) else None
         engine = stack.enter_context(open_engine(config, build, path, embedding))
-        clock.end("load")
+        state.engine = engine.name
+        state.end_phase("load")
         if config.relabel is not None:
             images = stack.enter_context(_keep_stored(config.relabel, images))
         # An evaluation tells itself which images have answers, and may look at some images only.
@@ -127,7 +131,7 @@ def fill_output(
         if held is None or config.on_existing == "overwrite":
             # Images that contradict each other are refused before anything is written.
             check_images(images)
-        folder = held or stack.enter_context(OutputFolder(path))
+        folder = held or _hold(stack, state)
         facts = engine.facts
         folder.prepare(facts.fingerprint, facts.depends_on, config.on_existing)
         plan = plan_run(
@@ -138,9 +142,20 @@ def fill_output(
             output_folder=path.absolute(),
         )
         stack.enter_context(plan.images)
-        clock.end("plan")
-        run = _Run(config, engine, folder, plan, clock)
+        state.plan = _describe_plan(plan)
+        state.end_phase("plan")
+        run = _Run(config, engine, folder, plan, state)
         return run.execute(images, stopping or nullcontext(StopRequest()), showing)
+
+
+def _hold(stack: ExitStack, state: RunState) -> OutputFolder:
+    """Take the output folder until the stack ends, and let others see the run in it."""
+    from ovsam_pipeline.store import OutputFolder
+
+    folder = stack.enter_context(OutputFolder(state.output))
+    state.is_holding = True
+    stack.enter_context(keep_status(state))
+    return folder
 
 
 def _list_all(config: LabelConfig, output: Path) -> ImageSpool:
@@ -163,20 +178,6 @@ def _keep_stored(relabel: str, images: ImageSpool) -> ImageSpool:
     return ImageSpool(StoredRegions(Path(relabel).expanduser()).choose_images(images))
 
 
-class _PhaseClock:
-    """How long each phase of a run took, in seconds; a phase ends where the next one starts."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._since_s = time.monotonic()
-
-    def end(self, phase: str) -> None:
-        """Charge the time since the end of the last phase."""
-        now_s = time.monotonic()
-        self.seconds[phase] = round(now_s - self._since_s, 3)
-        self._since_s = now_s
-
-
 class _Run:
     """One run into an output folder that is held and compared with the sources."""
 
@@ -186,15 +187,14 @@ class _Run:
         engine: Engine,
         folder: OutputFolder,
         plan: Plan,
-        clock: _PhaseClock,
+        state: RunState,
     ) -> None:
         self.config = config
         self.engine = engine
         self.facts = engine.facts
         self.folder = folder
         self.plan = plan
-        self.clock = clock
-        self.started = datetime.now(UTC)
+        self.state = state
 
     def execute(
         self,
@@ -216,13 +216,13 @@ class _Run:
             with suppress(OutputError):
                 self._write_run_file("failed", {"error": str(error)})
             raise
-        self.clock.end("label")
+        self.state.end_phase("label")
         self.folder.write_failures()
         totals = self._write_annotations(summary)
         previews: list[Path] = []
         if self.config.preview and summary.outcome != "interrupted":
             previews = write_previews(self.folder.path, images, self.config.preview)
-        self.clock.end("export")
+        self.state.end_phase("export")
         result = LabelResult(
             self.folder.path,
             summary,
@@ -232,6 +232,7 @@ class _Run:
             dict(stats.dropped),
             has_labels=self.facts.has_labels,
         )
+        self.state.finish(summary)
         self._write_run_file(
             summary.outcome,
             {
@@ -239,7 +240,8 @@ class _Run:
                 "totals": totals.to_dict(),
                 "run": {**summary.to_dict(), **_describe_plan(self.plan)},
                 "dropped_boxes": dict(stats.dropped),
-                "phase_seconds": self.clock.seconds,
+                "phase_seconds": self.state.phase_seconds,
+                "images_per_s": round(summary.done / summary.seconds, 3) if summary.done else 0.0,
                 "stage_seconds": {name: round(s, 3) for name, s in stats.seconds.items()},
             },
         )
@@ -266,7 +268,13 @@ class _Run:
             max_failures=self.config.max_failures,
             max_failure_rate=self.config.max_failure_rate,
         )
-        with stopping as stop, showing(report) if showing else nullcontext():
+        self.state.report = report
+        limit_s = self.config.time_limit
+        left_s = None if limit_s is None else limit_s - self.state.seconds
+        with ExitStack() as stack:
+            stop = stack.enter_context(stopping)
+            stack.enter_context(stop_after(stop, left_s))
+            stack.enter_context(showing(report) if showing else nullcontext())
             return self.engine.label(self.plan, writer, report, stop=stop, stats=stats)
 
     def _write_annotations(self, summary: RunSummary) -> OutputCounts:
@@ -290,7 +298,7 @@ class _Run:
             {
                 "ovsam": ovsam.__version__,
                 "state": state,
-                "started": self.started.isoformat(timespec="seconds"),
+                "started": self.state.started.isoformat(timespec="seconds"),
                 **more,
                 "fingerprint": facts.fingerprint,
                 "depends_on": dict(facts.depends_on),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
-__all__ = ["StopReason", "StopRequest"]
+__all__ = ["StopReason", "StopRequest", "stop_after"]
 
 StopReason = Literal["interrupted", "time limit"]
 
@@ -26,3 +28,26 @@ class StopRequest(threading.Event):
         if not self.is_set():
             self.reason = reason
             self.set()
+
+
+@contextmanager
+def stop_after(stop: StopRequest, seconds: float | None) -> Iterator[None]:
+    """Ask for the end when the block has run for so long.
+
+    Args:
+        stop: what is asked.
+        seconds: at or below 0 asks at once; None never does.
+    """
+    if seconds is None:
+        yield
+        return
+    # Not a Timer of 0 s: nothing is begun when the time is over before.
+    if seconds <= 0:
+        stop.request("time limit")
+    timer = threading.Timer(max(seconds, 0.0), stop.request, ("time limit",))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -1,24 +1,12 @@
-import io
+import json
 import logging
 import signal
-import sys
 import threading
-import time
-from pathlib import Path
 
 import pytest
 
 from ovsam import errors as core
 from ovsam_pipeline import console, errors
-from ovsam_pipeline.records import ImageRecord, LabelRecord
-from ovsam_pipeline.report import RunReport
-
-IMAGE = ImageRecord(1, "a.jpg", Path("a.jpg"))
-
-
-class FakeTerminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.mark.parametrize(
@@ -46,6 +34,7 @@ def own_handlers(monkeypatch):
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     yield
+    console.choose_logs()
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
@@ -88,62 +77,53 @@ def test_second_signal_ends_the_process(own_handlers, monkeypatch):
     assert codes == [130]
 
 
-def test_progress_line_says_done_rate_time_left_and_counts(monkeypatch):
-    report = RunReport(40, started_s=time.monotonic() - 5)
-    report.add(LabelRecord.labelled(IMAGE, 4, 3, ()))
-    for _ in range(9):
-        report.add(LabelRecord.failed(IMAGE, "damaged"))
-    line = console.format_progress(report)
-    assert line == "10/40 images (25 %), 2.00/s, 0:15 left · 0 labelled, 1 empty, 9 failed"
+def test_first_signal_after_the_time_limit_asks_and_the_second_ends(own_handlers, monkeypatch):
+    codes = []
+    monkeypatch.setattr("os._exit", codes.append)
+    with console.graceful_stop() as stop:
+        stop.request("time limit")
+        signal.raise_signal(signal.SIGTERM)
+        assert (codes, stop.reason) == ([], "time limit")
+        signal.raise_signal(signal.SIGTERM)
+    assert codes == [130]
 
 
-def test_plain_progress_repeats_and_ends_with_the_final_counts(monkeypatch, capsys):
-    monkeypatch.setattr(console, "_LINE_EVERY_S", 0.01)
-    report = RunReport(1)
-    with console.show_progress(report):
-        time.sleep(0.1)
-        report.add(LabelRecord.labelled(IMAGE, 4, 3, ()))
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) > 2
-    assert lines[0].startswith("0/1 images (0 %)")
-    assert lines[-1].startswith("1/1 images (100 %)")
+def fail_with(error):
+    def app():
+        raise error
+
+    return app
 
 
-def test_bar_is_shown_on_a_terminal_with_notes_above_it(monkeypatch):
-    terminal = FakeTerminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("TERM", "xterm")
-    report = RunReport(1)
-    with console.show_progress(report):
-        console.print_note("[a note]")
-        report.add(LabelRecord.labelled(IMAGE, 4, 3, ()))
-    shown = terminal.getvalue()
-    assert "\x1b[" in shown
-    assert "[a note]" in shown
-    assert "1/1 images (100 %)" in shown
+def run_in_json(app):
+    def chosen():
+        console.choose_logs("json")
+        app()
+
+    with pytest.raises(SystemExit) as stopped:
+        console.run_app(chosen)
+    return stopped.value.code
 
 
-def test_nothing_is_shown_when_nothing_is_to_do(capsys):
-    with console.show_progress(RunReport(0)):
-        pass
-    assert capsys.readouterr().err == ""
+def test_known_error_is_one_json_object_with_its_exit_code(own_handlers, capsys):
+    assert run_in_json(fail_with(core.ConfigError("expected a, got b"))) == 2
+    line = json.loads(capsys.readouterr().err)
+    assert (line["level"], line["message"]) == ("error", "ovsam: expected a, got b")
+    assert (line["error"], line["exit_code"]) == ("ConfigError", 2)
 
 
-def test_embedding_says_where_it_is_every_few_seconds_only(monkeypatch, capsys):
-    progress = console.EmbeddingProgress()
-    progress(1, 10)
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(console, "_LINE_EVERY_S", 0.0)
-    progress(2, 10)
-    assert capsys.readouterr().err == "class names: 2/10 texts embedded\n"
+def test_unknown_error_is_one_json_object_with_its_traceback(own_handlers, capsys):
+    assert run_in_json(fail_with(ZeroDivisionError("a bug"))) == 1
+    line = json.loads(capsys.readouterr().err)
+    assert (line["level"], line["message"]) == ("critical", "ovsam: ZeroDivisionError: a bug")
+    assert "in app" in line["traceback"]
 
 
-def test_embedding_bar_closes_when_all_is_done(monkeypatch):
-    terminal = FakeTerminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("TERM", "xterm")
-    progress = console.EmbeddingProgress()
-    progress(5, 10)
-    progress(10, 10)
-    assert "class names" in terminal.getvalue()
-    assert "100%" in terminal.getvalue()
+def test_signal_is_one_json_object(own_handlers, capsys):
+    assert run_in_json(lambda: signal.raise_signal(signal.SIGTERM)) == 130
+    assert json.loads(capsys.readouterr().err)["exit_code"] == 130
+
+
+def test_unknown_error_in_sentences_passes_through(own_handlers):
+    with pytest.raises(ZeroDivisionError):
+        console.run_app(fail_with(ZeroDivisionError("a bug")))

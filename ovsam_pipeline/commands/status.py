@@ -1,0 +1,135 @@
+"""`ovsam status`: how the run into an output folder stands, seen from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def status(
+    output: Annotated[
+        str, typer.Argument(metavar="OUT", help="Output folder of `ovsam label` or `detect`.")
+    ],
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Go on until the run ends, a line now and then.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(min=0.1, help="Seconds between two lines of --watch.")
+    ] = 5.0,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: one object, with --watch one a line.")
+    ] = False,
+) -> None:
+    """Say how the run that writes an output folder stands, or how the last one ended.
+
+    Reads OUT/status.json, which a run replaces every few seconds; the run is not disturbed.
+
+    Exit codes: 0 while a run goes on; else that of the last run (see `ovsam label`), 1 where it
+    died without a word; 2 no output folder.
+    """
+    import time
+
+    from ovsam_pipeline.console import print_result
+    from ovsam_pipeline.live_status import is_over, read_status
+
+    folder = _find_output(output)
+    found = read_status(folder)
+    while watch and not is_over(found):
+        print_result(format_json_line(found) if json else format_status(found)[-1])
+        time.sleep(every)
+        found = read_status(folder)
+    if json and watch:
+        print_result(format_json_line(found))
+    else:
+        _print_status(found, as_json=json)
+    raise typer.Exit(found["exit_code"] or 0)
+
+
+def _find_output(name: str) -> Path:
+    """Return the folder; a ConfigError where no run has used it."""
+    from ovsam.errors import ConfigError
+    from ovsam_pipeline.store import is_output
+
+    folder = Path(name).expanduser()
+    if not is_output(folder):
+        raise ConfigError(
+            f"expected a folder that a run of ovsam label or detect fills, got {folder}; a new one is "
+            "made once the images are listed and the model is loaded"
+        )
+    return folder
+
+
+def _print_status(found: dict[str, Any], *, as_json: bool) -> None:
+    from ovsam_pipeline.console import print_json, print_result
+
+    if as_json:
+        print_json(found)
+        return
+    for line in format_status(found):
+        print_result(line)
+
+
+def format_json_line(found: dict[str, Any]) -> str:
+    """Return the status as JSON without line breaks."""
+    import json
+
+    return json.dumps(found, ensure_ascii=False)
+
+
+def format_status(found: dict[str, Any]) -> list[str]:
+    """Return the status line by line: what the run is, then how far it is."""
+    from ovsam_pipeline.progress import format_progress
+
+    since = f"since {found['started']}" if found["started"] else ""
+    where = f"process {found['process']} on {found['host']}" if found.get("process") else ""
+    state = found["state"]
+    lines = [f"{_SENTENCES.get(state, state)} ({', '.join(filter(None, (where, since)))})"]
+    if state == "running":
+        lines = [f"running, {_PHASES[found['phase']]} ({where}, {since})"]
+    elif state == "unknown":
+        lines = ["no run has told how it ended here"]
+    if found["error"]:
+        lines.append(f"  {found['error']}")
+    lines += [f"  {line}" for line in _describe_workers(found)]
+    times = found["phase_seconds"]
+    if times:
+        lines.append("  " + ", ".join(f"{name} {spent:.1f} s" for name, spent in times.items()))
+    if found["progress"]:
+        lines.append(format_progress(found["progress"]))
+    return lines
+
+
+_PHASES = {
+    "list": "listing images",
+    "load": "loading the model",
+    "plan": "comparing with what is there",
+    "label": "labelling",
+    "export": "writing annotations.json",
+    None: "ending",
+}
+_SENTENCES = {
+    "finished": "finished",
+    "interrupted": "interrupted; run the same command again",
+    "time limit": "stopped at its time limit; run the same command again",
+    "over budget": "stopped over the failure budget",
+    "failed": "failed",
+    "died": "the run died; run the same command again",
+}
+
+
+def _describe_workers(found: dict[str, Any]) -> list[str]:
+    """Return a line for each worker of a run that goes on, where there are several."""
+    workers = found["progress"].get("workers", []) if found["state"] == "running" else []
+    if len(workers) < 2:
+        return []
+    lines = []
+    for worker in workers:
+        parts = [f"{worker['done']} images", f"{worker['images_per_s']:.2f}/s"]
+        if worker["gpu_memory_used"] is not None:
+            parts.append(f"GPU memory {worker['gpu_memory_used'] / 2**30:.1f} GiB")
+        if worker["gpu_utilisation"] is not None:
+            parts.append(f"GPU {100 * worker['gpu_utilisation']:.0f} %")
+        lines.append(f"{worker['name']}: {worker['state']}, {', '.join(parts)}")
+    return lines

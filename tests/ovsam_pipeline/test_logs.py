@@ -1,0 +1,111 @@
+import io
+import json
+import logging
+import sys
+import warnings
+from datetime import datetime
+
+import pytest
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline import logs
+
+
+@pytest.fixture(autouse=True)
+def own_logs(monkeypatch):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    logs.set_up_logging()
+    yield
+    logs.choose_logs()
+
+
+def read_lines(capsys):
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_json_note_is_one_object_a_line_with_time_level_and_fields(capsys):
+    logs.choose_logs("json")
+    logs.print_note('two\nlines and "quotes"', fields={"done": 3})
+    (line,) = read_lines(capsys)
+    assert (line["level"], line["message"]) == ("info", 'two\nlines and "quotes"')
+    assert line["done"] == 3
+    assert line["time"].endswith("Z")
+    assert abs(datetime.fromisoformat(line["time"]).timestamp() - datetime.now().timestamp()) < 60
+
+
+def test_json_log_record_has_its_logger_and_traceback_apart(capsys):
+    logs.choose_logs("json")
+    logger = logging.getLogger("ovsam_pipeline.x")
+    try:
+        raise KeyError("a")
+    except KeyError:
+        logger.exception("it went wrong")
+    (line,) = read_lines(capsys)
+    assert (line["level"], line["message"]) == ("error", "it went wrong")
+    assert line["logger"] == "ovsam_pipeline.x"
+    assert line["traceback"].startswith("Traceback")
+    assert "KeyError" in line["traceback"]
+
+
+def test_warnings_of_python_are_json_too(capsys):
+    logs.choose_logs("json")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("old thing", UserWarning, stacklevel=1)
+    (line,) = read_lines(capsys)
+    assert line["level"] == "warning"
+    assert "old thing" in line["message"]
+
+
+def test_quiet_leaves_warnings_and_errors(capsys):
+    logs.choose_logs(is_quiet=True)
+    logger = logging.getLogger("ovsam_pipeline.x")
+    logs.print_note("a note")
+    logger.info("a fact")
+    logger.warning("a warning")
+    logs.print_note("an error", level=logging.ERROR)
+    assert capsys.readouterr().err == "a warning\nan error\n"
+
+
+def test_sentences_have_no_fields(capsys):
+    logs.print_note("a note", fields={"done": 3})
+    assert capsys.readouterr().err == "a note\n"
+
+
+def test_notes_go_where_they_are_diverted_to(capsys):
+    taken = []
+    with logs.divert_notes(taken.append):
+        logs.print_note("above the bar")
+    logs.print_note("after it")
+    assert (taken, capsys.readouterr().err) == (["above the bar"], "after it\n")
+
+
+def test_unknown_format_is_refused():
+    with pytest.raises(ConfigError, match="expected --log-format as one of text, json, got 'xml'"):
+        logs.choose_logs("xml")
+
+
+class FakeTerminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("choice", "term", "expected"),
+    [
+        ({}, "xterm", True),
+        ({}, "dumb", False),
+        ({"log_format": "json"}, "xterm", False),
+        ({"is_quiet": True}, "xterm", False),
+    ],
+)
+def test_bars_are_for_terminals_that_show_sentences(monkeypatch, choice, term, expected):
+    monkeypatch.setattr(sys, "stderr", FakeTerminal())
+    monkeypatch.setenv("TERM", term)
+    logs.choose_logs(**choice)
+    assert logs.has_bars() is expected
+
+
+def test_no_bars_without_a_terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    assert not logs.has_bars()
