@@ -11,6 +11,7 @@ from ovsam.errors import ConfigError
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.engine import BuildLabeller
 from ovsam_pipeline.label_run import LabelResult, fill_output
+from ovsam_pipeline.metrics_file import record_failed_start
 from ovsam_pipeline.report import RunReport
 from ovsam_pipeline.stopping import StopRequest
 
@@ -59,11 +60,13 @@ def _build_config(
         raise ConfigError(f"unknown setting '{min(unknown)}'; see ovsam_pipeline.LabelConfig")
     if isinstance(settings.get("classes"), list):
         settings["classes"] = tuple(settings["classes"])
-    return LabelConfig(
-        sources=tuple(str(source) for source in sources),
-        output=None if output is None else str(output),
-        **settings,
-    )
+    settings["sources"] = tuple(str(source) for source in sources)
+    settings["output"] = None if output is None else str(output)
+    if settings.get("retry_failed"):
+        from ovsam_pipeline.earlier_run import complete_retry
+
+        settings = complete_retry(settings)
+    return LabelConfig(**settings)
 
 
 def run_label(
@@ -87,9 +90,10 @@ def run_label(
     from ovsam_pipeline import labeller, relabelling
 
     build: BuildLabeller = labeller.build_labeller
-    if config.relabel is not None:
-        config, build = relabelling.complete_config(config), relabelling.build_relabeller
-    path = choose_output(config)
+    with record_failed_start(config.metrics_file):
+        if config.relabel is not None:
+            config, build = relabelling.complete_config(config), relabelling.build_relabeller
+        path = choose_output(config)
     return fill_output(config, path, build, stopping, showing, embedding)
 
 
@@ -106,7 +110,8 @@ def run_detect(
     """
     from ovsam_pipeline import box_finder
 
-    path = choose_output(config, "_boxes")
+    with record_failed_start(config.metrics_file):
+        path = choose_output(config, "_boxes")
     return fill_output(config, path, box_finder.build_box_finder, stopping, showing)
 
 

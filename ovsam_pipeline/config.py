@@ -47,8 +47,8 @@ _SMALLEST = {
 _ABOVE_ZERO = ("part_seconds", "image_timeout", "time_limit")
 _OF_A_CLUSTER = ("address", "num_gpus", "num_actors", "gpus_per_actor", "cpus_per_actor")
 _LISTS = ("sources", "classes")
-# Evaluation sets these; they are no flags of `ovsam label`.
-_INTERNAL = ("protocol",)
+# Evaluation and `--retry-failed OUT` set these; they are no flags of `ovsam label`.
+_INTERNAL = ("protocol", "only_failed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,8 @@ class LabelConfig:
         cpus_per_actor: CPUs that a worker holds; None is 2 without GPUs, 1 with.
         image_timeout: seconds after which a worker that finished no image counts as hung.
         on_existing: what to do with results already in the output folder.
-        retry_failed: label images again that failed in an earlier run.
+        retry_failed: label images again that failed in an earlier run; with an output folder as
+            the only source, those alone, by that folder's own sources and settings.
         prune: remove the rows of images that are no longer in the sources.
         time_limit: seconds after which the run stops in good order; None for no limit.
         max_failures: the run stops when more images than this fail; None never stops.
@@ -102,6 +103,7 @@ class LabelConfig:
             and never chooses a class outside the vocabulary's base/novel split,
             "evaluate-all-classes" keeps the former only, "evaluate-released-points" is "evaluate"
             with the detector's boxes given to frozen CLIP.
+        only_failed: leave new and changed images alone, as `--retry-failed OUT` does.
     """
 
     sources: tuple[str, ...]
@@ -141,6 +143,7 @@ class LabelConfig:
     part_images: int = 64
     part_seconds: float = 10.0
     protocol: str = "label"
+    only_failed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, naming the setting.
@@ -201,6 +204,10 @@ def load_label_config(config_file: str | None, given: Mapping[str, Any]) -> Labe
     if isinstance(values.get("time_limit"), str):
         values["time_limit"] = parse_duration("time_limit", values["time_limit"])
     values.setdefault("sources", ())
+    if values.get("retry_failed"):
+        from ovsam_pipeline.earlier_run import complete_retry
+
+        values = complete_retry(values)
     return LabelConfig(**values)
 
 

@@ -111,10 +111,10 @@ def fill_output(
     """
     from ovsam_pipeline.store import check_own_files, is_output
 
-    check_own_files(path)
     state = RunState(path)
     with ExitStack() as stack:
         stack.enter_context(keep_metrics(state, config.metrics_file))
+        check_own_files(path)
         images = stack.enter_context(_list_all(config, path))
         state.end_phase("list")
         # A used output is taken before the slow part, so that a second run learns at once.

@@ -118,13 +118,14 @@ class _MetricsFile:
         self._has_warned = False
 
     def check(self) -> None:
-        """Refuse a place that cannot be written, with a ConfigError; warn of a name nobody reads."""
+        """Refuse a place that cannot be written, with a ConfigError; warn of other names."""
         try:
             self._path.with_name(f"{self._path.name}.tmp").touch()
             self._path.with_name(f"{self._path.name}.tmp").unlink()
         except OSError as error:
             raise ConfigError(
-                f"expected --metrics-file in a folder that can be written, got {self._path}: {error}"
+                f"expected --metrics-file in a folder that can be written, got {self._path}: "
+                f"{error.strerror}"
             ) from error
         if self._path.suffix != _ENDING:
             logger.warning(
@@ -162,7 +163,7 @@ def _name_output(output: Path) -> str:
 
 
 def _read_kept(path: Path) -> tuple[dict[str, float], str]:
-    """Return what survives of the file that stands there, and its output; nothing of a foreign one."""
+    """Return what survives of the file that stands there, and its output; nothing of others."""
     from prometheus_client.parser import text_string_to_metric_families
 
     kept, output = dict[str, float](), ""

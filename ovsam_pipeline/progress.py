@@ -32,12 +32,15 @@ _STATUSES = ("labelled", "empty", "failed")
 _GIB = 1 << 30
 
 
-def measure_progress(report: RunReport, pace: float) -> dict[str, Any]:
+def measure_progress(
+    report: RunReport, pace: float, seconds: float | None = None
+) -> dict[str, Any]:
     """Return where a run stands, as plain values.
 
     Args:
         report: counted by the engine.
         pace: images a second just now; 0 where nothing was finished lately.
+        seconds: that labelling took; None while it goes on.
 
     Returns:
         done, total, labelled, empty, failed, objects; images_per_s (overall),
@@ -45,9 +48,12 @@ def measure_progress(report: RunReport, pace: float) -> dict[str, Any]:
         workers together), slowest_stage; workers, a list with one dict of `WorkerState` each.
     """
     done, total = report.done, report.num_images
-    overall = done / report.seconds if done and report.seconds else 0.0
+    seconds = report.seconds if seconds is None else seconds
+    overall = done / seconds if done and seconds else 0.0
     rate = pace or overall
     workers = [asdict(worker) for worker in list(report.workers.values())]
+    if len(workers) == 1:  # what it does is what the run does
+        workers[0]["images_per_s"] = round(rate, 3)
     stages: Counter[str] = Counter()
     for worker in workers:
         stages.update(worker["stage_seconds"])

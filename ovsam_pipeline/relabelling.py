@@ -14,9 +14,9 @@ from pathlib import Path
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.config import LabelConfig
+from ovsam_pipeline.earlier_run import find_source, join_file, join_folder
 from ovsam_pipeline.labeller import Labeller, assemble_labeller, load_run_model, resolve_machine
 from ovsam_pipeline.settings import flag
-from ovsam_pipeline.store import RUN_FILE
 from ovsam_pipeline.stored_regions import StoredRegions, read_labelled_run
 
 __all__ = ["build_relabeller", "complete_config"]
@@ -25,6 +25,7 @@ __all__ = ["build_relabeller", "complete_config"]
 _OF_REGIONS = ("detector", "classes", "conf", "iou", "max_det")
 # Of these, what the user may have set; `detector` and `classes` have other words for nothing.
 _NUMBERS = ("conf", "iou", "max_det")
+_AGAIN = "ovsam label SOURCES --relabel OUT"
 
 
 def complete_config(config: LabelConfig) -> LabelConfig:
@@ -57,15 +58,17 @@ def complete_config(config: LabelConfig) -> LabelConfig:
         root = before.get("image_root")
         config = replace(
             config,
-            sources=tuple(_find_source(name, folder, old) for name in before.get("sources", ())),
-            image_root=None if root is None else _join(folder, root),
+            sources=tuple(
+                find_source(name, folder, old, _AGAIN) for name in before.get("sources", ())
+            ),
+            image_root=None if root is None else join_folder(folder, root),
         )
     model, vocabulary = run["resolved"]["model"], before.get("vocabulary", "auto")
     return replace(
         config,
         output=str(output),
-        model=_join_file(folder, model) if config.model == "auto" else config.model,
-        vocabulary=_join_file(folder, vocabulary)
+        model=join_file(folder, model) if config.model == "auto" else config.model,
+        vocabulary=join_file(folder, vocabulary)
         if config.vocabulary == "auto"
         else config.vocabulary,
     )
@@ -120,28 +123,3 @@ def _refuse_other_regions(config: LabelConfig, old: Path) -> None:
             f"--relabel keeps every object of {old}, and {wanted[0]} would change which there are; "
             "leave it out, or label again without --relabel"
         )
-
-
-def _find_source(name: str, folder: Path, old: Path) -> str:
-    """Return a source of the first run, whose working folder was `folder`.
-
-    Raises:
-        ConfigError: it is not there any more.
-    """
-    source = _join(folder, name)
-    is_pattern = any(sign in source for sign in "*?[")
-    if not is_pattern and not Path(source).expanduser().exists():
-        raise ConfigError(
-            f"{source}, a source of the run in {old} (it stands in {old / RUN_FILE}), is not "
-            "there; say where its images are now: ovsam label SOURCES --relabel OUT"
-        )
-    return source
-
-
-def _join(folder: Path, name: str) -> str:
-    return name if name.startswith("~") else str(folder / name)
-
-
-def _join_file(folder: Path, name: str) -> str:
-    """Return the file that a name meant there; the name itself where it is none ("lvis")."""
-    return str(folder / name) if (folder / name).is_file() else name

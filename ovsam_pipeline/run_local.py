@@ -55,7 +55,10 @@ def run_local(
                     break
     finally:
         # Also on Ctrl-C in a notebook: what was labelled is kept.
+        start_s = time.perf_counter()
         writer.commit()
+        stats.add_time("write", start_s)
+        worker.state = "idle"
     outcome: Outcome = "finished"
     if report.is_over_budget:
         outcome = "over budget"

@@ -52,6 +52,7 @@ class RunState:
     phase_seconds: dict[str, float] = field(default_factory=dict)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_s: float = field(default_factory=time.monotonic)
+    _labelling_s: float | None = None
     _phase_since_s: float = field(default_factory=time.monotonic)
 
     @property
@@ -67,6 +68,8 @@ class RunState:
     def end_phase(self, phase: str) -> None:
         """Charge the time since the end of the last phase."""
         now_s = time.monotonic()
+        if phase == "label" and self.report is not None:
+            self._labelling_s = self.report.seconds
         self.phase_seconds[phase] = round(now_s - self._phase_since_s, 3)
         self._phase_since_s = now_s
 
@@ -87,7 +90,9 @@ class RunState:
         Args:
             pace: images a second just now.
         """
-        progress = {} if self.report is None else measure_progress(self.report, pace)
+        progress = {}
+        if self.report is not None:
+            progress = measure_progress(self.report, pace, self._labelling_s)
         return {
             "state": self.state,
             "phase": self.phase if self.state == "running" else None,

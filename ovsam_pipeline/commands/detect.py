@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from ovsam_pipeline.commands import label_options as flags
+from ovsam_pipeline.logs import choose_logs
 
 
 def detect(
@@ -40,6 +41,8 @@ def detect(
     part_images: flags.PartImages = None,
     part_seconds: flags.PartSeconds = None,
     config: flags.ConfigFile = None,
+    quiet: flags.Quiet = False,
+    log_format: flags.LogFormat = "text",
     json: flags.Json = False,
 ) -> None:
     """Find the boxes of images and store them, to be labelled without detecting again.
@@ -50,6 +53,7 @@ def detect(
     `ovsam label`.
     """
     given: dict[str, Any] = dict(locals())
+    choose_logs(given.pop("log_format"), is_quiet=given.pop("quiet"))
     config_file, as_json = given.pop("config"), given.pop("json")
     given["sources"] = tuple(sources) if sources else None
     _run(config_file, given, as_json=as_json)
@@ -59,8 +63,10 @@ def _run(config_file: str | None, given: dict[str, Any], *, as_json: bool) -> No
     from ovsam_pipeline.commands.label import print_summary
     from ovsam_pipeline.config import load_label_config
     from ovsam_pipeline.console import graceful_stop, show_progress
+    from ovsam_pipeline.metrics_file import record_failed_start
 
-    config = load_label_config(config_file, given)
+    with record_failed_start(given["metrics_file"]):
+        config = load_label_config(config_file, given)
     # torch is loaded from here on; a wrong flag was refused before.
     from ovsam_pipeline.api import run_detect
 

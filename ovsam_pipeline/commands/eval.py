@@ -8,6 +8,7 @@ import typer
 
 from ovsam_pipeline.commands import eval_options as flags
 from ovsam_pipeline.commands import label_options as shared
+from ovsam_pipeline.logs import choose_logs
 
 if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.run import EvalResult
@@ -55,6 +56,8 @@ def evaluate(
     retry_failed: shared.RetryFailed = None,
     max_failures: shared.MaxFailures = None,
     max_failure_rate: shared.MaxFailureRate = None,
+    quiet: shared.Quiet = False,
+    log_format: shared.LogFormat = "text",
     json: shared.Json = False,
 ) -> None:
     """Measure labels against a data set: IoU, accuracy, AP, by the paper's protocols.
@@ -65,6 +68,7 @@ def evaluate(
     Exit codes: as `ovsam label`; 5 when a number dropped below --baseline by more than --tolerance.
     """
     given: dict[str, Any] = dict(locals())
+    choose_logs(given.pop("log_format"), is_quiet=given.pop("quiet"))
     preset, as_json = given.pop("protocol"), given.pop("json")
     _run(preset, given, as_json=as_json)
 

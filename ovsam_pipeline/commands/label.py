@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ovsam_pipeline.commands import label_options as flags
+from ovsam_pipeline.logs import choose_logs
 
 if TYPE_CHECKING:
     from ovsam_pipeline.api import LabelResult
@@ -50,6 +51,8 @@ def label(
     part_images: flags.PartImages = None,
     part_seconds: flags.PartSeconds = None,
     config: flags.ConfigFile = None,
+    quiet: flags.Quiet = False,
+    log_format: flags.LogFormat = "text",
     json: flags.Json = False,
 ) -> None:
     """Find, outline and name the objects of images.
@@ -62,6 +65,7 @@ def label(
     130 interrupted.
     """
     given: dict[str, Any] = dict(locals())
+    choose_logs(given.pop("log_format"), is_quiet=given.pop("quiet"))
     config_file, as_json = given.pop("config"), given.pop("json")
     given["sources"] = tuple(sources) if sources else None
     _run(config_file, given, as_json=as_json)
@@ -70,8 +74,10 @@ def label(
 def _run(config_file: str | None, given: dict[str, Any], *, as_json: bool) -> None:
     from ovsam_pipeline.config import load_label_config
     from ovsam_pipeline.console import EmbeddingProgress, graceful_stop, show_progress
+    from ovsam_pipeline.metrics_file import record_failed_start
 
-    config = load_label_config(config_file, given)
+    with record_failed_start(given["metrics_file"]):
+        config = load_label_config(config_file, given)
     # torch is loaded from here on; a wrong flag was refused before.
     from ovsam_pipeline.api import run_label
 
@@ -120,6 +126,10 @@ def format_result(result: LabelResult) -> list[str]:
         lines.append(f"{plan.num_removed} rows belong to images that are no longer in the sources")
     if summary.outcome == "interrupted":
         lines.append(f"interrupted with {summary.left} images left; run the same command again")
+    elif summary.outcome == "time limit":
+        lines.append(
+            f"stopped at the time limit with {summary.left} images left; run the same command again"
+        )
     elif summary.outcome == "over budget":
         lines.append(f"stopped over the failure budget with {summary.left} images left")
     lines.append(f"results: {result.output} ({totals.images} images, {totals.objects} {things})")

@@ -187,7 +187,12 @@ OnExisting = Annotated[
     ),
 ]
 RetryFailed = Annotated[
-    bool | None, typer.Option("--retry-failed", help="Label failed images again.")
+    bool | None,
+    typer.Option(
+        "--retry-failed",
+        help="Label failed images again. With an output folder in place of sources: those alone, "
+        "by its own sources and settings.",
+    ),
 ]
 Prune = Annotated[
     bool | None,

@@ -55,8 +55,8 @@ def _find_output(name: str) -> Path:
     folder = Path(name).expanduser()
     if not is_output(folder):
         raise ConfigError(
-            f"expected a folder that a run of ovsam label or detect fills, got {folder}; a new one is "
-            "made once the images are listed and the model is loaded"
+            f"expected a folder that a run of ovsam label or detect fills, got {folder}; a new "
+            "one is made once the images are listed and the model is loaded"
         )
     return folder
 

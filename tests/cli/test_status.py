@@ -1,0 +1,151 @@
+"""`ovsam status`, beside a run and after it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fake_labeller import write_images
+
+NOBODY = 2**22 + 1  # above the largest process number of Linux
+TESTS = Path(__file__).parents[1]
+
+
+def start_slow_run(folder: Path) -> subprocess.Popen:
+    """Label 200 images in a process of its own; returns once it labels."""
+    write_images(folder / "images", 200)
+    command = ["label", folder / "images", "-o", folder / "out", "--part-images", "5"]
+    paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+    process = subprocess.Popen(
+        [sys.executable, TESTS / "fake_labeller.py", *command],
+        env={**os.environ, "PYTHONPATH": paths, "FAKE_SECONDS": "0.05", "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while read_done(folder / "out") is None:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+def read_done(out: Path) -> int | None:
+    """Images done by status.json; None before labelling."""
+    path = out / "status.json"
+    return json.loads(path.read_text())["progress"].get("done") if path.exists() else None
+
+
+def change_status(out: Path, **changes: object) -> None:
+    path = out / "status.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_status_beside_a_run_tells_how_far_it_is_until_it_ends(tmp_path, run_ovsam, monkeypatch):
+    process = start_slow_run(tmp_path)
+    found = run_ovsam("status", tmp_path / "out")
+    assert found.code == 0
+    assert found.out.startswith(f"running, labelling (process {process.pid} on ")
+    assert "/200 images (" in found.out.splitlines()[-1]
+    values = json.loads(run_ovsam("status", tmp_path / "out", "--json").out)
+    assert (values["state"], values["process"]) == ("running", process.pid)
+    naps = []
+
+    def stop_it(seconds):
+        naps.append(seconds)
+        if len(naps) == 2:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+    monkeypatch.setattr("time.sleep", stop_it)
+    found = run_ovsam("status", tmp_path / "out", "--watch", "--every", "0.5")
+    lines = found.out.splitlines()
+    assert (found.code, naps) == (130, [0.5, 0.5])
+    assert "/200 images (" in lines[0]
+    assert lines[2].startswith("interrupted; run the same command again")
+
+
+def test_killed_run_is_dead_until_the_same_command_goes_on(tmp_path, images, run_ovsam):
+    out = tmp_path / "out"
+    run_ovsam("label", images, "-o", out)
+    change_status(out, state="running", phase="label", exit_code=None, process=NOBODY)
+    change_status(out, updated="2026-01-01T00:00:00+00:00")
+    found = run_ovsam("status", out)
+    assert found.code == 1
+    assert found.out.startswith("the run died; run the same command again")
+    assert run_ovsam("label", images, "-o", out).code == 0
+    assert run_ovsam("status", out).out.startswith("finished (process")
+
+
+@pytest.mark.parametrize(("name", "code"), [("good.png", 0), ("broken.png", 3)])
+def test_status_after_a_run_is_how_it_ended(run_ovsam, images, tmp_path, name, code):
+    if name == "broken.png":
+        (images / name).write_bytes(b"no picture")
+    run_ovsam("label", images, "-o", tmp_path / "out")
+    found = run_ovsam("status", tmp_path / "out")
+    assert (found.code, found.out.startswith("finished (process ")) == (code, True)
+    assert "6 labelled, 0 empty" in found.out
+    assert "list 0." in found.out
+    assert "export 0." in found.out
+
+
+def test_status_of_a_failed_start_gives_the_reason(run_ovsam, images, tmp_path):
+    run_ovsam("label", images, "-o", tmp_path / "out")
+    run_ovsam("label", images, "-o", tmp_path / "out", "--conf", "0.5")
+    found = run_ovsam("status", tmp_path / "out")
+    assert found.code == 2
+    assert found.out.startswith("failed (process")
+    assert "different conf (0.25 before, 0.5 now)" in found.out
+
+
+def test_output_of_an_earlier_version_is_told_from_its_run_file(run_ovsam, images, tmp_path):
+    run_ovsam("label", images, "-o", tmp_path / "out")
+    (tmp_path / "out" / "status.json").unlink()
+    found = run_ovsam("status", tmp_path / "out")
+    assert (found.code, "6/6 images (100 %)" in found.out) == (0, True)
+
+
+def test_output_without_a_word_says_so(run_ovsam, images, tmp_path):
+    run_ovsam("label", images, "-o", tmp_path / "out")
+    for name in ("status.json", "run.json"):
+        (tmp_path / "out" / name).unlink()
+    found = run_ovsam("status", tmp_path / "out")
+    assert (found.code, found.out) == (0, "no run has told how it ended here\n")
+
+
+def test_watching_in_json_is_one_object_a_line(run_ovsam, images, tmp_path):
+    run_ovsam("label", images, "-o", tmp_path / "out")
+    found = run_ovsam("status", tmp_path / "out", "--watch", "--json")
+    assert json.loads(found.out)["state"] == "finished"
+    assert len(found.out.splitlines()) == 1
+
+
+def test_folder_without_a_run_is_exit_code_2(run_ovsam, images, tmp_path):
+    for folder in (images, tmp_path / "nothing"):
+        found = run_ovsam("status", folder)
+        assert (found.code, found.out) == (2, "")
+        assert (
+            f"expected a folder that a run of ovsam label or detect fills, got {folder}"
+            in found.err
+        )
+
+
+def test_workers_of_a_cluster_are_listed_one_a_line(run_ovsam, images, tmp_path):
+    run_ovsam("label", images, "-o", tmp_path / "out")
+    path = tmp_path / "out" / "status.json"
+    values = json.loads(path.read_text())
+    (worker,) = values["progress"]["workers"]
+    gpu = {"gpu_memory_used": 3 << 30, "gpu_memory_total": 80 << 30, "gpu_utilisation": 0.5}
+    values["progress"]["workers"] = [
+        {**worker, **gpu, "name": "node1:7", "state": "labelling", "done": 4, "images_per_s": 2.0},
+        {**worker, "name": "node2:9", "state": "lost"},
+    ]
+    path.write_text(json.dumps({**values, "state": "running", "phase": "label"}))
+    lines = run_ovsam("status", tmp_path / "out").out.splitlines()
+    assert "  node1:7: labelling, 4 images, 2.00/s, GPU memory 3.0 GiB, GPU 50 %" in lines
+    assert any(line.startswith("  node2:9: lost, 6 images") for line in lines)
+    assert "1 workers, 2.00/s each, 1 lost · GPU 3.0/80.0 GiB, 50 %" in lines[-1]

@@ -1,0 +1,178 @@
+import fcntl
+import json
+import logging
+import os
+import platform
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline import live_status
+from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.live_status import is_over, keep_status, read_status
+from ovsam_pipeline.report import RunReport, WorkerState
+from ovsam_pipeline.run_state import PHASES, RunState
+
+NOBODY = 2**22 + 1  # above the largest process number of Linux
+
+
+def read_file(output):
+    return json.loads((output / "status.json").read_text())
+
+
+def make_state(output, done=3, total=10):
+    report = RunReport(total)
+    report.tally.statuses["labelled"] = done
+    report.workers["a"] = WorkerState("a", "labelling", done, 1.5, {"decode": 1.0, "segment": 2.0})
+    return RunState(output, engine="ray", report=report, plan={"new": total})
+
+
+def write_status(output, age_s=0.0, **changes):
+    """Write the status of a run that goes on, as if `age_s` seconds had passed since."""
+    values = make_state(output).to_dict(1.0)
+    then = datetime.now(UTC) - timedelta(seconds=age_s)
+    values = {**values, "updated": then.isoformat(timespec="seconds"), **changes}
+    (output / "status.json").write_text(json.dumps(values))
+
+
+def test_status_tells_phase_counts_workers_and_who_runs(tmp_path):
+    state = make_state(tmp_path)
+    for phase in ("list", "load", "plan"):
+        state.end_phase(phase)
+    with keep_status(state):
+        status = read_file(tmp_path)
+    assert (status["state"], status["phase"], status["engine"]) == ("running", "label", "ray")
+    assert (status["host"], status["process"]) == (platform.node(), os.getpid())
+    assert (status["progress"]["done"], status["progress"]["total"]) == (3, 10)
+    assert status["progress"]["slowest_stage"] == "segment"
+    assert status["progress"]["workers"][0]["name"] == "a"
+    assert list(status["phase_seconds"]) == ["list", "load", "plan"]
+    assert datetime.fromisoformat(status["started"]) <= datetime.fromisoformat(status["updated"])
+
+
+def test_status_is_replaced_while_the_run_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(live_status, "_EVERY_S", 0.01)
+    state = make_state(tmp_path)
+    with keep_status(state):
+        state.report.tally.statuses["labelled"] = 7
+        deadline = time.monotonic() + 5
+        while read_file(tmp_path)["progress"]["done"] != 7:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_status_says_how_the_run_ended(tmp_path):
+    state = make_state(tmp_path, done=10)
+    with keep_status(state):
+        for phase in PHASES:
+            state.end_phase(phase)
+        state.finish(state.report.summarise("finished"))
+    status = read_status(tmp_path)
+    assert (status["state"], status["exit_code"], status["phase"]) == ("finished", 0, None)
+    assert is_over(status)
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "code", "text"),
+    [
+        (OutputError("disk full"), "failed", 1, "disk full"),
+        (ConfigError("other conf"), "failed", 2, "other conf"),
+        (ZeroDivisionError(), "failed", 1, "ZeroDivisionError"),
+        (KeyboardInterrupt(), "interrupted", 130, None),
+    ],
+)
+def test_status_says_what_ended_a_failed_run(tmp_path, error, state, code, text):
+    with pytest.raises(type(error)), keep_status(make_state(tmp_path)):
+        raise error
+    status = read_status(tmp_path)
+    assert (status["state"], status["exit_code"], status["error"]) == (state, code, text)
+
+
+def test_pace_of_an_ended_run_stands_still(tmp_path):
+    state = make_state(tmp_path)
+    state.report.started_s = time.monotonic() - 2.0
+    state.end_phase("label")
+    state.report.started_s = time.monotonic() - 200.0
+    assert state.to_dict(0.0)["progress"]["images_per_s"] == pytest.approx(1.5, rel=0.1)
+
+
+def test_unwritable_status_is_one_warning_and_the_run_goes_on(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(live_status, "_EVERY_S", 0.01)
+    (tmp_path / "status.json").mkdir()
+    caplog.set_level(logging.WARNING, "ovsam_pipeline.live_status")
+    with keep_status(make_state(tmp_path)):
+        time.sleep(0.1)
+    assert len(caplog.records) == 1
+    assert "`ovsam status` will not see this run, which goes on" in caplog.text
+
+
+def test_fresh_status_of_this_machine_is_running(tmp_path):
+    write_status(tmp_path)
+    assert read_status(tmp_path)["state"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("age_s", "host", "process", "is_locked", "state"),
+    [
+        (3, "here", NOBODY, False, "running"),  # too young to judge
+        (30, "here", NOBODY, False, "died"),
+        (30, "here", os.getpid(), False, "running"),
+        (90, "here", os.getpid(), False, "died"),  # the number is another process's by now
+        (90, "here", os.getpid(), True, "running"),
+        (30, "elsewhere", NOBODY, False, "running"),
+        (90, "elsewhere", NOBODY, False, "died"),
+        (90, "elsewhere", NOBODY, True, "running"),  # its network drive is slow
+    ],
+)
+def test_silent_run_is_dead_when_its_process_or_its_lock_is_gone(
+    tmp_path, age_s, host, process, is_locked, state
+):
+    host = platform.node() if host == "here" else host
+    write_status(tmp_path, age_s, host=host, process=process)
+    with (tmp_path / ".lock").open("w") as stream:
+        if is_locked:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        status = read_status(tmp_path)
+    assert status["state"] == state
+    assert status["exit_code"] == (1 if state == "died" else None)
+
+
+def test_looking_leaves_the_lock_free(tmp_path):
+    write_status(tmp_path, 90, host="elsewhere")
+    (tmp_path / ".lock").touch()
+    read_status(tmp_path)
+    with (tmp_path / ".lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+SUMMARY = {
+    "outcome": "finished", "labelled": 4, "empty": 1, "failed": 1, "objects": 9, "left": 0,
+    "seconds": 3.0, "exit_code": 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", [None, "", "[]", '{"state": "running"}'])
+def test_run_file_speaks_where_status_is_not_there_or_damaged(tmp_path, damage):
+    run = {"ovsam": "1", "state": "finished", "started": "2026-01-01T00:00:00+00:00"}
+    run |= {"run": SUMMARY, "stage_seconds": {"decode": 2.0}}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    if damage is not None:
+        (tmp_path / "status.json").write_text(damage)
+    status = read_status(tmp_path)
+    assert (status["state"], status["exit_code"]) == ("finished", 3)
+    assert (status["progress"]["done"], status["progress"]["images_per_s"]) == (6, 2.0)
+
+
+def test_later_run_without_a_status_is_the_one_that_counts(tmp_path):
+    write_status(tmp_path, started="2026-01-01T00:00:00+00:00", state="failed")
+    run = {"state": "finished", "started": "2026-01-02T00:00:00+00:00", "run": SUMMARY}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    assert read_status(tmp_path)["state"] == "finished"
+
+
+def test_folder_without_any_word_is_unknown(tmp_path):
+    status = read_status(tmp_path)
+    assert (status["state"], status["exit_code"]) == ("unknown", None)
+    assert is_over(status)
