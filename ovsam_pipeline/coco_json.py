@@ -12,8 +12,7 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, Protocol
 
 import orjson
 
@@ -34,11 +33,23 @@ _AFTER_VALUE = frozenset(",]} \t\r\n")
 _CLOSED = (dict, list, str)
 _SPACE = re.compile(r"[ \t\r\n]*")
 
+
+class JsonFile(Protocol):
+    """A file here, on an object store, or at a web address."""
+
+    @property
+    def suffix(self) -> str:
+        """The end of its name, ".gz" for a compressed one."""
+
+    def open(self, mode: Literal["rb"]) -> IO[bytes]:
+        """Open it to read."""
+
+
 BlockParser = Callable[[str, str], Any]
 """The text of whole objects, and what stands between two of them ("}, {") → anything."""
 
 
-def iterate_json(path: Path) -> Iterator[tuple[str, Any]]:
+def iterate_json(path: JsonFile) -> Iterator[tuple[str, Any]]:
     """Yield the values of a JSON file whose top level is an object or an array.
 
     An array announces itself as `(key, [])` and then gives each item as `(key + "[]", item)`; every
@@ -60,7 +71,7 @@ def iterate_json(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def iterate_json_blocks(
-    path: Path, parsers: Mapping[str, BlockParser] | None = None
+    path: JsonFile, parsers: Mapping[str, BlockParser] | None = None
 ) -> Iterator[tuple[str, Any]]:
     """Yield as `iterate_json` does, but items of an array as lists of some: `(key + "[]", items)`.
 
@@ -75,7 +86,8 @@ def iterate_json_blocks(
         OSError: the file cannot be read.
         ValueError: it is not JSON, is cut off, or its top level is neither object nor array.
     """
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+    with path.open("rb") as file:
+        stream = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
         try:
             yield from _Reader(stream, parsers or {}).iterate()
         except RecursionError as error:

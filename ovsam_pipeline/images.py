@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import io
 import logging
 import os
 import stat
@@ -22,7 +23,9 @@ import numpy as np
 from PIL import Image
 
 from ovsam.errors import ImageError
-from ovsam_pipeline.records import ImageRecord
+from ovsam_pipeline.http_file import HttpFile
+from ovsam_pipeline.records import ImagePlace, ImageRecord
+from ovsam_pipeline.report import STORAGE_FAILED, STORAGE_REFUSED
 
 __all__ = ["DEFAULT_MAX_PIXELS", "IMAGE_SUFFIXES", "decode_image"]
 
@@ -67,7 +70,7 @@ if logging.getLogger("PIL").level == logging.NOTSET:
 
 
 def decode_image(
-    source: ImageRecord | Path | str, *, max_pixels: int = DEFAULT_MAX_PIXELS
+    source: ImageRecord | ImagePlace | str, *, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> np.ndarray:
     """Read one image file, whatever its kind, as upright RGB.
 
@@ -76,8 +79,9 @@ def decode_image(
     become their high byte; float and 32-bit images are scaled as docs/inputs.md says.
 
     Args:
-        source: a record or a path.
-        max_pixels: images with more pixels are refused before they are decoded.
+        source: a record, a path, or another place that an image is read from.
+        max_pixels: images with more pixels are refused before they are decoded. Files that are read
+            into memory (all but those of this machine) may have 8 bytes a pixel.
 
     Returns:
         (H, W, 3) uint8 RGB, C-contiguous, writable, owned by the caller.
@@ -86,13 +90,15 @@ def decode_image(
         ImageError: one sentence on why the file cannot be read: absent, no permission, not a file,
             empty, not an image, truncated or damaged, too many pixels. The file name is not in it.
     """
-    path = source.path if isinstance(source, ImageRecord) else Path(source)
+    place = source.path if isinstance(source, ImageRecord) else source
     # Pillow reports harmless damage (a broken EXIF block) as Python warnings. The filter is set on
     # each call because `warnings.catch_warnings` is not thread-safe and test runners reset filters.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
-        with _open_regular_file(path) as stream:
-            return _decode_stream(stream, max_pixels)
+        if isinstance(place, Path | str):
+            with _open_regular_file(Path(place)) as stream:
+                return _decode_stream(stream, max_pixels)
+        return _decode_stream(io.BytesIO(_read_place(source, place, max_pixels)), max_pixels)
     except ImageError:
         raise
     except FileNotFoundError as error:
@@ -105,6 +111,27 @@ def decode_image(
         raise ImageError(f"cannot be read: {_describe(error)}") from error
     except ValueError as error:  # a NUL in a path
         raise ImageError(f"cannot be read: {_describe(error)}") from error
+
+
+def _read_place(
+    source: ImageRecord | ImagePlace | str, place: ImagePlace, max_pixels: int
+) -> bytes:
+    """Read an encoded image into memory, unless it is larger than any image that is allowed."""
+    # 16-bit RGBA without compression, and a little for the headers.
+    max_bytes = 8 * max_pixels + (1 << 20)
+    if isinstance(source, ImageRecord) and source.size_bytes > max_bytes:
+        raise ImageError(
+            f"expected at most {max_bytes / 1e6:.0f} MB for the largest image allowed, got "
+            f"{source.size_bytes / 1e6:.0f} MB"
+        )
+    try:
+        return place.read_bytes(max_bytes) if isinstance(place, HttpFile) else place.read_bytes()
+    except FileNotFoundError:
+        raise
+    except PermissionError as error:
+        raise ImageError(f"{STORAGE_REFUSED}: {_describe(error)}") from error
+    except OSError as error:
+        raise ImageError(f"{STORAGE_FAILED}: {_describe(error)}") from error
 
 
 def _open_regular_file(path: Path) -> IO[bytes]:

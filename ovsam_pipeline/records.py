@@ -10,10 +10,18 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal, Protocol
 
-__all__ = ["BoxRecord", "ImageRecord", "LabelRecord", "ObjectRecord", "Status", "compute_image_id"]
+__all__ = [
+    "BoxRecord",
+    "ImagePlace",
+    "ImageRecord",
+    "LabelRecord",
+    "ObjectRecord",
+    "Status",
+    "StoredFile",
+    "compute_image_id",
+]
 
 Status = Literal["labelled", "empty", "failed"]
 _STATUSES = ("labelled", "empty", "failed")
@@ -33,6 +41,32 @@ def compute_image_id(file_name: str) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
+class ImagePlace(Protocol):
+    """Where the bytes of an image are: a `Path`, a `RemotePath`, a member of an archive, a cell.
+
+    Places are small, frozen and picklable; `str()` of equal places is equal, of others different.
+    """
+
+    def read_bytes(self) -> bytes:
+        """Return the encoded image.
+
+        Raises:
+            OSError: as `open` does: not found, no permission, cannot be read.
+            ImageError: what was found there is not the image that was listed.
+        """
+
+
+class StoredFile(Protocol):
+    """A file that holds images, here or on an object store: a `Path` or a `RemotePath`."""
+
+    @property
+    def name(self) -> str:
+        """Its last part."""
+
+    def open(self, mode: Literal["rb"]) -> IO[bytes]:
+        """Open it to read, with `seek`."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One image to label, as listed; it may have vanished or be broken by the time it is read.
@@ -41,19 +75,20 @@ class ImageRecord:
         image_id: from the COCO file when the source is one, else `compute_image_id(file_name)`.
         file_name: relative POSIX path, or a URI; never only the base name of a nested file; valid
             Unicode.
-        path: where the file is on this machine (for a URI: where its local copy goes).
-        size_bytes: size when listed; -1 where the file could not be found.
-        mtime_ns: modification time in nanoseconds when listed; 0 where the file could not be found.
+        path: where its bytes are: a `Path` for a file of this machine.
+        size_bytes: size when listed; -1 where it could not be found, or nobody says.
+        mtime_ns: modification time in nanoseconds when listed; 0 where it could not be found, or
+            nobody says.
         width: pixels as a COCO file states them, else None. A hint, never trusted over the decoded
             image.
         height: as `width`.
-        version: what stands for size and time in `identity` where a source has something better (an
-            ETag, a content hash); None for files.
+        version: what stands for size and time in `identity` where these do not tell a change: of an
+            archive's member, those of the archive and its place in it; None for files.
     """
 
     image_id: int
     file_name: str
-    path: Path
+    path: ImagePlace
     size_bytes: int = -1
     mtime_ns: int = 0
     width: int | None = None

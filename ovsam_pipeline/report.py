@@ -20,6 +20,8 @@ __all__ = [
     "INTERNAL_ERROR",
     "MODEL_ERROR",
     "OUT_OF_MEMORY",
+    "STORAGE_FAILED",
+    "STORAGE_REFUSED",
     "ExitCode",
     "Outcome",
     "RunReport",
@@ -32,8 +34,16 @@ __all__ = [
 INTERNAL_ERROR = "internal error"
 MODEL_ERROR = "the networks refused it"
 OUT_OF_MEMORY = "out of memory"
+STORAGE_FAILED = "the storage failed"
+STORAGE_REFUSED = "the storage refused access"
 # What no image is to blame for, at least not every image of a run.
-_NOT_THE_IMAGE = (INTERNAL_ERROR, MODEL_ERROR, OUT_OF_MEMORY)
+_NOT_THE_IMAGE = (
+    INTERNAL_ERROR,
+    MODEL_ERROR,
+    OUT_OF_MEMORY,
+    STORAGE_FAILED,
+    STORAGE_REFUSED,
+)
 
 Outcome = Literal["finished", "over budget"] | StopReason
 _HOPELESS_AFTER = 20

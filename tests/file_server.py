@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -21,6 +22,10 @@ class ServedFile:
     cut_after: list[int] = field(default_factory=list)
     ignores_ranges: bool = False
     is_damaged: bool = False
+    # For each coming request, the status it is refused with.
+    statuses: list[int] = field(default_factory=list)
+    redirect_to: str | None = None
+    delay_s: float = 0
 
     @property
     def sha256(self) -> str:
@@ -94,6 +99,11 @@ class _Handler(BaseHTTPRequestHandler):
         served = server.files.get(self.path)
         if served is None or server.status != 200:
             return self._refuse(404 if served is None else server.status)
+        if served.statuses:
+            return self._refuse(served.statuses.pop(0))
+        if served.redirect_to is not None:
+            return self._refuse(302, {"Location": served.redirect_to})
+        time.sleep(served.delay_s)
         start = 0 if wanted is None or served.ignores_ranges else int(wanted[6:].split("-")[0])
         if start >= len(served.content):
             return self._refuse(416, {"Content-Range": f"bytes */{len(served.content)}"})
@@ -114,7 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if with_body:
             cut = served.cut_after.pop(0) if served.cut_after else None
-            self.wfile.write(body[:cut])
+            with suppress(ConnectionError):  # a reader may have had enough
+                self.wfile.write(body[:cut])
             if cut is not None:
                 self.wfile.flush()
                 self.close_connection = True

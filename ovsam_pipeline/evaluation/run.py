@@ -382,7 +382,7 @@ def _draw_worst(
     except SourceError as error:
         logger.info("no pictures of the worst instances: %s", error)
         return
-    paths = {entry.image_id: entry.path for entry in entries}
+    paths = {entry.image_id: Path(str(entry.path)) for entry in entries}
     detection = scores.detection.get("segm") or scores.detection.get("bbox")
     write_worst(
         output / "worst",

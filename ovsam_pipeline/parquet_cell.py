@@ -1,0 +1,161 @@
+"""An image in a cell of a Parquet file or of an Arrow stream file, and a small cache of its column.
+
+A Parquet cell cannot be read alone, only with its row group: neighbours that are read after one
+another share it. The cache belongs to the process and holds a bounded number of bytes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ovsam.errors import ImageError
+from ovsam_pipeline.records import StoredFile
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["ArrowCell", "ParquetCell"]
+
+_CACHE_BYTES = 512 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetCell:
+    """An image in a Parquet file.
+
+    Attributes:
+        file: the file.
+        column: name of the image column: binary, or a struct with `bytes`.
+        row_group: index of the row group.
+        row: index of the row in the row group.
+    """
+
+    file: StoredFile
+    column: str
+    row_group: int
+    row: int
+
+    def __str__(self) -> str:
+        return f"{self.file}#{self.column}[{self.row_group}:{self.row}]"
+
+    def read_bytes(self) -> bytes:
+        """Read the cell; its row group stays in memory for the next ones.
+
+        Raises:
+            OSError: the file cannot be read.
+            ImageError: the cell is empty, or the file is not the one that was listed.
+        """
+        key = (str(self.file), self.column, self.row_group)
+        return _take_cell(_CACHE.get(key, self._read_column), self.row)
+
+    def _read_column(self) -> pa.ChunkedArray:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        try:
+            with self.file.open("rb") as stream:
+                table = parquet.ParquetFile(stream).read_row_group(
+                    self.row_group, columns=[self.column], use_threads=False
+                )
+                return table.column(0)
+        except (pa.ArrowInvalid, IndexError) as error:
+            raise ImageError(
+                f"damaged Parquet file, or another than was listed: {error}"
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class ArrowCell:
+    """An image in an Arrow stream file, as `datasets.save_to_disk` writes them.
+
+    Attributes:
+        file: the file, on this machine: it is mapped.
+        column: name of the image column: binary, or a struct with `bytes`.
+        offset: of the record batch's first byte in the file.
+        row: index of the row in the record batch.
+    """
+
+    file: Path
+    column: str
+    offset: int
+    row: int
+
+    def __str__(self) -> str:
+        return f"{self.file}#{self.column}[{self.offset}:{self.row}]"
+
+    def read_bytes(self) -> bytes:
+        """Read the cell; its record batch stays in memory for the next ones.
+
+        Raises:
+            OSError: the file cannot be read.
+            ImageError: the cell is empty, or the file is not the one that was listed.
+        """
+        key = (str(self.file), self.column, self.offset)
+        return _take_cell(_CACHE.get(key, self._read_column), self.row)
+
+    def _read_column(self) -> pa.ChunkedArray:
+        import pyarrow as pa
+
+        try:
+            with pa.memory_map(str(self.file)) as stream, pa.ipc.open_stream(stream) as reader:
+                stream.seek(self.offset)
+                batch = pa.ipc.read_record_batch(pa.ipc.read_message(stream), reader.schema)
+                return pa.chunked_array([batch.column(self.column)])
+        except (pa.ArrowInvalid, EOFError, KeyError) as error:
+            raise ImageError(f"damaged Arrow file, or another than was listed: {error}") from error
+
+
+def _take_cell(column: pa.ChunkedArray, row: int) -> bytes:
+    if row >= len(column):
+        raise ImageError("the file has fewer rows than when it was listed: run again")
+    value: Any = column[row]
+    value = value["bytes"] if value.is_valid and hasattr(value, "keys") else value
+    if not value.is_valid:
+        raise ImageError("the cell holds no image bytes")
+    return bytes(value.as_buffer())
+
+
+class _ColumnCache:
+    """The columns read last, up to a number of bytes; one that is larger stays alone.
+
+    A column that several threads want is read by one of them.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._columns: OrderedDict[tuple[str, str, int], pa.ChunkedArray] = OrderedDict()
+        self._locks: dict[tuple[str, str, int], threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def get(
+        self, key: tuple[str, str, int], read: Callable[[], pa.ChunkedArray]
+    ) -> pa.ChunkedArray:
+        """Return the column, from memory or by `read`."""
+        with self._lock:
+            own = self._locks.setdefault(key, threading.Lock())
+        with own:
+            with self._lock:
+                column = self._columns.get(key)
+            if column is None:
+                column = read()
+            with self._lock:
+                self._columns[key] = column
+                self._columns.move_to_end(key)
+                self._drop_oldest()
+                self._locks.pop(key, None)
+        return column
+
+    def _drop_oldest(self) -> None:
+        while (
+            len(self._columns) > 1
+            and sum(column.nbytes for column in self._columns.values()) > self.max_bytes
+        ):
+            self._columns.popitem(last=False)
+
+
+_CACHE = _ColumnCache(_CACHE_BYTES)

@@ -1,0 +1,64 @@
+"""Files that hold many images: which suffixes do, and what is refused.
+
+A file of any other suffix is an image itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from ovsam_pipeline.errors import SourceError
+from ovsam_pipeline.remote_path import RemotePath
+from ovsam_pipeline.sources.entry import Entry, get_suffix
+from ovsam_pipeline.sources.parquet import list_parquet
+from ovsam_pipeline.sources.tar import list_tar
+
+__all__ = ["CONTAINER_SUFFIXES", "check_container", "open_container"]
+
+CONTAINER_SUFFIXES = (".tar", ".parquet")
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
+_UNREAD = (".zip", ".7z", ".rar", ".csv", ".jsonl", ".yaml", ".yml", ".arrow")
+
+
+def check_container(text: str) -> None:
+    """Refuse files that hold many things and cannot be read.
+
+    Raises:
+        SourceError: a compressed archive, a table of text, a single Arrow file.
+    """
+    name = text.lower()
+    if name.endswith(_COMPRESSED):
+        raise SourceError(
+            f"expected a plain .tar, got {text}: images inside a compressed archive cannot be "
+            "reached one by one; decompress it first (gunzip, zstd -d, …)"
+        )
+    if name.endswith(_UNREAD):
+        raise SourceError(
+            f"expected images, a list (.txt), a COCO JSON file, .tar or .parquet, got {text}"
+        )
+
+
+def open_container(entry: Entry, column: str | None, passed: Counter[str]) -> Iterator[Entry]:
+    """Yield the images of an archive or Parquet file; the entry itself where it is neither.
+
+    Raises:
+        SourceError: it cannot be read as what its suffix says.
+    """
+    suffix = get_suffix(entry.name)
+    if suffix not in CONTAINER_SUFFIXES:
+        check_container(entry.name)
+        yield entry
+        return
+    file = Path(entry.place) if isinstance(entry.place, str) else entry.place
+    if not isinstance(file, Path | RemotePath):
+        raise SourceError(
+            f"expected archives here or on an object store (s3://, gs://, az://), got {file}: "
+            "download it"
+        )
+    state = f"{entry.size_bytes}:{entry.mtime_ns}"
+    if suffix == ".tar":
+        yield from list_tar(file, entry.name, state, passed)
+    else:
+        yield from list_parquet(file, entry.name, state, column)
