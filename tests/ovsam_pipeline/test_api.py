@@ -50,7 +50,7 @@ def test_label_writes_one_row_an_image_and_says_where(images, out):
     run = json.loads((out / "run.json").read_text())
     assert (run["state"], run["totals"]["labelled"]) == ("finished", 10)
     assert run["depends_on"]["model"] == "fake"
-    assert run["stage_seconds"].keys() == {"decode", "detect", "segment"}
+    assert run["stage_seconds"].keys() == {"decode", "detect", "segment", "write"}
 
 
 def test_annotations_load_in_pycocotools(images, out, capsys):
@@ -74,7 +74,7 @@ def test_second_run_does_nothing_and_changes_nothing(images, out):
     after = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
     changed = {path.name for path in after if after[path] != before.get(path)}
     assert (result.exit_code, result.summary.done, result.plan.num_unchanged) == (0, 0, 10)
-    assert changed <= {"run.json", ".lock", "failures.jsonl"}
+    assert changed <= {"run.json", "status.json", ".lock", "failures.jsonl"}
 
 
 def test_new_changed_and_removed_images(images, out):
