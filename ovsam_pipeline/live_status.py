@@ -22,12 +22,12 @@ from ovsam.errors import OvsamError
 from ovsam_pipeline.atomic import write_atomically
 from ovsam_pipeline.repeating import PaceMeter, repeat
 from ovsam_pipeline.run_state import RunState
+from ovsam_pipeline.store import STATUS_FILE, read_run_file
 
-__all__ = ["STATUS_FILE", "is_over", "keep_status", "read_status"]
+__all__ = ["is_over", "keep_status", "read_status"]
 
 logger = logging.getLogger(__name__)
 
-STATUS_FILE = "status.json"
 _EVERY_S = 3.0
 _EVERY_ON_STORES_S = 15.0
 # Younger than this, a status is believed whatever else speaks against it.
@@ -87,8 +87,6 @@ def read_status(output: Path) -> dict[str, Any]:
     Raises:
         OutputError: run.json is there and cannot be read.
     """
-    from ovsam_pipeline.store import read_run_file
-
     status = _read_status_file(output)
     run = read_run_file(output)
     # The folder may have been filled since by a version that wrote no status.

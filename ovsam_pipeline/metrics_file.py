@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 
 from ovsam.errors import ConfigError, OvsamError
 from ovsam_pipeline.repeating import repeat
-from ovsam_pipeline.report import INTERNAL_ERROR, MODEL_ERROR, OUT_OF_MEMORY, ExitCode
+from ovsam_pipeline.report import (
+    INTERNAL_ERROR,
+    MODEL_ERROR,
+    OUT_OF_MEMORY,
+    STORAGE_FAILED,
+    STORAGE_REFUSED,
+    ExitCode,
+)
 from ovsam_pipeline.run_state import RunState
 
 if TYPE_CHECKING:
@@ -50,6 +57,8 @@ _REASON_CLASSES = (
     ("expected", "unsupported"),
     ("not an image", "unsupported"),
     ("not enough memory", "memory"),
+    (STORAGE_FAILED, "storage"),
+    (STORAGE_REFUSED, "storage"),
     (OUT_OF_MEMORY, "memory"),
     (MODEL_ERROR, "model"),
     (INTERNAL_ERROR, "internal"),

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 
+from ovsam_pipeline.gpu_usage import update_gpu
 from ovsam_pipeline.label_shard import ShardStats, label_shard
 from ovsam_pipeline.labeller import Labeller
+from ovsam_pipeline.repeating import repeat
 from ovsam_pipeline.report import Outcome, RunReport, RunSummary, WorkerState
 from ovsam_pipeline.shards import Plan
 from ovsam_pipeline.stopping import StopRequest
 from ovsam_pipeline.store import PartWriter
 
 __all__ = ["run_local"]
+
+_GPU_EVERY_S = 5.0
 
 
 def run_local(
@@ -44,7 +48,10 @@ def run_local(
     worker = report.workers["this process"] = WorkerState("this process", "labelling")
     worker.stage_seconds = stats.seconds
     try:
-        with closing(label_shard(plan.images, labeller, stop=stop, stats=stats)) as rows:
+        with (
+            _watch_gpu(worker, labeller.config.device),
+            closing(label_shard(plan.images, labeller, stop=stop, stats=stats)) as rows,
+        ):
             for row in rows:
                 start_s = time.perf_counter()
                 writer.add(row)
@@ -65,3 +72,12 @@ def run_local(
     elif stop.is_set() and report.done < report.num_images:
         outcome = stop.reason
     return report.summarise(outcome)
+
+
+def _watch_gpu(worker: WorkerState, device: str) -> AbstractContextManager[None]:
+    """Keep the state of a GPU worker up to date; on a CPU there is nothing to see."""
+    if not device.startswith("cuda"):
+        return nullcontext()
+    return repeat(
+        lambda: update_gpu(worker, device), lambda _: _GPU_EVERY_S, longest_goodbye_s=_GPU_EVERY_S
+    )

@@ -4,6 +4,7 @@
     OUT/annotations.json           built from the parts by `exporters/coco.py`
     OUT/failures.jsonl             reasons, built from the parts, one line a failed image
     OUT/run.json                   provenance, settings, counts, timings
+    OUT/status.json                how the run stands, by `live_status.py`
     OUT/.lock                      held with flock by the run that writes; freed when that dies
 
 A row is in the output from the moment its part has its final name. Rows of changed images are
@@ -50,6 +51,7 @@ __all__ = [
 ]
 
 RUN_FILE = "run.json"
+STATUS_FILE = "status.json"
 ANNOTATIONS_FILE = "annotations.json"
 FAILURES_FILE = "failures.jsonl"
 PREVIEW_FOLDER = "preview"
@@ -290,7 +292,7 @@ def check_own_files(path: Path) -> None:
     Raises:
         ConfigError: there are such files, e.g. the annotations of a data set.
     """
-    names = (ANNOTATIONS_FILE, FAILURES_FILE, RUN_FILE, PREVIEW_FOLDER)
+    names = (ANNOTATIONS_FILE, FAILURES_FILE, RUN_FILE, STATUS_FILE, PREVIEW_FOLDER)
     foreign = [name for name in names if os.path.lexists(path / name)]
     if foreign and not is_output(path):
         raise ConfigError(
