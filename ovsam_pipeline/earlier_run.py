@@ -62,7 +62,7 @@ def complete_retry(values: Mapping[str, Any]) -> dict[str, Any]:
             run is not there any more.
         OutputError: run.json cannot be read.
     """
-    sources = values.get("sources") or ()
+    sources: tuple[str, ...] = values.get("sources") or ()
     if len(sources) != 1 or not is_output(output := Path(sources[0]).expanduser()):
         return dict(values)
     _refuse_contradictions(values, output)

@@ -1,0 +1,136 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline.config import LabelConfig, load_label_config
+from ovsam_pipeline.earlier_run import complete_retry, find_source, join_file
+
+
+@pytest.fixture
+def output(tmp_path):
+    """An output of a run that was started in tmp_path/work with relative names."""
+    work = tmp_path / "work"
+    for folder in ("images", "found", "root"):
+        (work / folder).mkdir(parents=True)
+    for name in ("names.txt", "map.yaml", "best.safetensors"):
+        (work / name).touch()
+    settings = LabelConfig(
+        sources=("images", "more/*.png", "s3://bucket/images"),
+        output="out",
+        image_root="root",
+        detector="boxes:found",
+        vocabulary="names.txt",
+        classes=("cat", "dog"),
+        class_map="map.yaml",
+        conf=0.5,
+        max_failures=3,
+        time_limit=60.0,
+        metrics_file="a.prom",
+        preview=4,
+        retry_failed=True,
+    ).to_dict()
+    write_run(work / "out", work, settings)
+    return work / "out"
+
+
+def write_run(output, work, settings, **resolved):
+    output.mkdir(exist_ok=True)
+    (output / ".lock").touch()
+    chosen = {**settings, "model": "best.safetensors", "dtype": "fp32", **resolved}
+    run = {"ovsam": "1", "settings": settings, "resolved": chosen, "working_folder": str(work)}
+    (output / "run.json").write_text(json.dumps(run))
+
+
+def retry(folder, **given):
+    return complete_retry({"sources": (str(folder),), "retry_failed": True, **given})
+
+
+def test_sources_and_files_are_those_of_the_folder_where_the_run_began(output):
+    found, work = retry(output), output.parent
+    assert found["sources"] == (
+        str(work / "images"),
+        str(work / "more" / "*.png"),
+        "s3://bucket/images",
+    )
+    assert (found["image_root"], found["output"]) == (str(work / "root"), str(output))
+    assert found["detector"] == f"boxes:{work / 'found'}"
+    assert found["vocabulary"] == str(work / "names.txt")
+    assert found["class_map"] == str(work / "map.yaml")
+    assert found["only_failed"] is True
+
+
+def test_what_auto_chose_is_kept_and_limits_are_not(output):
+    found = retry(output)
+    assert (found["model"], found["dtype"]) == (str(output.parent / "best.safetensors"), "fp32")
+    assert (found["classes"], found["conf"]) == (("cat", "dog"), 0.5)
+    assert not {"max_failures", "time_limit", "metrics_file", "preview"} & set(found)
+    assert LabelConfig(**found).retry_failed
+
+
+def test_what_is_given_wins(output):
+    found = retry(output, conf=0.3, batch=2, max_failures=0)
+    assert (found["conf"], found["batch"], found["max_failures"]) == (0.3, 2, 0)
+
+
+@pytest.mark.parametrize("detector", ["detic", "hf:owner/model", "gt:found#points"])
+def test_detectors_that_are_names_stay_and_files_are_joined(output, detector):
+    run = json.loads((output / "run.json").read_text())
+    write_run(output, output.parent, run["settings"], detector=detector)
+    expected = detector.replace("found", str(output.parent / "found"))
+    assert retry(output)["detector"] == expected
+
+
+def test_names_of_vocabularies_are_no_files(tmp_path):
+    (tmp_path / "lvis").mkdir()
+    assert join_file(tmp_path, "lvis") == "lvis"
+
+
+def test_sources_that_are_no_output_are_left_as_they_are(tmp_path):
+    given = {"sources": (str(tmp_path),), "retry_failed": True, "output": "out"}
+    assert complete_retry(given) == given
+    assert complete_retry({"sources": ("a", "b")}) == {"sources": ("a", "b")}
+
+
+def test_command_line_and_config_file_lead_here(output, tmp_path):
+    (tmp_path / "run.yaml").write_text("retry-failed: true\nconf: 0.4\n")
+    config = load_label_config(str(tmp_path / "run.yaml"), {"sources": (str(output),)})
+    assert (config.conf, config.only_failed, config.output) == (0.4, True, str(output))
+
+
+def test_only_failed_is_no_key_of_a_config_file(tmp_path):
+    (tmp_path / "run.yaml").write_text("only-failed: true\n")
+    with pytest.raises(ConfigError, match="unknown key 'only-failed'"):
+        load_label_config(str(tmp_path / "run.yaml"), {"sources": ("a",)})
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"output": "other"}, "and -o other is another one; leave -o out"),
+        ({"prune": True}, "leave --prune out, or give the sources: ovsam label SOURCES -o"),
+        ({"relabel": "old"}, "leave --relabel out"),
+        ({"on_existing": "error"}, "leave --on-existing out"),
+    ],
+)
+def test_contradictions_are_refused(output, given, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        retry(output, **given)
+
+
+def test_the_same_output_and_resume_are_no_contradiction(output):
+    found = retry(output, output=str(output), on_existing="resume")
+    assert found["output"] == str(output)
+
+
+def test_run_file_without_settings_is_refused_with_the_way_out(output):
+    (output / "run.json").write_text('{"ovsam": "1"}')
+    with pytest.raises(ConfigError, match="say them: ovsam label SOURCES -o .* --retry-failed"):
+        retry(output)
+
+
+def test_source_that_is_gone_is_named_with_the_way_out(tmp_path):
+    sentence = "a source of the run in old .*run.json.*is not there; .*: ovsam label S --of old"
+    with pytest.raises(ConfigError, match=sentence):
+        find_source("gone", tmp_path, Path("old"), "ovsam label S --of {old}")
