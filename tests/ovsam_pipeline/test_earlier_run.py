@@ -126,7 +126,7 @@ def test_the_same_output_and_resume_are_no_contradiction(output):
 
 def test_run_file_without_settings_is_refused_with_the_way_out(output):
     (output / "run.json").write_text('{"ovsam": "1"}')
-    with pytest.raises(ConfigError, match="say them: ovsam label SOURCES -o .* --retry-failed"):
+    with pytest.raises(ConfigError, match=r"say them: ovsam label SOURCES -o .* --retry-failed"):
         retry(output)
 
 
