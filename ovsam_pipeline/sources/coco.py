@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ovsam_pipeline.coco_images import CocoImages
 from ovsam_pipeline.sources.entry import Entry, normalise
-from ovsam_pipeline.sources.local import make_local_entry
+from ovsam_pipeline.sources.local import get_state
 from ovsam_pipeline.sources.remote import add_states, get_address
 
 __all__ = ["CocoFile"]
@@ -42,8 +42,7 @@ class CocoFile:
 
     def _iterate_entries(self) -> Iterator[Entry]:
         for image in self.images:
-            if isinstance(image.path, Path):
-                entry = make_local_entry(str(image.path), image.name)
-            else:
-                entry = Entry(image.path, image.name)
-            yield entry._replace(image_id=image.image_id, width=image.width, height=image.height)
+            size_bytes, mtime_ns = (
+                get_state(image.path) if isinstance(image.path, Path) else (-1, 0)
+            )
+            yield Entry(image.path, image.name, size_bytes, mtime_ns, None, *image[2:])

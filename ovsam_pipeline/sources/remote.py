@@ -202,7 +202,7 @@ def look_at(path: RemotePath, text: str) -> Literal["folder", "file", "nothing"]
         if path.is_dir():
             return "folder"
         return "file" if path.is_file() else "nothing"
-    except OSError as error:
+    except (OSError, ValueError, ImportError) as error:  # the latter: of an unknown scheme
         raise SourceError(f"cannot read {text}: {explain_remote(error)}") from error
 
 
@@ -223,9 +223,9 @@ def add_states(entries: Iterator[Entry]) -> Iterator[Entry]:
                 yield from chunk
 
 
-def explain_remote(error: OSError) -> str:
+def explain_remote(error: Exception) -> str:
     """Return one line on why a store or server did not answer."""
-    return " ".join((error.strerror or str(error)).split())
+    return " ".join((getattr(error, "strerror", None) or str(error)).split())
 
 
 def _add_state(entry: Entry) -> Entry:
