@@ -5,8 +5,9 @@ A file of any other suffix is an image itself.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from ovsam_pipeline.errors import SourceError
@@ -15,9 +16,10 @@ from ovsam_pipeline.sources.entry import Entry, get_suffix
 from ovsam_pipeline.sources.parquet import list_parquet
 from ovsam_pipeline.sources.tar import list_tar
 
-__all__ = ["CONTAINER_SUFFIXES", "check_container", "open_container"]
+__all__ = ["CONTAINER_SUFFIXES", "check_container", "open_container", "open_containers"]
 
 CONTAINER_SUFFIXES = (".tar", ".parquet")
+_AT_ONCE = 8
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
 _UNREAD = (".zip", ".7z", ".rar", ".csv", ".jsonl", ".yaml", ".yml", ".arrow")
 
@@ -38,6 +40,43 @@ def check_container(text: str) -> None:
         raise SourceError(
             f"expected images, a list (.txt), a COCO JSON file, .tar or .parquet, got {text}"
         )
+
+
+def open_containers(
+    entries: Iterator[Entry], column: str | None, passed: Counter[str]
+) -> Iterator[Entry]:
+    """Yield what `open_container` does for each entry, in order.
+
+    Archives on an object store are listed several at once: most of the time is waiting.
+    """
+    pool = ThreadPoolExecutor(_AT_ONCE, "ovsam-archive")
+    waiting: deque[Future[tuple[list[Entry], Counter[str]]]] = deque()
+    try:
+        for entry in entries:
+            is_far = get_suffix(entry.name) in CONTAINER_SUFFIXES and not isinstance(
+                entry.place, str | Path
+            )
+            if is_far:
+                waiting.append(pool.submit(_list_container, entry, column))
+            while waiting and (len(waiting) > _AT_ONCE or not is_far):
+                yield from _take(waiting.popleft(), passed)
+            if not is_far:
+                yield from open_container(entry, column, passed)
+        while waiting:
+            yield from _take(waiting.popleft(), passed)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _list_container(entry: Entry, column: str | None) -> tuple[list[Entry], Counter[str]]:
+    passed: Counter[str] = Counter()
+    return list(open_container(entry, column, passed)), passed
+
+
+def _take(listed: Future[tuple[list[Entry], Counter[str]]], passed: Counter[str]) -> list[Entry]:
+    entries, others = listed.result()
+    passed.update(others)
+    return entries
 
 
 def open_container(entry: Entry, column: str | None, passed: Counter[str]) -> Iterator[Entry]:

@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.http_file import HttpFile
 from ovsam_pipeline.remote_path import RemotePath
-from ovsam_pipeline.sources.containers import open_container
+from ovsam_pipeline.sources.containers import open_containers
 from ovsam_pipeline.sources.entry import Entry, is_uri, normalise
 from ovsam_pipeline.sources.local import make_local_entry
 from ovsam_pipeline.sources.remote import add_states, explain_remote, get_address, parse_place
@@ -63,8 +63,7 @@ class ListFile:
         Blank lines and lines that begin with # are skipped. Names are relative to the folder of the
         list; what lies outside of it keeps its absolute path or its address.
         """
-        for entry in add_states(self._iterate_lines()):
-            yield from open_container(entry, None, passed)
+        yield from open_containers(add_states(self._iterate_lines()), None, passed)
 
     def _iterate_lines(self) -> Iterator[Entry]:
         root = self.root

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.images import IMAGE_SUFFIXES
-from ovsam_pipeline.sources.containers import CONTAINER_SUFFIXES, open_container
+from ovsam_pipeline.sources.containers import CONTAINER_SUFFIXES, open_container, open_containers
 from ovsam_pipeline.sources.entry import Entry, get_suffix, normalise, take_image
 from ovsam_pipeline.sources.patterns import PatternWalk, split_pattern
 
@@ -56,8 +56,8 @@ class LocalFolder:
             return
         for suffix in CONTAINER_SUFFIXES:
             if passed.pop(suffix, 0):
-                for entry in self._walk(frozenset((suffix,)), Counter()):
-                    yield from open_container(entry, self.column, passed)
+                archives = self._walk(frozenset((suffix,)), Counter())
+                yield from open_containers(archives, self.column, passed)
                 return
 
     def _walk(self, wanted: frozenset[str], passed: Counter[str]) -> Iterator[Entry]:
@@ -121,11 +121,12 @@ class LocalGlob:
         """Yield the matching files; see `Source.iterate`."""
         suffix = get_suffix(self.text)
         is_explicit = bool(suffix) and not any(sign in suffix for sign in "*?[]")
-        for name, child in self._find():
-            if is_explicit:
-                yield from open_container(_make_entry(child, name), self.column, passed)
-            elif take_image(name, IMAGE_SUFFIXES, passed):
-                yield _make_entry(child, name)
+        entries = (
+            _make_entry(child, name)
+            for name, child in self._find()
+            if is_explicit or take_image(name, IMAGE_SUFFIXES, passed)
+        )
+        yield from open_containers(entries, self.column, passed)
 
     def is_empty(self) -> bool:
         """Whether no file matches at all."""
@@ -152,7 +153,7 @@ class LocalFile:
     column: str | None = None
 
     where = "in"
-    may_repeat = False
+    may_repeat = True  # two members of an archive may have one name
 
     @property
     def root(self) -> str:

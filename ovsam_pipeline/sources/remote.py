@@ -19,7 +19,7 @@ from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.http_file import HttpFile
 from ovsam_pipeline.images import IMAGE_SUFFIXES
 from ovsam_pipeline.remote_path import RemotePath, parse_path
-from ovsam_pipeline.sources.containers import CONTAINER_SUFFIXES, open_container
+from ovsam_pipeline.sources.containers import CONTAINER_SUFFIXES, open_containers
 from ovsam_pipeline.sources.entry import Entry, get_suffix, take_image
 from ovsam_pipeline.sources.patterns import PatternWalk, split_pattern
 
@@ -74,8 +74,8 @@ class RemoteFolder:
             return
         for suffix in CONTAINER_SUFFIXES:
             if passed.pop(suffix, 0):
-                for entry in self._walk(self.path, "", frozenset((suffix,)), Counter()):
-                    yield from open_container(entry, self.column, passed)
+                archives = self._walk(self.path, "", frozenset((suffix,)), Counter())
+                yield from open_containers(archives, self.column, passed)
                 return
 
     def _walk(
@@ -119,11 +119,12 @@ class RemoteGlob:
         """Yield the matching objects; see `Source.iterate`."""
         suffix = get_suffix(get_address(self.path))
         is_explicit = bool(suffix) and not any(sign in suffix for sign in "*?[]")
-        for name, child in self._find():
-            if is_explicit:
-                yield from open_container(_make_entry(child, name), self.column, passed)
-            elif take_image(name, IMAGE_SUFFIXES, passed):
-                yield _make_entry(child, name)
+        entries = (
+            _make_entry(child, name)
+            for name, child in self._find()
+            if is_explicit or take_image(name, IMAGE_SUFFIXES, passed)
+        )
+        yield from open_containers(entries, self.column, passed)
 
     def is_empty(self) -> bool:
         """Whether no object matches at all."""
@@ -153,7 +154,7 @@ class RemoteFile:
     column: str | None = None
 
     where = "in"
-    may_repeat = False
+    may_repeat = True  # two members of an archive may have one name
 
     @property
     def root(self) -> str:
@@ -163,8 +164,8 @@ class RemoteFile:
     def iterate(self, passed: Counter[str]) -> Iterator[Entry]:
         """Yield the image, or the images of the archive; see `Source.iterate`."""
         name = get_address(self.file).rpartition("/")[2]
-        for entry in add_states(iter((Entry(self.file, name),))):
-            yield from open_container(entry, self.column, passed)
+        entries = add_states(iter((Entry(self.file, name),)))
+        yield from open_containers(entries, self.column, passed)
 
 
 def parse_place(text: str) -> Path | RemotePath | HttpFile:

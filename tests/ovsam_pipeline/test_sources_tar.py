@@ -114,6 +114,18 @@ def test_list_file_may_name_archives(tmp_path):
     assert listing.num_duplicates == 1
 
 
+def test_of_two_members_with_one_name_the_first_is_taken(tmp_path):
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w") as archive:
+        for content in (b"1", b"22"):
+            member = tarfile.TarInfo("a.jpg")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    listing = list_images([path])
+    assert [r.size_bytes for r in listing] == [1]
+    assert listing.num_duplicates == 1
+
+
 def test_identity_follows_the_archive(tmp_path):
     path = write_tar(tmp_path / "x.tar", {"a.jpg": b"1", "b.jpg": b"2"})
     before = [r.identity for r in list_images([path])]
