@@ -118,15 +118,20 @@ def run_detect(
 def choose_output(config: LabelConfig, ending: str = "_ovsam") -> Path:
     """Return the output folder: as given, or beside the first source with `ending` behind its name.
 
+    What lies at an address has its output in the current folder.
+
     Raises:
         ConfigError: the output is one of the sources.
     """
     if config.output is not None:
         path = Path(config.output).expanduser()
     else:
-        first = Path(config.sources[0]).expanduser()
-        while any(sign in str(first) for sign in "*?["):
+        _, is_address, rest = config.sources[0].rpartition("://")
+        first = Path(rest.partition("?")[0]) if is_address else Path(rest).expanduser()
+        while any(sign in str(first) for sign in "*?[{"):
             first = first.parent
+        if is_address:
+            first = Path(first.name)
         first = first.resolve()
         path = first.parent / f"{first.stem if first.suffix else first.name}{ending}"
     if path.exists() and not path.is_dir():

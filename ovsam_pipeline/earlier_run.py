@@ -108,7 +108,7 @@ def find_source(name: str, folder: Path, old: Path, again: str) -> str:
     if "://" in name:
         return name
     source = join_folder(folder, name)
-    is_pattern = any(sign in source for sign in "*?[")
+    is_pattern = any(sign in source for sign in "*?[{#")
     if not is_pattern and not Path(source).expanduser().exists():
         raise ConfigError(
             f"{source}, a source of the run in {old} (it stands in {old / RUN_FILE}), is not "

@@ -13,15 +13,16 @@ Sources = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="SOURCE...",
-        help="Folders (searched recursively), globs, image files, list files (one path a line), "
-        "COCO or LVIS JSON files.",
+        help="Folders (searched recursively), globs, image files, list files (one path or address "
+        "a line), COCO or LVIS JSON files, .tar shards, .parquet files; here or at s3://, gs://, "
+        "az://, hf://, https://.",
     ),
 ]
 ImageRoot = Annotated[
     str | None,
     typer.Option(
-        help="Folder that the names in COCO JSON files are relative to.  [default: looked for "
-        "around the file]"
+        help="Folder or address that the names in COCO JSON files are relative to.  [default: "
+        "looked for around the file]"
     ),
 ]
 Output = Annotated[
