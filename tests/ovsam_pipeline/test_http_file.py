@@ -1,3 +1,4 @@
+import gzip
 import pickle
 import socket
 
@@ -198,6 +199,15 @@ def test_coco_file_and_images_at_addresses(server, tmp_path):
     assert near == far
     assert near == ImageRecord(5, "a.png", HttpFile(f"{server.url}/set/a.png"), -1, 0, 60, 40)
     assert is_read(near)
+
+
+def test_compressed_coco_file_at_an_address_is_read(server):
+    text = b'{"images": [{"id": 5, "file_name": "a b.png"}]}'
+    server.serve("/set/instances.json.gz", gzip.compress(text))
+    server.serve("/set/a%20b.png", PNG)
+    (record,) = list_images([f"{server.url}/set/instances.json.gz"])
+    assert (record.image_id, record.file_name) == (5, "a b.png")
+    assert is_read(record)
 
 
 @pytest.mark.parametrize(

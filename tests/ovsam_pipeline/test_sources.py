@@ -1,5 +1,6 @@
 import json
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,17 @@ def test_listing_can_be_iterated_again_and_sees_new_files(tmp_path):
     assert listing.num_ignored.total() == 1
 
 
+def test_walk_holds_one_folder_and_not_the_tree(tmp_path):
+    for folder in range(40):
+        make_files(tmp_path, *(f"{folder:02d}/{index:03d}.jpg" for index in range(50)))
+    listing = list_images([tmp_path])
+    tracemalloc.start()
+    assert sum(1 for _ in listing) == 2000
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 2000 * 40
+
+
 # Errors
 
 
@@ -219,6 +231,28 @@ def test_glob_takes_image_files_relative_to_its_fixed_part(tmp_path):
     assert get_names(f"{tmp_path}/x/**/*.*") == ["1/a.jpg", "2/b.jpg", "2/deep/d.png"]
     assert get_names(f"{tmp_path}/x/2/*.[tj]*") == ["b.jpg"]
     assert get_names(f"{tmp_path}/x/2/*.txt") == ["c.txt"]
+
+
+def test_glob_leaves_hidden_names_out_unless_it_names_them(tmp_path):
+    make_files(tmp_path, "x/a.jpg", "x/.b.jpg", "x/.c/d.jpg", "x/e/.f/g.jpg", "x/e/h.jpg")
+    assert get_names(f"{tmp_path}/x/**") == ["a.jpg", "e/h.jpg"]
+    assert get_names(f"{tmp_path}/x/**/**/*.jpg") == ["a.jpg", "e/h.jpg"]
+    assert get_names(f"{tmp_path}/x/.*/*.jpg") == [".c/d.jpg"]
+    assert get_names(f"{tmp_path}/x/*/.f/*") == ["e/.f/g.jpg"]
+
+
+def test_relative_glob_starts_in_the_current_folder(tmp_path, monkeypatch):
+    make_files(tmp_path, "a.jpg", "in/b.jpg")
+    monkeypatch.chdir(tmp_path)
+    assert get_names("*.jpg") == ["a.jpg"]
+    assert get_names("*/*.jpg") == ["in/b.jpg"]
+    assert get_names("{in/b,a}.jpg") == ["in/b.jpg", "a.jpg"]
+
+
+def test_braces_that_are_no_list_or_are_in_a_name_stay(tmp_path):
+    make_files(tmp_path, "{x}.jpg", "a{1,2}.jpg", "a1.jpg")
+    assert get_names(tmp_path / "{x}.jpg") == ["{x}.jpg"]
+    assert get_names(tmp_path / "a{1,2}.jpg") == ["a{1,2}.jpg"]
 
 
 def test_name_with_brackets_that_exists_is_a_file_not_a_glob(tmp_path):

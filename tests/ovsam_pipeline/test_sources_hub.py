@@ -123,9 +123,9 @@ def test_data_sets_of_the_hub_are_folders_of_parquet_or_images(hub_url, tmp_path
         "HF_HUB_DISABLE_XET": "1",
         "no_proxy": "*",
     }
-    sources = ["data", "data/train-*.parquet", "folder", "none"]
+    sources = ["/data", "/data/train-*.parquet", "@v1/folder", "/none"]
     found = subprocess.run(
-        [sys.executable, "-c", READ, *(f"hf://datasets/user/name/{source}" for source in sources)],
+        [sys.executable, "-c", READ, *(f"hf://datasets/user/name{source}" for source in sources)],
         env=environment,
         capture_output=True,
         text=True,
