@@ -23,6 +23,8 @@ __all__ = ["ArrowCell", "ParquetCell"]
 
 _CACHE_BYTES = 512 << 20
 
+_Key = tuple[str, str, int]
+
 
 @dataclass(frozen=True, slots=True)
 class ParquetCell:
@@ -33,12 +35,14 @@ class ParquetCell:
         column: name of the image column: binary, or a struct with `bytes`.
         row_group: index of the row group.
         row: index of the row in the row group.
+        state: size and time of the file when it was listed: memory holds no older one for it.
     """
 
     file: StoredFile
     column: str
     row_group: int
     row: int
+    state: str = ""
 
     def __str__(self) -> str:
         return f"{self.file}#{self.column}[{self.row_group}:{self.row}]"
@@ -50,7 +54,7 @@ class ParquetCell:
             OSError: the file cannot be read.
             ImageError: the cell is empty, or the file is not the one that was listed.
         """
-        key = (str(self.file), self.column, self.row_group)
+        key = (f"{self.file}|{self.state}", self.column, self.row_group)
         return _take_cell(_CACHE.get(key, self._read_column), self.row)
 
     def _read_column(self) -> pa.ChunkedArray:
@@ -78,12 +82,14 @@ class ArrowCell:
         column: name of the image column: binary, or a struct with `bytes`.
         offset: of the record batch's first byte in the file.
         row: index of the row in the record batch.
+        state: size and time of the file when it was listed: memory holds no older one for it.
     """
 
     file: Path
     column: str
     offset: int
     row: int
+    state: str = ""
 
     def __str__(self) -> str:
         return f"{self.file}#{self.column}[{self.offset}:{self.row}]"
@@ -95,7 +101,7 @@ class ArrowCell:
             OSError: the file cannot be read.
             ImageError: the cell is empty, or the file is not the one that was listed.
         """
-        key = (str(self.file), self.column, self.offset)
+        key = (f"{self.file}|{self.state}", self.column, self.offset)
         return _take_cell(_CACHE.get(key, self._read_column), self.row)
 
     def _read_column(self) -> pa.ChunkedArray:
@@ -128,34 +134,34 @@ class _ColumnCache:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self._columns: OrderedDict[tuple[str, str, int], pa.ChunkedArray] = OrderedDict()
-        self._locks: dict[tuple[str, str, int], threading.Lock] = {}
+        self.num_bytes = 0
+        self._columns: OrderedDict[_Key, pa.ChunkedArray] = OrderedDict()
+        self._locks: dict[_Key, threading.Lock] = {}
         self._lock = threading.Lock()
 
-    def get(
-        self, key: tuple[str, str, int], read: Callable[[], pa.ChunkedArray]
-    ) -> pa.ChunkedArray:
+    def get(self, key: _Key, read: Callable[[], pa.ChunkedArray]) -> pa.ChunkedArray:
         """Return the column, from memory or by `read`."""
         with self._lock:
             own = self._locks.setdefault(key, threading.Lock())
         with own:
             with self._lock:
                 column = self._columns.get(key)
-            if column is None:
-                column = read()
+                if column is not None:
+                    self._columns.move_to_end(key)
+                    return column
+            column = read()
             with self._lock:
-                self._columns[key] = column
-                self._columns.move_to_end(key)
-                self._drop_oldest()
-                self._locks.pop(key, None)
+                self._put(key, column)
         return column
 
-    def _drop_oldest(self) -> None:
-        while (
-            len(self._columns) > 1
-            and sum(column.nbytes for column in self._columns.values()) > self.max_bytes
-        ):
-            self._columns.popitem(last=False)
+    def _put(self, key: _Key, column: pa.ChunkedArray) -> None:
+        before = self._columns.pop(key, None)
+        self._columns[key] = column
+        self.num_bytes += column.nbytes - (0 if before is None else before.nbytes)
+        while len(self._columns) > 1 and self.num_bytes > self.max_bytes:
+            oldest, dropped = self._columns.popitem(last=False)
+            self._locks.pop(oldest, None)
+            self.num_bytes -= dropped.nbytes
 
 
 _CACHE = _ColumnCache(_CACHE_BYTES)

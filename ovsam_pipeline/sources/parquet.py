@@ -52,7 +52,7 @@ def list_parquet(file: StoredFile, name: str, state: str, column: str | None) ->
     index = 0
     for row_group, num_rows in enumerate(sizes):
         for row in range(num_rows):
-            cell = ParquetCell(file, column, row_group, row)
+            cell = ParquetCell(file, column, row_group, row, state)
             yield Entry(cell, f"{name}/{names[index]}", -1, 0, f"{state}:{row_group}:{row}")
             index += 1
 

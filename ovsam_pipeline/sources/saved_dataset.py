@@ -85,12 +85,12 @@ def _list_arrow(file: Path, name: str, column: str | None) -> Iterator[Entry]:
     num_rows = sum(rows for _, rows, _ in batches)
     paths = [path for _, _, paths in batches for path in paths]
     names = choose_names(paths if len(paths) == num_rows else None, num_rows)
+    state = f"{status.st_size}:{status.st_mtime_ns}"
     index = 0
     for offset, rows, _ in batches:
         for row in range(rows):
-            version = f"{status.st_size}:{status.st_mtime_ns}:{offset}:{row}"
-            cell = ArrowCell(file, column, offset, row)
-            yield Entry(cell, f"{name}/{names[index]}", -1, 0, version)
+            cell = ArrowCell(file, column, offset, row, state)
+            yield Entry(cell, f"{name}/{names[index]}", -1, 0, f"{state}:{offset}:{row}")
             index += 1
 
 

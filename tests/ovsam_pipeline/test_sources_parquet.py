@@ -160,6 +160,16 @@ def test_row_group_is_read_once_for_its_neighbours_and_threads(tmp_path, monkeyp
     assert sorted(reads) == [0, 1, 2, 3]
 
 
+def test_file_that_is_written_again_is_read_again(tmp_path):
+    path = write_parquet(tmp_path / "t.parquet", {"image": make_cells(["a"], b"first")})
+    (before,) = list_images([path])
+    assert before.path.read_bytes() == b"first"
+    write_parquet(path, {"image": make_cells(["a"], b"second, longer")})
+    (after,) = list_images([path])
+    assert after.identity != before.identity
+    assert after.path.read_bytes() == b"second, longer"
+
+
 def test_cache_drops_the_oldest_columns_over_its_bytes():
     cache = parquet_cell._ColumnCache(250)
     columns = {i: pa.chunked_array([np.zeros(100, np.uint8)]) for i in range(4)}
@@ -169,6 +179,7 @@ def test_cache_drops_the_oldest_columns_over_its_bytes():
     large = pa.chunked_array([np.zeros(999, np.uint8)])
     assert cache.get(("f", "c", 3), lambda: large) is large
     assert [key[2] for key in cache._columns] == [3]
+    assert cache.num_bytes == 999
 
 
 # Data sets that `datasets.save_to_disk` wrote
