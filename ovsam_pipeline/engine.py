@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from ovsam_pipeline.config import LabelConfig
-    from ovsam_pipeline.label_shard import ShardStats
     from ovsam_pipeline.labeller import Labeller
     from ovsam_pipeline.records import ImageRecord
     from ovsam_pipeline.report import RunReport, RunSummary
+    from ovsam_pipeline.shard_stats import ShardStats
     from ovsam_pipeline.shards import Plan
     from ovsam_pipeline.stopping import StopRequest
     from ovsam_pipeline.store import PartWriter
@@ -59,10 +59,13 @@ class Engine(Protocol):
     Attributes:
         name: "local" or "ray".
         facts: known once the engine is open.
+        accepted_parts: file names of the parts that its workers reported; None where no part can
+            come from elsewhere, as this process alone writes.
     """
 
     name: str
     facts: RunFacts
+    accepted_parts: set[str] | None
 
     def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
         """Compare a detector that reads boxes from a file with all images of the run.
@@ -135,6 +138,7 @@ class _LocalEngine:
     """This process."""
 
     name = "local"
+    accepted_parts = None
 
     def __init__(self, labeller: Labeller) -> None:
         self.facts = labeller.facts

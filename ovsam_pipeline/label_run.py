@@ -34,7 +34,7 @@ from ovsam_pipeline.stopping import StopRequest, stop_after
 
 if TYPE_CHECKING:
     from ovsam_pipeline.exporters.coco import OutputCounts
-    from ovsam_pipeline.label_shard import ShardStats
+    from ovsam_pipeline.shard_stats import ShardStats
     from ovsam_pipeline.store import OutputFolder
 
 __all__ = ["LabelResult", "fill_output"]
@@ -203,8 +203,8 @@ class _Run:
         showing: Callable[[RunReport], AbstractContextManager[None]] | None,
     ) -> LabelResult:
         """Label, then bring the files beside the parts up to date."""
-        from ovsam_pipeline.label_shard import ShardStats
         from ovsam_pipeline.preview import write_previews
+        from ovsam_pipeline.shard_stats import ShardStats
 
         stats = ShardStats()
         self._write_run_file("running", {})
@@ -325,7 +325,8 @@ def _describe_plan(plan: Plan) -> dict[str, int]:
         "retried": plan.num_retried,
         "unchanged": plan.num_unchanged,
         "failed_before": plan.num_failed_before,
-        "removed_from_sources": plan.num_removed,
+        "deleted": plan.num_deleted,
+        "pruned": plan.num_pruned,
     }
 
 

@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -31,43 +31,18 @@ from ovsam_pipeline.objects import build_box, build_objects
 from ovsam_pipeline.records import ImageRecord, LabelRecord
 from ovsam_pipeline.report import INTERNAL_ERROR, MODEL_ERROR, OUT_OF_MEMORY
 from ovsam_pipeline.run_ahead import run_ahead
+from ovsam_pipeline.shard_stats import ShardStats
 
 if TYPE_CHECKING:
     from ovsam_pipeline.labeller import Labeller
 
-__all__ = ["ShardStats", "label_shard"]
+__all__ = ["label_shard"]
 
 logger = logging.getLogger(__name__)
 
 _MOST_HELD_BYTES = 1 << 30
 _MEMORY_ERRORS = ("OutOfMemoryError", "MemoryError")
 _T = TypeVar("_T")
-
-
-@dataclass
-class ShardStats:
-    """Where the time went and what was dropped; filled while labelling, safe across threads.
-
-    Attributes:
-        seconds: busy time by stage: decode (all threads together), detect, segment.
-        dropped: boxes that gave no object, by reason.
-    """
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    dropped: Counter[str] = field(default_factory=Counter)
-    _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def add_time(self, stage: str, since_s: float) -> None:
-        """Charge the time since `since_s` (of `time.perf_counter`) to a stage."""
-        with self._guard:
-            spent_s = self.seconds.get(stage, 0.0)
-            self.seconds[stage] = spent_s + time.perf_counter() - since_s
-
-    def add_dropped(self, reason: str, count: int) -> None:
-        """Count boxes that gave no object."""
-        if count:
-            with self._guard:
-                self.dropped[reason] += count
 
 
 @dataclass(slots=True)

@@ -7,19 +7,22 @@ hold labels only and a resuming run reads footers only.
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ovsam_pipeline.atomic import replace_file, sync_folder
+from ovsam_pipeline.done_index import PartRows
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.records import LabelRecord
-from ovsam_pipeline.shards import DoneImage, compute_key, compute_part_name
+from ovsam_pipeline.shards import compute_key, compute_part_name
 
 __all__ = [
     "BOX_SCHEMA",
@@ -87,7 +90,8 @@ SCHEMA = _build_schema(_OBJECT)
 BOX_SCHEMA = _build_schema(_BOX)
 _REPEATED_TEXTS = ("category", "detector_category", "model_category")
 _METADATA_KEY = b"ovsam"
-_FORMAT = 1
+# 1 held the same numbers as a JSON list of rows, which takes ten times as long to read.
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -96,11 +100,11 @@ class PartIndex:
 
     Attributes:
         fingerprint: of the settings under which its rows were made.
-        images: `compute_key` of the file name, and the state, of each row in order.
+        rows: which images, in which state.
     """
 
     fingerprint: str
-    images: tuple[tuple[int, DoneImage], ...]
+    rows: PartRows
 
 
 def write_part(
@@ -117,13 +121,14 @@ def write_part(
     Raises:
         OutputError: the file system refuses (no space, no permission).
     """
-    path = folder / compute_part_name(rows, fingerprint)
-    images = [
-        [compute_key(row.file_name), compute_key(row.identity), int(row.status == "failed")]
-        for row in rows
-    ]
+    path = folder / compute_part_name((row.identity for row in rows), fingerprint)
+    index = PartRows(
+        np.array([compute_key(row.file_name) for row in rows], np.uint64),
+        np.array([compute_key(row.identity) for row in rows], np.uint64),
+        np.array([row.status == "failed" for row in rows], bool),
+    )
     table = pa.Table.from_pylist([row.to_row() for row in rows], schema=schema)
-    _write_table(path, table, {"format": _FORMAT, "fingerprint": fingerprint, "images": images})
+    _write_table(path, table, PartIndex(fingerprint, index))
     return path
 
 
@@ -134,29 +139,39 @@ def read_part_index(path: Path) -> PartIndex:
         OutputError: the file is not a part that ovsam wrote.
     """
     stored = _read_metadata(path)
-    images = tuple(
-        (key, DoneImage(identity, bool(is_failed), path.name, position))
-        for position, (key, identity, is_failed) in enumerate(stored["images"])
-    )
-    return PartIndex(stored["fingerprint"], images)
+    if stored["format"] == 1:
+        keys, identities, is_failed = zip(*stored["images"], strict=True)
+        rows = PartRows(
+            np.array(keys, np.uint64), np.array(identities, np.uint64), np.array(is_failed, bool)
+        )
+    else:
+        rows = PartRows(
+            _to_array(stored["keys"], "<u8"),
+            _to_array(stored["identities"], "<u8"),
+            _to_array(stored["is_failed"], bool),
+        )
+    return PartIndex(stored["fingerprint"], rows)
 
 
-def drop_part_rows(path: Path, positions: frozenset[int]) -> None:
+def drop_part_rows(path: Path, positions: Iterable[int]) -> None:
     """Rewrite a part without the rows at `positions`, or remove it when none is left.
 
     Raises:
         OutputError: the part cannot be read or replaced.
     """
-    stored = _read_metadata(path)
-    kept = [index for index in range(len(stored["images"])) if index not in positions]
-    if not kept:
+    index = read_part_index(path)
+    is_kept = np.ones(len(index.rows.keys), bool)
+    is_kept[list(positions)] = False
+    if not is_kept.any():
         path.unlink()
         sync_folder(path.parent)
         return
-    stored["images"] = [stored["images"][index] for index in kept]
+    rows = PartRows(
+        index.rows.keys[is_kept], index.rows.identities[is_kept], index.rows.is_failed[is_kept]
+    )
     with pq.ParquetFile(path) as part:
         table = part.read()
-    _write_table(path, table.take(kept), stored)
+    _write_table(path, table.filter(pa.array(is_kept)), PartIndex(index.fingerprint, rows))
 
 
 def iterate_part_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -185,7 +200,14 @@ def _read_metadata(path: Path) -> dict[str, Any]:
     return json.loads(stored)
 
 
-def _write_table(path: Path, table: pa.Table, stored: dict[str, Any]) -> None:
+def _write_table(path: Path, table: pa.Table, index: PartIndex) -> None:
+    stored = {
+        "format": _FORMAT,
+        "fingerprint": index.fingerprint,
+        "keys": _to_text(index.rows.keys, "<u8"),
+        "identities": _to_text(index.rows.identities, "<u8"),
+        "is_failed": _to_text(index.rows.is_failed, bool),
+    }
     metadata = {_METADATA_KEY: json.dumps(stored, separators=(",", ":")).encode()}
     with replace_file(path) as temporary:
         pq.write_table(
@@ -195,3 +217,11 @@ def _write_table(path: Path, table: pa.Table, stored: dict[str, Any]) -> None:
             compression_level=3,
             use_dictionary=["status", *(f"objects.list.element.{n}" for n in _REPEATED_TEXTS)],
         )
+
+
+def _to_text(values: np.ndarray, dtype: str | type) -> str:
+    return base64.b64encode(values.astype(dtype).tobytes()).decode("ascii")
+
+
+def _to_array(text: str, dtype: str | type) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), dtype)

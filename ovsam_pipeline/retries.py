@@ -1,4 +1,5 @@
 """PLACEHOLDER by H4 until H3's file comes: overwrite it."""
+
 from __future__ import annotations
 
 import time

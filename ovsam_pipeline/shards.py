@@ -1,38 +1,29 @@
-"""What is left to do: pure functions over listed images and the index of what is already there.
+"""What is left to do: the listed images against the index of rows that are already there.
 
-Input: image records as listed now, and one `DoneImage` a row of the output folder. Output: a
-`Plan`. Nothing here touches a file.
+Input: image records as listed now, in a spool, and the `DoneIndex` of the output folder. Output: a
+`Plan`. Both sides may be ten million long: images are compared a chunk at a time, and what is
+remembered of each is a few bytes. Nothing here touches the output.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+
+import numpy as np
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.records import ImageRecord, LabelRecord
+from ovsam_pipeline.done_index import DoneIndex
+from ovsam_pipeline.image_spool import CHUNK_IMAGES, ImageSpool
+from ovsam_pipeline.key_set import KeySet
+from ovsam_pipeline.records import ImageRecord
 
-__all__ = ["DoneImage", "Plan", "compute_key", "compute_part_name", "plan_run"]
-
-
-class DoneImage(NamedTuple):
-    """Where an image's row stands, and what the image was when it was labelled.
-
-    Attributes:
-        identity: `compute_key` of the ImageRecord's identity at that time.
-        is_failed: whether the row says "failed".
-        part: file name of the part.
-        position: index of the row in the part.
-    """
-
-    identity: int
-    is_failed: bool
-    part: str
-    position: int
+__all__ = ["Plan", "check_images", "compute_key", "compute_part_name", "plan_run"]
 
 
 @dataclass(frozen=True)
@@ -41,23 +32,26 @@ class Plan:
 
     Attributes:
         images: the images to label, in listing order.
-        stale: rows to remove before that, by part: their images changed or are tried again.
+        stale: rows to remove before that, part → (K,) positions: their images changed, are tried
+            again, or are pruned.
         num_new: images without a row.
         num_changed: images whose file changed since they were labelled.
         num_retried: images that failed before and are tried again.
         num_unchanged: images that keep their row, failed ones included.
         num_failed_before: failed rows among the unchanged.
-        num_removed: rows whose image is no longer in the sources; they are kept.
+        num_deleted: rows whose image is no longer in the sources.
+        num_pruned: those of them that are removed; else they are kept.
     """
 
-    images: tuple[ImageRecord, ...]
-    stale: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    images: ImageSpool
+    stale: Mapping[str, np.ndarray] = field(default_factory=dict)
     num_new: int = 0
     num_changed: int = 0
     num_retried: int = 0
     num_unchanged: int = 0
     num_failed_before: int = 0
-    num_removed: int = 0
+    num_deleted: int = 0
+    num_pruned: int = 0
 
     @property
     def num_listed(self) -> int:
@@ -71,90 +65,161 @@ def compute_key(text: str) -> int:
     return int.from_bytes(digest, "big")
 
 
-def compute_part_name(rows: Sequence[LabelRecord], fingerprint: str) -> str:
-    """Return the file name of the part that holds these rows.
+def compute_part_name(identities: Iterable[str], fingerprint: str) -> str:
+    """Return the file name of the part that holds the rows of some images.
 
     The name depends on the images and the settings alone, so writing the same part twice replaces
     it instead of doubling it.
+
+    Args:
+        identities: of the images, in any order.
+        fingerprint: of the settings.
     """
     digest = hashlib.blake2b(fingerprint.encode(), digest_size=8)
-    for identity in sorted(row.identity for row in rows):
+    for identity in sorted(identities):
         digest.update(identity.encode("utf-8") + b"\0")
     return f"part-{digest.hexdigest()}.parquet"
 
 
 def plan_run(
-    images: Iterable[ImageRecord],
-    done: Mapping[int, DoneImage],
+    images: ImageSpool | Sequence[ImageRecord],
+    done: DoneIndex,
     *,
     retry_failed: bool = False,
+    prune: bool = False,
     output_folder: Path | None = None,
 ) -> Plan:
     """Compare the listed images with the rows that exist.
 
     Args:
-        images: as listed now; a file listed twice counts once.
-        done: the rows that exist, by `compute_key` of the file name.
+        images: as listed now; gone through more than once; a file listed twice counts once.
+        done: the rows that exist.
         retry_failed: label images again whose row says "failed".
+        prune: remove the rows of images that are not listed. A source that cannot be read raised
+            before, so what is not listed is gone.
         output_folder: absolute; images inside it (previews) are not sources.
 
     Raises:
         ConfigError: two different images have the same name or the same id.
     """
-    inside = None if output_folder is None else f"{output_folder}{os.sep}"
-    seen: dict[int, Path] = {}
-    ids: dict[int, str] = {}
-    todo: list[ImageRecord] = []
-    stale: dict[str, set[int]] = {}
-    counts = dict.fromkeys(("new", "changed", "retried", "unchanged", "failed_before"), 0)
-    for image in images:
-        key = compute_key(image.file_name)
-        is_own = inside is not None and str(image.path.absolute()).startswith(inside)
-        if is_own or _is_repeated(image, key, seen, ids):
-            continue
-        row = done.get(key)
-        state = _compare(image, row, retry_failed)
-        counts[state] += 1
-        if state == "unchanged":
-            counts["failed_before"] += bool(row and row.is_failed)
-            continue
-        todo.append(image)
-        if row is not None:
-            stale.setdefault(row.part, set()).add(row.position)
+    unique = _Unique()
+    todo, counts = ImageSpool(), Counter[str]()
+    is_seen, is_stale = np.zeros(len(done), bool), np.zeros(len(done), bool)
+    for chunk in _iterate_chunks(_leave_out(images, output_folder)):
+        keys = _compute_keys(image.file_name for image in chunk)
+        kept = unique.add(chunk, keys)
+        rows = done.find(keys)
+        is_seen[rows[rows >= 0]] = True
+        states = _compare(chunk, rows, done, retry_failed)
+        counts.update(states[kept].tolist())
+        for index in np.flatnonzero(kept & (states != "unchanged")).tolist():
+            todo.append(chunk[index])
+        again = kept & np.isin(states, ("changed", "retried"))
+        is_stale[rows[again]] = True
+        unchanged = rows[kept & (states == "unchanged")]
+        counts["failed before"] += int(done.is_failed(unchanged).sum())
+    unique.check(images)
+    num_deleted = int((~is_seen).sum())
+    if prune:
+        is_stale |= ~is_seen
     return Plan(
-        images=tuple(todo),
-        stale={part: frozenset(positions) for part, positions in stale.items()},
+        images=todo,
+        stale=done.group(np.flatnonzero(is_stale)),
         num_new=counts["new"],
         num_changed=counts["changed"],
         num_retried=counts["retried"],
         num_unchanged=counts["unchanged"],
-        num_failed_before=counts["failed_before"],
-        num_removed=sum(key not in seen for key in done),
+        num_failed_before=counts["failed before"],
+        num_deleted=num_deleted,
+        num_pruned=num_deleted if prune else 0,
     )
 
 
-def _compare(image: ImageRecord, row: DoneImage | None, retry_failed: bool) -> str:
-    if row is None:
-        return "new"
-    if row.identity != compute_key(image.identity):
-        return "changed"
-    return "retried" if row.is_failed and retry_failed else "unchanged"
+def check_images(images: ImageSpool | Sequence[ImageRecord]) -> None:
+    """Refuse images that contradict each other, before anything is written.
+
+    Raises:
+        ConfigError: two different images have the same name or the same id.
+    """
+    unique = _Unique()
+    for chunk in _iterate_chunks(images):
+        unique.add(chunk, _compute_keys(image.file_name for image in chunk))
+    unique.check(images)
 
 
-def _is_repeated(image: ImageRecord, key: int, seen: dict[int, Path], ids: dict[int, str]) -> bool:
-    """Remember an image; whether the same one was listed before."""
-    if key in seen:
-        if seen[key] == image.path:
-            return True
-        raise ConfigError(
-            f"two sources hold different images named '{image.file_name}' ({seen[key]} and "
-            f"{image.path}); label them into two outputs, or give one folder above both"
-        )
-    other = ids.setdefault(image.image_id, image.file_name)
-    if other != image.file_name:
-        raise ConfigError(
-            f"'{other}' and '{image.file_name}' have the same image id {image.image_id}; label the "
-            "two sources into two outputs"
-        )
-    seen[key] = image.path
-    return False
+class _Unique:
+    """Notes names and ids; the few that repeat are looked at in a second pass."""
+
+    def __init__(self) -> None:
+        self._names, self._ids = KeySet(), KeySet()
+        self._repeated_names: set[str] = set()
+        self._repeated_ids: set[int] = set()
+
+    def add(self, chunk: Sequence[ImageRecord], keys: np.ndarray) -> np.ndarray:
+        """Return (N,) bool, which images of a chunk come for the first time, by name."""
+        is_new = self._names.add(keys)
+        for index in np.flatnonzero(~is_new).tolist():
+            self._repeated_names.add(chunk[index].file_name)
+        fresh = np.flatnonzero(is_new).tolist()
+        ids = np.array([chunk[index].image_id for index in fresh], np.int64)
+        for index in np.flatnonzero(~self._ids.add(ids.view(np.uint64))).tolist():
+            self._repeated_ids.add(chunk[fresh[index]].image_id)
+        return is_new
+
+    def check(self, images: Iterable[ImageRecord]) -> None:
+        """Refuse repeated names of different places, and repeated ids of different names."""
+        if not self._repeated_names and not self._repeated_ids:
+            return
+        places: dict[str, str] = {}
+        owners: dict[int, str] = {}
+        for image in images:
+            name, place = image.file_name, str(image.path)
+            if name in self._repeated_names and places.setdefault(name, place) != place:
+                raise ConfigError(
+                    f"two sources hold different images named '{name}' ({places[name]} and "
+                    f"{place}); label them into two outputs, or give one folder above both"
+                )
+            number = image.image_id
+            if number in self._repeated_ids and owners.setdefault(number, name) != name:
+                raise ConfigError(
+                    f"'{owners[number]}' and '{name}' have the same image id {number}; label the "
+                    "two sources into two outputs"
+                )
+
+
+def _compare(
+    chunk: Sequence[ImageRecord], rows: np.ndarray, done: DoneIndex, retry_failed: bool
+) -> np.ndarray:
+    """Return (N,) texts: "new", "changed", "retried" or "unchanged"."""
+    states = np.full(len(chunk), "unchanged", "U9")
+    states[rows < 0] = "new"
+    known = np.flatnonzero(rows >= 0)
+    if len(known):
+        identities = _compute_keys(chunk[index].identity for index in known.tolist())
+        if retry_failed:
+            states[known[done.is_failed(rows[known])]] = "retried"
+        states[known[done.identities[rows[known]] != identities]] = "changed"
+    return states
+
+
+def _leave_out(images: Iterable[ImageRecord], folder: Path | None) -> Iterator[ImageRecord]:
+    """Yield the images that do not lie in a folder."""
+    if folder is None:
+        yield from images
+        return
+    inside = f"{folder}{os.sep}"
+    for image in images:
+        path = image.path
+        place = str(path.absolute() if isinstance(path, Path) else path)
+        if not place.startswith(inside):
+            yield image
+
+
+def _iterate_chunks(images: Iterable[ImageRecord]) -> Iterator[list[ImageRecord]]:
+    iterator = iter(images)
+    while chunk := list(islice(iterator, CHUNK_IMAGES)):
+        yield chunk
+
+
+def _compute_keys(texts: Iterable[str]) -> np.ndarray:
+    return np.array([compute_key(text) for text in texts], np.uint64)

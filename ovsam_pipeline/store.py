@@ -19,7 +19,8 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -29,16 +30,17 @@ import pyarrow as pa
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.atomic import sweep_temporary_files, write_atomically
+from ovsam_pipeline.done_index import DoneIndex, DoneIndexBuilder
 from ovsam_pipeline.errors import OutputError, OutputLockedError
 from ovsam_pipeline.parts import (
     SCHEMA,
+    PartIndex,
     drop_part_rows,
     iterate_part_rows,
     read_part_index,
     write_part,
 )
 from ovsam_pipeline.records import LabelRecord
-from ovsam_pipeline.shards import DoneImage
 
 __all__ = [
     "OutputFolder",
@@ -56,6 +58,7 @@ ANNOTATIONS_FILE = "annotations.json"
 FAILURES_FILE = "failures.jsonl"
 PREVIEW_FOLDER = "preview"
 _PARTS_FOLDER = "parts"
+_READERS = 8
 _LOCK_FILE = ".lock"
 
 
@@ -73,6 +76,7 @@ class OutputFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.parts_folder = path / _PARTS_FOLDER
+        self._has_failed: dict[str, bool] = {}
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = _take_lock(path / _LOCK_FILE)
@@ -119,34 +123,58 @@ class OutputFolder:
         if run.get("fingerprint", fingerprint) != fingerprint:
             raise _explain_difference(self.path, run.get("depends_on", {}), depends_on)
 
-    def read_done(self, fingerprint: str) -> dict[int, DoneImage]:
-        """Return the rows that exist, by `compute_key` of the file name; read from footers.
+    def read_done(self, fingerprint: str) -> DoneIndex:
+        """Return the rows that exist; read from footers.
 
-        A row that stands twice (a part copied by hand) is removed from the second part.
+        A row that stands twice (a part copied by hand, a worker that was thought dead) is removed
+        from the second part.
 
         Raises:
             ConfigError: a part was made with other settings.
             OutputError: a part cannot be read.
         """
-        done: dict[int, DoneImage] = {}
-        doubled: dict[str, set[int]] = {}
-        for part in list_parts(self.path):
-            index = read_part_index(part)
+        builder = DoneIndexBuilder()
+        for name, index in self._read_indices(list_parts(self.path)):
             if index.fingerprint != fingerprint:
                 raise _explain_difference(self.path, {}, {})
-            for key, row in index.images:
-                if done.setdefault(key, row) is not row:
-                    doubled.setdefault(part.name, set()).add(row.position)
-        self.drop_rows({part: frozenset(rows) for part, rows in doubled.items()})
-        return self.read_done(fingerprint) if doubled else done
+            builder.add(name, index.rows)
+        done, doubled = builder.build()
+        if not doubled:
+            return done
+        self.drop_rows(doubled)
+        return self.read_done(fingerprint)
 
-    def drop_rows(self, stale: Mapping[str, frozenset[int]]) -> None:
+    def reconcile(self, accepted: Set[str], fingerprint: str) -> None:
+        """Remove rows that stand twice, where there is a part that nobody reported.
+
+        A worker that was given up, or one of a run that was killed, may have written its part late.
+
+        Args:
+            accepted: file names of the parts that the run's workers reported.
+            fingerprint: of the run.
+
+        Raises:
+            OutputError: a part cannot be read or rewritten.
+        """
+        known = accepted | self._has_failed.keys()
+        if any(part.name not in known for part in list_parts(self.path)):
+            self.read_done(fingerprint)
+
+    def _read_indices(self, parts: Sequence[Path]) -> Iterator[tuple[str, PartIndex]]:
+        """Yield name and index of parts in order, from a few threads: a store answers slowly."""
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="ovsam-footers") as pool:
+            for part, index in zip(parts, pool.map(read_part_index, parts), strict=True):
+                self._has_failed[part.name] = bool(index.rows.is_failed.any())
+                yield part.name, index
+
+    def drop_rows(self, stale: Mapping[str, Iterable[int]]) -> None:
         """Remove rows by part name and position.
 
         Raises:
             OutputError: a part cannot be rewritten.
         """
         for part, positions in stale.items():
+            self._has_failed.pop(part, None)
             drop_part_rows(self.parts_folder / part, positions)
 
     def write_run_file(self, values: Mapping[str, Any]) -> None:
@@ -165,12 +193,17 @@ class OutputFolder:
     def write_failures(self) -> int:
         """Rebuild failures.jsonl from the failed rows; return how many there are.
 
+        Footers that this run has read before are not read again.
+
         Raises:
             OutputError: a part cannot be read, or the file not be written.
         """
         lines = []
-        for part in list_parts(self.path):
-            if not any(row.is_failed for _, row in read_part_index(part).images):
+        parts = list_parts(self.path)
+        for _ in self._read_indices([part for part in parts if part.name not in self._has_failed]):
+            pass
+        for part in parts:
+            if not self._has_failed[part.name]:
                 continue
             for row in iterate_part_rows(part, ("image_id", "file_name", "status", "error")):
                 if row.pop("status") == "failed":

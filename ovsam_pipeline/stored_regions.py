@@ -18,11 +18,13 @@ import numpy as np
 
 from ovsam.errors import ConfigError, ImageError
 from ovsam_pipeline.detectors.base import Detections, DetectorImage, compute_fingerprint
+from ovsam_pipeline.done_index import DoneIndexBuilder
+from ovsam_pipeline.image_spool import ImageSpool
 from ovsam_pipeline.label_choice import choose_label
 from ovsam_pipeline.objects import LabelRules, describe_label
 from ovsam_pipeline.parts import iterate_part_rows, read_part_index
 from ovsam_pipeline.records import ImageRecord, LabelRecord, ObjectRecord
-from ovsam_pipeline.shards import DoneImage, compute_key
+from ovsam_pipeline.shards import compute_key
 from ovsam_pipeline.store import is_output, list_parts, read_run_file
 
 if TYPE_CHECKING:
@@ -73,12 +75,13 @@ class StoredRegions:
         self.run = read_labelled_run(output)
         self.name = f"the regions of {output}"
         self.fingerprint = compute_fingerprint("regions", self.run["fingerprint"])
-        self._places: dict[int, DoneImage] = {}
+        builder = DoneIndexBuilder()
         names: set[str] = set()
         for part in list_parts(output):
-            self._places.update(read_part_index(part).images)
+            builder.add(part.name, read_part_index(part).rows)
             for row in iterate_part_rows(part, (_NAMES_COLUMN,)):
                 names.update(item["detector_category"] or "" for item in row["objects"] or ())
+        self._places, _ = builder.build()
         # A class of the detector that nothing was found of may stand in a class map as well.
         known = self.run.get("class_names") or ()
         self.class_names = tuple(dict.fromkeys((*known, *sorted(names - {""})))) or None
@@ -86,23 +89,26 @@ class StoredRegions:
         # Images come in the order in which the parts were written, in two stages close together.
         self._read_part = lru_cache(maxsize=4)(self._read_part_once)
 
-    def choose_images(self, images: Iterable[ImageRecord]) -> tuple[ImageRecord, ...]:
+    def choose_images(self, images: Iterable[ImageRecord]) -> ImageSpool:
         """Return the images that have a row here; say how many have none.
 
         Raises:
             ConfigError: none of them has.
         """
-        images = tuple(images)
-        known = tuple(image for image in images if compute_key(image.file_name) in self._places)
-        if not known:
+        known, num_images = ImageSpool(), 0
+        for image in images:
+            num_images += 1
+            if self._places.find_place(compute_key(image.file_name)) is not None:
+                known.append(image)
+        if not len(known):
             raise ConfigError(
-                f"none of the {len(images)} images is in {self.output}; give the sources that it "
+                f"none of the {num_images} images is in {self.output}; give the sources that it "
                 "was made from"
             )
-        if len(known) < len(images):
+        if len(known) < num_images:
             logger.warning(
                 "%d of %d images are not in %s and are left out: they have no regions yet",
-                len(images) - len(known), len(images), self.output,
+                num_images - len(known), num_images, self.output,
             )  # fmt: skip
         return known
 
@@ -178,13 +184,16 @@ class StoredRegions:
         Raises:
             ImageError: the image, or the folder, changed since.
         """
-        place = self._places[compute_key(image.file_name)]
-        if place.identity != compute_key(image.identity):
+        place = self._places.find_place(compute_key(image.file_name))
+        if place is None:
+            raise ImageError(f"no regions in {self.output}: the image is not in it")
+        identity, part, position = place
+        if identity != compute_key(image.identity):
             raise ImageError(
                 f"the image changed since {self.output} was made; label it again with ovsam label"
             )
-        rows = self._read_part(place.part)
-        row = rows[place.position] if place.position < len(rows) else None
+        rows = self._read_part(part)
+        row = rows[position] if position < len(rows) else None
         if row is None or row.file_name != image.file_name:
             raise ImageError(f"{self.output} was changed by another run; start again")
         return row

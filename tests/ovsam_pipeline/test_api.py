@@ -85,11 +85,21 @@ def test_new_changed_and_removed_images(images, out):
     (images / "0004.png").unlink()
     result = ovsam_pipeline.label(images, output=out)
     plan = result.plan
-    assert (plan.num_new, plan.num_changed, plan.num_removed) == (1, 1, 1)
+    assert (plan.num_new, plan.num_changed, plan.num_deleted) == (1, 1, 1)
     assert result.summary.done == 2
     assert read_rows(out).keys() == before.keys() | {"new.png"}
     annotations = json.loads((out / "annotations.json").read_text())
     assert len(annotations["images"]) == 11
+
+
+def test_rows_of_deleted_images_go_when_asked(images, out):
+    ovsam_pipeline.label(images, output=out)
+    (images / "0004.png").unlink()
+    result = ovsam_pipeline.label(images, output=out, prune=True)
+    assert (result.plan.num_deleted, result.plan.num_pruned, result.summary.done) == (1, 1, 0)
+    assert "0004.png" not in read_rows(out)
+    assert len(json.loads((out / "annotations.json").read_text())["images"]) == 9
+    assert ovsam_pipeline.label(images, output=out, prune=True).plan.num_pruned == 0
 
 
 def test_failed_images_stay_failed_until_asked_or_changed(images, out):

@@ -10,8 +10,9 @@ from pycocotools import mask as coco_mask
 from ovsam.errors import ImageError, PromptError
 from ovsam.structures import Prompts
 from ovsam_pipeline.detectors.base import Detections
-from ovsam_pipeline.label_shard import ShardStats, label_shard
+from ovsam_pipeline.label_shard import label_shard
 from ovsam_pipeline.records import ImageRecord, compute_image_id
+from ovsam_pipeline.shard_stats import ShardStats
 
 
 def make_image(name: str) -> ImageRecord:

@@ -1,28 +1,44 @@
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ovsam.errors import ConfigError
+from ovsam_pipeline import image_spool, shards
+from ovsam_pipeline.done_index import DoneIndex, DoneIndexBuilder, PartRows
+from ovsam_pipeline.image_spool import ImageSpool
 from ovsam_pipeline.records import ImageRecord, LabelRecord, compute_image_id
-from ovsam_pipeline.shards import DoneImage, compute_key, compute_part_name, plan_run
+from ovsam_pipeline.shards import check_images, compute_key, compute_part_name, plan_run
 
 
 def make_image(name: str, mtime_ns: int = 1, folder: str = "/data") -> ImageRecord:
     return ImageRecord(compute_image_id(name), name, Path(folder, name), 10, mtime_ns)
 
 
-def index(*images: ImageRecord, failed: tuple[str, ...] = ()) -> dict[int, DoneImage]:
-    return {
-        compute_key(image.file_name): DoneImage(
-            compute_key(image.identity), image.file_name in failed, "part-a.parquet", position
+def index(*images: ImageRecord, failed: tuple[str, ...] = (), part_size: int = 99) -> DoneIndex:
+    """The index of an output that holds rows of these images, in parts a, b, c, ..."""
+    builder = DoneIndexBuilder()
+    for start in range(0, len(images), part_size):
+        part = images[start : start + part_size]
+        rows = PartRows(
+            np.array([compute_key(image.file_name) for image in part], np.uint64),
+            np.array([compute_key(image.identity) for image in part], np.uint64),
+            np.array([image.file_name in failed for image in part], bool),
         )
-        for position, image in enumerate(images)
-    }
+        builder.add(f"part-{chr(97 + start // part_size)}.parquet", rows)
+    done, doubled = builder.build()
+    assert not doubled
+    return done
+
+
+def stale_of(plan) -> dict[str, list[int]]:
+    return {part: positions.tolist() for part, positions in plan.stale.items()}
 
 
 def test_plan_of_an_empty_output_is_everything_in_listing_order():
     images = [make_image("b.jpg"), make_image("a.jpg")]
-    plan = plan_run(images, {})
+    plan = plan_run(images, DoneIndex())
     assert [image.file_name for image in plan.images] == ["b.jpg", "a.jpg"]
     assert (plan.num_new, plan.num_unchanged, plan.num_listed) == (2, 0, 2)
 
@@ -31,15 +47,22 @@ def test_plan_leaves_unchanged_images_and_counts_removed_ones():
     old = [make_image("a.jpg"), make_image("b.jpg"), make_image("gone.jpg")]
     plan = plan_run([*old[:2], make_image("new.jpg")], index(*old))
     assert [image.file_name for image in plan.images] == ["new.jpg"]
-    assert (plan.num_unchanged, plan.num_removed, plan.num_listed) == (2, 1, 3)
+    assert (plan.num_unchanged, plan.num_deleted, plan.num_listed) == (2, 1, 3)
     assert not plan.stale
+
+
+def test_plan_removes_rows_of_deleted_images_when_asked():
+    old = [make_image(name) for name in ("a.jpg", "gone.jpg", "b.jpg", "lost.jpg")]
+    plan = plan_run([old[0], old[2]], index(*old, part_size=3), prune=True)
+    assert stale_of(plan) == {"part-a.parquet": [1], "part-b.parquet": [0]}
+    assert (len(plan.images), plan.num_deleted, plan.num_pruned) == (0, 2, 2)
 
 
 def test_plan_labels_a_changed_image_again_and_names_its_old_row():
     old = [make_image("a.jpg"), make_image("b.jpg")]
     plan = plan_run([old[0], make_image("b.jpg", mtime_ns=2)], index(*old))
     assert [image.file_name for image in plan.images] == ["b.jpg"]
-    assert plan.stale == {"part-a.parquet": frozenset({1})}
+    assert stale_of(plan) == {"part-a.parquet": [1]}
     assert plan.num_changed == 1
 
 
@@ -52,29 +75,74 @@ def test_failed_images_are_tried_again_only_when_asked(retry, expected):
 
 
 def test_an_image_listed_twice_is_labelled_once():
-    assert len(plan_run([make_image("a.jpg"), make_image("a.jpg")], {}).images) == 1
+    assert len(plan_run([make_image("a.jpg"), make_image("a.jpg")], DoneIndex()).images) == 1
 
 
 def test_two_files_of_one_name_are_refused():
     images = [make_image("a.jpg", folder="/one"), make_image("a.jpg", folder="/two")]
     with pytest.raises(ConfigError, match=r"different images named 'a.jpg'"):
-        plan_run(images, {})
+        plan_run(images, DoneIndex())
 
 
 def test_two_images_of_one_id_are_refused():
     images = [ImageRecord(7, "a.jpg", Path("/a.jpg")), ImageRecord(7, "b.jpg", Path("/b.jpg"))]
+    with pytest.raises(ConfigError, match=r"'a.jpg' and 'b.jpg' have the same image id 7"):
+        plan_run(images, DoneIndex())
     with pytest.raises(ConfigError, match="same image id 7"):
-        plan_run(images, {})
+        check_images(images)
 
 
 def test_images_inside_the_output_are_not_sources():
     images = [make_image("a.jpg"), make_image("out/preview/a.jpg")]
-    plan = plan_run(images, {}, output_folder=Path("/data/out"))
+    plan = plan_run(images, DoneIndex(), output_folder=Path("/data/out"))
     assert [image.file_name for image in plan.images] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_plan_equals_that_of_a_plain_dict(seed, monkeypatch):
+    """Small chunks, so that images of one name meet over chunks as well."""
+    for module in (image_spool, shards):
+        monkeypatch.setattr(module, "CHUNK_IMAGES", 7)
+    dice = random.Random(seed)
+    names = [f"{number}.jpg" for number in range(60)]
+    old = [make_image(name, dice.randint(1, 2)) for name in dice.sample(names, 40)]
+    failed = tuple(image.file_name for image in old if dice.random() < 0.2)
+    # An image that is listed twice is the same one both times.
+    states = {name: dice.randint(1, 2) for name in names}
+    now = [make_image(name, states[name]) for name in dice.choices(names, k=50)]
+    retry, prune = dice.random() < 0.5, dice.random() < 0.5
+    plan = plan_run(
+        ImageSpool(now), index(*old, failed=failed, part_size=9), retry_failed=retry, prune=prune
+    )
+    rows = {image.file_name: (image.identity, place) for place, image in enumerate(old)}
+    listed = {image.file_name: image for image in now}
+    todo, stale = [], set()
+    for name, image in listed.items():
+        identity, place = rows.get(name, (None, -1))
+        if identity != image.identity or (retry and name in failed):
+            todo.append(image)
+            stale |= {place} - {-1}
+    gone = {place for name, (_, place) in rows.items() if name not in listed}
+    if prune:
+        stale |= gone
+    assert list(plan.images) == todo
+    assert plan.num_deleted == len(gone)
+    assert plan.num_listed == len(listed)
+    assert plan.num_new + plan.num_changed + plan.num_retried == len(todo)
+    found = {
+        (ord(part[5]) - 97) * 9 + position
+        for part, positions in plan.stale.items()
+        for position in positions.tolist()
+    }
+    assert found == stale
+
+
+def name_part(rows, fingerprint: str) -> str:
+    return compute_part_name((row.identity for row in rows), fingerprint)
 
 
 def test_part_name_depends_on_images_and_settings_not_on_their_order():
     rows = [LabelRecord.failed(make_image(name), "bad") for name in ("a.jpg", "b.jpg")]
-    assert compute_part_name(rows, "f") == compute_part_name(rows[::-1], "f")
-    assert compute_part_name(rows, "f") != compute_part_name(rows, "g")
-    assert compute_part_name(rows, "f") != compute_part_name(rows[:1], "f")
+    assert name_part(rows, "f") == name_part(rows[::-1], "f")
+    assert name_part(rows, "f") != name_part(rows, "g")
+    assert name_part(rows, "f") != name_part(rows[:1], "f")

@@ -108,8 +108,29 @@ def test_part_gives_back_its_rows_and_says_what_they_were(tmp_path):
     ]
     index = read_part_index(part)
     assert index.fingerprint == "f"
-    assert [key for key, _ in index.images] == [compute_key(row.file_name) for row in rows]
-    assert [image.is_failed for _, image in index.images] == [False, False, True]
+    assert index.rows.keys.tolist() == [compute_key(row.file_name) for row in rows]
+    assert index.rows.identities.tolist() == [compute_key(row.identity) for row in rows]
+    assert index.rows.is_failed.tolist() == [False, False, True]
+
+
+def test_footers_of_the_first_format_are_read(tmp_path):
+    """They held a JSON list of [key, identity, failed]."""
+    part = write_part(tmp_path, [make_row("a.jpg"), make_row("b.jpg", error="damaged")], "f")
+    index, table = read_part_index(part), pq.read_table(part)
+    rows = index.rows
+    images = [
+        [int(key), int(identity), int(failed)]
+        for key, identity, failed in zip(rows.keys, rows.identities, rows.is_failed, strict=True)
+    ]
+    stored = json.dumps({"format": 1, "fingerprint": "f", "images": images}).encode()
+    pq.write_table(table.replace_schema_metadata({b"ovsam": stored}), part)
+    old = read_part_index(part)
+    assert old.fingerprint == "f"
+    assert old.rows.keys.tolist() == rows.keys.tolist()
+    assert old.rows.identities.tolist() == rows.identities.tolist()
+    assert old.rows.is_failed.tolist() == [False, True]
+    drop_part_rows(part, [0])
+    assert read_part_index(part).rows.is_failed.tolist() == [True]
 
 
 def test_part_is_compressed_with_zstd_and_leaves_no_temporary_file(tmp_path):
@@ -122,7 +143,8 @@ def test_dropping_rows_keeps_the_others_and_their_state(tmp_path):
     part = write_part(tmp_path, [make_row(name) for name in "abc"], "f")
     drop_part_rows(part, frozenset({1}))
     assert [row["file_name"] for row in iterate_part_rows(part)] == ["a", "c"]
-    assert [image.position for _, image in read_part_index(part).images] == [0, 1]
+    kept = [compute_key("a"), compute_key("c")]
+    assert read_part_index(part).rows.keys.tolist() == kept
 
 
 def test_dropping_every_row_removes_the_part(tmp_path):
@@ -180,7 +202,7 @@ def test_output_that_is_a_file_is_an_output_error(tmp_path):
 def test_resume_with_equal_settings_keeps_rows(folder):
     fill(folder, "a", "b")
     folder.prepare("f", DEPENDS_ON, "resume")
-    assert set(folder.read_done("f")) == {compute_key("a"), compute_key("b")}
+    assert set(folder.read_done("f").keys.tolist()) == {compute_key("a"), compute_key("b")}
 
 
 def test_resume_with_other_settings_names_what_changed(folder):
@@ -251,3 +273,17 @@ def test_writer_commits_full_parts_and_the_rest(tmp_path):
 def test_writer_commits_old_rows_before_the_part_is_full(tmp_path):
     writer = PartWriter(tmp_path, "f", max_images=100, max_seconds=1e-9)
     assert writer.add(make_row("a"))
+
+
+def test_late_part_of_a_worker_that_was_given_up_doubles_nothing(tmp_path):
+    with OutputFolder(tmp_path) as folder:
+        write_part(folder.parts_folder, [make_row("old")], "f")
+        folder.read_done("f")
+        first = write_part(folder.parts_folder, [make_row("a"), make_row("b")], "f")
+        second = write_part(folder.parts_folder, [make_row("c")], "f")
+        late = write_part(folder.parts_folder, [make_row("b"), make_row("c")], "f")
+        folder.reconcile({first.name, second.name, late.name}, "f")
+        assert len(list(iterate_rows(tmp_path))) == 6, "every part was reported: nothing is read"
+        folder.reconcile({first.name, second.name}, "f")
+        names = sorted(row["file_name"] for row in iterate_rows(tmp_path))
+        assert names == ["a", "b", "c", "old"]

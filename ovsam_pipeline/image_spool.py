@@ -1,0 +1,128 @@
+"""Image records of a run, listed once and gone through as often as needed, in bounded memory.
+
+Input: records in listing order. Output: the same records again. Ten million of them do not fit in
+memory as objects (about 0.5 kB each), so they are kept in chunks of pickled, lightly compressed
+tuples: in memory while they are few, in an unlinked temporary file when they are many.
+"""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.records import ImageRecord
+
+__all__ = ["CHUNK_IMAGES", "ImageSpool"]
+
+CHUNK_IMAGES = 16_384
+_MOST_IN_MEMORY_BYTES = 16 << 20
+_NAMES = tuple(field.name for field in fields(ImageRecord))
+_PATH = _NAMES.index("path")
+
+
+class ImageSpool:
+    """A growing list of image records that may be longer than memory; use as a context manager.
+
+    One thread at a time may add or read; several iterators may be open at once.
+
+    Args:
+        records: the first ones.
+
+    Raises:
+        OutputError: there is no space for the temporary file.
+    """
+
+    def __init__(self, records: Iterable[ImageRecord] = ()) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=_MOST_IN_MEMORY_BYTES)  # noqa: SIM115
+        self._places: list[tuple[int, int]] = []
+        self._tail: list[tuple[Any, ...]] = []
+        self._size = 0
+        for record in records:
+            self.append(record)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        """Close like a list goes: without a warning that nobody closed it."""
+        self._file.close()
+
+    def __len__(self) -> int:
+        """Return how many records there are."""
+        return self._size
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        """Yield the records in the order in which they came."""
+        for chunk in self.iterate_chunks():
+            yield from chunk
+
+    def iterate_chunks(self) -> Iterator[list[ImageRecord]]:
+        """Yield the records in lists of at most CHUNK_IMAGES."""
+        for place in tuple(self._places):
+            yield [_unpack(values) for values in self._read(place)]
+        if self._tail:
+            yield [_unpack(values) for values in self._tail]
+
+    def append(self, record: ImageRecord) -> None:
+        """Add a record at the end.
+
+        Raises:
+            OutputError: there is no space for the temporary file.
+        """
+        self._tail.append(_pack(record))
+        self._size += 1
+        if len(self._tail) == CHUNK_IMAGES:
+            self._write()
+
+    def close(self) -> None:
+        """Let go of memory and file."""
+        self._file.close()
+
+    def _read(self, place: tuple[int, int]) -> list[tuple[Any, ...]]:
+        offset, length = place
+        self._file.seek(offset)
+        # Our own bytes, from a file that no one else can open.
+        return pickle.loads(zlib.decompress(self._file.read(length)))  # noqa: S301
+
+    def _write(self) -> None:
+        packed = zlib.compress(pickle.dumps(self._tail, pickle.HIGHEST_PROTOCOL), 1)
+        try:
+            offset = self._file.seek(0, 2)
+            self._file.write(packed)
+        except OSError as error:
+            raise OutputError(
+                f"no room for the list of images in {tempfile.gettempdir()}: {error.strerror}; "
+                "name a folder with more space as TMPDIR (about 50 bytes an image)"
+            ) from error
+        self._places.append((offset, len(packed)))
+        self._tail = []
+
+
+def _pack(record: ImageRecord) -> tuple[Any, ...]:
+    values = [getattr(record, name) for name in _NAMES]
+    path = values[_PATH]
+    # A Path pickles ten times as slowly as its text.
+    values[_PATH] = str(path) if isinstance(path, Path) else (path,)
+    return tuple(values)
+
+
+def _unpack(values: tuple[Any, ...]) -> ImageRecord:
+    fields_of_record = list(values)
+    path = values[_PATH]
+    fields_of_record[_PATH] = Path(path) if isinstance(path, str) else path[0]
+    return ImageRecord(*fields_of_record)
