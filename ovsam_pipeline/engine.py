@@ -138,7 +138,7 @@ class _LocalEngine:
     """This process."""
 
     name = "local"
-    accepted_parts = None
+    accepted_parts: set[str] | None = None
 
     def __init__(self, labeller: Labeller) -> None:
         self.facts = labeller.facts
