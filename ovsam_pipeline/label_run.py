@@ -54,6 +54,7 @@ class LabelResult:
         previews: pictures written.
         dropped: boxes of this run that gave no object, by reason.
         has_labels: whether there are labels, and so a COCO file; else there are boxes alone.
+        is_pruned: whether rows of images that are no longer in the sources were removed.
     """
 
     output: Path
@@ -63,6 +64,7 @@ class LabelResult:
     previews: tuple[Path, ...] = ()
     dropped: dict[str, int] = field(default_factory=dict)
     has_labels: bool = True
+    is_pruned: bool = False
 
     @property
     def annotations(self) -> Path:
@@ -81,7 +83,7 @@ class LabelResult:
             **({"annotations": str(self.annotations)} if self.has_labels else {}),
             **self.summary.to_dict(),
             "listed": self.plan.num_listed,
-            **_describe_plan(self.plan),
+            **_describe_plan(self.plan, self.is_pruned),
             "totals": self.totals.to_dict(),
             "dropped_boxes": self.dropped,
             "previews": [str(path) for path in self.previews],
@@ -146,7 +148,7 @@ def fill_output(
         stack.enter_context(plan.images)
         if config.only_failed:  # the others were not looked for
             plan = replace(plan, num_removed=0)
-        state.plan = _describe_plan(plan)
+        state.plan = _describe_plan(plan, config.prune)
         state.end_phase("plan")
         run = _Run(config, engine, folder, plan, state)
         return run.execute(images, stopping or nullcontext(StopRequest()), showing)
@@ -244,6 +246,7 @@ class _Run:
             tuple(previews),
             dict(stats.dropped),
             has_labels=self.facts.has_labels,
+            is_pruned=self.config.prune,
         )
         self.state.finish(summary)
         self._write_run_file(
@@ -251,7 +254,7 @@ class _Run:
             {
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "totals": totals.to_dict(),
-                "run": {**summary.to_dict(), **_describe_plan(self.plan)},
+                "run": {**summary.to_dict(), **_describe_plan(self.plan, self.config.prune)},
                 "dropped_boxes": dict(stats.dropped),
                 "phase_seconds": self.state.phase_seconds,
                 "images_per_s": round(summary.done / summary.seconds, 3) if summary.done else 0.0,
@@ -331,14 +334,15 @@ class _Run:
         )
 
 
-def _describe_plan(plan: Plan) -> dict[str, int]:
+def _describe_plan(plan: Plan, is_pruned: bool) -> dict[str, int]:
     return {
         "new": plan.num_new,
         "changed": plan.num_changed,
         "retried": plan.num_retried,
         "unchanged": plan.num_unchanged,
         "failed_before": plan.num_failed_before,
-        "removed_from_sources": plan.num_removed,
+        "deleted": plan.num_removed,
+        "pruned": plan.num_removed if is_pruned else 0,
     }
 
 

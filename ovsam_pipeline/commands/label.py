@@ -124,8 +124,13 @@ def format_result(result: LabelResult) -> list[str]:
         lines.append(
             f"{plan.num_failed_before} failed in an earlier run; --retry-failed tries again"
         )
-    if plan.num_removed:
-        lines.append(f"{plan.num_removed} rows belong to images that are no longer in the sources")
+    if plan.num_removed and result.is_pruned:
+        lines.append(f"{plan.num_removed} rows of images that are no longer in the sources removed")
+    elif plan.num_removed:
+        lines.append(
+            f"{plan.num_removed} rows belong to images that are no longer in the sources; --prune "
+            "removes them"
+        )
     if summary.outcome == "interrupted":
         lines.append(f"interrupted with {summary.left} images left; run the same command again")
     elif summary.outcome == "time limit":
