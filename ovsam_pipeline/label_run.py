@@ -12,7 +12,7 @@ import os
 import platform
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -134,14 +134,18 @@ def fill_output(
         folder = held or _hold(stack, state)
         facts = engine.facts
         folder.prepare(facts.fingerprint, facts.depends_on, config.on_existing)
+        if config.only_failed:
+            images = stack.enter_context(_keep_failed(path, images))
         plan = plan_run(
             images,
             folder.read_done(facts.fingerprint),
             retry_failed=config.retry_failed,
-            prune=config.prune,
+            prune=config.prune and not config.only_failed,
             output_folder=path.absolute(),
         )
         stack.enter_context(plan.images)
+        if config.only_failed:  # the others were not looked for
+            plan = replace(plan, num_deleted=0)
         state.plan = _describe_plan(plan)
         state.end_phase("plan")
         run = _Run(config, engine, folder, plan, state)
@@ -176,6 +180,15 @@ def _keep_stored(relabel: str, images: ImageSpool) -> ImageSpool:
     from ovsam_pipeline.stored_regions import StoredRegions
 
     return ImageSpool(StoredRegions(Path(relabel).expanduser()).choose_images(images))
+
+
+def _keep_failed(output: Path, images: ImageSpool) -> ImageSpool:
+    """Return the images whose row in the output says "failed"."""
+    from ovsam_pipeline.store import iterate_rows
+
+    rows = iterate_rows(output, ("file_name", "status"))
+    failed = {row["file_name"] for row in rows if row["status"] == "failed"}
+    return ImageSpool(image for image in images if image.file_name in failed)
 
 
 class _Run:

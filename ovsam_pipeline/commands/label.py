@@ -114,6 +114,8 @@ def format_result(result: LabelResult) -> list[str]:
     if not summary.done and not summary.left:
         have = "labels" if result.has_labels else "boxes"
         lines = [f"nothing to do: all {plan.num_listed} images have their {have}"]
+        if not plan.num_listed:  # `--retry-failed OUT`: no images at all would be an error
+            lines = [f"nothing to do: no image in {result.output} failed"]
     elif plan.num_unchanged:
         done = "labelled" if result.has_labels else "looked at"
         lines.append(f"{plan.num_unchanged} images were {done} before and did not change")

@@ -170,6 +170,7 @@ def test_retry_failed_of_an_output_tries_its_failed_images_alone(
     found = run_ovsam("label", "--retry-failed", tmp_path / "out", "--json")
     summary = json.loads(found.out)
     assert (found.code, summary["labelled"], summary["failed"], summary["left"]) == (3, 1, 1, 0)
+    assert summary["deleted"] == 0
     statuses = read_statuses(tmp_path / "out")
     assert (statuses["bad1.png"], statuses["bad2.png"]) == ("labelled", "failed")
     assert "new.png" not in statuses
@@ -188,7 +189,8 @@ def test_retry_failed_takes_settings_of_the_command_line_first(run_ovsam, images
 def test_retry_failed_of_an_output_without_failures_has_nothing_to_do(run_ovsam, images, tmp_path):
     run_ovsam("label", images, "-o", tmp_path / "out")
     found = run_ovsam("label", "--retry-failed", tmp_path / "out")
-    assert (found.code, "nothing to do" in found.out) == (0, True)
+    assert found.code == 0
+    assert found.out.startswith(f"nothing to do: no image in {tmp_path / 'out'} failed\n")
 
 
 @pytest.mark.parametrize(
@@ -243,3 +245,38 @@ def test_rate_on_the_edge_is_within_the_budget(run_ovsam, images, tmp_path):
     fail_two(images)
     command = ("label", images, "-o", tmp_path / "out", "--max-failure-rate", "0.25")
     assert run_ovsam(*command).code == 3
+
+
+def test_deleted_images_are_counted_and_pruned_when_asked(run_ovsam, images, tmp_path):
+    command = ("label", images, "-o", tmp_path / "out")
+    run_ovsam(*command)
+    (images / "0000.png").unlink()
+    (images / "0001.png").write_bytes((images / "0002.png").read_bytes())
+    (images / "new.png").write_bytes((images / "0002.png").read_bytes())
+    summary = json.loads(run_ovsam(*command, "--json").out)
+    counts = {name: summary[name] for name in ("new", "changed", "deleted", "pruned", "unchanged")}
+    assert counts == {"new": 1, "changed": 1, "deleted": 1, "pruned": 0, "unchanged": 4}
+    found = run_ovsam(*command)
+    assert "1 rows belong to images that are no longer in the sources; --prune removes" in found.out
+    assert "0000.png" in read_statuses(tmp_path / "out")
+    path = tmp_path / "a.prom"
+    found = run_ovsam(*command, "--prune", "--metrics-file", path)
+    assert "1 rows of images no longer in the sources were removed" in found.out
+    assert "0000.png" not in read_statuses(tmp_path / "out")
+    assert 'ovsam_run_plan_images{change="pruned"' in path.read_text()
+    annotations = json.loads((tmp_path / "out" / "annotations.json").read_text())
+    assert len(annotations["images"]) == 6
+    summary = json.loads(run_ovsam(*command, "--prune", "--json").out)
+    assert (summary["deleted"], summary["pruned"], summary["totals"]["images"]) == (0, 0, 6)
+
+
+def test_folder_whose_images_are_all_gone_is_an_error_and_nothing_is_pruned(
+    run_ovsam, images, tmp_path
+):
+    command = ("label", images, "-o", tmp_path / "out", "--prune")
+    run_ovsam(*command)
+    for path in images.iterdir():
+        path.unlink()
+    # An unmounted disk looks like this.
+    assert run_ovsam(*command).code == 2
+    assert len(read_statuses(tmp_path / "out")) == 6

@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 from fake_labeller import write_images
 
+from ovsam_pipeline.live_status import keep_status
+from ovsam_pipeline.report import RunReport
+from ovsam_pipeline.run_state import RunState
+
 NOBODY = 2**22 + 1  # above the largest process number of Linux
 TESTS = Path(__file__).parents[1]
 
@@ -45,6 +49,21 @@ def change_status(out: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def test_status_of_a_run_that_goes_on_is_its_phase_and_counts(run_ovsam, images, tmp_path):
+    run_ovsam("label", images, "-o", tmp_path / "out")
+    report = RunReport(8)
+    report.tally.statuses["labelled"] = 2
+    state = RunState(tmp_path / "out", engine="local", report=report)
+    for phase in ("list", "load", "plan"):
+        state.end_phase(phase)
+    with keep_status(state):
+        found = run_ovsam("status", tmp_path / "out")
+    assert found.code == 0
+    assert found.out.startswith(f"running, labelling (process {os.getpid()} on ")
+    assert found.out.splitlines()[-1].startswith("2/8 images (25 %)")
+
+
+@pytest.mark.slow
 def test_status_beside_a_run_tells_how_far_it_is_until_it_ends(tmp_path, run_ovsam, monkeypatch):
     process = start_slow_run(tmp_path)
     found = run_ovsam("status", tmp_path / "out")

@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import tarfile
+import urllib.request
 
 import pyarrow as pa
 import pytest
@@ -209,6 +210,30 @@ def test_source_that_cannot_work_is_refused(put, source, reason):
     put("texts/x.tar.gz", content=b"x") if "tar" in source else put.delete("texts/x.tar.gz")
     with pytest.raises(SourceError, match=reason):
         get_names(source.format(uri=put.uri))
+
+
+@pytest.fixture
+def refusing(client):
+    """Let the server check logins, which it knows none of, until the test ends."""
+    url = client.meta.endpoint_url + "/moto-api/reset-auth"
+
+    def ask(count: bytes) -> None:
+        request = urllib.request.Request(url, count, {"Content-Type": "text/plain"})
+        urllib.request.urlopen(request).close()
+
+    yield lambda: ask(b"0")
+    ask(b"inf")
+
+
+def test_login_that_is_refused_is_one_sentence_or_a_failed_image(put, refusing):
+    put("in/a.png")
+    (record,) = list_images([f"{put.uri}/in"])
+    refusing()
+    for source in ("in/", "in/a.png", "in/*.png"):
+        with pytest.raises(SourceError, match=rf"^cannot read .*{put.uri}.*(?i:access|refused)"):
+            get_names(f"{put.uri}/{source}")
+    with pytest.raises(ImageError, match=f"^({STORAGE_REFUSED}|{STORAGE_FAILED}): "):
+        decode_image(record)
 
 
 @pytest.mark.parametrize(
