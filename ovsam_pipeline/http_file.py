@@ -96,7 +96,7 @@ class HttpFile:
             ImageError: it is larger than `max_bytes`.
             OSError: the server cannot be reached, or failed each time.
         """
-        return retry(lambda: b"".join(self._iterate(max_bytes)), f"reading {self}")
+        return retry(lambda: b"".join(self._iterate(max_bytes)))
 
     def open(self, mode: Literal["rb"] = "rb") -> IO[bytes]:  # noqa: ARG002  as Path.open
         """Download into a temporary file and open that: for lists and JSON files.
@@ -104,7 +104,7 @@ class HttpFile:
         Raises:
             OSError: as `read_bytes`.
         """
-        return retry(self._download, f"reading {self}")
+        return retry(self._download)
 
     def _download(self) -> IO[bytes]:
         stream: IO[bytes] = tempfile.TemporaryFile(buffering=_SPOOL_BYTES)  # noqa: SIM115

@@ -1,23 +1,42 @@
-"""PLACEHOLDER by H4 until H3's file comes: overwrite it."""
+"""Asking again: what a network did not answer once it mostly answers a moment later."""
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["retry"]
-T = TypeVar("T")
+__all__ = ["ATTEMPTS", "retry"]
+
+ATTEMPTS = 5
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 5.0
+# Asking again changes nothing: it is not there, or we may not.
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+_T = TypeVar("_T")
 
 
-def retry(call: Callable[[], T], what: str) -> T:
-    for attempt in range(4):
+def retry(call: Callable[[], _T], sleep: Callable[[float], None] = time.sleep) -> _T:
+    """Call until it answers, at most ATTEMPTS times, with growing pauses between.
+
+    The pauses double, and each is a random part of its length, so that a thousand workers that
+    failed together do not come back together. All of them together are below six seconds.
+
+    Args:
+        call: what to do; must be harmless to do again.
+        sleep: waits for some seconds.
+
+    Raises:
+        OSError: of the last attempt; of the first one where the file is not there or not allowed.
+    """
+    for attempt in range(ATTEMPTS - 1):
         try:
             return call()
-        except (FileNotFoundError, PermissionError):
+        except _FINAL:
             raise
         except OSError:
-            if attempt == 3:
-                raise
-            time.sleep(0.01 * 2**attempt)
-    raise AssertionError
+            pause_s = min(_FIRST_PAUSE_S * 2**attempt, _LONGEST_PAUSE_S)
+            sleep(pause_s * random.uniform(0.5, 1.0))
+    return call()

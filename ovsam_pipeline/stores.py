@@ -1,0 +1,146 @@
+"""The file systems behind addresses: opened once a process, with bounded waiting and plain errors.
+
+S3, Google Cloud Storage and Azure come with pyarrow and need no other package; every other scheme
+(hf://, sftp://, memory://) goes through fsspec.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow.fs
+
+__all__ = ["explain_store_errors", "open_store"]
+
+_CONNECT_S, _REQUEST_S = 10.0, 60.0
+_ATTEMPTS = 4
+_LOGIN = {
+    "s3": "AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY",
+}
+_ALIASES = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
+# How the stores' clients say it, in lower case.
+_REFUSED = ("access_denied", "access denied", "signature_does_not_match", "forbidden", "401", "403",
+            "unauthenticated", "unauthorized", "permission_denied", "permissiondenied",
+            "no credentials")  # fmt: skip
+_UNKNOWN_KEY = ("invalid_access_key_id", "unrecognized_client", "invalid_client_token_id")
+_NO_BUCKET = ("no_such_bucket", "nosuchbucket", "containernotfound", "bucket does not exist",
+              "the specified bucket")  # fmt: skip
+
+
+def open_store(scheme: str, bucket: str) -> pyarrow.fs.FileSystem:
+    """Return the file system of an address.
+
+    Args:
+        scheme: in front of "://", e.g. "s3".
+        bucket: the first part behind it; S3 asks for its region where none is set.
+
+    Raises:
+        OSError: the file system cannot be set up.
+        ImportError: the scheme needs a package that is not installed.
+        ValueError: nothing here knows the scheme.
+    """
+    kind = _ALIASES.get(scheme, scheme)
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if kind == "s3":
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        return _open_s3(endpoint, region, "" if region or endpoint else bucket)
+    if kind == "gs":
+        return _open_gs(os.environ.get("STORAGE_EMULATOR_HOST"))
+    return _open_azure() if kind == "az" else _open_by_fsspec(scheme)
+
+
+@cache
+def _open_s3(endpoint: str | None, region: str | None, bucket: str) -> pyarrow.fs.FileSystem:
+    import pyarrow.fs as fs
+
+    if bucket:
+        region = fs.resolve_s3_region(bucket)
+    return fs.S3FileSystem(
+        endpoint_override=endpoint,
+        region=region,
+        connect_timeout=_CONNECT_S,
+        request_timeout=_REQUEST_S,
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
+    )
+
+
+@cache
+def _open_gs(emulator: str | None) -> pyarrow.fs.FileSystem:
+    import pyarrow.fs as fs
+
+    patience = timedelta(seconds=_REQUEST_S)
+    if emulator is None:
+        return fs.GcsFileSystem(retry_time_limit=patience)
+    scheme, _, host = emulator.rpartition("://")
+    return fs.GcsFileSystem(
+        anonymous=True,
+        scheme=scheme or "http",
+        endpoint_override=host,
+        retry_time_limit=patience,
+    )
+
+
+@cache
+def _open_azure() -> pyarrow.fs.FileSystem:
+    import pyarrow.fs as fs
+
+    account = os.environ.get("AZURE_STORAGE_ACCOUNT") or os.environ.get(
+        "AZURE_STORAGE_ACCOUNT_NAME"
+    )
+    if not account:
+        raise PermissionError(13, f"expected a login for az://, got none: set {_LOGIN['az']}")
+    key = os.environ.get("AZURE_STORAGE_KEY") or os.environ.get("AZURE_STORAGE_ACCOUNT_KEY")
+    return fs.AzureFileSystem(account_name=account, account_key=key)
+
+
+@cache
+def _open_by_fsspec(scheme: str) -> pyarrow.fs.FileSystem:
+    import fsspec
+    import pyarrow.fs as fs
+
+    return fs.PyFileSystem(fs.FSSpecHandler(fsspec.filesystem(scheme)))
+
+
+@contextmanager
+def explain_store_errors(uri: str) -> Iterator[None]:
+    """Turn what a store's client raises into an OSError of the right class that says what to do.
+
+    Raises:
+        FileNotFoundError: the object or its bucket is not there.
+        PermissionError: the login is missing, unknown, or not enough.
+        OSError: anything else, on one line.
+    """
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        raise type(error)(error.errno, _describe(error, uri)) from error
+    except (OSError, RuntimeError) as error:
+        text = _describe(error, uri)
+        raise _choose_error(text, uri) from error
+
+
+def _choose_error(text: str, uri: str) -> OSError:
+    scheme, _, rest = uri.partition("://")
+    bucket, small = rest.partition("/")[0], text.lower()
+    login = _LOGIN.get(_ALIASES.get(scheme, scheme), "the login that the store expects")
+    if any(sign in small for sign in _UNKNOWN_KEY):
+        return PermissionError(13, f"the store does not know the access key: check {login}")
+    if any(sign in small for sign in _NO_BUCKET):
+        return FileNotFoundError(2, f"there is no bucket {bucket}")
+    if any(sign in small for sign in _REFUSED):
+        return PermissionError(13, f"access to {bucket} is refused: check {login}")
+    return OSError(5, text)
+
+
+def _describe(error: BaseException, uri: str) -> str:
+    text = " ".join(str(getattr(error, "strerror", None) or error).split())
+    # The client's own sentence repeats itself at length.
+    return text if len(text) <= 300 else f"{text[:299]}…" if text else f"cannot reach {uri}"
