@@ -57,6 +57,7 @@ _REASON_CLASSES = (
     ("expected", "unsupported"),
     ("not an image", "unsupported"),
     ("not enough memory", "memory"),
+    ("its worker died", "worker"),
     (STORAGE_FAILED, "storage"),
     (STORAGE_REFUSED, "storage"),
     (OUT_OF_MEMORY, "memory"),
