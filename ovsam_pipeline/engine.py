@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ovsam_pipeline.config import LabelConfig
     from ovsam_pipeline.labeller import Labeller
     from ovsam_pipeline.records import ImageRecord
+    from ovsam_pipeline.remote_path import AnyPath
     from ovsam_pipeline.report import RunReport, RunSummary
     from ovsam_pipeline.shard_stats import ShardStats
     from ovsam_pipeline.shards import Plan
@@ -111,7 +112,7 @@ def choose_engine(config: LabelConfig) -> str:
 def open_engine(
     config: LabelConfig,
     build: BuildLabeller,
-    output: Path,
+    output: AnyPath,
     embedding: Callable[[int, int], None] | None = None,
 ) -> Iterator[Engine]:
     """Load what labels, here or on a cluster, until the block ends.

@@ -26,6 +26,7 @@ from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.image_spool import ImageSpool
 from ovsam_pipeline.live_status import keep_status
 from ovsam_pipeline.metrics_file import keep_metrics
+from ovsam_pipeline.remote_path import AnyPath
 from ovsam_pipeline.report import RunReport, RunSummary
 from ovsam_pipeline.run_state import RunState
 from ovsam_pipeline.shards import Plan, check_images, plan_run
@@ -56,16 +57,16 @@ class LabelResult:
         has_labels: whether there are labels, and so a COCO file; else there are boxes alone.
     """
 
-    output: Path
+    output: AnyPath
     summary: RunSummary
     plan: Plan
     totals: OutputCounts
-    previews: tuple[Path, ...] = ()
+    previews: tuple[AnyPath, ...] = ()
     dropped: dict[str, int] = field(default_factory=dict)
     has_labels: bool = True
 
     @property
-    def annotations(self) -> Path:
+    def annotations(self) -> AnyPath:
         """The COCO file."""
         return self.output / "annotations.json"
 
@@ -90,7 +91,7 @@ class LabelResult:
 
 def fill_output(
     config: LabelConfig,
-    path: Path,
+    path: AnyPath,
     build: BuildLabeller,
     stopping: AbstractContextManager[StopRequest] | None,
     showing: Callable[[RunReport], AbstractContextManager[None]] | None,
@@ -162,7 +163,7 @@ def _hold(stack: ExitStack, state: RunState) -> OutputFolder:
     return folder
 
 
-def _list_all(config: LabelConfig, output: Path) -> ImageSpool:
+def _list_all(config: LabelConfig, output: AnyPath) -> ImageSpool:
     """Go through the sources once; what is wrong with them is said before anything slow."""
     listing = list_images(config.sources, image_root=config.image_root, exclude=(output,))
     images = ImageSpool(listing)
@@ -182,7 +183,7 @@ def _keep_stored(relabel: str, images: ImageSpool) -> ImageSpool:
     return ImageSpool(StoredRegions(Path(relabel).expanduser()).choose_images(images))
 
 
-def _keep_failed(output: Path, images: ImageSpool) -> ImageSpool:
+def _keep_failed(output: AnyPath, images: ImageSpool) -> ImageSpool:
     """Return the images whose row in the output says "failed"."""
     from ovsam_pipeline.store import iterate_rows
 
@@ -232,7 +233,7 @@ class _Run:
         self.state.end_phase("label")
         self.folder.write_failures()
         totals = self._write_annotations(summary)
-        previews: list[Path] = []
+        previews: list[AnyPath] = []
         if self.config.preview and summary.outcome != "interrupted":
             previews = write_previews(self.folder.path, images, self.config.preview)
         self.state.end_phase("export")

@@ -20,6 +20,7 @@ from typing import Any
 
 from ovsam.errors import OvsamError
 from ovsam_pipeline.atomic import write_atomically
+from ovsam_pipeline.remote_path import AnyPath, RemotePath
 from ovsam_pipeline.repeating import PaceMeter, repeat
 from ovsam_pipeline.run_state import RunState
 from ovsam_pipeline.store import STATUS_FILE, read_run_file
@@ -77,7 +78,7 @@ class _StatusWriter:
             self._has_warned = True
 
 
-def read_status(output: Path) -> dict[str, Any]:
+def read_status(output: AnyPath) -> dict[str, Any]:
     """Return how the last run into an output folder stands or ended.
 
     Returns:
@@ -102,7 +103,7 @@ def is_over(status: dict[str, Any]) -> bool:
     return status["state"] != "running"
 
 
-def _read_status_file(output: Path) -> dict[str, Any]:
+def _read_status_file(output: AnyPath) -> dict[str, Any]:
     """Return status.json; {} where there is none that can be understood."""
     try:
         values = json.loads((output / STATUS_FILE).read_text(encoding="utf-8"))
@@ -150,9 +151,9 @@ def _read_progress(summary: dict[str, Any], stages: dict[str, float]) -> dict[st
     }
 
 
-def _is_dead(output: Path, status: dict[str, Any]) -> bool:
+def _is_dead(output: AnyPath, status: dict[str, Any]) -> bool:
     """Whether a run that never said how it ended is gone."""
-    is_local = isinstance(output, Path)
+    is_local = not isinstance(output, RemotePath)
     fresh_s, silent_s = (_FRESH_S, _SILENT_S) if is_local else (_SILENT_S, _SILENT_ON_STORES_S)
     quiet_s = _count_seconds_since(status["updated"])
     if quiet_s < fresh_s:
@@ -161,7 +162,9 @@ def _is_dead(output: Path, status: dict[str, Any]) -> bool:
     if is_here and not _is_process(int(status["process"])):
         return True
     # Elsewhere, or here where the number may be another process's by now.
-    return quiet_s >= silent_s and (not is_local or _is_lock_free(output / _LOCK_FILE))
+    if isinstance(output, RemotePath):
+        return quiet_s >= silent_s
+    return quiet_s >= silent_s and _is_lock_free(output / _LOCK_FILE)
 
 
 def _count_seconds_since(moment: str | None) -> float:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from ovsam_pipeline.atomic import replace_file, sync_folder
 from ovsam_pipeline.done_index import PartRows
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.records import LabelRecord
+from ovsam_pipeline.remote_path import AnyPath, RemotePath
 from ovsam_pipeline.shards import compute_key, compute_part_name
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "PartIndex",
     "drop_part_rows",
     "iterate_part_rows",
+    "open_part",
     "read_part_index",
     "write_part",
 ]
@@ -108,8 +110,8 @@ class PartIndex:
 
 
 def write_part(
-    folder: Path, rows: Sequence[LabelRecord], fingerprint: str, schema: pa.Schema = SCHEMA
-) -> Path:
+    folder: AnyPath, rows: Sequence[LabelRecord], fingerprint: str, schema: pa.Schema = SCHEMA
+) -> AnyPath:
     """Write rows as one part and return its path; the part is on disk when this returns.
 
     Args:
@@ -132,7 +134,23 @@ def write_part(
     return path
 
 
-def read_part_index(path: Path) -> PartIndex:
+@contextmanager
+def open_part(path: AnyPath) -> Iterator[pq.ParquetFile]:
+    """Open a part; of one on a store only what is asked for is fetched.
+
+    Raises:
+        OSError: it cannot be read.
+        pa.ArrowException: it is no Parquet file.
+    """
+    if isinstance(path, RemotePath):
+        with path.open() as stream, pq.ParquetFile(stream) as part:
+            yield part
+    else:
+        with pq.ParquetFile(path) as part:
+            yield part
+
+
+def read_part_index(path: AnyPath) -> PartIndex:
     """Return what the footer of a part says, without reading its rows.
 
     Raises:
@@ -153,7 +171,7 @@ def read_part_index(path: Path) -> PartIndex:
     return PartIndex(stored["fingerprint"], rows)
 
 
-def drop_part_rows(path: Path, positions: Iterable[int]) -> None:
+def drop_part_rows(path: AnyPath, positions: Iterable[int]) -> None:
     """Rewrite a part without the rows at `positions`, or remove it when none is left.
 
     Raises:
@@ -169,28 +187,31 @@ def drop_part_rows(path: Path, positions: Iterable[int]) -> None:
     rows = PartRows(
         index.rows.keys[is_kept], index.rows.identities[is_kept], index.rows.is_failed[is_kept]
     )
-    with pq.ParquetFile(path) as part:
+    with open_part(path) as part:
         table = part.read()
     _write_table(path, table.filter(pa.array(is_kept)), PartIndex(index.fingerprint, rows))
 
 
-def iterate_part_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+def iterate_part_rows(
+    path: AnyPath, columns: Sequence[str] | None = None
+) -> Iterator[dict[str, Any]]:
     """Yield the rows of a part as plain dicts, reading a bounded number at a time.
 
     Raises:
         OutputError: the part cannot be read.
     """
     try:
-        with pq.ParquetFile(path) as part:
+        with open_part(path) as part:
             for batch in part.iter_batches(64, columns=list(columns) if columns else None):
                 yield from batch.to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise OutputError(f"cannot read {path}: {error}") from error
 
 
-def _read_metadata(path: Path) -> dict[str, Any]:
+def _read_metadata(path: AnyPath) -> dict[str, Any]:
     try:
-        stored = (pq.read_schema(path).metadata or {}).get(_METADATA_KEY)
+        with open_part(path) as part:
+            stored = (part.schema_arrow.metadata or {}).get(_METADATA_KEY)
     except (OSError, pa.ArrowException) as error:
         raise OutputError(
             f"cannot read {path}: {error}; remove the file and its images are labelled again"
@@ -200,7 +221,7 @@ def _read_metadata(path: Path) -> dict[str, Any]:
     return json.loads(stored)
 
 
-def _write_table(path: Path, table: pa.Table, index: PartIndex) -> None:
+def _write_table(path: AnyPath, table: pa.Table, index: PartIndex) -> None:
     stored = {
         "format": _FORMAT,
         "fingerprint": index.fingerprint,

@@ -16,6 +16,7 @@ from ovsam_pipeline.atomic import write_atomically
 from ovsam_pipeline.images import decode_image
 from ovsam_pipeline.parts import iterate_part_rows
 from ovsam_pipeline.records import ImageRecord
+from ovsam_pipeline.remote_path import AnyPath
 from ovsam_pipeline.store import PREVIEW_FOLDER, list_parts
 
 __all__ = ["draw_objects", "write_previews"]
@@ -29,7 +30,7 @@ _SHORTEST, _LONGEST = 640, 1600
 _MOST_OBJECTS = 100
 
 
-def write_previews(output: Path, images: Iterable[ImageRecord], count: int) -> list[Path]:
+def write_previews(output: AnyPath, images: Iterable[ImageRecord], count: int) -> list[AnyPath]:
     """Draw `count` labelled images, spread evenly over the output, into OUT/preview.
 
     Args:
@@ -115,7 +116,7 @@ def draw_objects(image: np.ndarray, objects: list[dict[str, Any]]) -> np.ndarray
     return np.ascontiguousarray(scene[:, :, ::-1])
 
 
-def _choose_rows(output: Path, file_names: set[str], count: int) -> dict[str, dict[str, Any]]:
+def _choose_rows(output: AnyPath, file_names: set[str], count: int) -> dict[str, dict[str, Any]]:
     """Return rows of labelled images by name, evenly spread over their sorted names."""
     places = sorted(
         (str(row["file_name"]), part)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pyarrow.fs
 
-__all__ = ["ObjectState", "RemotePath", "is_remote", "parse_path"]
+__all__ = ["AnyPath", "ObjectState", "RemotePath", "is_remote", "parse_path"]
 
 _T = TypeVar("_T")
 
@@ -258,3 +258,6 @@ class RemotePath:
                 return action(store)
 
         return retry(attempt)
+
+
+AnyPath = Path | RemotePath

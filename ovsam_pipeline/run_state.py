@@ -11,11 +11,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from ovsam_pipeline.exit_codes import exit_code_of
 from ovsam_pipeline.progress import measure_progress
+from ovsam_pipeline.remote_path import AnyPath
 from ovsam_pipeline.report import RunReport, RunSummary
 
 __all__ = ["PHASES", "RunState"]
@@ -41,7 +41,7 @@ class RunState:
         started: when it began, UTC.
     """
 
-    output: Path
+    output: AnyPath
     engine: str = ""
     report: RunReport | None = None
     plan: Mapping[str, int] = field(default_factory=dict)

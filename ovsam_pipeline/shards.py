@@ -22,6 +22,7 @@ from ovsam_pipeline.done_index import DoneIndex
 from ovsam_pipeline.image_spool import CHUNK_IMAGES, ImageSpool
 from ovsam_pipeline.key_set import KeySet
 from ovsam_pipeline.records import ImageRecord
+from ovsam_pipeline.remote_path import AnyPath
 
 __all__ = ["Plan", "check_images", "compute_key", "compute_part_name", "plan_run"]
 
@@ -87,7 +88,7 @@ def plan_run(
     *,
     retry_failed: bool = False,
     prune: bool = False,
-    output_folder: Path | None = None,
+    output_folder: AnyPath | None = None,
 ) -> Plan:
     """Compare the listed images with the rows that exist.
 
@@ -202,7 +203,7 @@ def _compare(
     return states
 
 
-def _leave_out(images: Iterable[ImageRecord], folder: Path | None) -> Iterator[ImageRecord]:
+def _leave_out(images: Iterable[ImageRecord], folder: AnyPath | None) -> Iterator[ImageRecord]:
     """Yield the images that do not lie in a folder."""
     if folder is None:
         yield from images

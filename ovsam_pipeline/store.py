@@ -5,7 +5,9 @@
     OUT/failures.jsonl             reasons, built from the parts, one line a failed image
     OUT/run.json                   provenance, settings, counts, timings
     OUT/status.json                how the run stands, by `live_status.py`
-    OUT/.lock                      held with flock by the run that writes; freed when that dies
+    OUT/.lock                      held by the run that writes, see `output_lock.py`
+
+OUT is a folder of this machine or a prefix of an object store.
 
 A row is in the output from the moment its part has its final name. Rows of changed images are
 removed before their images are labelled again, so that no moment shows an image twice.
@@ -13,25 +15,22 @@ removed before their images are labelled again, so that no moment shows an image
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
-import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 import pyarrow as pa
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.atomic import sweep_temporary_files, write_atomically
 from ovsam_pipeline.done_index import DoneIndex, DoneIndexBuilder
-from ovsam_pipeline.errors import OutputError, OutputLockedError
+from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.output_lock import has_lock, take_lock
 from ovsam_pipeline.parts import (
     SCHEMA,
     PartIndex,
@@ -41,6 +40,7 @@ from ovsam_pipeline.parts import (
     write_part,
 )
 from ovsam_pipeline.records import LabelRecord
+from ovsam_pipeline.remote_path import AnyPath, RemotePath
 
 __all__ = [
     "OutputFolder",
@@ -58,8 +58,7 @@ ANNOTATIONS_FILE = "annotations.json"
 FAILURES_FILE = "failures.jsonl"
 PREVIEW_FOLDER = "preview"
 _PARTS_FOLDER = "parts"
-_READERS = 8
-_LOCK_FILE = ".lock"
+_READERS, _READERS_OF_STORES = 4, 32
 
 
 class OutputFolder:
@@ -73,13 +72,13 @@ class OutputFolder:
         OutputError: the folder cannot be made or written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: AnyPath) -> None:
         self.path = path
         self.parts_folder = path / _PARTS_FOLDER
         self._has_failed: dict[str, bool] = {}
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = _take_lock(path / _LOCK_FILE)
+            self._lock = take_lock(path)
             self.parts_folder.mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot use the output folder {path}: {error}") from error
@@ -100,6 +99,14 @@ class OutputFolder:
     def close(self) -> None:
         """Let the next run in."""
         self._lock.close()
+
+    def check_lock(self) -> None:
+        """Make sure that no other run may write here by now.
+
+        Raises:
+            OutputError: the lease on a store ran out.
+        """
+        self._lock.check()
 
     def prepare(self, fingerprint: str, depends_on: Mapping[str, Any], on_existing: str) -> None:
         """Make sure that new rows may stand beside the old ones, or remove the old ones.
@@ -160,9 +167,10 @@ class OutputFolder:
         if any(part.name not in known for part in list_parts(self.path)):
             self.read_done(fingerprint)
 
-    def _read_indices(self, parts: Sequence[Path]) -> Iterator[tuple[str, PartIndex]]:
+    def _read_indices(self, parts: Sequence[AnyPath]) -> Iterator[tuple[str, PartIndex]]:
         """Yield name and index of parts in order, from a few threads: a store answers slowly."""
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="ovsam-footers") as pool:
+        num_threads = _READERS_OF_STORES if isinstance(self.path, RemotePath) else _READERS
+        with ThreadPoolExecutor(num_threads, thread_name_prefix="ovsam-footers") as pool:
             for part, index in zip(parts, pool.map(read_part_index, parts), strict=True):
                 self._has_failed[part.name] = bool(index.rows.is_failed.any())
                 yield part.name, index
@@ -219,10 +227,17 @@ class OutputFolder:
                 part.unlink()
             for name in (ANNOTATIONS_FILE, FAILURES_FILE, RUN_FILE):
                 (self.path / name).unlink(missing_ok=True)
-            if (self.path / PREVIEW_FOLDER).is_dir():
-                shutil.rmtree(self.path / PREVIEW_FOLDER)
+            self._remove_previews()
         except OSError as error:
             raise OutputError(f"cannot empty {self.path}: {error}") from error
+
+    def _remove_previews(self) -> None:
+        folder = self.path / PREVIEW_FOLDER
+        if isinstance(folder, RemotePath):
+            for picture in folder.iterdir():
+                picture.unlink(missing_ok=True)
+        elif folder.is_dir():
+            shutil.rmtree(folder)
 
 
 class PartWriter:
@@ -234,17 +249,21 @@ class PartWriter:
         max_images: rows in a full part.
         max_seconds: age of the oldest row at which a part is committed though not full.
         schema: SCHEMA for labels, BOX_SCHEMA for boxes alone.
+        guard: called before a commit; raises where the output is no longer ours. It stays behind
+            when a writer is sent to another process.
     """
 
     def __init__(
         self,
-        folder: Path,
+        folder: AnyPath,
         fingerprint: str,
         *,
         max_images: int,
         max_seconds: float,
         schema: pa.Schema = SCHEMA,
+        guard: Callable[[], None] | None = None,
     ) -> None:
+        self._guard = guard
         self._folder = folder
         self._fingerprint = fingerprint
         self._max_images = max_images
@@ -252,6 +271,19 @@ class PartWriter:
         self._schema = schema
         self._rows: list[LabelRecord] = []
         self._oldest_s = 0.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle without the guard."""
+        return {**self.__dict__, "_guard": None}
+
+    def check(self) -> None:
+        """Make sure that the output is still ours.
+
+        Raises:
+            OutputError: it is not.
+        """
+        if self._guard is not None:
+            self._guard()
 
     def add(self, row: LabelRecord) -> bool:
         """Take a row; return whether that committed a part.
@@ -275,16 +307,18 @@ class PartWriter:
             OutputError: the part cannot be written.
         """
         if self._rows:
+            self.check()
             write_part(self._folder, self._rows, self._fingerprint, self._schema)
             self._rows = []
 
 
-def list_parts(output: Path) -> list[Path]:
+def list_parts(output: AnyPath) -> list[AnyPath]:
     """Return the parts of an output folder, by name."""
-    return sorted((output / _PARTS_FOLDER).glob("part-*.parquet"))
+    parts: list[AnyPath] = [*(output / _PARTS_FOLDER).glob("part-*.parquet")]
+    return sorted(parts, key=lambda part: part.name)
 
 
-def iterate_rows(output: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+def iterate_rows(output: AnyPath, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """Yield every row of an output folder, or some columns of it, part after part.
 
     Raises:
@@ -294,7 +328,7 @@ def iterate_rows(output: Path, columns: Sequence[str] | None = None) -> Iterator
         yield from iterate_part_rows(part, columns)
 
 
-def read_run_file(output: Path) -> dict[str, Any]:
+def read_run_file(output: AnyPath) -> dict[str, Any]:
     """Return run.json, or {} where there is none.
 
     Raises:
@@ -314,19 +348,19 @@ def read_run_file(output: Path) -> dict[str, Any]:
     return values
 
 
-def is_output(path: Path) -> bool:
+def is_output(path: AnyPath) -> bool:
     """Whether a run has used this folder as its output, whatever became of it."""
-    return (path / _LOCK_FILE).exists() or bool(list_parts(path)) or _has_own_run_file(path)
+    return has_lock(path) or _has_own_run_file(path) or bool(list_parts(path))
 
 
-def check_own_files(path: Path) -> None:
+def check_own_files(path: AnyPath) -> None:
     """Refuse a folder with files of other makers under the names that a run replaces.
 
     Raises:
         ConfigError: there are such files, e.g. the annotations of a data set.
     """
     names = (ANNOTATIONS_FILE, FAILURES_FILE, RUN_FILE, STATUS_FILE, PREVIEW_FOLDER)
-    foreign = [name for name in names if os.path.lexists(path / name)]
+    foreign = [name for name in names if _is_there(path / name)]
     if foreign and not is_output(path):
         raise ConfigError(
             f"{path} holds {' and '.join(foreign)} that ovsam did not write and would replace; "
@@ -334,34 +368,19 @@ def check_own_files(path: Path) -> None:
         )
 
 
-def _has_own_run_file(path: Path) -> bool:
+def _is_there(path: AnyPath) -> bool:
+    return path.exists() if isinstance(path, RemotePath) else os.path.lexists(path)
+
+
+def _has_own_run_file(path: AnyPath) -> bool:
     try:
         return "ovsam" in read_run_file(path)
     except OutputError:
         return False
 
 
-def _take_lock(path: Path) -> TextIO:
-    """Open and lock the file; the lock lives as long as the returned stream or its process."""
-    stream = path.open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        stream.seek(0)
-        owner = stream.read(200).strip() or "another run"
-        stream.close()
-        raise OutputLockedError(
-            f"{path.parent} is being written by {owner}; try again when it has ended"
-        ) from error
-    stream.truncate(0)
-    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    stream.write(f"process {os.getpid()} on {socket.gethostname()} since {since}")
-    stream.flush()
-    return stream
-
-
 def _explain_difference(
-    output: Path, old: Mapping[str, Any], new: Mapping[str, Any]
+    output: AnyPath, old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> ConfigError:
     different = [name for name, value in new.items() if name in old and old[name] != value]
     # A hash follows from names and numbers that say more; alone it is new weights or a new file.

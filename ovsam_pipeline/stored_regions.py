@@ -24,6 +24,7 @@ from ovsam_pipeline.label_choice import choose_label
 from ovsam_pipeline.objects import LabelRules, describe_label
 from ovsam_pipeline.parts import iterate_part_rows, read_part_index
 from ovsam_pipeline.records import ImageRecord, LabelRecord, ObjectRecord
+from ovsam_pipeline.remote_path import AnyPath
 from ovsam_pipeline.shards import compute_key
 from ovsam_pipeline.store import is_output, list_parts, read_run_file
 
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 _NAMES_COLUMN = "objects.list.element.detector_category"
 
 
-def read_labelled_run(output: Path) -> dict[str, Any]:
+def read_labelled_run(output: AnyPath) -> dict[str, Any]:
     """Return run.json of an output folder of `ovsam label`.
 
     Raises:

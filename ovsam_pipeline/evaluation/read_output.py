@@ -14,6 +14,7 @@ from ovsam_pipeline.evaluation.class_map import map_by_id, map_classes
 from ovsam_pipeline.evaluation.prediction_table import Columns, build_predictions
 from ovsam_pipeline.evaluation.segment_checks import check_segmentations
 from ovsam_pipeline.evaluation.structures import GroundTruth, Predictions, Problems
+from ovsam_pipeline.remote_path import AnyPath
 from ovsam_pipeline.store import is_output, list_parts, read_run_file
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ __all__ = ["read_output"]
 
 
 def read_output(
-    folder: Path, truth: GroundTruth, *, class_map: Path | None = None, scores: ScoreKind = "stored"
+    folder: AnyPath,
+    truth: GroundTruth,
+    *,
+    class_map: Path | None = None,
+    scores: ScoreKind = "stored",
 ) -> Predictions:
     """Read what `ovsam label` wrote.
 
@@ -71,7 +76,7 @@ def read_output(
     )
 
 
-def _read_part(part: Path) -> pa.Table:
+def _read_part(part: AnyPath) -> pa.Table:
     try:
         with pq.ParquetFile(part) as stream:
             return stream.read(columns=["image_id", "file_name", "status", "objects"])
