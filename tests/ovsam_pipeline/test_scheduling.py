@@ -1,0 +1,187 @@
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from ovsam_pipeline.records import ImageRecord
+from ovsam_pipeline.scheduling import Schedule
+
+
+def make_images(count: int) -> list[ImageRecord]:
+    return [ImageRecord(i, f"{i:05d}.jpg", Path(f"/{i:05d}.jpg")) for i in range(count)]
+
+
+def make_schedule(count: int, workers: str = "a", most: int = 64) -> Schedule:
+    schedule = Schedule(make_images(count), count, most)
+    for worker in workers:
+        schedule.join(worker, 0.0)
+    return schedule
+
+
+def lose(schedule: Schedule, worker: str, *, is_blamed: bool = True, committed=()):
+    return schedule.lose(
+        worker, "killed", lambda shard: shard.number in committed, is_blamed=is_blamed
+    )
+
+
+def names(images) -> list[str]:
+    return [image.file_name for image in images]
+
+
+def test_worker_gets_two_shards_and_no_third():
+    schedule = make_schedule(100)
+    first, second = schedule.take("a", 0.0), schedule.take("a", 0.0)
+    assert names([*first.images, *second.images]) == names(make_images(100))[:16]
+    assert schedule.take("a", 0.0) is None
+    schedule.finish("a", first.number, 1.0, 1.0)
+    assert schedule.take("a", 1.0) is not None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size"), [(0.001, 64), (4.0, 40), (16.0, 10), (160.0, 1), (1e6, 1)]
+)
+def test_shards_take_about_twenty_seconds(seconds, size):
+    schedule = make_schedule(10_000)
+    first = schedule.take("a", 0.0)
+    schedule.finish("a", first.number, seconds, seconds)
+    assert len(schedule.take("a", seconds).images) == size
+
+
+def test_last_shards_are_small_so_that_all_workers_end_together():
+    schedule = make_schedule(1000, "abcd")
+    for worker in "abcd":
+        schedule.finish(worker, schedule.take(worker, 0.0).number, 0.01, 1.0)
+    sizes = []
+    while shard := schedule.take("a", 1.0):
+        sizes.append(len(shard.images))
+        schedule.finish("a", shard.number, 0.01, 1.0)
+    assert sizes[0] == 64
+    assert sizes[-8:] == [1] * 8
+
+
+def test_only_the_running_shard_is_suspected():
+    schedule = make_schedule(100, "ab")
+    running, waiting = schedule.take("a", 0.0), schedule.take("a", 0.0)
+    lose(schedule, "a")
+    assert schedule.take("b", 1.0) is running
+    assert schedule.take("b", 1.0) is waiting
+    assert (running.deaths, waiting.deaths) == (1, 0)
+
+
+def test_shard_of_a_lost_node_is_not_suspected():
+    schedule = make_schedule(100, "ab")
+    running = schedule.take("a", 0.0)
+    lose(schedule, "a", is_blamed=False)
+    assert schedule.take("b", 1.0) is running
+    assert running.deaths == 0
+
+
+def test_committed_shard_of_a_dead_worker_is_not_done_again():
+    schedule = make_schedule(16, "ab", most=8)
+    first, second = schedule.take("a", 0.0), schedule.take("a", 0.0)
+    loss = lose(schedule, "a", committed={first.number})
+    assert loss.committed == [first]
+    assert schedule.take("b", 1.0) is second
+
+
+def run_with_poison(count: int, poison: set[str]) -> tuple[Counter, list[str], int]:
+    """One worker at a time; it dies as soon as it runs a shard with a poisonous image."""
+    schedule = Schedule(make_images(count), count, 64)
+    done, given_up, deaths, worker = Counter(), [], 0, 0
+    schedule.join("0", 0.0)
+    queue = []
+    while not schedule.is_over:
+        while shard := schedule.take(str(worker), 0.0):
+            queue.append(shard)
+        shard = queue.pop(0)
+        if poison & set(names(shard.images)):
+            loss = lose(schedule, str(worker))
+            given_up += [item.image.file_name for item in loss.given_up]
+            deaths, worker, queue = deaths + 1, worker + 1, []
+            schedule.join(str(worker), 0.0)
+        else:
+            done.update(names(shard.images))
+            schedule.finish(str(worker), shard.number, 0.001, 0.0)
+    return done, given_up, deaths
+
+
+def test_poisonous_image_is_found_in_five_deaths_and_the_others_are_labelled():
+    done, given_up, deaths = run_with_poison(640, {"00300.jpg"})
+    assert given_up == ["00300.jpg"]
+    assert sorted(done) == sorted(set(names(make_images(640))) - {"00300.jpg"})
+    assert set(done.values()) == {1}
+    assert deaths <= 5
+
+
+def test_reason_says_how_often_and_how_the_worker_died():
+    schedule = make_schedule(1, "ab")
+    schedule.take("a", 0.0)
+    assert lose(schedule, "a").given_up == []
+    schedule.take("b", 0.0)
+    (given_up,) = lose(schedule, "b").given_up
+    assert given_up.reason.startswith("its worker died 2 times while it was labelled (killed)")
+    assert schedule.is_over
+
+
+def test_worker_that_finishes_no_image_is_hung():
+    schedule = make_schedule(100, "abc")
+    for worker in "ab":
+        schedule.take(worker, 0.0)
+    schedule.note_progress("a", 3, 50.0)
+    schedule.note_progress("b", 0, 50.0)
+    assert schedule.find_hung(100.0, 60.0) == ["b"]
+    schedule.note_progress("a", 3, 90.0)
+    assert schedule.find_hung(111.0, 60.0) == ["a", "b"]
+
+
+def test_idle_worker_is_not_hung_when_work_comes():
+    schedule = make_schedule(100, "a")
+    schedule.take("a", 1000.0)
+    assert schedule.find_hung(1030.0, 60.0) == []
+
+
+def test_closed_schedule_gives_out_nothing_and_ends_with_its_running_shards():
+    schedule = make_schedule(100, "a")
+    shard = schedule.take("a", 0.0)
+    schedule.close()
+    assert schedule.take("a", 0.0) is None
+    assert not schedule.is_over
+    schedule.finish("a", shard.number, 1.0, 1.0)
+    assert schedule.is_over
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_every_image_comes_out_once_whatever_dies(seed):
+    """Random workers finish, die with or without a commit, vanish with their node, join."""
+    dice = random.Random(seed)
+    count = dice.randint(1, 400)
+    poison = set(dice.sample(names(make_images(count)), min(count, dice.randint(0, 3))))
+    schedule = Schedule(make_images(count), count, dice.choice([1, 5, 64]))
+    out, workers, next_worker = Counter(), {}, 0
+    while not schedule.is_over:
+        if (len(workers) < 4 and dice.random() < 0.5) or not workers:
+            next_worker += 1
+            workers[f"w{next_worker}"] = []
+            schedule.join(f"w{next_worker}", 0.0)
+        worker = dice.choice(list(workers))
+        while shard := schedule.take(worker, 0.0):
+            workers[worker].append(shard)
+        if not workers[worker]:
+            continue
+        head = workers[worker][0]
+        is_poisonous = bool(poison & set(names(head.images)))
+        if is_poisonous or dice.random() < 0.1:
+            has_committed = not is_poisonous and dice.random() < 0.5
+            committed = {head.number} if has_committed else set()
+            is_blamed = is_poisonous or dice.random() < 0.5
+            loss = lose(schedule, worker, is_blamed=is_blamed, committed=committed)
+            for item in loss.committed:
+                out.update(names(item.images))
+            out.update(item.image.file_name for item in loss.given_up)
+            del workers[worker]
+        else:
+            workers[worker].pop(0)
+            out.update(names(head.images))
+            schedule.finish(worker, head.number, dice.random(), 0.0)
+    assert sorted(out.elements()) == names(make_images(count))
