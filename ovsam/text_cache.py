@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -27,6 +27,10 @@ from ovsam.text_tower import TEMPLATES, TextTower
 
 logger = logging.getLogger(__name__)
 
+__all__ = ["collect_used_files", "embed_texts", "store_files"]
+
+# Files that this process has read or written, for other machines.
+_used_files: set[Path] = set()
 _FORMAT = "1"
 _TELL_EVERY_S = 10.0
 
@@ -52,6 +56,7 @@ def embed_texts(
         templates: Sentences that a text is put into, "{}" in its place.
     """
     path = _cache_path(texts, text_tower, cache_dir, templates)
+    _used_files.add(path)
     cached = _read_cached(path, (len(texts), text_tower.dim))
     if cached is not None:
         return cached
@@ -63,6 +68,30 @@ def embed_texts(
     except OSError as error:
         logger.warning("text embeddings are not cached, cannot write %s: %s", path, error)
     return embeddings_UD
+
+
+def collect_used_files() -> dict[str, bytes]:
+    """Return name and content of the cache files that this process has used so far.
+
+    `store_files` puts them into the cache of another machine, which then computes nothing.
+    """
+    return {path.name: path.read_bytes() for path in _used_files if path.is_file()}
+
+
+def store_files(files: Mapping[str, bytes]) -> None:
+    """Put cache files of another machine into the user's cache, those that it lacks.
+
+    Args:
+        files: what `collect_used_files` returned there. A damaged one is noticed when it is read.
+    """
+    folder = find_cache_folder() / "text"
+    for name, content in files.items():
+        path = folder / Path(name).name
+        if not path.is_file():
+            try:
+                write_atomically(path, content)
+            except OSError as error:
+                logger.warning("cannot write %s: %s; it is computed anew", path, error)
 
 
 def _compute(

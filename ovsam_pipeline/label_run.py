@@ -276,6 +276,7 @@ class _Run:
             max_images=self.config.part_images,
             max_seconds=self.config.part_seconds,
             schema=SCHEMA if self.facts.has_labels else BOX_SCHEMA,
+            guard=self.folder.check_lock,
         )
         report = RunReport(
             len(self.plan.images),

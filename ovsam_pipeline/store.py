@@ -16,8 +16,10 @@ removed before their images are labelled again, so that no moment shows an image
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
@@ -243,7 +245,7 @@ class OutputFolder:
 class PartWriter:
     """Collects rows and commits them as a part when enough, or old enough, are together.
 
-    Args:
+    Attributes and arguments:
         folder: OUT/parts.
         fingerprint: of the run.
         max_images: rows in a full part.
@@ -263,9 +265,9 @@ class PartWriter:
         schema: pa.Schema = SCHEMA,
         guard: Callable[[], None] | None = None,
     ) -> None:
+        self.folder = folder
+        self.fingerprint = fingerprint
         self._guard = guard
-        self._folder = folder
-        self._fingerprint = fingerprint
         self._max_images = max_images
         self._max_seconds = max_seconds
         self._schema = schema
@@ -275,6 +277,21 @@ class PartWriter:
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without the guard."""
         return {**self.__dict__, "_guard": None}
+
+    def without_limits(self) -> PartWriter:
+        """Return an empty writer for the same place that commits only when it is told to."""
+        return PartWriter(
+            self.folder,
+            self.fingerprint,
+            max_images=sys.maxsize,
+            max_seconds=math.inf,
+            schema=self._schema,
+            guard=self._guard,
+        )
+
+    def has_part(self, name: str) -> bool:
+        """Whether a part of this name was committed, by whomever."""
+        return (self.folder / name).exists()
 
     def check(self) -> None:
         """Make sure that the output is still ours.
@@ -300,16 +317,18 @@ class PartWriter:
             return True
         return False
 
-    def commit(self) -> None:
-        """Write what is there; nothing when nothing is.
+    def commit(self) -> str | None:
+        """Write what is there; return the file name of the part, None where nothing was.
 
         Raises:
             OutputError: the part cannot be written.
         """
-        if self._rows:
-            self.check()
-            write_part(self._folder, self._rows, self._fingerprint, self._schema)
-            self._rows = []
+        if not self._rows:
+            return None
+        self.check()
+        part = write_part(self.folder, self._rows, self.fingerprint, self._schema)
+        self._rows = []
+        return part.name
 
 
 def list_parts(output: AnyPath) -> list[AnyPath]:

@@ -1,0 +1,151 @@
+"""What must hold on every machine of a cluster before work starts, and the sentence where not.
+
+The same version of this package, the same labels (weights, vocabulary, detector), and one output
+that all see and can write. Pure Python on facts and files; nothing here knows of Ray.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import ovsam
+from ovsam.errors import ConfigError, OvsamError
+from ovsam_pipeline.engine import RunFacts
+from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.remote_path import AnyPath, RemotePath
+
+__all__ = ["Probe", "answer_probe", "check_facts", "check_version", "explain_cluster", "name_node"]
+
+_PREFIX = ".probe-"
+
+
+def check_version(host: str, version: str) -> None:
+    """Refuse a machine with another version of this package.
+
+    Raises:
+        ConfigError: it has another one.
+    """
+    if version != ovsam.__version__:
+        raise ConfigError(
+            f"{host} has ovsam {version} and this machine {ovsam.__version__}; install the same "
+            "version on every node"
+        )
+
+
+def check_facts(host: str, expected: RunFacts, came: RunFacts) -> None:
+    """Refuse a machine that would make other labels.
+
+    Raises:
+        ConfigError: weights, detector or vocabulary differ there.
+    """
+    if came.fingerprint == expected.fingerprint:
+        return
+    names = [
+        name.removesuffix("_hash")
+        for name, value in expected.depends_on.items()
+        if came.depends_on.get(name) != value
+    ]
+    what = " and ".join(names) or "something"
+    raise ConfigError(
+        f"{host} would label with a different {what} than the first worker; put the same files on "
+        "every node, or on storage that all of them share (OVSAM_HOME)"
+    )
+
+
+class Probe:
+    """A file in the output folder that every worker has to see and to answer; a context manager.
+
+    Attributes:
+        path: of the file; None for an object store, which all see under one address.
+
+    Args:
+        output: the output folder.
+    """
+
+    def __init__(self, output: AnyPath) -> None:
+        self.path: Path | None = None
+        if not isinstance(output, RemotePath):
+            self.path = output.absolute() / f"{_PREFIX}{secrets.token_hex(8)}"
+
+    def __enter__(self) -> Self:
+        if self.path is not None:
+            self.path.write_text("ovsam", encoding="utf-8")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.path is not None:
+            for path in self.path.parent.glob(f"{self.path.name}*"):
+                with suppress(OSError):
+                    path.unlink()
+
+    def check(self, host: str, process: int) -> None:
+        """Look for the answer of a worker.
+
+        Raises:
+            OutputError: it wrote somewhere else.
+        """
+        if self.path is not None and not _name_answer(self.path, host, process).exists():
+            raise OutputError(
+                f"what {host} writes into {self.path.parent} does not arrive here: the folder must "
+                "be the same one on every node (a shared file system), or an address (s3://…)"
+            )
+
+
+def answer_probe(probe: Path) -> None:
+    """Answer from the machine of a worker.
+
+    Raises:
+        OutputError: the folder is not there, is another one, or cannot be written.
+    """
+    host = platform.node()
+    if not probe.is_file():
+        raise OutputError(
+            f"{host} does not see the output folder {probe.parent} of this run: it must be the "
+            "same one on every node (a shared file system), or an address (s3://…)"
+        )
+    try:
+        _name_answer(probe, host, os.getpid()).write_text("", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            f"{host} cannot write the output folder {probe.parent}: {error.strerror}; give the "
+            "user of Ray's processes the right to, on every node"
+        ) from error
+
+
+def name_node(error: OvsamError, host: str) -> OvsamError:
+    """Return an error of a worker with its machine in front, where it does not say it."""
+    text = str(error)
+    return error if text.startswith(host) else type(error)(f"on {host}: {text}")
+
+
+def explain_cluster(error: Exception, address: str | None) -> ConfigError:
+    """Return one sentence on why Ray could not be started or reached."""
+    text = " ".join(str(error).split())
+    where = address or "this machine"
+    small = text.lower()
+    if any(sign in small for sign in ("token", "authenticat", "unauthorized", "401", "403")):
+        return ConfigError(
+            f"the Ray cluster at {where} refuses the token of this machine; give the token of the "
+            "cluster as RAY_AUTH_TOKEN, or its file as RAY_AUTH_TOKEN_PATH"
+        )
+    if address is None:
+        return ConfigError(f"Ray cannot be started on this machine: {text[:300]}")
+    return ConfigError(
+        f"no Ray cluster answers at {address}; start one (ray start --head), correct --address or "
+        f"RAY_ADDRESS, or leave it out to use this machine alone ({text[:200]})"
+    )
+
+
+def _name_answer(probe: Path, host: str, process: int) -> Path:
+    return probe.with_name(f"{probe.name}-{host}-{process}")
