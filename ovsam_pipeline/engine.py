@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
+
+from ovsam.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from ovsam_pipeline.config import LabelConfig
     from ovsam_pipeline.labeller import Labeller
     from ovsam_pipeline.records import ImageRecord
-    from ovsam_pipeline.remote_path import AnyPath
     from ovsam_pipeline.report import RunReport, RunSummary
     from ovsam_pipeline.shard_stats import ShardStats
     from ovsam_pipeline.shards import Plan
@@ -112,7 +114,6 @@ def choose_engine(config: LabelConfig) -> str:
 def open_engine(
     config: LabelConfig,
     build: BuildLabeller,
-    output: AnyPath,
     embedding: Callable[[int, int], None] | None = None,
 ) -> Iterator[Engine]:
     """Load what labels, here or on a cluster, until the block ends.
@@ -120,16 +121,13 @@ def open_engine(
     Args:
         config: the settings.
         build: settings → Labeller; picklable, as it may run in an actor.
-        output: the output folder, which every worker must be able to write.
         embedding: called with (done, total) while class names are embedded in this process.
 
     Raises:
         OvsamError: as `build`; or the cluster cannot be used.
     """
     if choose_engine(config) == "ray":
-        from ovsam_pipeline.run_ray import open_crew
-
-        with open_crew(config, build, output) as crew:
+        with _import_ray_engine().open_crew(config, build) as crew:
             yield crew
     else:
         yield _LocalEngine(build(config, embedding))
@@ -162,6 +160,18 @@ class _LocalEngine:
         from ovsam_pipeline.run_local import run_local
 
         return run_local(plan, self._labeller, writer, report, stop=stop, stats=stats)
+
+
+def _import_ray_engine() -> ModuleType:
+    try:
+        from ovsam_pipeline import run_ray
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "ray":
+            raise
+        raise MissingDependencyError(
+            "labelling on a cluster needs the package ray; pip install 'ovsam[ray]'"
+        ) from error
+    return run_ray
 
 
 def _count_gpus() -> int:

@@ -120,7 +120,7 @@ def fill_output(
         state.end_phase("list")
         # A used output is taken before the slow part, so that a second run learns at once.
         held = _hold(stack, state) if is_output(path) else None
-        engine = stack.enter_context(open_engine(config, build, path, embedding))
+        engine = stack.enter_context(open_engine(config, build, embedding))
         state.engine = engine.name
         state.end_phase("load")
         if config.relabel is not None:

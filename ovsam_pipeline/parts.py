@@ -23,6 +23,7 @@ from ovsam_pipeline.done_index import PartRows
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.records import LabelRecord
 from ovsam_pipeline.remote_path import AnyPath, RemotePath
+from ovsam_pipeline.report import Tally
 from ovsam_pipeline.shards import compute_key, compute_part_name
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "iterate_part_rows",
     "open_part",
     "read_part_index",
+    "tally_part",
     "write_part",
 ]
 
@@ -206,6 +208,18 @@ def iterate_part_rows(
                 yield from batch.to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise OutputError(f"cannot read {path}: {error}") from error
+
+
+def tally_part(path: AnyPath) -> Tally:
+    """Count the rows of a part.
+
+    Raises:
+        OutputError: the part cannot be read.
+    """
+    tally = Tally()
+    for row in iterate_part_rows(path, ("status", "error", "objects.list.element.bbox")):
+        tally.count(row["status"], len(row["objects"] or ()), row["error"])
+    return tally
 
 
 def _read_metadata(path: AnyPath) -> dict[str, Any]:

@@ -124,10 +124,14 @@ class Tally:
 
     def add(self, row: LabelRecord) -> None:
         """Count a row."""
-        self.statuses[row.status] += 1
-        self.objects += len(row.objects)
-        if row.error is not None:
-            self.reasons[group_reason(row.error)] += 1
+        self.count(row.status, len(row.objects), row.error)
+
+    def count(self, status: str, num_objects: int, error: str | None) -> None:
+        """Count what a row says."""
+        self.statuses[status] += 1
+        self.objects += num_objects
+        if error is not None:
+            self.reasons[group_reason(error)] += 1
 
     def merge(self, other: Tally) -> None:
         """Count what another one counted."""
@@ -149,6 +153,7 @@ class WorkerState:
         gpu_memory_used: bytes on its GPU, of all processes; None without one.
         gpu_memory_total: bytes of its GPU; None without one.
         gpu_utilisation: share of the time in which the GPU worked, in [0, 1]; None where unknown.
+        seen_s: when this was known, by `time.monotonic` of the process that drives the run.
     """
 
     name: str
@@ -159,6 +164,7 @@ class WorkerState:
     gpu_memory_used: int | None = None
     gpu_memory_total: int | None = None
     gpu_utilisation: float | None = None
+    seen_s: float = field(default_factory=time.monotonic)
 
 
 @dataclass

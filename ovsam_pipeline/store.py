@@ -268,7 +268,7 @@ class PartWriter:
         self.folder = folder
         self.fingerprint = fingerprint
         self._guard = guard
-        self._max_images = max_images
+        self.max_images = max_images
         self._max_seconds = max_seconds
         self._schema = schema
         self._rows: list[LabelRecord] = []
@@ -312,7 +312,7 @@ class PartWriter:
             self._oldest_s = time.monotonic()
         self._rows.append(row)
         is_old = time.monotonic() - self._oldest_s >= self._max_seconds
-        if len(self._rows) >= self._max_images or is_old:
+        if len(self._rows) >= self.max_images or is_old:
             self.commit()
             return True
         return False

@@ -45,9 +45,9 @@ def test_engine_is_ray_on_a_machine_with_several_gpus_unless_one_is_named(monkey
     assert choose_engine(config(device="cuda:3")) == "local"
 
 
-def test_facts_of_the_local_engine_are_the_labellers(tmp_path):
+def test_facts_of_the_local_engine_are_the_labellers():
     labeller = make_labeller(config())
-    with open_engine(config(), lambda *_: labeller, tmp_path) as local:
+    with open_engine(config(), lambda *_: labeller) as local:
         assert local.name == "local"
         assert local.facts.fingerprint == labeller.fingerprint
         assert local.facts.categories == labeller.categories

@@ -1,0 +1,228 @@
+"""The loop of a cluster run: wait for an answer of a worker, deal with it, keep everyone busy.
+
+Input: a plan, and a crew of workers that answer later. Output: counts in the report, parts in the
+output folder. What the crew is made of (`run_ray.py`: Ray's actors) is not known here.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ovsam_pipeline.cluster_checks import Probe
+from ovsam_pipeline.errors import ShardError
+from ovsam_pipeline.parts import tally_part
+from ovsam_pipeline.records import LabelRecord
+from ovsam_pipeline.report import RunReport, WorkerState
+from ovsam_pipeline.scheduling import Schedule, Shard
+from ovsam_pipeline.shard_stats import ShardStats
+from ovsam_pipeline.shards import Plan, compute_part_name
+from ovsam_pipeline.stopping import StopRequest
+from ovsam_pipeline.store import PartWriter
+from ovsam_pipeline.worker import ShardResult
+
+if TYPE_CHECKING:
+    from ovsam_pipeline.run_ray import Crew, Member
+
+__all__ = ["ClusterRun", "WorkerDiedError"]
+
+logger = logging.getLogger(__name__)
+
+_RESIZE_EVERY_S = 5.0
+_LOOK_EVERY_S, _WATCH_EVERY_S = 3.0, 0.5
+# After a stop: long enough for an image in hand, even on a CPU.
+_GRACE_S = 60.0
+_MOST_FAILED_STARTS = 5
+
+
+class WorkerDiedError(Exception):
+    """A worker will not answer any more; the text says how it ended."""
+
+
+class ClusterRun:
+    """One run.
+
+    Args:
+        plan: what is to do.
+        crew: the workers.
+        writer: of the output's parts; each worker has its own copy.
+        report: counts the rows, knows the failure budget.
+        probe: lies in the output folder.
+    """
+
+    def __init__(
+        self, plan: Plan, crew: Crew, writer: PartWriter, report: RunReport, probe: Probe
+    ) -> None:
+        self.crew, self.writer, self.report, self.probe = crew, writer, report, probe
+        self.schedule = Schedule(plan.images, len(plan.images), writer.max_images)
+        self.stats = ShardStats()
+        self.shipped = crew.put(writer)
+        self.failed_starts = 0
+        self.stopping_until_s: float | None = None
+        self.resized_s = self.watched_s = 0.0
+        self.hungry: list[Member] = []
+        for member in crew.members:
+            crew.begin(member, self.shipped, probe)
+
+    def go_on(self, stop: StopRequest) -> None:
+        """Loop until everything is labelled, or the run is stopped."""
+        while not self.schedule.is_over:
+            now_s = time.monotonic()
+            self.writer.check()
+            if self.stopping_until_s is None and (stop.is_set() or self.report.is_over_budget):
+                self._stop(now_s)
+            if self.stopping_until_s is not None and now_s > self.stopping_until_s:
+                return
+            self._resize(now_s)
+            self._feed(now_s)
+            for member, kind, ref in self.crew.wait():
+                self._hear(member, kind, ref)
+            self._watch(time.monotonic())
+
+    def end(self, stats: ShardStats) -> None:
+        """Commit what the driver itself wrote, and hand over times."""
+        self._accept(self.writer.commit())
+        for stage, seconds in self.stats.seconds.items():
+            stats.add_seconds(stage, seconds)
+        for reason, count in self.stats.dropped.items():
+            stats.add_dropped(reason, count)
+
+    def _hear(self, member: Member, kind: str, ref: Any) -> None:
+        """Deal with one answer."""
+        if member.is_gone:  # dismissed by an answer before
+            return
+        try:
+            if kind == "load":
+                self.crew.welcome(member, ref, self.crew.facts)
+                self.crew.begin(member, self.shipped, self.probe)
+            elif kind == "begin":
+                self._begin(member, ref)
+            elif kind == "look":
+                self._see(member, self.crew.get(ref, member.name))
+            else:
+                self._finish(member, self.crew.get(ref, member.name))
+        except WorkerDiedError as error:
+            self._lose(member, str(error))
+
+    def _begin(self, member: Member, ref: Any) -> None:
+        self.crew.get(ref, member.name)
+        assert member.hello is not None
+        self.probe.check(member.hello.host, member.hello.process)
+        self.failed_starts = 0
+        self.schedule.join(member.name, time.monotonic())
+        self.report.workers[member.name] = WorkerState(member.name, "idle")
+        self.hungry.append(member)
+
+    def _finish(self, member: Member, result: ShardResult) -> None:
+        now_s = time.monotonic()
+        self.schedule.finish(member.name, result.number, result.seconds, now_s)
+        self.hungry.append(member)
+        self._accept(result.part)
+        self.crew.show_notes(result.notes)
+        for stage, seconds in result.stage_seconds.items():
+            self.stats.add_seconds(stage, seconds)
+        for reason, count in result.dropped.items():
+            self.stats.add_dropped(reason, count)
+        self.report.add_tally(result.tally)
+
+    def _lose(self, member: Member, why: str) -> None:
+        """Take the shards of a dead actor back; another one is hired in its place."""
+        is_blamed = member.node in self.crew.list_nodes()
+        self.crew.dismiss(member)
+        if state := self.report.workers.get(member.name):
+            state.state = "lost"
+        if member.hello is None or member.name not in self.report.workers:
+            self._count_failed_start(why)
+            return
+        logger.warning("worker %s is lost: %s; others go on with its images", member.name, why)
+        loss = self.schedule.lose(member.name, why, self._is_committed, is_blamed=is_blamed)
+        for shard in loss.committed:
+            part = self._name_part(shard)
+            self._accept(part)
+            self.report.add_tally(tally_part(self.writer.folder / part))
+        for given_up in loss.given_up:
+            row = LabelRecord.failed(given_up.image, given_up.reason)
+            self.writer.add(row)
+            self.report.add(row)
+        self._accept(self.writer.commit())
+        self.resized_s = 0.0
+        self.hungry = list(self.crew.members)
+
+    def _count_failed_start(self, why: str) -> None:
+        self.failed_starts += 1
+        if self.failed_starts >= _MOST_FAILED_STARTS:
+            raise ShardError(
+                f"{self.failed_starts} workers one after another died while they loaded the model "
+                f"({why}); a worker may need more memory: fewer --num-actors, or more "
+                "--cpus-per-actor"
+            )
+
+    def _watch(self, now_s: float) -> None:
+        """Ask every actor how it stands now and then, and give up those that stand still."""
+        if now_s - self.watched_s < _WATCH_EVERY_S:
+            return
+        self.watched_s = now_s
+        for member in self.crew.members:
+            is_due = now_s - member.looked_s >= _LOOK_EVERY_S and not member.is_looked_at
+            if is_due and member.name in self.report.workers:
+                self.crew.look(member, now_s)
+        patience_s = self.crew.facts.config.image_timeout
+        for name in self.schedule.find_hung(now_s, patience_s):
+            member = next(member for member in self.crew.members if member.name == name)
+            self._lose(member, f"it finished no image for {patience_s:.0f} s")
+
+    def _see(self, member: Member, seen: WorkerState) -> None:
+        now_s, member.is_looked_at = time.monotonic(), False
+        before = self.report.workers[member.name]
+        self.schedule.note_progress(member.name, seen.done, now_s)
+        passed_s = max(now_s - before.seen_s, 1e-3)
+        pace = (seen.done - before.done) / passed_s
+        # A minute or so weighs as much as all before.
+        weight = min(1.0, passed_s / 60.0) if before.done else 1.0
+        pace = before.images_per_s + weight * (pace - before.images_per_s)
+        self.report.workers[member.name] = replace(
+            seen, name=member.name, images_per_s=pace, seen_s=now_s
+        )
+
+    def _resize(self, now_s: float) -> None:
+        """Follow the cluster: hire where there is room, let go of those that wait in vain."""
+        if now_s - self.resized_s < _RESIZE_EVERY_S or self.stopping_until_s is not None:
+            return
+        self.resized_s = now_s
+        self.crew.measure()
+        useful = max(1, self.schedule.num_undrawn) + sum(
+            1 for member in self.crew.members if member.name in self.report.workers
+        )
+        wanted = min(self.crew.size.num_actors, useful)
+        for _ in range(wanted - len(self.crew.members)):
+            self.crew.hire()
+        waiting = [member for member in self.crew.members if member.hello is None]
+        for member in waiting[: max(0, len(self.crew.members) - wanted)]:
+            self.crew.dismiss(member)
+
+    def _feed(self, now_s: float) -> None:
+        """Give shards to those that have had an answer, or may have one after a loss."""
+        hungry, self.hungry = self.hungry, []
+        for member in hungry:
+            if member.is_gone or member.name not in self.report.workers:
+                continue
+            while shard := self.schedule.take(member.name, now_s):
+                self.crew.assign(member, shard)
+
+    def _stop(self, now_s: float) -> None:
+        self.stopping_until_s = now_s + _GRACE_S
+        self.schedule.close()
+        for member in self.crew.members:
+            self.crew.stop(member)
+
+    def _accept(self, part: str | None) -> None:
+        if part is not None and self.crew.accepted_parts is not None:
+            self.crew.accepted_parts.add(part)
+
+    def _is_committed(self, shard: Shard) -> bool:
+        return self.writer.has_part(self._name_part(shard))
+
+    def _name_part(self, shard: Shard) -> str:
+        return compute_part_name((i.identity for i in shard.images), self.writer.fingerprint)

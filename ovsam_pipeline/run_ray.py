@@ -1,0 +1,376 @@
+"""Label on a Ray cluster: one actor a GPU (or a few CPUs), one shard after another each.
+
+The driver lists, plans, hands out shards and counts; it loads no model. An actor decodes, detects,
+segments and writes its own part, so neither pixels nor masks cross the network. Whatever dies, the
+driver knows which shards were there and gives them to others; `scheduling.py` decides, this file
+asks Ray. Same signature as `run_local.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from ovsam.errors import OvsamError
+from ovsam_pipeline.cluster_checks import (
+    Probe,
+    check_facts,
+    check_version,
+    explain_cluster,
+    name_node,
+)
+from ovsam_pipeline.cluster_run import ClusterRun, WorkerDiedError
+from ovsam_pipeline.cluster_size import ClusterSize, choose_size
+from ovsam_pipeline.config import LabelConfig
+from ovsam_pipeline.engine import BuildLabeller, RunFacts
+from ovsam_pipeline.errors import ShardError
+from ovsam_pipeline.records import ImageRecord
+from ovsam_pipeline.report import Outcome, RunReport, RunSummary, WorkerState
+from ovsam_pipeline.scheduling import Shard
+from ovsam_pipeline.shard_stats import ShardStats
+from ovsam_pipeline.shards import Plan
+from ovsam_pipeline.stopping import StopRequest
+from ovsam_pipeline.store import PartWriter
+from ovsam_pipeline.worker import Hello, ShardResult, Worker
+
+__all__ = ["Crew", "Member", "open_crew", "run_ray"]
+
+logger = logging.getLogger(__name__)
+
+_WAIT_S = 0.5
+_PATIENCE_S = 30.0
+_PASSED_ON = ("HF_", "OVSAM_", "AWS_", "GOOGLE_", "AZURE_", "DETECTRON2_", "FVCORE_", "TORCH_HOME")
+
+
+class _Actor:
+    """A `Worker` in a process of Ray's; `look` and `stop` are answered while it labels."""
+
+    def __init__(self, config: LabelConfig, build: BuildLabeller, num_threads: int | None) -> None:
+        self._worker = Worker(config, build, num_threads)
+
+    def load(self, texts: dict[str, bytes], *, is_scout: bool) -> tuple[str, Hello]:
+        node = ray.get_runtime_context().get_node_id()
+        return node, self._worker.load(texts, is_scout=is_scout)
+
+    def begin(self, writer: PartWriter, probe: Any) -> None:
+        self._worker.begin(writer, probe)
+
+    def label(self, number: int, images: list[ImageRecord]) -> ShardResult:
+        return self._worker.label(number, images)
+
+    @ray.method(concurrency_group="watch")
+    def look(self) -> WorkerState:
+        return self._worker.look()
+
+    @ray.method(concurrency_group="watch")
+    def stop(self) -> None:
+        self._worker.stop()
+
+
+@dataclass(eq=False)
+class Member:
+    """An actor as the driver knows it.
+
+    Attributes:
+        handle: Ray's.
+        name: "machine:process" once it is loaded.
+        node: Ray's name of its node, once it is loaded.
+        hello: what it said of itself; None until it is loaded.
+        is_gone: whether it was dismissed; what it still answers is of no use.
+        is_looked_at: whether it was asked how it stands and has not answered.
+        looked_s: when it was asked last.
+    """
+
+    handle: Any
+    name: str = "starting"
+    node: str = ""
+    hello: Hello | None = None
+    is_gone: bool = False
+    is_looked_at: bool = False
+    looked_s: float = 0.0
+
+
+class Crew:
+    """The actors of a run; the first of them, the scout, tells what the labels will depend on.
+
+    Attributes:
+        name: "ray".
+        facts: of the labels.
+        accepted_parts: file names of the parts that the actors reported.
+        size: how many actors, and what each holds.
+    """
+
+    name = "ray"
+
+    def __init__(self, config: LabelConfig, build: BuildLabeller) -> None:
+        self.accepted_parts: set[str] | None = set()
+        self.members: list[Member] = []
+        self._pending: dict[Any, tuple[Member, str]] = {}
+        self.size = _measure(config)
+        self._config = replace(config, device=self.size.choose_device(config.device))
+        self._build = build
+        self._texts: Any = ray.put({})
+        self._notes: set[str] = set()
+        hello = self._wait_for_scout()
+        self.facts: RunFacts = hello.facts
+        self._config = replace(hello.facts.config, device=self._config.device)
+        self._texts = ray.put(hello.texts)
+
+    def hire(self, *, is_scout: bool = False) -> Member:
+        """Start an actor; it loads when the cluster has room for it."""
+        options: dict[str, Any] = {
+            "num_cpus": self.size.cpus,
+            "num_gpus": self.size.gpus,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "concurrency_groups": {"watch": 2},
+        }
+        actor = ray.remote(**options)(_Actor)
+        threads = None if self.size.gpus else int(self.size.cpus)
+        member = Member(actor.remote(self._config, self._build, threads))
+        self._pending[member.handle.load.remote(self._texts, is_scout=is_scout)] = member, "load"
+        self.members.append(member)
+        return member
+
+    def welcome(self, member: Member, ref: Any, expected: RunFacts | None) -> Hello:
+        """Take the answer of an actor that has loaded.
+
+        Raises:
+            OvsamError: it cannot load, or is not like the first one.
+            WorkerDiedError: it died.
+        """
+        member.node, member.hello = _get(ref, "a worker")
+        member.name = f"{member.hello.host}:{member.hello.process}"
+        self.show_notes(member.hello.notes)
+        check_version(member.hello.host, member.hello.version)
+        if expected is not None:
+            check_facts(member.hello.host, expected, member.hello.facts)
+        return member.hello
+
+    def dismiss(self, member: Member) -> None:
+        """End an actor, dead or alive."""
+        member.is_gone = True
+        with suppress(ValueError):
+            self.members.remove(member)
+        with suppress(Exception):
+            ray.kill(member.handle)
+
+    def measure(self) -> None:
+        """Look how large the cluster is now."""
+        self.size = _measure(self.facts.config, self.size)
+
+    def put(self, value: Any) -> Any:
+        """Keep a value for the actors; returns what stands for it."""
+        return ray.put(value)
+
+    def get(self, ref: Any, host: str) -> Any:
+        """Return an answer; see `_get`."""
+        return _get(ref, host)
+
+    def list_nodes(self) -> set[str]:
+        """Return the nodes that are alive."""
+        return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+
+    def wait(self) -> list[tuple[Member, str, Any]]:
+        """Return the answers that are there: who, to what, and the reference to `get` it by.
+
+        Waits a moment for the first one. Those of actors that were dismissed are left out.
+        """
+        if not self._pending:
+            time.sleep(_WAIT_S)
+            return []
+        ready, rest = ray.wait(list(self._pending), num_returns=1, timeout=_WAIT_S)
+        if ready and rest:
+            more, _ = ray.wait(rest, num_returns=len(rest), timeout=0)
+            ready += more
+        answers = [(*self._pending.pop(ref), ref) for ref in ready]
+        return [answer for answer in answers if not answer[0].is_gone]
+
+    def begin(self, member: Member, writer: Any, probe: Probe) -> None:
+        """Give an actor the output."""
+        self._pending[member.handle.begin.remote(writer, probe.path)] = member, "begin"
+
+    def assign(self, member: Member, shard: Shard) -> None:
+        """Give an actor a shard; it waits there until those before are done."""
+        self._pending[member.handle.label.remote(shard.number, shard.images)] = member, "label"
+
+    def look(self, member: Member, now_s: float) -> None:
+        """Ask an actor how it stands."""
+        member.is_looked_at, member.looked_s = True, now_s
+        self._pending[member.handle.look.remote()] = member, "look"
+
+    def stop(self, member: Member) -> None:
+        """Ask an actor to finish the image in hand and commit."""
+        member.handle.stop.remote()
+
+    def show_notes(self, notes: Iterable[tuple[int, str]]) -> None:
+        """Log what workers logged, the same sentence once."""
+        for level, message in notes:
+            if message not in self._notes:
+                self._notes.add(message)
+                logger.log(level, "%s", message)
+
+    def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
+        """See `Engine`; boxes of a file are read here as well, which needs no model."""
+        from ovsam_pipeline.detectors.build import check_detector_images
+        from ovsam_pipeline.labeller import build_run_detector
+
+        if not self.facts.config.detector.startswith(("boxes:", "gt:")) or self._config.relabel:
+            return []
+        _, detector = build_run_detector(self.facts.config, None)
+        return check_detector_images(detector, images)
+
+    def _wait_for_scout(self) -> Hello:
+        """Start the first actor; say so where the cluster has no room for it yet."""
+        scout = self.hire(is_scout=True)
+        (ref,) = self._pending
+        ready, _ = ray.wait([ref], timeout=_PATIENCE_S)
+        if not ready:
+            logger.info(
+                "waiting for the first worker, which needs %d CPUs and %g GPUs of the cluster, and "
+                "loads the model",
+                self.size.cpus,
+                self.size.gpus,
+            )
+        del self._pending[ref]
+        try:
+            return self.welcome(scout, ref, None)
+        except WorkerDiedError as error:
+            raise ShardError(
+                f"the first worker died while it loaded the model: {error}; it may need more memory"
+            ) from error
+
+    def label(
+        self,
+        plan: Plan,
+        writer: PartWriter,
+        report: RunReport,
+        *,
+        stop: StopRequest,
+        stats: ShardStats,
+    ) -> RunSummary:
+        """See `run_ray`."""
+        return run_ray(plan, self, writer, report, stop=stop, stats=stats)
+
+
+@contextmanager
+def open_crew(config: LabelConfig, build: BuildLabeller) -> Iterator[Crew]:
+    """Connect to a cluster, or start Ray on this machine, and load the first worker.
+
+    Args:
+        config: the settings.
+        build: settings → Labeller; runs in the actors.
+
+    Raises:
+        ConfigError: the cluster does not answer, or has not what is asked for.
+        OvsamError: as `build`.
+    """
+    is_ours = not ray.is_initialized()
+    if is_ours:
+        _connect(config.address)
+    crew = None
+    try:
+        crew = Crew(config, build)
+        yield crew
+    finally:
+        for member in list(crew.members) if crew else []:
+            crew.dismiss(member)  # type: ignore[union-attr]
+        if is_ours:
+            ray.shutdown()
+
+
+def run_ray(
+    plan: Plan,
+    crew: Crew,
+    writer: PartWriter,
+    report: RunReport,
+    *,
+    stop: StopRequest,
+    stats: ShardStats,
+) -> RunSummary:
+    """Label the plan's images on the crew's actors; see `run_local.run_local`.
+
+    Args:
+        plan: what is to do.
+        crew: the actors.
+        writer: of the output's parts; each actor has its own copy.
+        report: counts the rows, knows the failure budget.
+        stop: once set from outside, images in hand are finished and committed.
+        stats: filled with times and dropped boxes.
+
+    Raises:
+        OutputError: a part cannot be written, or the output is not the same on every node.
+        ShardError: every image fails by a fault of ours, or no worker can be started.
+    """
+    with Probe(writer.folder.parent) as probe:
+        run = ClusterRun(plan, crew, writer, report, probe)
+        try:
+            run.go_on(stop)
+        finally:
+            run.end(stats)
+    outcome: Outcome = "finished"
+    if report.is_over_budget:
+        outcome = "over budget"
+    elif report.done < report.num_images:
+        outcome = stop.reason
+    return report.summarise(outcome)
+
+
+def _get(ref: Any, host: str) -> Any:
+    """Return an answer; an error of ours comes as itself, with its machine.
+
+    Raises:
+        OvsamError: the actor raised it.
+        WorkerDiedError: the actor died.
+        ShardError: anything else went wrong in the actor.
+    """
+    try:
+        return ray.get(ref)
+    except RayActorError as error:
+        raise WorkerDiedError(_describe_death(error)) from error
+    except RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, OvsamError):
+            raise name_node(cause, host) from error
+        raise ShardError(f"{host} failed: {type(cause).__name__}: {cause}") from error
+    except RayError as error:
+        raise ShardError(f"{host} failed: {error}") from error
+
+
+def _connect(address: str | None) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    address = address or os.environ.get("RAY_ADDRESS")
+    options: dict[str, Any] = {"include_dashboard": False}
+    if address:
+        passed = {name: text for name, text in os.environ.items() if name.startswith(_PASSED_ON)}
+        options = {"address": address, "runtime_env": {"env_vars": passed}}
+    # Ray takes SIGTERM for itself.
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+    except (ConnectionError, RuntimeError, RayError, OSError, ValueError) as error:
+        raise explain_cluster(error, address) from error
+    finally:
+        with suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGTERM, handler)
+
+
+def _measure(config: LabelConfig, before: ClusterSize | None = None) -> ClusterSize:
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return choose_size(config, nodes, before)
+
+
+def _describe_death(error: RayActorError) -> str:
+    text = " ".join(str(error).split()).lower()
+    if "out of memory" in text or "oom" in text:
+        return "out of memory"
+    return "its node is gone" if "node" in text and "died" in text else "its process died"
