@@ -5,6 +5,7 @@ place of the networks (and FAKE_SECONDS of sleep an image), for tests that need 
 """
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -26,7 +27,9 @@ NAMES = ("cat", "dog", "tree")
 
 
 class FakeDetector:
-    """Two boxes an image, none where the name holds "empty", an exception where it says so."""
+    """Two boxes an image, none where the name holds "empty"; an exception, a dead process or one
+    that hangs for ever where it says so.
+    """
 
     name = "fake"
     fingerprint = "f" * 32
@@ -45,6 +48,10 @@ class FakeDetector:
     def _detect(self, name, rgb):
         if "detector_bug" in name:
             raise KeyError("no such thing")
+        if "poison" in name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "hang" in name:
+            time.sleep(1e6)
         if "empty" in name:
             return Detections.empty(with_categories=True)
         height, width = rgb.shape[:2]
