@@ -133,11 +133,12 @@ def explain_cluster(error: Exception, address: str | None) -> ConfigError:
     """Return one sentence on why Ray could not be started or reached."""
     text = " ".join(str(error).split())
     where = address or "this machine"
-    small = text.lower()
+    small = " ".join(str(cause) for cause in _list_causes(error)).lower()
     if any(sign in small for sign in ("token", "authenticat", "unauthorized", "401", "403")):
         return ConfigError(
-            f"the Ray cluster at {where} refuses the token of this machine; give the token of the "
-            "cluster as RAY_AUTH_TOKEN, or its file as RAY_AUTH_TOKEN_PATH"
+            f"the Ray cluster at {where} refuses the token of this machine; set RAY_AUTH_MODE=token "
+            "and give the token of the cluster as RAY_AUTH_TOKEN, or its file as "
+            "RAY_AUTH_TOKEN_PATH"
         )
     if address is None:
         return ConfigError(f"Ray cannot be started on this machine: {text[:300]}")
@@ -145,6 +146,15 @@ def explain_cluster(error: Exception, address: str | None) -> ConfigError:
         f"no Ray cluster answers at {address}; start one (ray start --head), correct --address or "
         f"RAY_ADDRESS, or leave it out to use this machine alone ({text[:200]})"
     )
+
+
+def _list_causes(error: BaseException | None) -> list[BaseException]:
+    """Return an error and what it came from: Ray says the reason there."""
+    causes: list[BaseException] = []
+    while error is not None and error not in causes:
+        causes.append(error)
+        error = error.__cause__ or error.__context__
+    return causes
 
 
 def _name_answer(probe: Path, host: str, process: int) -> Path:

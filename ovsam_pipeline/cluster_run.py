@@ -63,8 +63,10 @@ class ClusterRun:
         self.stopping_until_s: float | None = None
         self.resized_s = self.watched_s = 0.0
         self.hungry: list[Member] = []
+        crew.forget_answers()
         for member in crew.members:
-            crew.begin(member, self.shipped, probe)
+            if member.hello is not None:
+                crew.begin(member, self.shipped, probe)
 
     def go_on(self, stop: StopRequest) -> None:
         """Loop until everything is labelled, or the run is stopped."""

@@ -22,11 +22,11 @@ def update_gpu(worker: WorkerState, device: str) -> None:
         worker: of this process.
         device: as torch names it, "cuda:0"; nothing is done for others.
     """
+    if not device.startswith("cuda"):
+        return
     import torch
 
     index = torch.device(device).index or 0
-    if torch.device(device).type != "cuda":
-        return
     try:
         free, total = torch.cuda.mem_get_info(index)
         # Numbers differ between torch and nvidia-smi; this one does not.

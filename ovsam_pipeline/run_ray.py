@@ -195,6 +195,12 @@ class Crew:
         answers = [(*self._pending.pop(ref), ref) for ref in ready]
         return [answer for answer in answers if not answer[0].is_gone]
 
+    def forget_answers(self) -> None:
+        """Leave out what actors still have to say of an earlier run."""
+        self._pending = {ref: asked for ref, asked in self._pending.items() if asked[1] == "load"}
+        for member in self.members:
+            member.is_looked_at = False
+
     def begin(self, member: Member, writer: Any, probe: Probe) -> None:
         """Give an actor the output."""
         self._pending[member.handle.begin.remote(writer, probe.path)] = member, "begin"
@@ -349,7 +355,8 @@ def _get(ref: Any, host: str) -> Any:
 def _connect(address: str | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = address or os.environ.get("RAY_ADDRESS")
-    options: dict[str, Any] = {"include_dashboard": False}
+    # "local" starts Ray anew: without it a cluster that someone left here would be joined.
+    options: dict[str, Any] = {"address": "local", "include_dashboard": False}
     if address:
         passed = {name: text for name, text in os.environ.items() if name.startswith(_PASSED_ON)}
         options = {"address": address, "runtime_env": {"env_vars": passed}}

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ovsam_pipeline.remote_path import AnyPath
+
+# Boxes of `ovsam detect` have the detector's classes alone, where it has any.
+_CLASS_COLUMNS = ("category", "detector_category")
+
 
 def report(
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of `ovsam label`.")],
+    output: Annotated[
+        str, typer.Argument(metavar="OUT", help="Folder of `ovsam label`, or its address.")
+    ],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Count what an output folder holds: images, objects, classes, failures and their reasons."""
     from ovsam.errors import ConfigError
     from ovsam_pipeline.console import print_json, print_result
+    from ovsam_pipeline.remote_path import parse_path
     from ovsam_pipeline.store import is_output
 
-    if not is_output(output):
-        raise ConfigError(f"expected a folder that ovsam label wrote, got {output}")
-    found = collect_report(output)
+    folder = parse_path(output)
+    if not is_output(folder):
+        raise ConfigError(f"expected a folder that ovsam label wrote, got {folder}")
+    found = collect_report(folder)
     if json:
         print_json(found)
     else:
@@ -27,7 +38,7 @@ def report(
             print_result(line)
 
 
-def collect_report(output: Path) -> dict[str, Any]:
+def collect_report(output: AnyPath) -> dict[str, Any]:
     """Return counts by status, class and reason, from the parts alone.
 
     Raises:
@@ -35,24 +46,20 @@ def collect_report(output: Path) -> dict[str, Any]:
     """
     from collections import Counter
 
+    from ovsam_pipeline.exporters.part_tables import iterate_tables
     from ovsam_pipeline.report import group_reason
-    from ovsam_pipeline.store import iterate_rows, read_run_file
+    from ovsam_pipeline.store import list_parts, read_run_file
 
-    # Boxes of `ovsam detect` have the detector's classes alone, where it has any.
-    kinds = ("category", "detector_category")
-    columns = ("status", "error", *(f"objects.list.element.{kind}" for kind in kinds))
-
+    columns = ("status", "error", *(f"objects.list.element.{kind}" for kind in _CLASS_COLUMNS))
     statuses: Counter[str] = Counter()
     classes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    for row in iterate_rows(output, columns):
-        statuses[row["status"]] += 1
-        classes.update(
-            item.get("category") or item["detector_category"] or "without a class"
-            for item in row["objects"] or ()
-        )
-        if row["error"]:
-            reasons[group_reason(row["error"])] += 1
+    for table in iterate_tables(list_parts(output), columns):
+        statuses.update(_count_values(table["status"]))
+        classes.update(_count_classes(table["objects"]))
+        for error, count in _count_values(table["error"]).items():
+            if error:
+                reasons[group_reason(error)] += count
     run = read_run_file(output)
     return {
         "output": str(output),
@@ -65,6 +72,29 @@ def collect_report(output: Path) -> dict[str, Any]:
         "classes": dict(classes.most_common()),
         "reasons": dict(reasons.most_common()),
     }
+
+
+def _count_classes(objects: pa.ChunkedArray) -> dict[str, int]:
+    """Return how many objects have which class name: the label's, else the detector's."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    items = pc.list_flatten(objects)
+    names = [
+        pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+        for column in (
+            pc.struct_field(items, kind)
+            for kind in _CLASS_COLUMNS
+            if items.type.get_field_index(kind) >= 0
+        )
+    ]
+    return _count_values(pc.coalesce(*names, "without a class"))
+
+
+def _count_values(column: pa.ChunkedArray) -> dict[Any, int]:
+    import pyarrow.compute as pc
+
+    return {found["values"]: found["counts"] for found in pc.value_counts(column).to_pylist()}
 
 
 def _find_state(run: dict[str, Any]) -> str:

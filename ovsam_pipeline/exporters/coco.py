@@ -1,63 +1,57 @@
 """Parts → `annotations.json`: COCO instances with compressed RLE, streamed.
 
-Two passes over the parts: the first counts objects an image, so that annotation ids do not depend
-on how rows are spread over parts; the second writes. Memory: 16 bytes an image, whatever the number
-of objects. Failed images are left out: as images without objects they would teach "nothing here".
+Two passes over the parts: the first writes images and counts their objects, so that annotation ids
+do not depend on how rows are spread over parts; the second writes annotations. Memory: 20 bytes an
+image, whatever the number of objects. Failed images are left out: as images without objects they
+would teach "nothing here".
+
+Columns become text as a whole (`json_text.py`). Numbers are the shortest decimals that are the
+stored float32: parsed as float64 they are what `float(str(np.float32(x)))` is, boxes what
+`round(x, 2)` is. Whole ones stand without ".0".
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from ovsam_pipeline.atomic import replace_file
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.parts import iterate_part_rows
+from ovsam_pipeline.exporters.json_text import (
+    encode_name_field,
+    encode_numbers,
+    encode_texts,
+    join_lines,
+    prefix_field,
+    round_to_cents,
+)
+from ovsam_pipeline.exporters.part_tables import iterate_tables
+from ovsam_pipeline.exporters.row_counts import (
+    COUNTED_COLUMNS,
+    OutputCounts,
+    RowCounts,
+    count_objects,
+)
+from ovsam_pipeline.remote_path import AnyPath
 from ovsam_pipeline.store import list_parts, read_run_file
 
 __all__ = ["OutputCounts", "count_output", "export_coco"]
 
-# What stands in an annotation where the object has it; rows of earlier versions may lack them.
+# What stands in an annotation where the object has it, in this order; rows of earlier versions may
+# lack the columns.
+_OPTIONAL_NAMES = ("detector_category", "model_category")
 _OPTIONAL = ("detector_category", "detector_margin", "model_category", "model_score", "prompt_id")
+_REQUIRED = ("category_id", "segmentation", "area", "bbox", "score", "detector_score")
+_IMAGE_COLUMNS = (*COUNTED_COLUMNS, "file_name", "width", "height")
+_OBJECT_COLUMNS = ("image_id", *(f"objects.list.element.{n}" for n in (*_REQUIRED, *_OPTIONAL)))
 
 
-@dataclass(frozen=True)
-class OutputCounts:
-    """What an output folder holds: images by status, and objects."""
-
-    labelled: int = 0
-    empty: int = 0
-    failed: int = 0
-    objects: int = 0
-
-    @property
-    def images(self) -> int:
-        """Number of rows."""
-        return self.labelled + self.empty + self.failed
-
-    def to_dict(self) -> dict[str, int]:
-        """Return plain values for JSON."""
-        return {"images": self.images, **asdict(self)}
-
-
-@dataclass(frozen=True)
-class _Tally:
-    """Per image, sorted by id: its id, and the id of its first annotation."""
-
-    counts: OutputCounts
-    image_ids: np.ndarray
-    first_ids: np.ndarray
-
-
-def export_coco(output: Path, target: Path) -> OutputCounts:
+def export_coco(output: AnyPath, target: AnyPath) -> OutputCounts:
     """Write the labels of an output folder as one COCO instances file; return what it holds.
 
     Annotation ids count from 1 over the images in order of their id, so the same labels get the
@@ -81,108 +75,149 @@ def export_coco(output: Path, target: Path) -> OutputCounts:
             f"{output} holds boxes of ovsam detect and no labels; run ovsam label --detector "
             f"boxes:{output}"
         )
-    tally = _tally_parts(output)
-    with replace_file(target) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        info = {
-            "description": f"labels made by ovsam {run.get('ovsam', '')}".strip(),
-            "model": run.get("model", {}),
-        }
-        stream.write(f'{{"info":{_dump(info)},\n"licenses":[],\n"categories":')
-        stream.write(f'{_dump(run["categories"])},\n"images":[')
-        _write_list(stream, _iterate_images(output))
-        stream.write('],\n"annotations":[')
-        _write_list(stream, _iterate_annotations(output, tally))
-        stream.write("]}\n")
-    return tally.counts
+    parts = list_parts(output)
+    info = {
+        "description": f"labels made by ovsam {run.get('ovsam', '')}".strip(),
+        "model": run.get("model", {}),
+    }
+    counts = RowCounts()
+    with replace_file(target) as temporary, temporary.open("wb") as stream:
+        head = f'{{"info":{_dump(info)},\n"licenses":[],\n"categories":{_dump(run["categories"])}'
+        stream.write(f'{head},\n"images":['.encode())
+        _write_list(stream, _iterate_images(parts, counts))
+        stream.write(b'],\n"annotations":[')
+        _write_list(stream, _iterate_annotations(parts, counts.number_annotations(output)))
+        stream.write(b"]}\n")
+    return counts.summarise()
 
 
-def count_output(output: Path) -> OutputCounts:
+def count_output(output: AnyPath) -> OutputCounts:
     """Return how many images and objects the parts of an output folder hold.
 
     Raises:
         OutputError: a part is damaged, or two images have one id.
     """
-    return _tally_parts(output).counts
+    counts = RowCounts()
+    for table in iterate_tables(list_parts(output), COUNTED_COLUMNS):
+        counts.add(table)
+    counts.number_annotations(output)
+    return counts.summarise()
 
 
-def _tally_parts(output: Path) -> _Tally:
-    ids: list[np.ndarray] = [np.zeros(0, np.int64)]
-    numbers: list[np.ndarray] = [np.zeros(0, np.int64)]
-    statuses: dict[str, int] = {}
-    for part in list_parts(output):
-        try:
-            with pq.ParquetFile(part) as stream:
-                table = stream.read(columns=["image_id", "status", "objects.list.element.bbox"])
-        except (OSError, pa.ArrowException) as error:
-            raise OutputError(f"cannot read {part}: {error}") from error
-        ids.append(table["image_id"].to_numpy())
-        numbers.append(pc.list_value_length(table["objects"]).to_numpy())
-        for status in table["status"].to_pylist():
-            statuses[status] = statuses.get(status, 0) + 1
-    image_ids, counts = np.concatenate(ids), np.concatenate(numbers).astype(np.int64)
-    order = np.argsort(image_ids, kind="stable")
-    image_ids, counts = image_ids[order], counts[order]
-    repeated = np.flatnonzero(image_ids[1:] == image_ids[:-1])
-    if len(repeated):
-        raise OutputError(f"two rows of {output} have the image id {image_ids[repeated[0]]}")
-    totals = OutputCounts(
-        **{name: statuses.get(name, 0) for name in ("labelled", "empty", "failed")},
-        objects=int(counts.sum()),
+def _iterate_images(parts: Sequence[AnyPath], counts: RowCounts) -> Iterator[memoryview]:
+    """Yield the images as lines of text, counting all rows on the way."""
+    for table in iterate_tables(parts, _IMAGE_COLUMNS):
+        counts.add(table)
+        seen = table.filter(pc.not_equal(table["status"], "failed")).combine_chunks()
+        columns = {
+            name: _get_only_chunk(seen[name])
+            for name in _IMAGE_COLUMNS
+            if name in seen.column_names
+        }
+        yield join_lines(
+            '{"id":',
+            encode_numbers(columns["image_id"]),
+            ',"file_name":"',
+            encode_texts(columns["file_name"]),
+            '","width":',
+            _or_null(encode_numbers(columns["width"])),
+            ',"height":',
+            _or_null(encode_numbers(columns["height"])),
+            "}",
+        )
+
+
+def _iterate_annotations(parts: Sequence[AnyPath], first_ids: np.ndarray) -> Iterator[memoryview]:
+    """Yield the annotations as lines of text.
+
+    Args:
+        parts: in the order of `first_ids`.
+        first_ids: (N,) int64 id of the first annotation of each row.
+    """
+    row = 0
+    for table in iterate_tables(parts, _OBJECT_COLUMNS):
+        lengths = count_objects(table)
+        starts = first_ids[row : row + len(lengths)]
+        row += len(lengths)
+        if len(starts) < len(lengths):
+            break
+        before = np.cumsum(lengths) - lengths
+        ids = np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+        image_ids = np.repeat(table["image_id"].to_numpy(), lengths)
+        objects = pc.list_flatten(_get_only_chunk(table["objects"]))
+        yield _format_annotations(ids, image_ids, objects)
+    if row != len(first_ids):
+        raise OutputError(
+            "the parts changed while they were exported; wait for the end of the run that writes "
+            "them, and export again"
+        )
+
+
+def _format_annotations(
+    ids: np.ndarray, image_ids: np.ndarray, objects: pa.StructArray
+) -> memoryview:
+    columns = {field.name: pc.struct_field(objects, field.name) for field in objects.type}
+    size = _split(pc.struct_field(columns["segmentation"], "size"))
+    box = [encode_numbers(pa.array(round_to_cents(side))) for side in _split(columns["bbox"])]
+    return join_lines(
+        '{"id":',
+        encode_numbers(pa.array(ids)),
+        ',"image_id":',
+        encode_numbers(pa.array(image_ids)),
+        ',"category_id":',
+        _or_null(encode_numbers(columns["category_id"])),
+        ',"segmentation":{"size":[',
+        encode_numbers(pa.array(size[0])),
+        ",",
+        encode_numbers(pa.array(size[1])),
+        '],"counts":"',
+        encode_texts(pc.struct_field(columns["segmentation"], "counts")),
+        '"},"area":',
+        _or_null(encode_numbers(columns["area"])),
+        ',"bbox":[',
+        box[0],
+        ",",
+        box[1],
+        ",",
+        box[2],
+        ",",
+        box[3],
+        '],"iscrowd":0,"score":',
+        _or_null(encode_numbers(columns["score"])),
+        ',"detector_score":',
+        _or_null(encode_numbers(columns["detector_score"])),
+        *(_encode_optional(name, columns[name]) for name in _OPTIONAL if name in columns),
+        "}",
     )
-    return _Tally(totals, image_ids, 1 + np.cumsum(counts) - counts)
 
 
-def _iterate_images(output: Path) -> Iterator[dict[str, Any]]:
-    columns = ("image_id", "file_name", "width", "height", "status")
-    for part in list_parts(output):
-        for row in iterate_part_rows(part, columns):
-            if row["status"] != "failed":
-                yield {
-                    "id": row["image_id"],
-                    "file_name": row["file_name"],
-                    "width": row["width"],
-                    "height": row["height"],
-                }
+def _encode_optional(name: str, values: pa.Array) -> pa.StringArray:
+    if name in _OPTIONAL_NAMES:
+        return encode_name_field(name, values)
+    return prefix_field(name, encode_numbers(values))
 
 
-def _iterate_annotations(output: Path, tally: _Tally) -> Iterator[dict[str, Any]]:
-    for part in list_parts(output):
-        for row in iterate_part_rows(part, ("image_id", "objects")):
-            index = np.searchsorted(tally.image_ids, row["image_id"])
-            first_id = int(tally.first_ids[index])
-            for offset, item in enumerate(row["objects"] or ()):
-                yield _build_annotation(first_id + offset, row["image_id"], item)
+def _split(lists: pa.FixedSizeListArray) -> np.ndarray:
+    """Return the numbers of lists of one length, by place: (length, N)."""
+    numbers = lists.flatten().to_numpy().reshape(-1, lists.type.list_size)
+    return np.ascontiguousarray(numbers.T)
 
 
-def _build_annotation(annotation_id: int, image_id: int, item: dict[str, Any]) -> dict[str, Any]:
-    annotation = {
-        "id": annotation_id,
-        "image_id": image_id,
-        "category_id": item["category_id"],
-        "segmentation": item["segmentation"],
-        "area": item["area"],
-        "bbox": [round(value, 2) for value in item["bbox"]],
-        "iscrowd": 0,
-        "score": _shorten(item["score"]),
-        "detector_score": _shorten(item["detector_score"]),
-    }
-    for name in _OPTIONAL:
-        value = item.get(name)
-        if value is not None:
-            annotation[name] = _shorten(value) if isinstance(value, float) else value
-    return annotation
+def _or_null(texts: pa.StringArray) -> pa.StringArray:
+    return pc.fill_null(texts, "null")
 
 
-def _shorten(value: float) -> float:
-    """Return the shortest decimal that is this float32: the order and the ties of scores stay."""
-    return float(str(np.float32(value)))
+def _get_only_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array; tables here have one chunk, none where there is no row."""
+    return column.chunk(0) if column.num_chunks else pa.array([], column.type)
 
 
-def _write_list(stream: IO[str], items: Iterator[dict[str, Any]]) -> None:
-    separator = "\n"
-    for item in items:
-        stream.write(separator + _dump(item))
-        separator = ",\n"
+def _write_list(stream: IO[bytes], blocks: Iterator[memoryview]) -> None:
+    """Write lines that each follow a comma, the first without it."""
+    is_first = True
+    for block in blocks:
+        stream.write(block[1:] if is_first else block)
+        is_first = is_first and not block
 
 
 def _dump(value: Any) -> str:

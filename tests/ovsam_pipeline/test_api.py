@@ -348,13 +348,3 @@ def test_a_file_given_twice_is_said_once(images, out, caplog):
     caplog.set_level("INFO")
     ovsam_pipeline.label(images, next(images.iterdir()), output=out)
     assert "1 file that is listed more than once: labelled once" in caplog.text
-
-
-def test_coco_scores_have_the_order_and_the_ties_of_the_parts():
-    from ovsam_pipeline.exporters.coco import _shorten
-
-    near = np.float32(0.9999999) + np.spacing(np.float32(0.9999999)) * np.arange(-3, 2)
-    dice = np.random.default_rng(0).random(1000, np.float32) ** 8
-    for value in [*near.astype(np.float32), *dice, np.float32(0), np.float32(1e-30)]:
-        assert np.float32(_shorten(float(value))) == value
-    assert _shorten(float(np.float32(0.1))) == 0.1
