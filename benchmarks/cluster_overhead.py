@@ -6,7 +6,7 @@ Three measurements, each in a process of its own, one JSON object:
 
 rate     images/s of two CPU actors (`--engine ray --num-actors 2 --cpus-per-actor 1`) and of two
          processes of the bare loop of `label_vs_bare_loop.py`, one thread each, on the same images,
-         in turns (A B A B ...). Both are timed from the first image to the last; the bare loop
+         in turns (A B A B ...). Both are timed once both workers are warm; the bare loop
          throws its results away, the actors write Parquet. Ray runs during its own turns only.
 start    seconds of ray.init, of the first actor (its model included), and until the first image.
 shards   a labeller that finds nothing at once, one image a shard: wall and processor milliseconds
@@ -29,16 +29,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from ovsam_pipeline.image_spool import ImageSpool
 
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.engine import Engine, open_engine
-from ovsam_pipeline.image_spool import ImageSpool
-from ovsam_pipeline.labeller import Labeller, build_labeller
 from ovsam_pipeline.parts import BOX_SCHEMA, SCHEMA
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.report import RunReport
@@ -48,7 +48,11 @@ from ovsam_pipeline.sources import list_images
 from ovsam_pipeline.stopping import StopRequest
 from ovsam_pipeline.store import OutputFolder, PartWriter
 
+if TYPE_CHECKING:
+    from ovsam_pipeline.labeller import Labeller
+
 NUM_WORKERS = 2
+WARM_UP_IMAGES = 4
 PARTS = ("rate", "start", "shards")
 
 
@@ -153,25 +157,48 @@ def _run_bare_share(images: tuple[ImageRecord, ...], config: LabelConfig, barrie
     import torch
     from label_vs_bare_loop import run_bare_loop
 
+    from ovsam_pipeline.labeller import build_labeller
+
     logging.disable(logging.INFO)
     torch.set_num_threads(1)
     labeller = build_labeller(config)
-    run_bare_loop(images[:4], labeller)
+    run_bare_loop(images[:WARM_UP_IMAGES], labeller)
     barrier.wait()
     run_bare_loop(images, labeller)
     barrier.wait()
 
 
 def run_actors(images: list[ImageRecord], config: LabelConfig) -> float:
-    """Return images/s of two actors, timed once both have labelled an image."""
-    warm_up = [replace(image, file_name=f"warm/{image.file_name}") for image in images[:8]]
-    with open_output() as folder, open_engine(config, build_labeller, folder.path) as engine:
-        seen: set[str] = set()
-        while len(seen) < NUM_WORKERS:
-            report, _ = run_engine(engine, folder, warm_up)
-            seen |= {name for name, worker in report.workers.items() if worker.done}
-        _, seconds = run_engine(engine, folder, images)
-    return len(images) / seconds
+    """Return images/s of two actors, from when both have read some images until the run ends."""
+    warm_up = [
+        replace(image, file_name=f"warm/{index}", image_id=-1 - index)
+        for index, image in enumerate(images[:WARM_UP_IMAGES])
+    ]
+    with open_output() as folder:
+        log = folder.path.parent / "decoded"
+        with open_engine(config, partial(build_stamping_labeller, log)) as engine:
+            run_engine(engine, folder, warm_up + images)
+            end_s = time.time()
+        stamps = [line.split() for line in log.read_text().splitlines()]
+    times = {name: sorted(float(s) for n, s in stamps if n == name) for name, _ in stamps}
+    if len(times) != NUM_WORKERS or min(map(len, times.values())) < WARM_UP_IMAGES:
+        raise SystemExit(f"expected {NUM_WORKERS} busy workers, got {list(times)}")
+    start_s = max(of_worker[WARM_UP_IMAGES - 1] for of_worker in times.values())
+    return sum(s > start_s for of_worker in times.values() for s in of_worker) / (end_s - start_s)
+
+
+def build_stamping_labeller(log: Path, config: LabelConfig, progress: Any = None) -> Labeller:
+    """Return the real labeller; it notes its process and the time before it reads an image."""
+    from ovsam_pipeline.images import decode_image
+    from ovsam_pipeline.labeller import build_labeller
+
+    stream = log.open("a", buffering=1)
+
+    def decode(record: ImageRecord) -> np.ndarray:
+        stream.write(f"{os.getpid()} {time.time()}\n")
+        return decode_image(record)
+
+    return replace(build_labeller(config, progress), decode=decode)
 
 
 @contextmanager
@@ -209,11 +236,13 @@ def measure_start(options: argparse.Namespace) -> dict[str, Any]:
     """Return the seconds before the first image of a run on this machine."""
     import ray
 
+    from ovsam_pipeline.labeller import build_labeller
+
     spent: dict[str, float] = {}
     ray.init = _time_calls(ray.init, spent, "ray_init_s")
     image = repeat_images(options.images, 1)
     start_s = time.perf_counter()
-    with open_output() as folder, open_engine(configure(options), build_labeller, folder.path) as e:
+    with open_output() as folder, open_engine(configure(options), build_labeller) as e:
         spent["open_s"] = time.perf_counter() - start_s
         run_engine(e, folder, image)
         spent["first_image_s"] = time.perf_counter() - start_s
@@ -247,7 +276,9 @@ class NothingFound:
 
 
 def build_idle_labeller(config: LabelConfig, _: Any = None) -> Labeller:
-    """Return a labeller that reads no file and finds nothing."""
+    """Return a labeller that reads no file and finds nothing; in the actor, as torch comes."""
+    from ovsam_pipeline.labeller import Labeller
+
     return Labeller(
         predictor=None,
         detector=NothingFound(),
@@ -274,7 +305,7 @@ def measure_shards(options: argparse.Namespace) -> dict[str, Any]:
         ImageRecord(index, f"{index:07d}.png", Path(f"{index:07d}.png"), size_bytes=1, mtime_ns=1)
         for index in range(options.shards)
     ]
-    with open_output() as folder, open_engine(config, build_idle_labeller, folder.path) as engine:
+    with open_output() as folder, open_engine(config, build_idle_labeller) as engine:
         before_mb, before = _peak_mb(), resource.getrusage(resource.RUSAGE_SELF)
         _, seconds = run_engine(engine, folder, images)
         after = resource.getrusage(resource.RUSAGE_SELF)
@@ -287,6 +318,7 @@ def measure_shards(options: argparse.Namespace) -> dict[str, Any]:
         "driver_cpu_ms_a_shard": round(1000 * cpu_s / options.shards, 3),
         "driver_peak_mb_before": before_mb,
         "driver_peak_mb": _peak_mb(),
+        "driver_loaded_torch": "torch" in sys.modules,
     }
 
 
