@@ -96,7 +96,11 @@ def ray_jobs(environment, tmp_path):
     deadline = time.monotonic() + 60
     while "Ray runtime started" not in log.read_text() and time.monotonic() < deadline:
         time.sleep(0.5)
-    yield environment | {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{jobs}"}
+    asking = environment | {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{jobs}"}
+    # On a busy machine the agent that takes jobs comes up long after the head says that it runs.
+    while submit(asking, "true").returncode and time.monotonic() < deadline + 60:
+        time.sleep(1)
+    yield asking
     head.terminate()
     head.wait(60)
 
