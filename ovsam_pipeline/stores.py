@@ -7,6 +7,7 @@ S3, Google Cloud Storage and Azure come with pyarrow and need no other package; 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["explain_store_errors", "open_store"]
 
-_CONNECT_S, _REQUEST_S = 10.0, 60.0
-_ATTEMPTS = 4
+# Of the client itself, inside one call of `retries.retry`: a store that is away is given up in
+# less than a minute. The second is how long nothing at all may come.
+_CONNECT_S, _REQUEST_S = 5.0, 20.0
+_ATTEMPTS = 3
+_DEFAULT_REGION = "us-east-1"
 _LOGIN = {
     "s3": "AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
@@ -27,12 +31,14 @@ _LOGIN = {
 }
 _ALIASES = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
 # How the stores' clients say it, in lower case.
-_REFUSED = ("access_denied", "access denied", "signature_does_not_match", "forbidden", "401", "403",
+_REFUSED = ("access_denied", "access denied", "signature_does_not_match", "forbidden",
+            "status 401", "status 403", "401 client error", "403 client error", "expired",
             "unauthenticated", "unauthorized", "permission_denied", "permissiondenied",
             "no credentials")  # fmt: skip
 _UNKNOWN_KEY = ("invalid_access_key_id", "unrecognized_client", "invalid_client_token_id")
 _NO_BUCKET = ("no_such_bucket", "nosuchbucket", "containernotfound", "bucket does not exist",
               "the specified bucket")  # fmt: skip
+_UNREACHABLE = re.compile(r"NETWORK_CONNECTION.*?curlCode: \d+, ([^;]+)")
 
 
 def open_store(scheme: str, bucket: str) -> pyarrow.fs.FileSystem:
@@ -48,13 +54,19 @@ def open_store(scheme: str, bucket: str) -> pyarrow.fs.FileSystem:
         ValueError: nothing here knows the scheme.
     """
     kind = _ALIASES.get(scheme, scheme)
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if kind == "s3":
+        endpoint = _get_endpoint()
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        return _open_s3(endpoint, region, "" if region or endpoint else bucket)
+        if endpoint and not region:
+            region = _DEFAULT_REGION  # else the client asks services of Amazon's network for one
+        return _open_s3(endpoint, region, "" if region else bucket)
     if kind == "gs":
         return _open_gs(os.environ.get("STORAGE_EMULATOR_HOST"))
     return _open_azure() if kind == "az" else _open_by_fsspec(scheme)
+
+
+def _get_endpoint() -> str | None:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
 @cache
@@ -69,6 +81,7 @@ def _open_s3(endpoint: str | None, region: str | None, bucket: str) -> pyarrow.f
         connect_timeout=_CONNECT_S,
         request_timeout=_REQUEST_S,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
+        allow_delayed_open=True,  # small objects by one request, and nothing left of a killed one
     )
 
 
@@ -129,14 +142,20 @@ def explain_store_errors(uri: str) -> Iterator[None]:
 
 def _choose_error(text: str, uri: str) -> OSError:
     scheme, _, rest = uri.partition("://")
-    bucket, small = rest.partition("/")[0], text.lower()
-    login = _LOGIN.get(_ALIASES.get(scheme, scheme), "the login that the store expects")
+    bucket, _, key = rest.partition("/")
+    small = text.replace(f"'{key}'", "").lower()  # a name may hold any of the signs
+    kind = _ALIASES.get(scheme, scheme)
+    login = _LOGIN.get(kind, "the login that the store expects")
     if any(sign in small for sign in _UNKNOWN_KEY):
         return PermissionError(13, f"the store does not know the access key: check {login}")
     if any(sign in small for sign in _NO_BUCKET):
         return FileNotFoundError(2, f"there is no bucket {bucket}")
     if any(sign in small for sign in _REFUSED):
         return PermissionError(13, f"access to {bucket} is refused: check {login}")
+    if unreachable := _UNREACHABLE.search(text):
+        endpoint = _get_endpoint() if kind == "s3" else None
+        hint = f" and AWS_ENDPOINT_URL ({endpoint})" if endpoint else ""
+        return OSError(5, f"cannot reach the store ({unreachable[1]}); check the network{hint}")
     return OSError(5, text)
 
 
