@@ -10,9 +10,11 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.parts import open_part
@@ -22,6 +24,8 @@ __all__ = ["iterate_tables"]
 
 _TABLE_BYTES = 8_000_000
 _MOST_READERS, _READERS_OF_STORES = 4, 32
+# An object up to this size is fetched in one request instead of one a column.
+_WHOLE_BYTES = 4_000_000
 
 
 def iterate_tables(parts: Sequence[AnyPath], columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -81,8 +85,18 @@ def _read_ahead(parts: Sequence[AnyPath], columns: Sequence[str]) -> Iterator[pa
 
 def _read(part: AnyPath, columns: list[str]) -> pa.Table:
     try:
-        with open_part(part) as stream:
+        with _open(part) as stream:
             table = stream.read(columns=columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise OutputError(f"cannot read {part}: {error}") from error
     return table.replace_schema_metadata(None)
+
+
+@contextmanager
+def _open(part: AnyPath) -> Iterator[pq.ParquetFile]:
+    if isinstance(part, RemotePath) and part.stat().st_size <= _WHOLE_BYTES:
+        with pq.ParquetFile(pa.BufferReader(part.read_bytes())) as stream:
+            yield stream
+    else:
+        with open_part(part) as stream:
+            yield stream
