@@ -126,7 +126,7 @@ def test_error_of_a_worker_names_its_machine_once():
         (ConnectionError("Could not find any running Ray instance"), "auto",
          "no Ray cluster answers at auto; start one"),
         (RuntimeError("Authentication token is missing"), "head:6379",
-         "the Ray cluster at head:6379 refuses the token of this machine; give the token"),
+         "the Ray cluster at head:6379 refuses the token of this machine; set RAY_AUTH_MODE"),
         (OSError("no space"), None, "Ray cannot be started on this machine: no space"),
     ],
 )  # fmt: skip
