@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +19,17 @@ import ovsam
 from ovsam.errors import ConfigError, OvsamError
 from ovsam_pipeline.engine import RunFacts
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.remote_path import AnyPath, RemotePath
+from ovsam_pipeline.remote_path import AnyPath, RemotePath, is_remote
 
-__all__ = ["Probe", "answer_probe", "check_facts", "check_version", "explain_cluster", "name_node"]
+__all__ = [
+    "Probe",
+    "answer_probe",
+    "check_facts",
+    "check_version",
+    "enter_folder",
+    "explain_cluster",
+    "name_node",
+]
 
 _PREFIX = ".probe-"
 
@@ -121,6 +130,23 @@ def answer_probe(probe: Path) -> None:
             f"{host} cannot write the output folder {probe.parent}: {error.strerror}; give the "
             "user of Ray's processes the right to, on every node"
         ) from error
+
+
+def enter_folder(folder: str, sources: Sequence[str]) -> None:
+    """Go to the folder that the command was started in, as its relative paths are meant from there.
+
+    Raises:
+        ConfigError: this machine has no such folder, and a source needs it.
+    """
+    if Path(folder).is_dir():
+        os.chdir(folder)
+        return
+    for source in sources:
+        if not is_remote(source) and not Path(source).expanduser().is_absolute():
+            raise ConfigError(
+                f"{platform.node()} has no folder {folder}, where the command was started and "
+                f"{source} is looked for; give absolute paths that every node has, or addresses"
+            )
 
 
 def name_node(error: OvsamError, host: str) -> OvsamError:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -57,9 +58,9 @@ class _Actor:
     def __init__(self, config: LabelConfig, build: BuildLabeller, num_threads: int | None) -> None:
         self._worker = Worker(config, build, num_threads)
 
-    def load(self, texts: dict[str, bytes], *, is_scout: bool) -> tuple[str, Hello]:
+    def load(self, texts: dict[str, bytes], folder: str, *, is_scout: bool) -> tuple[str, Hello]:
         node = ray.get_runtime_context().get_node_id()
-        return node, self._worker.load(texts, is_scout=is_scout)
+        return node, self._worker.load(texts, folder, is_scout=is_scout)
 
     def begin(self, writer: PartWriter, probe: Any) -> None:
         self._worker.begin(writer, probe)
@@ -137,7 +138,8 @@ class Crew:
         actor = ray.remote(**options)(_Actor)
         threads = None if self.size.gpus else int(self.size.cpus)
         member = Member(actor.remote(self._config, self._build, threads))
-        self._pending[member.handle.load.remote(self._texts, is_scout=is_scout)] = member, "load"
+        loading = member.handle.load.remote(self._texts, str(Path.cwd()), is_scout=is_scout)
+        self._pending[loading] = member, "load"
         self.members.append(member)
         return member
 

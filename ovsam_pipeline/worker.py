@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import ovsam
-from ovsam_pipeline.cluster_checks import answer_probe
+from ovsam_pipeline.cluster_checks import answer_probe, enter_folder
 from ovsam_pipeline.engine import BuildLabeller, RunFacts
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.report import Tally, WorkerState
@@ -100,16 +100,19 @@ class Worker:
         self._seconds: Counter[str] = Counter()
         self._stats = ShardStats()
 
-    def load(self, texts: dict[str, bytes], *, is_scout: bool) -> Hello:
+    def load(self, texts: dict[str, bytes], folder: str, *, is_scout: bool) -> Hello:
         """Load model, detector and vocabulary.
 
         Args:
+            folder: that relative paths are meant from: where the command was started.
             texts: embedded class names of another machine, for the cache of this one.
             is_scout: whether to return those of this one.
 
         Raises:
+            ConfigError: a source is relative to a folder that this machine has not.
             OvsamError: as `build`.
         """
+        enter_folder(folder, self._config.sources)
         from ovsam.text_cache import collect_used_files, store_files
 
         if self._num_threads is not None:

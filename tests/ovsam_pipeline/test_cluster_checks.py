@@ -13,6 +13,7 @@ from ovsam_pipeline.cluster_checks import (
     answer_probe,
     check_facts,
     check_version,
+    enter_folder,
     explain_cluster,
     name_node,
 )
@@ -103,7 +104,9 @@ def test_node_that_cannot_write_the_output_is_named(tmp_path, monkeypatch):
 
     with Probe(tmp_path) as probe:
         monkeypatch.setattr(Path, "write_text", refuse)
-        with pytest.raises(OutputError, match=r"cannot write the output folder .*Permission denied"):
+        with pytest.raises(
+            OutputError, match=r"cannot write the output folder .*Permission denied"
+        ):
             answer_probe(probe.path)
 
 
@@ -143,3 +146,13 @@ def test_token_that_ray_refuses_deep_inside_is_said():
     except ConnectionError as error:
         sentence = str(explain_cluster(error, "head:6379"))
     assert "refuses the token of this machine; set RAY_AUTH_MODE=token" in sentence
+
+
+def test_relative_paths_are_meant_from_where_the_command_was_started(tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    enter_folder(str(tmp_path), ("images",))
+    assert Path.cwd() == tmp_path
+    enter_folder("/not/here", ("/data/images", "s3://bucket/images"))
+    assert Path.cwd() == tmp_path
+    with pytest.raises(ConfigError, match="has no folder /not/here, where the command was started"):
+        enter_folder("/not/here", ("/data", "images"))

@@ -50,7 +50,7 @@ class FakeCrew:
         self.num_hired += 1
         member = FakeMember(self.config)
         self.members.append(member)
-        self.pending.append((member, "load", lambda: member.worker.load({}, is_scout=False)))
+        self.pending.append((member, "load", lambda: member.worker.load({}, ".", is_scout=False)))
 
     def forget_answers(self):
         self.pending = deque(item for item in self.pending if item[1] == "load")
