@@ -156,7 +156,8 @@ def test_file_says_what_the_rows_say(tmp_path, monkeypatch, table_bytes):
 def test_fields_stand_in_the_order_of_the_format(tmp_path):
     out = make_output(tmp_path, [make_rows(4)])
     export_coco(out, out / "annotations.json")
-    order = "id image_id category_id segmentation area bbox iscrowd score detector_score".split()
+    order = ["id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd"]
+    order += ["score", "detector_score"]
     for item in read_json(out / "annotations.json")["annotations"]:
         assert list(item) == [*order, *(name for name in OPTIONAL if name in item)]
     assert list(read_json(out / "annotations.json")["images"][0]) == [
@@ -203,9 +204,9 @@ def test_damaged_part_is_named_and_leaves_the_old_file(tmp_path):
     out = make_output(tmp_path, [make_rows(4)])
     (out / "annotations.json").write_text("old")
     (out / "parts" / "part-torn.parquet").write_bytes(b"PAR1")
-    with pytest.raises(OutputError, match="cannot read .*part-torn.parquet"):
+    with pytest.raises(OutputError, match=r"cannot read .*part-torn.parquet"):
         export_coco(out, out / "annotations.json")
-    with pytest.raises(OutputError, match="cannot read .*part-torn.parquet"):
+    with pytest.raises(OutputError, match=r"cannot read .*part-torn.parquet"):
         count_output(out)
     assert (out / "annotations.json").read_text() == "old"
 
@@ -218,10 +219,12 @@ def test_parts_that_change_meanwhile_are_refused(tmp_path, known):
         list(coco._iterate_annotations(parts, np.ones(known, np.int64)))
 
 
-def test_store_as_output_and_target(tmp_path):
+@pytest.mark.parametrize("whole_bytes", [0, 4_000_000])
+def test_store_as_output_and_target(tmp_path, monkeypatch, whole_bytes):
+    monkeypatch.setattr(part_tables, "_WHOLE_BYTES", whole_bytes)
     rows = make_rows()
     local = make_output(tmp_path, [rows])
-    remote = parse_path("memory://coco-export/out")
+    remote = parse_path(f"memory://coco-export/{whole_bytes}")
     (remote / "run.json").write_bytes((local / "run.json").read_bytes())
     for part in (local / "parts").iterdir():
         (remote / "parts" / part.name).write_bytes(part.read_bytes())
