@@ -162,9 +162,9 @@ def explain_cluster(error: Exception, address: str | None) -> ConfigError:
     small = " ".join(str(cause) for cause in _list_causes(error)).lower()
     if any(sign in small for sign in ("token", "authenticat", "unauthorized", "401", "403")):
         return ConfigError(
-            f"the Ray cluster at {where} refuses the token of this machine; set RAY_AUTH_MODE=token "
-            "and give the token of the cluster as RAY_AUTH_TOKEN, or its file as "
-            "RAY_AUTH_TOKEN_PATH"
+            f"the Ray cluster at {where} refuses the token of this machine; set "
+            "RAY_AUTH_MODE=token and give the token of the cluster as RAY_AUTH_TOKEN, or its file "
+            "as RAY_AUTH_TOKEN_PATH"
         )
     if address is None:
         return ConfigError(f"Ray cannot be started on this machine: {text[:300]}")

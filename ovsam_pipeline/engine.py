@@ -7,10 +7,12 @@ process that drives a cluster loads neither torch nor a model.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from ovsam_pipeline.store import PartWriter
 
 __all__ = ["BuildLabeller", "Engine", "RunFacts", "choose_engine", "open_engine"]
+
+logger = logging.getLogger(__name__)
 
 # Of the driver on Linux, and on Windows' Linux.
 _SIGNS_OF_A_GPU = ("/proc/driver/nvidia", "/dev/dxg")
@@ -107,7 +111,11 @@ def choose_engine(config: LabelConfig) -> str:
     is_many = (config.num_gpus or 0) > 1 or (config.num_actors or 0) > 1
     if is_asked or is_many:
         return "ray"
-    return "ray" if config.device == "auto" and _count_gpus() > 1 else "local"
+    num_gpus = _count_gpus() if config.device == "auto" else 0
+    if num_gpus > 1 and find_spec("ray") is None:
+        logger.info("one of %d GPUs is used; pip install 'ovsam[ray]' to use them all", num_gpus)
+        return "local"
+    return "ray" if num_gpus > 1 else "local"
 
 
 @contextmanager

@@ -105,7 +105,7 @@ def test_node_that_cannot_write_the_output_is_named(tmp_path, monkeypatch):
     with Probe(tmp_path) as probe:
         monkeypatch.setattr(Path, "write_text", refuse)
         with pytest.raises(
-            OutputError, match=r"cannot write the output folder .*Permission denied"
+            OutputError, match=r"cannot write the output .*Permission denied"
         ):
             answer_probe(probe.path)
 

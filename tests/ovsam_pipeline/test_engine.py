@@ -1,6 +1,10 @@
+import sys
+
 import pytest
 from fake_labeller import make_labeller
 
+import ovsam_pipeline
+from ovsam.errors import MissingDependencyError
 from ovsam_pipeline import engine
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.engine import choose_engine, open_engine
@@ -43,6 +47,25 @@ def test_engine_is_ray_on_a_machine_with_several_gpus_unless_one_is_named(monkey
     monkeypatch.setattr(engine, "_count_gpus", lambda: 8)
     assert choose_engine(config()) == "ray"
     assert choose_engine(config(device="cuda:3")) == "local"
+
+
+def test_several_gpus_without_ray_are_said_and_one_is_used(monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(engine, "_count_gpus", lambda: 8)
+    monkeypatch.setattr(engine, "find_spec", lambda name: None)
+    assert choose_engine(config()) == "local"
+    assert "one of 8 GPUs is used; pip install 'ovsam[ray]'" in caplog.text
+
+
+def test_ray_that_is_asked_for_and_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "ovsam_pipeline.run_ray", raising=False)
+    monkeypatch.delattr(ovsam_pipeline, "run_ray", raising=False)
+    with (
+        pytest.raises(MissingDependencyError, match="pip install 'ovsam\\[ray\\]'"),
+        open_engine(config(engine="ray"), make_labeller),
+    ):
+        pass
 
 
 def test_facts_of_the_local_engine_are_the_labellers():
