@@ -12,6 +12,7 @@ from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.engine import BuildLabeller
 from ovsam_pipeline.label_run import LabelResult, fill_output
 from ovsam_pipeline.metrics_file import record_failed_start
+from ovsam_pipeline.output_choice import choose_output
 from ovsam_pipeline.report import RunReport
 from ovsam_pipeline.stopping import StopRequest
 
@@ -113,29 +114,3 @@ def run_detect(
     with record_failed_start(config.metrics_file):
         path = choose_output(config, "_boxes")
     return fill_output(config, path, box_finder.build_box_finder, stopping, showing)
-
-
-def choose_output(config: LabelConfig, ending: str = "_ovsam") -> Path:
-    """Return the output folder: as given, or beside the first source with `ending` behind its name.
-
-    What lies at an address has its output in the current folder.
-
-    Raises:
-        ConfigError: the output is one of the sources.
-    """
-    if config.output is not None:
-        path = Path(config.output).expanduser()
-    else:
-        _, is_address, rest = config.sources[0].rpartition("://")
-        first = Path(rest.partition("?")[0]) if is_address else Path(rest).expanduser()
-        while any(sign in str(first) for sign in "*?[{"):
-            first = first.parent
-        if is_address:
-            first = Path(first.name)
-        first = first.resolve()
-        path = first.parent / f"{first.stem if first.suffix else first.name}{ending}"
-    if path.exists() and not path.is_dir():
-        raise ConfigError(f"expected -o to be a folder, and {path} is a file")
-    if any(Path(source).resolve() == path.resolve() for source in config.sources):
-        raise ConfigError(f"the output {path} is one of the sources; give another folder as -o")
-    return path

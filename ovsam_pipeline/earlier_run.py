@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ovsam.errors import ConfigError
+from ovsam_pipeline.output_choice import check_store, may_be_output, parse_output
+from ovsam_pipeline.remote_path import AnyPath
 from ovsam_pipeline.store import RUN_FILE, is_output, read_run_file
 
 __all__ = ["complete_retry", "find_source", "join_file", "join_folder"]
@@ -63,7 +65,11 @@ def complete_retry(values: Mapping[str, Any]) -> dict[str, Any]:
         OutputError: run.json cannot be read.
     """
     sources: tuple[str, ...] = values.get("sources") or ()
-    if len(sources) != 1 or not is_output(output := Path(sources[0]).expanduser()):
+    if len(sources) != 1 or not may_be_output(sources[0]):
+        return dict(values)
+    output = parse_output(sources[0])
+    check_store(output)
+    if not is_output(output):
         return dict(values)
     _refuse_contradictions(values, output)
     run = read_run_file(output)
@@ -93,7 +99,7 @@ def complete_retry(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def find_source(name: str, folder: Path, old: Path, again: str) -> str:
+def find_source(name: str, folder: Path, old: AnyPath, again: str) -> str:
     """Return a source of the run in `old`, whose working folder was `folder`.
 
     Args:
@@ -137,9 +143,9 @@ def _join_detector(folder: Path, spec: str) -> str:
     return f"{kind}:{folder / name if is_there else name}{points}"
 
 
-def _refuse_contradictions(values: Mapping[str, Any], output: Path) -> None:
+def _refuse_contradictions(values: Mapping[str, Any], output: AnyPath) -> None:
     given = values.get("output")
-    if given is not None and Path(given).expanduser().resolve() != output.resolve():
+    if given is not None and parse_output(given).resolve() != output.resolve():
         raise ConfigError(
             f"--retry-failed {output} writes into that folder, and -o {given} is another one; "
             "leave -o out"

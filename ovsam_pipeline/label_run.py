@@ -26,6 +26,7 @@ from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.image_spool import ImageSpool
 from ovsam_pipeline.live_status import keep_status
 from ovsam_pipeline.metrics_file import keep_metrics
+from ovsam_pipeline.output_choice import parse_output
 from ovsam_pipeline.remote_path import AnyPath
 from ovsam_pipeline.report import RunReport, RunSummary
 from ovsam_pipeline.run_state import RunState
@@ -180,7 +181,7 @@ def _keep_stored(relabel: str, images: ImageSpool) -> ImageSpool:
     """Return the images that the output to relabel has regions of."""
     from ovsam_pipeline.stored_regions import StoredRegions
 
-    return ImageSpool(StoredRegions(Path(relabel).expanduser()).choose_images(images))
+    return ImageSpool(StoredRegions(parse_output(relabel)).choose_images(images))
 
 
 def _keep_failed(output: AnyPath, images: ImageSpool) -> ImageSpool:
@@ -271,7 +272,7 @@ class _Run:
         from ovsam_pipeline.store import PartWriter
 
         writer = PartWriter(
-            self.folder.parts_folder,
+            self.folder.parts_folder.absolute(),
             self.facts.fingerprint,
             max_images=self.config.part_images,
             max_seconds=self.config.part_seconds,

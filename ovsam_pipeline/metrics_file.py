@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovsam.errors import ConfigError, OvsamError
+from ovsam_pipeline.remote_path import AnyPath
 from ovsam_pipeline.repeating import repeat
 from ovsam_pipeline.report import (
     INTERNAL_ERROR,
@@ -167,7 +168,7 @@ class _MetricsFile:
             self._has_warned = True
 
 
-def _name_output(output: Path) -> str:
+def _name_output(output: AnyPath) -> str:
     """Return the whole path; an object store's is one already."""
     return str(output.absolute() if isinstance(output, Path) else output)
 

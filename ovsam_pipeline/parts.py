@@ -183,8 +183,11 @@ def drop_part_rows(path: AnyPath, positions: Iterable[int]) -> None:
     is_kept = np.ones(len(index.rows.keys), bool)
     is_kept[list(positions)] = False
     if not is_kept.any():
-        path.unlink()
-        sync_folder(path.parent)
+        try:
+            path.unlink()
+            sync_folder(path.parent)
+        except OSError as error:
+            raise OutputError(f"cannot remove {path}: {error.strerror or error}") from error
         return
     rows = PartRows(
         index.rows.keys[is_kept], index.rows.identities[is_kept], index.rows.is_failed[is_kept]

@@ -16,6 +16,8 @@ from ovsam.errors import ConfigError
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.earlier_run import find_source, join_file, join_folder
 from ovsam_pipeline.labeller import Labeller, assemble_labeller, load_run_model, resolve_machine
+from ovsam_pipeline.output_choice import check_store, parse_output
+from ovsam_pipeline.remote_path import AnyPath
 from ovsam_pipeline.settings import flag
 from ovsam_pipeline.stored_regions import StoredRegions, read_labelled_run
 
@@ -40,11 +42,12 @@ def complete_config(config: LabelConfig) -> LabelConfig:
         OutputError: its run.json cannot be read.
     """
     assert config.relabel is not None
-    old = Path(config.relabel).expanduser()
+    old = parse_output(config.relabel)
+    check_store(old)
     run = read_labelled_run(old)
     _refuse_other_regions(config, old)
     name = f"{old.resolve().name}_relabelled"
-    output = Path(config.output).expanduser() if config.output else old.resolve().parent / name
+    output = parse_output(config.output) if config.output else old.resolve().parent / name
     if output.resolve() == old.resolve():
         raise ConfigError(f"the output {output} is the folder to relabel; give another one as -o")
     if old.resolve() in output.resolve().parents:
@@ -87,7 +90,7 @@ def build_relabeller(
         OvsamError: as `build_labeller`.
     """
     assert config.relabel is not None
-    stored = StoredRegions(Path(config.relabel).expanduser())
+    stored = StoredRegions(parse_output(config.relabel))
     config, model = load_run_model(resolve_machine(config))
     labeller = assemble_labeller(config, model, stored, embedding)
     assert labeller.rules is not None
@@ -108,7 +111,7 @@ def build_relabeller(
     )
 
 
-def _refuse_other_regions(config: LabelConfig, old: Path) -> None:
+def _refuse_other_regions(config: LabelConfig, old: AnyPath) -> None:
     """Refuse settings that would change which objects there are, with a ConfigError."""
     unset = LabelConfig(sources=config.sources, relabel=config.relabel)
     wanted = [f"--detector {config.detector}"] if config.detector != "auto" else []

@@ -6,6 +6,7 @@ renamed. Errors are OSErrors of the classes that files raise.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -13,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ovsam_pipeline.retries import retry
-from ovsam_pipeline.stores import explain_store_errors, open_store
+from ovsam_pipeline.stores import explain_store_errors, has_buckets, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["AnyPath", "ObjectState", "RemotePath", "is_remote", "parse_path"]
 
 _T = TypeVar("_T")
+_OPTIONS = re.compile(r"\?(endpoint_override|region|scheme|access_key|secret_key)=")
 
 
 class ObjectState(NamedTuple):
@@ -61,11 +63,16 @@ class RemotePath:
     _info: pyarrow.fs.FileInfo | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse an address without a bucket.
+        """Refuse an address without a bucket, and one with options.
 
         Raises:
-            ValueError: there is none.
+            ValueError: it is one of those.
         """
+        if _OPTIONS.search(self.uri):
+            raise ValueError(
+                f"expected no options behind an address, got {self.uri}; set AWS_ENDPOINT_URL or "
+                "AWS_REGION instead"
+            )
         if not self._key.strip("/"):
             raise ValueError(f"expected an address like s3://bucket/folder, got {self.uri}")
 
@@ -149,6 +156,20 @@ class RemotePath:
         if info is None or not info.is_file:
             raise FileNotFoundError(2, "there is no such object", self.uri)
         return ObjectState(info.size or 0, info.mtime_ns or 0)
+
+    def check_bucket(self) -> None:
+        """Make sure that the store answers and has the bucket; elsewhere there are no buckets.
+
+        Raises:
+            FileNotFoundError: it has none of this name.
+            OSError: the store cannot be asked.
+        """
+        import pyarrow.fs as fs
+
+        bucket = self._key.partition("/")[0]
+        info = self._call(lambda store: store.get_file_info(bucket))
+        if info.type == fs.FileType.NotFound and has_buckets(self._scheme):
+            raise FileNotFoundError(2, f"there is no bucket {bucket}; make it first")
 
     def iterdir(self) -> Iterator[RemotePath]:
         """Yield what is directly below this prefix, with its state; nothing where nothing is.

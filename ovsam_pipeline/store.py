@@ -16,32 +16,25 @@ removed before their images are labelled again, so that no moment shows an image
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
-
-import pyarrow as pa
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.atomic import sweep_temporary_files, write_atomically
 from ovsam_pipeline.done_index import DoneIndex, DoneIndexBuilder
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.output_lock import has_lock, take_lock
+from ovsam_pipeline.part_writer import PartWriter
 from ovsam_pipeline.parts import (
-    SCHEMA,
     PartIndex,
     drop_part_rows,
     iterate_part_rows,
     read_part_index,
-    write_part,
 )
-from ovsam_pipeline.records import LabelRecord
 from ovsam_pipeline.remote_path import AnyPath, RemotePath
 
 __all__ = [
@@ -242,98 +235,17 @@ class OutputFolder:
             shutil.rmtree(folder)
 
 
-class PartWriter:
-    """Collects rows and commits them as a part when enough, or old enough, are together.
-
-    Attributes and arguments:
-        folder: OUT/parts.
-        fingerprint: of the run.
-        max_images: rows in a full part.
-        max_seconds: age of the oldest row at which a part is committed though not full.
-        schema: SCHEMA for labels, BOX_SCHEMA for boxes alone.
-        guard: called before a commit; raises where the output is no longer ours. It stays behind
-            when a writer is sent to another process.
-    """
-
-    def __init__(
-        self,
-        folder: AnyPath,
-        fingerprint: str,
-        *,
-        max_images: int,
-        max_seconds: float,
-        schema: pa.Schema = SCHEMA,
-        guard: Callable[[], None] | None = None,
-    ) -> None:
-        self.folder = folder
-        self.fingerprint = fingerprint
-        self._guard = guard
-        self.max_images = max_images
-        self._max_seconds = max_seconds
-        self._schema = schema
-        self._rows: list[LabelRecord] = []
-        self._oldest_s = 0.0
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle without the guard."""
-        return {**self.__dict__, "_guard": None}
-
-    def without_limits(self) -> PartWriter:
-        """Return an empty writer for the same place that commits only when it is told to."""
-        return PartWriter(
-            self.folder,
-            self.fingerprint,
-            max_images=sys.maxsize,
-            max_seconds=math.inf,
-            schema=self._schema,
-            guard=self._guard,
-        )
-
-    def has_part(self, name: str) -> bool:
-        """Whether a part of this name was committed, by whomever."""
-        return (self.folder / name).exists()
-
-    def check(self) -> None:
-        """Make sure that the output is still ours.
-
-        Raises:
-            OutputError: it is not.
-        """
-        if self._guard is not None:
-            self._guard()
-
-    def add(self, row: LabelRecord) -> bool:
-        """Take a row; return whether that committed a part.
-
-        Raises:
-            OutputError: the part cannot be written.
-        """
-        if not self._rows:
-            self._oldest_s = time.monotonic()
-        self._rows.append(row)
-        is_old = time.monotonic() - self._oldest_s >= self._max_seconds
-        if len(self._rows) >= self.max_images or is_old:
-            self.commit()
-            return True
-        return False
-
-    def commit(self) -> str | None:
-        """Write what is there; return the file name of the part, None where nothing was.
-
-        Raises:
-            OutputError: the part cannot be written.
-        """
-        if not self._rows:
-            return None
-        self.check()
-        part = write_part(self.folder, self._rows, self.fingerprint, self._schema)
-        self._rows = []
-        return part.name
-
-
 def list_parts(output: AnyPath) -> list[AnyPath]:
-    """Return the parts of an output folder, by name."""
-    parts: list[AnyPath] = [*(output / _PARTS_FOLDER).glob("part-*.parquet")]
+    """Return the parts of an output folder, by name.
+
+    Raises:
+        OutputError: the folder cannot be listed.
+    """
+    folder = output / _PARTS_FOLDER
+    try:
+        parts: list[AnyPath] = [*folder.glob("part-*.parquet")]
+    except OSError as error:
+        raise OutputError(f"cannot list {folder}: {error.strerror or error}") from error
     return sorted(parts, key=lambda part: part.name)
 
 
@@ -358,7 +270,9 @@ def read_run_file(output: AnyPath) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise OutputError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
         raise OutputError(
             f"cannot read {path}: {error}; --on-existing overwrite starts afresh"
         ) from error
@@ -368,8 +282,16 @@ def read_run_file(output: AnyPath) -> dict[str, Any]:
 
 
 def is_output(path: AnyPath) -> bool:
-    """Whether a run has used this folder as its output, whatever became of it."""
-    return has_lock(path) or _has_own_run_file(path) or bool(list_parts(path))
+    """Whether a run has used this folder as its output, whatever became of it.
+
+    Raises:
+        OutputError: the folder cannot be listed.
+    """
+    try:
+        is_known = has_lock(path)
+    except OSError as error:
+        raise OutputError(f"cannot look into {path}: {error.strerror or error}") from error
+    return is_known or _has_own_run_file(path) or bool(list_parts(path))
 
 
 def check_own_files(path: AnyPath) -> None:

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,7 +70,7 @@ class StoredRegions:
 
     device = "cpu"
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: AnyPath) -> None:
         self.output = output
         self.run = read_labelled_run(output)
         self.name = f"the regions of {output}"

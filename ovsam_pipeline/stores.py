@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow.fs
 
-__all__ = ["explain_store_errors", "open_store"]
+__all__ = ["explain_store_errors", "has_buckets", "open_store"]
 
 # Of the client itself, inside one call of `retries.retry`: a store that is away is given up in
 # less than a minute. The second is how long nothing at all may come.
@@ -63,6 +63,11 @@ def open_store(scheme: str, bucket: str) -> pyarrow.fs.FileSystem:
     if kind == "gs":
         return _open_gs(os.environ.get("STORAGE_EMULATOR_HOST"))
     return _open_azure() if kind == "az" else _open_by_fsspec(scheme)
+
+
+def has_buckets(scheme: str) -> bool:
+    """Whether the first part of an address is a bucket (a container) that must be there."""
+    return _ALIASES.get(scheme, scheme) in _LOGIN
 
 
 def _get_endpoint() -> str | None:

@@ -21,15 +21,14 @@ def export(
     from ovsam.errors import ConfigError
     from ovsam_pipeline.console import print_json, print_result
     from ovsam_pipeline.exporters.coco import export_coco
-    from ovsam_pipeline.remote_path import RemotePath, parse_path
-    from ovsam_pipeline.store import is_output
+    from ovsam_pipeline.output_choice import check_store, find_output, parse_output
+    from ovsam_pipeline.remote_path import RemotePath
 
     if export_format != "coco":
         raise ConfigError(f"expected --format coco, got '{export_format}'")
-    folder = parse_path(output)
-    if not is_output(folder):
-        raise ConfigError(f"expected a folder that ovsam label wrote, got {folder}")
-    target = parse_path(to) if to else folder / "annotations.json"
+    folder = find_output(output)
+    target = parse_output(to) if to else folder / "annotations.json"
+    check_store(target)
     # A store has no folders that could be missing.
     if not isinstance(target, RemotePath) and not target.parent.is_dir():
         raise ConfigError(f"expected --to in a folder that exists, got {target}")

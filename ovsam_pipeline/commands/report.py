@@ -22,15 +22,10 @@ def report(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Count what an output folder holds: images, objects, classes, failures and their reasons."""
-    from ovsam.errors import ConfigError
     from ovsam_pipeline.console import print_json, print_result
-    from ovsam_pipeline.remote_path import parse_path
-    from ovsam_pipeline.store import is_output
+    from ovsam_pipeline.output_choice import find_output
 
-    folder = parse_path(output)
-    if not is_output(folder):
-        raise ConfigError(f"expected a folder that ovsam label wrote, got {folder}")
-    found = collect_report(folder)
+    found = collect_report(find_output(output))
     if json:
         print_json(found)
     else:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from ovsam_pipeline.remote_path import AnyPath
 
 
 def status(
@@ -47,12 +49,14 @@ def status(
     raise typer.Exit(found["exit_code"] or 0)
 
 
-def _find_output(name: str) -> Path:
+def _find_output(name: str) -> AnyPath:
     """Return the folder; a ConfigError where no run has used it."""
     from ovsam.errors import ConfigError
+    from ovsam_pipeline.output_choice import check_store, parse_output
     from ovsam_pipeline.store import is_output
 
-    folder = Path(name).expanduser()
+    folder = parse_output(name)
+    check_store(folder)
     if not is_output(folder):
         raise ConfigError(
             f"expected a folder that a run of ovsam label or detect fills, got {folder}; a new "

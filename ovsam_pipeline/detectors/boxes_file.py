@@ -21,6 +21,7 @@ from ovsam_pipeline.detectors.base import compute_fingerprint, hash_file
 from ovsam_pipeline.detectors.box_table import BoxTable, BoxTableBuilder, TableDetector
 from ovsam_pipeline.detectors.coco_boxes import CocoBoxes
 from ovsam_pipeline.errors import DatasetError
+from ovsam_pipeline.remote_path import AnyPath, RemotePath, is_remote, parse_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,16 +53,24 @@ def build_boxes_detector(argument: str, *, conf: float, max_det: int) -> TableDe
         DatasetError: the file is not there, or is none of the formats.
     """
     path, dataset = _split_argument(argument)
-    for given in (path, dataset):
-        if given is not None and not given.exists():
-            raise DatasetError(f"expected a file of boxes, got {given}, which is not there")
-    parts = _list_parquet(path)
+    try:
+        for given in (path, dataset):
+            if given is not None and not given.exists():
+                raise DatasetError(f"expected a file of boxes, got {given}, which is not there")
+        parts = _list_parquet(path)
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
     if not parts and path.is_dir():
         raise DatasetError(f"expected Parquet files in {path} or its folder parts, found none")
     run = _read_run(path) if parts else {}
     class_names = tuple(run.get("class_names") or ())
     if parts:
         table = _ParquetBoxes(class_names).read(parts, conf)
+    elif isinstance(path, RemotePath):
+        raise DatasetError(
+            f"expected Parquet files at {path}; a JSON file of boxes is read from this machine: "
+            "copy it here"
+        )
     else:
         table = _read_json(path, dataset, conf)
     if run:
@@ -70,14 +79,23 @@ def build_boxes_detector(argument: str, *, conf: float, max_det: int) -> TableDe
         contents = ["run", run.get("task", "label"), run["fingerprint"]]
     else:
         files = [*(parts or [path]), *([dataset] if dataset else [])]
-        contents = [hash_file(file) for file in files]
+        contents = [_hash_content(file) for file in files]
     fingerprint = compute_fingerprint("boxes", contents, conf, max_det, *class_names)
     name = f"boxes:{argument}"
     return TableDetector(name, fingerprint, table, max_det, is_record_of_run=bool(run))
 
 
-def _split_argument(argument: str) -> tuple[Path, Path | None]:
+def _hash_content(file: AnyPath) -> str:
+    if not isinstance(file, RemotePath):
+        return hash_file(file)
+    # Size and time stand for the content, which is not fetched only for that.
+    return compute_fingerprint(str(file), *file.stat())
+
+
+def _split_argument(argument: str) -> tuple[AnyPath, Path | None]:
     """Return FILE and DATASET; a # may be part of either, where such files are there."""
+    if is_remote(argument):
+        return parse_path(argument), None
     whole = Path(argument).expanduser()
     if "#" not in argument or whole.exists():
         return whole, None
@@ -117,14 +135,15 @@ class _ParquetBoxes:
         self.points_xy = array("d")
         self.prompt_ids = array("q")
 
-    def read(self, parts: list[Path], conf: float) -> BoxTable:
+    def read(self, parts: Sequence[AnyPath], conf: float) -> BoxTable:
         """Return the boxes of all parts; see `build_boxes_detector`."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
+
+        from ovsam_pipeline.parts import open_part
 
         for part in parts:
             try:
-                with pq.ParquetFile(part) as file:
+                with open_part(part) as file:
                     for batch in file.iter_batches(1024, columns=_choose_columns(file, part)):
                         self._add_batch(batch, part)
             except (pa.ArrowException, OSError) as error:
@@ -141,7 +160,7 @@ class _ParquetBoxes:
             prompt_ids=prompt_ids if (prompt_ids >= 0).any() else None,
         )
 
-    def _add_batch(self, batch: pa.RecordBatch, part: Path) -> None:
+    def _add_batch(self, batch: pa.RecordBatch, part: AnyPath) -> None:
         objects = batch.column("objects")
         _check_types(objects.type, part)
         is_given = objects.is_valid().to_numpy(zero_copy_only=False)
@@ -179,7 +198,7 @@ class _ParquetBoxes:
         return numbers
 
 
-def _read_run(path: Path) -> dict[str, Any]:
+def _read_run(path: AnyPath) -> dict[str, Any]:
     """Return what the run that made this output folder wrote of itself; else nothing."""
     from ovsam_pipeline.store import read_run_file
 
@@ -195,7 +214,7 @@ def _read_run(path: Path) -> dict[str, Any]:
     return run
 
 
-def _warn_of_limits(path: Path, run: Mapping[str, Any], conf: float, max_det: int) -> None:
+def _warn_of_limits(path: AnyPath, run: Mapping[str, Any], conf: float, max_det: int) -> None:
     """Say when more boxes are asked for than were stored."""
     settings = run.get("depends_on") or {}
     if str((run.get("detector") or {}).get("name")).startswith("gt:"):
@@ -210,14 +229,14 @@ def _warn_of_limits(path: Path, run: Mapping[str, Any], conf: float, max_det: in
         logger.warning("the boxes stored in %s %s", path, " and ".join(limits))
 
 
-def _list_parquet(path: Path) -> list[Path]:
+def _list_parquet(path: AnyPath) -> list[AnyPath]:
     if path.is_file():
         return [path] if path.suffix == ".parquet" else []
     folder = path / "parts" if (path / "parts").is_dir() else path
-    return sorted(folder.glob("*.parquet"))
+    return sorted(folder.glob("*.parquet"), key=lambda part: part.name)
 
 
-def _choose_columns(file: pq.ParquetFile, part: Path) -> list[str]:
+def _choose_columns(file: pq.ParquetFile, part: AnyPath) -> list[str]:
     """Return the leaf columns that are needed: masks stay on the disk.
 
     Raises:
@@ -287,7 +306,7 @@ def _to_point(values: Any) -> tuple[float, float] | None:
     return (x, y) if is_sound else None
 
 
-def _check_types(objects: pa.DataType, part: Path) -> None:
+def _check_types(objects: pa.DataType, part: AnyPath) -> None:
     """Refuse columns in which no row could be meant.
 
     Raises:

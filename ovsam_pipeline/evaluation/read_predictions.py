@@ -19,6 +19,7 @@ from ovsam_pipeline.evaluation.prediction_table import Columns, build_prediction
 from ovsam_pipeline.evaluation.result_blocks import ResultBlock, parse_results
 from ovsam_pipeline.evaluation.segment_checks import check_run_lengths, check_segmentations
 from ovsam_pipeline.evaluation.structures import GroundTruth, Predictions, Problems
+from ovsam_pipeline.remote_path import AnyPath, RemotePath
 
 __all__ = ["ScoreKind", "read_predictions"]
 
@@ -26,7 +27,7 @@ ScoreKind = Literal["stored", "detector", "model", "product"]
 
 
 def read_predictions(
-    path: Path,
+    path: AnyPath,
     truth: GroundTruth,
     *,
     class_map: Path | None = None,
@@ -51,6 +52,11 @@ def read_predictions(
         from ovsam_pipeline.evaluation.read_output import read_output
 
         return read_output(path, truth, class_map=class_map, scores=scores)
+    if isinstance(path, RemotePath):
+        raise DatasetError(
+            f"expected an output of ovsam label at {path}, found none there; a COCO results file "
+            "is read from this machine: copy it here"
+        )
     if not path.is_file():
         raise DatasetError(
             f"expected predictions in {path}, which is not there: give an output folder of "

@@ -33,9 +33,11 @@ from ovsam_pipeline.evaluation.detection_scores import DetectionScores, score_de
 from ovsam_pipeline.evaluation.files import write_metrics, write_per_class, write_samples
 from ovsam_pipeline.evaluation.found_objects import find_objects
 from ovsam_pipeline.evaluation.instances import InstanceScores, measure_instances
+from ovsam_pipeline.evaluation.places import choose_output, find_predictions
 from ovsam_pipeline.evaluation.read_predictions import read_predictions
 from ovsam_pipeline.evaluation.read_truth import read_ground_truth
 from ovsam_pipeline.evaluation.structures import GroundTruth, IouType, Predictions
+from ovsam_pipeline.output_choice import parse_output
 
 if TYPE_CHECKING:
     from ovsam_pipeline.api import LabelResult
@@ -152,7 +154,7 @@ def run_evaluation(
         image_root=config.image_root,
         needs_images=config.predictions is None,
     )
-    output = _choose_output(config, dataset)
+    output = choose_output(config, dataset)
     with clock.step("read truth"):
         truth = _read_truth(config, dataset)
     baseline = _read_baseline(config, dataset, truth)
@@ -174,7 +176,7 @@ def run_evaluation(
             return EvalResult(output, {}, None, labelled, labelled.exit_code)
     with clock.step("read predictions"):
         predictions = read_predictions(
-            output / "predictions" if config.predictions is None else Path(config.predictions),
+            find_predictions(config, output),
             truth,
             class_map=Path(config.class_map) if config.class_map else None,
             scores=cast("ScoreKind", config.scores),
@@ -204,19 +206,6 @@ def _read_baseline(config: EvalConfig, dataset: Dataset, truth: GroundTruth) -> 
     protocol = {k: v for k, v in config.describe_protocol().items() if k != "area_rule"}
     check_same({"dataset": _describe_data(dataset, truth), "protocol": protocol}, baseline)
     return baseline
-
-
-def _choose_output(config: EvalConfig, dataset: Dataset) -> Path:
-    path = Path(config.output or f"eval_{Path(dataset.name).name}").expanduser()
-    if path.exists() and not path.is_dir():
-        raise ConfigError(f"expected -o to be a folder, and {path} is a file")
-    if config.predictions and path.resolve() == Path(config.predictions).resolve():
-        raise ConfigError(f"the output {path} is the predictions' own folder; give another as -o")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the output folder {path}: {error.strerror}") from error
-    return path
 
 
 def _read_truth(config: EvalConfig, dataset: Dataset) -> GroundTruth:
@@ -280,7 +269,7 @@ def _describe(
     """Return the content of metrics.json, without the times."""
     from ovsam_pipeline.store import read_run_file
 
-    folder = Path(predictions.title)
+    folder = parse_output(predictions.title)
     run = read_run_file(folder) if folder.is_dir() else {}
     return {
         "ovsam": ovsam.__version__,
