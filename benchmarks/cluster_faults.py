@@ -35,7 +35,8 @@ from ovsam_pipeline.store import iterate_rows, list_parts  # noqa: E402
 _NUM_IMAGES = 240
 _SECONDS_AN_IMAGE = 0.05
 _FLAGS = ("--engine", "ray", "--num-actors", "2", "--cpus-per-actor", "1", "--part-images", "16")
-_WAIT_S = 120.0
+# Long: on a busy machine Ray alone takes a minute to start.
+_WAIT_S = 400.0
 
 
 def main() -> None:
@@ -101,7 +102,7 @@ class Bench:
         wanted = {**self.quiet, **expected}
         lost = sorted(wanted.keys() - rows.keys())
         other = sorted(name for name in rows.keys() & wanted.keys() if rows[name] != wanted[name])
-        return {
+        result = {
             "images": len(rows),
             "lost": lost,
             "doubled": doubled,
@@ -111,6 +112,16 @@ class Bench:
             "workers_lost": self.log.read_text().count(" is lost: "),
             **facts,
         }
+        sys.stderr.write(f"{json.dumps(result)}\n")
+        return result
+
+    def wait_for_parts(self, output: Path, count: int) -> None:
+        """Wait until a run has committed some parts."""
+        try:
+            wait_for(lambda: (output / "parts").is_dir() and len(list_parts(output)) >= count)
+        except TimeoutError:
+            sys.stderr.write(self.log.read_text())
+            raise
 
     def start(
         self, images: Path, output: Path, flags: tuple[str, ...] = _FLAGS, **env: str
@@ -145,13 +156,8 @@ def read_rows(output: Path) -> tuple[dict[str, Any], list[str]]:
     return {row["file_name"]: row for row in found}, doubled
 
 
-def wait_for_parts(output: Path, count: int) -> None:
-    """Wait until a run has committed some parts."""
-    wait_for(lambda: (output / "parts").is_dir() and len(list_parts(output)) >= count)
-
-
 def wait_for(is_true: Callable[[], Any]) -> None:
-    """Wait until something holds; give up after two minutes."""
+    """Wait until something holds; give up after some minutes."""
     until_s = time.monotonic() + _WAIT_S
     while not is_true():
         if time.monotonic() > until_s:
@@ -170,7 +176,7 @@ def find_workers(output: Path) -> list[int]:
 def kill_worker(bench: Bench, images: Path, output: Path) -> tuple[dict, dict]:
     """Kill -9 of an actor in the middle of a shard."""
     run = bench.start(images, output)
-    wait_for_parts(output, 2)
+    bench.wait_for_parts(output, 2)
     wait_for(lambda: find_workers(output))
     os.kill(find_workers(output)[0], signal.SIGKILL)
     return {}, {"exit_code": run.wait()}
@@ -179,7 +185,7 @@ def kill_worker(bench: Bench, images: Path, output: Path) -> tuple[dict, dict]:
 def kill_driver(bench: Bench, images: Path, output: Path) -> tuple[dict, dict]:
     """Kill -9 of the command, and the same command again at once."""
     run = bench.start(images, output)
-    wait_for_parts(output, 4)
+    bench.wait_for_parts(output, 4)
     run.kill()
     run.wait()
     return {}, {"exit_code": bench.start(images, output).wait()}
@@ -190,7 +196,7 @@ def interrupt(bench: Bench, images: Path, output: Path) -> tuple[dict, dict]:
     codes = []
     for number, parts in ((signal.SIGINT, 2), (signal.SIGTERM, 6)):
         run = bench.start(images, output)
-        wait_for_parts(output, parts)
+        bench.wait_for_parts(output, parts)
         run.send_signal(number)
         codes.append(run.wait())
     return {}, {"exit_codes": [*codes, bench.start(images, output).wait()]}
@@ -222,9 +228,9 @@ def lose_node(bench: Bench, images: Path, output: Path) -> tuple[dict, dict]:
     cluster = MiniCluster(bench)
     try:
         run = bench.start(images, output, (*_FLAGS, "--address", cluster.address))
-        wait_for_parts(output, 3)
+        bench.wait_for_parts(output, 3)
         cluster.remove_node()
-        wait_for_parts(output, 6)
+        bench.wait_for_parts(output, 6)
         cluster.add_node()
         return {}, {"exit_code": run.wait()}
     finally:

@@ -102,6 +102,7 @@ class ClusterRun:
             elif kind == "begin":
                 self._begin(member, ref)
             elif kind == "look":
+                member.is_looked_at = False
                 self._see(member, self.crew.get(ref, member.name))
             else:
                 self._finish(member, self.crew.get(ref, member.name))
@@ -121,6 +122,7 @@ class ClusterRun:
         now_s = time.monotonic()
         self.schedule.finish(member.name, result.number, result.seconds, now_s)
         self.hungry.append(member)
+        self._see(member, result.state)
         self._accept(result.part)
         self.crew.show_notes(result.notes)
         for stage, seconds in result.stage_seconds.items():
@@ -176,7 +178,7 @@ class ClusterRun:
             self._lose(member, f"it finished no image for {patience_s:.0f} s")
 
     def _see(self, member: Member, seen: WorkerState) -> None:
-        now_s, member.is_looked_at = time.monotonic(), False
+        now_s = time.monotonic()
         before = self.report.workers[member.name]
         self.schedule.note_progress(member.name, seen.done, now_s)
         passed_s = max(now_s - before.seen_s, 1e-3)

@@ -69,6 +69,7 @@ class ShardResult:
         seconds: that the worker spent on it.
         stage_seconds: busy time by stage.
         dropped: boxes that gave no object, by reason.
+        state: of the worker afterwards, as by `Worker.look`.
         notes: log records since the last time, (level, message).
     """
 
@@ -78,6 +79,7 @@ class ShardResult:
     seconds: float
     stage_seconds: dict[str, float]
     dropped: Counter[str]
+    state: WorkerState
     notes: tuple[tuple[int, str], ...]
 
 
@@ -181,6 +183,7 @@ class Worker:
             time.monotonic() - start_s,
             seconds,
             dropped,
+            self.look(),
             self._notes.take(),
         )
 
