@@ -30,6 +30,8 @@ LEASE_S = 120.0
 _LOCK_FILE = ".lock"
 _LEASE_PREFIX = ".lock-"
 _TRIES = 4
+# Stores tell times in whole seconds: nobody takes a lease over before its owner has given it up.
+_MARGIN_S = 2.0
 
 
 class OutputLock(Protocol):
@@ -119,7 +121,8 @@ class _Lease:
         self._thread.start()
 
     def check(self) -> None:
-        if self._is_lost:
+        # By its age too: the renewing thread may be waiting for a store that is silent.
+        if self._is_lost or self._is_old():
             raise OutputError(
                 f"the lease on {self._output} ran out after {self._lease_s:.0f} s without contact "
                 "to the store, and another run may write there; run the same command again"
@@ -130,6 +133,9 @@ class _Lease:
         self._thread.join()
         if not self._is_lost:
             self._object.unlink(missing_ok=True)
+
+    def _is_old(self) -> bool:
+        return time.time() - self._renewed_s >= self._lease_s
 
     def _write(self) -> None:
         start_s = time.time()
@@ -143,7 +149,7 @@ class _Lease:
         for lease in self._output.glob(f"{_LEASE_PREFIX}*"):
             if lease == self._object:
                 continue
-            if now_ns - lease.stat().st_mtime_ns < self._lease_s * 1e9:
+            if now_ns - lease.stat().st_mtime_ns < (self._lease_s + _MARGIN_S) * 1e9:
                 try:
                     living = lease.read_text().strip() or "another run"
                 except FileNotFoundError:  # it gave way meanwhile
@@ -155,14 +161,19 @@ class _Lease:
     def _renew(self) -> None:
         while not self._is_over.wait(self._lease_s / 6):
             # The wall clock goes on while a machine sleeps.
-            if time.time() - self._renewed_s >= self._lease_s:
+            if self._is_old():
                 self._is_lost = True
                 return
             try:
-                if self._object.exists():
-                    self._write()
-                else:
+                before_s = self._renewed_s
+                if not self._object.exists():
                     self._is_lost = True
+                    return
+                self._write()
+                # Renewed too late: another run may have seen the old lease, and holds its own.
+                if time.time() - before_s >= self._lease_s:
+                    self._is_lost = True
+                    self._object.unlink(missing_ok=True)
                     return
             except OSError:
                 continue  # until the lease has run out

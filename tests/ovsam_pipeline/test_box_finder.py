@@ -72,7 +72,7 @@ def test_labels_from_stored_boxes_are_those_of_the_detector_itself(images, tmp_p
 
 def test_stored_boxes_scores_and_names_come_back_bit_for_bit(images, tmp_path, monkeypatch):
     odd = OddDetector()
-    monkeypatch.setattr(box_finder, "build_box_finder", lambda c: make_box_finder(c, detector=odd))
+    monkeypatch.setattr(box_finder, "build_box_finder", lambda c, embedding: make_box_finder(c, detector=odd))
     ovsam_pipeline.detect(images / "0000.png", output=tmp_path / "boxes", conf=0.0)
     rgb = np.zeros((24, 32, 3), np.uint8)
     (expected,) = [odd._detect("0000.png", rgb)]
@@ -123,7 +123,7 @@ def test_interrupted_and_taken_up_again_it_has_the_rows_of_a_quiet_run(images, t
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            box_finder, "build_box_finder", lambda c: make_box_finder(c, detector=Stopping())
+            box_finder, "build_box_finder", lambda c, embedding: make_box_finder(c, detector=Stopping())
         )
         first = run_detect(config, stopping=stopping())
     assert first.exit_code == 130
@@ -201,7 +201,7 @@ def test_points_and_annotation_ids_are_stored_and_come_back(images, tmp_path, mo
             )  # fmt: skip
 
     monkeypatch.setattr(
-        box_finder, "build_box_finder", lambda c: make_box_finder(c, detector=Pointing())
+        box_finder, "build_box_finder", lambda c, embedding: make_box_finder(c, detector=Pointing())
     )
     ovsam_pipeline.detect(images / "0000.png", output=tmp_path / "boxes")
     table = build_detector(f"boxes:{tmp_path / 'boxes'}").table
