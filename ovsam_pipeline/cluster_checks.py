@@ -25,13 +25,14 @@ __all__ = [
     "Probe",
     "answer_probe",
     "check_facts",
+    "check_reachable",
     "check_version",
     "enter_folder",
-    "explain_cluster",
     "name_node",
 ]
 
 _PREFIX = ".probe-"
+_REACH_S = 10.0
 
 
 def check_version(host: str, version: str) -> None:
@@ -152,35 +153,7 @@ def enter_folder(folder: str, sources: Sequence[str]) -> None:
 def name_node(error: OvsamError, host: str) -> OvsamError:
     """Return an error of a worker with its machine in front, where it does not say it."""
     text = str(error)
-    return error if text.startswith(host) else type(error)(f"on {host}: {text}")
-
-
-def explain_cluster(error: Exception, address: str | None) -> ConfigError:
-    """Return one sentence on why Ray could not be started or reached."""
-    text = " ".join(str(error).split())
-    where = address or "this machine"
-    small = " ".join(str(cause) for cause in _list_causes(error)).lower()
-    if any(sign in small for sign in ("token", "authenticat", "unauthorized", "401", "403")):
-        return ConfigError(
-            f"the Ray cluster at {where} refuses the token of this machine; set "
-            "RAY_AUTH_MODE=token and give the token of the cluster as RAY_AUTH_TOKEN, or its file "
-            "as RAY_AUTH_TOKEN_PATH"
-        )
-    if address is None:
-        return ConfigError(f"Ray cannot be started on this machine: {text[:300]}")
-    return ConfigError(
-        f"no Ray cluster answers at {address}; start one (ray start --head), correct --address or "
-        f"RAY_ADDRESS, or leave it out to use this machine alone ({text[:200]})"
-    )
-
-
-def _list_causes(error: BaseException | None) -> list[BaseException]:
-    """Return an error and what it came from: Ray says the reason there."""
-    causes: list[BaseException] = []
-    while error is not None and error not in causes:
-        causes.append(error)
-        error = error.__cause__ or error.__context__
-    return causes
+    return error if text.startswith((host, "on ")) else type(error)(f"on {host}: {text}")
 
 
 def _name_answer(probe: Path, host: str, process: int) -> Path:

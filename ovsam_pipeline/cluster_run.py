@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ovsam.errors import OvsamError
 from ovsam_pipeline.cluster_checks import Probe
 from ovsam_pipeline.errors import ShardError
 from ovsam_pipeline.parts import tally_part
@@ -26,19 +27,36 @@ from ovsam_pipeline.worker import ShardResult
 if TYPE_CHECKING:
     from ovsam_pipeline.run_ray import Crew, Member
 
-__all__ = ["ClusterRun", "WorkerDiedError"]
+__all__ = ["ClusterRun", "WorkerDiedError", "describe_death"]
 
 logger = logging.getLogger(__name__)
 
 _RESIZE_EVERY_S = 5.0
 _LOOK_EVERY_S, _WATCH_EVERY_S = 3.0, 0.5
+_MOST_LOOKS_A_SECOND = 50
+_AWAY_S = 60.0
 # After a stop: long enough for an image in hand, even on a CPU.
 _GRACE_S = 60.0
 _MOST_FAILED_STARTS = 5
+_LONGEST_PAUSE_S = 300.0
+# While nothing has been labelled: afterwards it is the fault of some images.
+_MOST_LOST = 10
+_NODE_GONE = "its node is gone"
 
 
 class WorkerDiedError(Exception):
     """A worker will not answer any more; the text says how it ended."""
+
+
+def describe_death(text: str) -> str:
+    """Return why a worker ended in a few words, from what Ray says at length."""
+    small = " ".join(text.split()).lower()
+    # Of every death Ray says that it may have been the kernel, for want of memory.
+    if "running low" in small or "outofmemory" in small:
+        return "its node ran low on memory, and Ray ended it"
+    if "node" in small and ("node has died" in small or "node was" in small):
+        return _NODE_GONE
+    return "its process died: killed, out of memory, or a crash in a library"
 
 
 class ClusterRun:
@@ -59,9 +77,9 @@ class ClusterRun:
         self.schedule = Schedule(plan.images, len(plan.images), writer.max_images)
         self.stats = ShardStats()
         self.shipped = crew.put(writer)
-        self.failed_starts = 0
+        self.failed_starts = self.num_lost = 0
         self.stopping_until_s: float | None = None
-        self.resized_s = self.watched_s = 0.0
+        self.resized_s = self.watched_s = self.hiring_from_s = 0.0
         self.hungry: list[Member] = []
         crew.forget_answers()
         for member in crew.members:
@@ -95,19 +113,49 @@ class ClusterRun:
         """Deal with one answer."""
         if member.is_gone:  # dismissed by an answer before
             return
+        if kind in ("load", "begin"):
+            self._start(member, kind, ref)
+            return
+        try:
+            answer = self.crew.get(ref, member.name)
+        except WorkerDiedError as error:
+            self._lose(member, str(error))
+            return
+        if kind == "look":
+            member.is_looked_at = False
+            self._see(member, answer)
+        else:
+            self._finish(member, answer)
+
+    def _start(self, member: Member, kind: str, ref: Any) -> None:
+        """Let a worker in step by step; one that cannot work ends the run only if none can."""
         try:
             if kind == "load":
                 self.crew.welcome(member, ref, self.crew.facts)
                 self.crew.begin(member, self.shipped, self.probe)
-            elif kind == "begin":
-                self._begin(member, ref)
-            elif kind == "look":
-                member.is_looked_at = False
-                self._see(member, self.crew.get(ref, member.name))
             else:
-                self._finish(member, self.crew.get(ref, member.name))
-        except WorkerDiedError as error:
-            self._lose(member, str(error))
+                self._begin(member, ref)
+        except (OvsamError, WorkerDiedError) as error:
+            self.crew.dismiss(member)
+            self.failed_starts += 1
+            if not self._has_workers():
+                self._give_up_starting(error)
+            pause_s = min(_LONGEST_PAUSE_S, 2.0 ** min(self.failed_starts, 30))
+            self.hiring_from_s = time.monotonic() + pause_s
+            logger.warning("a worker cannot start, the others go on: %s", error)
+
+    def _give_up_starting(self, error: Exception) -> None:
+        if isinstance(error, OvsamError):
+            raise error
+        if self.failed_starts >= _MOST_FAILED_STARTS:
+            raise ShardError(
+                f"{self.failed_starts} workers one after another died while they loaded the model "
+                f"({error}); a worker may need more memory: fewer --num-actors, or more "
+                "--cpus-per-actor"
+            ) from error
+
+    def _has_workers(self) -> bool:
+        return any(member.name in self.report.workers for member in self.crew.members)
 
     def _begin(self, member: Member, ref: Any) -> None:
         self.crew.get(ref, member.name)
@@ -133,13 +181,9 @@ class ClusterRun:
 
     def _lose(self, member: Member, why: str) -> None:
         """Take the shards of a dead actor back; another one is hired in its place."""
-        is_blamed = member.node in self.crew.list_nodes()
+        is_blamed = why != _NODE_GONE and member.node in self.crew.list_nodes()
         self.crew.dismiss(member)
-        if state := self.report.workers.get(member.name):
-            state.state = "lost"
-        if member.hello is None or member.name not in self.report.workers:
-            self._count_failed_start(why)
-            return
+        self.report.workers[member.name].state = "lost"
         logger.warning("worker %s is lost: %s; others go on with its images", member.name, why)
         loss = self.schedule.lose(member.name, why, self._is_committed, is_blamed=is_blamed)
         for shard in loss.committed:
@@ -151,25 +195,28 @@ class ClusterRun:
             self.writer.add(row)
             self.report.add(row)
         self._accept(self.writer.commit())
+        self.num_lost += 1
+        if (
+            self.num_lost >= _MOST_LOST + len(self.crew.members)
+            and self.report.done == self.report.failed
+        ):
+            raise ShardError(
+                f"{self.num_lost} workers were lost and no image was labelled; the last one: "
+                f"{why}. Label one image with --engine local to see more"
+            )
         self.resized_s = 0.0
         self.hungry = list(self.crew.members)
-
-    def _count_failed_start(self, why: str) -> None:
-        self.failed_starts += 1
-        if self.failed_starts >= _MOST_FAILED_STARTS:
-            raise ShardError(
-                f"{self.failed_starts} workers one after another died while they loaded the model "
-                f"({why}); a worker may need more memory: fewer --num-actors, or more "
-                "--cpus-per-actor"
-            )
 
     def _watch(self, now_s: float) -> None:
         """Ask every actor how it stands now and then, and give up those that stand still."""
         if now_s - self.watched_s < _WATCH_EVERY_S:
             return
+        if now_s - self.watched_s > _AWAY_S:  # the driver was stopped, or its machine slept
+            self.schedule.forgive(now_s)
         self.watched_s = now_s
+        every_s = max(_LOOK_EVERY_S, len(self.crew.members) / _MOST_LOOKS_A_SECOND)
         for member in self.crew.members:
-            is_due = now_s - member.looked_s >= _LOOK_EVERY_S and not member.is_looked_at
+            is_due = now_s - member.looked_s >= every_s and not member.is_looked_at
             if is_due and member.name in self.report.workers:
                 self.crew.look(member, now_s)
         patience_s = self.crew.facts.config.image_timeout
@@ -200,8 +247,9 @@ class ClusterRun:
             1 for member in self.crew.members if member.name in self.report.workers
         )
         wanted = min(self.crew.size.num_actors, useful)
-        for _ in range(wanted - len(self.crew.members)):
-            self.crew.hire()
+        if now_s >= self.hiring_from_s:
+            for _ in range(wanted - len(self.crew.members)):
+                self.crew.hire()
         waiting = [member for member in self.crew.members if member.hello is None]
         for member in waiting[: max(0, len(self.crew.members) - wanted)]:
             self.crew.dismiss(member)

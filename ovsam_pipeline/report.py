@@ -22,6 +22,7 @@ __all__ = [
     "OUT_OF_MEMORY",
     "STORAGE_FAILED",
     "STORAGE_REFUSED",
+    "WORKER_DIED",
     "ExitCode",
     "Outcome",
     "RunReport",
@@ -34,10 +35,12 @@ __all__ = [
 INTERNAL_ERROR = "internal error"
 MODEL_ERROR = "the networks refused it"
 OUT_OF_MEMORY = "out of memory"
+WORKER_DIED = "its worker died"
 STORAGE_FAILED = "the storage failed"
 STORAGE_REFUSED = "the storage refused access"
 # What no image is to blame for, at least not every image of a run.
 _NOT_THE_IMAGE = (
+    WORKER_DIED,
     INTERNAL_ERROR,
     MODEL_ERROR,
     OUT_OF_MEMORY,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import signal
 import time
 from collections.abc import Iterable, Iterator
@@ -19,19 +20,20 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from ovsam.errors import OvsamError
-from ovsam_pipeline.cluster_checks import (
-    Probe,
-    check_facts,
-    check_version,
+from ovsam_pipeline.cluster_address import (
+    check_address,
+    check_device,
     explain_cluster,
-    name_node,
+    reach_address,
 )
-from ovsam_pipeline.cluster_run import ClusterRun, WorkerDiedError
+from ovsam_pipeline.cluster_checks import Probe, check_facts, check_version, name_node
+from ovsam_pipeline.cluster_run import ClusterRun, WorkerDiedError, describe_death
 from ovsam_pipeline.cluster_size import ClusterSize, choose_size
 from ovsam_pipeline.config import LabelConfig
+from ovsam_pipeline.driver_home import DriverHome
 from ovsam_pipeline.engine import BuildLabeller, RunFacts
 from ovsam_pipeline.errors import ShardError
 from ovsam_pipeline.records import ImageRecord
@@ -49,18 +51,25 @@ logger = logging.getLogger(__name__)
 
 _WAIT_S = 0.5
 _PATIENCE_S = 30.0
-_PASSED_ON = ("HF_", "OVSAM_", "AWS_", "GOOGLE_", "AZURE_", "DETECTRON2_", "FVCORE_", "TORCH_HOME")
 
 
 class _Actor:
     """A `Worker` in a process of Ray's; `look` and `stop` are answered while it labels."""
 
-    def __init__(self, config: LabelConfig, build: BuildLabeller, num_threads: int | None) -> None:
+    def __init__(
+        self, order: tuple[LabelConfig, BuildLabeller, DriverHome], num_threads: int | None
+    ) -> None:
+        config, build, self._home = order
+        self._home.move_in()
         self._worker = Worker(config, build, num_threads)
 
     def load(self, texts: dict[str, bytes], folder: str, *, is_scout: bool) -> tuple[str, Hello]:
         node = ray.get_runtime_context().get_node_id()
-        return node, self._worker.load(texts, folder, is_scout=is_scout)
+        try:
+            return node, self._worker.load(texts, folder, is_scout=is_scout)
+        except OvsamError as error:
+            # On the driver's own machine the sentence is as without a cluster.
+            raise (error if self._home.is_here else name_node(error, platform.node())) from error
 
     def begin(self, writer: PartWriter, probe: Any) -> None:
         self._worker.begin(writer, probe)
@@ -117,13 +126,14 @@ class Crew:
         self.members: list[Member] = []
         self._pending: dict[Any, tuple[Member, str]] = {}
         self.size = _measure(config)
-        self._config = replace(config, device=self.size.choose_device(config.device))
-        self._build = build
+        self._device = self.size.choose_device(config.device)
+        self._order = ray.put((replace(config, device=self._device), build, DriverHome.describe()))
         self._texts: Any = ray.put({})
         self._notes: set[str] = set()
         hello = self._wait_for_scout()
         self.facts: RunFacts = hello.facts
-        self._config = replace(hello.facts.config, device=self._config.device)
+        resolved = replace(hello.facts.config, device=self._device)
+        self._order = ray.put((resolved, build, DriverHome.describe()))
         self._texts = ray.put(hello.texts)
 
     def hire(self, *, is_scout: bool = False) -> Member:
@@ -137,7 +147,7 @@ class Crew:
         }
         actor = ray.remote(**options)(_Actor)
         threads = None if self.size.gpus else int(self.size.cpus)
-        member = Member(actor.remote(self._config, self._build, threads))
+        member = Member(actor.remote(self._order, threads))
         loading = member.handle.load.remote(self._texts, str(Path.cwd()), is_scout=is_scout)
         self._pending[loading] = member, "load"
         self.members.append(member)
@@ -150,7 +160,7 @@ class Crew:
             OvsamError: it cannot load, or is not like the first one.
             WorkerDiedError: it died.
         """
-        member.node, member.hello = _get(ref, "a worker")
+        member.node, member.hello = _get(ref, None)
         member.name = f"{member.hello.host}:{member.hello.process}"
         self.show_notes(member.hello.notes)
         check_version(member.hello.host, member.hello.version)
@@ -174,7 +184,7 @@ class Crew:
         """Keep a value for the actors; returns what stands for it."""
         return ray.put(value)
 
-    def get(self, ref: Any, host: str) -> Any:
+    def get(self, ref: Any, host: str | None) -> Any:
         """Return an answer; see `_get`."""
         return _get(ref, host)
 
@@ -232,7 +242,10 @@ class Crew:
         from ovsam_pipeline.detectors.build import check_detector_images
         from ovsam_pipeline.labeller import build_run_detector
 
-        if not self.facts.config.detector.startswith(("boxes:", "gt:")) or self._config.relabel:
+        if (
+            not self.facts.config.detector.startswith(("boxes:", "gt:"))
+            or self.facts.config.relabel
+        ):
             return []
         _, detector = build_run_detector(self.facts.config, None)
         return check_detector_images(detector, images)
@@ -254,7 +267,8 @@ class Crew:
             return self.welcome(scout, ref, None)
         except WorkerDiedError as error:
             raise ShardError(
-                f"the first worker died while it loaded the model: {error}; it may need more memory"
+                f"the first worker died while it loaded the model: {error}; label one image with "
+                "--engine local to see more"
             ) from error
 
     def label(
@@ -282,6 +296,7 @@ def open_crew(config: LabelConfig, build: BuildLabeller) -> Iterator[Crew]:
         ConfigError: the cluster does not answer, or has not what is asked for.
         OvsamError: as `build`.
     """
+    check_device(config.device)
     is_ours = not ray.is_initialized()
     if is_ours:
         _connect(config.address)
@@ -333,25 +348,23 @@ def run_ray(
     return report.summarise(outcome)
 
 
-def _get(ref: Any, host: str) -> Any:
+def _get(ref: Any, host: str | None) -> Any:
     """Return an answer; an error of ours comes as itself, with its machine.
 
     Raises:
         OvsamError: the actor raised it.
-        WorkerDiedError: the actor died.
-        ShardError: anything else went wrong in the actor.
+        WorkerDiedError: the actor died, or is not to be trusted any more.
     """
     try:
         return ray.get(ref)
-    except RayActorError as error:
-        raise WorkerDiedError(_describe_death(error)) from error
     except RayTaskError as error:
         cause = error.cause
         if isinstance(cause, OvsamError):
-            raise name_node(cause, host) from error
-        raise ShardError(f"{host} failed: {type(cause).__name__}: {cause}") from error
-    except RayError as error:
-        raise ShardError(f"{host} failed: {error}") from error
+            raise (name_node(cause, host) if host else cause) from error
+        logger.debug("an actor failed", exc_info=error)
+        raise WorkerDiedError(f"{type(cause).__name__}: {cause}") from error
+    except RayError as error:  # the last, as the other is one of its kind
+        raise WorkerDiedError(describe_death(str(error))) from error
 
 
 def _connect(address: str | None) -> None:
@@ -360,13 +373,14 @@ def _connect(address: str | None) -> None:
     # "local" starts Ray anew: without it a cluster that someone left here would be joined.
     options: dict[str, Any] = {"address": "local", "include_dashboard": False}
     if address:
-        passed = {name: text for name, text in os.environ.items() if name.startswith(_PASSED_ON)}
-        options = {"address": address, "runtime_env": {"env_vars": passed}}
+        check_address(address)
+        reach_address(address)
+        options = {"address": address}
     # Ray takes SIGTERM for itself.
     handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, RuntimeError, RayError, OSError, ValueError) as error:
+    except (ConnectionError, RuntimeError, RayError, OSError, ValueError, SystemExit) as error:
         raise explain_cluster(error, address) from error
     finally:
         with suppress(ValueError):  # not in the main thread
@@ -376,10 +390,3 @@ def _connect(address: str | None) -> None:
 def _measure(config: LabelConfig, before: ClusterSize | None = None) -> ClusterSize:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return choose_size(config, nodes, before)
-
-
-def _describe_death(error: RayActorError) -> str:
-    text = " ".join(str(error).split()).lower()
-    if "out of memory" in text or "oom" in text:
-        return "out of memory"
-    return "its node is gone" if "node" in text and "died" in text else "its process died"

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from ovsam_pipeline.records import ImageRecord
+from ovsam_pipeline.report import WORKER_DIED
 
 __all__ = ["SHARDS_IN_FLIGHT", "GivenUp", "Loss", "Schedule", "Shard"]
 
@@ -185,6 +186,11 @@ class Schedule:
         self._again.extendleft(reversed(back))
         return loss
 
+    def forgive(self, now_s: float) -> None:
+        """Start anew to look for workers that hang: whoever looks was away himself."""
+        for assigned in self._assigned.values():
+            assigned.moved_s = now_s
+
     def find_hung(self, now_s: float, patience_s: float) -> list[str]:
         """Return the workers that have a shard and have not finished an image for so long."""
         return [
@@ -218,7 +224,7 @@ class Schedule:
         if not is_alone:
             return [self._make(piece, is_piece=True) for piece in _cut(shard.images)]
         reason = (
-            f"its worker died {shard.deaths} times while it was labelled ({why}); it was tried "
+            f"{WORKER_DIED} {shard.deaths} times while it was labelled ({why}); it was tried "
             "alone, so the image is to blame, or too large for the worker"
         )
         loss.given_up.append(GivenUp(shard.images[0], reason))

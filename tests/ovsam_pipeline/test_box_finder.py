@@ -1,8 +1,8 @@
 """`ovsam detect` and what `ovsam label` makes of its boxes, with fakes for the networks."""
 
 import json
-import threading
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,6 +20,7 @@ from ovsam_pipeline.detectors.build import build_detector
 from ovsam_pipeline.errors import OutputError, OutputLockedError
 from ovsam_pipeline.exporters.coco import export_coco
 from ovsam_pipeline.parts import BOX_SCHEMA
+from ovsam_pipeline.stopping import StopRequest
 from ovsam_pipeline.store import OutputFolder, iterate_rows, list_parts
 
 
@@ -72,7 +73,7 @@ def test_labels_from_stored_boxes_are_those_of_the_detector_itself(images, tmp_p
 
 def test_stored_boxes_scores_and_names_come_back_bit_for_bit(images, tmp_path, monkeypatch):
     odd = OddDetector()
-    monkeypatch.setattr(box_finder, "build_box_finder", lambda c, embedding: make_box_finder(c, detector=odd))
+    monkeypatch.setattr(box_finder, "build_box_finder", partial(make_box_finder, detector=odd))
     ovsam_pipeline.detect(images / "0000.png", output=tmp_path / "boxes", conf=0.0)
     rgb = np.zeros((24, 32, 3), np.uint8)
     (expected,) = [odd._detect("0000.png", rgb)]
@@ -107,7 +108,7 @@ def test_boxes_have_their_own_schema_and_no_coco_file(images, tmp_path):
 
 def test_interrupted_and_taken_up_again_it_has_the_rows_of_a_quiet_run(images, tmp_path):
     config = LabelConfig(sources=(str(images),), output=str(tmp_path / "boxes"), part_images=2)
-    stop = threading.Event()
+    stop = StopRequest()
     seen = []
 
     class Stopping(FakeDetector):
@@ -122,9 +123,7 @@ def test_interrupted_and_taken_up_again_it_has_the_rows_of_a_quiet_run(images, t
         yield stop
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            box_finder, "build_box_finder", lambda c, embedding: make_box_finder(c, detector=Stopping())
-        )
+        patch.setattr(box_finder, "build_box_finder", partial(make_box_finder, detector=Stopping()))
         first = run_detect(config, stopping=stopping())
     assert first.exit_code == 130
     assert 0 < first.summary.done < 9
@@ -201,7 +200,7 @@ def test_points_and_annotation_ids_are_stored_and_come_back(images, tmp_path, mo
             )  # fmt: skip
 
     monkeypatch.setattr(
-        box_finder, "build_box_finder", lambda c, embedding: make_box_finder(c, detector=Pointing())
+        box_finder, "build_box_finder", partial(make_box_finder, detector=Pointing())
     )
     ovsam_pipeline.detect(images / "0000.png", output=tmp_path / "boxes")
     table = build_detector(f"boxes:{tmp_path / 'boxes'}").table

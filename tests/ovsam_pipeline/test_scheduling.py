@@ -135,6 +135,14 @@ def test_worker_that_finishes_no_image_is_hung():
     assert schedule.find_hung(111.0, 60.0) == ["a", "b"]
 
 
+def test_nobody_hangs_just_because_the_driver_was_away():
+    schedule = make_schedule(100, "a")
+    schedule.take("a", 0.0)
+    schedule.forgive(1000.0)
+    assert schedule.find_hung(1030.0, 60.0) == []
+    assert schedule.find_hung(1061.0, 60.0) == ["a"]
+
+
 def test_idle_worker_is_not_hung_when_work_comes():
     schedule = make_schedule(100, "a")
     schedule.take("a", 1000.0)
