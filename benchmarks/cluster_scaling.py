@@ -10,7 +10,8 @@ jitter, start-up, deaths of workers, bandwidths and requests of the bucket. The 
 bucket are shared evenly by the workers that are there when a shard is given out.
 
 Workers have `--work-s` seconds of work each, so ten times the workers label ten times the images.
-Images/s are those of the middle half of the images; "whole run" has the start and the end as well.
+Images/s are those from when all are ready until nothing is left to give out; "whole run" has the
+start and the end as well.
 """
 
 from __future__ import annotations
@@ -110,13 +111,14 @@ class Simulation:
         self.rng = np.random.default_rng(workers)
         self.now_s = self.busy_s = self.waiting_s = self.scheduling_s = 0.0
         self.num_calls = self.num_hired = self.num_pending = self.num_given_up = 0
-        self.num_events = 0
+        self.num_events = self.num_ready = 0
         self.events: list[tuple[float, int, str, str, Any]] = []
         self.free_s: dict[str, float] = {}
         self.dies_s: dict[str, float] = {}
         self.looked_s: dict[str, float] = {}
         self.shards: dict[str, set[int]] = {}
-        self.done: list[tuple[float, int]] = [(0.0, 0)]
+        self.spans: list[tuple[float, float, int]] = []
+        self.all_ready_s = self.drained_s = 0.0
         self.watched_s = 0.0
         self.hungry: list[str] = []
 
@@ -130,7 +132,7 @@ class Simulation:
             self.feed()
             if self.now_s - self.watched_s >= self.setting.watch_every_s:
                 self.watch()
-        assert self.done[-1][1] + self.num_given_up == self.num_images
+        assert sum(span[2] for span in self.spans) + self.num_given_up == self.num_images
 
     def wait(self) -> list[tuple[str, str, Any]]:
         """Return what has happened by now; where nothing has, wait for the first."""
@@ -149,6 +151,9 @@ class Simulation:
         if kind == "ready":
             self.num_pending -= 1
             self.free_s[worker] = self.now_s
+            self.num_ready += 1
+            if self.num_ready == self.workers:
+                self.all_ready_s = self.now_s
             self.dies_s[worker] = self.now_s + self.rng.exponential(self.setting.life_s)
             self.looked_s[worker] = self.now_s
             self.happen(self.dies_s[worker], "died", worker, None)
@@ -160,9 +165,9 @@ class Simulation:
             self.call(lambda: self.schedule.note_progress(worker, told, self.now_s))
         elif kind == "labelled":
             self.num_pending -= 1
-            number, seconds = told
+            number, seconds, end_s = told
             shard = self.call(lambda: self.schedule.finish(worker, number, seconds, self.now_s))
-            self.done.append((self.now_s, self.done[-1][1] + len(shard.images)))
+            self.spans.append((end_s - seconds, end_s, len(shard.images)))
             self.shards[worker].remove(number)
             self.hungry.append(worker)
         elif kind == "died":
@@ -196,6 +201,8 @@ class Simulation:
             while worker in self.free_s:
                 shard = self.call(lambda name=worker: self.schedule.take(name, self.now_s))
                 if shard is None:
+                    if self.schedule.num_undrawn == 0 and not self.drained_s:
+                        self.drained_s = self.now_s
                     break
                 self.assign(worker, shard)
 
@@ -214,7 +221,7 @@ class Simulation:
         end_s = max(self.free_s[worker], self.now_s) + seconds
         self.free_s[worker] = end_s
         if end_s < self.dies_s[worker]:
-            self.happen(end_s, "labelled", worker, (shard.number, seconds))
+            self.happen(end_s, "labelled", worker, (shard.number, seconds, end_s))
 
     def watch(self) -> None:
         """Ask workers how they stand, and look for hung ones."""
@@ -266,17 +273,15 @@ def simulate(setting: Setting, workers: int) -> dict[str, Any]:
     """Run one simulation and return what came out."""
     found = Simulation(setting, workers)
     found.run()
-    times, counts = (np.array(column, float) for column in zip(*found.done, strict=True))
-    quarters = np.interp([found.num_images / 4, found.num_images * 3 / 4], counts, times)
-    images_per_s = found.num_images / 2 / (quarters[1] - quarters[0])
+    images_per_s = measure_pace(found)
     ideal = workers / setting.image_s
     floors = setting.find_floors(workers)
     task_s = (found.busy_s - found.waiting_s) / found.num_images
     return {
         "workers": workers,
         "images": found.num_images,
-        "images_per_s": round(float(images_per_s), 1),
-        "efficiency": round(float(images_per_s) / ideal, 3),
+        "images_per_s": round(images_per_s, 1),
+        "efficiency": round(images_per_s / ideal, 3),
         "efficiency_whole_run": round(found.num_images / found.now_s / ideal, 3),
         "driver_busy": round(found.busy_s / found.now_s, 4),
         "driver_busy_without_waits": round((found.busy_s - found.waiting_s) / found.now_s, 4),
@@ -286,6 +291,18 @@ def simulate(setting: Setting, workers: int) -> dict[str, Any]:
         "given_up": found.num_given_up,
         "limit": max(floors, key=lambda name: floors[name]),
     }
+
+
+def measure_pace(found: Simulation) -> float:
+    """Return images/s from when all are ready until nothing is left to give out.
+
+    A shard's images count as spread evenly over its time.
+    """
+    starts, ends, counts = (np.array(column) for column in zip(*found.spans, strict=True))
+    first_s, last_s = found.all_ready_s, found.drained_s
+    assert last_s > first_s, "give more --work-s: nothing was left when all workers were ready"
+    inside = np.clip(np.minimum(ends, last_s) - np.maximum(starts, first_s), 0, None)
+    return float((counts * inside / (ends - starts)).sum() / (last_s - first_s))
 
 
 def find_ends(setting: Setting, last: dict[str, Any]) -> dict[str, int]:
