@@ -25,7 +25,6 @@ __all__ = [
     "Probe",
     "answer_probe",
     "check_facts",
-    "check_reachable",
     "check_version",
     "enter_folder",
     "name_node",

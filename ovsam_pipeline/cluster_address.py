@@ -1,0 +1,113 @@
+"""The address of a cluster: what can be said of it before Ray is asked, and what Ray's no means.
+
+Ray tries an address where nobody listens for a minute, and keeps the reason of a refusal to its
+log; here both become one sentence. Nothing here knows of Ray.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+
+from ovsam.errors import ConfigError
+
+__all__ = ["check_address", "check_device", "explain_cluster", "reach_address"]
+
+_REACH_S = 10.0
+_TOKEN = (
+    "set RAY_AUTH_MODE=token and give the token of the cluster as RAY_AUTH_TOKEN, or its file as "
+    "RAY_AUTH_TOKEN_PATH"
+)
+
+
+def check_address(address: str) -> None:
+    """Refuse addresses that lead to other doors of a cluster.
+
+    Raises:
+        ConfigError: the address of the server of jobs, or of the one of clients.
+    """
+    if address.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"{address} takes jobs: `ray job submit --address {address} -- ovsam label ...`, or "
+            "give --address as HEAD:6379"
+        )
+    if address.startswith("ray://"):
+        raise ConfigError(
+            f"expected --address as auto or HEAD:6379, got {address}; run ovsam on a machine of "
+            "the cluster, or with `ray job submit`"
+        )
+
+
+def check_device(device: str) -> None:
+    """Refuse a device with a number.
+
+    Raises:
+        ConfigError: it has one.
+    """
+    if ":" in device:
+        raise ConfigError(
+            f"--device {device} names one GPU, and Ray gives each worker its own; leave --device "
+            "out, or choose with CUDA_VISIBLE_DEVICES where Ray is started"
+        )
+
+
+def reach_address(address: str) -> None:
+    """Find out in seconds what Ray tries for long.
+
+    Raises:
+        ConfigError: nobody listens there.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():  # "auto"
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
+    except OSError as error:
+        raise explain_cluster(error, address) from error
+
+
+def explain_cluster(error: BaseException, address: str | None) -> ConfigError:
+    """Return one sentence on why Ray could not be started or reached.
+
+    Args:
+        error: what Ray raised.
+        address: where it looked; None where it was to start on this machine.
+    """
+    text = " ".join(str(error).split())
+    where = address or "this machine"
+    small = " ".join(str(cause) for cause in _list_causes(error)).lower()
+    if small.startswith("failed to connect to ray cluster"):
+        # Somebody listens there, see `reach_address`.
+        return ConfigError(
+            f"the Ray cluster at {where} answers and does not let this machine in, mostly for its "
+            f"token: {_TOKEN}"
+        )
+    if any(sign in small for sign in ("token", "authenticat", "unauthorized", "401", "403")):
+        return ConfigError(
+            f"the Ray cluster at {where} refuses the token of this machine; {_TOKEN}"
+        )
+    if "version mismatch" in small:
+        found = re.findall(r"(Ray|Python): (\S+)", text)
+        theirs, ours = (
+            " and ".join(f"{name} {version}" for name, version in part)
+            for part in (found[:2], found[2:4])
+        )
+        return ConfigError(
+            f"the Ray cluster at {where} has {theirs or 'other versions'}, this machine "
+            f"{ours or 'others'}; use the same Python and Ray everywhere"
+        )
+    if address is None:
+        return ConfigError(f"Ray cannot be started on this machine: {text[:300]}")
+    return ConfigError(
+        f"no Ray cluster answers at {address}; start one (ray start --head), correct --address or "
+        f"RAY_ADDRESS, or leave it out to use this machine alone ({text[:200]})"
+    )
+
+
+def _list_causes(error: BaseException | None) -> list[BaseException]:
+    """Return an error and what it came from: Ray says the reason there."""
+    causes: list[BaseException] = []
+    while error is not None and error not in causes:
+        causes.append(error)
+        error = error.__cause__ or error.__context__
+    return causes
