@@ -115,13 +115,14 @@ class Bench:
         sys.stderr.write(f"{json.dumps(result)}\n")
         return result
 
-    def wait_for_parts(self, output: Path, count: int) -> None:
-        """Wait until a run has committed some parts."""
-        try:
-            wait_for(lambda: (output / "parts").is_dir() and len(list_parts(output)) >= count)
-        except TimeoutError:
-            sys.stderr.write(self.log.read_text())
-            raise
+    def wait_for_parts(self, run: subprocess.Popen[str], output: Path, count: int) -> None:
+        """Wait until a run has committed some parts, or has ended before."""
+        wait_for(
+            lambda: run.poll() is not None
+            or ((output / "parts").is_dir() and len(list_parts(output)) >= count)
+        )
+        if run.poll() is not None:
+            raise SystemExit(f"the run was over before the fault: {self.log.read_text()}")
 
     def start(
         self, images: Path, output: Path, flags: tuple[str, ...] = _FLAGS, **env: str
@@ -176,7 +177,7 @@ def find_workers(output: Path) -> list[int]:
 def kill_worker(bench: Bench, images: Path, output: Path) -> tuple[dict, dict]:
     """Kill -9 of an actor in the middle of a shard."""
     run = bench.start(images, output)
-    bench.wait_for_parts(output, 2)
+    bench.wait_for_parts(run, output, 2)
     wait_for(lambda: find_workers(output))
     os.kill(find_workers(output)[0], signal.SIGKILL)
     return {}, {"exit_code": run.wait()}
@@ -185,7 +186,7 @@ def kill_worker(bench: Bench, images: Path, output: Path) -> tuple[dict, dict]:
 def kill_driver(bench: Bench, images: Path, output: Path) -> tuple[dict, dict]:
     """Kill -9 of the command, and the same command again at once."""
     run = bench.start(images, output)
-    bench.wait_for_parts(output, 4)
+    bench.wait_for_parts(run, output, 4)
     run.kill()
     run.wait()
     return {}, {"exit_code": bench.start(images, output).wait()}
@@ -196,7 +197,7 @@ def interrupt(bench: Bench, images: Path, output: Path) -> tuple[dict, dict]:
     codes = []
     for number, parts in ((signal.SIGINT, 2), (signal.SIGTERM, 6)):
         run = bench.start(images, output)
-        bench.wait_for_parts(output, parts)
+        bench.wait_for_parts(run, output, parts)
         run.send_signal(number)
         codes.append(run.wait())
     return {}, {"exit_codes": [*codes, bench.start(images, output).wait()]}
@@ -228,9 +229,9 @@ def lose_node(bench: Bench, images: Path, output: Path) -> tuple[dict, dict]:
     cluster = MiniCluster(bench)
     try:
         run = bench.start(images, output, (*_FLAGS, "--address", cluster.address))
-        bench.wait_for_parts(output, 3)
+        bench.wait_for_parts(run, output, 3)
         cluster.remove_node()
-        bench.wait_for_parts(output, 6)
+        bench.wait_for_parts(run, output, 6)
         cluster.add_node()
         return {}, {"exit_code": run.wait()}
     finally:
