@@ -302,6 +302,7 @@ class _Run:
         is_left = not self.facts.has_labels or summary.outcome == "interrupted"
         if is_left or (is_current and self._last_state == "finished"):
             return count_output(self.folder.path)
+        self.folder.check_lock()
         return export_coco(self.folder.path, target)
 
     def _write_run_file(self, state: str, more: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -105,17 +106,12 @@ class _Lease:
         self._content = _describe_owner().encode()
         self._renewed_s = 0.0
         self._is_lost = False
-        for attempt in range(_TRIES):
-            self._write()
-            other = self._find_other()
-            if other is None:
-                break
-            self._object.unlink(missing_ok=True)
-            # Two runs that met at their start both gave way: the one that waits less comes first.
-            if attempt + 1 < _TRIES:
-                sleep(random.uniform(0.2, 1.5))
-        else:
-            raise _explain(output, other or "")
+        try:
+            self._take(sleep)
+        except BaseException:
+            with suppress(OSError):
+                self._object.unlink(missing_ok=True)
+            raise
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="ovsam-lease", daemon=True)
         self._thread.start()
@@ -131,8 +127,20 @@ class _Lease:
     def close(self) -> None:
         self._is_over.set()
         self._thread.join()
-        if not self._is_lost:
+        with suppress(OSError):  # it runs out by itself
             self._object.unlink(missing_ok=True)
+
+    def _take(self, sleep: Callable[[float], None]) -> None:
+        for attempt in range(_TRIES):
+            self._write()
+            other = self._find_other()
+            if other is None:
+                return
+            self._object.unlink(missing_ok=True)
+            # Two runs that met at their start both gave way: the one that waits less comes first.
+            if attempt + 1 < _TRIES:
+                sleep(random.uniform(0.2, 1.5))
+        raise _explain(self._output, other or "", self._lease_s)
 
     def _is_old(self) -> bool:
         return time.time() - self._renewed_s >= self._lease_s
@@ -184,7 +192,8 @@ def _describe_owner() -> str:
     return f"process {os.getpid()} on {socket.gethostname()} since {since}"
 
 
-def _explain(output: AnyPath, owner: str) -> OutputLockedError:
+def _explain(output: AnyPath, owner: str, lease_s: float | None = None) -> OutputLockedError:
+    died = "" if lease_s is None else f", or in {lease_s:.0f} s if it died"
     return OutputLockedError(
-        f"{output} is being written by {owner or 'another run'}; try again when it has ended"
+        f"{output} is being written by {owner or 'another run'}; try again when it has ended{died}"
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ovsam.errors import ImageError, MissingDependencyError
 from ovsam_pipeline.atomic import write_atomically
+from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.images import decode_image
 from ovsam_pipeline.parts import iterate_part_rows
 from ovsam_pipeline.records import ImageRecord
@@ -48,9 +49,12 @@ def write_previews(output: AnyPath, images: Iterable[ImageRecord], count: int) -
     chosen = _choose_rows(output, {image.file_name for image in images}, count)
     records = {image.file_name: image for image in images if image.file_name in chosen}
     folder = output / PREVIEW_FOLDER
-    folder.mkdir(exist_ok=True)
-    for old in folder.glob("*.jpg"):
-        old.unlink()
+    try:
+        folder.mkdir(exist_ok=True)
+        for old in folder.glob("*.jpg"):
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot empty {folder}: {error.strerror or error}") from error
     written = []
     for number, (file_name, row) in enumerate(sorted(chosen.items()), start=1):
         try:
@@ -119,14 +123,17 @@ def draw_objects(image: np.ndarray, objects: list[dict[str, Any]]) -> np.ndarray
 def _choose_rows(output: AnyPath, file_names: set[str], count: int) -> dict[str, dict[str, Any]]:
     """Return rows of labelled images by name, evenly spread over their sorted names."""
     places = sorted(
-        (str(row["file_name"]), part)
-        for part in list_parts(output)
-        for row in iterate_part_rows(part, ("file_name", "status"))
-        if row["status"] == "labelled" and row["file_name"] in file_names
+        (
+            (str(row["file_name"]), part)
+            for part in list_parts(output)
+            for row in iterate_part_rows(part, ("file_name", "status"))
+            if row["status"] == "labelled" and row["file_name"] in file_names
+        ),
+        key=lambda place: place[0],
     )
     picked = np.unique(np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(int))
     wanted = {places[index][0] for index in picked}
-    parts = sorted({places[index][1] for index in picked})
+    parts = sorted({places[index][1] for index in picked}, key=str)
     return {
         row["file_name"]: row
         for part in parts

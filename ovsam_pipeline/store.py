@@ -176,6 +176,7 @@ class OutputFolder:
         Raises:
             OutputError: a part cannot be rewritten.
         """
+        self.check_lock()
         for part, positions in stale.items():
             self._has_failed.pop(part, None)
             drop_part_rows(self.parts_folder / part, positions)
@@ -186,6 +187,7 @@ class OutputFolder:
         Raises:
             OutputError: the file system refuses.
         """
+        self.check_lock()
         lines = [
             f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
             for key, value in values.items()
@@ -201,6 +203,7 @@ class OutputFolder:
         Raises:
             OutputError: a part cannot be read, or the file not be written.
         """
+        self.check_lock()
         lines = []
         parts = list_parts(self.path)
         for _ in self._read_indices([part for part in parts if part.name not in self._has_failed]):
@@ -301,7 +304,7 @@ def check_own_files(path: AnyPath) -> None:
         ConfigError: there are such files, e.g. the annotations of a data set.
     """
     names = (ANNOTATIONS_FILE, FAILURES_FILE, RUN_FILE, STATUS_FILE, PREVIEW_FOLDER)
-    foreign = [name for name in names if _is_there(path / name)]
+    foreign = _find_names(path, names)
     if foreign and not is_output(path):
         raise ConfigError(
             f"{path} holds {' and '.join(foreign)} that ovsam did not write and would replace; "
@@ -309,8 +312,15 @@ def check_own_files(path: AnyPath) -> None:
         )
 
 
-def _is_there(path: AnyPath) -> bool:
-    return path.exists() if isinstance(path, RemotePath) else os.path.lexists(path)
+def _find_names(path: AnyPath, names: Sequence[str]) -> list[str]:
+    """Return which of the names there are in a folder; a store is asked once for all."""
+    if not isinstance(path, RemotePath):
+        return [name for name in names if os.path.lexists(path / name)]
+    try:
+        there = {child.name for child in path.iterdir()}
+    except OSError as error:
+        raise OutputError(f"cannot look into {path}: {error.strerror or error}") from error
+    return [name for name in names if name in there]
 
 
 def _has_own_run_file(path: AnyPath) -> bool:

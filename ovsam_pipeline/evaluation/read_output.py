@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ovsam_pipeline.errors import DatasetError, OutputError
 from ovsam_pipeline.evaluation.class_map import map_by_id, map_classes
 from ovsam_pipeline.evaluation.prediction_table import Columns, build_predictions
 from ovsam_pipeline.evaluation.segment_checks import check_segmentations
 from ovsam_pipeline.evaluation.structures import GroundTruth, Predictions, Problems
+from ovsam_pipeline.parts import open_part
 from ovsam_pipeline.remote_path import AnyPath
 from ovsam_pipeline.store import is_output, list_parts, read_run_file
 
@@ -78,7 +78,7 @@ def read_output(
 
 def _read_part(part: AnyPath) -> pa.Table:
     try:
-        with pq.ParquetFile(part) as stream:
+        with open_part(part) as stream:
             return stream.read(columns=["image_id", "file_name", "status", "objects"])
     except (OSError, pa.ArrowException) as error:
         raise OutputError(f"cannot read {part}: {error}") from error
