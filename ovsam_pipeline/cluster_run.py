@@ -39,6 +39,7 @@ _AWAY_S = 60.0
 _GRACE_S = 60.0
 _MOST_FAILED_STARTS = 5
 _LONGEST_PAUSE_S = 300.0
+_TELL_WAITING_EVERY_S = 60.0
 # While nothing has been labelled: afterwards it is the fault of some images.
 _MOST_LOST = 10
 _NODE_GONE = "its node is gone"
@@ -80,6 +81,7 @@ class ClusterRun:
         self.failed_starts = self.num_lost = 0
         self.stopping_until_s: float | None = None
         self.resized_s = self.watched_s = self.hiring_from_s = 0.0
+        self.worked_s = time.monotonic()
         self.hungry: list[Member] = []
         crew.forget_answers()
         for member in crew.members:
@@ -138,7 +140,7 @@ class ClusterRun:
         except (OvsamError, WorkerDiedError) as error:
             self.crew.dismiss(member)
             self.failed_starts += 1
-            if not self._has_workers():
+            if all(other.hello is None for other in self.crew.members):
                 self._give_up_starting(error)
             pause_s = min(_LONGEST_PAUSE_S, 2.0 ** min(self.failed_starts, 30))
             self.hiring_from_s = time.monotonic() + pause_s
@@ -242,6 +244,7 @@ class ClusterRun:
         if now_s - self.resized_s < _RESIZE_EVERY_S or self.stopping_until_s is not None:
             return
         self.resized_s = now_s
+        self._tell_waiting(now_s)
         self.crew.measure()
         useful = max(1, self.schedule.num_undrawn) + sum(
             1 for member in self.crew.members if member.name in self.report.workers
@@ -253,6 +256,14 @@ class ClusterRun:
         waiting = [member for member in self.crew.members if member.hello is None]
         for member in waiting[: max(0, len(self.crew.members) - wanted)]:
             self.crew.dismiss(member)
+
+    def _tell_waiting(self, now_s: float) -> None:
+        """Say now and then that there is nobody to work: a cluster may be full, or coming up."""
+        if self._has_workers():
+            self.worked_s = now_s
+        elif now_s - self.worked_s >= _TELL_WAITING_EVERY_S:
+            self.worked_s = now_s
+            logger.info("waiting for a worker: %s", self.crew.size.describe())
 
     def _feed(self, now_s: float) -> None:
         """Give shards to those that have had an answer, or may have one after a loss."""

@@ -27,6 +27,11 @@ class ClusterSize:
     gpus: float
     cpus: int
 
+    def describe(self) -> str:
+        """Return what one of them waits for."""
+        what = f"{self.gpus:g} GPUs and {self.cpus} CPUs" if self.gpus else f"{self.cpus} CPUs"
+        return f"each needs {what} of one node of the cluster"
+
     def choose_device(self, device: str) -> str:
         """Return the device of an actor: Ray shows it only the GPUs that it holds."""
         if device != "auto":

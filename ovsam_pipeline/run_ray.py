@@ -256,12 +256,7 @@ class Crew:
         (ref,) = self._pending
         ready, _ = ray.wait([ref], timeout=_PATIENCE_S)
         if not ready:
-            logger.info(
-                "waiting for the first worker, which needs %d CPUs and %g GPUs of the cluster, and "
-                "loads the model",
-                self.size.cpus,
-                self.size.gpus,
-            )
+            logger.info("waiting for the first worker, which loads: %s", self.size.describe())
         del self._pending[ref]
         try:
             return self.welcome(scout, ref, None)

@@ -69,6 +69,13 @@ def test_device_of_a_worker_is_what_it_holds(gpus, given, device):
     assert ClusterSize(1, gpus, 1).choose_device(given) == device
 
 
+def test_needs_of_a_worker_are_told():
+    assert ClusterSize(2, 0.5, 1).describe() == (
+        "each needs 0.5 GPUs and 1 CPUs of one node of the cluster"
+    )
+    assert ClusterSize(2, 0.0, 2).describe() == "each needs 2 CPUs of one node of the cluster"
+
+
 def test_other_version_on_a_node_is_refused():
     check_version("node7", ovsam.__version__)
     with pytest.raises(ConfigError, match=r"node7 has ovsam 0\.0\.1 and this machine .*; install"):

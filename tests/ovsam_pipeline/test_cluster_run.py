@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 from fake_labeller import make_labeller, write_images
 
+from ovsam.errors import ConfigError
 from ovsam_pipeline import cluster_run
 from ovsam_pipeline.cluster_checks import Probe
-from ovsam_pipeline.cluster_run import ClusterRun, WorkerDiedError
+from ovsam_pipeline.cluster_run import ClusterRun, WorkerDiedError, describe_death
 from ovsam_pipeline.cluster_size import ClusterSize
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.errors import OutputError, ShardError
@@ -247,3 +248,73 @@ def test_part_that_cannot_be_written_ends_the_run(run):
     crew.assign = assign
     with pytest.raises(OutputError, match="no space"):
         run(crew)
+
+
+def test_worker_that_cannot_start_is_told_and_the_others_go_on(run, caplog):
+    crew = FakeCrew(num_actors=3)
+    welcome = crew.welcome
+
+    def refuse_the_second(member, ref, expected):
+        hello = welcome(member, ref, expected)
+        if crew.count == 2:
+            raise ConfigError("node7 has ovsam 0.0.1 and this machine 0.1.0; install the same")
+        return hello
+
+    crew.welcome = refuse_the_second
+    report, rows = run(crew)
+    assert len(rows) == report.done == 40
+    assert "a worker cannot start, the others go on: node7 has ovsam 0.0.1" in caplog.text
+
+
+def test_first_worker_that_cannot_write_the_output_ends_the_run(run):
+    crew = FakeCrew()
+
+    def refuse(member, writer, probe):
+        def fail():
+            raise OutputError("node7 does not see the output folder")
+
+        crew.pending.append((member, "begin", fail))
+
+    crew.begin = refuse
+    with pytest.raises(OutputError, match="node7 does not see"):
+        run(crew)
+
+
+def test_run_in_which_every_worker_dies_ends_before_all_images_are_given_up(run):
+    crew = FakeCrew(deaths=1.0, seed=3)
+    crew.dice.random = lambda: 0.9
+    crew.deaths = 0.95
+    with pytest.raises(ShardError, match=r"workers were lost and no image was labelled; the last"):
+        run(crew, num_images=100)
+    assert crew.num_hired < 30
+
+
+def test_run_without_any_worker_says_what_it_waits_for(run, caplog, monkeypatch):
+    caplog.set_level("INFO", "ovsam_pipeline")
+    crew, stop = FakeCrew(num_actors=1), StopRequest()
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(cluster_run.time, "monotonic", lambda: clock.now)
+
+    def wait_in_vain():
+        clock.now += 10.0
+        if clock.now > 200.0:
+            stop.request("time limit")
+        return []
+
+    crew.wait = wait_in_vain
+    report, _ = run(crew, stop=stop)
+    assert report.done == 0
+    assert caplog.text.count("waiting for a worker: each needs 1 CPUs of one node") == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Task was killed due to the node running low on memory.", "its node ran low on memory"),
+        ("The actor died because its node has died. Node Id: 1f", "its node is gone"),
+        ("exit type: SYSTEM_ERROR. Some common causes include: (1) the process was killed by the "
+         "OOM killer due to high memory usage, (2) ...", "its process died: killed, out of memory"),
+    ],
+)  # fmt: skip
+def test_death_is_told_in_a_few_words(text, words):
+    assert describe_death(text).startswith(words)
