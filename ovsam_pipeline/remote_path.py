@@ -73,7 +73,8 @@ class RemotePath:
                 f"expected no options behind an address, got {self.uri}; set AWS_ENDPOINT_URL or "
                 "AWS_REGION instead"
             )
-        if not self._key.strip("/"):
+        is_nameless = has_buckets(self._scheme) and self._key.startswith("/")
+        if is_nameless or not self._key.strip("/"):
             raise ValueError(f"expected an address like s3://bucket/folder, got {self.uri}")
 
     def __str__(self) -> str:

@@ -1,7 +1,8 @@
 """A model and a detector that know nothing but are fast and deterministic, for pipeline tests.
 
 Also a program: `python tests/fake_labeller.py label ...` is the `ovsam` command with these fakes in
-place of the networks (and FAKE_SECONDS of sleep an image), for tests that need a process to kill.
+place of the networks (FAKE_SECONDS of sleep an image, leases of FAKE_LEASE_S seconds), for tests
+that need a process to kill.
 """
 
 import os
@@ -149,11 +150,13 @@ def refuse(record):
 
 def main() -> None:
     """Run the command line with the fakes, and without torchvision, which is slow to import."""
-    from ovsam_pipeline import box_finder, cli, labeller
+    from ovsam_pipeline import box_finder, cli, labeller, store
 
     rules = LabelRules(vocabulary=Vocabulary(NAMES), iou=None)
     labeller.build_labeller = partial(make_labeller, rules=rules)
     box_finder.build_box_finder = make_box_finder
+    if seconds := os.environ.get("FAKE_LEASE_S"):
+        store.take_lock = partial(store.take_lock, lease_s=float(seconds))
     sys.argv[0] = "ovsam"
     cli.main()
 

@@ -11,6 +11,7 @@ import pytest
 from bad_images import encode, make_picture
 from PIL import Image
 from pyarrow import parquet
+from s3_server import set_login
 
 from ovsam.errors import ImageError
 from ovsam_pipeline.errors import SourceError
@@ -24,24 +25,9 @@ PNG = encode(Image.fromarray(PICTURE), "PNG")
 
 
 @pytest.fixture(scope="module")
-def client():
-    boto3 = pytest.importorskip("boto3")
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    url = "http://{}:{}".format(*server.get_host_and_port())
-    login = {
-        "AWS_ACCESS_KEY_ID": "a",
-        "AWS_SECRET_ACCESS_KEY": "b",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": url,
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in login.items():
-            patch.setenv(name, value)
-        yield boto3.client("s3")
-    server.stop()
+def client(s3_server):
+    with set_login(s3_server.meta.endpoint_url):
+        yield s3_server
 
 
 @pytest.fixture
