@@ -226,12 +226,14 @@ def _expect_failure(
 
 def lose_node(bench: Bench, images: Path, output: Path) -> tuple[dict, dict]:
     """One of two nodes goes away in the middle; later a new one comes."""
-    cluster = MiniCluster(bench)
+    # Slow images, so that the third node comes before the end.
+    cluster = MiniCluster(bench, seconds_an_image=0.25)
     try:
         run = bench.start(images, output, (*_FLAGS, "--address", cluster.address))
-        bench.wait_for_parts(run, output, 3)
+        wait_for(lambda: len(find_workers(output)) == 2 or run.poll() is not None)
+        bench.wait_for_parts(run, output, len(list_parts(output)) + 2)
         cluster.remove_node()
-        bench.wait_for_parts(run, output, 6)
+        bench.wait_for_parts(run, output, len(list_parts(output)) + 1)
         cluster.add_node()
         return {}, {"exit_code": run.wait()}
     finally:
@@ -280,11 +282,17 @@ class MiniCluster:
     Args:
         bench: whose environment it lives in.
         store_bytes: of each node's object store.
+        seconds_an_image: what the fake networks sleep on its nodes.
     """
 
-    def __init__(self, bench: Bench, store_bytes: int = 100_000_000) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        store_bytes: int = 100_000_000,
+        seconds_an_image: float = _SECONDS_AN_IMAGE,
+    ) -> None:
         os.environ.update({name: bench.env[name] for name in ("HOME", "RAY_TMPDIR", "PYTHONPATH")})
-        os.environ["FAKE_SECONDS"] = bench.env["FAKE_SECONDS"]
+        os.environ["FAKE_SECONDS"] = str(seconds_an_image)
         from ray.cluster_utils import Cluster
 
         self._options = {"num_cpus": 1, "object_store_memory": store_bytes}
@@ -296,7 +304,7 @@ class MiniCluster:
 
     def remove_node(self) -> None:
         """Kill one node with its workers."""
-        self._cluster.remove_node(self._nodes.pop(), allow_graceful=False)
+        self._cluster.remove_node(self._nodes.pop(0), allow_graceful=False)
 
     def add_node(self) -> None:
         """Start one more node."""

@@ -38,6 +38,7 @@ _AWAY_S = 60.0
 # After a stop: long enough for an image in hand, even on a CPU.
 _GRACE_S = 60.0
 _MOST_FAILED_STARTS = 5
+_BATCH_OF_A_GPU = 8
 _LONGEST_PAUSE_S = 300.0
 _TELL_WAITING_EVERY_S = 60.0
 # While nothing has been labelled: afterwards it is the fault of some images.
@@ -75,7 +76,8 @@ class ClusterRun:
         self, plan: Plan, crew: Crew, writer: PartWriter, report: RunReport, probe: Probe
     ) -> None:
         self.crew, self.writer, self.report, self.probe = crew, writer, report, probe
-        self.schedule = Schedule(plan.images, len(plan.images), writer.max_images)
+        batch = crew.facts.config.batch or (_BATCH_OF_A_GPU if crew.size.gpus else 1)
+        self.schedule = Schedule(plan.images, len(plan.images), writer.max_images, batch)
         self.stats = ShardStats()
         self.shipped = crew.put(writer)
         self.failed_starts = self.num_lost = 0
@@ -181,13 +183,15 @@ class ClusterRun:
             self.stats.add_dropped(reason, count)
         self.report.add_tally(result.tally)
 
-    def _lose(self, member: Member, why: str) -> None:
+    def _lose(self, member: Member, why: str, *, is_hung: bool = False) -> None:
         """Take the shards of a dead actor back; another one is hired in its place."""
         is_blamed = why != _NODE_GONE and member.node in self.crew.list_nodes()
         self.crew.dismiss(member)
         self.report.workers[member.name].state = "lost"
         logger.warning("worker %s is lost: %s; others go on with its images", member.name, why)
-        loss = self.schedule.lose(member.name, why, self._is_committed, is_blamed=is_blamed)
+        loss = self.schedule.lose(
+            member.name, why, self._is_committed, is_blamed=is_blamed, is_hung=is_hung
+        )
         for shard in loss.committed:
             part = self._name_part(shard)
             self._accept(part)
@@ -224,7 +228,7 @@ class ClusterRun:
         patience_s = self.crew.facts.config.image_timeout
         for name in self.schedule.find_hung(now_s, patience_s):
             member = next(member for member in self.crew.members if member.name == name)
-            self._lose(member, f"it finished no image for {patience_s:.0f} s")
+            self._lose(member, f"it finished no image for {patience_s:.0f} s", is_hung=True)
 
     def _see(self, member: Member, seen: WorkerState) -> None:
         now_s = time.monotonic()

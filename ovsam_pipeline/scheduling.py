@@ -71,10 +71,14 @@ class Loss:
 
 @dataclass(slots=True)
 class _Assignment:
-    """The shards of a worker, the running one first, and when it last moved on."""
+    """The shards of a worker, the running one first, and when it last moved on.
+
+    `num_done` counts the images that it has labelled in all, `num_before` those of finished shards.
+    """
 
     shards: deque[Shard] = field(default_factory=deque)
     num_done: int = 0
+    num_before: int = 0
     moved_s: float = 0.0
 
 
@@ -85,12 +89,16 @@ class Schedule:
         images: what to label; drawn as needed.
         num_images: how many there are.
         most_images: in a shard.
+        batch: images that a worker has in hand at a time, and so hang together.
     """
 
-    def __init__(self, images: Iterable[ImageRecord], num_images: int, most_images: int) -> None:
+    def __init__(
+        self, images: Iterable[ImageRecord], num_images: int, most_images: int, batch: int = 1
+    ) -> None:
         self._images = iter(images)
         self._num_left = num_images
         self._most_images = most_images
+        self._batch = batch
         self._again: deque[Shard] = deque()
         self._assigned: dict[str, _Assignment] = {}
         self._num_in_flight = 0
@@ -155,12 +163,19 @@ class Schedule:
         assigned.shards.remove(shard)
         self._num_in_flight -= 1
         assigned.moved_s = now_s
+        assigned.num_before += len(shard.images)
         pace = len(shard.images) / max(seconds, 1e-6)
         self._pace = pace if self._pace is None else self._pace + _SMOOTHING * (pace - self._pace)
         return shard
 
     def lose(
-        self, worker: str, why: str, is_committed: Callable[[Shard], bool], *, is_blamed: bool
+        self,
+        worker: str,
+        why: str,
+        is_committed: Callable[[Shard], bool],
+        *,
+        is_blamed: bool,
+        is_hung: bool = False,
     ) -> Loss:
         """Take back the shards of a worker that is gone.
 
@@ -169,6 +184,7 @@ class Schedule:
             why: for the reason of images that are given up.
             is_committed: whether the part of a shard is there.
             is_blamed: whether its running shard may be to blame: not when its node went away.
+            is_hung: whether it stood still, so that the image is known at which it did.
         """
         assigned = self._assigned.pop(worker, None)
         loss = Loss()
@@ -179,6 +195,8 @@ class Schedule:
         for place, shard in enumerate(assigned.shards):
             if is_committed(shard):
                 loss.committed.append(shard)
+            elif place == 0 and is_hung and len(shard.images) > self._batch:
+                back += self._cut_out(shard, assigned.num_done - assigned.num_before)
             elif place == 0 and is_blamed:
                 back += self._suspect(shard, why, loss)
             else:
@@ -229,6 +247,15 @@ class Schedule:
         )
         loss.given_up.append(GivenUp(shard.images[0], reason))
         return []
+
+    def _cut_out(self, shard: Shard, position: int) -> list[Shard]:
+        """Return the images in hand when a worker hung as a shard of their own, and the others."""
+        start = max(0, min(position, len(shard.images) - 1))
+        end = start + self._batch
+        suspects = self._make(shard.images[start:end], is_piece=True)
+        suspects.deaths = 1 if len(suspects.images) == 1 else 0
+        others = [self._make(some) for some in (shard.images[:start], shard.images[end:]) if some]
+        return [suspects, *others]
 
     def _make(self, images: list[ImageRecord], is_piece: bool = False) -> Shard:
         self._next_number += 1

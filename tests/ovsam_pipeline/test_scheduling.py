@@ -12,16 +12,22 @@ def make_images(count: int) -> list[ImageRecord]:
     return [ImageRecord(i, f"{i:05d}.jpg", Path(f"/{i:05d}.jpg")) for i in range(count)]
 
 
-def make_schedule(count: int, workers: str = "a", most: int = 64) -> Schedule:
-    schedule = Schedule(make_images(count), count, most)
+def make_schedule(count: int, workers: str = "a", most: int = 64, batch: int = 1) -> Schedule:
+    schedule = Schedule(make_images(count), count, most, batch)
     for worker in workers:
         schedule.join(worker, 0.0)
     return schedule
 
 
-def lose(schedule: Schedule, worker: str, *, is_blamed: bool = True, committed=()):
+def lose(
+    schedule: Schedule, worker: str, *, is_blamed: bool = True, is_hung: bool = False, committed=()
+):
     return schedule.lose(
-        worker, "killed", lambda shard: shard.number in committed, is_blamed=is_blamed
+        worker,
+        "killed",
+        lambda shard: shard.number in committed,
+        is_blamed=is_blamed,
+        is_hung=is_hung,
     )
 
 
@@ -143,6 +149,39 @@ def test_nobody_hangs_just_because_the_driver_was_away():
     assert schedule.find_hung(1061.0, 60.0) == ["a"]
 
 
+def test_image_at_which_a_worker_hangs_is_known_and_given_up_after_one_more_try():
+    schedule = make_schedule(100, "abc")
+    first = schedule.take("a", 0.0)
+    schedule.finish("a", first.number, 20.0, 20.0)
+    shard = schedule.take("a", 20.0)
+    schedule.note_progress("a", len(first.images) + 3, 30.0)
+    assert lose(schedule, "a", is_hung=True).given_up == []
+    suspect = schedule.take("b", 99.0)
+    others = schedule.take("b", 99.0), schedule.take("c", 99.0)
+    assert names(suspect.images) == names(shard.images[3:4])
+    assert [names(other.images) for other in others] == [
+        names(shard.images[:3]),
+        names(shard.images[4:]),
+    ]
+    (given_up,) = lose(schedule, "b", is_hung=True).given_up
+    assert given_up.image is suspect.images[0]
+    assert "its worker died 2 times" in given_up.reason
+    assert schedule.take("c", 99.0) is others[0], "what waited behind it is not suspected"
+    assert others[0].deaths == 0
+
+
+def test_images_of_a_batch_hang_together():
+    schedule = make_schedule(100, "ab", batch=3)
+    shard = schedule.take("a", 0.0)
+    schedule.note_progress("a", 6, 30.0)
+    lose(schedule, "a", is_hung=True)
+    suspects = schedule.take("b", 99.0)
+    assert names(suspects.images) == names(shard.images[6:8])
+    lose(schedule, "b", is_hung=True)
+    schedule.join("c", 100.0)
+    assert [len(schedule.take("c", 100.0).images) for _ in range(2)] == [1, 1]
+
+
 def test_idle_worker_is_not_hung_when_work_comes():
     schedule = make_schedule(100, "a")
     schedule.take("a", 1000.0)
@@ -183,7 +222,9 @@ def test_every_image_comes_out_once_whatever_dies(seed):
             has_committed = not is_poisonous and dice.random() < 0.5
             committed = {head.number} if has_committed else set()
             is_blamed = is_poisonous or dice.random() < 0.5
-            loss = lose(schedule, worker, is_blamed=is_blamed, committed=committed)
+            is_hung = is_blamed and dice.random() < 0.3
+            schedule.note_progress(worker, dice.randint(0, count), 0.0)
+            loss = lose(schedule, worker, is_blamed=is_blamed, is_hung=is_hung, committed=committed)
             for item in loss.committed:
                 out.update(names(item.images))
             out.update(item.image.file_name for item in loss.given_up)
