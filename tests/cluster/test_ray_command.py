@@ -2,8 +2,12 @@
 
 import json
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +69,99 @@ def test_example_scenes_are_labelled_as_in_one_process_and_the_driver_loads_no_t
     assert len(rows[0]) == 24
     assert rows[0] == rows[1]
     assert read_annotations(tmp_path / "a") == read_annotations(tmp_path / "b")
+
+
+def test_relabelled_scenes_and_their_boxes_are_as_in_one_process(cluster, tmp_path) -> None:
+    for index in range(3):
+        shutil.copy2(ROOT / "examples" / "scenes" / f"scene_{index:04d}.jpg", tmp_path)
+    flags = ("--model", "nano", "--device", "cpu")
+    engines = {
+        "local": ("--engine", "local"),
+        "ray": ("--address", cluster.address, "--cpus-per-actor", 1),
+    }
+    first = run_command(LIGHT, "label", tmp_path, "-o", tmp_path / "x", *flags, *engines["local"])
+    assert first.returncode == 0, first.stderr
+    rows = {}
+    for engine, where in engines.items():
+        again = ("--relabel", tmp_path / "x", "--vocabulary", "dog,pizza,car")
+        relabelled, boxes = tmp_path / f"r_{engine}", tmp_path / f"d_{engine}"
+        for words in (
+            ("label", *again, "-o", relabelled, *where),
+            ("detect", tmp_path, "-o", boxes, "--device", "cpu", *where),
+        ):
+            run = run_command(LIGHT, *words)
+            assert run.returncode == 0, run.stderr
+        rows[engine] = [
+            sorted(iterate_rows(output), key=lambda row: row["file_name"])
+            for output in (relabelled, boxes)
+        ]
+    assert rows["ray"] == rows["local"]
+    assert [len(of_task) for of_task in rows["local"]] == [3, 3]
+    assert all(row["objects"] for row in rows["local"][0])
+
+
+def list_processes_of_ray(folder: Path) -> list[str]:
+    """Command lines of what has a folder of its own as Ray's."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if f"RAY_TMPDIR={folder}".encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:  # not a process, or over meanwhile
+            continue
+    return found
+
+
+def wait_until_gone(folder: Path, seconds: float = 40.0) -> None:
+    until_s = time.monotonic() + seconds
+    while left := list_processes_of_ray(folder):
+        assert time.monotonic() < until_s, left
+        time.sleep(0.2)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks at processes in /proc")
+def test_no_process_is_left_of_a_run_that_ended_or_was_killed(ray_home, tmp_path) -> None:
+    write_images(tmp_path / "in", 60)
+    home = Path(ray_home["RAY_TMPDIR"]) / "own"
+    home.mkdir()
+    env = {**os.environ, "RAY_TMPDIR": str(home), "FAKE_SECONDS": "0.3"}
+    command = [sys.executable, *FAKE, "label", str(tmp_path / "in"), "--engine", "ray", "-o"]
+    killed = subprocess.Popen([*command, str(tmp_path / "a")], env=env, stderr=subprocess.DEVNULL)
+    parts = tmp_path / "a" / "parts"
+    until_s = time.monotonic() + 120
+    while not (parts.is_dir() and any(parts.glob("*.parquet"))):
+        assert time.monotonic() < until_s
+        assert killed.poll() is None
+        time.sleep(0.1)
+    assert len(list_processes_of_ray(home)) > 2
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    wait_until_gone(home)
+    env["FAKE_SECONDS"] = "0"
+    again = subprocess.run([*command, str(tmp_path / "a")], env=env, check=False)
+    assert again.returncode == 0
+    wait_until_gone(home)
+    names = [row["file_name"] for row in iterate_rows(tmp_path / "a")]
+    assert sorted(names) == sorted(path.name for path in (tmp_path / "in").iterdir())
+
+
+def test_address_where_nobody_listens_is_said_in_one_sentence(tmp_path) -> None:
+    write_images(tmp_path / "in", 1)
+    with socket.socket() as closed:  # bound and not listening: nobody else gets the port
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        run = run_command(
+            FAKE, "label", tmp_path / "in", "-o", tmp_path / "out", "--address", address
+        )
+    assert run.returncode == 2, run.stderr
+    assert (
+        run.stderr.strip()
+        .splitlines()[-1]
+        .startswith(
+            f"ovsam: no Ray cluster answers at {address}; start one (ray start --head), correct "
+        )
+    )
+    assert "Traceback" not in run.stderr
 
 
 def test_cluster_that_refuses_the_token_is_said_in_one_sentence(cluster, tmp_path) -> None:
