@@ -42,10 +42,8 @@ def run_command(program, *words, cwd=None, **env) -> subprocess.CompletedProcess
 
 
 def read_annotations(output: Path) -> dict:
-    """annotations.json without its order and running numbers, which follow the parts."""
+    """annotations.json without its order, which follows the parts."""
     data = json.loads((output / "annotations.json").read_text())
-    for item in data["annotations"]:
-        del item["id"]
     return {
         name: sorted(map(json.dumps, data[name]))
         for name in ("images", "categories", "annotations")
