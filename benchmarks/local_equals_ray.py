@@ -4,8 +4,9 @@
     python benchmarks/local_equals_ray.py --generate 2000 --tasks label
 
 Runs `ovsam` twice for each task, with `--engine local` and with `--engine ray`, one thread a
-worker, and compares the rows by file name, and all of annotations.json but its order. `--generate N` draws
-N scenes first (`ovsam scenes`, 320 pixels). Prints one JSON object; exits 1 where anything differs.
+worker, and compares the rows by file name, and all of annotations.json but its order. `--generate
+N` draws N scenes first (`ovsam scenes`, 320 pixels). Prints one JSON object; exits 1 where anything
+differs.
 """
 
 from __future__ import annotations
