@@ -45,8 +45,8 @@ def choose_size(
     """Choose by the nodes that are there now.
 
     Args:
-        config: the settings; what is asked for with --num-gpus may be more than there is, as a
-            cluster may grow to it.
+        config: the settings; what is asked for with --num-gpus or --num-actors may be more than
+            there is: an autoscaler starts nodes for those that wait.
         nodes: resources of each node that is alive ("CPU", "GPU").
         before: what the run began with: a worker goes on holding the same.
 
@@ -57,13 +57,16 @@ def choose_size(
         gpus, cpus = _choose_share(config, nodes)
     else:
         gpus, cpus = before.gpus, before.cpus
-    if gpus:
+    if gpus and config.num_gpus:
+        room = int(config.num_gpus / gpus + 1e-9)
+        num_actors = min(room, config.num_actors or room)
+    elif gpus:
         room = sum(int(node.get("GPU", 0) / gpus + 1e-9) for node in nodes)
-        if config.num_gpus:
-            room = int(config.num_gpus / gpus + 1e-9)
+        num_actors = config.num_actors or room
     else:
         room = sum(int(node.get("CPU", 0)) // cpus for node in nodes)
-    return ClusterSize(max(1, min(room, config.num_actors or room)), gpus, cpus)
+        num_actors = config.num_actors or room
+    return ClusterSize(max(1, num_actors), gpus, cpus)
 
 
 def _choose_share(config: LabelConfig, nodes: Sequence[Mapping[str, float]]) -> tuple[float, int]:
@@ -81,4 +84,8 @@ def _choose_share(config: LabelConfig, nodes: Sequence[Mapping[str, float]]) -> 
         gpus = config.gpus_per_actor or 1.0
     most_cpus = max((int(node.get("CPU", 0)) for node in nodes), default=1)
     cpus = config.cpus_per_actor or (1 if gpus else _CPUS_WITHOUT_GPU)
+    if config.num_actors and not config.cpus_per_actor:
+        # Rather one CPU each than workers that wait for ever.
+        num_cpus = sum(int(node.get("CPU", 0)) for node in nodes)
+        cpus = min(cpus, num_cpus // config.num_actors)
     return gpus, max(1, min(cpus, most_cpus))
