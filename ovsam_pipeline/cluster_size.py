@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -74,7 +75,9 @@ def _choose_share(config: LabelConfig, nodes: Sequence[Mapping[str, float]]) -> 
     num_gpus = sum(node.get("GPU", 0) for node in nodes)
     is_asked = bool(config.num_gpus or config.gpus_per_actor)
     is_refused = config.num_gpus == 0 or config.gpus_per_actor == 0 or config.device == "cpu"
-    if is_asked and not num_gpus and config.address is None:
+    # A cluster may start nodes with GPUs when they are asked for.
+    is_cluster = bool(config.address or os.environ.get("RAY_ADDRESS"))
+    if is_asked and not num_gpus and not is_cluster:
         raise ConfigError(
             "GPUs are asked for, and Ray finds none on this machine; leave --num-gpus and "
             "--gpus-per-actor out, or name a cluster with --address"

@@ -63,7 +63,10 @@ def test_workers_of_a_cluster_that_changes_go_on_holding_the_same():
     assert choose_size(config(), [CPU_NODE], size) == ClusterSize(1, 1.0, 1)
 
 
-def test_gpus_that_are_not_there_are_refused():
+def test_gpus_that_are_not_there_are_refused_unless_a_cluster_may_start_them(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    assert choose_size(config(num_gpus=2), [CPU_NODE]) == ClusterSize(2, 1.0, 1)
+    monkeypatch.delenv("RAY_ADDRESS")
     with pytest.raises(ConfigError, match="Ray finds none on this machine; leave --num-gpus"):
         choose_size(config(num_gpus=2), [CPU_NODE])
 
