@@ -98,6 +98,8 @@ class ClusterRun:
             if self.stopping_until_s is None and (stop.is_set() or self.report.is_over_budget):
                 self._stop(now_s)
             if self.stopping_until_s is not None and now_s > self.stopping_until_s:
+                for member in list(self.crew.members):  # or they would write behind our back
+                    self.crew.dismiss(member)
                 return
             self._resize(now_s)
             self._feed(now_s)

@@ -231,6 +231,9 @@ class _Run:
             with suppress(OutputError):
                 self._write_run_file("failed", {"error": str(error)})
             raise
+        if self.engine.accepted_parts is not None:
+            # A worker that was given up for dead may have written its part after all.
+            self.folder.reconcile(self.engine.accepted_parts, self.facts.fingerprint)
         self.state.end_phase("label")
         self.folder.write_failures()
         totals = self._write_annotations(summary)
