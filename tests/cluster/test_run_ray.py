@@ -2,6 +2,7 @@
 
 import os
 import queue
+import shutil
 import signal
 import threading
 import time
@@ -18,7 +19,7 @@ from ovsam_pipeline.errors import OutputError, ShardError
 from ovsam_pipeline.label_run import LabelResult, fill_output
 from ovsam_pipeline.report import RunReport
 from ovsam_pipeline.stopping import StopRequest
-from ovsam_pipeline.store import iterate_rows
+from ovsam_pipeline.store import iterate_rows, list_parts
 
 pytestmark = [
     pytest.mark.ray,
@@ -163,6 +164,19 @@ def test_a_stop_commits_what_is_done_and_the_next_run_does_the_rest(cluster, tmp
     second = run(config, tmp_path / "ray")
     assert (second.summary.outcome, second.summary.done) == ("finished", 120 - first.summary.done)
     assert len(read_rows(tmp_path / "ray")) == 120
+
+
+def test_a_part_that_a_lost_worker_wrote_late_gives_no_second_rows(cluster, tmp_path) -> None:
+    write_images(tmp_path / "images", 40)
+
+    def write_late(report, stop):
+        wait_for(lambda: report.done >= 4)
+        part = list_parts(tmp_path / "ray")[0]
+        shutil.copy(part, part.with_name("part-" + "f" * 16 + ".parquet"))
+
+    result = run(configure(tmp_path / "images"), tmp_path / "ray", slow(0.1), write_late)
+    assert read_rows(tmp_path / "ray") == label_here(tmp_path / "images", tmp_path / "local")
+    assert result.totals.images == 40
 
 
 def test_a_spent_failure_budget_stops_the_run(cluster, tmp_path) -> None:

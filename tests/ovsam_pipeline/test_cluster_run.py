@@ -180,6 +180,26 @@ def test_stopped_run_keeps_what_was_labelled(run):
     assert report.done == len(rows)
 
 
+def test_worker_that_does_not_heed_a_stop_is_ended_after_a_while(run, monkeypatch):
+    crew, stop = FakeCrew(num_actors=1), StopRequest()
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(cluster_run.time, "monotonic", lambda: clock.now)
+    wait = crew.wait
+
+    def wait_and_stop():
+        clock.now += 1.0
+        if len(crew.accepted_parts) == 1:
+            stop.request("interrupted")
+            crew.hung.add(crew.members[0])
+        return wait()
+
+    crew.wait = wait_and_stop
+    report, rows = run(crew, stop=stop)
+    assert 0 < report.done == len(rows) < 40
+    assert crew.members == []
+    assert 60.0 < clock.now < 80.0
+
+
 def test_workers_that_die_while_they_load_end_the_run(run):
     crew = FakeCrew()
     crew.is_loading_deadly = True
