@@ -104,9 +104,7 @@ def run_s3_server() -> Iterator[str]:
 @contextmanager
 def run_fault_proxy(target: str) -> Iterator[FaultProxy]:
     """Yield a proxy in front of a server, on a port of its own, until the block ends."""
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), _ProxyHandler)
-    httpd.daemon_threads = True
-    httpd.block_on_close = False
+    httpd = _ProxyServer(("127.0.0.1", 0), _ProxyHandler)
     proxy = FaultProxy(f"http://127.0.0.1:{httpd.server_address[1]}", target)
     httpd.proxy = proxy  # type: ignore[attr-defined]
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02})
@@ -133,6 +131,16 @@ def set_login(url: str, **changes: str) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+class _ProxyServer(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that were killed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class _ProxyHandler(BaseHTTPRequestHandler):
