@@ -7,6 +7,7 @@ output folder. What the crew is made of (`run_ray.py`: Ray's actors) is not know
 from __future__ import annotations
 
 import logging
+import re
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,12 @@ class WorkerDiedError(Exception):
 
 def describe_death(text: str) -> str:
     """Return why a worker ended in a few words, from what Ray says at length."""
+    missing = re.search(r"No module named '([\w.]+)'", text)
+    if missing:
+        return (
+            f"its Python has no module {missing[1]}; install the same ovsam, with all that it "
+            "needs, on every node, into the Python that Ray runs with"
+        )
     small = " ".join(text.split()).lower()
     # Of every death Ray says that it may have been the kernel, for want of memory.
     if "running low" in small or "outofmemory" in small:

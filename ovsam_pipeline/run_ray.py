@@ -262,8 +262,7 @@ class Crew:
             return self.welcome(scout, ref, None)
         except WorkerDiedError as error:
             raise ShardError(
-                f"the first worker died while it loaded the model: {error}; label one image with "
-                "--engine local to see more"
+                f"the first worker cannot start: {error} (one image with --engine local tells more)"
             ) from error
 
     def label(

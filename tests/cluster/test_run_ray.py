@@ -244,7 +244,7 @@ def exit_at_once(config, embedding=None):
 
 def test_a_worker_that_dies_while_it_loads_ends_the_run_with_a_sentence(cluster, tmp_path) -> None:
     write_images(tmp_path / "images", 1)
-    with pytest.raises(ShardError, match="the first worker died while it loaded the model"):
+    with pytest.raises(ShardError, match="the first worker cannot start: its process died"):
         run(configure(tmp_path / "images"), tmp_path / "ray", exit_at_once)
 
 

@@ -332,6 +332,8 @@ def test_run_without_any_worker_says_what_it_waits_for(run, caplog, monkeypatch)
     [
         ("Task was killed due to the node running low on memory.", "its node ran low on memory"),
         ("The actor died because its node has died. Node Id: 1f", "its node is gone"),
+        ("The actor died in its creation task: ModuleNotFoundError: No module named 'ovsam'",
+         "its Python has no module ovsam; install the same ovsam, with all that it needs, on ev"),
         ("exit type: SYSTEM_ERROR. Some common causes include: (1) the process was killed by the "
          "OOM killer due to high memory usage, (2) ...", "its process died: killed, out of memory"),
     ],
