@@ -117,6 +117,9 @@ class Worker:
         enter_folder(folder, self._config.sources)
         from ovsam.text_cache import collect_used_files, store_files
 
+        # Loaded now: the first image would seem to take seconds, or to hang.
+        from ovsam_pipeline import label_shard, parts  # noqa: F401
+
         if self._num_threads is not None:
             import torch
 

@@ -141,11 +141,11 @@ def test_an_image_that_kills_its_worker_is_a_failed_row(cluster, tmp_path) -> No
 def test_an_image_that_is_never_finished_is_a_failed_row(cluster, tmp_path) -> None:
     names = [*(f"{i:03d}.png" for i in range(20)), "hang.png"]
     write_images(tmp_path / "images", 0, names)
-    config = configure(tmp_path / "images", image_timeout=6.0)
+    config = configure(tmp_path / "images", image_timeout=10.0)
     result = run(config, tmp_path / "ray")
     row = read_rows(tmp_path / "ray").pop("hang.png")
     assert row["error"].startswith(
-        "its worker died 2 times while it was labelled (it finished no image for 6 s)"
+        "its worker died 2 times while it was labelled (it finished no image for 10 s)"
     )
     assert (result.summary.labelled, result.summary.failed) == (20, 1)
 
