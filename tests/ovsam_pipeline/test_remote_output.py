@@ -54,9 +54,10 @@ def read_rows(output) -> list[dict]:
 
 
 def read_coco(result: api.LabelResult) -> dict:
-    """The COCO file; images in the order of their ids, as parts are named after places."""
+    """The COCO file in the order of ids: in the file it is that of parts, named after places."""
     coco = json.loads(result.annotations.read_text())
-    return {**coco, "images": sorted(coco["images"], key=lambda image: image["id"])}
+    lists = ("images", "annotations")
+    return coco | {name: sorted(coco[name], key=lambda item: item["id"]) for name in lists}
 
 
 def count_changes(result: api.LabelResult) -> tuple[int, int, int]:
