@@ -27,6 +27,7 @@ _SHARD_S = 20.0
 _FIRST_IMAGES = 8
 _PIECES = 8
 _MOST_DEATHS = 2
+_PATIENCE_AT_FIRST = 2.0
 # The pace follows a change within a few shards.
 _SMOOTHING = 0.3
 
@@ -210,11 +211,16 @@ class Schedule:
             assigned.moved_s = now_s
 
     def find_hung(self, now_s: float, patience_s: float) -> list[str]:
-        """Return the workers that have a shard and have not finished an image for so long."""
+        """Return the workers that have a shard and have not finished an image for so long.
+
+        The first image of a worker may take longer: libraries and kernels are made ready.
+        """
         return [
             worker
             for worker, assigned in self._assigned.items()
-            if assigned.shards and now_s - assigned.moved_s > patience_s
+            if assigned.shards
+            and now_s - assigned.moved_s
+            > patience_s * (1.0 if assigned.num_done else _PATIENCE_AT_FIRST)
         ]
 
     def _draw(self) -> Shard | None:

@@ -135,15 +135,24 @@ def test_worker_that_finishes_no_image_is_hung():
     for worker in "ab":
         schedule.take(worker, 0.0)
     schedule.note_progress("a", 3, 50.0)
-    schedule.note_progress("b", 0, 50.0)
+    schedule.note_progress("b", 1, 10.0)
     assert schedule.find_hung(100.0, 60.0) == ["b"]
     schedule.note_progress("a", 3, 90.0)
     assert schedule.find_hung(111.0, 60.0) == ["a", "b"]
 
 
+def test_first_image_of_a_worker_may_take_twice_as_long():
+    schedule = make_schedule(100, "a")
+    schedule.take("a", 0.0)
+    schedule.note_progress("a", 0, 50.0)
+    assert schedule.find_hung(119.0, 60.0) == []
+    assert schedule.find_hung(121.0, 60.0) == ["a"]
+
+
 def test_nobody_hangs_just_because_the_driver_was_away():
     schedule = make_schedule(100, "a")
     schedule.take("a", 0.0)
+    schedule.note_progress("a", 1, 1.0)
     schedule.forgive(1000.0)
     assert schedule.find_hung(1030.0, 60.0) == []
     assert schedule.find_hung(1061.0, 60.0) == ["a"]
