@@ -143,10 +143,10 @@ def test_a_bug_that_hits_every_image_ends_the_run(images, out, monkeypatch):
 
 
 def test_full_disk_tells_the_first_reason_and_loses_nothing(images, out, monkeypatch):
-    from ovsam_pipeline import store
+    from ovsam_pipeline import part_writer, store
     from ovsam_pipeline.errors import OutputError
 
-    real, parts = store.write_part, []
+    real, parts = part_writer.write_part, []
 
     def refuse_all(*arguments):
         raise OutputError("cannot write anything")
@@ -158,7 +158,7 @@ def test_full_disk_tells_the_first_reason_and_loses_nothing(images, out, monkeyp
         parts.append(real(folder, rows, fingerprint, schema))
         return parts[-1]
 
-    monkeypatch.setattr(store, "write_part", write_part)
+    monkeypatch.setattr(part_writer, "write_part", write_part)
     with pytest.raises(OutputError, match="cannot write the part"):
         ovsam_pipeline.label(images, output=out, part_images=3)
     monkeypatch.undo()
