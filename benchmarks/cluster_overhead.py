@@ -34,11 +34,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ovsam_pipeline.image_spool import ImageSpool
 
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.engine import Engine, open_engine
+from ovsam_pipeline.image_spool import ImageSpool
 from ovsam_pipeline.parts import BOX_SCHEMA, SCHEMA
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.report import RunReport
