@@ -8,6 +8,8 @@ rate     images/s of two CPU actors (`--engine ray --num-actors 2 --cpus-per-act
          processes of the bare loop of `label_vs_bare_loop.py`, one thread each, on the same images,
          in turns (A B A B ...). Both are timed once both workers are warm; the bare loop
          throws its results away, the actors write Parquet. Ray runs during its own turns only.
+         Also the processor seconds an image of the workers, which other work beside them does not
+         change much, as it does the rates.
 start    seconds of ray.init, of the first actor (its model included), and until the first image.
 shards   a labeller that finds nothing at once, one image a shard: wall and processor milliseconds
          of the driver a shard, and its peak memory.
@@ -94,18 +96,22 @@ def measure_rate(options: argparse.Namespace) -> dict[str, Any]:
     """Return images/s of both sides, turn by turn, and the ratios of neighbours."""
     images = repeat_images(options.images, options.count)
     config = configure(options)
-    bare, ray = [], []
+    bare, ray = [], []  # (images/s, processor seconds an image) of each turn
     for _ in range(options.repeats):
         bare.append(run_bare_processes(images, config))
         ray.append(run_actors(images, config))
-    ratios = [ours / plain for ours, plain in zip(ray, bare, strict=True)]
+    ratios = [ours[0] / plain[0] for ours, plain in zip(ray, bare, strict=True)]
+    costs = [plain[1] / ours[1] for ours, plain in zip(ray, bare, strict=True)]
     return {
         "images": len(images),
         "workers": NUM_WORKERS,
-        "bare_images_per_s": [round(rate, 2) for rate in bare],
-        "ray_images_per_s": [round(rate, 2) for rate in ray],
+        "bare_images_per_s": [round(rate, 2) for rate, _ in bare],
+        "ray_images_per_s": [round(rate, 2) for rate, _ in ray],
+        "bare_cpu_s_an_image": [round(cpu_s, 3) for _, cpu_s in bare],
+        "ray_cpu_s_an_image": [round(cpu_s, 3) for _, cpu_s in ray],
         "ratios": [round(ratio, 3) for ratio in ratios],
         "ratio_median": round(statistics.median(ratios), 3),
+        "cpu_ratio_median": round(statistics.median(costs), 3),
     }
 
 
@@ -133,13 +139,19 @@ def repeat_images(folder: str, count: int) -> list[ImageRecord]:
     ]
 
 
-def run_bare_processes(images: list[ImageRecord], config: LabelConfig) -> float:
-    """Return images/s of two processes of the bare loop, timed once both have warmed up."""
+def run_bare_processes(images: list[ImageRecord], config: LabelConfig) -> tuple[float, float]:
+    """Time two processes of the bare loop, once both have warmed up.
+
+    Returns:
+        Images a second of both; processor seconds an image.
+    """
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(NUM_WORKERS + 1)
+    spent = context.SimpleQueue()
     shares = [tuple(images[index::NUM_WORKERS]) for index in range(NUM_WORKERS)]
     workers = [
-        context.Process(target=_run_bare_share, args=(share, config, barrier)) for share in shares
+        context.Process(target=_run_bare_share, args=(share, config, barrier, spent))
+        for share in shares
     ]
     for worker in workers:
         worker.start()
@@ -149,10 +161,12 @@ def run_bare_processes(images: list[ImageRecord], config: LabelConfig) -> float:
     seconds = time.perf_counter() - start_s
     for worker in workers:
         worker.join()
-    return len(images) / seconds
+    return len(images) / seconds, sum(spent.get() for _ in workers) / len(images)
 
 
-def _run_bare_share(images: tuple[ImageRecord, ...], config: LabelConfig, barrier: Any) -> None:
+def _run_bare_share(
+    images: tuple[ImageRecord, ...], config: LabelConfig, barrier: Any, spent: Any
+) -> None:
     """Load, warm up, wait for the other, and go through a share of the images."""
     import torch
     from label_vs_bare_loop import run_bare_loop
@@ -164,12 +178,19 @@ def _run_bare_share(images: tuple[ImageRecord, ...], config: LabelConfig, barrie
     labeller = build_labeller(config)
     run_bare_loop(images[:WARM_UP_IMAGES], labeller)
     barrier.wait()
+    before_s = time.process_time()
     run_bare_loop(images, labeller)
+    spent.put(time.process_time() - before_s)
     barrier.wait()
 
 
-def run_actors(images: list[ImageRecord], config: LabelConfig) -> float:
-    """Return images/s of two actors, from when both have read some images until the run ends."""
+def run_actors(images: list[ImageRecord], config: LabelConfig) -> tuple[float, float]:
+    """Time two actors, from when both have read some images until the run ends.
+
+    Returns:
+        Images a second of both; processor seconds an image, from the first of those read to the
+        last.
+    """
     warm_up = [
         replace(image, file_name=f"warm/{index}", image_id=-1 - index)
         for index, image in enumerate(images[:WARM_UP_IMAGES])
@@ -180,22 +201,27 @@ def run_actors(images: list[ImageRecord], config: LabelConfig) -> float:
             run_engine(engine, folder, warm_up + images)
             end_s = time.time()
         stamps = [line.split() for line in log.read_text().splitlines()]
-    times = {name: sorted(float(s) for n, s in stamps if n == name) for name, _ in stamps}
-    if len(times) != NUM_WORKERS or min(map(len, times.values())) < WARM_UP_IMAGES:
-        raise SystemExit(f"expected {NUM_WORKERS} busy workers, got {list(times)}")
-    start_s = max(of_worker[WARM_UP_IMAGES - 1] for of_worker in times.values())
-    return sum(s > start_s for of_worker in times.values() for s in of_worker) / (end_s - start_s)
+    stamps_of: dict[str, list[tuple[float, float]]] = {}
+    for name, now_s, cpu_s in stamps:
+        stamps_of.setdefault(name, []).append((float(now_s), float(cpu_s)))
+    warm = [sorted(of_worker)[WARM_UP_IMAGES - 1 :] for of_worker in stamps_of.values()]
+    if len(warm) != NUM_WORKERS or min(map(len, warm)) < 2:
+        raise SystemExit(f"expected {NUM_WORKERS} busy workers, got {list(stamps_of)}")
+    start_s = max(of_worker[0][0] for of_worker in warm)
+    rate = sum(now_s > start_s for each in warm for now_s, _ in each) / (end_s - start_s)
+    cpu_s = sum(of_worker[-1][1] - of_worker[0][1] for of_worker in warm)
+    return rate, cpu_s / sum(len(of_worker) - 1 for of_worker in warm)
 
 
 def build_stamping_labeller(log: Path, config: LabelConfig, progress: Any = None) -> Labeller:
-    """Return the real labeller; it notes its process and the time before it reads an image."""
+    """Return the real labeller; it notes its process and times before it reads an image."""
     from ovsam_pipeline.images import decode_image
     from ovsam_pipeline.labeller import build_labeller
 
     stream = log.open("a", buffering=1)
 
     def decode(record: ImageRecord) -> np.ndarray:
-        stream.write(f"{os.getpid()} {time.time()}\n")
+        stream.write(f"{os.getpid()} {time.time()} {time.process_time()}\n")
         return decode_image(record)
 
     return replace(build_labeller(config, progress), decode=decode)
