@@ -97,8 +97,9 @@ class LabelConfig:
         max_failure_rate: the same as a fraction of the images to label, in [0, 1].
         metrics_file: Prometheus text file with the counts of the run, for a node exporter.
         preview: how many pictures with masks and names to draw.
-        part_images: most images in one Parquet part.
-        part_seconds: a part is written after this time even when it is not full.
+        part_images: most images in one Parquet part; None is 64, more in runs of a million images.
+        part_seconds: a part is written after this time even when it is not full; None is 10, 60 in
+            runs of 100,000 images.
         protocol: "label", or as an evaluation labels: "evaluate" keeps objects with an empty mask
             and never chooses a class outside the vocabulary's base/novel split,
             "evaluate-all-classes" keeps the former only, "evaluate-released-points" is "evaluate"
@@ -140,8 +141,8 @@ class LabelConfig:
     max_failure_rate: float | None = None
     metrics_file: str | None = None
     preview: int = 0
-    part_images: int = 64
-    part_seconds: float = 10.0
+    part_images: int | None = None
+    part_seconds: float | None = None
     protocol: str = "label"
     only_failed: bool = False
 

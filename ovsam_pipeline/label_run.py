@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ovsam_pipeline.shard_stats import ShardStats
     from ovsam_pipeline.store import OutputFolder
 
-__all__ = ["LabelResult", "fill_output"]
+__all__ = ["LabelResult", "choose_part_limits", "fill_output"]
 
 logger = logging.getLogger(__name__)
 
@@ -274,11 +274,12 @@ class _Run:
         from ovsam_pipeline.parts import BOX_SCHEMA, SCHEMA
         from ovsam_pipeline.store import PartWriter
 
+        max_images, max_seconds = choose_part_limits(self.config, len(self.plan.images))
         writer = PartWriter(
             self.folder.parts_folder.absolute(),
             self.facts.fingerprint,
-            max_images=self.config.part_images,
-            max_seconds=self.config.part_seconds,
+            max_images=max_images,
+            max_seconds=max_seconds,
             schema=SCHEMA if self.facts.has_labels else BOX_SCHEMA,
             guard=self.folder.check_lock,
         )
@@ -336,6 +337,16 @@ class _Run:
                 "categories": facts.categories,
             }
         )
+
+
+def choose_part_limits(config: LabelConfig, num_images: int) -> tuple[int, float]:
+    """Return the most images of a part, and the seconds after which it is written all the same.
+
+    A run that dies loses what is in no part yet, so parts are small; but reading costs much the
+    same for a small part as for a large one, so a run of millions does not write millions of parts.
+    """
+    most_images = config.part_images or min(max(64, num_images // 10_000), 1024)
+    return most_images, config.part_seconds or (10.0 if num_images < 100_000 else 60.0)
 
 
 def _describe_plan(plan: Plan) -> dict[str, int]:

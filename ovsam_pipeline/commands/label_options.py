@@ -228,11 +228,17 @@ Preview = Annotated[
 ]
 PartImages = Annotated[
     int | None,
-    typer.Option(help="Images in one Parquet part; what is in a part is safe.  [default: 64]"),
+    typer.Option(
+        help="Images in one Parquet part; what is in a part is safe.  [default: 64, up to 1024 in "
+        "runs of millions]"
+    ),
 ]
 PartSeconds = Annotated[
     float | None,
-    typer.Option(help="Write a part after this time even when it is not full.  [default: 10]"),
+    typer.Option(
+        help="Write a part after this time even when it is not full.  [default: 10; 60 from "
+        "100,000 images on]"
+    ),
 ]
 ConfigFile = Annotated[
     str | None,

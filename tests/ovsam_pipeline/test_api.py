@@ -9,7 +9,9 @@ from pycocotools.coco import COCO
 import ovsam_pipeline
 from ovsam.errors import ConfigError
 from ovsam_pipeline import labeller as labeller_module
+from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.errors import OutputLockedError, ShardError, SourceError
+from ovsam_pipeline.label_run import choose_part_limits
 from ovsam_pipeline.store import OutputFolder, iterate_rows, list_parts
 
 # pycocotools 2.0.11 with numpy 2.4: its own arrays lack the copy keyword.
@@ -348,3 +350,19 @@ def test_a_file_given_twice_is_said_once(images, out, caplog):
     caplog.set_level("INFO")
     ovsam_pipeline.label(images, next(images.iterdir()), output=out)
     assert "1 file that is listed more than once: labelled once" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("num_images", "limits"),
+    [
+        (0, (64, 10.0)),
+        (99_999, (64, 10.0)),
+        (100_000, (64, 60.0)),
+        (2_000_000, (200, 60.0)),
+        (50_000_000, (1024, 60.0)),
+    ],
+)
+def test_parts_grow_with_the_run(num_images, limits):
+    assert choose_part_limits(LabelConfig(sources=("x",)), num_images) == limits
+    given = LabelConfig(sources=("x",), part_images=7, part_seconds=2.5)
+    assert choose_part_limits(given, num_images) == (7, 2.5)
