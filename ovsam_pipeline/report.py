@@ -167,7 +167,7 @@ class WorkerState:
     gpu_memory_used: int | None = None
     gpu_memory_total: int | None = None
     gpu_utilisation: float | None = None
-    seen_s: float = field(default_factory=time.monotonic)
+    seen_s: float = field(default_factory=time.monotonic, compare=False)
 
 
 @dataclass

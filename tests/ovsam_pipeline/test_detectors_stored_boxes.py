@@ -36,7 +36,7 @@ def fakes(monkeypatch):
             detector = build_detector(config.detector, conf=config.conf, max_det=config.max_det)
         return make_labeller(config, detector=detector, depends_on=depend_on(config, detector))
 
-    def find(config):
+    def find(config, embedding):
         run = make_box_finder(config)
         settings = {"task": "detect", **depend_on(config, run.detector)}
         return replace(run, depends_on=settings)
