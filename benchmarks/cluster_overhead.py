@@ -245,8 +245,8 @@ def run_engine(
         writer = PartWriter(
             folder.parts_folder,
             facts.fingerprint,
-            max_images=facts.config.part_images,
-            max_seconds=facts.config.part_seconds,
+            max_images=facts.config.part_images or 64,
+            max_seconds=facts.config.part_seconds or 10.0,
             schema=SCHEMA if facts.has_labels else BOX_SCHEMA,
         )
         report = RunReport(len(images))

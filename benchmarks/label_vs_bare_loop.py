@@ -107,8 +107,8 @@ def run_pipeline(images: tuple[ImageRecord, ...], labeller: Labeller) -> dict[st
         writer = PartWriter(
             held.parts_folder,
             labeller.fingerprint,
-            max_images=labeller.config.part_images,
-            max_seconds=labeller.config.part_seconds,
+            max_images=labeller.config.part_images or 64,
+            max_seconds=labeller.config.part_seconds or 10.0,
         )
         counted = RunReport(len(images))
         start_s, start_cpu_s = time.perf_counter(), time.process_time()
