@@ -31,7 +31,6 @@ __all__ = [
 ]
 
 _PREFIX = ".probe-"
-_REACH_S = 10.0
 
 
 def check_version(host: str, version: str) -> None:

@@ -69,7 +69,7 @@ class ShardResult:
         seconds: that the worker spent on it.
         stage_seconds: busy time by stage.
         dropped: boxes that gave no object, by reason.
-        state: of the worker afterwards, as by `Worker.look`.
+        state: of the worker afterwards; of its GPU what `Worker.look` saw last.
         notes: log records since the last time, (level, message).
     """
 
@@ -186,7 +186,7 @@ class Worker:
             time.monotonic() - start_s,
             seconds,
             dropped,
-            self.look(),
+            self._describe(),
             self._notes.take(),
         )
 
@@ -196,6 +196,10 @@ class Worker:
 
         if self._labeller is not None:
             update_gpu(self._state, self._labeller.config.device)
+        return self._describe()
+
+    def _describe(self) -> WorkerState:
+        """Return the state; of the GPU what was seen last, as asking takes a process of its own."""
         seconds = self._seconds + Counter(self._stats.seconds)
         return replace(self._state, stage_seconds=dict(seconds))
 
