@@ -185,18 +185,17 @@ def _run_bare_share(
 
 
 def run_actors(images: list[ImageRecord], config: LabelConfig) -> tuple[float, float]:
-    """Time two actors, from when both have read some images until the run ends.
+    """Time two actors, from when both have labelled some images until the run ends.
 
     Returns:
-        Images a second of both; processor seconds an image, from the first of those read to the
-        last.
+        Images a second of both; processor seconds an image, from the first after those to the last.
     """
     warm_up = [
         replace(image, file_name=f"warm/{index}", image_id=-1 - index)
         for index, image in enumerate(images[:WARM_UP_IMAGES])
     ]
     with open_output() as folder:
-        log = folder.path.parent / "decoded"
+        log = folder.path.parent / "stamps"
         with open_engine(config, partial(build_stamping_labeller, log)) as engine:
             run_engine(engine, folder, warm_up + images)
             end_s = time.time()
@@ -204,27 +203,39 @@ def run_actors(images: list[ImageRecord], config: LabelConfig) -> tuple[float, f
     stamps_of: dict[str, list[tuple[float, float]]] = {}
     for name, now_s, cpu_s in stamps:
         stamps_of.setdefault(name, []).append((float(now_s), float(cpu_s)))
-    warm = [sorted(of_worker)[WARM_UP_IMAGES - 1 :] for of_worker in stamps_of.values()]
+    warm = [sorted(of_worker)[WARM_UP_IMAGES:] for of_worker in stamps_of.values()]
     if len(warm) != NUM_WORKERS or min(map(len, warm)) < 2:
         raise SystemExit(f"expected {NUM_WORKERS} busy workers, got {list(stamps_of)}")
     start_s = max(of_worker[0][0] for of_worker in warm)
-    rate = sum(now_s > start_s for each in warm for now_s, _ in each) / (end_s - start_s)
+    rate = sum(now_s >= start_s for each in warm for now_s, _ in each) / (end_s - start_s)
     cpu_s = sum(of_worker[-1][1] - of_worker[0][1] for of_worker in warm)
     return rate, cpu_s / sum(len(of_worker) - 1 for of_worker in warm)
 
 
 def build_stamping_labeller(log: Path, config: LabelConfig, progress: Any = None) -> Labeller:
-    """Return the real labeller; it notes its process and times before it reads an image."""
-    from ovsam_pipeline.images import decode_image
+    """Return the real labeller; its detector notes its process and times before each image.
+
+    Not the decoder: that runs a few images ahead, so that nothing may be labelled yet.
+    """
     from ovsam_pipeline.labeller import build_labeller
 
-    stream = log.open("a", buffering=1)
+    labeller = build_labeller(config, progress)
+    return replace(labeller, detector=StampingDetector(labeller.detector, log))
 
-    def decode(record: ImageRecord) -> np.ndarray:
-        stream.write(f"{os.getpid()} {time.time()} {time.process_time()}\n")
-        return decode_image(record)
 
-    return replace(build_labeller(config, progress), decode=decode)
+class StampingDetector:
+    """Another detector that notes when it is asked."""
+
+    def __init__(self, detector: Any, log: Path) -> None:
+        self._detector, self._stream = detector, log.open("a", buffering=1)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._detector, name)
+
+    def detect(self, images: Any) -> Any:
+        """Note the process, the time and the processor time spent, and ask the other."""
+        self._stream.write(f"{os.getpid()} {time.time()} {time.process_time()}\n" * len(images))
+        return self._detector.detect(images)
 
 
 @contextmanager

@@ -263,6 +263,7 @@ class ClusterRun:
             1 for member in self.crew.members if member.name in self.report.workers
         )
         wanted = min(self.crew.size.num_actors, useful)
+        self.schedule.expect(wanted)
         if now_s >= self.hiring_from_s:
             for _ in range(wanted - len(self.crew.members)):
                 self.crew.hire()

@@ -2,7 +2,8 @@
 
 Input: records in listing order. Output: the same records again. Ten million of them do not fit in
 memory as objects (about 0.5 kB each), so they are kept in chunks of pickled, lightly compressed
-tuples: in memory while they are few, in an unlinked temporary file when they are many.
+columns: in memory while they are few, in an unlinked temporary file when they are many. Columns are
+pickled in a quarter of the time that rows take, and come out smaller.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import pickle
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,8 +24,11 @@ __all__ = ["CHUNK_IMAGES", "ImageSpool"]
 
 CHUNK_IMAGES = 16_384
 _MOST_IN_MEMORY_BYTES = 16 << 20
-_NAMES = tuple(field.name for field in fields(ImageRecord))
-_PATH = _NAMES.index("path")
+# In the order of ImageRecord's constructor; the path is the third.
+_take_fields = attrgetter(
+    "image_id", "file_name", "path", "size_bytes", "mtime_ns", "width", "height", "version"
+)
+_PATH = 2
 
 
 class ImageSpool:
@@ -42,7 +46,7 @@ class ImageSpool:
     def __init__(self, records: Iterable[ImageRecord] = ()) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=_MOST_IN_MEMORY_BYTES)  # noqa: SIM115
         self._places: list[tuple[int, int]] = []
-        self._tail: list[tuple[Any, ...]] = []
+        self._tail: list[ImageRecord] = []
         self._size = 0
         for record in records:
             self.append(record)
@@ -74,9 +78,9 @@ class ImageSpool:
     def iterate_chunks(self) -> Iterator[list[ImageRecord]]:
         """Yield the records in lists of at most CHUNK_IMAGES."""
         for place in tuple(self._places):
-            yield [_unpack(values) for values in self._read(place)]
+            yield _unpack(self._read(place))
         if self._tail:
-            yield [_unpack(values) for values in self._tail]
+            yield list(self._tail)
 
     def append(self, record: ImageRecord) -> None:
         """Add a record at the end.
@@ -84,7 +88,7 @@ class ImageSpool:
         Raises:
             OutputError: there is no space for the temporary file.
         """
-        self._tail.append(_pack(record))
+        self._tail.append(record)
         self._size += 1
         if len(self._tail) == CHUNK_IMAGES:
             self._write()
@@ -93,14 +97,14 @@ class ImageSpool:
         """Let go of memory and file."""
         self._file.close()
 
-    def _read(self, place: tuple[int, int]) -> list[tuple[Any, ...]]:
+    def _read(self, place: tuple[int, int]) -> list[Sequence[Any]]:
         offset, length = place
         self._file.seek(offset)
         # Our own bytes, from a file that no one else can open.
         return pickle.loads(zlib.decompress(self._file.read(length)))  # noqa: S301
 
     def _write(self) -> None:
-        packed = zlib.compress(pickle.dumps(self._tail, pickle.HIGHEST_PROTOCOL), 1)
+        packed = zlib.compress(pickle.dumps(_pack(self._tail), pickle.HIGHEST_PROTOCOL), 1)
         try:
             offset = self._file.seek(0, 2)
             self._file.write(packed)
@@ -113,16 +117,26 @@ class ImageSpool:
         self._tail = []
 
 
-def _pack(record: ImageRecord) -> tuple[Any, ...]:
-    values = [getattr(record, name) for name in _NAMES]
-    path = values[_PATH]
-    # A Path pickles ten times as slowly as its text.
-    values[_PATH] = str(path) if isinstance(path, Path) else (path,)
-    return tuple(values)
+def _pack(records: list[ImageRecord]) -> list[Sequence[Any]]:
+    """Return columns; a path of this machine as its text, which pickles ten times as fast."""
+    columns: list[Sequence[Any]] = list(zip(*map(_take_fields, records), strict=True))
+    columns[_PATH] = [str(p) if isinstance(p, Path) else (p,) for p in columns[_PATH]]
+    return columns
 
 
-def _unpack(values: tuple[Any, ...]) -> ImageRecord:
-    fields_of_record = list(values)
-    path = values[_PATH]
-    fields_of_record[_PATH] = Path(path) if isinstance(path, str) else path[0]
-    return ImageRecord(*fields_of_record)
+def _unpack(columns: list[Sequence[Any]]) -> list[ImageRecord]:
+    columns[_PATH] = list(_restore_paths(columns[_PATH]))
+    return list(map(ImageRecord, *columns))
+
+
+def _restore_paths(packed: Sequence[Any]) -> Iterator[Any]:
+    """Undo what `_pack` did. Joined to the folder of the one before, a path costs half as much."""
+    folder, folder_path = "", Path()
+    for place in packed:
+        if not isinstance(place, str):
+            yield place[0]
+            continue
+        start, slash, last = place.rpartition("/")
+        if start + slash != folder:
+            folder, folder_path = start + slash, Path(start + slash)
+        yield folder_path / last

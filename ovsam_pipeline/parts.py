@@ -24,7 +24,7 @@ from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.records import LabelRecord
 from ovsam_pipeline.remote_path import AnyPath, RemotePath
 from ovsam_pipeline.report import Tally
-from ovsam_pipeline.shards import compute_key, compute_part_name
+from ovsam_pipeline.shards import compute_keys, compute_part_name
 
 __all__ = [
     "BOX_SCHEMA",
@@ -127,8 +127,8 @@ def write_part(
     """
     path = folder / compute_part_name((row.identity for row in rows), fingerprint)
     index = PartRows(
-        np.array([compute_key(row.file_name) for row in rows], np.uint64),
-        np.array([compute_key(row.identity) for row in rows], np.uint64),
+        compute_keys(row.file_name for row in rows),
+        compute_keys(row.identity for row in rows),
         np.array([row.status == "failed" for row in rows], bool),
     )
     table = pa.Table.from_pylist([row.to_row() for row in rows], schema=schema)

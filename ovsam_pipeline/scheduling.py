@@ -1,9 +1,9 @@
 """Which worker labels what next, and what becomes of a shard whose worker died. Pure decisions.
 
 Images are drawn from the plan as workers ask for them, in shards that take a worker about twenty
-seconds, smaller ones near the end. A shard comes back when its worker dies. One that was running at
-the time is suspected: after its second death it is cut into pieces, and an image that is alone with
-its dead workers is given up. Shards that only waited behind it are not suspected.
+seconds, near the end less, but at least one. A shard comes back when its worker dies. One that was
+running at the time is suspected: after its second death it is cut into pieces, and an image that is
+alone with its dead workers is given up. Shards that only waited behind it are not suspected.
 
 Nothing here knows of Ray, of files or of the time: moments are given, in seconds of any clock. A
 decision costs the same whatever the number of workers and images.
@@ -23,7 +23,8 @@ __all__ = ["SHARDS_IN_FLIGHT", "GivenUp", "Loss", "Schedule", "Shard"]
 
 # The second one waits at the worker, which so never waits for the driver.
 SHARDS_IN_FLIGHT = 2
-_SHARD_S = 20.0
+# A shard costs a commit and an idle moment of the network, so even the last take a second.
+_SHARD_S, _LEAST_SHARD_S = 20.0, 1.0
 _FIRST_IMAGES = 8
 _PIECES = 8
 _MOST_DEATHS = 2
@@ -103,6 +104,7 @@ class Schedule:
         self._again: deque[Shard] = deque()
         self._assigned: dict[str, _Assignment] = {}
         self._num_in_flight = 0
+        self._num_expected = 0
         self._pace: float | None = None
         self._next_number = 0
 
@@ -125,6 +127,10 @@ class Schedule:
         """Give out no more shards: the run stops early."""
         self._num_left = 0
         self._again.clear()
+
+    def expect(self, num_workers: int) -> None:
+        """Hear how many workers there will be, so that the first leave the others a share."""
+        self._num_expected = num_workers
 
     def join(self, worker: str, now_s: float) -> None:
         """Take a worker that is ready."""
@@ -234,10 +240,13 @@ class Schedule:
         return self._make(images)
 
     def _choose_size(self) -> int:
-        size = _FIRST_IMAGES if self._pace is None else round(self._pace * _SHARD_S)
+        most, least = _FIRST_IMAGES, 1
+        if self._pace is not None:
+            most, least = round(self._pace * _SHARD_S), round(self._pace * _LEAST_SHARD_S)
         # Near the end shards shrink, so that no worker is left alone with a long one.
-        share = self._num_left // (SHARDS_IN_FLIGHT * max(1, len(self._assigned)))
-        return max(1, min(size, self._most_images, max(1, share)))
+        num_workers = max(1, len(self._assigned), self._num_expected)
+        share = self._num_left // (SHARDS_IN_FLIGHT * num_workers)
+        return max(1, min(most, self._most_images, max(least, share)))
 
     def _suspect(self, shard: Shard, why: str, loss: Loss) -> list[Shard]:
         """Return what to try next of a shard at which a worker died."""

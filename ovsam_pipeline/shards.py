@@ -24,7 +24,14 @@ from ovsam_pipeline.key_set import KeySet
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.remote_path import AnyPath
 
-__all__ = ["Plan", "check_images", "compute_key", "compute_part_name", "plan_run"]
+__all__ = [
+    "Plan",
+    "check_images",
+    "compute_key",
+    "compute_keys",
+    "compute_part_name",
+    "plan_run",
+]
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,12 @@ def compute_key(text: str) -> int:
     """Return 64 bits that stand for a file name or an identity in the index."""
     digest = hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest()
     return int.from_bytes(digest, "big")
+
+
+def compute_keys(texts: Iterable[str]) -> np.ndarray:
+    """Return (N,) uint64, `compute_key` of each."""
+    digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts]
+    return np.frombuffer(b"".join(digests), ">u8").astype(np.uint64)
 
 
 def compute_part_name(identities: Iterable[str], fingerprint: str) -> str:
@@ -107,7 +120,7 @@ def plan_run(
     todo, counts = ImageSpool(), Counter[str]()
     is_seen, is_stale = np.zeros(len(done), bool), np.zeros(len(done), bool)
     for chunk in _iterate_chunks(_leave_out(images, output_folder)):
-        keys = _compute_keys(image.file_name for image in chunk)
+        keys = compute_keys(image.file_name for image in chunk)
         kept = unique.add(chunk, keys)
         rows = done.find(keys)
         is_seen[rows[rows >= 0]] = True
@@ -144,7 +157,7 @@ def check_images(images: ImageSpool | Sequence[ImageRecord]) -> None:
     """
     unique = _Unique()
     for chunk in _iterate_chunks(images):
-        unique.add(chunk, _compute_keys(image.file_name for image in chunk))
+        unique.add(chunk, compute_keys(image.file_name for image in chunk))
     unique.check(images)
 
 
@@ -196,7 +209,7 @@ def _compare(
     states[rows < 0] = "new"
     known = np.flatnonzero(rows >= 0)
     if len(known):
-        identities = _compute_keys(chunk[index].identity for index in known.tolist())
+        identities = compute_keys(chunk[index].identity for index in known.tolist())
         if retry_failed:
             states[known[done.is_failed(rows[known])]] = "retried"
         states[known[done.identities[rows[known]] != identities]] = "changed"
@@ -220,7 +233,3 @@ def _iterate_chunks(images: Iterable[ImageRecord]) -> Iterator[list[ImageRecord]
     iterator = iter(images)
     while chunk := list(islice(iterator, CHUNK_IMAGES)):
         yield chunk
-
-
-def _compute_keys(texts: Iterable[str]) -> np.ndarray:
-    return np.array([compute_key(text) for text in texts], np.uint64)

@@ -57,13 +57,21 @@ def test_shards_take_about_twenty_seconds(seconds, size):
 def test_last_shards_are_small_so_that_all_workers_end_together():
     schedule = make_schedule(1000, "abcd")
     for worker in "abcd":
-        schedule.finish(worker, schedule.take(worker, 0.0).number, 0.01, 1.0)
+        schedule.finish(worker, schedule.take(worker, 0.0).number, 2.0, 1.0)
     sizes = []
     while shard := schedule.take("a", 1.0):
         sizes.append(len(shard.images))
-        schedule.finish("a", shard.number, 0.01, 1.0)
+        schedule.finish("a", shard.number, len(shard.images) / 4.0, 1.0)
     assert sizes[0] == 64
-    assert sizes[-8:] == [1] * 8
+    assert sizes[-8:-1] == [4] * 7  # a second's work
+    assert sorted(sizes, reverse=True) == sizes
+
+
+def test_first_workers_leave_a_share_to_those_that_are_still_loading():
+    schedule = make_schedule(160)
+    schedule.expect(4)
+    schedule.finish("a", schedule.take("a", 0.0).number, 0.8, 0.0)
+    assert len(schedule.take("a", 0.0).images) == (160 - 8) // 8
 
 
 def test_only_the_running_shard_is_suspected():
