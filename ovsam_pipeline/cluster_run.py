@@ -167,14 +167,15 @@ class ClusterRun:
                 "--cpus-per-actor"
             ) from error
 
-    def _has_workers(self) -> bool:
-        return any(member.name in self.report.workers for member in self.crew.members)
+    def _count_working(self) -> int:
+        return sum(member.is_working for member in self.crew.members)
 
     def _begin(self, member: Member, ref: Any) -> None:
         self.crew.get(ref, member.name)
         assert member.hello is not None
         self.probe.check(member.hello.host, member.hello.process)
         self.failed_starts = 0
+        member.is_working = True
         self.schedule.join(member.name, time.monotonic())
         self.report.workers[member.name] = WorkerState(member.name, "idle")
         self.hungry.append(member)
@@ -232,7 +233,7 @@ class ClusterRun:
         every_s = max(_LOOK_EVERY_S, len(self.crew.members) / _MOST_LOOKS_A_SECOND)
         for member in self.crew.members:
             is_due = now_s - member.looked_s >= every_s and not member.is_looked_at
-            if is_due and member.name in self.report.workers:
+            if is_due and member.is_working:
                 self.crew.look(member, now_s)
         patience_s = self.crew.facts.config.image_timeout
         for name in self.schedule.find_hung(now_s, patience_s):
@@ -259,9 +260,7 @@ class ClusterRun:
         self.resized_s = now_s
         self._tell_waiting(now_s)
         self.crew.measure()
-        useful = max(1, self.schedule.num_undrawn) + sum(
-            1 for member in self.crew.members if member.name in self.report.workers
-        )
+        useful = max(1, self.schedule.num_undrawn) + self._count_working()
         wanted = min(self.crew.size.num_actors, useful)
         self.schedule.expect(wanted)
         if now_s >= self.hiring_from_s:
@@ -273,7 +272,7 @@ class ClusterRun:
 
     def _tell_waiting(self, now_s: float) -> None:
         """Say now and then that there is nobody to work: a cluster may be full, or coming up."""
-        if self._has_workers():
+        if self._count_working():
             self.worked_s = now_s
         elif now_s - self.worked_s >= _TELL_WAITING_EVERY_S:
             self.worked_s = now_s
@@ -283,7 +282,7 @@ class ClusterRun:
         """Give shards to those that have had an answer, or may have one after a loss."""
         hungry, self.hungry = self.hungry, []
         for member in hungry:
-            if member.is_gone or member.name not in self.report.workers:
+            if member.is_gone or not member.is_working:
                 continue
             while shard := self.schedule.take(member.name, now_s):
                 self.crew.assign(member, shard)

@@ -6,7 +6,6 @@ cannot be written is one warning and nothing more: no run waits for it or fails 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import math
@@ -20,6 +19,7 @@ from typing import Any
 
 from ovsam.errors import OvsamError
 from ovsam_pipeline.atomic import write_atomically
+from ovsam_pipeline.output_lock import is_held
 from ovsam_pipeline.remote_path import AnyPath, RemotePath
 from ovsam_pipeline.repeating import PaceMeter, repeat
 from ovsam_pipeline.run_state import RunState
@@ -37,7 +37,6 @@ _FRESH_S = 10.0
 _SILENT_S = 60.0
 _SILENT_ON_STORES_S = 180.0
 _LONGEST_GOODBYE_S = 10.0
-_LOCK_FILE = ".lock"
 
 
 @contextmanager
@@ -164,7 +163,7 @@ def _is_dead(output: AnyPath, status: dict[str, Any]) -> bool:
     # Elsewhere, or here where the number may be another process's by now.
     if isinstance(output, RemotePath):
         return quiet_s >= silent_s
-    return quiet_s >= silent_s and _is_lock_free(output / _LOCK_FILE)
+    return quiet_s >= silent_s and not is_held(output)
 
 
 def _count_seconds_since(moment: str | None) -> float:
@@ -180,16 +179,4 @@ def _is_process(number: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
-
-
-def _is_lock_free(path: Path) -> bool:
-    """Whether no process holds the lock; it is asked for a moment, and only of silent runs."""
-    try:
-        with path.open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return True
-    except OSError:  # also BlockingIOError: it is held
-        return False
     return True

@@ -25,7 +25,7 @@ from typing import Protocol
 from ovsam_pipeline.errors import OutputError, OutputLockedError
 from ovsam_pipeline.remote_path import AnyPath, RemotePath
 
-__all__ = ["LEASE_S", "OutputLock", "has_lock", "take_lock"]
+__all__ = ["LEASE_S", "OutputLock", "has_lock", "is_held", "take_lock"]
 
 LEASE_S = 120.0
 _LOCK_FILE = ".lock"
@@ -70,6 +70,18 @@ def has_lock(output: AnyPath) -> bool:
     if isinstance(output, RemotePath):
         return any(True for _ in output.glob(f"{_LEASE_PREFIX}*"))
     return (output / _LOCK_FILE).exists()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a run holds a folder now; the lock is asked for a moment, so not while one starts."""
+    try:
+        with (folder / _LOCK_FILE).open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:  # also BlockingIOError
+        return True
+    return False
 
 
 class _Flock:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ovsam_pipeline.errors import ShardError
 from ovsam_pipeline.records import LabelRecord
-from ovsam_pipeline.stopping import StopReason
+from ovsam_pipeline.stopping import StopReason, StopRequest
 
 __all__ = [
     "INTERNAL_ERROR",
@@ -251,6 +251,16 @@ class RunReport:
     def seconds(self) -> float:
         """Wall time since the start."""
         return time.monotonic() - self.started_s
+
+    def conclude(self, stop: StopRequest) -> RunSummary:
+        """Return the final counts of a run that is over, and how it ended.
+
+        Args:
+            stop: what it was stopped by, if it did not reach every image.
+        """
+        if self.is_over_budget:
+            return self.summarise("over budget")
+        return self.summarise("finished" if self.done >= self.num_images else stop.reason)
 
     def summarise(self, outcome: Outcome) -> RunSummary:
         """Return the final counts."""

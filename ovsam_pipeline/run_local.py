@@ -9,7 +9,7 @@ from ovsam_pipeline.gpu_usage import update_gpu
 from ovsam_pipeline.label_shard import label_shard
 from ovsam_pipeline.labeller import Labeller
 from ovsam_pipeline.repeating import repeat
-from ovsam_pipeline.report import Outcome, RunReport, RunSummary, WorkerState
+from ovsam_pipeline.report import RunReport, RunSummary, WorkerState
 from ovsam_pipeline.shard_stats import ShardStats
 from ovsam_pipeline.shards import Plan
 from ovsam_pipeline.stopping import StopRequest
@@ -67,12 +67,7 @@ def run_local(
         writer.commit()
         stats.add_time("write", start_s)
         worker.state = "idle"
-    outcome: Outcome = "finished"
-    if report.is_over_budget:
-        outcome = "over budget"
-    elif stop.is_set() and report.done < report.num_images:
-        outcome = stop.reason
-    return report.summarise(outcome)
+    return report.conclude(stop)
 
 
 def _watch_gpu(worker: WorkerState, device: str) -> AbstractContextManager[None]:

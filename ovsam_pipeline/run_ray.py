@@ -37,7 +37,7 @@ from ovsam_pipeline.driver_home import DriverHome
 from ovsam_pipeline.engine import BuildLabeller, RunFacts
 from ovsam_pipeline.errors import ShardError
 from ovsam_pipeline.records import ImageRecord
-from ovsam_pipeline.report import Outcome, RunReport, RunSummary, WorkerState
+from ovsam_pipeline.report import RunReport, RunSummary, WorkerState
 from ovsam_pipeline.scheduling import Shard
 from ovsam_pipeline.shard_stats import ShardStats
 from ovsam_pipeline.shards import Plan
@@ -95,6 +95,7 @@ class Member:
         name: "machine:process" once it is loaded.
         node: Ray's name of its node, once it is loaded.
         hello: what it said of itself; None until it is loaded.
+        is_working: whether it has the output, and so may have shards.
         is_gone: whether it was dismissed; what it still answers is of no use.
         is_looked_at: whether it was asked how it stands and has not answered.
         looked_s: when it was asked last.
@@ -104,6 +105,7 @@ class Member:
     name: str = "starting"
     node: str = ""
     hello: Hello | None = None
+    is_working: bool = False
     is_gone: bool = False
     is_looked_at: bool = False
     looked_s: float = 0.0
@@ -211,7 +213,7 @@ class Crew:
         """Leave out what actors still have to say of an earlier run."""
         self._pending = {ref: asked for ref, asked in self._pending.items() if asked[1] == "load"}
         for member in self.members:
-            member.is_looked_at = False
+            member.is_working = member.is_looked_at = False
 
     def begin(self, member: Member, writer: Any, probe: Probe) -> None:
         """Give an actor the output."""
@@ -334,12 +336,7 @@ def run_ray(
             run.go_on(stop)
         finally:
             run.end(stats)
-    outcome: Outcome = "finished"
-    if report.is_over_budget:
-        outcome = "over budget"
-    elif report.done < report.num_images:
-        outcome = stop.reason
-    return report.summarise(outcome)
+    return report.conclude(stop)
 
 
 def _get(ref: Any, host: str | None) -> Any:

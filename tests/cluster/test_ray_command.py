@@ -110,7 +110,7 @@ def list_processes_of_ray(folder: Path) -> list[str]:
     return found
 
 
-def wait_until_gone(folder: Path, seconds: float = 40.0) -> None:
+def wait_until_gone(folder: Path, seconds: float = 150.0) -> None:
     until_s = time.monotonic() + seconds
     while left := list_processes_of_ray(folder):
         assert time.monotonic() < until_s, left

@@ -31,7 +31,8 @@ class FakeMember:
     def __init__(self, config) -> None:
         self.worker = Worker(config, make_labeller, None)
         self.name, self.node, self.hello = "starting", "n", None
-        self.is_gone, self.is_looked_at, self.looked_s = False, False, 0.0
+        self.is_working, self.is_gone, self.is_looked_at = False, False, False
+        self.looked_s = 0.0
 
 
 class FakeCrew:
