@@ -1,0 +1,52 @@
+"""Random generators of one training step, which depend on nothing but the run's seed and the step.
+
+So a resumed run draws what an unbroken one would have drawn, and several processes with parts of a
+batch draw what one process with the whole batch draws.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ovsam.training.distributed import Ranks
+
+_SHARED, _SAMPLES = 0, 1
+
+
+@dataclass(frozen=True)
+class StepRandom:
+    """What may be random in a step.
+
+    Attributes:
+        seed: of the run.
+        step: number of the step, from 0; with accumulation, of the micro-step.
+        ranks: which process this is, of how many.
+    """
+
+    seed: int
+    step: int
+    ranks: Ranks = Ranks()
+
+    def shared(self) -> np.random.Generator:
+        """Return a generator of this process's own, for what is no sample's."""
+        return np.random.default_rng([self.seed, self.step, _SHARED, self.ranks.rank])
+
+    def of_sample(self, index: int, count: int) -> np.random.Generator:
+        """Return the generator of one sample.
+
+        Args:
+            index: of the sample in this process's part of the batch.
+            count: length of that part, the same in every process.
+        """
+        place = self.ranks.rank * count + index
+        return np.random.default_rng([self.seed, self.step, _SAMPLES, place])
+
+    def torch_of_sample(
+        self, index: int, count: int, device: torch.device | None = None
+    ) -> torch.Generator:
+        """Return torch's generator of one sample, for what is drawn on a device."""
+        seed = int(self.of_sample(index, count).integers(1 << 62))
+        return torch.Generator(device or "cpu").manual_seed(seed)
