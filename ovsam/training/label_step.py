@@ -11,7 +11,7 @@ Letters: B images, N prompts of an image, S input size, D embedding width.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ovsam.classifier import Classifier
 from ovsam.errors import ConfigError
 from ovsam.model import OVSAM, boxes_of_masks
+from ovsam.training.distributed import Ranks, average_scalar
 from ovsam.training.losses import (
     NUM_POINTS,
     compute_class_loss,
@@ -29,20 +30,21 @@ from ovsam.training.losses import (
     sample_uncertain_points,
 )
 from ovsam.training.proposals import NUM_PROPOSALS, Proposals, sample_proposals
+from ovsam.training.sample_reader import SampleReader
 from ovsam.training.samples import (
     AugmentSettings,
+    LoadSample,
     TrainingSample,
-    draw_samples,
+    draw_sample,
     stack_masks,
     stack_pixels,
 )
+from ovsam.training.step_random import StepRandom
 
 MASK_PARTS = ("neck", "prompt_encoder", "mask_decoder")
 LABEL_PARTS = ("clip2sam",)
 PAPER_PARTS = ("mask_decoder", "clip2sam")
 _FAST_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-
-LoadSample = Callable[[np.random.Generator], TrainingSample]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,9 @@ class LabelStepSettings:
         with_compile: Compile the mask parts (a minute or two at the start, then 1.7 x as fast on a
             CPU; every step must have the same shapes, which it has).
         augment: Random geometry of an image.
+        reader_threads: Threads that read and augment ahead of the step; 0: the step reads itself.
+            They change the speed, never what is drawn.
+        read_ahead: Samples to keep ready; memory is their pixels and masks.
     """
 
     train_parts: tuple[str, ...] = PAPER_PARTS
@@ -69,9 +74,16 @@ class LabelStepSettings:
     with_bfloat16: bool = True
     with_compile: bool = False
     augment: AugmentSettings = field(default_factory=AugmentSettings)
+    reader_threads: int = 0
+    read_ahead: int = 32
 
     def __post_init__(self) -> None:
-        """Refuse parts that do not exist."""
+        """Refuse parts that do not exist, and a negative number of threads."""
+        if self.reader_threads < 0 or self.read_ahead < 1:
+            raise ConfigError(
+                "expected reader_threads >= 0 and read_ahead >= 1, "
+                f"got {self.reader_threads} and {self.read_ahead}"
+            )
         known = (*MASK_PARTS, *LABEL_PARTS)
         unknown = [part for part in self.train_parts if part not in known]
         if unknown or not self.train_parts:
@@ -120,6 +132,9 @@ class LabelStep:
         self.model = model
         self.settings = settings
         self.load_sample = load_sample
+        self._reader = SampleReader(
+            self._prepare, settings.images_per_step, settings.reader_threads, settings.read_ahead
+        )
         self.classifier = Classifier(class_embeddings, None, None, model.config.logit_scale)
         # The tower is frozen: a folded copy gives the same maps for less; the model stays whole.
         self._encoder = copy.deepcopy(model.image_encoder)
@@ -128,24 +143,28 @@ class LabelStep:
             for module in (self._encoder, model.neck, model.mask_decoder):
                 module.compile(dynamic=False)
 
-    def __call__(
-        self, step: int, progress: float, random: np.random.Generator
-    ) -> Mapping[str, Tensor]:
-        """Draw a batch and return its losses."""
+    def __call__(self, step: int, progress: float, random: StepRandom) -> Mapping[str, Tensor]:
+        """Draw this process's part of a batch and return its losses."""
         del step, progress
-        size = self.model.config.input_size
-        settings = self.settings
-        samples = draw_samples(
-            self.load_sample, settings.images_per_step, size, settings.augment, random
-        )
-        jitter, count = settings.box_jitter, settings.proposals
-        proposals = [sample_proposals(sample, random, count, jitter) for sample in samples]
-        return self.compute_losses(samples, proposals)
+        drawn = self._reader.read(random)
+        return self.compute_losses([s for s, _ in drawn], [chosen for _, chosen in drawn], random)
+
+    def _prepare(self, random: np.random.Generator) -> tuple[TrainingSample, Proposals]:
+        """Draw one image and its prompts."""
+        settings, size = self.settings, self.model.config.input_size
+        sample = draw_sample(self.load_sample, size, settings.augment, random)
+        return sample, sample_proposals(sample, random, settings.proposals, settings.box_jitter)
 
     def compute_losses(
-        self, samples: Sequence[TrainingSample], proposals: Sequence[Proposals]
+        self,
+        samples: Sequence[TrainingSample],
+        proposals: Sequence[Proposals],
+        random: StepRandom,
     ) -> dict[str, Tensor]:
-        """Return the weighted losses of a batch by name (bce, dice, label, accuracy)."""
+        """Return the weighted losses of a batch by name (bce, dice, label, label_accuracy).
+
+        Their means over the processes are the values of the whole batch.
+        """
         size, device = self.model.config.input_size, self.model.device
         pixels = stack_pixels(list(samples), size, device)
         enabled = self.settings.with_bfloat16
@@ -159,16 +178,20 @@ class LabelStep:
                 stages = self._encoder(pixels)
             losses: dict[str, Tensor] = {}
             regions = [self._prompted_boxes(*pair) for pair in zip(samples, proposals, strict=True)]
+            decoded: list[tuple[Tensor, Tensor]] = []
+            if self.settings.with_masks or self.model.clip2sam.kind != "fpn":
+                decoded = self._decode(stages, samples, proposals)
             if self.settings.with_masks:
-                logits = self._decode(stages, proposals)
+                logits = [row for row, _ in decoded]
                 losses |= compute_batch_mask_losses(
-                    logits, samples, proposals, size, self.settings.mask_points
+                    logits, samples, proposals, size, self.settings.mask_points, random
                 )
                 for boxes, row, chosen in zip(regions, logits, proposals, strict=True):
                     num_boxes = len(chosen.boxes_xyxy)
                     boxes[num_boxes:] = boxes_of_masks(row.detach()[num_boxes:], size)
             if self.settings.with_labels:
-                losses |= self._label_losses(stages, regions, samples, proposals)
+                embeddings = self._embed(stages, regions, decoded)
+                losses |= self._label_losses(embeddings, samples, proposals, random)
         return losses
 
     def _prompted_boxes(self, sample: TrainingSample, chosen: Proposals) -> Tensor:
@@ -177,45 +200,78 @@ class LabelStep:
         boxes[: len(chosen.boxes_xyxy)] = chosen.boxes_xyxy
         return torch.from_numpy(boxes).to(self.model.device)
 
-    def _decode(self, stages: Sequence[Tensor], proposals: Sequence[Proposals]) -> list[Tensor]:
-        """Mask logits of each image's prompts, (N, S/4, S/4) float32."""
+    def _decode(
+        self,
+        stages: Sequence[Tensor],
+        samples: Sequence[TrainingSample],
+        proposals: Sequence[Proposals],
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Mask logits (N, S/4, S/4) float32 and label tokens (N, C) of each image's prompts.
+
+        The FPN needs neither, so there an image without masks is not decoded (N = 0).
+        """
         model = self.model
         embeddings, encoder = model.neck(stages), model.prompt_encoder
         positions, dense = encoder.image_positions(), encoder.encode_masks(None)
         decoded = []
-        for row, chosen in enumerate(proposals):
+        for row, (sample, chosen) in enumerate(zip(samples, proposals, strict=True)):
+            if sample.masks is None and model.clip2sam.kind == "fpn":
+                size = model.config.logits_size
+                nothing = embeddings.new_zeros((0, size, size), dtype=torch.float32)
+                decoded.append((nothing, embeddings.new_zeros((0, embeddings.shape[1]))))
+                continue
             boxes = torch.from_numpy(chosen.boxes_xyxy).to(model.device)
             points = torch.from_numpy(chosen.points_xy).to(model.device)
             labels = torch.ones(points.shape[:2], dtype=torch.int64, device=model.device)
             # A box is two tokens, a point and its padding too: one call decodes both kinds.
             tokens = torch.cat([encoder(boxes, None, None), encoder(None, points, labels)])
             embedding = embeddings[row : row + 1] + dense.to(embeddings.dtype)
-            logits, _ = model.mask_decoder(embedding, positions, tokens)
-            decoded.append(logits)
+            decoded.append(model.mask_decoder(embedding, positions, tokens))
         return decoded
 
-    def _label_losses(
+    def _embed(
         self,
         stages: Sequence[Tensor],
         regions: Sequence[Tensor],
+        decoded: Sequence[tuple[Tensor, Tensor]],
+    ) -> Tensor:
+        """(N of all images, D) float32, by the model's own kind of head."""
+        head, device = self.model.clip2sam, self.model.device
+        if head.kind == "fpn":
+            counts = torch.tensor([len(boxes) for boxes in regions])
+            image_index = torch.arange(len(regions)).repeat_interleave(counts).to(device)
+            levels = head.build_levels(stages)
+            return head.embed_rois(levels, torch.cat(list(regions)), image_index)
+        embeddings = [
+            head.embed_regions((), boxes, tokens, stages[3][row : row + 1], logits.detach())
+            for row, (boxes, (logits, tokens)) in enumerate(zip(regions, decoded, strict=True))
+        ]
+        return torch.cat(embeddings)
+
+    def _label_losses(
+        self,
+        embeddings: Tensor,
         samples: Sequence[TrainingSample],
         proposals: Sequence[Proposals],
+        random: StepRandom,
     ) -> dict[str, Tensor]:
         """Class cross-entropy, and the accuracy among labelled prompts."""
-        device = self.model.device
-        levels = self.model.clip2sam.build_levels(stages)
-        counts = torch.tensor([len(boxes) for boxes in regions])
-        image_index = torch.arange(len(regions)).repeat_interleave(counts).to(device)
+        device, ranks = self.model.device, random.ranks
         pairs = zip(samples, proposals, strict=True)
         labels = np.concatenate([sample.labels[chosen.object_index] for sample, chosen in pairs])
         targets = torch.from_numpy(labels).to(device)
-        embeddings = self.model.clip2sam.embed_rois(levels, torch.cat(list(regions)), image_index)
         with torch.autocast(device.type, enabled=False):
             logits = self.classifier.cosine_logits(embeddings)
-            loss = compute_class_loss(logits, targets)
+            divisor = mean_count(torch.tensor(len(targets), device=device), ranks)
+            loss = compute_class_loss(logits, targets, divisor)
         known = targets >= 0
-        accuracy = (logits.argmax(dim=1) == targets)[known].float().mean()
-        return {"label": loss, "label_accuracy": torch.nan_to_num(accuracy)}
+        correct = ((logits.argmax(dim=1) == targets) & known).sum()
+        return {"label": loss, "label_accuracy": correct / mean_count(known.sum(), ranks)}
+
+
+def mean_count(count: Tensor, ranks: Ranks) -> Tensor:
+    """Return a count's mean over the processes as a float32 divisor; never zero."""
+    return average_scalar(count.float(), ranks).clamp(min=1e-6)
 
 
 def compute_batch_mask_losses(
@@ -224,24 +280,34 @@ def compute_batch_mask_losses(
     proposals: Sequence[Proposals],
     input_size: int,
     num_points: int,
+    random: StepRandom,
 ) -> dict[str, Tensor]:
     """BCE and Dice over all prompts of a batch, at `num_points` points, in float32.
 
     Args:
-        logits: For each image (N, S/4, S/4).
+        logits: For each image (N, S/4, S/4); not looked at where the image has no masks.
         samples: The images.
         proposals: What was prompted.
         input_size: S.
         num_points: Points a prompt.
+        random: Of the step; each image's points are drawn by its own generator.
     """
     masks = [
         stack_masks(sample, chosen.object_index, input_size)
         for sample, chosen in zip(samples, proposals, strict=True)
     ]
-    predicted = torch.cat(list(logits))
-    with torch.autocast(predicted.device.type, enabled=False):
+    kept = [row[: len(truth)] for row, truth in zip(logits, masks, strict=True)]
+    predicted = torch.cat(kept)
+    device = predicted.device
+    with torch.autocast(device.type, enabled=False):
         predicted = predicted.float()
-        points = sample_uncertain_points(predicted, num_points)
-        targets = torch.cat(masks).to(predicted.device)
-        bce, dice = compute_mask_losses(predicted, targets, points)
+        points = [
+            sample_uncertain_points(
+                row.float(), num_points, random.torch_of_sample(index, len(samples), device)
+            )
+            for index, row in enumerate(kept)
+        ]
+        targets = torch.cat(masks).to(device)
+        divisor = mean_count(torch.tensor(len(predicted), device=device), random.ranks)
+        bce, dice = compute_mask_losses(predicted, targets, torch.cat(points), divisor)
     return {"bce": bce, "dice": dice}

@@ -2,6 +2,9 @@
 
 Input: logits of N prompts and their ground truth. Output: scalars with the paper's weights applied.
 Source: paper appendix A; Mask2Former's importance sampling of points.
+Where several processes share a batch, each divides by the mean count of all (`divisor`), so that
+the mean of their losses, and of their gradients, is that of one process with the whole batch.
+
 Letters: N prompts, P points, K classes.
 """
 
@@ -21,12 +24,13 @@ OVERSAMPLE = 3
 IMPORTANCE = 0.75
 
 
-def compute_class_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def compute_class_loss(logits: Tensor, labels: Tensor, divisor: Tensor | None = None) -> Tensor:
     """Cross-entropy over the classes and background, x 2.
 
     Args:
         logits: (N, K + 1) float32; the last column is background.
         labels: (N,) int64 in [0, K]; -1 is ignored.
+        divisor: What the sum is divided by, above zero; None: N.
 
     Returns:
         A scalar: the sum over labelled prompts (background counts 0.1) divided by the number of
@@ -37,7 +41,7 @@ def compute_class_loss(logits: Tensor, labels: Tensor) -> Tensor:
     total = F.cross_entropy(
         logits, labels, weight=weight, ignore_index=IGNORED_LABEL, reduction="sum"
     )
-    return CLASS_WEIGHT * total / max(len(labels), 1)
+    return CLASS_WEIGHT * total / (max(len(labels), 1) if divisor is None else divisor)
 
 
 def sample_at_points(maps: Tensor, points_xy: Tensor) -> Tensor:
@@ -79,7 +83,7 @@ def sample_uncertain_points(
 
 
 def compute_mask_losses(
-    mask_logits: Tensor, masks: Tensor, points_xy: Tensor
+    mask_logits: Tensor, masks: Tensor, points_xy: Tensor, divisor: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Binary cross-entropy and naive Dice (eps 1) at points, each x 5.
 
@@ -87,6 +91,7 @@ def compute_mask_losses(
         mask_logits: (N, h, w) float32.
         masks: (N, H, W) ground truth in {0, 1}, of the same area at any resolution.
         points_xy: (N, P, 2) in [0, 1].
+        divisor: What the sums over the prompts are divided by, above zero; None: N.
 
     Returns:
         BCE and Dice, means over the prompts; zeros when there are none.
@@ -97,8 +102,9 @@ def compute_mask_losses(
     logits = sample_at_points(mask_logits.float(), points_xy)
     with torch.no_grad():
         targets = sample_at_points(masks.float(), points_xy)
-    bce = F.binary_cross_entropy_with_logits(logits, targets)
+    bce = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=1)
     inside = logits.sigmoid()
     overlap = 2 * (inside * targets).sum(dim=1) + 1
     dice = 1 - overlap / (inside.sum(dim=1) + targets.sum(dim=1) + 1)
-    return BCE_WEIGHT * bce, DICE_WEIGHT * dice.mean()
+    count = len(logits) if divisor is None else divisor
+    return BCE_WEIGHT * bce.sum() / count, DICE_WEIGHT * dice.sum() / count

@@ -1,7 +1,7 @@
 """Which objects of a training image are prompted, and how: half by box, half by a point.
 
 Source: paper appendix A: 40 proposals an image, repeated to fill, shuffled; the first half prompted
-by box, the rest by a random point of the mask.
+by box, the rest by a random point of the mask. Objects without masks are prompted by box alone.
 """
 
 from __future__ import annotations
@@ -51,19 +51,20 @@ def sample_proposals(
         count: N, how many proposals; objects repeat to fill it.
         box_jitter: Standard deviation of box sides, as a part of the box's size (0: exact boxes).
     """
-    total = len(sample.masks)
+    total = len(sample)
     if total == 0:
         nothing = np.zeros(0, np.int64)
         return Proposals(nothing, np.zeros((0, 4), np.float32), np.zeros((0, 1, 2), np.float32))
     order = np.concatenate([random.permutation(total) for _ in range(-(-count // total))])[:count]
     order = random.permutation(order)
-    num_boxes = (count + 1) // 2
+    masks = sample.masks
+    num_boxes = count if masks is None else (count + 1) // 2
     boxes = sample.boxes_xyxy()[order[:num_boxes]]
     if box_jitter:
         sides = np.tile(boxes[:, 2:] - boxes[:, :2], (1, 2))
         noise = np.clip(random.normal(0, box_jitter, boxes.shape), -0.2, 0.2)
         boxes = (boxes + sides * noise).astype(np.float32)
-    points = [_random_point(sample.masks[index], random) for index in order[num_boxes:]]
+    points = [] if masks is None else [_random_point(masks[i], random) for i in order[num_boxes:]]
     return Proposals(
         object_index=order,
         boxes_xyxy=boxes,

@@ -1,6 +1,7 @@
-"""One training image with its masks, and the random resize, crop and flip of the paper.
+"""One training image with its objects, and the random resize, crop and flip of the paper.
 
-Input: decoded images and full-size masks. Output: a `TrainingSample` that fits the network input.
+Input: decoded images with full-size masks, or boxes where there are no masks. Output: a
+`TrainingSample` that fits the network input.
 """
 
 from __future__ import annotations
@@ -16,8 +17,13 @@ from torch import Tensor
 from ovsam.errors import ConfigError
 from ovsam.preprocess import to_network_input
 from ovsam.structures import PreparedImage
+from ovsam.training.step_random import StepRandom
 
 MIN_MASK_PIXELS = 32
+_MOST_TRIES = 1000
+
+LoadSample = Callable[[np.random.Generator], "TrainingSample"]
+"""Draws one training image."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +32,30 @@ class TrainingSample:
 
     Attributes:
         pixels: (h, w, 3) uint8 RGB; both sides at most the network's input size.
-        masks: (N, h, w) uint8 in {0, 1}.
+        masks: (N, h, w) uint8 in {0, 1}; None where only boxes are known (class loss alone).
         labels: (N,) int64 index into the training classes; -1 where the class is not trained on.
+        boxes: (N, 4) float32 x1, y1, x2, y2 in pixels, where there are no masks; else None.
     """
 
     pixels: np.ndarray
-    masks: np.ndarray
+    masks: np.ndarray | None
     labels: np.ndarray
+    boxes: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse objects with both masks and boxes, or with neither."""
+        if (self.masks is None) == (self.boxes is None):
+            raise ValueError("expected either masks or boxes in a training sample")
+
+    def __len__(self) -> int:
+        """Number of objects."""
+        return len(self.labels)
 
     def boxes_xyxy(self) -> np.ndarray:
-        """Tight boxes of the masks, (N, 4) float32, right and bottom exclusive."""
+        """Boxes, (N, 4) float32, right and bottom exclusive: given, or tight around the masks."""
+        if self.masks is None:
+            assert self.boxes is not None
+            return self.boxes
         boxes = np.zeros((len(self.masks), 4), np.float32)
         for row, mask in zip(boxes, self.masks, strict=True):
             x, y, width, height = cv2.boundingRect(mask)
@@ -71,7 +91,7 @@ class AugmentSettings:
 def augment_sample(
     sample: TrainingSample, input_size: int, settings: AugmentSettings, random: np.random.Generator
 ) -> TrainingSample:
-    """Resize, crop, flip and tint one sample; objects under 32 pixels are dropped.
+    """Resize, crop, flip and tint one sample; objects with under 32 visible pixels are dropped.
 
     Returns:
         A sample with sides of at most `input_size`; it may have no objects left.
@@ -85,39 +105,78 @@ def augment_sample(
     left = int(random.integers(0, max(size_hw[1] - input_size, 0) + 1))
     window = slice(top, top + input_size), slice(left, left + input_size)
     pixels = pixels[window]
+    flip = random.random() < settings.flip
+    if flip:
+        pixels = pixels[:, ::-1]
+    if settings.gain:
+        gain = random.uniform(-settings.gain, settings.gain, 3)
+        gain = np.exp(gain * 0.3 + random.uniform(-settings.gain, settings.gain)).astype(np.float32)
+        pixels = np.clip(pixels * gain, 0, 255).astype(np.uint8)
+    pixels = np.ascontiguousarray(pixels)
+    if sample.masks is None:
+        factors = (size_hw[1] / width, size_hw[0] / height)
+        boxes = _move_boxes(sample.boxes_xyxy(), factors, (left, top), pixels.shape[:2], flip)
+        kept = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) >= MIN_MASK_PIXELS
+        return TrainingSample(pixels, None, sample.labels[kept], boxes[kept])
     masks = [
         cv2.resize(mask, size_hw[::-1], interpolation=cv2.INTER_NEAREST)[window]
         for mask in sample.masks
     ]
     stacked = np.stack(masks) if masks else np.zeros((0, *pixels.shape[:2]), np.uint8)
-    if random.random() < settings.flip:
-        pixels, stacked = pixels[:, ::-1], stacked[:, :, ::-1]
-    if settings.gain:
-        gain = random.uniform(-settings.gain, settings.gain, 3)
-        gain = np.exp(gain * 0.3 + random.uniform(-settings.gain, settings.gain)).astype(np.float32)
-        pixels = np.clip(pixels * gain, 0, 255).astype(np.uint8)
     kept = stacked.sum(axis=(1, 2), dtype=np.int64) >= MIN_MASK_PIXELS
-    return TrainingSample(
-        pixels=np.ascontiguousarray(pixels),
-        masks=np.ascontiguousarray(stacked[kept]),
-        labels=sample.labels[kept],
+    stacked = (stacked[:, :, ::-1] if flip else stacked)[kept]
+    return TrainingSample(pixels, np.ascontiguousarray(stacked), sample.labels[kept])
+
+
+def _move_boxes(
+    boxes: np.ndarray,
+    factors_xy: tuple[float, float],
+    offset_xy: tuple[int, int],
+    size_hw: tuple[int, ...],
+    flip: bool,
+) -> np.ndarray:
+    """Scale, shift, clip and mirror (N, 4) boxes as their image was."""
+    moved = boxes * np.tile(factors_xy, 2) - np.tile(offset_xy, 2)
+    height, width = size_hw
+    moved = moved.clip(0, np.array([width, height] * 2)).astype(np.float32)
+    if flip:
+        moved[:, [0, 2]] = width - moved[:, [2, 0]]
+    return moved
+
+
+def draw_sample(
+    load_sample: LoadSample,
+    input_size: int,
+    augment: AugmentSettings,
+    random: np.random.Generator,
+) -> TrainingSample:
+    """Load and augment until an image has an object left.
+
+    Raises:
+        ConfigError: None of 1,000 images had one.
+    """
+    for _ in range(_MOST_TRIES):
+        sample = augment_sample(load_sample(random), input_size, augment, random)
+        if len(sample):
+            return sample
+    raise ConfigError(
+        f"expected objects of {MIN_MASK_PIXELS} pixels or more after resizing and cropping, got "
+        f"none in {_MOST_TRIES} images; give larger augment.min_ratio and max_ratio"
     )
 
 
 def draw_samples(
-    load_sample: Callable[[np.random.Generator], TrainingSample],
+    load_sample: LoadSample,
     count: int,
     input_size: int,
     augment: AugmentSettings,
-    random: np.random.Generator,
+    random: StepRandom,
 ) -> list[TrainingSample]:
-    """Load and augment until `count` images have an object left."""
-    samples: list[TrainingSample] = []
-    while len(samples) < count:
-        sample = augment_sample(load_sample(random), input_size, augment, random)
-        if len(sample.masks):
-            samples.append(sample)
-    return samples
+    """Draw this process's `count` samples of a step, each with its own generator."""
+    return [
+        draw_sample(load_sample, input_size, augment, random.of_sample(index, count))
+        for index in range(count)
+    ]
 
 
 def stack_pixels(samples: list[TrainingSample], input_size: int, device: torch.device) -> Tensor:
@@ -129,7 +188,9 @@ def stack_pixels(samples: list[TrainingSample], input_size: int, device: torch.d
 
 
 def stack_masks(sample: TrainingSample, indices: np.ndarray, input_size: int) -> Tensor:
-    """Pad chosen masks to the network input: (N, S, S) float32 in {0, 1}."""
+    """Pad chosen masks to the network input: (N, S, S) float32 in {0, 1}; none without masks."""
+    if sample.masks is None:
+        return torch.zeros((0, input_size, input_size))
     height, width = sample.pixels.shape[:2]
     masks = torch.zeros((len(indices), input_size, input_size))
     masks[:, :height, :width] = torch.from_numpy(sample.masks[indices])

@@ -20,6 +20,7 @@ from ovsam.training.label_step import (
 from ovsam.training.proposals import sample_proposals
 from ovsam.training.samples import AugmentSettings, augment_sample
 from ovsam.training.scene_batches import SceneBatchSource
+from ovsam.training.step_random import StepRandom
 from ovsam.training.teacher_step import TeacherStep
 
 LABELS = np.array([0, 1, -1])
@@ -43,7 +44,7 @@ def _label_step(model, pool, parts):
 @pytest.mark.parametrize("parts", [MASK_PARTS, LABEL_PARTS, PAPER_PARTS])
 def test_gradients_reach_trained_parts_and_only_those(tiny_model, pool, random, parts):
     step = _label_step(tiny_model, pool, parts)
-    losses = step(0, 0.0, random)
+    losses = step(0, 0.0, StepRandom(0, 0))
     torch.stack([v for v in losses.values() if v.requires_grad]).sum().backward()
     reached = {
         name.split(".")[0] for name, p in tiny_model.named_parameters() if p.grad is not None
@@ -59,7 +60,9 @@ def test_mask_training_overfits_one_scene(tiny_model, pool, random):
     optimiser = torch.optim.AdamW([p for p in tiny_model.parameters() if p.requires_grad], lr=3e-3)
     history = []
     for _ in range(40):
-        loss = torch.stack(list(step.compute_losses([sample], [chosen]).values())).sum()
+        loss = torch.stack(
+            list(step.compute_losses([sample], [chosen], StepRandom(0, 0)).values())
+        ).sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -72,7 +75,7 @@ def test_novel_objects_do_not_teach_the_head(tiny_model, pool, random):
     embeddings = torch.nn.functional.normalize(torch.randn(1, 1, 16), dim=-1)
     settings = LabelStepSettings(train_parts=LABEL_PARTS, **SMALL)
     step = LabelStep(tiny_model, embeddings, pool.sampler(np.full(3, -1)), settings)
-    assert step(0, 0.0, random)["label"].item() == 0
+    assert step(0, 0.0, StepRandom(0, 0))["label"].item() == 0
 
 
 def test_proposals_are_half_boxes_half_points_of_their_objects(pool, random):
@@ -112,7 +115,7 @@ def test_distillation_moves_the_neck_towards_the_teacher(tiny_model, pool, rando
     optimiser = torch.optim.AdamW(tiny_model.neck.parameters(), lr=3e-3)
     history = []
     for _ in range(25):
-        loss = step(0, 0.0, random)["mse"]
+        loss = step(0, 0.0, StepRandom(0, 0))["mse"]
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -147,7 +150,7 @@ def test_teacher_step_trains_every_part_of_sam(tiny_model, pool, random):
     settings = LabelStepSettings(
         train_parts=MASK_PARTS, augment=AugmentSettings(min_ratio=1, max_ratio=1), **SMALL
     )
-    losses = TeacherStep(sam, pool.sampler(LABELS), settings)(0, 0.0, random)
+    losses = TeacherStep(sam, pool.sampler(LABELS), settings)(0, 0.0, StepRandom(0, 0))
     torch.stack(list(losses.values())).sum().backward()
     for part in (sam.image_encoder, sam.prompt_encoder, sam.mask_decoder):
         assert any(p.grad is not None and p.grad.any() for p in part.parameters())
@@ -161,7 +164,7 @@ def test_tower_curriculum_gives_gradients_at_every_part(tiny_model, pool, random
         small_until=0.2, crops_until=0.6, small_batch=4, crop_batch=4, scene_batch=2
     )
     step = ClipStep(model, CropSource(pool), SceneBatchSource(pool), settings)
-    losses = step(0, progress, random)
+    losses = step(0, progress, StepRandom(0, 0))
     torch.stack([v for v in losses.values() if v.requires_grad]).sum().backward()
     assert tower.visual.conv1.weight.grad.abs().sum() > 0
     assert model.prototypes.grad.abs().sum() > 0
