@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         MissingDependencyError,
         OvsamError,
         PromptError,
+        TrainingError,
         VocabularyError,
     )
     from ovsam.load import load_model
@@ -53,6 +54,7 @@ _HOME_OF = {
     "MissingDependencyError": "errors",
     "OvsamError": "errors",
     "PromptError": "errors",
+    "TrainingError": "errors",
     "VocabularyError": "errors",
     "load_model": "load",
     "OVSAM": "model",
@@ -89,6 +91,7 @@ __all__ = [
     "PromptError",
     "Prompts",
     "TextConfig",
+    "TrainingError",
     "Vocabulary",
     "VocabularyError",
     "build_model",

@@ -7,6 +7,7 @@ OvsamError
 ├── VocabularyError    class names that cannot be used (also a ValueError)
 ├── CheckpointError    weights that do not fit or cannot be read
 ├── DownloadError      weights that could not be fetched
+├── TrainingError      a training that cannot go on, or did not learn
 └── MissingDependencyError   an optional package is not installed (also an ImportError)
 
 A message says what was expected, what came, and what to do.
@@ -39,6 +40,10 @@ class CheckpointError(OvsamError):
 
 class DownloadError(OvsamError):
     """Weights could not be downloaded, or arrived damaged."""
+
+
+class TrainingError(OvsamError):
+    """A training cannot go on, or did not learn what it had to."""
 
 
 class MissingDependencyError(OvsamError, ImportError):

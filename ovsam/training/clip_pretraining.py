@@ -24,6 +24,8 @@ from ovsam.clip_backbone import ResNetBackbone
 from ovsam.training.crops import CropSource, normalise_crops
 from ovsam.training.dense_targets import DenseHead, compute_dense_loss
 from ovsam.training.scene_batches import SceneBatch, SceneBatchSource
+from ovsam.training.step_random import StepRandom
+from ovsam.training.step_report import StepReport
 
 COSINE_SCALE = 20.0
 LABEL_SMOOTHING = 0.05
@@ -123,27 +125,32 @@ class ClipStep:
         self.crops = crops
         self.scenes = scenes
         self.settings = settings
+        self.report = StepReport()
 
-    def __call__(
-        self, step: int, progress: float, random: np.random.Generator
-    ) -> Mapping[str, Tensor]:
+    def __call__(self, step: int, progress: float, random: StepRandom) -> Mapping[str, Tensor]:
         """Return the losses and the accuracy of the attention pool."""
-        settings = self.settings
+        settings, draw = self.settings, random.shared()
         if progress < settings.small_until:
-            return self._crop_losses(settings.small_batch, 64, random)
+            return self._crop_losses(settings.small_batch, 64, draw)
         mixed = step % 4 == 3 and progress < settings.crops_end
         if progress < settings.crops_until or mixed:
-            return self._crop_losses(settings.crop_batch, 96, random)
-        return self._scene_losses(self.scenes.draw(settings.scene_batch, random))
+            return self._crop_losses(settings.crop_batch, 96, draw)
+        with self.report.waiting():
+            batch = self.scenes.draw(settings.scene_batch, draw)
+        return self._scene_losses(batch)
 
     def _crop_losses(self, count: int, size: int, random: np.random.Generator) -> dict[str, Tensor]:
-        crops, labels = self.crops.draw(count, size, random)
+        with self.report.waiting():
+            crops, labels = self.crops.draw(count, size, random)
+            pixels = normalise_crops(crops, random)
+        self.report.keep(count, pixels=pixels, labels=labels)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = self.model.classify_crops(normalise_crops(crops, random))
+            logits = self.model.classify_crops(pixels)
         accuracy = (logits[0].argmax(dim=1) == labels).float().mean()
         return {"class": _compute_loss(logits, labels, _CROP_WEIGHTS), "accuracy": accuracy}
 
     def _scene_losses(self, batch: SceneBatch) -> dict[str, Tensor]:
+        self.report.keep(len(batch.pixels), pixels=batch.pixels, labels=batch.labels)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             stages = self.model.tower(batch.pixels)
             logits = self.model.classify_regions(stages, batch.boxes_xyxy)

@@ -20,6 +20,8 @@ from ovsam.model import OVSAM
 from ovsam.preprocess import prepare_image, to_network_input
 from ovsam.sam import SAM
 from ovsam.training.feature_cache import FeatureCache
+from ovsam.training.step_random import StepRandom
+from ovsam.training.step_report import StepReport
 
 LoadImage = Callable[[np.random.Generator], tuple[str, np.ndarray]]
 """Draws one image: a key that names it for ever, and (H, W, 3) uint8 RGB."""
@@ -50,13 +52,14 @@ class DistilStep:
         self.cache = cache
         self.load_image = load_image
         self.images_per_step = images_per_step
+        self.report = StepReport()
 
-    def __call__(
-        self, step: int, progress: float, random: np.random.Generator
-    ) -> Mapping[str, Tensor]:
+    def __call__(self, step: int, progress: float, random: StepRandom) -> Mapping[str, Tensor]:
         """Return the mean squared error of a random batch."""
         del step, progress
-        drawn = [self.load_image(random) for _ in range(self.images_per_step)]
+        count = self.images_per_step
+        with self.report.waiting():
+            drawn = [self.load_image(random.of_sample(index, count)) for index in range(count)]
         return self.compute_losses([key for key, _ in drawn], [image for _, image in drawn])
 
     def compute_losses(self, keys: list[str], images: list[np.ndarray]) -> dict[str, Tensor]:
@@ -64,6 +67,7 @@ class DistilStep:
         size = self.student.config.input_size
         prepared = [prepare_image(image, size) for image in images]
         pixels = to_network_input(prepared, self.student.device)
+        self.report.keep(len(images), pixels=pixels)
         targets = self.cache.collect(keys, lambda rows: self._encode(pixels[rows]))
         with torch.no_grad():
             stages = self.student.image_encoder(pixels)

@@ -1,6 +1,7 @@
 """Several processes on one training: gradients averaged with one all-reduce a step.
 
-Started by `torchrun` (it sets RANK and WORLD_SIZE); alone, everything here does nothing.
+`torchrun` (or `ovsam_pipeline/train_ray.py`) sets RANK, WORLD_SIZE and LOCAL_RANK; alone, everything
+here does nothing. Processes speak through nccl where each has a GPU, through gloo on CPUs.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process's number and how many there are."""
+    """This process's number, how many there are, and where it computes."""
 
     rank: int = 0
     world_size: int = 1
+    device: torch.device = CPU
 
     @property
     def is_first(self) -> bool:
@@ -28,13 +32,25 @@ class Ranks:
 
 
 def join_ranks() -> Ranks:
-    """Join the group that `torchrun` announced, or return a group of one."""
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    if world_size == 1:
-        return Ranks()
+    """Join the group that the environment announces, or return a group of one.
+
+    The device is this process's own GPU, by its number on the machine, or the CPU without one.
+    """
+    device = CPU
+    if torch.cuda.is_available():
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return Ranks(device=device)
     if not dist.is_initialized():
-        dist.init_process_group("gloo")
-    return Ranks(rank=dist.get_rank(), world_size=world_size)
+        dist.init_process_group("gloo" if device == CPU else "nccl")
+    return Ranks(rank=dist.get_rank(), world_size=dist.get_world_size(), device=device)
+
+
+def leave_ranks() -> None:
+    """Leave the group, if there is one: a process that ends inside it may hang the others."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def average_gradients(parameters: Sequence[nn.Parameter], ranks: Ranks) -> None:
@@ -55,10 +71,30 @@ def average_gradients(parameters: Sequence[nn.Parameter], ranks: Ranks) -> None:
             start += parameter.numel()
 
 
-def share_seconds(seconds: float, ranks: Ranks) -> float:
-    """Return the first process's clock, so that all follow one schedule."""
+def average_scalar(value: Tensor, ranks: Ranks) -> Tensor:
+    """Return the mean of a number over the processes, without gradient.
+
+    Args:
+        value: a scalar on this process's device; all processes call this equally often.
+        ranks: of this process.
+    """
+    value = value.detach().clone()
+    if ranks.world_size > 1:
+        dist.all_reduce(value)
+        value /= ranks.world_size
+    return value
+
+
+def sum_numbers(values: Sequence[float], ranks: Ranks) -> list[float]:
+    """Return the sums over the processes of some numbers, the same in every process, as float64."""
     if ranks.world_size == 1:
-        return seconds
-    value = torch.tensor([seconds], dtype=torch.float64)
-    dist.broadcast(value, 0)
-    return float(value.item())
+        return list(values)
+    summed = torch.tensor(values, dtype=torch.float64, device=ranks.device)
+    dist.all_reduce(summed)
+    return summed.tolist()
+
+
+def wait_for_all(ranks: Ranks) -> None:
+    """Return when every process has come here."""
+    if ranks.world_size > 1:
+        dist.barrier()

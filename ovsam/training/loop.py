@@ -1,72 +1,52 @@
 """The training loop: batches → losses → one optimiser step, logged, checkpointed, resumable.
 
-Every stage gives a function from (step, progress, random) to named losses; the loop sums them.
+Every stage gives a function from (step, progress, random) to named losses; the loop sums them. The
+same function runs in one process, in several of `torchrun` and in the actors of a Ray cluster.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import logging
+import resource
+import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ovsam.errors import ConfigError
-from ovsam.training.distributed import Ranks, average_gradients, share_seconds
-from ovsam.training.optimiser import OptimiserSettings, build_optimiser
+from ovsam.training.bad_steps import is_finite, judge_bad_step, save_bad_batch
+from ovsam.training.distributed import Ranks, average_gradients, sum_numbers, wait_for_all
+from ovsam.training.ema import MovingAverage
+from ovsam.training.loop_settings import LoopSettings
+from ovsam.training.optimiser import build_optimiser, clip_gradients
 from ovsam.training.run_log import RunLog
-from ovsam.training.run_state import RunState, read_run_state, write_run_state
-from ovsam.training.schedule import Schedule
+from ovsam.training.run_state import RunState, TrainedParts, read_run_state, write_run_state
+from ovsam.training.step_random import StepRandom
+from ovsam.training.step_report import MeteredStep
+from ovsam.training.stopping import RunStoppedError, heed_signals, stop_wish
 
-ComputeLosses = Callable[[int, float, np.random.Generator], Mapping[str, Tensor]]
+__all__ = ["ComputeLosses", "Evaluate", "LoopSettings", "TrainingRun"]
+
+logger = logging.getLogger(__name__)
+
+ComputeLosses = Callable[[int, float, StepRandom], Mapping[str, Tensor]]
 Evaluate = Callable[[], Mapping[str, float]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoopSettings:
-    """How long, how fast, how often.
+class TrainingRun:
+    """One run in one folder: `log.jsonl` and `checkpoint-<step>.*`.
 
     Attributes:
-        steps: Length of the run in steps; 0 when it is given in minutes.
-        minutes: Length of the run in minutes; 0 when it is given in steps. A run by the clock
-            decays by the clock too, so it ends where it should on a machine of any speed.
-        seed: Seed of the data order and of all sampling.
-        log_every: Steps between two lines of the log.
-        save_every_s: Seconds between two checkpoints.
-        evaluate_every_s: Seconds between two evaluations.
-        optimiser: AdamW's numbers.
-        schedule: Learning rate over the run.
+        modules: What trains, by name.
+        state: Where the run stands.
+        log: Of the run; lines may be added after it.
+        ranks: Of this process.
     """
-
-    steps: int = 0
-    minutes: float = 0.0
-    seed: int = 0
-    log_every: int = 50
-    save_every_s: float = 120.0
-    evaluate_every_s: float = 300.0
-    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
-    schedule: Schedule = field(default_factory=Schedule)
-
-    def __post_init__(self) -> None:
-        """Refuse a run without a length, or with two."""
-        if (self.steps > 0) == (self.minutes > 0):
-            raise ConfigError(
-                "a run needs either loop.steps or loop.minutes above 0, "
-                f"got steps {self.steps} and minutes {self.minutes}"
-            )
-
-    def progress(self, state: RunState) -> float:
-        """Part of the run that is done, from 0."""
-        if self.steps:
-            return state.step / self.steps
-        return state.elapsed_s / (60 * self.minutes)
-
-
-class TrainingRun:
-    """One run in one folder: `log.jsonl` and `checkpoint.pt`."""
 
     def __init__(
         self,
@@ -74,81 +54,195 @@ class TrainingRun:
         settings: LoopSettings,
         folder: Path,
         ranks: Ranks | None = None,
+        *,
+        about: object = None,
     ) -> None:
+        """Bind a run to its folder, and go on from the newest checkpoint there.
+
+        Args:
+            modules: What trains, by name, on this process's device.
+            settings: Of the loop.
+            folder: Of the run; the same for all processes.
+            ranks: Of this process.
+            about: The step's settings, a dataclass: a run with others does not go on from these
+                checkpoints.
+
+        Raises:
+            CheckpointError: The folder's checkpoints are of other settings or another model.
+            ConfigError: Nothing trains.
+        """
         self.modules = modules
         self.settings = settings
+        self.folder = folder
         self.ranks = ranks or Ranks()
-        self.random = np.random.default_rng([settings.seed, self.ranks.rank])
-        torch.manual_seed(settings.seed + 1000 * self.ranks.rank)
-        self.optimiser = build_optimiser(modules.values(), settings.optimiser)
-        self.parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
-        self.path = folder / "checkpoint.pt"
-        self.log = RunLog(folder / "log.jsonl")
-        self.state = read_run_state(self.path, modules, self.optimiser, self.random)
-        if not self.ranks.is_first and self.state.step:
-            # The checkpoint has the first process's generators: do not repeat its data.
-            seed = [settings.seed, self.ranks.rank, self.state.step]
-            self.random = np.random.default_rng(seed)
-            torch.manual_seed(int(self.random.integers(1 << 31)))
+        optimiser = build_optimiser(modules.values(), settings.optimiser)
+        self.parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        average = MovingAverage(modules, settings.ema_decay) if settings.ema_decay else None
+        self.parts = TrainedParts(modules, optimiser, average)
+        self.identity = {**settings.must_stay(), "processes": self.ranks.world_size}
+        if about is not None:
+            self.identity |= {f"step.{k}": v for k, v in _plain(about).items()}
+        self.state = read_run_state(folder, self.parts, self.identity)
+        self.log = RunLog(folder / "log.jsonl", is_written=self.ranks.is_first)
+        self.log.begin(self.state.step)
+        self._saved_step = self.state.step
 
     def run(self, compute_losses: ComputeLosses, evaluate: Evaluate | None = None) -> None:
-        """Train until the run's length is reached; the last checkpoint is the result."""
-        started = time.monotonic() - self.state.elapsed_s
-        saved = evaluated = time.monotonic()
-        sums: dict[str, float] = {}
-        while True:
-            self.state.elapsed_s = share_seconds(time.monotonic() - started, self.ranks)
-            progress = self.settings.progress(self.state)
-            if progress >= 1:
-                break
-            for name, value in self._step(compute_losses, progress).items():
-                sums[name] = sums.get(name, 0.0) + value
-            now = time.monotonic()
-            if self.state.step % self.settings.log_every == 0:
-                self._report(sums)
-                sums = {}
-            if now - saved > self.settings.save_every_s:
-                self.save()
-                saved = now
-            if evaluate and now - evaluated > self.settings.evaluate_every_s:
-                self._evaluate(evaluate)
-                evaluated = time.monotonic()
-        self.save()
-        if evaluate:
-            self._evaluate(evaluate)
+        """Train until the run's length is reached; with a moving average, the modules become it.
+
+        Args:
+            compute_losses: The step.
+            evaluate: Called now and then, and at the end, in the first process.
+
+        Raises:
+            RunStoppedError: SIGTERM or Ctrl-C came; the run is saved.
+            TrainingError: A loss or gradient was not finite; the batch is saved.
+        """
+        try:
+            with heed_signals():
+                self._run(compute_losses, evaluate)
+        finally:
+            self.log.close()
+        if self.parts.average is not None:
+            self.parts.average.put_in()
 
     def save(self) -> None:
-        """Write the checkpoint now (first process only)."""
+        """Write a checkpoint now (first process only)."""
+        self._saved_step = self.state.step
         if self.ranks.is_first:
-            write_run_state(self.path, self.state, self.modules, self.optimiser, self.random)
+            self.log.sync()
+            keep = self.settings.keep_checkpoints
+            write_run_state(self.folder, self.state, self.parts, self.identity, keep)
 
-    def _step(self, compute_losses: ComputeLosses, progress: float) -> dict[str, float]:
-        """Take one optimiser step and return the losses."""
+    def _run(self, compute_losses: ComputeLosses, evaluate: Evaluate | None) -> None:
+        """Take steps until the end or a wish to stop; see `run`."""
+        state, settings, before_s = self.state, self.settings, self.state.elapsed_s
+        started = saved = evaluated = reported = time.monotonic()
+        while settings.progress(state.step, state.elapsed_s) < 1:
+            self._step(compute_losses)
+            elapsed_s = before_s + time.monotonic() - started
+            # One small all-reduce: the first process's clock and all wishes are every process's.
+            clock = elapsed_s if self.ranks.is_first else 0.0
+            state.elapsed_s, terminated, interrupted = sum_numbers(
+                (clock, *stop_wish.counts), self.ranks
+            )
+            if state.step % settings.log_every == 0:
+                self._report(compute_losses, time.monotonic() - reported)
+                reported = time.monotonic()
+            if terminated or interrupted:
+                self._stop(is_interrupted=interrupted > 0)
+            is_due = settings.save_every and state.step % settings.save_every == 0
+            if is_due or time.monotonic() - saved > settings.save_every_s:
+                self.save()
+                saved = time.monotonic()
+            if evaluate and time.monotonic() - evaluated > settings.evaluate_every_s:
+                self._evaluate(evaluate)
+                evaluated = time.monotonic()
+        if self._saved_step != state.step:
+            self.save()
+        if evaluate:
+            self._evaluate(evaluate)
+        wait_for_all(self.ranks)
+
+    def _step(self, compute_losses: ComputeLosses) -> None:
+        """Take one optimiser step of `accumulate` micro-batches, or skip it."""
+        state, optimiser = self.state, self.parts.optimiser
         numbers = self.settings.optimiser
-        factor = self.settings.schedule.factor(self.state.step, progress)
-        for group in self.optimiser.param_groups:
+        progress = self.settings.progress(state.step, state.elapsed_s)
+        factor = self.settings.schedule.factor(state.step, progress)
+        for group in optimiser.param_groups:
             group["lr"] = numbers.learning_rate * factor
-        losses = compute_losses(self.state.step, progress, self.random)
-        self.optimiser.zero_grad(set_to_none=True)
-        torch.stack([value for value in losses.values() if value.requires_grad]).sum().backward()
+        optimiser.zero_grad(set_to_none=True)
+        own: dict[str, float] = {}
+        count = self.settings.accumulate
+        for part in range(count):
+            random = StepRandom(self.settings.seed, state.step, self.ranks, part, count)
+            random.seed_torch()
+            losses = compute_losses(state.step, progress, random)
+            total = torch.stack([loss for loss in losses.values() if loss.requires_grad]).sum()
+            (total / count).backward()
+            for name, loss in losses.items():
+                own[name] = own.get(name, 0.0) + float(loss.detach()) / count
         average_gradients(self.parameters, self.ranks)
-        nn.utils.clip_grad_norm_(self.parameters, numbers.clip_norm)
-        self.optimiser.step()
-        self.state.step += 1
-        return {name: float(value.detach()) for name, value in losses.items()}
+        grad_norm = clip_gradients(self.parameters, numbers.clip_norm)
+        shared = sum_numbers(list(own.values()), self.ranks)
+        means = {
+            name: value / self.ranks.world_size for name, value in zip(own, shared, strict=True)
+        }
+        if is_finite(means, grad_norm):
+            optimiser.step()
+            for name, value in (*means.items(), ("grad_norm", grad_norm), ("steps", 1.0)):
+                state.sums[name] = state.sums.get(name, 0.0) + value
+        else:
+            self._skip(compute_losses, own, {**means, "gradient norm": grad_norm})
+        state.step += 1
+        if self.parts.average is not None:
+            self.parts.average.update(state.step)
 
-    def _report(self, sums: Mapping[str, float]) -> None:
-        """Log mean losses since the last report."""
-        if self.ranks.is_first:
-            means = {name: round(v / self.settings.log_every, 4) for name, v in sums.items()}
-            rate = self.optimiser.param_groups[0]["lr"]
-            seconds = round(self.state.elapsed_s, 1)
-            self.log.write(step=self.state.step, elapsed_s=seconds, lr=round(rate, 7), **means)
+    def _skip(
+        self, compute_losses: ComputeLosses, own: Mapping[str, float], means: Mapping[str, float]
+    ) -> None:
+        """Keep the batch of a bad step; go on without it, or end the run."""
+        about = {"seed": self.settings.seed, "losses": {k: str(v) for k, v in own.items()}}
+        path = save_bad_batch(self.folder, self.ranks, self.state.step, compute_losses, about)
+        allowed = self.settings.skip_bad_steps
+        judge_bad_step(path, means, skipped=self.state.skipped, allowed=allowed)
+        self.state.skipped += 1
+
+    def _stop(self, *, is_interrupted: bool) -> None:
+        """Save, wait until the checkpoint is there, and end.
+
+        Raises:
+            RunStoppedError: Always.
+        """
+        self.save()
+        wait_for_all(self.ranks)
+        raise RunStoppedError(self.state.step, is_interrupted=is_interrupted)
+
+    def _report(self, compute_losses: ComputeLosses, seconds: float) -> None:
+        """Log mean losses and speed since the last report."""
+        sums, self.state.sums = self.state.sums, {}
+        steps = sums.pop("steps", 1.0)
+        values: dict[str, Any] = {name: _short(value / steps) for name, value in sums.items()}
+        values["lr"] = _short(self.parts.optimiser.param_groups[0]["lr"])
+        if self.state.skipped:
+            values["skipped"] = self.state.skipped
+        if isinstance(compute_losses, MeteredStep):
+            images, wait_s = compute_losses.report.empty()
+            images = images * self.ranks.world_size
+            values["images_per_s"] = round(images / max(seconds, 1e-9), 2)
+            values["data_wait_s"] = round(wait_s, 3)
+        values["peak_memory_mb"] = _measure_peak_mb(self.ranks.device)
+        values["progress"] = round(self.settings.progress(self.state.step, self.state.elapsed_s), 4)
+        self.log.write(step=self.state.step, elapsed_s=round(self.state.elapsed_s, 1), **values)
 
     def _evaluate(self, evaluate: Evaluate) -> None:
         """Log an evaluation; the other processes wait at their next all-reduce."""
-        if self.ranks.is_first:
+        if not self.ranks.is_first:
+            return
+        average = self.parts.average
+        shown: AbstractContextManager[None] = average.shown() if average else nullcontext()
+        with shown:
             values = {name: round(value, 4) for name, value in evaluate().items()}
-            self.log.write(
-                step=self.state.step, elapsed_s=round(self.state.elapsed_s, 1), evaluation=values
-            )
+        elapsed_s = round(self.state.elapsed_s, 1)
+        self.log.write(step=self.state.step, elapsed_s=elapsed_s, evaluation=values)
+
+
+def _short(value: float) -> float:
+    """Seven digits: what a float32 has."""
+    return float(f"{value:.7g}")
+
+
+def _plain(settings: object) -> dict[str, Any]:
+    """Fields of a settings dataclass as plain values."""
+    if not dataclasses.is_dataclass(settings) or isinstance(settings, type):
+        raise TypeError(f"expected a settings dataclass, got {type(settings).__name__}")
+    return dataclasses.asdict(settings)
+
+
+def _measure_peak_mb(device: torch.device) -> int:
+    """Most memory so far in MiB: of the GPU where there is one, else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) >> 20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak >> (20 if sys.platform == "darwin" else 10)

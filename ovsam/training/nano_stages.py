@@ -102,7 +102,7 @@ def train_clip(settings: ClipStageSettings, data: Path, out: Path) -> None:
     pretrainer = pretrainer.to(memory_format=torch.channels_last)
     scenes = SceneBatchSource(train_pool)
     step = ClipStep(pretrainer, CropSource(train_pool), scenes, settings.step)
-    run = TrainingRun({"pretrainer": pretrainer}, settings.loop, out, ranks)
+    run = TrainingRun({"pretrainer": pretrainer}, settings.loop, out, ranks, about=settings.step)
     run.run(step, lambda: evaluate_tower(pretrainer, test_pool, crops=600, scenes=80))
     if ranks.is_first:
         reset_batch_norms(pretrainer, scenes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from ovsam.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserSettings:
-    """AdamW's numbers; defaults are the paper's."""
+    """AdamW's numbers; defaults are the paper's. A `clip_norm` of 0 clips nothing."""
 
     learning_rate: float = 1e-4
     weight_decay: float = 0.05
@@ -50,3 +50,14 @@ def build_optimiser(modules: Iterable[nn.Module], settings: OptimiserSettings) -
         raise ConfigError("nothing to train: every parameter is frozen; check train_parts")
     betas = (settings.beta1, settings.beta2)
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, fused=True)
+
+
+def clip_gradients(parameters: Sequence[nn.Parameter], most: float) -> float:
+    """Scale all gradients together down to a norm; return the norm before.
+
+    Args:
+        parameters: Those without a gradient are left out.
+        most: Largest norm allowed; 0 allows any.
+    """
+    limit = most if most > 0 else float("inf")
+    return float(nn.utils.clip_grad_norm_(parameters, limit))

@@ -6,7 +6,7 @@ batch draw what one process with the whole batch draws.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,17 +22,32 @@ class StepRandom:
 
     Attributes:
         seed: of the run.
-        step: number of the step, from 0; with accumulation, of the micro-step.
+        step: number of the step, from 0.
         ranks: which process this is, of how many.
+        part: with accumulation, number of this micro-batch in the step, from 0.
+        num_parts: micro-batches a step; together they draw what one batch of all would.
     """
 
     seed: int
     step: int
     ranks: Ranks = Ranks()
+    part: int = 0
+    num_parts: int = 1
+
+    def following(self) -> StepRandom:
+        """Return that of the next micro-batch, in this step or in the next one."""
+        if self.part + 1 < self.num_parts:
+            return replace(self, part=self.part + 1)
+        return replace(self, step=self.step + 1, part=0)
+
+    @property
+    def _place(self) -> int:
+        """This micro-batch's number among all of the step, in all processes."""
+        return self.ranks.rank * self.num_parts + self.part
 
     def shared(self) -> np.random.Generator:
         """Return a generator of this process's own, for what is no sample's."""
-        return np.random.default_rng([self.seed, self.step, _SHARED, self.ranks.rank])
+        return np.random.default_rng([self.seed, self.step, _SHARED, self._place])
 
     def of_sample(self, index: int, count: int) -> np.random.Generator:
         """Return the generator of one sample.
@@ -41,7 +56,7 @@ class StepRandom:
             index: of the sample in this process's part of the batch.
             count: length of that part, the same in every process.
         """
-        place = self.ranks.rank * count + index
+        place = self._place * count + index
         return np.random.default_rng([self.seed, self.step, _SAMPLES, place])
 
     def torch_of_sample(
@@ -50,3 +65,7 @@ class StepRandom:
         """Return torch's generator of one sample, for what is drawn on a device."""
         seed = int(self.of_sample(index, count).integers(1 << 62))
         return torch.Generator(device or "cpu").manual_seed(seed)
+
+    def seed_torch(self) -> None:
+        """Set torch's own generators, for what draws from them (dropout, torchvision's samplers)."""
+        torch.manual_seed(int(self.shared().integers(1 << 62)))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ovsam.sam import SAM
-from ovsam.training.label_step import LabelStepSettings, LoadSample, compute_batch_mask_losses
-from ovsam.training.proposals import sample_proposals
-from ovsam.training.samples import draw_samples, stack_pixels
+from ovsam.training.label_step import LabelStepSettings, compute_batch_mask_losses
+from ovsam.training.proposals import Proposals, sample_proposals
+from ovsam.training.samples import LoadSample, TrainingSample, draw_sample, stack_pixels
+from ovsam.training.step_random import StepRandom
+from ovsam.training.step_report import StepReport
 
 
 class TeacherStep:
@@ -21,24 +22,38 @@ class TeacherStep:
         self.sam = sam
         self.load_sample = load_sample
         self.settings = settings
+        self.report = StepReport()
 
-    def __call__(
-        self, step: int, progress: float, random: np.random.Generator
-    ) -> Mapping[str, Tensor]:
-        """Draw a batch and return BCE and Dice."""
+    def __call__(self, step: int, progress: float, random: StepRandom) -> Mapping[str, Tensor]:
+        """Draw this process's part of a batch and return BCE and Dice."""
         del step, progress
         size, settings = self.sam.config.input_size, self.settings
-        samples = draw_samples(
-            self.load_sample, settings.images_per_step, size, settings.augment, random
+        count = settings.images_per_step
+        samples: list[TrainingSample] = []
+        proposals: list[Proposals] = []
+        with self.report.waiting():
+            for index in range(count):
+                draw = random.of_sample(index, count)
+                sample = draw_sample(self.load_sample, size, settings.augment, draw)
+                samples.append(sample)
+                proposals.append(sample_proposals(sample, draw, settings.proposals))
+        pixels = stack_pixels(samples, size, next(self.sam.parameters()).device)
+        self.report.keep(count, pixels=pixels)
+        logits = self._decode(pixels, proposals)
+        return compute_batch_mask_losses(
+            logits, samples, proposals, size, settings.mask_points, random
         )
-        proposals = [sample_proposals(sample, random, settings.proposals) for sample in samples]
-        embeddings = self.sam.image_encoder(stack_pixels(samples, size, torch.device("cpu")))
+
+    def _decode(self, pixels: Tensor, proposals: Sequence[Proposals]) -> list[Tensor]:
+        """Mask logits of each image's prompts, (N, S/4, S/4)."""
+        device = pixels.device
+        embeddings = self.sam.image_encoder(pixels)
         logits = []
         for row, chosen in enumerate(proposals):
-            boxes = torch.from_numpy(chosen.boxes_xyxy)
-            points = torch.from_numpy(chosen.points_xy)
-            labels = torch.ones(points.shape[:2], dtype=torch.int64)
+            boxes = torch.from_numpy(chosen.boxes_xyxy).to(device)
+            points = torch.from_numpy(chosen.points_xy).to(device)
+            labels = torch.ones(points.shape[:2], dtype=torch.int64, device=device)
             by_box, _ = self.sam.decode(embeddings[row : row + 1], boxes)
             by_point, _ = self.sam.decode(embeddings[row : row + 1], None, points, labels)
             logits.append(torch.cat([by_box[:, 0], by_point[:, 0]]))
-        return compute_batch_mask_losses(logits, samples, proposals, size, settings.mask_points)
+        return logits

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ovsam.text_tower import TEMPLATES, TextTower
+from ovsam.training.step_random import StepRandom
+from ovsam.training.step_report import StepReport
 from ovsam.vocabulary import Vocabulary
 
 COSINE_SCALE = 20.0
@@ -37,21 +38,22 @@ class TextFittingStep:
         self.tower = tower
         self.prototypes = prototypes
         self.texts_per_step = texts_per_step
+        self.report = StepReport()
         self.words = [
             (text, index) for index, texts in enumerate(vocabulary.aliases) for text in texts
         ]
 
-    def __call__(
-        self, step: int, progress: float, random: np.random.Generator
-    ) -> Mapping[str, Tensor]:
+    def __call__(self, step: int, progress: float, random: StepRandom) -> Mapping[str, Tensor]:
         """Return cross-entropy, cosine distance and accuracy on random sentences."""
         del step, progress
-        rows = random.integers(len(self.words), size=self.texts_per_step)
-        sentences = [
-            TEMPLATES[int(random.integers(len(TEMPLATES)))].format(self.words[row][0])
-            for row in rows
+        count = self.texts_per_step
+        drawn = [
+            random.of_sample(index, count).integers([len(self.words), len(TEMPLATES)])
+            for index in range(count)
         ]
-        targets = torch.tensor([self.words[row][1] for row in rows])
+        sentences = [TEMPLATES[form].format(self.words[row][0]) for row, form in drawn]
+        targets = torch.tensor([self.words[row][1] for row, _ in drawn])
+        self.report.keep(0, targets=targets)
         cosines = self.tower.encode(sentences) @ self.prototypes.T
         own = cosines.gather(1, targets[:, None])[:, 0]
         return {

@@ -11,6 +11,8 @@ from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 
 from ovsam.training.samples import AugmentSettings, TrainingSample, draw_samples, stack_pixels
+from ovsam.training.step_random import StepRandom
+from ovsam.training.step_report import StepReport
 from ovsam_pipeline.detectors.nano import INPUT_SIZE
 
 __all__ = ["DetectorStep", "DetectorStepSettings"]
@@ -36,21 +38,21 @@ class DetectorStep:
         self.network = network
         self.load_sample = load_sample
         self.settings = settings
+        self.report = StepReport()
 
-    def __call__(
-        self, step: int, progress: float, random: np.random.Generator
-    ) -> Mapping[str, Tensor]:
+    def __call__(self, step: int, progress: float, random: StepRandom) -> Mapping[str, Tensor]:
         """Draw a batch and return its losses."""
         del step, progress
         settings = self.settings
-        samples = draw_samples(
-            self.load_sample, settings.images_per_step, INPUT_SIZE, settings.augment, random
-        )
+        count = settings.images_per_step
+        with self.report.waiting():
+            samples = draw_samples(self.load_sample, count, INPUT_SIZE, settings.augment, random)
         pixels = stack_pixels(samples, INPUT_SIZE, torch.device("cpu"))
+        self.report.keep(count, pixels=pixels)
         targets = [
             {
                 "boxes": torch.from_numpy(sample.boxes_xyxy()),
-                "labels": torch.ones(len(sample.masks), dtype=torch.int64),
+                "labels": torch.ones(len(sample), dtype=torch.int64),
             }
             for sample in samples
         ]
