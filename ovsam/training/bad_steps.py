@@ -1,4 +1,4 @@
-"""A step whose loss or gradient is not finite: its batch is kept, then it is skipped or ends the run.
+"""A step whose loss or gradient is not finite: its batch is kept, the step skipped or the last.
 
 Every process keeps its own part of the batch, as any of them may hold what went wrong.
 """

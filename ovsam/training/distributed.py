@@ -1,7 +1,8 @@
 """Several processes on one training: gradients averaged with one all-reduce a step.
 
-`torchrun` (or `ovsam_pipeline/train_ray.py`) sets RANK, WORLD_SIZE and LOCAL_RANK; alone, everything
-here does nothing. Processes speak through nccl where each has a GPU, through gloo on CPUs.
+`torchrun` (or `ovsam_pipeline/train_ray.py`) sets RANK, WORLD_SIZE and LOCAL_RANK; alone,
+everything here does nothing. Processes speak through nccl where each has a GPU, through gloo on
+CPUs.
 """
 
 from __future__ import annotations

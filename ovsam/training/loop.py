@@ -25,7 +25,7 @@ from ovsam.training.ema import MovingAverage
 from ovsam.training.loop_settings import LoopSettings
 from ovsam.training.optimiser import build_optimiser, clip_gradients
 from ovsam.training.run_log import RunLog
-from ovsam.training.run_state import RunState, TrainedParts, read_run_state, write_run_state
+from ovsam.training.run_state import TrainedParts, read_run_state, write_run_state
 from ovsam.training.step_random import StepRandom
 from ovsam.training.step_report import MeteredStep
 from ovsam.training.stopping import RunStoppedError, heed_signals, stop_wish

@@ -1,8 +1,8 @@
 """Checkpoints of a run: whole or not there, and exact to resume from.
 
-A checkpoint is a pair: `checkpoint-<step>.safetensors` with the modules, the optimiser's moments and
-the moving average, and `checkpoint-<step>.json` with everything else. The JSON file is written last
-and has size and hash of the other: where it is and agrees, the checkpoint is whole. Random
+A checkpoint is a pair: `checkpoint-<step>.safetensors` with the modules, the optimiser's moments
+and the moving average, and `checkpoint-<step>.json` with everything else. The JSON file is written
+last and has size and hash of the other: where it is and agrees, the checkpoint is whole. Random
 generators are not kept: they depend on seed and step alone (`step_random.py`).
 """
 
@@ -188,8 +188,9 @@ def _read_whole(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     weights = path.with_suffix(".safetensors")
     if content["version"] != _VERSION:
         raise ValueError(f"version {content['version']}, expected {_VERSION}")
-    for name in ("step", "elapsed_s", "skipped", "sums", "settings"):
-        content[name]  # noqa: B018 - KeyError is what is wanted
+    missing = {"step", "elapsed_s", "skipped", "sums", "settings"} - set(content)
+    if missing:
+        raise KeyError(f"no {', '.join(sorted(missing))}")
     size = weights.stat().st_size
     if size != content["bytes"]:
         raise ValueError(f"{weights.name} has {size} bytes of {content['bytes']}")

@@ -6,7 +6,7 @@ batch draw what one process with the whole batch draws.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ class StepRandom:
 
     seed: int
     step: int
-    ranks: Ranks = Ranks()
+    ranks: Ranks = field(default_factory=Ranks)
     part: int = 0
     num_parts: int = 1
 
@@ -67,5 +67,5 @@ class StepRandom:
         return torch.Generator(device or "cpu").manual_seed(seed)
 
     def seed_torch(self) -> None:
-        """Set torch's own generators, for what draws from them (dropout, torchvision's samplers)."""
+        """Set torch's own generators, for what draws from them (dropout, torchvision)."""
         torch.manual_seed(int(self.shared().integers(1 << 62)))

@@ -38,7 +38,7 @@ class RunStoppedError(Exception):
         return _rebuild, (self.step, self.is_interrupted)
 
 
-def _rebuild(step: int, is_interrupted: bool) -> RunStoppedError:  # noqa: FBT001
+def _rebuild(step: int, is_interrupted: bool) -> RunStoppedError:
     return RunStoppedError(step, is_interrupted=is_interrupted)
 
 
