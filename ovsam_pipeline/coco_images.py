@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ovsam_pipeline.coco_json import get_image_file_name, iterate_json
+from ovsam.coco_json import get_image_file_name, iterate_json
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.http_file import HttpFile
 from ovsam_pipeline.remote_path import RemotePath

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ovsam_pipeline.coco_json import get_image_file_name, iterate_json
+from ovsam.coco_json import get_image_file_name, iterate_json
 from ovsam_pipeline.detectors.box_table import BoxTableBuilder
 from ovsam_pipeline.errors import DatasetError
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ovsam_pipeline.coco_json import iterate_json
+from ovsam.coco_json import iterate_json
 from ovsam_pipeline.errors import DatasetError
 
 __all__ = ["DATASET_NAMES", "Dataset", "find_dataset"]

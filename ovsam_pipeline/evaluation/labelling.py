@@ -12,9 +12,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ovsam.coco_json import iterate_json
 from ovsam_pipeline.atomic import replace_file
 from ovsam_pipeline.coco_images import read_coco_images
-from ovsam_pipeline.coco_json import iterate_json
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.evaluation.columns import to_id
 from ovsam_pipeline.evaluation.config import EvalConfig

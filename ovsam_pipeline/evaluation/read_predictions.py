@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ovsam_pipeline.coco_json import iterate_json_blocks
+from ovsam.coco_json import iterate_json_blocks
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.class_map import ClassMap, map_by_id, map_classes
 from ovsam_pipeline.evaluation.columns import read_boxes, read_ids, read_numbers, to_id

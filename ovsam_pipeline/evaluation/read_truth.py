@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ovsam_pipeline.coco_json import get_image_file_name, iterate_json_blocks
+from ovsam.coco_json import get_image_file_name, iterate_json_blocks
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.columns import find_positions, read_boxes, read_ids, to_id
 from ovsam_pipeline.evaluation.segment_checks import check_segmentations

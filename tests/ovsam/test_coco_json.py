@@ -5,8 +5,8 @@ import tracemalloc
 
 import pytest
 
-from ovsam_pipeline import coco_json
-from ovsam_pipeline.coco_json import get_image_file_name, iterate_json, iterate_json_blocks
+from ovsam import coco_json
+from ovsam.coco_json import get_image_file_name, iterate_json, iterate_json_blocks
 
 DATA = {
     "info": {"year": 2017, "text": 'ünïcode 猫 \\ " [}'},
