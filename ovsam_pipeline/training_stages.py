@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 
 from ovsam.errors import ConfigError
+from ovsam.training.distributed import join_ranks
 from ovsam.training.loop import LoopSettings, TrainingRun
 from ovsam.training.settings import build_settings
 from ovsam_pipeline.detectors.nano_training import DetectorStep, DetectorStepSettings
@@ -179,11 +180,15 @@ def _train_detector(request: StageRequest) -> None:
 
     settings = build_settings(DetectorStageSettings, request.values(), str(request.config))
     torch.manual_seed(settings.loop.seed)
-    network = build_nano_network().to(memory_format=torch.channels_last).train()
+    ranks = join_ranks()
+    network = build_nano_network().to(ranks.device, memory_format=torch.channels_last)
+    network.train()
     pool = ScenePool(request.pool() / "train")
     sampler = pool.sampler(np.zeros(1 << 10, np.int64))
-    run = TrainingRun({"detector": network}, settings.loop, request.out)
+    run = TrainingRun({"detector": network}, settings.loop, request.out, ranks, about=settings)
     run.run(DetectorStep(network, sampler, settings.step))
+    if not ranks.is_first:
+        return
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in network.state_dict().items()

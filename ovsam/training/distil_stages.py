@@ -16,6 +16,7 @@ from ovsam.errors import ConfigError
 from ovsam.sam import SAM, build_sam, teacher_config
 from ovsam.training.coco_data import CocoTrainingSet
 from ovsam.training.distil_step import DistilStep, LoadImage
+from ovsam.training.distributed import join_ranks
 from ovsam.training.feature_cache import FeatureCache
 from ovsam.training.label_step import LabelStepSettings, freeze_all_but
 from ovsam.training.loop import LoopSettings, TrainingRun
@@ -91,10 +92,14 @@ def _image_loader(data: TrainingData) -> LoadImage:
 def train_teacher(settings: TeacherStageSettings, data: Path, out: Path) -> None:
     """Train a SAM on scenes and write its weights."""
     torch.manual_seed(settings.loop.seed)
-    sam = build_sam(_teacher_config(settings.size)).train()
+    ranks = join_ranks()
+    sam = build_sam(_teacher_config(settings.size)).to(ranks.device).train()
     pool, _ = open_pools(data)
     step = TeacherStep(sam, pool.sampler(np.zeros(1 << 10, np.int64)), settings.step)
-    TrainingRun({"teacher": sam}, settings.loop, out).run(step)
+    run = TrainingRun({"teacher": sam}, settings.loop, out, ranks, about=settings)
+    run.run(step)
+    if not ranks.is_first:
+        return
     save_file(
         {name: value.contiguous() for name, value in sam.state_dict().items()},
         str(out / TEACHER_FILE),
@@ -113,11 +118,13 @@ def distil(
         init: Folder or file of the student.
         out: Folder of this run.
     """
-    sam = load_teacher(settings, teacher).requires_grad_(False)
-    student = load_stage(init)
+    ranks = join_ranks()
+    sam = load_teacher(settings, teacher).to(ranks.device).requires_grad_(False)
+    student = load_stage(init).to(ranks.device)
     parts = freeze_all_but(student, ("neck",))
     cache = FeatureCache(out / "teacher-features", hash_tensors(sam.state_dict()))
     step = DistilStep(student, sam, cache, _image_loader(data), settings.images_per_step)
-    TrainingRun(parts, settings.loop, out).run(step)
-    student.eval().requires_grad_(False)
-    save_stage(student, out, "nano distil stage")
+    TrainingRun(parts, settings.loop, out, ranks, about=settings).run(step)
+    if ranks.is_first:
+        student.eval().requires_grad_(False)
+        save_stage(student, out, "nano distil stage")

@@ -39,7 +39,9 @@ from ovsam.training.samples import (
     stack_masks,
     stack_pixels,
 )
+from ovsam.training.settings import FREE
 from ovsam.training.step_random import StepRandom
+from ovsam.training.step_report import StepReport
 
 MASK_PARTS = ("neck", "prompt_encoder", "mask_decoder")
 LABEL_PARTS = ("clip2sam",)
@@ -74,8 +76,8 @@ class LabelStepSettings:
     with_bfloat16: bool = True
     with_compile: bool = False
     augment: AugmentSettings = field(default_factory=AugmentSettings)
-    reader_threads: int = 0
-    read_ahead: int = 32
+    reader_threads: int = field(default=0, metadata=FREE)
+    read_ahead: int = field(default=32, metadata=FREE)
 
     def __post_init__(self) -> None:
         """Refuse parts that do not exist, and a negative number of threads."""
@@ -132,6 +134,7 @@ class LabelStep:
         self.model = model
         self.settings = settings
         self.load_sample = load_sample
+        self.report = StepReport()
         self._reader = SampleReader(
             self._prepare, settings.images_per_step, settings.reader_threads, settings.read_ahead
         )
@@ -146,7 +149,8 @@ class LabelStep:
     def __call__(self, step: int, progress: float, random: StepRandom) -> Mapping[str, Tensor]:
         """Draw this process's part of a batch and return its losses."""
         del step, progress
-        drawn = self._reader.read(random)
+        with self.report.waiting():
+            drawn = self._reader.read(random)
         return self.compute_losses([s for s, _ in drawn], [chosen for _, chosen in drawn], random)
 
     def _prepare(self, random: np.random.Generator) -> tuple[TrainingSample, Proposals]:
@@ -167,6 +171,7 @@ class LabelStep:
         """
         size, device = self.model.config.input_size, self.model.device
         pixels = stack_pixels(list(samples), size, device)
+        self.report.keep(len(samples), pixels=pixels, **_join_prompts(samples, proposals))
         enabled = self.settings.with_bfloat16
         # On CPUs the plain form of attention is 1.4 x as fast as the flash form for a few tokens.
         backends = [SDPBackend.MATH] if device.type == "cpu" else _FAST_ATTENTION
@@ -267,6 +272,20 @@ class LabelStep:
         known = targets >= 0
         correct = ((logits.argmax(dim=1) == targets) & known).sum()
         return {"label": loss, "label_accuracy": correct / mean_count(known.sum(), ranks)}
+
+
+def _join_prompts(
+    samples: Sequence[TrainingSample], proposals: Sequence[Proposals]
+) -> dict[str, Tensor]:
+    """A batch's prompts and labels, to keep beside its pixels."""
+    labels = [s.labels[c.object_index] for s, c in zip(samples, proposals, strict=True)]
+    return {
+        "boxes_xyxy": torch.from_numpy(np.concatenate([c.boxes_xyxy for c in proposals])),
+        "points_xy": torch.from_numpy(np.concatenate([c.points_xy for c in proposals])),
+        "labels": torch.from_numpy(np.concatenate(labels)),
+        "num_boxes": torch.tensor([len(c.boxes_xyxy) for c in proposals]),
+        "num_points": torch.tensor([len(c.points_xy) for c in proposals]),
+    }
 
 
 def mean_count(count: Tensor, ranks: Ranks) -> Tensor:

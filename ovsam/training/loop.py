@@ -6,7 +6,6 @@ same function runs in one process, in several of `torchrun` and in the actors of
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import resource
 import sys
@@ -26,6 +25,7 @@ from ovsam.training.loop_settings import LoopSettings
 from ovsam.training.optimiser import build_optimiser, clip_gradients
 from ovsam.training.run_log import RunLog
 from ovsam.training.run_state import TrainedParts, read_run_state, write_run_state
+from ovsam.training.settings import list_binding
 from ovsam.training.step_random import StepRandom
 from ovsam.training.step_report import MeteredStep
 from ovsam.training.stopping import RunStoppedError, heed_signals, stop_wish
@@ -64,7 +64,7 @@ class TrainingRun:
             settings: Of the loop.
             folder: Of the run; the same for all processes.
             ranks: Of this process.
-            about: The step's settings, a dataclass: a run with others does not go on from these
+            about: The stage's settings, a dataclass: a run with others does not go on from these
                 checkpoints.
 
         Raises:
@@ -79,9 +79,10 @@ class TrainingRun:
         self.parameters = [p for group in optimiser.param_groups for p in group["params"]]
         average = MovingAverage(modules, settings.ema_decay) if settings.ema_decay else None
         self.parts = TrainedParts(modules, optimiser, average)
-        self.identity = {**settings.must_stay(), "processes": self.ranks.world_size}
+        self.identity = {"processes": self.ranks.world_size, **list_binding(settings, "loop")}
         if about is not None:
-            self.identity |= {f"step.{k}": v for k, v in _plain(about).items()}
+            stage = list_binding(about, "stage")
+            self.identity |= {k: v for k, v in stage.items() if not k.startswith("stage.loop.")}
         self.state = read_run_state(folder, self.parts, self.identity)
         self.log = RunLog(folder / "log.jsonl", is_written=self.ranks.is_first)
         self.log.begin(self.state.step)
@@ -231,13 +232,6 @@ class TrainingRun:
 def _short(value: float) -> float:
     """Seven digits: what a float32 has."""
     return float(f"{value:.7g}")
-
-
-def _plain(settings: object) -> dict[str, Any]:
-    """Fields of a settings dataclass as plain values."""
-    if not dataclasses.is_dataclass(settings) or isinstance(settings, type):
-        raise TypeError(f"expected a settings dataclass, got {type(settings).__name__}")
-    return dataclasses.asdict(settings)
 
 
 def _measure_peak_mb(device: torch.device) -> int:

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
 
 from ovsam.errors import ConfigError
 from ovsam.training.optimiser import OptimiserSettings
 from ovsam.training.schedule import Schedule
-
-# What a resumed run may change: nothing of it reaches the weights.
-_FREE = (
-    "log_every",
-    "save_every",
-    "save_every_s",
-    "keep_checkpoints",
-    "evaluate_every_s",
-    "skip_bad_steps",
-)
+from ovsam.training.settings import FREE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +37,12 @@ class LoopSettings:
     seed: int = 0
     accumulate: int = 1
     ema_decay: float = 0.0
-    log_every: int = 50
-    save_every: int = 0
-    save_every_s: float = 120.0
-    keep_checkpoints: int = 2
-    evaluate_every_s: float = 300.0
-    skip_bad_steps: int = 0
+    log_every: int = field(default=50, metadata=FREE)
+    save_every: int = field(default=0, metadata=FREE)
+    save_every_s: float = field(default=120.0, metadata=FREE)
+    keep_checkpoints: int = field(default=2, metadata=FREE)
+    evaluate_every_s: float = field(default=300.0, metadata=FREE)
+    skip_bad_steps: int = field(default=0, metadata=FREE)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     schedule: Schedule = field(default_factory=Schedule)
 
@@ -81,11 +70,3 @@ class LoopSettings:
     def progress(self, step: int, elapsed_s: float) -> float:
         """Part of the run that is done, from 0."""
         return step / self.steps if self.steps else elapsed_s / (60 * self.minutes)
-
-    def must_stay(self) -> dict[str, Any]:
-        """What a resumed run must agree on, as plain values by dotted name."""
-        return {
-            f"loop.{name}": value
-            for name, value in dataclasses.asdict(self).items()
-            if name not in _FREE
-        }

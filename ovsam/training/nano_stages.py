@@ -102,7 +102,7 @@ def train_clip(settings: ClipStageSettings, data: Path, out: Path) -> None:
     pretrainer = pretrainer.to(memory_format=torch.channels_last)
     scenes = SceneBatchSource(train_pool)
     step = ClipStep(pretrainer, CropSource(train_pool), scenes, settings.step)
-    run = TrainingRun({"pretrainer": pretrainer}, settings.loop, out, ranks, about=settings.step)
+    run = TrainingRun({"pretrainer": pretrainer}, settings.loop, out, ranks, about=settings)
     run.run(step, lambda: evaluate_tower(pretrainer, test_pool, crops=600, scenes=80))
     if ranks.is_first:
         reset_batch_norms(pretrainer, scenes)
@@ -121,8 +121,10 @@ def fit_text(settings: TextStageSettings, init: Path, out: Path) -> None:
     tower = build_text_tower(model.config.clip).train().requires_grad_(True)
     model.attach_text_tower(tower)
     step = TextFittingStep(tower, load_vocabulary("nano"), prototypes, settings.texts_per_step)
-    run = TrainingRun({"text": tower}, settings.loop, out)
+    run = TrainingRun({"text": tower}, settings.loop, out, join_ranks(), about=settings)
     run.run(step)
+    if not run.ranks.is_first:
+        return
     tower.eval().requires_grad_(False)
     embedded = embed_vocabulary(load_vocabulary("nano"), tower).embeddings
     assert embedded is not None
@@ -172,12 +174,13 @@ def train_labels(settings: LabelStageSettings, data: TrainingData, init: Path, o
     Base classes alone teach the head; objects of every class teach masks. The model file says which
     vocabulary its head was trained on: the fusion weighs those classes differently.
     """
-    model = load_stage(init).to(memory_format=torch.channels_last)
+    ranks = join_ranks()
+    model = load_stage(init).to(ranks.device).to(memory_format=torch.channels_last)
     vocabulary = embed_vocabulary(load_vocabulary(settings.vocabulary), model.text_tower)
     embeddings, labels = select_base_classes(vocabulary)
     parts = freeze_all_but(model, settings.step.train_parts)
     step = LabelStep(model, embeddings, data.sampler(vocabulary, labels), settings.step)
-    run = TrainingRun(parts, settings.loop, out, join_ranks())
+    run = TrainingRun(parts, settings.loop, out, ranks, about=settings)
 
     def evaluate() -> Mapping[str, float]:
         model.eval()

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -57,7 +56,7 @@ class SampleReader(Generic[T]):
             self._first = random
         self._submit(self._pool, random)
         samples = [self._waiting.popleft().result() for _ in range(self.count)]
-        self._first = replace(random, step=random.step + 1)
+        self._first = random.following()
         return samples
 
     def close(self) -> None:
@@ -68,10 +67,13 @@ class SampleReader(Generic[T]):
 
     def _submit(self, pool: ThreadPoolExecutor, random: StepRandom) -> None:
         """Fill the queue up to `count + ahead` samples from the first of step `random.step`."""
-        for place in range(len(self._waiting), self.count + self.ahead):
-            step, index = divmod(place, self.count)
-            later = replace(random, step=random.step + step)
-            self._waiting.append(pool.submit(self.prepare, later.of_sample(index, self.count)))
+        for place in range(self.count + self.ahead):
+            index = place % self.count
+            if place and not index:
+                random = random.following()
+            if place >= len(self._waiting):
+                draw = random.of_sample(index, self.count)
+                self._waiting.append(pool.submit(self.prepare, draw))
 
     def _forget(self) -> None:
         """Drop samples of steps that nobody will ask for."""

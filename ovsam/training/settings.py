@@ -12,6 +12,9 @@ from ovsam.errors import ConfigError
 
 T = TypeVar("T")
 
+FREE = {"is_free": True}
+"""Metadata of a field that a resumed run may change."""
+
 
 def build_settings(cls: type[T], values: Mapping[str, Any], where: str = "config") -> T:
     """Build a settings dataclass, nested ones too; what is not given keeps its default.
@@ -55,3 +58,23 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if kind in (int, float, str, bool) and type(value) is not kind:
         raise ConfigError(f"expected {kind.__name__} for {where}, got {value!r}")
     return value
+
+
+def list_binding(settings: Any, prefix: str) -> dict[str, Any]:
+    """Return what a resumed run must agree on, as plain values by dotted name.
+
+    Args:
+        settings: A settings dataclass; fields with `metadata=FREE` are left out, as they do not
+            reach the weights.
+        prefix: Begins every name.
+    """
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):
+        if field.metadata.get("is_free"):
+            continue
+        name, value = f"{prefix}.{field.name}", getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            found |= list_binding(value, name)
+        else:
+            found[name] = value
+    return found

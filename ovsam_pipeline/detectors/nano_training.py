@@ -47,12 +47,13 @@ class DetectorStep:
         count = settings.images_per_step
         with self.report.waiting():
             samples = draw_samples(self.load_sample, count, INPUT_SIZE, settings.augment, random)
-        pixels = stack_pixels(samples, INPUT_SIZE, torch.device("cpu"))
+        device = next(self.network.parameters()).device
+        pixels = stack_pixels(samples, INPUT_SIZE, device)
         self.report.keep(count, pixels=pixels)
         targets = [
             {
-                "boxes": torch.from_numpy(sample.boxes_xyxy()),
-                "labels": torch.ones(len(sample), dtype=torch.int64),
+                "boxes": torch.from_numpy(sample.boxes_xyxy()).to(device),
+                "labels": torch.ones(len(sample), dtype=torch.int64, device=device),
             }
             for sample in samples
         ]
