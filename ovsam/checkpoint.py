@@ -21,6 +21,7 @@ from torch import Tensor
 from ovsam.build import build_model
 from ovsam.config import ModelConfig
 from ovsam.errors import CheckpointError, ConfigError
+from ovsam.labelling_model import LabellingModel
 from ovsam.model import OVSAM
 from ovsam.sam import SAM
 from ovsam.tensor_files import read_metadata, read_tensors
@@ -28,7 +29,7 @@ from ovsam.text_tower import build_text_tower
 
 Source = Mapping[str, Tensor] | str | Path
 FORMAT = "ovsam-1"
-_TEXT_PREFIX = "text."
+TEXT_PREFIX = "text."
 _CONVERT = "ovsam models convert FILE... --model NAME -o OUT.safetensors"
 
 # (pattern, replacement) per layout, first match wins; None drops the tensor.
@@ -102,7 +103,7 @@ def load_released_checkpoint(
     for _, tensors in sorted(ranked, key=lambda pair: pair[0]):
         merged.update(tensors)
     where = " + ".join(str(s) for s in sources if isinstance(s, (str, Path)))
-    _assign(model, merged, where, _advise_files)
+    assign_tensors(model, merged, where, _advise_files)
     model.identity = hash_tensors(model.state_dict())
     return model
 
@@ -113,7 +114,7 @@ def _to_our_names(
     """Return (rank, tensors by our names) of one file; the higher rank wins."""
     names = tuple(tensors)
     if any(n.startswith("clip2sam.") for n in names):
-        if text := _take_prefix(tensors, _TEXT_PREFIX):
+        if text := take_prefix(tensors, TEXT_PREFIX):
             _attach_text_tower(model, text, where)
         return 3, tensors
     if any(
@@ -166,7 +167,7 @@ def _rename(tensors: Mapping[str, Tensor], rules: _Rules, where: str) -> dict[st
     return renamed
 
 
-def _assign(
+def assign_tensors(
     model: torch.nn.Module,
     tensors: Mapping[str, Tensor],
     where: str,
@@ -230,7 +231,7 @@ def load_sam_checkpoint(sam: SAM, source: Source) -> SAM:
     """
     tensors = read_tensors(source) if isinstance(source, (str, Path)) else dict(source)
     tensors = {k: v for k, v in tensors.items() if k not in ("pixel_mean", "pixel_std")}
-    _assign(sam, tensors, str(source) if isinstance(source, (str, Path)) else "")
+    assign_tensors(sam, tensors, str(source) if isinstance(source, (str, Path)) else "")
     return sam
 
 
@@ -264,21 +265,46 @@ def save_checkpoint(
     Raises:
         CheckpointError: the model was folded for inference, or the file cannot be written.
     """
-    reference = build_model(model.config, "meta").state_dict()
+    info = {**(metadata or {}), "format": FORMAT}
+    reference = build_model(model.config, "meta")
+    write_model_file(model, reference, path, info, dtype=dtype, with_text=with_text)
+
+
+def write_model_file(
+    model: LabellingModel,
+    reference: LabellingModel,
+    path: str | Path,
+    metadata: Mapping[str, str],
+    *,
+    dtype: torch.dtype | None = None,
+    with_text: bool = True,
+) -> None:
+    """Write a model's tensors, text tower, config and identity; see `save_checkpoint`.
+
+    Args:
+        model: what is written.
+        reference: a new model of the same config, on the "meta" device.
+        path: of the file; written whole or not at all.
+        metadata: text values, `format` among them.
+        dtype: of the stored floating-point tensors; None keeps them.
+        with_text: store the text tower too, if the model has one.
+
+    Raises:
+        CheckpointError: the model was folded for inference, or the file cannot be written.
+    """
     own = model.state_dict()
-    if own.keys() != reference.keys():
+    if own.keys() != reference.state_dict().keys():
         raise CheckpointError(
             "a model folded by prepare_for_inference cannot be saved; load it again and save first"
         )
     tensors = {name: _stored(tensor, dtype) for name, tensor in own.items()}
     if with_text and model.has_text_tower:
         for name, tensor in model.text_tower.state_dict().items():
-            tensors[_TEXT_PREFIX + name] = _stored(tensor, dtype)
+            tensors[TEXT_PREFIX + name] = _stored(tensor, dtype)
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     info = {
-        **(metadata or {}),
-        "format": FORMAT,
+        **metadata,
         "config": json.dumps(model.config.to_dict()),
         "identity": hash_tensors(tensors),
     }
@@ -327,8 +353,8 @@ def load_checkpoint(path: str | Path) -> OVSAM:
         raise CheckpointError(f"{path} has no usable model config: {error}") from error
     model = build_model(config, "meta")
     tensors = read_tensors(path)
-    text = _take_prefix(tensors, _TEXT_PREFIX)
-    _assign(model, tensors, str(path))
+    text = take_prefix(tensors, TEXT_PREFIX)
+    assign_tensors(model, tensors, str(path))
     if text:
         _attach_text_tower(model, text, str(path))
     model.identity = metadata.get("identity", "") or hash_tensors(model.state_dict())
@@ -337,11 +363,11 @@ def load_checkpoint(path: str | Path) -> OVSAM:
 
 def _attach_text_tower(model: OVSAM, tensors: Mapping[str, Tensor], where: str) -> None:
     text_tower = build_text_tower(model.config.clip)
-    _assign(text_tower, tensors, where)
+    assign_tensors(text_tower, tensors, where)
     model.attach_text_tower(text_tower)
 
 
-def _take_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def take_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Move the tensors with a prefix out of a mapping, the prefix removed."""
     names: Iterable[str] = [name for name in tensors if name.startswith(prefix)]
     return {name.removeprefix(prefix): tensors.pop(name) for name in names}

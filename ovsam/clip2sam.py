@@ -101,27 +101,46 @@ class CLIP2SAM(nn.Module):
             boxes_xyxy: (N, 4) float32 in pixels of the network input.
             image_index: (N,) row of the batch that each region belongs to.
         """
-        pooled = self._pool(levels, boxes_xyxy, image_index)
+        pooled = pool_from_levels(
+            levels, boxes_xyxy, image_index, self.roi_size, self.roi_base_size
+        )
         features = F.relu(self.roi_projection(pooled.to(self.roi_projection.weight.dtype)))
         return features.float().mean(dim=(2, 3))
 
     def roi_levels(self, boxes_xyxy: Tensor) -> Tensor:
         """Return the FPN level (0 finest ... 3) of each (N, 4) region, by its area."""
-        sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
-        side = (sides[:, 0] * sides[:, 1]).clamp(min=0).sqrt()
-        return torch.floor(torch.log2(side / self.roi_base_size + 1e-6)).clamp(0, 3).long()
+        return choose_levels(boxes_xyxy, self.roi_base_size)
 
-    def _pool(self, levels: Sequence[Tensor], boxes_xyxy: Tensor, image_index: Tensor) -> Tensor:
-        """RoIAlign each region from its level: (N, C, R, R) float32."""
-        rois = torch.cat([image_index[:, None].to(boxes_xyxy.dtype), boxes_xyxy], dim=1).float()
-        chosen = self.roi_levels(boxes_xyxy)
-        channels = levels[0].shape[1]
-        pooled = rois.new_zeros(len(rois), channels, self.roi_size, self.roi_size)
-        for index, (level, stride) in enumerate(zip(levels, _STRIDES, strict=True)):
-            rows = torch.nonzero(chosen == index)[:, 0]
-            if len(rows):
-                part = roi_align(
-                    level.float(), rois[rows], self.roi_size, 1 / stride, -1, aligned=True
-                )
-                pooled = pooled.index_copy(0, rows, part)
-        return pooled
+
+def choose_levels(boxes_xyxy: Tensor, roi_base_size: float) -> Tensor:
+    """Return the level (0 finest ... 3) of each (N, 4) region, by its area."""
+    sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+    side = (sides[:, 0] * sides[:, 1]).clamp(min=0).sqrt()
+    return torch.floor(torch.log2(side / roi_base_size + 1e-6)).clamp(0, 3).long()
+
+
+def pool_from_levels(
+    levels: Sequence[Tensor],
+    boxes_xyxy: Tensor,
+    image_index: Tensor,
+    roi_size: int,
+    roi_base_size: float,
+) -> Tensor:
+    """RoIAlign each region from the level of its size: (N, C, R, R) float32.
+
+    Args:
+        levels: (B, C, S/4 ... S/32) each.
+        boxes_xyxy: (N, 4) float32 in pixels of the network input.
+        image_index: (N,) row of the batch that each region belongs to.
+        roi_size: R.
+        roi_base_size: side of a region, in input pixels, from which on the second level is its.
+    """
+    rois = torch.cat([image_index[:, None].to(boxes_xyxy.dtype), boxes_xyxy], dim=1).float()
+    chosen = choose_levels(boxes_xyxy, roi_base_size)
+    pooled = rois.new_zeros(len(rois), levels[0].shape[1], roi_size, roi_size)
+    for index, (level, stride) in enumerate(zip(levels, _STRIDES, strict=True)):
+        rows = torch.nonzero(chosen == index)[:, 0]
+        if len(rows):
+            part = roi_align(level.float(), rois[rows], roi_size, 1 / stride, -1, aligned=True)
+            pooled = pooled.index_copy(0, rows, part)
+    return pooled

@@ -103,6 +103,10 @@ class ResNetBackbone(nn.Module):
         values = values_MND.transpose(0, 1).reshape(-1, channels) + pool.v_proj.bias
         return pool.c_proj(values).float()
 
+    def embed_maps(self, stage4: Tensor) -> Tensor:
+        """Embed whole maps as CLIP does: (N, C, R, R) of the pool's own grid to (N, D) float32."""
+        return self.visual.attnpool(stage4).float()
+
 
 class ConvNeXtBackbone(nn.Module):
     """LAION's ConvNeXt: timm trunk, mask-pooled last stage, normalisation and projection."""
@@ -147,6 +151,11 @@ class ConvNeXtBackbone(nn.Module):
         features = trunk.norm_pre(stage4)
         pooled = mask_pool(features, mask_logits)
         return self.visual.head(trunk.head(pooled.to(features.dtype)[..., None, None])).float()
+
+    def embed_maps(self, stage4: Tensor) -> Tensor:
+        """Embed whole maps as CLIP does: (N, C, H, W) to (N, D) float32."""
+        trunk = self.visual.trunk
+        return self.visual.head(trunk.head(trunk.norm_pre(stage4))).float()
 
 
 ClipBackbone = ResNetBackbone | ConvNeXtBackbone

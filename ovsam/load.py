@@ -5,21 +5,23 @@ from pathlib import Path
 
 import torch
 
+from ovsam.baselines.files import is_baseline_file, load_baseline
 from ovsam.build import build_model, get_config
 from ovsam.checkpoint import load_checkpoint, load_released_checkpoint
 from ovsam.errors import CheckpointError
 from ovsam.hub import KNOWN_MODELS, get_known_model, require
-from ovsam.model import OVSAM
+from ovsam.labelling_model import LabellingModel
 
 
-def load_model(name: str | Path, device: str | torch.device = "cpu") -> OVSAM:
+def load_model(name: str | Path, device: str | torch.device = "cpu") -> LabellingModel:
     """Load a model with its weights, in eval mode and float32.
 
     Nothing is downloaded: `ovsam models fetch NAME` does that, once.
 
     Args:
         name: "nano" (embedded), a name that `ovsam models list` shows, or the path of a file of our
-            own (`ovsam models convert` makes one of released files).
+            own (`ovsam models convert` makes one of released files, `ovsam train baseline` one of
+            a SAM and a CLIP).
         device: where the parameters go.
 
     Raises:
@@ -29,6 +31,8 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> OVSAM:
             of a part (CLIP, SAM) that cannot label by itself.
     """
     if str(name) not in KNOWN_MODELS and (Path(name).suffix or Path(name).exists()):
+        if is_baseline_file(name):
+            return load_baseline(name).to(device)
         return load_checkpoint(name).to(device)
     known = get_known_model(str(name))
     if known.trained_on is None:

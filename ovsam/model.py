@@ -8,28 +8,28 @@ The two halves of a prediction, `encode` (once an image) and `decode` + `embed_*
 work on tensors in pixels of the network input. `predictor.py` is the door for images and boxes.
 """
 
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ovsam.clip2sam import CLIP2SAM
 from ovsam.clip_backbone import build_clip_backbone, resized_masks
 from ovsam.config import ModelConfig
-from ovsam.errors import CheckpointError
+from ovsam.labelling_model import LabellingModel
 from ovsam.mask_decoder import MaskDecoder
 from ovsam.prompt_encoder import PromptEncoder
 from ovsam.sam2clip import SAM2CLIP
-
-if TYPE_CHECKING:
-    from ovsam.text_tower import TextTower
+from ovsam.structures import EncodedImage
 
 
-class OVSAM(nn.Module):
+class OVSAM(LabellingModel):
     """The whole model.
 
     Letters: B images, N prompts, S input size, C channels, D embedding width.
     """
+
+    config: ModelConfig
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -39,8 +39,6 @@ class OVSAM(nn.Module):
         self.prompt_encoder = PromptEncoder(config.embed_channels, config.input_size)
         self.mask_decoder = MaskDecoder(config)
         self.clip2sam = CLIP2SAM(config)
-        self.identity = ""
-        self._text_tower: list[TextTower] = []
 
     @property
     def dtype(self) -> torch.dtype:
@@ -51,31 +49,6 @@ class OVSAM(nn.Module):
     def device(self) -> torch.device:
         """Where the parameters live."""
         return self.mask_decoder.label_token.weight.device
-
-    @property
-    def has_text_tower(self) -> bool:
-        """Whether class names can be embedded."""
-        return bool(self._text_tower)
-
-    @property
-    def text_tower(self) -> "TextTower":
-        """CLIP's text tower, on the model's device.
-
-        It is no sub-module: its parameters are not OV-SAM's, and most runs never need it.
-
-        Raises:
-            CheckpointError: no weights of it were loaded; random ones would label at random.
-        """
-        if not self._text_tower:
-            raise CheckpointError(
-                "this model came without CLIP's text tower, so class names cannot be embedded; "
-                "load CLIP's file (open_clip) beside the others, or give Vocabulary(embeddings=...)"
-            )
-        return self._text_tower[0].to(self.device)
-
-    def attach_text_tower(self, text_tower: "TextTower") -> None:
-        """Set the text tower that embeds class names for this model."""
-        self._text_tower = [text_tower]
 
     def prepare_for_inference(self, dtype: torch.dtype = torch.float32) -> Self:
         """Make the model fast and frozen, in place: fold batch norms, channels last, cast.
@@ -126,6 +99,21 @@ class OVSAM(nn.Module):
         tokens = encoder(boxes_xyxy, points_xy, point_labels)
         dense = encoder.encode_masks(mask_logits).to(image_embedding.dtype)
         return self.mask_decoder(image_embedding + dense, encoder.image_positions(), tokens)
+
+    def embed_regions(
+        self,
+        encoded: EncodedImage,
+        regions: Tensor,
+        clip_regions: Tensor,
+        label_tokens: Tensor,
+        mask_logits: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Embed N regions by CLIP2SAM and by frozen CLIP; see `LabellingModel.embed_regions`."""
+        head = self.clip2sam.embed_regions(
+            encoded.fpn_levels, regions, label_tokens, encoded.clip_feature, mask_logits
+        )
+        clip, has_mask = self.embed_clip_regions(encoded.clip_feature, clip_regions, mask_logits)
+        return head, clip, has_mask
 
     def embed_clip_regions(
         self, stage4: Tensor, boxes_xyxy: Tensor, mask_logits: Tensor

@@ -15,7 +15,8 @@ from torch import Tensor
 from ovsam.classifier import Classifier, best_classes, split_for_model
 from ovsam.errors import ImageError, PromptError, VocabularyError
 from ovsam.geometry import clip_boxes
-from ovsam.model import OVSAM, boxes_of_masks
+from ovsam.labelling_model import LabellingModel
+from ovsam.model import boxes_of_masks
 from ovsam.postprocess import mask_region, stability_scores
 from ovsam.preprocess import prepare_image, to_network_input
 from ovsam.structures import (
@@ -39,12 +40,12 @@ class Predictor:
     """Masks and open-vocabulary labels for boxes and points of an image."""
 
     def __init__(
-        self, model: OVSAM, vocabulary: Vocabulary, *, restrict_to_split: bool = True
+        self, model: LabellingModel, vocabulary: Vocabulary, *, restrict_to_split: bool = True
     ) -> None:
         """Bind a model to a vocabulary.
 
         Args:
-            model: in eval mode; `prepare_for_inference` makes it faster.
+            model: OV-SAM or a baseline, in eval mode; `prepare_for_inference` makes it faster.
             vocabulary: its embeddings are computed by the model's text tower where it has none.
                 A vocabulary without a base/novel split takes as base the classes that the model's
                 label head was trained on.
@@ -244,15 +245,8 @@ class Predictor:
         """Return head, CLIP and fused logits; `regions` are those of the head and of CLIP."""
         model, parts = self.model, []
         for rows in _chunks(len(logits), _REGIONS_PER_CHUNK):
-            embeddings = model.clip2sam.embed_regions(
-                encoded.fpn_levels,
-                regions[0][rows],
-                label_tokens[rows],
-                encoded.clip_feature,
-                logits[rows],
-            )
-            clip_embeddings, has_mask = model.embed_clip_regions(
-                encoded.clip_feature, regions[1][rows], logits[rows]
+            embeddings, clip_embeddings, has_mask = model.embed_regions(
+                encoded, regions[0][rows], regions[1][rows], label_tokens[rows], logits[rows]
             )
             head = self._classifier.cosine_logits(embeddings)
             clip = self._classifier.cosine_logits(clip_embeddings)

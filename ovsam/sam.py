@@ -100,15 +100,18 @@ class SAM(nn.Module):
         boxes_xyxy: Tensor | None,
         points_xy: Tensor | None = None,
         point_labels: Tensor | None = None,
+        mask_logits: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Decode N prompts (pixels of the network input) of one image.
+
+        The arguments are those of `OVSAM.decode`.
 
         Returns:
             mask logits (N, 4, S/4, S/4) and predicted IoU (N, 4), both float32.
         """
         encoder = self.prompt_encoder
         tokens = encoder(boxes_xyxy, points_xy, point_labels)
-        embedding = image_embedding + encoder.encode_masks(None).to(image_embedding.dtype)
+        embedding = image_embedding + encoder.encode_masks(mask_logits).to(image_embedding.dtype)
         return self.mask_decoder(embedding, encoder.image_positions(), tokens)
 
 

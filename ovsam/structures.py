@@ -183,7 +183,8 @@ class EncodedImage:
         input_size_hw: height and width of the image's area in the network input.
         image_embedding: (1, C, S/16, S/16), the SAM-like embedding from the SAM2CLIP neck.
         fpn_levels: four maps (1, C, S/4 ... S/32) of CLIP2SAM; empty where the head has no FPN.
-        clip_feature: (1, C4, S/32, S/32), CLIP's last stage.
+        clip_feature: (1, C4, S/32, S/32), CLIP's last stage; of the image-crop baseline the
+            (1, 3, S, S) pixels.
     """
 
     original_size_hw: tuple[int, int]

@@ -55,6 +55,8 @@ class TextTower(nn.Module):
     """
 
     token_ids: Tensor
+    templates: tuple[str, ...] = TEMPLATES
+    num_context_tokens = 0
 
     def __init__(
         self,
@@ -108,14 +110,23 @@ class TextTower(nn.Module):
             return torch.empty(0, self.dim)
         tower = self.transformer
         tokens_NL = self.tokenize(texts).to(tower.positional_embedding.device)
-        num_tokens = tokens_NL.shape[1]
-        hidden_NLC = tower.token_embedding(tokens_NL) + tower.positional_embedding[:num_tokens]
+        embedded_NLC, ends_N = self.embed_tokens(tokens_NL)
+        num_tokens = embedded_NLC.shape[1]
         hidden_NLC = tower.transformer(
-            hidden_NLC, attn_mask=tower.attn_mask[:num_tokens, :num_tokens]
+            embedded_NLC + tower.positional_embedding[:num_tokens],
+            attn_mask=tower.attn_mask[:num_tokens, :num_tokens],
         )
-        ends_N = tokens_NL.argmax(dim=1)  # the end token has the largest id
         hidden_NC = tower.ln_final(hidden_NLC[torch.arange(len(texts)), ends_N])
         return F.normalize((hidden_NC @ tower.text_projection).float(), dim=-1)
+
+    def embed_tokens(self, tokens_NL: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what goes into the transformer, positions aside, and where each text ends.
+
+        Returns:
+            (N, L, C), and (N,) int64 places of the end tokens.
+        """
+        # The end token has the largest id.
+        return self.transformer.token_embedding(tokens_NL), tokens_NL.argmax(dim=1)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Return (N, L) int64 rows of the token table, L the longest text's token count.
@@ -123,7 +134,8 @@ class TextTower(nn.Module):
         Attention is causal and the embedding is read at the end token, so what follows the longest
         text's end changes nothing and is left out.
         """
-        tokens_NL = _tokenizer()(list(texts), context_length=self.config.context_length)
+        most_tokens = self.config.context_length - self.num_context_tokens
+        tokens_NL = _tokenizer()(list(texts), context_length=most_tokens)
         num_tokens = int((tokens_NL != _PADDING_ID).sum(dim=1).max())
         tokens_NL = tokens_NL[:, :num_tokens].contiguous()
         if self.known_texts is None:
@@ -148,8 +160,9 @@ class TextTower(nn.Module):
             if unknown := [name for name in names if name.lower() not in known]:
                 raise VocabularyError(self._describe_unknown(unknown))
         encode = _tokenizer().encode
-        longest_template = max(len(encode(template.format(""))) for template in TEMPLATES)
-        room = self.config.context_length - longest_template - 2  # start and end token
+        used = max(len(encode(template.format(""))) for template in self.templates)
+        used += self.num_context_tokens + 2  # start and end token
+        room = self.config.context_length - used
         for name in names:
             if (num_tokens := len(encode(name))) > room:
                 raise VocabularyError(

@@ -319,10 +319,10 @@ def embed_vocabulary(
 ) -> Vocabulary:
     """Return the vocabulary with (C, K, D) embeddings by the model's own text tower.
 
-    Each text goes through the 14 templates; each template's embedding is normalised, averaged,
-    normalised. Classes with fewer texts than the most repeat their first one. A vocabulary that
-    has embeddings is returned as it is. Results are kept on disk by content hash; a damaged file
-    is computed anew and replaced.
+    Each text goes through the tower's templates (CLIP's: 14); each template's embedding is
+    normalised, averaged, normalised. Classes with fewer texts than the most repeat their first one.
+    A vocabulary that has embeddings is returned as it is. Results are kept on disk by content
+    hash; a damaged file is computed anew and replaced.
 
     Args:
         vocabulary: The classes to embed.
@@ -344,7 +344,12 @@ def embed_vocabulary(
     text_tower.check_names([text for aliases in vocabulary.aliases for text in aliases])
     texts = list(dict.fromkeys(text for aliases in vocabulary.aliases for text in aliases))
     embeddings_UD = embed_texts(
-        texts, text_tower, cache_dir=cache_dir, batch_size=batch_size, progress=progress
+        texts,
+        text_tower,
+        cache_dir=cache_dir,
+        batch_size=batch_size,
+        progress=progress,
+        templates=text_tower.templates,
     )
     rows = {text: row for row, text in enumerate(texts)}
     num_texts = max(len(aliases) for aliases in vocabulary.aliases)

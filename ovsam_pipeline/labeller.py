@@ -26,7 +26,7 @@ from ovsam_pipeline.records import ImageRecord
 if TYPE_CHECKING:
     import torch
 
-    from ovsam.model import OVSAM
+    from ovsam.labelling_model import LabellingModel
     from ovsam.structures import EncodedImage, Prediction, PreparedImage, Prompts
     from ovsam.vocabulary import Vocabulary, VocabularyClass
     from ovsam_pipeline.stored_regions import StoredRegions
@@ -159,7 +159,7 @@ def resolve_machine(config: LabelConfig) -> LabelConfig:
     return replace(config, device=str(device), dtype=_choose_dtype(config.dtype, device))
 
 
-def load_run_model(config: LabelConfig) -> tuple[LabelConfig, OVSAM]:
+def load_run_model(config: LabelConfig) -> tuple[LabelConfig, LabellingModel]:
     """Return the settings with the model chosen, and the model, ready to predict.
 
     Raises:
@@ -173,7 +173,9 @@ def load_run_model(config: LabelConfig) -> tuple[LabelConfig, OVSAM]:
     return config, _load_model(config, torch.device(config.device))
 
 
-def build_run_detector(config: LabelConfig, model: OVSAM | None) -> tuple[LabelConfig, Detector]:
+def build_run_detector(
+    config: LabelConfig, model: LabellingModel | None
+) -> tuple[LabelConfig, Detector]:
     """Return the settings with the detector chosen, and the detector.
 
     Args:
@@ -204,7 +206,7 @@ def choose_pace(config: LabelConfig) -> dict[str, Any]:
 
 def assemble_labeller(
     config: LabelConfig,
-    model: OVSAM,
+    model: LabellingModel,
     detector: Detector,
     embedding: Callable[[int, int], None] | None = None,
 ) -> Labeller:
@@ -271,7 +273,7 @@ def _choose_dtype(name: str, device: torch.device) -> str:
     return "fp32"
 
 
-def _load_model(config: LabelConfig, device: torch.device) -> OVSAM:
+def _load_model(config: LabelConfig, device: torch.device) -> LabellingModel:
     import torch
 
     from ovsam.load import load_model
@@ -303,7 +305,7 @@ def _announce_model(name: str) -> None:
 
 
 def _choose_vocabulary(
-    config: LabelConfig, model: OVSAM, detector: Detector
+    config: LabelConfig, model: LabellingModel, detector: Detector
 ) -> tuple[Vocabulary, frozenset[int] | None]:
     """Return the vocabulary and the indices of the classes that come out (None: all).
 
@@ -335,7 +337,9 @@ def _choose_vocabulary(
     return vocabulary, frozenset(known)
 
 
-def _default_vocabulary(config: LabelConfig, model: OVSAM, detector: Detector) -> Vocabulary:
+def _default_vocabulary(
+    config: LabelConfig, model: LabellingModel, detector: Detector
+) -> Vocabulary:
     """Return nano's words for nano; the detector's where it names the objects; else LVIS."""
     from ovsam.vocabulary import Vocabulary, load_vocabulary
 
@@ -348,7 +352,7 @@ def _default_vocabulary(config: LabelConfig, model: OVSAM, detector: Detector) -
     return coco if is_coco else Vocabulary(detector.class_names, title=detector.name)
 
 
-def _build_detector(config: LabelConfig, model: OVSAM | None) -> Detector:
+def _build_detector(config: LabelConfig, model: LabellingModel | None) -> Detector:
     from ovsam.vocabulary import load_vocabulary
     from ovsam_pipeline.detectors.build import build_detector
 

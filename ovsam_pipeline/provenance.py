@@ -9,7 +9,7 @@ from ovsam_pipeline.detectors.base import Detector, compute_fingerprint
 from ovsam_pipeline.detectors.build import find_family
 
 if TYPE_CHECKING:
-    from ovsam.model import OVSAM
+    from ovsam.labelling_model import LabellingModel
     from ovsam.vocabulary import Vocabulary
     from ovsam_pipeline.config import LabelConfig
     from ovsam_pipeline.objects import LabelRules
@@ -27,7 +27,7 @@ LABELS_VERSION = 1
 
 
 def describe_settings(
-    config: LabelConfig, model: OVSAM, rules: LabelRules, detector: Detector
+    config: LabelConfig, model: LabellingModel, rules: LabelRules, detector: Detector
 ) -> dict[str, Any]:
     """Return everything that changes labels, in words and hashes.
 
@@ -77,7 +77,7 @@ def describe_matching(config: LabelConfig, rules: LabelRules) -> dict[str, Any]:
 
 
 def describe_parts(
-    config: LabelConfig, model: OVSAM, vocabulary: Vocabulary, detector: Detector
+    config: LabelConfig, model: LabellingModel, vocabulary: Vocabulary, detector: Detector
 ) -> dict[str, Any]:
     """Return what run.json says of model, detector and vocabulary."""
     return {

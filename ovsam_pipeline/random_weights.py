@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ovsam.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ovsam.model import OVSAM
+    from ovsam.labelling_model import LabellingModel
     from ovsam.text_tower import TextTower
     from ovsam.vocabulary import Vocabulary
 
@@ -107,7 +107,7 @@ def make_tensor(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
     return (1.0 if is_norm_gain else centre) + 0.1 * values
 
 
-def choose_text_tower(model: OVSAM, vocabulary: Vocabulary) -> TextTower:
+def choose_text_tower(model: LabellingModel, vocabulary: Vocabulary) -> TextTower:
     """Return the model's text tower; a made-up one where nano is asked for names it does not know.
 
     The latter with `OVSAM_WEIGHTS=random:SEED` only: without it nano refuses such names.
@@ -124,7 +124,7 @@ def choose_text_tower(model: OVSAM, vocabulary: Vocabulary) -> TextTower:
     return tower
 
 
-def find_text_seed(model: OVSAM, vocabulary: Vocabulary) -> int | None:
+def find_text_seed(model: LabellingModel, vocabulary: Vocabulary) -> int | None:
     """Return the seed of the made-up text tower that a run needs; None: it needs none."""
     tower, seed = model.text_tower, read_random_seed()
     texts = {text for aliases in vocabulary.aliases for text in aliases}

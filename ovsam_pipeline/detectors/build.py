@@ -22,7 +22,7 @@ from ovsam_pipeline.detectors.settings import DetectorSettings
 from ovsam_pipeline.records import ImageRecord
 
 if TYPE_CHECKING:
-    from ovsam.model import OVSAM
+    from ovsam.labelling_model import LabellingModel
 
 __all__ = ["build_detector", "check_detector_images", "choose_detector", "find_family"]
 
@@ -36,7 +36,7 @@ _BETTER_OFFICIAL = (
 _LESSER_OFFICIAL = ("faster-rcnn",)
 
 
-def build_detector(spec: str, *, model: OVSAM | None = None, **settings: Any) -> Detector:
+def build_detector(spec: str, *, model: LabellingModel | None = None, **settings: Any) -> Detector:
     """Build the detector that a name means.
 
     Args:
@@ -69,7 +69,7 @@ def build_detector(spec: str, *, model: OVSAM | None = None, **settings: Any) ->
     return build(DetectorSettings(spec=spec, argument=argument, **settings))
 
 
-def choose_detector(model: OVSAM | None) -> str:
+def choose_detector(model: LabellingModel | None) -> str:
     """Return what "auto" means here: the best detector whose weights are on this machine.
 
     That is Detic, ViTDet, torchvision's Faster R-CNN or detectron2's, in this order, where the

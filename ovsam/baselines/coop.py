@@ -1,0 +1,93 @@
+"""CoOp: learned tokens in front of a class name, in place of "a photo of a".
+
+Source: CoOp (unified context, class token at the end); paper Table 1.
+Letters: N texts, L tokens of the longest, M context tokens, C transformer width.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ovsam.baselines.config import BaselineConfig
+from ovsam.config import TextConfig
+from ovsam.errors import ConfigError
+from ovsam.text_tower import TextTower, build_text_tower
+
+_SPREAD = 0.02
+
+
+class ContextTextTower(TextTower):
+    """CLIP's text tower, reading [start] [context] name [.] [end]; the context alone is new."""
+
+    templates = ("{}.",)
+
+    def __init__(
+        self,
+        text: TextConfig,
+        embed_dim: int,
+        num_context_tokens: int,
+        *,
+        with_quick_gelu: bool = False,
+        known_texts: Sequence[str] | None = None,
+    ) -> None:
+        """Make a tower with random weights and a random context.
+
+        Raises:
+            ConfigError: the context leaves no room for a name.
+        """
+        super().__init__(text, embed_dim, with_quick_gelu=with_quick_gelu, known_texts=known_texts)
+        most = text.context_length - 4  # start, a name of one token, full stop, end
+        if not 0 < num_context_tokens <= most:
+            raise ConfigError(
+                f"context_tokens must be 1 to {most} for a text tower of {text.context_length} "
+                f"tokens, got {num_context_tokens}"
+            )
+        self.num_context_tokens = num_context_tokens
+        self.context = nn.Parameter(torch.randn(num_context_tokens, text.width) * _SPREAD)
+
+    def embed_tokens(self, tokens_NL: Tensor) -> tuple[Tensor, Tensor]:
+        """Put the context behind the start token; see `TextTower.embed_tokens`."""
+        embedded_NLC, ends_N = super().embed_tokens(tokens_NL)
+        context_NMC = self.context.to(embedded_NLC.dtype).expand(len(tokens_NL), -1, -1)
+        start_NLC, name_NLC = embedded_NLC[:, :1], embedded_NLC[:, 1:]
+        embedded_NLC = torch.cat([start_NLC, context_NMC, name_NLC], dim=1)
+        return embedded_NLC, ends_N + self.num_context_tokens
+
+    @torch.no_grad()
+    def start_from_words(self, words: str) -> None:
+        """Set the context to the token embeddings of some words, as "a photo of a".
+
+        Raises:
+            ConfigError: they are not as many tokens as the context has.
+            VocabularyError: a compact tower has no row for them.
+        """
+        tokens_L = self.tokenize([words])[0, 1:-1]
+        if len(tokens_L) != self.num_context_tokens:
+            raise ConfigError(
+                f"expected words of {self.num_context_tokens} tokens to start the context from, "
+                f"got {len(tokens_L)} in {words!r}; set context_tokens to {len(tokens_L)}"
+            )
+        device = self.context.device
+        self.context.copy_(self.transformer.token_embedding(tokens_L.to(device)))
+
+
+def add_context(tower: TextTower, num_context_tokens: int) -> ContextTextTower:
+    """Return a copy of a tower with a random context in front of names."""
+    known = None if tower.known_texts is None else list(tower.known_texts)
+    added = ContextTextTower(
+        tower.config,
+        tower.dim,
+        num_context_tokens,
+        with_quick_gelu=tower.with_quick_gelu,
+        known_texts=known,
+    )
+    own = {key: value for key, value in tower.state_dict().items() if key != "context"}
+    added.load_state_dict(own, strict=False)
+    return added.eval()
+
+
+def build_baseline_text_tower(config: BaselineConfig) -> TextTower:
+    """Return the text tower of a baseline with random weights: CLIP's, or CoOp's."""
+    tower = build_text_tower(config.clip)
+    return add_context(tower, config.context_tokens) if config.context_tokens else tower

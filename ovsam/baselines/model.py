@@ -1,0 +1,168 @@
+"""A SAM and a CLIP put together, as in the upper rows of the paper's Table 1.
+
+    pixels ─┬→ SAM's encoder → SAM's decoder ← prompt
+            │                       ↓ mask
+            ├→ image-crop:    cut out of the pixels → CLIP, once a prompt
+            └→ feature-crop:  CLIP, once an image → last map (or an adapter's levels), pooled
+
+There is no fusion of two scores as in OV-SAM: a baseline has one embedding a region.
+Letters: N prompts, S input size, D embedding width.
+"""
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from ovsam.baselines.adapters import RegionHead, build_adapter
+from ovsam.baselines.config import BaselineConfig
+from ovsam.baselines.crops import cut_objects
+from ovsam.clip_backbone import ResNetBackbone, build_clip_backbone, mask_pool, resized_masks
+from ovsam.labelling_model import LabellingModel
+from ovsam.model import boxes_of_masks
+from ovsam.sam import SAM
+from ovsam.structures import EncodedImage
+
+
+class Baseline(LabellingModel):
+    """Image-crop or feature-crop on SAM + CLIP, with an adapter if the config names one."""
+
+    config: BaselineConfig
+
+    def __init__(self, config: BaselineConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.sam = SAM(config.sam)
+        self.image_encoder = build_clip_backbone(config.clip)
+        if config.adapter != "none":
+            self.adapter = build_adapter(config)
+            self.region_head = RegionHead(config)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the heavy arithmetic; prompts, scores and softmaxes stay float32."""
+        return self.sam.mask_decoder.iou_token.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters live."""
+        return self.sam.mask_decoder.iou_token.weight.device
+
+    def prepare_for_inference(self, dtype: torch.dtype = torch.float32) -> Self:
+        """Make the model fast and frozen, in place; the prompt encoder stays float32."""
+        self.eval().requires_grad_(False)
+        self.image_encoder.fold_batch_norm()
+        parts = [self.sam.image_encoder, self.sam.mask_decoder, self.image_encoder]
+        if self.config.adapter != "none":
+            parts += [self.adapter, self.region_head]
+        for part in parts:
+            part.to(dtype=dtype)
+        return self.to(memory_format=torch.channels_last)
+
+    def encode(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
+        """Encode a batch of network inputs; see `LabellingModel.encode`."""
+        embedding = self.sam.image_encoder(pixels)
+        if self.config.crop == "image":
+            return embedding, (), pixels
+        stages = self.image_encoder(pixels)
+        return embedding, self.build_levels(pixels, stages), stages[3]
+
+    def build_levels(self, pixels: Tensor, stages: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return the adapter's levels of an image batch, or nothing where there is none."""
+        return self.adapter(pixels, stages) if self.config.adapter != "none" else ()
+
+    def decode(
+        self,
+        image_embedding: Tensor,
+        boxes_xyxy: Tensor | None,
+        points_xy: Tensor | None = None,
+        point_labels: Tensor | None = None,
+        mask_logits: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode N prompts into SAM's single-mask output; there are no label tokens: (N, 0)."""
+        logits, _ = self.sam.decode(
+            image_embedding, boxes_xyxy, points_xy, point_labels, mask_logits
+        )
+        return logits[:, 0], logits.new_zeros(len(logits), 0)
+
+    def embed_regions(
+        self,
+        encoded: EncodedImage,
+        regions: Tensor,
+        clip_regions: Tensor,
+        label_tokens: Tensor,
+        mask_logits: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Embed N regions; both embeddings are the same one. See `LabellingModel`."""
+        del label_tokens
+        prompted = clip_regions if self.config.adapter == "none" else regions
+        embeddings = self.embed_objects(
+            encoded.fpn_levels, encoded.clip_feature, prompted, mask_logits
+        )
+        seen = torch.ones(len(embeddings), dtype=torch.bool, device=embeddings.device)
+        return embeddings, embeddings, seen
+
+    def embed_objects(
+        self,
+        levels: Sequence[Tensor],
+        feature: Tensor,
+        prompted_boxes: Tensor,
+        mask_logits: Tensor,
+    ) -> Tensor:
+        """Embed N objects of one image.
+
+        Args:
+            levels: the adapter's, (1, C, S/4 ... S/32) each; empty without one.
+            feature: (1, 3, S, S) pixels (image-crop), else (1, C4, S/32, S/32) CLIP's stage 4.
+            prompted_boxes: (N, 4) float32 in pixels of the network input.
+            mask_logits: (N, S/4, S/4) float32.
+
+        Returns:
+            (N, D) float32, not normalised.
+        """
+        config = self.config
+        boxes = self._choose_boxes(prompted_boxes, mask_logits)
+        if config.crop == "image":
+            crops = cut_objects(
+                feature,
+                boxes,
+                mask_logits,
+                side=config.clip.image_size,
+                background=config.background,
+                margin=config.margin,
+            )
+            return self.image_encoder.embed_maps(self.image_encoder(crops)[3])
+        if config.adapter != "none":
+            return self.region_head(levels, boxes, boxes.new_zeros(len(boxes)))
+        pooled = self.image_encoder.embed_regions(feature, boxes, mask_logits)
+        if config.pooling == "mask" and isinstance(self.image_encoder, ResNetBackbone):
+            return self._pool_under_masks(self.image_encoder, feature, mask_logits, pooled)
+        return pooled
+
+    def _choose_boxes(self, prompted_boxes: Tensor, mask_logits: Tensor) -> Tensor:
+        """Return (N, 4) boxes to crop: the masks' own; the prompts' where a mask is empty."""
+        if self.config.region == "prompt":
+            return prompted_boxes
+        is_empty = (mask_logits <= 0).flatten(1).all(dim=1)
+        boxes = boxes_of_masks(mask_logits, self.config.input_size)
+        return torch.where(is_empty[:, None], prompted_boxes, boxes)
+
+    def _pool_under_masks(
+        self, tower: ResNetBackbone, stage4: Tensor, mask_logits: Tensor, otherwise: Tensor
+    ) -> Tensor:
+        """Embed the mean cell under each mask; `otherwise` where a mask covers no cell at all.
+
+        The attention pool sees that one vector everywhere on its grid.
+        """
+        pooled = mask_pool(stage4, mask_logits).to(stage4.dtype)
+        grid = pooled[:, :, None, None].expand(-1, -1, tower.pool_grid, tower.pool_grid)
+        covered = resized_masks(mask_logits, (stage4.shape[2], stage4.shape[3]))
+        is_covered = covered.flatten(1).any(dim=1, keepdim=True)
+        return torch.where(is_covered, tower.embed_maps(grid), otherwise)
+
+
+def build_baseline(config: BaselineConfig, device: str | torch.device = "cpu") -> Baseline:
+    """Build a baseline with random weights, in eval mode; device "meta" allocates nothing."""
+    with torch.device(device):
+        return Baseline(config).eval()

@@ -1,0 +1,129 @@
+"""What a model must do to label through `Predictor`: OV-SAM, and the baselines it is compared with.
+
+    pixels → encode → decode (prompts → masks) → embed_regions → scores (classifier.py)
+
+Letters: B images, N prompts, S input size, C channels, D embedding width.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import Tensor, nn
+
+from ovsam.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from ovsam.baselines.config import BaselineConfig
+    from ovsam.config import ModelConfig
+    from ovsam.structures import EncodedImage
+    from ovsam.text_tower import TextTower
+
+
+class LabellingModel(nn.Module, ABC):
+    """A promptable segmenter that embeds what it segmented into CLIP's text space."""
+
+    config: ModelConfig | BaselineConfig
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.identity = ""
+        self._text_tower: list[TextTower] = []
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """The type of the heavy arithmetic; prompts, scores and softmaxes stay float32."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where the parameters live."""
+
+    @property
+    def has_text_tower(self) -> bool:
+        """Whether class names can be embedded."""
+        return bool(self._text_tower)
+
+    @property
+    def text_tower(self) -> TextTower:
+        """CLIP's text tower, on the model's device.
+
+        It is no sub-module: its parameters are not the model's, and most runs never need it.
+
+        Raises:
+            CheckpointError: no weights of it were loaded; random ones would label at random.
+        """
+        if not self._text_tower:
+            raise CheckpointError(
+                "this model came without CLIP's text tower, so class names cannot be embedded; "
+                "load CLIP's file (open_clip) beside the others, or give Vocabulary(embeddings=...)"
+            )
+        return self._text_tower[0].to(self.device)
+
+    def attach_text_tower(self, text_tower: TextTower) -> None:
+        """Set the text tower that embeds class names for this model."""
+        self._text_tower = [text_tower]
+
+    @abstractmethod
+    def prepare_for_inference(self, dtype: torch.dtype = torch.float32) -> Self:
+        """Make the model fast and frozen, in place; it can then be neither trained nor saved."""
+
+    @abstractmethod
+    def encode(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
+        """Encode a batch of network inputs.
+
+        Args:
+            pixels: (B, 3, S, S) as `preprocess.to_network_input` makes them.
+
+        Returns:
+            image embedding (B, C, S/16, S/16); the label head's levels, if it has any; what CLIP
+            embeds regions from (its stage 4; of the image-crop baseline the pixels).
+        """
+
+    @abstractmethod
+    def decode(
+        self,
+        image_embedding: Tensor,
+        boxes_xyxy: Tensor | None,
+        points_xy: Tensor | None = None,
+        point_labels: Tensor | None = None,
+        mask_logits: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode N prompts of one image into masks.
+
+        Args:
+            image_embedding: (1, C, S/16, S/16).
+            boxes_xyxy: (N, 4) float32 in pixels of the network input, or None.
+            points_xy: (N, P, 2) float32 in pixels of the network input, or None.
+            point_labels: (N, P) int64, or None.
+            mask_logits: (N, S/4, S/4) coarse masks, or None.
+
+        Returns:
+            mask logits (N, S/4, S/4) float32 and label tokens (N, C).
+        """
+
+    @abstractmethod
+    def embed_regions(
+        self,
+        encoded: EncodedImage,
+        regions: Tensor,
+        clip_regions: Tensor,
+        label_tokens: Tensor,
+        mask_logits: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Embed N regions of one image, by the trained head and by frozen CLIP.
+
+        Args:
+            encoded: what `encode` gave for the image.
+            regions: (N, 4) float32, the head's regions in pixels of the network input.
+            clip_regions: (N, 4) float32, those of frozen CLIP.
+            label_tokens: (N, C) of `decode`.
+            mask_logits: (N, S/4, S/4) float32 of `decode`.
+
+        Returns:
+            head embeddings (N, D), CLIP embeddings (N, D), both float32, and (N,) bool: CLIP has
+            seen something of the object.
+        """
