@@ -31,7 +31,7 @@ from ovsam.training.clip_pretraining import (
 )
 from ovsam.training.coco_data import CocoTrainingSet
 from ovsam.training.crops import CropSource
-from ovsam.training.distributed import join_ranks
+from ovsam.training.distributed import Ranks, join_ranks
 from ovsam.training.evaluation import evaluate_labels, evaluate_masks, evaluate_tower
 from ovsam.training.label_step import (
     LabelStep,
@@ -168,6 +168,36 @@ def load_stage(init: Path) -> OVSAM:
     return load_checkpoint(init / MODEL_FILE if init.is_dir() else init)
 
 
+@dataclass(frozen=True)
+class LabelStage:
+    """What a stage of masks or labels is made of.
+
+    Attributes:
+        model: Frozen but for its parts.
+        vocabulary: With embeddings.
+        parts: What trains, by name.
+        step: For `TrainingRun`.
+    """
+
+    model: OVSAM
+    vocabulary: Vocabulary
+    parts: dict[str, torch.nn.Module]
+    step: LabelStep
+
+
+def open_label_stage(
+    settings: LabelStageSettings, data: TrainingData, init: Path, ranks: Ranks
+) -> LabelStage:
+    """Load a model, freeze what does not train, and bind it to its data."""
+    model = load_stage(init).to(ranks.device).to(memory_format=torch.channels_last)
+    vocabulary = embed_vocabulary(load_vocabulary(settings.vocabulary), model.text_tower)
+    embeddings, labels = select_base_classes(vocabulary)
+    parts = freeze_all_but(model, settings.step.train_parts)
+    sampler = data.sampler(vocabulary, labels)
+    step = LabelStep(model, embeddings.to(ranks.device), sampler, settings.step)
+    return LabelStage(model, vocabulary, parts, step)
+
+
 def train_labels(settings: LabelStageSettings, data: TrainingData, init: Path, out: Path) -> None:
     """Train masks, labels or both, starting from the folder or model file `init`.
 
@@ -175,11 +205,8 @@ def train_labels(settings: LabelStageSettings, data: TrainingData, init: Path, o
     vocabulary its head was trained on: the fusion weighs those classes differently.
     """
     ranks = join_ranks()
-    model = load_stage(init).to(ranks.device).to(memory_format=torch.channels_last)
-    vocabulary = embed_vocabulary(load_vocabulary(settings.vocabulary), model.text_tower)
-    embeddings, labels = select_base_classes(vocabulary)
-    parts = freeze_all_but(model, settings.step.train_parts)
-    step = LabelStep(model, embeddings, data.sampler(vocabulary, labels), settings.step)
+    stage = open_label_stage(settings, data, init, ranks)
+    model, parts = stage.model, stage.parts
     run = TrainingRun(parts, settings.loop, out, ranks, about=settings)
 
     def evaluate() -> Mapping[str, float]:
@@ -190,12 +217,12 @@ def train_labels(settings: LabelStageSettings, data: TrainingData, init: Path, o
             if settings.step.with_masks:
                 found |= evaluate_masks(model, test_pool, scenes=80)
             if settings.step.with_labels:
-                found |= evaluate_labels(model, vocabulary, test_pool, scenes=150)
+                found |= evaluate_labels(model, stage.vocabulary, test_pool, scenes=150)
         for part in parts.values():
             part.train()
         return found
 
-    run.run(step, evaluate if data.is_pool else None)
+    run.run(stage.step, evaluate if data.is_pool else None)
     if run.ranks.is_first:
         model.eval().requires_grad_(False)
         if settings.step.with_labels:
