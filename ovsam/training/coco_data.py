@@ -1,124 +1,121 @@
-"""COCO-format images with masks (COCO, LVIS, our own scenes) as training samples.
+"""COCO-format images with masks or boxes (COCO, LVIS, Objects365, V3Det, own scenes) for training.
 
 Input: an instances JSON and the folder of its images. Output: `TrainingSample`s and plain images.
-Crowds, boxes without masks and objects without pixels are left out; an image that cannot be read is
-an error naming it, for training data should be whole.
+Crowds, objects without masks (where masks are asked for), without pixels or without area are left
+out.
 """
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+import orjson
 
-from ovsam.class_list import fold_name
-from ovsam.errors import ConfigError, ImageError
+from ovsam.errors import ImageError
+from ovsam.training.coco_table import read_coco_table
+from ovsam.training.picture_files import read_picture
 from ovsam.training.samples import TrainingSample
-from ovsam.vocabulary import Vocabulary
 
 
 class CocoTrainingSet:
-    """Images and masks of one instances file."""
+    """Images and objects of one instances file; a `SampleSource`."""
 
-    def __init__(self, annotations: Path, images: Path, vocabulary: Vocabulary) -> None:
+    def __init__(self, annotations: Path, images: Path, has_masks: bool = True) -> None:
         """Read the file.
 
         Args:
             annotations: COCO instances JSON; LVIS's form (`coco_url`, no `file_name`) too.
-            images: Folder that file names are relative to.
-            vocabulary: Labels are rows of its base classes (of all, where it has no split);
-                categories that are not among them get -1.
+            images: Folder that file names are relative to. LVIS: COCO's folder, with `train2017`
+                and `val2017` in it, or one folder with the pictures of both.
+            has_masks: Train on masks; False: on boxes alone.
 
         Raises:
             ConfigError: The file is not an instances file, an object names an image or a category
-                that the file lacks, or no image has a mask.
+                that the file lacks, or no object is left.
         """
-        try:
-            content = json.loads(annotations.read_text(encoding="utf-8"))
-            self._images = {int(image["id"]): image for image in content["images"]}
-            categories = {int(c["id"]): fold_name(str(c["name"])) for c in content["categories"]}
-            rows = content["annotations"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"expected a COCO instances file at {annotations}, got {error!r}"
-            ) from error
+        self.title = str(annotations)
         self.folder = images
-        known = vocabulary.base or tuple(range(vocabulary.num_classes))
-        row_of = {fold_name(vocabulary.names[index]): row for row, index in enumerate(known)}
-        self._labels = {key: row_of.get(name, -1) for key, name in categories.items()}
-        self._objects = self._group_objects(rows, annotations)
-        self.image_ids = sorted(self._objects)
-        if not self.image_ids:
-            raise ConfigError(f"expected objects with masks in {annotations}, got none")
-
-    def _group_objects(
-        self, rows: list[dict[str, Any]], annotations: Path
-    ) -> dict[int, list[dict[str, Any]]]:
-        """Objects with masks, by image."""
-        grouped: dict[int, list[dict[str, Any]]] = defaultdict(list)
-        for row in rows:
-            image_id, category_id = row.get("image_id"), row.get("category_id")
-            if image_id not in self._images or category_id not in self._labels:
-                raise ConfigError(
-                    f"expected objects of the file's own images and categories in {annotations}, "
-                    f"got image_id {image_id!r} and category_id {category_id!r} in annotation "
-                    f"{row.get('id')!r}"
-                )
-            if row.get("segmentation") and not row.get("iscrowd"):
-                grouped[image_id].append(row)
-        return grouped
+        self.has_masks = has_masks
+        self.table = read_coco_table(annotations, has_masks)
+        self.categories = self.table.categories
 
     def __len__(self) -> int:
-        """Number of images with masks."""
-        return len(self.image_ids)
+        """Number of images with objects."""
+        return len(self.table.image_ids)
 
-    def load(self, index: int) -> TrainingSample:
-        """Return one image with all its objects.
+    def name(self, index: int) -> str:
+        """Return the image's path in the folder."""
+        return self.table.file_names[index]
 
-        Raises:
-            ImageError: The file is missing or no picture.
-        """
-        image_id = self.image_ids[index]
-        pixels = self.read_image(image_id)
-        masks, labels = [], []
-        for row in self._objects[image_id]:
-            mask = decode_segmentation(row["segmentation"], pixels.shape[0], pixels.shape[1])
-            if mask.any():
-                masks.append(mask)
-                labels.append(self._labels[row["category_id"]])
-        empty = np.zeros((0, *pixels.shape[:2]), np.uint8)
-        return TrainingSample(
-            pixels=pixels,
-            masks=np.stack(masks) if masks else empty,
-            labels=np.array(labels, np.int64),
-        )
+    def path(self, index: int) -> Path:
+        """Return the image's path."""
+        path = self.folder / self.name(index)
+        if self.table.names_from_url and not path.exists():
+            return self.folder / path.name
+        return path
 
-    def sample(self, random: np.random.Generator) -> TrainingSample:
-        """Return a random image with its objects."""
-        return self.load(int(random.integers(len(self))))
-
-    def sample_image(self, random: np.random.Generator) -> tuple[str, np.ndarray]:
-        """Return a random image and the key of its cached teacher features."""
-        image_id = self.image_ids[int(random.integers(len(self)))]
-        return f"image-{image_id}", self.read_image(image_id)
-
-    def read_image(self, image_id: int) -> np.ndarray:
+    def read_image(self, index: int) -> np.ndarray:
         """Decode one image, (H, W, 3) uint8 RGB.
 
         Raises:
             ImageError: The file is missing or no picture.
         """
-        image = self._images[image_id]
-        name = image.get("file_name") or str(image.get("coco_url", "")).rsplit("/", 1)[-1]
-        path = self.folder / name
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise ImageError(f"expected a picture at {path} (image {image_id}), cannot read it")
-        return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        return read_picture(self.path(index), f"image {self.table.image_ids[index]}")
+
+    def load(self, index: int, labels: np.ndarray) -> TrainingSample:
+        """Return one image with all its objects; see `SampleSource.load`.
+
+        Raises:
+            ImageError: The file is missing or no picture, or not of the size that masks have.
+        """
+        pixels = self.read_image(index)
+        rows = self.rows(index)
+        own = labels[self.table.category[rows]]
+        if not self.has_masks:
+            boxes = clip_boxes(self.table.boxes_xywh[rows], pixels.shape[:2])
+            kept = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+            return TrainingSample(pixels, None, own[kept], boxes[kept])
+        masks = self.masks(index, pixels.shape[:2])
+        kept = masks.any(axis=(1, 2))
+        return TrainingSample(pixels, masks[kept], own[kept])
+
+    def rows(self, index: int) -> slice:
+        """Return the rows of the table that are an image's objects."""
+        return slice(int(self.table.starts[index]), int(self.table.starts[index + 1]))
+
+    def masks(self, index: int, size_hw: tuple[int, ...]) -> np.ndarray:
+        """Decode an image's masks, (N, H, W) uint8; empty ones too.
+
+        Raises:
+            ImageError: A run-length mask has another size than the picture, or cannot be decoded.
+        """
+        rows = self.rows(index)
+        texts = self.table.segmentations
+        assert texts is not None
+        masks = np.zeros((rows.stop - rows.start, *size_hw), np.uint8)
+        for mask, row in zip(masks, range(rows.start, rows.stop), strict=True):
+            try:
+                mask[:] = decode_segmentation(orjson.loads(texts[row]), size_hw[0], size_hw[1])
+            except (ValueError, TypeError, KeyError, IndexError) as error:
+                raise ImageError(
+                    f"expected a mask of {size_hw[1]} x {size_hw[0]} pixels in {self.title} for "
+                    f"image {self.name(index)}, got one that does not fit: {error}"
+                ) from error
+        return masks
+
+    def sample_image(self, random: np.random.Generator) -> tuple[str, np.ndarray]:
+        """Return a random image and the key of its cached teacher features."""
+        index = int(random.integers(len(self)))
+        return f"image-{self.table.image_ids[index]}", self.read_image(index)
+
+
+def clip_boxes(boxes_xywh: np.ndarray, size_hw: tuple[int, ...]) -> np.ndarray:
+    """Turn (N, 4) x, y, width, height into x1, y1, x2, y2 within an image; NaN gives no area."""
+    boxes = np.nan_to_num(boxes_xywh)
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    return corners.clip(0, np.array([size_hw[1], size_hw[0]] * 2)).astype(np.float32)
 
 
 def decode_segmentation(segmentation: Any, height: int, width: int) -> np.ndarray:

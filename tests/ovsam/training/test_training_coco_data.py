@@ -9,10 +9,13 @@ from ovsam.errors import ConfigError, ImageError
 from ovsam.training.coco_data import CocoTrainingSet, decode_segmentation
 from ovsam.training.scene_files import SceneFile, write_scene_files
 from ovsam.training.scenes import draw_scene
-from ovsam.vocabulary import Vocabulary
 
 pytest.importorskip("pycocotools")
-WORDS = Vocabulary(["green disc", "bar", "disc"], base=[1, 2], novel=[0])
+LABELS = {"disc": 1, "bar": 0, "green disc": -1}
+
+
+def load_first(dataset: CocoTrainingSet):
+    return dataset.load(0, np.array([LABELS[name] for name in dataset.categories]))
 
 
 @pytest.fixture
@@ -22,13 +25,12 @@ def dataset(atlas, tmp_path):
 
 
 def test_sample_has_the_files_pixels_masks_and_base_labels(dataset, atlas):
-    sample = CocoTrainingSet(*dataset, WORDS).load(0)
+    sample = load_first(CocoTrainingSet(*dataset))
     truth = draw_scene(atlas, (80, 64), (6, 0))
     assert np.array_equal(sample.pixels, truth.image)
     assert np.array_equal(sample.masks[0], truth.mask(0))
-    row = {"disc": 1, "bar": 0, "green disc": -1}
     names = [atlas.classes[index].name for index in truth.class_ids]
-    assert sample.labels.tolist() == [row[name] for name in names]
+    assert sample.labels.tolist() == [LABELS[name] for name in names]
 
 
 def test_crowds_and_boxes_without_masks_are_left_out(dataset):
@@ -37,21 +39,21 @@ def test_crowds_and_boxes_without_masks_are_left_out(dataset):
     for row in content["annotations"]:
         row["iscrowd"] = int(row["image_id"] == 1)
     path.write_text(json.dumps(content))
-    assert CocoTrainingSet(path, folder, WORDS).image_ids == [2]
+    assert CocoTrainingSet(path, folder).table.image_ids.tolist() == [2]
 
 
 def test_missing_picture_is_named(dataset):
     path, folder = dataset
     (folder / "b.png").unlink()
     with pytest.raises(ImageError, match=r"b\.png \(image 2\)"):
-        CocoTrainingSet(path, folder, WORDS).load(1)
+        CocoTrainingSet(path, folder).read_image(1)
 
 
 def test_file_of_another_form_is_refused(tmp_path):
     path = tmp_path / "list.json"
     path.write_text("[1, 2]")
     with pytest.raises(ConfigError, match="expected a COCO instances file"):
-        CocoTrainingSet(path, tmp_path, WORDS)
+        CocoTrainingSet(path, tmp_path)
 
 
 @pytest.mark.parametrize(("key", "value"), [("image_id", 99), ("category_id", 77)])
@@ -61,14 +63,14 @@ def test_objects_of_unknown_images_or_categories_are_named(dataset, key, value):
     content["annotations"][1][key] = value
     path.write_text(json.dumps(content))
     with pytest.raises(ConfigError, match=rf"{key} {value}.* in annotation 2"):
-        CocoTrainingSet(path, folder, WORDS)
+        CocoTrainingSet(path, folder)
 
 
 def test_file_without_masks_is_refused(tmp_path):
     path = tmp_path / "empty.json"
     path.write_text('{"images": [], "categories": [], "annotations": []}')
     with pytest.raises(ConfigError, match="objects with masks"):
-        CocoTrainingSet(path, tmp_path, WORDS)
+        CocoTrainingSet(path, tmp_path)
 
 
 def test_polygons_and_plain_rle_decode():

@@ -1,0 +1,48 @@
+"""What every kind of training data offers: images by number, with objects of named categories.
+
+The kinds are coco_data.py (instances, boxes), folder_data.py, webdataset_data.py, sa1b_data.py and
+the scene pools; mixed_data.py draws from several.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from ovsam.training.samples import TrainingSample
+
+
+class SampleSource(Protocol):
+    """A set of training images."""
+
+    title: str
+    """What it is called in messages."""
+    categories: tuple[str, ...]
+    """(C) names, indexed by its objects' categories."""
+    has_masks: bool
+    """Whether its samples have masks, or boxes alone."""
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    def name(self, index: int) -> str:
+        """Return what names an image for ever: its path in the set."""
+
+    def read_image(self, index: int) -> np.ndarray:
+        """Decode one image, (H, W, 3) uint8 RGB.
+
+        Raises:
+            ImageError: It is missing, or no picture.
+        """
+
+    def load(self, index: int, labels: np.ndarray) -> TrainingSample:
+        """Return one image with all its objects.
+
+        Args:
+            index: Which image.
+            labels: (C,) int64 training class of each category; -1 where it is not trained on.
+
+        Raises:
+            ImageError: It is missing, or no picture.
+        """
