@@ -44,12 +44,13 @@ class ContextTextTower(TextTower):
                 f"tokens, got {num_context_tokens}"
             )
         self.num_context_tokens = num_context_tokens
-        self.context = nn.Parameter(torch.randn(num_context_tokens, text.width) * _SPREAD)
+        self.context = nn.Embedding(num_context_tokens, text.width)
+        nn.init.normal_(self.context.weight, std=_SPREAD)
 
     def embed_tokens(self, tokens_NL: Tensor) -> tuple[Tensor, Tensor]:
         """Put the context behind the start token; see `TextTower.embed_tokens`."""
         embedded_NLC, ends_N = super().embed_tokens(tokens_NL)
-        context_NMC = self.context.to(embedded_NLC.dtype).expand(len(tokens_NL), -1, -1)
+        context_NMC = self.context.weight.to(embedded_NLC.dtype).expand(len(tokens_NL), -1, -1)
         start_NLC, name_NLC = embedded_NLC[:, :1], embedded_NLC[:, 1:]
         embedded_NLC = torch.cat([start_NLC, context_NMC, name_NLC], dim=1)
         return embedded_NLC, ends_N + self.num_context_tokens
@@ -68,8 +69,8 @@ class ContextTextTower(TextTower):
                 f"expected words of {self.num_context_tokens} tokens to start the context from, "
                 f"got {len(tokens_L)} in {words!r}; set context_tokens to {len(tokens_L)}"
             )
-        device = self.context.device
-        self.context.copy_(self.transformer.token_embedding(tokens_L.to(device)))
+        device = self.context.weight.device
+        self.context.weight.copy_(self.transformer.token_embedding(tokens_L.to(device)))
 
 
 def add_context(tower: TextTower, num_context_tokens: int) -> ContextTextTower:
@@ -82,8 +83,8 @@ def add_context(tower: TextTower, num_context_tokens: int) -> ContextTextTower:
         with_quick_gelu=tower.with_quick_gelu,
         known_texts=known,
     )
-    own = {key: value for key, value in tower.state_dict().items() if key != "context"}
-    added.load_state_dict(own, strict=False)
+    own = {key: value for key, value in tower.state_dict().items() if "context." not in key}
+    added.load_state_dict({**added.state_dict(), **own})
     return added.eval()
 
 

@@ -237,7 +237,7 @@ def test_config_survives_json_and_refuses_unknown_keys():
 
 def test_ovsam_file_is_no_baseline(tiny_config, tmp_path):
     save_checkpoint(build_model(tiny_config), tmp_path / "m.safetensors")
-    with pytest.raises(CheckpointError, match="expected a baseline in .* got format 'ovsam-1'"):
+    with pytest.raises(CheckpointError, match=r"expected a baseline in .* got format 'ovsam-1'"):
         load_baseline(tmp_path / "m.safetensors")
 
 

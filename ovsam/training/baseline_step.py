@@ -1,0 +1,284 @@
+"""The baselines of Table 1: prompted objects → losses of SAM's decoder, of CoOp or of an adapter.
+
+Draws the same samples and prompts, and takes the same losses, as OV-SAM's second stage does
+(label_step.py). Objects are cropped by the masks that SAM predicts in the step; no gradient flows
+from labels into masks.
+
+Letters: B images, N prompts of an image, S input size, K classes, J texts of a class, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import sdpa_kernel
+
+from ovsam.baselines.coop import ContextTextTower
+from ovsam.baselines.model import Baseline
+from ovsam.classifier import Classifier
+from ovsam.errors import ConfigError
+from ovsam.text_tower import TextTower
+from ovsam.training.label_step import (
+    choose_attention,
+    compute_batch_label_losses,
+    compute_batch_mask_losses,
+)
+from ovsam.training.losses import NUM_POINTS
+from ovsam.training.proposals import NUM_PROPOSALS, Proposals, sample_proposals
+from ovsam.training.sample_reader import SampleReader
+from ovsam.training.samples import (
+    AugmentSettings,
+    LoadSample,
+    TrainingSample,
+    draw_sample,
+    stack_pixels,
+)
+from ovsam.training.settings import FREE
+from ovsam.training.step_random import StepRandom
+from ovsam.training.step_report import StepReport
+
+MASK_DECODER, CONTEXT, ADAPTER = "mask_decoder", "context", "adapter"
+_PARTS = (MASK_DECODER, CONTEXT, ADAPTER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineStepSettings:
+    """What trains and on how much.
+
+    Attributes:
+        train_parts: Some of "mask_decoder" (SAM's), "context" (CoOp's tokens), "adapter".
+        images_per_step: B.
+        proposals: Prompts an image.
+        mask_points: Points at which the mask losses are taken.
+        box_jitter: See `sample_proposals`.
+        with_bfloat16: Run under bfloat16 autocast; losses stay float32.
+        augment: Random geometry of an image.
+        reader_threads: Threads that read and augment ahead of the step; 0: the step reads itself.
+        read_ahead: Samples to keep ready.
+    """
+
+    train_parts: tuple[str, ...]
+    images_per_step: int = 16
+    proposals: int = NUM_PROPOSALS
+    mask_points: int = NUM_POINTS
+    box_jitter: float = 0.0
+    with_bfloat16: bool = True
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    reader_threads: int = field(default=0, metadata=FREE)
+    read_ahead: int = field(default=32, metadata=FREE)
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not exist."""
+        unknown = [part for part in self.train_parts if part not in _PARTS]
+        if unknown or not self.train_parts:
+            raise ConfigError(
+                f"train_parts must name some of {', '.join(_PARTS)}, got {list(self.train_parts)}"
+            )
+
+    @property
+    def with_masks(self) -> bool:
+        """Whether masks train."""
+        return MASK_DECODER in self.train_parts
+
+    @property
+    def with_labels(self) -> bool:
+        """Whether labels train."""
+        return CONTEXT in self.train_parts or ADAPTER in self.train_parts
+
+
+def freeze_all_but_parts(baseline: Baseline, train_parts: Sequence[str]) -> dict[str, nn.Module]:
+    """Freeze a baseline and its text tower (in eval mode) except some parts; return those by name.
+
+    Of SAM's decoder what makes the single-mask output trains; its other three masks and the
+    predicted IoU stay as they are.
+
+    Raises:
+        ConfigError: the baseline has no such part.
+    """
+    tower = baseline.text_tower
+    baseline.eval().requires_grad_(False)
+    tower.eval().requires_grad_(False)
+    parts: dict[str, nn.Module] = {}
+    for name in train_parts:
+        if name == MASK_DECODER:
+            parts[name] = baseline.sam.mask_decoder
+        elif name == CONTEXT and isinstance(tower, ContextTextTower):
+            parts[name] = tower.context
+        elif name == ADAPTER and baseline.config.adapter != "none":
+            parts |= {"adapter": baseline.adapter, "region_head": baseline.region_head}
+        else:
+            raise ConfigError(
+                f"train_parts names {name!r}, and this baseline has none; "
+                "set baseline.context_tokens above 0, or baseline.adapter"
+            )
+    for part in parts.values():
+        part.train().requires_grad_(True)
+    if MASK_DECODER in train_parts:
+        decoder = baseline.sam.mask_decoder
+        decoder.iou_prediction_head.requires_grad_(False)
+        decoder.output_hypernetworks_mlps[1:].requires_grad_(False)
+    return parts
+
+
+class ClassTexts:
+    """Texts of some classes → their embeddings by a text tower as it is now, gradients included."""
+
+    def __init__(self, tower: TextTower, aliases: Sequence[Sequence[str]]) -> None:
+        """Check and keep the texts.
+
+        Args:
+            tower: embeds them at every call.
+            aliases: for each of K classes its texts, at least one.
+
+        Raises:
+            VocabularyError: the tower cannot embed a text.
+        """
+        texts = list(dict.fromkeys(text for row in aliases for text in row))
+        tower.check_names(texts)
+        self.tower = tower
+        self.sentences = [t.format(text) for text in texts for t in tower.templates]
+        rows = {text: row for row, text in enumerate(texts)}
+        most = max(len(row) for row in aliases)
+        self.index_KJ = torch.tensor(
+            [[rows[t] for t in (*row, *[row[0]] * (most - len(row)))] for row in aliases]
+        )
+
+    def __call__(self) -> Tensor:
+        """Return (K, J, D) float32 unit embeddings; a class of fewer texts repeats its first."""
+        by_sentence = self.tower.encode(self.sentences)
+        by_text = by_sentence.view(-1, len(self.tower.templates), self.tower.dim).mean(dim=1)
+        unit = torch.nn.functional.normalize(by_text, dim=-1)
+        return unit[self.index_KJ.to(unit.device)]
+
+
+class BaselineStep:
+    """One step of a baseline's training; call it with (step, progress, random)."""
+
+    def __init__(
+        self,
+        baseline: Baseline,
+        embed_classes: Callable[[], Tensor],
+        load_sample: LoadSample,
+        settings: BaselineStepSettings,
+    ) -> None:
+        """Bind a baseline to its data.
+
+        Args:
+            baseline: Already frozen by `freeze_all_but_parts`.
+            embed_classes: Returns (K, J, D) unit embeddings of the classes that labels index; it is
+                called once, or in every step where the context trains.
+            load_sample: Draws one training image.
+            settings: What trains and on how much.
+        """
+        self.baseline = baseline
+        self.settings = settings
+        self.load_sample = load_sample
+        self.report = StepReport()
+        self._embed_classes = embed_classes
+        with torch.no_grad():
+            self._classes = embed_classes()
+        self._reader = SampleReader(
+            self._prepare, settings.images_per_step, settings.reader_threads, settings.read_ahead
+        )
+
+    def __call__(self, step: int, progress: float, random: StepRandom) -> Mapping[str, Tensor]:
+        """Draw this process's part of a batch and return its losses."""
+        del step, progress
+        with self.report.waiting():
+            drawn = self._reader.read(random)
+        return self.compute_losses([s for s, _ in drawn], [chosen for _, chosen in drawn], random)
+
+    def _prepare(self, random: np.random.Generator) -> tuple[TrainingSample, Proposals]:
+        """Draw one image and its prompts."""
+        settings, size = self.settings, self.baseline.config.input_size
+        sample = draw_sample(self.load_sample, size, settings.augment, random)
+        return sample, sample_proposals(sample, random, settings.proposals, settings.box_jitter)
+
+    def compute_losses(
+        self,
+        samples: Sequence[TrainingSample],
+        proposals: Sequence[Proposals],
+        random: StepRandom,
+    ) -> dict[str, Tensor]:
+        """Return the weighted losses of a batch by name (bce, dice, label, label_accuracy)."""
+        settings, size, device = (
+            self.settings,
+            self.baseline.config.input_size,
+            self.baseline.device,
+        )
+        pixels = stack_pixels(list(samples), size, device)
+        self.report.keep(len(samples), pixels=pixels)
+        losses: dict[str, Tensor] = {}
+        with (
+            torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.with_bfloat16),
+            sdpa_kernel(choose_attention(device)),
+        ):
+            logits = self._decode(pixels, proposals)
+            if settings.with_masks:
+                losses |= compute_batch_mask_losses(
+                    logits, samples, proposals, size, settings.mask_points, random
+                )
+            if settings.with_labels:
+                embeddings = self._embed(pixels, samples, proposals, logits)
+                classes = self._embed_classes() if self._trains(CONTEXT) else self._classes
+                scale = self.baseline.config.logit_scale
+                classifier = Classifier(classes, None, None, scale)
+                losses |= compute_batch_label_losses(
+                    embeddings, classifier, samples, proposals, random
+                )
+        return losses
+
+    def _trains(self, part: str) -> bool:
+        return part in self.settings.train_parts
+
+    def _decode(self, pixels: Tensor, proposals: Sequence[Proposals]) -> list[Tensor]:
+        """Mask logits of each image's prompts, (N, S/4, S/4) float32."""
+        baseline, device = self.baseline, pixels.device
+        with torch.no_grad():
+            embeddings = baseline.sam.image_encoder(pixels)
+        logits = []
+        with nullcontext() if self._trains(MASK_DECODER) else torch.no_grad():
+            for row, chosen in enumerate(proposals):
+                embedding = embeddings[row : row + 1]
+                boxes = torch.from_numpy(chosen.boxes_xyxy).to(device)
+                found = [baseline.decode(embedding, boxes)[0]]
+                if len(chosen.points_xy):
+                    points = torch.from_numpy(chosen.points_xy).to(device)
+                    labels = torch.ones(points.shape[:2], dtype=torch.int64, device=device)
+                    found.append(baseline.decode(embedding, None, points, labels)[0])
+                logits.append(torch.cat(found))
+        return logits
+
+    def _embed(
+        self,
+        pixels: Tensor,
+        samples: Sequence[TrainingSample],
+        proposals: Sequence[Proposals],
+        logits: Sequence[Tensor],
+    ) -> Tensor:
+        """(N of all images, D) float32 region embeddings."""
+        baseline = self.baseline
+        feature, levels = pixels, tuple[Tensor, ...]()
+        if baseline.config.crop == "feature":
+            with torch.no_grad():
+                stages = baseline.image_encoder(pixels)
+            feature, levels = stages[3], baseline.build_levels(pixels, stages)
+        embeddings = []
+        with nullcontext() if self._trains(ADAPTER) else torch.no_grad():
+            for row, (sample, chosen) in enumerate(zip(samples, proposals, strict=True)):
+                boxes = sample.boxes_xyxy()[chosen.object_index]
+                boxes[: len(chosen.boxes_xyxy)] = chosen.boxes_xyxy
+                embeddings.append(
+                    baseline.embed_objects(
+                        [level[row : row + 1] for level in levels],
+                        feature[row : row + 1],
+                        torch.from_numpy(boxes).to(pixels.device),
+                        logits[row].detach(),
+                    )
+                )
+        return torch.cat(embeddings)
