@@ -45,7 +45,7 @@ from ovsam_pipeline.stopping import StopRequest
 from ovsam_pipeline.store import PartWriter
 from ovsam_pipeline.worker import Hello, ShardResult, Worker
 
-__all__ = ["Crew", "Member", "open_crew", "run_ray"]
+__all__ = ["Crew", "Member", "connect", "open_crew", "run_ray"]
 
 logger = logging.getLogger(__name__)
 
@@ -295,7 +295,7 @@ def open_crew(config: LabelConfig, build: BuildLabeller) -> Iterator[Crew]:
     check_device(config.device)
     is_ours = not ray.is_initialized()
     if is_ours:
-        _connect(config.address)
+        connect(config.address)
     crew = None
     try:
         crew = Crew(config, build)
@@ -358,7 +358,15 @@ def _get(ref: Any, host: str | None) -> Any:
         raise WorkerDiedError(describe_death(str(error))) from error
 
 
-def _connect(address: str | None) -> None:
+def connect(address: str | None) -> None:
+    """Join a cluster, or start Ray on this machine.
+
+    Args:
+        address: "auto" or HEAD:6379; None: of RAY_ADDRESS, else none.
+
+    Raises:
+        ConfigError: it does not answer, or does not let us in.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = address or os.environ.get("RAY_ADDRESS")
     # "local" starts Ray anew: without it a cluster that someone left here would be joined.

@@ -10,18 +10,28 @@ import typer
 
 
 class Stage(enum.StrEnum):
-    """What can be trained; the order is that of making `nano`."""
+    """What can be trained or prepared, in the order of a model from nothing."""
 
     POOL = "pool"
     CLIP = "clip"
     TEXT = "text"
     TEACHER = "teacher"
+    CACHE_TEACHER = "cache-teacher"
+    START = "start"
     DISTIL = "distil"
     MASKS = "masks"
     LABELS = "labels"
     JOINT = "joint"
     DETECTOR = "detector"
     MERGE = "merge"
+    OVERFIT = "overfit"
+
+
+class TrainingEngine(enum.StrEnum):
+    """Where the processes of a training run."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 def train(
@@ -41,26 +51,39 @@ def train(
         list[Path] | None,
         typer.Option("--init", help="Folder of the stage before (merge: masks, then labels)."),
     ] = None,
+    engine: Annotated[
+        TrainingEngine, typer.Option("--engine", help="This process (or torchrun's), or Ray's.")
+    ] = TrainingEngine.LOCAL,
+    num_workers: Annotated[
+        int | None, typer.Option("--num-workers", help="Processes with --engine ray, a GPU each.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Ray cluster: auto or HEAD:6379.")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", help="CPU threads of each process.")] = 1,
 ) -> None:
     """Train one stage of a model; stopped and started again, it goes on where it was.
 
-    Several processes share a stage under torchrun; each takes one thread.
+    Several processes share a stage under torchrun, or on a Ray cluster with --engine ray. `overfit`
+    takes what masks, labels or joint take, and checks that one batch is learned by heart.
+
+    Exit codes: 0 done, or saved after SIGTERM (start it again to go on); 130 saved after Ctrl-C;
+    1 the training failed; 2 usage or settings.
     """
-    import logging
+    from ovsam_pipeline.training_run import TrainingPlace, run_training
+    from ovsam_pipeline.training_stages import StageRequest
 
-    import torch
-
-    from ovsam_pipeline.training_stages import StageRequest, run_stage
-
-    logging.getLogger("ovsam.training").setLevel(logging.INFO)
-    torch.set_num_threads(1)
-    run_stage(
-        StageRequest(
-            stage=stage.value,
-            out=out,
-            config=config,
-            data=data,
-            images=images,
-            init=tuple(init or ()),
-        )
+    request = StageRequest(
+        stage=stage.value,
+        out=out,
+        config=config,
+        data=data,
+        images=images,
+        init=tuple(init or ()),
     )
+    place = TrainingPlace(
+        engine=engine.value, num_workers=num_workers, address=address, threads=threads
+    )
+    code = run_training(request, place)
+    if code:
+        raise typer.Exit(code)
