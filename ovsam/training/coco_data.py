@@ -56,6 +56,10 @@ class CocoTrainingSet:
             return self.folder / path.name
         return path
 
+    def category_counts(self) -> np.ndarray:
+        """Count the objects of each category, (C,) int64."""
+        return np.bincount(self.table.category, minlength=len(self.categories))
+
     def read_image(self, index: int) -> np.ndarray:
         """Decode one image, (H, W, 3) uint8 RGB.
 
@@ -104,11 +108,6 @@ class CocoTrainingSet:
                     f"image {self.name(index)}, got one that does not fit: {error}"
                 ) from error
         return masks
-
-    def sample_image(self, random: np.random.Generator) -> tuple[str, np.ndarray]:
-        """Return a random image and the key of its cached teacher features."""
-        index = int(random.integers(len(self)))
-        return f"image-{self.table.image_ids[index]}", self.read_image(index)
 
 
 def clip_boxes(boxes_xywh: np.ndarray, size_hw: tuple[int, ...]) -> np.ndarray:

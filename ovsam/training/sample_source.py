@@ -6,7 +6,8 @@ the scene pools; mixed_data.py draws from several.
 
 from __future__ import annotations
 
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -29,6 +30,9 @@ class SampleSource(Protocol):
     def name(self, index: int) -> str:
         """Return what names an image for ever: its path in the set."""
 
+    def category_counts(self) -> np.ndarray:
+        """Count the objects of each category, (C,) int64."""
+
     def read_image(self, index: int) -> np.ndarray:
         """Decode one image, (H, W, 3) uint8 RGB.
 
@@ -46,3 +50,19 @@ class SampleSource(Protocol):
         Raises:
             ImageError: It is missing, or no picture.
         """
+
+
+@runtime_checkable
+class HasPaths(Protocol):
+    """A set whose images are files of their own."""
+
+    def path(self, index: int) -> Path:
+        """Return an image's path."""
+
+
+@runtime_checkable
+class HasMasks(Protocol):
+    """A set that knows masks."""
+
+    def masks(self, index: int, size_hw: tuple[int, ...]) -> np.ndarray:
+        """Decode an image's masks, (N, H, W) uint8; empty ones too."""
