@@ -7,7 +7,7 @@ side. The detector's stage is ovsam_pipeline/detectors/nano_training.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,10 +29,11 @@ from ovsam.training.clip_pretraining import (
     ClipStepSettings,
     reset_batch_norms,
 )
-from ovsam.training.coco_data import CocoTrainingSet
 from ovsam.training.crops import CropSource
+from ovsam.training.data_check import CHECKED_IMAGES, DEFAULT_BUDGET, open_checked_data
 from ovsam.training.distributed import Ranks, join_ranks
 from ovsam.training.evaluation import evaluate_labels, evaluate_masks, evaluate_tower
+from ovsam.training.label_heads import switch_label_head
 from ovsam.training.label_step import (
     LabelStep,
     LabelStepSettings,
@@ -40,8 +41,10 @@ from ovsam.training.label_step import (
     freeze_all_but,
 )
 from ovsam.training.loop import LoopSettings, TrainingRun
+from ovsam.training.mixed_data import DataSettings, MixedData, open_data
 from ovsam.training.scene_batches import SceneBatchSource
 from ovsam.training.scene_pool import ScenePool
+from ovsam.training.settings import FREE
 from ovsam.training.text_fitting import TextFittingStep
 from ovsam.vocabulary import Vocabulary, embed_vocabulary, load_vocabulary
 
@@ -70,11 +73,23 @@ class TextStageSettings:
 class LabelStageSettings:
     """configs/training/nano-masks.yaml, nano-labels.yaml, clip2sam-coco.yaml.
 
-    `vocabulary` names the classes; its base classes teach the head.
+    Attributes:
+        loop: How long, how fast, how often.
+        vocabulary: Names the classes; its base classes teach the head.
+        label_head: "fpn", "label-token" or "label-token+clip" (paper Table 6): the model gets a new
+            head of this kind where it has another. "": the model's own.
+        data: Training sets, where --data names none.
+        data_budget: Largest part of the data that may be bad; see data_check.py.
+        check_images: Pictures and masks of each set to decode before the training; below 0: all.
+        step: What trains and on how much.
     """
 
     loop: LoopSettings
     vocabulary: str = "nano"
+    label_head: str = ""
+    data: tuple[DataSettings, ...] = ()
+    data_budget: float = field(default=DEFAULT_BUDGET, metadata=FREE)
+    check_images: int = field(default=CHECKED_IMAGES, metadata=FREE)
     step: LabelStepSettings = field(default_factory=LabelStepSettings)
 
 
@@ -138,29 +153,38 @@ class TrainingData:
     """Where samples come from.
 
     Attributes:
-        path: Folder of scene pools, or a COCO instances file.
+        path: Folder of scene pools, or a COCO instances file; None: the sets of the YAML.
         images: Image folder of a COCO file.
     """
 
-    path: Path
+    path: Path | None
     images: Path | None = None
 
-    @property
-    def is_pool(self) -> bool:
-        """Whether these are scene pools, with held-out scenes to evaluate on."""
-        return self.path.is_dir()
-
-    def sampler(self, vocabulary: Vocabulary, labels: np.ndarray) -> LoadSample:
-        """Return what draws training samples.
+    def entries(self, listed: Sequence[DataSettings] = ()) -> tuple[DataSettings, ...]:
+        """Return the training sets: the command's own, or those that the YAML lists.
 
         Raises:
-            ConfigError: A COCO file without its image folder.
+            ConfigError: There are both, or none, or a COCO file without its image folder.
         """
-        if self.is_pool:
-            return ScenePool(self.path / "train").sampler(labels)
-        if self.images is None:
+        if (self.path is None) == (not listed):
+            came = "both" if listed else "neither"
+            raise ConfigError(f"expected either --data or `data` in the config, got {came}")
+        if self.path is None:
+            return tuple(listed)
+        kind = "pool" if self.path.is_dir() else "instances"
+        if kind == "instances" and self.images is None:
             raise ConfigError(f"the COCO file {self.path} needs its image folder: give --images")
-        return CocoTrainingSet(self.path, self.images, vocabulary).sample
+        return (DataSettings(kind=kind, path=str(self.path), images=str(self.images or "")),)
+
+    def sampler(self, vocabulary: Vocabulary) -> LoadSample:
+        """Return what draws training samples, labelled with the vocabulary's base classes."""
+        return MixedData(open_data(self.entries(), vocabulary).parts, DEFAULT_BUDGET).sample
+
+
+def find_held_out(entries: Sequence[DataSettings]) -> Path | None:
+    """Return the folder of held-out scenes to evaluate on, if a training set is a pool."""
+    folders = [Path(entry.path) / "test" for entry in entries if entry.kind == "pool"]
+    return next((folder for folder in folders if folder.is_dir()), None)
 
 
 def load_stage(init: Path) -> OVSAM:
@@ -175,12 +199,14 @@ class LabelStage:
     Attributes:
         model: Frozen but for its parts.
         vocabulary: With embeddings.
+        held_out: Folder of held-out scenes, if there are any.
         parts: What trains, by name.
         step: For `TrainingRun`.
     """
 
     model: OVSAM
     vocabulary: Vocabulary
+    held_out: Path | None
     parts: dict[str, torch.nn.Module]
     step: LabelStep
 
@@ -188,14 +214,39 @@ class LabelStage:
 def open_label_stage(
     settings: LabelStageSettings, data: TrainingData, init: Path, ranks: Ranks
 ) -> LabelStage:
-    """Load a model, freeze what does not train, and bind it to its data."""
-    model = load_stage(init).to(ranks.device).to(memory_format=torch.channels_last)
-    vocabulary = embed_vocabulary(load_vocabulary(settings.vocabulary), model.text_tower)
-    embeddings, labels = select_base_classes(vocabulary)
+    """Check the data, load a model, freeze what does not train, and bind it to the data.
+
+    Raises:
+        ConfigError: The data is too bad to train on, or has no masks where masks alone train.
+    """
+    vocabulary = load_vocabulary(settings.vocabulary)
+    entries = data.entries(settings.data)
+    if ranks.is_first:
+        opened = open_checked_data(
+            entries,
+            vocabulary,
+            settings.data_budget,
+            settings.check_images,
+            settings.step.with_labels,
+        )
+    else:
+        opened = open_data(entries, vocabulary)
+    if not settings.step.with_labels and not opened.has_masks:
+        raise ConfigError(
+            "expected masks in every training set, as no part of step.train_parts learns classes; "
+            "leave sets of boxes and classes out, or train clip2sam too"
+        )
+    model = load_stage(init)
+    if settings.label_head:
+        switch_label_head(model, settings.label_head, settings.loop.seed)
+    model = model.to(ranks.device).to(memory_format=torch.channels_last)
+    taught = embed_vocabulary(opened.classes.vocabulary(), model.text_tower).embeddings
+    assert taught is not None
     parts = freeze_all_but(model, settings.step.train_parts)
-    sampler = data.sampler(vocabulary, labels)
-    step = LabelStep(model, embeddings.to(ranks.device), sampler, settings.step)
-    return LabelStage(model, vocabulary, parts, step)
+    sampler = MixedData(opened.parts, settings.data_budget).sample
+    step = LabelStep(model, taught.to(ranks.device), sampler, settings.step)
+    embedded = embed_vocabulary(vocabulary, model.text_tower)
+    return LabelStage(model, embedded, find_held_out(entries), parts, step)
 
 
 def train_labels(settings: LabelStageSettings, data: TrainingData, init: Path, out: Path) -> None:
@@ -208,11 +259,12 @@ def train_labels(settings: LabelStageSettings, data: TrainingData, init: Path, o
     stage = open_label_stage(settings, data, init, ranks)
     model, parts = stage.model, stage.parts
     run = TrainingRun(parts, settings.loop, out, ranks, about=settings)
+    test_pool = ScenePool(stage.held_out) if stage.held_out else None
 
     def evaluate() -> Mapping[str, float]:
+        assert test_pool is not None
         model.eval()
         found: dict[str, float] = {}
-        test_pool = ScenePool(data.path / "test")
         with torch.compiler.set_stance("force_eager"):  # shapes differ from picture to picture
             if settings.step.with_masks:
                 found |= evaluate_masks(model, test_pool, scenes=80)
@@ -222,7 +274,7 @@ def train_labels(settings: LabelStageSettings, data: TrainingData, init: Path, o
             part.train()
         return found
 
-    run.run(stage.step, evaluate if data.is_pool else None)
+    run.run(stage.step, evaluate if test_pool else None)
     if run.ranks.is_first:
         model.eval().requires_grad_(False)
         if settings.step.with_labels:

@@ -52,6 +52,10 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if typing.get_origin(kind) is tuple:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"expected a list for {where}, got {value!r}")
+        item = next(iter(typing.get_args(kind)), None)
+        if dataclasses.is_dataclass(item):
+            rows = enumerate(value)
+            return tuple(_convert(item, row, f"{where}[{number}]") for number, row in rows)
         return tuple(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -75,6 +79,9 @@ def list_binding(settings: Any, prefix: str) -> dict[str, Any]:
         name, value = f"{prefix}.{field.name}", getattr(settings, field.name)
         if dataclasses.is_dataclass(value):
             found |= list_binding(value, name)
+        elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
+            for number, row in enumerate(value):
+                found |= list_binding(row, f"{name}[{number}]")
         else:
             found[name] = value
     return found

@@ -111,7 +111,6 @@ class WebDatasetTrainingSet:
                 elif suffix in _LABEL_SUFFIXES and label is None:
                     content = file.extractfile(member)
                     label = _read_label(content.read() if content else b"", suffix)
-                file.members = []  # tarfile keeps every member: a large tar has a million
         self._note(key, number, picture, label)
 
     def _note(

@@ -252,10 +252,16 @@ def test_unreadable_images_are_skipped_until_the_budget_is_spent(tmp_path, caplo
         assert data.sample(np.random.default_rng(seed)).pixels.shape == (40, 60, 3)
     assert data.num_bad == 1
     assert [record.message[:26] for record in caplog.records] == ["skipped an image (1 so far"]
-    strict = MixedData(opened.parts, budget=0.2)
+
+
+def test_one_unreadable_image_too_many_stops_the_run(tmp_path) -> None:
+    for number in range(4):
+        (tmp_path / "dog").mkdir(exist_ok=True)
+        (tmp_path / "dog" / f"{number}.png").write_bytes(b"broken")
+    opened = open_data([DataSettings(kind="folders", path=str(tmp_path))], WORDS)
+    data = MixedData(opened.parts, budget=0.2)
     with pytest.raises(TrainingError, match=r"1 of 4 images of .* more than data_budget 0\.2"):
-        for seed in range(20):
-            strict.sample(np.random.default_rng(seed))
+        data.sample(np.random.default_rng(0))
 
 
 def test_a_pool_of_more_classes_than_names_is_refused(pool, tmp_path) -> None:

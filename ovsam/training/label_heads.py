@@ -1,0 +1,40 @@
+"""A model's label head replaced by one of another kind, for the rows of the paper's Table 6."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast, get_args
+
+import torch
+
+from ovsam.clip2sam import CLIP2SAM
+from ovsam.config import LabelHead
+from ovsam.errors import ConfigError
+from ovsam.model import OVSAM
+
+
+def switch_label_head(model: OVSAM, kind: str, seed: int) -> None:
+    """Give a model a new, untrained head, unless its own is of that kind.
+
+    What two kinds share, the label token's MLP, keeps its weights.
+
+    Args:
+        model: Changed in place, its config too.
+        kind: "fpn", "label-token" or "label-token+clip".
+        seed: Of the new weights; every process must draw the same.
+
+    Raises:
+        ConfigError: There is no such kind.
+    """
+    if kind not in get_args(LabelHead):
+        raise ConfigError(
+            f"label_head must be one of {', '.join(get_args(LabelHead))}, got {kind!r}"
+        )
+    if model.clip2sam.kind == kind:
+        return
+    model.config = replace(model.config, label_head=cast(LabelHead, kind), trained_on=None)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        head = CLIP2SAM(model.config)
+    head.label_mlp.load_state_dict(model.clip2sam.label_mlp.state_dict())
+    model.clip2sam = head.to(model.device, model.dtype)
