@@ -1,0 +1,279 @@
+"""The stages `combine` (a SAM and a CLIP into one file, zero-shot) and `baseline` (train it)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ovsam.baselines.config import AdapterKind, Background, BaselineConfig, Crop, Pooling, Region
+from ovsam.baselines.coop import ContextTextTower
+from ovsam.baselines.files import combine, is_baseline_file, load_baseline, save_baseline
+from ovsam.baselines.model import Baseline
+from ovsam.build import get_config
+from ovsam.checkpoint import assign_tensors, load_checkpoint, load_sam_checkpoint
+from ovsam.clip_backbone import ClipBackbone, build_clip_backbone
+from ovsam.config import ModelConfig
+from ovsam.errors import ConfigError
+from ovsam.sam import SAM, build_sam, teacher_config
+from ovsam.tensor_files import read_tensors
+from ovsam.text_tower import TextTower, build_text_tower
+from ovsam.training.baseline_evaluation import evaluate_baseline
+from ovsam.training.baseline_step import (
+    CONTEXT,
+    BaselineStep,
+    BaselineStepSettings,
+    ClassTexts,
+    freeze_all_but_parts,
+)
+from ovsam.training.distil_stages import TEACHER_FILE, TeacherSize
+from ovsam.training.distributed import join_ranks
+from ovsam.training.loop import LoopSettings, TrainingRun
+from ovsam.training.nano_stages import (
+    MODEL_FILE,
+    TrainingData,
+    find_held_out,
+    select_base_classes,
+)
+from ovsam.training.scene_pool import ScenePool
+from ovsam.vocabulary import Vocabulary, embed_vocabulary, load_vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineChoices:
+    """Which baseline; what is not said here is explained at `BaselineConfig`.
+
+    Attributes:
+        name: What reports call it.
+        sam: Name of the official SAM whose file is given.
+        teacher: Size of a SAM of our own, whose folder (of `train teacher`) is given.
+        clip: Name of the OV-SAM whose CLIP it is, where open_clip's own file is given.
+        context_words: What CoOp's context starts from; empty: random.
+    """
+
+    name: str
+    sam: str = "sam-h"
+    teacher: TeacherSize = field(default_factory=TeacherSize)
+    clip: str = "rn50x16"
+    crop: Crop = "feature"
+    region: Region = "mask"
+    background: Background = "mean"
+    margin: float = 1.0
+    pooling: Pooling = "roi"
+    adapter: AdapterKind = "none"
+    adapter_width: int = 64
+    context_tokens: int = 0
+    context_words: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CombineSettings:
+    """configs/training/baseline-image-crop.yaml, baseline-feature-crop.yaml."""
+
+    baseline: BaselineChoices
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineStageSettings:
+    """configs/training/coop-*.yaml, adapter-*.yaml, sam-finetune*.yaml."""
+
+    loop: LoopSettings
+    baseline: BaselineChoices
+    step: BaselineStepSettings
+    vocabulary: str = "nano"
+
+
+@dataclass(frozen=True)
+class _ClipPart:
+    """A CLIP, and the numbers of the OV-SAM that it belongs to."""
+
+    config: ModelConfig | BaselineConfig
+    image_encoder: ClipBackbone
+    text_tower: TextTower
+
+
+def build_from(choices: BaselineChoices, sources: Sequence[Path]) -> Baseline:
+    """Put a baseline together from files.
+
+    Args:
+        choices: Which one.
+        sources: The SAM's and the CLIP's file or folder, in this order; or one baseline, which has
+            both. A SAM is a folder of `train teacher`, an official checkpoint or a baseline; a CLIP
+            is an OV-SAM's file or folder, open_clip's file or a baseline. Of a baseline its adapter
+            and its context are left behind.
+
+    Raises:
+        ConfigError: Another number of sources, or choices that cannot work.
+        CheckpointError: A file that does not fit.
+    """
+    if len(sources) not in (1, 2):
+        raise ConfigError(
+            "a baseline needs --init SAM --init CLIP, or --init BASELINE alone, "
+            f"got {len(sources)} of them"
+        )
+    clip = _load_clip(choices, sources[-1])
+    sam = _load_sam(choices, sources[0], clip)
+    numbers = clip.config
+    config = BaselineConfig(
+        name=choices.name,
+        sam=sam.config,
+        clip=numbers.clip,
+        crop=choices.crop,
+        region=choices.region,
+        background=choices.background,
+        margin=choices.margin,
+        pooling=choices.pooling,
+        adapter=choices.adapter,
+        adapter_width=choices.adapter_width,
+        fpn_channels=numbers.fpn_channels,
+        roi_size=numbers.roi_size,
+        roi_base_size=numbers.roi_base_size,
+        context_tokens=choices.context_tokens,
+        logit_scale=numbers.logit_scale,
+        trained_on=numbers.trained_on,
+    )
+    return combine(config, sam, clip.image_encoder, clip.text_tower, choices.context_words)
+
+
+def _find_baseline(source: Path) -> Path | None:
+    """The baseline file that a path means, if it is one."""
+    path = source / MODEL_FILE if source.is_dir() else source
+    return path if is_baseline_file(path) else None
+
+
+def _load_sam(choices: BaselineChoices, source: Path, clip: _ClipPart) -> SAM:
+    if path := _find_baseline(source):
+        return load_baseline(path).sam
+    if not source.is_dir():
+        return load_sam_checkpoint(build_sam(choices.sam), source)
+    if not (source / TEACHER_FILE).is_file():
+        raise ConfigError(
+            f"expected a SAM in {source}: a folder of `ovsam train teacher` (with {TEACHER_FILE}) "
+            f"or of a baseline (with {MODEL_FILE}), or an official checkpoint's file"
+        )
+    if not isinstance(clip.config, ModelConfig):
+        raise ConfigError(
+            f"the SAM in {source} has the sizes of an OV-SAM: give that OV-SAM as the second "
+            "--init, not a baseline"
+        )
+    size = choices.teacher
+    sam = build_sam(
+        teacher_config(clip.config, width=size.width, depth=size.depth, heads=size.heads)
+    )
+    assign_tensors(sam, load_file(source / TEACHER_FILE), str(source / TEACHER_FILE))
+    return sam
+
+
+def _load_clip(choices: BaselineChoices, source: Path) -> _ClipPart:
+    if path := _find_baseline(source):
+        baseline = load_baseline(path)
+        tower = _without_context(baseline.text_tower, baseline.config)
+        return _ClipPart(baseline.config, baseline.image_encoder, tower)
+    if source.is_dir() or source.suffix == ".safetensors":
+        model = load_checkpoint(source / MODEL_FILE if source.is_dir() else source)
+        return _ClipPart(model.config, model.image_encoder, model.text_tower)
+    config = get_config(choices.clip)
+    tensors = read_tensors(source)
+    image_encoder = build_clip_backbone(config.clip)
+    visual = {name: value for name, value in tensors.items() if name.startswith("visual.")}
+    assign_tensors(image_encoder, visual, str(source))
+    tower = build_text_tower(config.clip)
+    tower.load_clip_state_dict(tensors)
+    return _ClipPart(config, image_encoder, tower)
+
+
+def _without_context(tower: TextTower, config: BaselineConfig) -> TextTower:
+    if not isinstance(tower, ContextTextTower):
+        return tower
+    plain = build_text_tower(config.clip)
+    own = tower.state_dict()
+    plain.load_state_dict({name: own[name] for name in plain.state_dict()})
+    return plain
+
+
+def combine_stage(settings: CombineSettings, sources: Sequence[Path], out: Path) -> None:
+    """Write a zero-shot baseline: `model.safetensors` in the folder `out`."""
+    baseline = build_from(settings.baseline, sources)
+    save_baseline(baseline, out / MODEL_FILE, _describe("zero-shot", sources))
+
+
+def train_baseline(
+    settings: BaselineStageSettings, data: TrainingData, sources: Sequence[Path], out: Path
+) -> None:
+    """Train parts of a baseline.
+
+    Base classes alone teach labels; objects of every class teach masks.
+
+    Args:
+        settings: Of the stage.
+        data: That of OV-SAM's second stage.
+        sources: See `build_from`.
+        out: Folder of this run.
+    """
+    ranks = join_ranks()
+    torch.manual_seed(settings.loop.seed)
+    baseline = build_from(settings.baseline, sources).to(ranks.device)
+    parts = freeze_all_but_parts(baseline, settings.step.train_parts)
+    classes = _TrainingClasses(baseline, settings)
+    sampler = data.sampler(classes.vocabulary)
+    step = BaselineStep(baseline, classes.embed_base, sampler, settings.step)
+    run = TrainingRun(parts, settings.loop, out, ranks, about=settings)
+
+    held_out = find_held_out(data.entries())
+    pool = ScenePool(held_out) if held_out else None
+
+    def evaluate() -> Mapping[str, float]:
+        assert pool is not None
+        baseline.eval()
+        found = evaluate_baseline(baseline, classes.embed_all(), pool, scenes=80)
+        for part in parts.values():
+            part.train()
+        return found
+
+    run.run(step, evaluate if pool else None)
+    if ranks.is_first:
+        if settings.step.with_labels:
+            baseline.config = replace(baseline.config, trained_on=settings.vocabulary)
+        what = f"trained {', '.join(settings.step.train_parts)}"
+        save_baseline(baseline.eval(), out / MODEL_FILE, _describe(what, sources))
+
+
+class _TrainingClasses:
+    """A vocabulary by the baseline's text tower, whose context may be training.
+
+    Attributes:
+        vocabulary: With the embeddings at the start.
+        labels: (C,) int64 row among the base classes; -1: novel.
+        embed_base: Returns (K, J, D) embeddings of the base classes.
+    """
+
+    def __init__(self, baseline: Baseline, settings: BaselineStageSettings) -> None:
+        tower, names = baseline.text_tower, load_vocabulary(settings.vocabulary)
+        self._names, self._all = names, None
+        if CONTEXT in settings.step.train_parts:
+            self._all = ClassTexts(tower, names.aliases)
+            self.vocabulary = self.embed_all()
+        else:
+            self.vocabulary = embed_vocabulary(names, tower)
+        embeddings, self.labels = select_base_classes(self.vocabulary)
+        on_device = embeddings.to(baseline.device)
+        self.embed_base: Callable[[], Tensor] = lambda: on_device
+        if self._all is not None:
+            base = [i for i in np.argsort(self.labels, kind="stable") if self.labels[i] >= 0]
+            self.embed_base = ClassTexts(tower, [names.aliases[i] for i in base])
+
+    @torch.no_grad()
+    def embed_all(self) -> Vocabulary:
+        """Return the vocabulary with the embeddings of now."""
+        return self.vocabulary if self._all is None else self._names.with_embeddings(self._all())
+
+
+def _describe(what: str, sources: Sequence[Path]) -> dict[str, str]:
+    """The file's metadata: a baseline is under the licences of its parts."""
+    names = " + ".join(source.name for source in sources)
+    return {"licence": f"that of its parts: {names}", "provenance": f"baseline, {what}: {names}"}
