@@ -20,6 +20,26 @@ __all__ = ["StageRequest", "run_stage"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataLimits:
+    """How the data of a labels, masks or joint stage is checked, where the YAML is overruled.
+
+    Attributes:
+        max_bad: Largest part of the data that may be bad.
+        all_images: Decode every picture and mask, not some.
+        vocabulary: Names the classes.
+    """
+
+    max_bad: float | None = None
+    all_images: bool = False
+    vocabulary: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a part that is none."""
+        if self.max_bad is not None and not 0 <= self.max_bad <= 1:
+            raise ConfigError(f"expected --max-bad from 0 to 1, got {self.max_bad}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageRequest:
     """What `ovsam train` was asked for."""
 
@@ -29,6 +49,7 @@ class StageRequest:
     data: Path | None = None
     images: Path | None = None
     init: tuple[Path, ...] = ()
+    limits: DataLimits = field(default_factory=DataLimits)
 
     def values(self) -> dict[str, Any]:
         """Read the YAML file.
@@ -109,6 +130,8 @@ def run_stage(request: StageRequest) -> None:
         _draw_pools(request)
     elif request.stage == "detector":
         _train_detector(request)
+    elif request.stage in ("combine", "baseline"):
+        _run_baseline(request)
     else:
         _run_model_stage(request)
 
@@ -116,6 +139,7 @@ def run_stage(request: StageRequest) -> None:
 def _run_model_stage(request: StageRequest) -> None:
     """Run a stage that reads and writes OV-SAM files."""
     from ovsam.training import nano_stages as nano
+    from ovsam.training.overfitting import overfit_labels
 
     stage, out = request.stage, request.out
     where = str(request.config)
@@ -125,10 +149,21 @@ def _run_model_stage(request: StageRequest) -> None:
     elif stage == "text":
         text = build_settings(nano.TextStageSettings, request.values(), where)
         nano.fit_text(text, request.before(), out)
-    elif stage in ("masks", "labels", "joint"):
-        labels = build_settings(nano.LabelStageSettings, request.values(), where)
-        source = nano.TrainingData(request.pool(), request.images)
-        nano.train_labels(labels, source, request.before(), out)
+    elif stage in ("masks", "labels", "joint", "overfit", "check"):
+        from ovsam_pipeline.training_check import apply_limits, run_check
+
+        # A check needs no YAML: --data and --vocabulary say all.
+        is_plain = stage == "check" and request.config is None
+        values = {"loop": {"steps": 1}} if is_plain else request.values()
+        labels = build_settings(nano.LabelStageSettings, values, where)
+        labels = apply_limits(labels, request.limits)
+        source = nano.TrainingData(request.data, request.images)
+        if stage == "check":
+            run_check(labels, source)
+        elif stage == "overfit":
+            overfit_labels(labels, source, request.before(), out)
+        else:
+            nano.train_labels(labels, source, request.before(), out)
     elif stage == "merge":
         masks, head = request.before_both()
         nano.merge_stages(
@@ -139,19 +174,42 @@ def _run_model_stage(request: StageRequest) -> None:
 
 
 def _run_distillation(request: StageRequest) -> None:
-    """Run the teacher's training or SAM2CLIP distillation."""
+    """Run a stage of SAM2CLIP: the teacher, its features, the student's start, distillation."""
     from ovsam.training import distil_stages as distil
-    from ovsam.training import nano_stages
 
     where = str(request.config)
     if request.stage == "teacher":
         teacher = build_settings(distil.TeacherStageSettings, request.values(), where)
         distil.train_teacher(teacher, request.pool(), request.out)
+    elif request.stage == "start":
+        from ovsam.training.nano_stages import save_stage
+        from ovsam.training.start import StartSettings, start_model
+
+        start = build_settings(StartSettings, request.values(), where)
+        model = start_model(start, *request.before_both())
+        save_stage(model, request.out, "start of SAM2CLIP distillation: CLIP and SAM, a new neck")
+    elif request.stage == "cache-teacher":
+        settings = build_settings(distil.DistilStageSettings, request.values(), where)
+        distil.cache_teacher(settings, request.pool(), request.before(), request.out)
     else:
         settings = build_settings(distil.DistilStageSettings, request.values(), where)
         teacher_folder, student_folder = request.before_both()
-        source = nano_stages.TrainingData(request.pool(), request.images)
-        distil.distil(settings, source, teacher_folder, student_folder, request.out)
+        distil.distil(settings, request.pool(), teacher_folder, student_folder, request.out)
+
+
+def _run_baseline(request: StageRequest) -> None:
+    """Put a baseline of Table 1 together, or train one."""
+    from ovsam.training import baseline_stages as baselines
+    from ovsam.training.nano_stages import TrainingData
+
+    where = str(request.config)
+    if request.stage == "combine":
+        parts = build_settings(baselines.CombineSettings, request.values(), where)
+        baselines.combine_stage(parts, request.init, request.out)
+    else:
+        settings = build_settings(baselines.BaselineStageSettings, request.values(), where)
+        source = TrainingData(request.data, request.images)
+        baselines.train_baseline(settings, source, request.init, request.out)
 
 
 def _draw_pools(request: StageRequest) -> None:

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from ovsam.build import build_model
 from ovsam.checkpoint import hash_tensors, load_sam_checkpoint
-from ovsam.config import SamConfig
+from ovsam.config import ModelConfig, SamConfig
 from ovsam.errors import ConfigError
-from ovsam.sam import SAM, build_sam, teacher_config
-from ovsam.training.coco_data import CocoTrainingSet
-from ovsam.training.distil_step import DistilStep, LoadImage
-from ovsam.training.distributed import join_ranks
-from ovsam.training.feature_cache import FeatureCache
+from ovsam.preprocess import prepare_image, to_network_input
+from ovsam.sam import SAM, SamImageEncoder, build_sam, teacher_config
+from ovsam.structures import PreparedImage
+from ovsam.training.distil_step import DistilStep, TeacherTargets
+from ovsam.training.distributed import Ranks, join_ranks, wait_for_all
+from ovsam.training.image_set import ImageSet, open_images
 from ovsam.training.label_step import LabelStepSettings, freeze_all_but
 from ovsam.training.loop import LoopSettings, TrainingRun
-from ovsam.training.nano_stages import TrainingData, load_stage, open_pools, save_stage
-from ovsam.training.scene_pool import ScenePool
+from ovsam.training.nano_stages import load_stage, open_pools, save_stage
+from ovsam.training.teacher_features import (
+    FEATURES_FILE,
+    FeatureForm,
+    StoredFeatures,
+    Targets,
+    find_missing,
+    prepare_features,
+    write_features,
+)
 from ovsam.training.teacher_step import TeacherStep
-from ovsam.vocabulary import load_vocabulary
+from ovsam.vision_transformer import PATCH_SIZE
+
+logger = logging.getLogger(__name__)
 
 TEACHER_FILE = "teacher.safetensors"
 
@@ -48,15 +65,25 @@ class TeacherStageSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DistilStageSettings:
-    """configs/training/nano-distil.yaml, sam2clip.yaml.
+    """configs/training/nano-distil.yaml, sam2clip.yaml; of `cache-teacher` too.
 
-    `size` is that of a teacher of our own; `sam` names an official one given as a file.
+    Attributes:
+        loop: how long, how fast.
+        sam: an official teacher's name, where it is given as a file.
+        size: of a teacher of our own, given as a folder.
+        images_per_step: B.
+        with_bfloat16: see `DistilStep`; the teacher too.
+        threads: read images ahead in so many threads.
+        features: type of stored features, "float16" or "bfloat16".
     """
 
     loop: LoopSettings
     sam: str = "sam-h"
     size: TeacherSize = field(default_factory=TeacherSize)
     images_per_step: int = 16
+    with_bfloat16: bool = False
+    threads: int = 0
+    features: Literal["float16", "bfloat16"] = "float16"
 
 
 def _teacher_config(size: TeacherSize) -> SamConfig:
@@ -71,22 +98,6 @@ def load_teacher(settings: DistilStageSettings, source: Path) -> SAM:
         sam.load_state_dict(load_file(source / TEACHER_FILE))
         return sam
     return load_sam_checkpoint(build_sam(settings.sam), source)
-
-
-def _image_loader(data: TrainingData) -> LoadImage:
-    """What draws images and their keys from pools or a COCO file."""
-    if not data.is_pool:
-        if data.images is None:
-            raise ConfigError(f"the COCO file {data.path} needs its image folder: give --images")
-        names = load_vocabulary("coco")  # labels are not used
-        return CocoTrainingSet(data.path, data.images, names).sample_image
-    pool = ScenePool(data.path / "train")
-
-    def load_image(random: np.random.Generator) -> tuple[str, np.ndarray]:
-        index = int(random.integers(len(pool)))
-        return f"scene-{index:06d}", np.array(pool.images[index])
-
-    return load_image
 
 
 def train_teacher(settings: TeacherStageSettings, data: Path, out: Path) -> None:
@@ -106,25 +117,120 @@ def train_teacher(settings: TeacherStageSettings, data: Path, out: Path) -> None
     )
 
 
-def distil(
-    settings: DistilStageSettings, data: TrainingData, teacher: Path, init: Path, out: Path
-) -> None:
+def cache_teacher(settings: DistilStageSettings, data: Path, teacher: Path, out: Path) -> None:
+    """Store a teacher's embedding of every image; started again, it goes on.
+
+    Args:
+        settings: of the distillation that will read them.
+        data: folder of images, or of scene pools.
+        teacher: folder of `train_teacher`, or a SAM checkpoint.
+        out: folder of the features.
+
+    Raises:
+        ConfigError: there is no room, or `out` holds other features.
+    """
+    ranks = join_ranks()
+    images = open_images(data)
+    sam = load_teacher(settings, teacher).requires_grad_(False)
+    config = sam.config
+    form = FeatureForm(
+        teacher=hash_tensors(sam.state_dict()),
+        num_images=len(images),
+        channels=config.embed_channels,
+        grid=config.input_size // PATCH_SIZE,
+        input_size=config.input_size,
+        dtype=settings.features,
+    )
+    if ranks.is_first:
+        prepare_features(out, form, images)
+        logger.info(
+            "features of %d images in %s: %.2f GB", form.num_images, out, form.num_bytes / 1e9
+        )
+    wait_for_all(ranks)
+    encoder = sam.image_encoder.to(ranks.device)
+    missing = find_missing(out, form)
+    for count, number in enumerate(missing[ranks.rank :: ranks.world_size], 1):
+        start_s = time.monotonic()
+        rows = form.rows(number)
+        write_features(out, form, number, _encode(encoder, images, rows, settings, config))
+        share = -(-len(missing) // ranks.world_size)
+        pace = len(rows) / (time.monotonic() - start_s)
+        logger.info("file %d of %d: %.2f images/s", count, share, pace)
+    wait_for_all(ranks)
+
+
+def _encode(
+    encoder: SamImageEncoder,
+    images: ImageSet,
+    rows: range,
+    settings: DistilStageSettings,
+    config: SamConfig,
+) -> Iterator[Tensor]:
+    """Yield the embeddings of some images, a batch at a time, read ahead by threads."""
+    device = next(encoder.parameters()).device
+    size = settings.images_per_step
+
+    def prepare(row: int) -> PreparedImage:
+        return prepare_image(images.load(row), config.input_size)
+
+    with ThreadPoolExecutor(max(1, settings.threads)) as pool, torch.inference_mode():
+        batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+        waiting = [pool.submit(prepare, row) for row in batches[0]]
+        for following in [*batches[1:], range(0)]:
+            prepared = [future.result() for future in waiting]
+            waiting = [pool.submit(prepare, row) for row in following]
+            with torch.autocast(device.type, torch.bfloat16, enabled=settings.with_bfloat16):
+                yield encoder(to_network_input(prepared, device))
+
+
+def distil(settings: DistilStageSettings, data: Path, teacher: Path, init: Path, out: Path) -> None:
     """Distil a teacher into the neck of a model.
 
     Args:
-        settings: Of the stage.
-        data: Images; masks are not used.
-        teacher: Folder of `train_teacher`, or a SAM checkpoint (`sam_vit_h_4b8939.pth`).
-        init: Folder or file of the student.
-        out: Folder of this run.
+        settings: of the stage.
+        data: folder of images, or of scene pools; masks are not used.
+        teacher: folder of `cache_teacher` (no teacher is loaded then) or of `train_teacher`, or a
+            SAM checkpoint (`sam_vit_h_4b8939.pth`).
+        init: folder or file of the student.
+        out: folder of this run.
+
+    Raises:
+        ConfigError: teacher and student do not fit.
     """
     ranks = join_ranks()
-    sam = load_teacher(settings, teacher).to(ranks.device).requires_grad_(False)
     student = load_stage(init).to(ranks.device)
     parts = freeze_all_but(student, ("neck",))
-    cache = FeatureCache(out / "teacher-features", hash_tensors(sam.state_dict()))
-    step = DistilStep(student, sam, cache, _image_loader(data), settings.images_per_step)
+    targets = _open_targets(settings, teacher, student.config, ranks)
+    step = DistilStep(
+        student,
+        targets,
+        open_images(data),
+        settings.images_per_step,
+        with_bfloat16=settings.with_bfloat16,
+        threads=settings.threads,
+    )
     TrainingRun(parts, settings.loop, out, ranks, about=settings).run(step)
     if ranks.is_first:
         student.eval().requires_grad_(False)
-        save_stage(student, out, "nano distil stage")
+        save_stage(student, out, f"SAM2CLIP distillation of {student.config.name}")
+
+
+def _open_targets(
+    settings: DistilStageSettings, teacher: Path, student: ModelConfig, ranks: Ranks
+) -> Targets:
+    targets: Targets
+    if (teacher / FEATURES_FILE).exists():
+        targets = StoredFeatures(teacher)
+        form = targets.form
+        found = form.input_size, form.channels
+    else:
+        sam = load_teacher(settings, teacher).to(ranks.device).requires_grad_(False)
+        targets = TeacherTargets(sam)
+        found = sam.config.input_size, sam.config.embed_channels
+    wanted = student.input_size, student.embed_channels
+    if found != wanted:
+        raise ConfigError(
+            f"the student's embedding has {wanted[1]} channels at {wanted[0]} pixels, the "
+            f"teacher's in {teacher} {found[1]} at {found[0]}; choose a teacher of its size"
+        )
+    return targets

@@ -1,15 +1,16 @@
 """The first stage (SAM2CLIP): the neck learns to give the teacher's image embedding.
 
-Frozen: image encoder; trained: the neck. Loss: MSE against the SAM teacher's embedding, which is
-cached on disk. Images are resized to the input size and padded, without other augmentation, so that
-a cached feature stays true. Source: paper section 3.2 and appendix A.
+Frozen: image encoder; trained: the neck. Loss: MSE against the SAM teacher's embedding, encoded now
+or stored before (`ovsam train cache-teacher`). Images are resized to the input size and padded,
+without other augmentation, so that a stored embedding stays true. Source: paper section 3.2 and
+appendix A.
 
 Letters: B images, C channels, G cells a side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,12 +20,26 @@ from torch import Tensor
 from ovsam.model import OVSAM
 from ovsam.preprocess import prepare_image, to_network_input
 from ovsam.sam import SAM
-from ovsam.training.feature_cache import FeatureCache
+from ovsam.structures import PreparedImage
+from ovsam.training.image_set import ImageSet
+from ovsam.training.sample_reader import SampleReader
 from ovsam.training.step_random import StepRandom
 from ovsam.training.step_report import StepReport
+from ovsam.training.teacher_features import Targets
 
-LoadImage = Callable[[np.random.Generator], tuple[str, np.ndarray]]
-"""Draws one image: a key that names it for ever, and (H, W, 3) uint8 RGB."""
+
+class TeacherTargets:
+    """The teacher itself, asked for every batch: for worlds that are small enough."""
+
+    def __init__(self, teacher: SAM) -> None:
+        """Bind a teacher in eval mode, with the student's input size and embedding width."""
+        self.teacher = teacher
+
+    @torch.no_grad()
+    def collect(self, keys: Sequence[str], pixels: Tensor) -> Tensor:
+        """Return the embeddings of a batch, (B, C, G, G)."""
+        del keys
+        return self.teacher.image_encoder(pixels)
 
 
 class DistilStep:
@@ -33,48 +48,52 @@ class DistilStep:
     def __init__(
         self,
         student: OVSAM,
-        teacher: SAM,
-        cache: FeatureCache,
-        load_image: LoadImage,
+        targets: Targets,
+        images: ImageSet,
         images_per_step: int = 16,
+        *,
+        with_bfloat16: bool = False,
+        threads: int = 0,
     ) -> None:
-        """Bind student and teacher to images.
+        """Bind a student to images and what the teacher says of them.
 
         Args:
             student: All but its neck frozen (`freeze_all_but(student, ("neck",))`).
-            teacher: In eval mode, with the student's input size and embedding width.
-            cache: Of this teacher.
-            load_image: Draws one image.
+            targets: Of the teacher.
+            images: To draw from.
             images_per_step: B.
+            with_bfloat16: Run both networks under bfloat16 autocast; the loss stays float32.
+            threads: Read images ahead in so many threads.
         """
         self.student = student
-        self.teacher = teacher
-        self.cache = cache
-        self.load_image = load_image
-        self.images_per_step = images_per_step
+        self.targets = targets
+        self.images = images
+        self.with_bfloat16 = with_bfloat16
+        self.reader = SampleReader(self._prepare, images_per_step, threads)
         self.report = StepReport()
 
     def __call__(self, step: int, progress: float, random: StepRandom) -> Mapping[str, Tensor]:
         """Return the mean squared error of a random batch."""
         del step, progress
-        count = self.images_per_step
         with self.report.waiting():
-            drawn = [self.load_image(random.of_sample(index, count)) for index in range(count)]
+            drawn = self.reader.read(random)
         return self.compute_losses([key for key, _ in drawn], [image for _, image in drawn])
 
-    def compute_losses(self, keys: list[str], images: list[np.ndarray]) -> dict[str, Tensor]:
+    def compute_losses(
+        self, keys: Sequence[str], images: Sequence[PreparedImage]
+    ) -> dict[str, Tensor]:
         """Return the loss of given images."""
-        size = self.student.config.input_size
-        prepared = [prepare_image(image, size) for image in images]
-        pixels = to_network_input(prepared, self.student.device)
+        device = self.student.device
+        pixels = to_network_input(list(images), device)
         self.report.keep(len(images), pixels=pixels)
-        targets = self.cache.collect(keys, lambda rows: self._encode(pixels[rows]))
-        with torch.no_grad():
-            stages = self.student.image_encoder(pixels)
-        embedding = self.student.neck(stages)
-        return {"mse": F.mse_loss(embedding, targets.to(embedding.device))}
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.with_bfloat16):
+            targets = self.targets.collect(keys, pixels).to(device)
+            with torch.no_grad():
+                stages = self.student.image_encoder(pixels)
+            embedding = self.student.neck(stages)
+        return {"mse": F.mse_loss(embedding.float(), targets.float())}
 
-    @torch.no_grad()
-    def _encode(self, pixels: Tensor) -> Tensor:
-        """The teacher's embedding, (M, C, G, G)."""
-        return self.teacher.image_encoder(pixels)
+    def _prepare(self, random: np.random.Generator) -> tuple[str, PreparedImage]:
+        index = int(random.integers(len(self.images)))
+        size = self.student.config.input_size
+        return self.images.key(index), prepare_image(self.images.load(index), size)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ovsam.errors import ConfigError
+
 
 class Stage(enum.StrEnum):
     """What can be trained or prepared, in the order of a model from nothing."""
@@ -24,7 +26,10 @@ class Stage(enum.StrEnum):
     JOINT = "joint"
     DETECTOR = "detector"
     MERGE = "merge"
+    COMBINE = "combine"
+    BASELINE = "baseline"
     OVERFIT = "overfit"
+    CHECK = "check"
 
 
 class TrainingEngine(enum.StrEnum):
@@ -36,7 +41,9 @@ class TrainingEngine(enum.StrEnum):
 
 def train(
     stage: Annotated[Stage, typer.Argument(help="What to train.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of this run; it resumes there.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of this run; it resumes there.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="YAML file: configs/training/*.yaml.")
     ] = None,
@@ -49,8 +56,21 @@ def train(
     ] = None,
     init: Annotated[
         list[Path] | None,
-        typer.Option("--init", help="Folder of the stage before (merge: masks, then labels)."),
+        typer.Option(
+            "--init",
+            help="Folder of the stage before (merge: masks, then labels; "
+            "combine and baseline: SAM, then CLIP).",
+        ),
     ] = None,
+    vocabulary: Annotated[
+        str | None, typer.Option("--vocabulary", help="Classes, instead of the config's.")
+    ] = None,
+    max_bad: Annotated[
+        float | None, typer.Option("--max-bad", help="Part of the data that may be bad, 0 to 1.")
+    ] = None,
+    all_images: Annotated[
+        bool, typer.Option("--all-images", help="Decode every image before training, not 200.")
+    ] = False,
     engine: Annotated[
         TrainingEngine, typer.Option("--engine", help="This process (or torchrun's), or Ray's.")
     ] = TrainingEngine.LOCAL,
@@ -65,21 +85,25 @@ def train(
     """Train one stage of a model; stopped and started again, it goes on where it was.
 
     Several processes share a stage under torchrun, or on a Ray cluster with --engine ray. `overfit`
-    takes what masks, labels or joint take, and checks that one batch is learned by heart.
+    takes what masks, labels or joint take, and checks that one batch is learned by heart; `check`
+    needs but their data, and says what is wrong with it.
 
     Exit codes: 0 done, or saved after SIGTERM (start it again to go on); 130 saved after Ctrl-C;
     1 the training failed; 2 usage or settings.
     """
     from ovsam_pipeline.training_run import TrainingPlace, run_training
-    from ovsam_pipeline.training_stages import StageRequest
+    from ovsam_pipeline.training_stages import DataLimits, StageRequest
 
+    if out is None and stage is not Stage.CHECK:
+        raise ConfigError(f"`ovsam train {stage.value}` needs --out FOLDER")
     request = StageRequest(
         stage=stage.value,
-        out=out,
+        out=out or Path(),
         config=config,
         data=data,
         images=images,
         init=tuple(init or ()),
+        limits=DataLimits(max_bad=max_bad, all_images=all_images, vocabulary=vocabulary),
     )
     place = TrainingPlace(
         engine=engine.value, num_workers=num_workers, address=address, threads=threads

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from ovsam.build import build_model
 from ovsam.checkpoint import load_checkpoint
@@ -21,6 +21,7 @@ from ovsam.training.sprites import NanoClass, SpriteAtlas
 from ovsam_pipeline.training_stages import StageRequest, run_stage
 
 LOOP = "loop: {steps: 1, log_every: 1, schedule: {warmup_steps: 0}}\n"
+TEACHER_SIZE = "size: {width: 16, depth: 1, heads: 2}\n"
 CONFIGS = Path(__file__).parents[2] / "configs" / "training"
 STEP = "step: {train_parts: [%s], images_per_step: 1, proposals: 2, mask_points: 64}\n"
 
@@ -53,6 +54,7 @@ def _build_nano() -> OVSAM:
 
 
 def _request(stage, tmp_path, text, **changes) -> StageRequest:
+    tmp_path.mkdir(exist_ok=True)
     config = tmp_path / f"{stage}.yaml"
     config.write_text(text)
     return StageRequest(stage=stage, config=config, out=tmp_path / stage, **changes)
@@ -94,16 +96,62 @@ def test_joint_stage_trains_on_coco_files(start, tmp_path):
     assert line["label"] > 0
 
 
-def test_distillation_runs_from_teacher_to_neck(data, start, tmp_path):
-    size = "size: {width: 16, depth: 1, heads: 2}\n"
-    teacher = LOOP + size + STEP % "mask_decoder"
-    run_stage(_request("teacher", tmp_path, teacher, data=data))
-    distil = LOOP + size + "images_per_step: 1\n"
-    request = _request("distil", tmp_path, distil, data=data, init=(tmp_path / "teacher", start))
-    run_stage(request)
-    before, after = (load_checkpoint(f / "model.safetensors") for f in (start, request.out))
-    assert not torch.equal(after.neck.pos_embed, before.neck.pos_embed)
-    assert len(list((request.out / "teacher-features").rglob("*.npy"))) == 1
+@pytest.fixture(scope="module")
+def teacher(data, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    run_stage(_request("teacher", out, LOOP + TEACHER_SIZE + STEP % "mask_decoder", data=data))
+    return out / "teacher"
+
+
+def test_student_starts_with_clip_and_the_teacher_s_decoder(start, teacher, tmp_path):
+    clip = start / "model.safetensors"
+    run_stage(_request("start", tmp_path, "model: nano\nseed: 5\n", init=(clip, teacher)))
+    made, given = load_checkpoint(tmp_path / "start" / "model.safetensors"), load_checkpoint(clip)
+    sam = load_file(teacher / "teacher.safetensors")
+    for name, tensor in given.image_encoder.state_dict().items():
+        assert torch.equal(made.image_encoder.state_dict()[name], tensor), name
+    own = made.state_dict()
+    assert torch.equal(
+        own["mask_decoder.mask_tokens.weight"], sam["mask_decoder.mask_tokens.weight"][:1]
+    )
+    hyper = "mask_decoder.output_hypernetworks_mlps.0.layers.0.weight"
+    assert torch.equal(own[hyper], sam[hyper])
+    points = "prompt_encoder.point_embeddings.1.weight"
+    assert torch.equal(own[points], sam[points])
+    assert not torch.equal(own["neck.level_encoding.weight"], given.neck.level_encoding.weight)
+    assert made.has_text_tower
+
+
+def test_distillation_from_stored_features_is_as_from_the_teacher(data, start, teacher, tmp_path):
+    distil = LOOP + TEACHER_SIZE + "images_per_step: 2\n"
+    features = tmp_path / "cache-teacher"
+    run_stage(_request("cache-teacher", tmp_path, distil, data=data, init=(teacher,)))
+    necks = []
+    for number, source in enumerate((teacher, features)):
+        request = _request(
+            "distil", tmp_path / str(number), distil, data=data, init=(source, start)
+        )
+        run_stage(request)
+        necks.append(load_checkpoint(request.out / "model.safetensors").neck.state_dict())
+    before = load_checkpoint(start / "model.safetensors").neck
+    assert not torch.equal(necks[0]["pos_embed"], before.pos_embed)
+    for name, tensor in necks[0].items():
+        assert torch.allclose(tensor, necks[1][name], atol=1e-4), name
+
+
+def test_teacher_of_another_size_is_refused(data, start, teacher, tmp_path):
+    request = _request(
+        "distil", tmp_path, LOOP + TEACHER_SIZE, data=data, init=(tmp_path / "sam", start)
+    )
+    wrong = {"num_images": 1, "channels": 256, "grid": 64, "input_size": 1024, "teacher": "t"}
+    (tmp_path / "sam").mkdir()
+    (tmp_path / "sam" / "features.json").write_text(json.dumps(wrong))
+    (tmp_path / "sam" / "keys.txt").write_text("a\n")
+    (tmp_path / "sam" / "features-00000.npy").touch()
+    with pytest.raises(
+        ConfigError, match=r"128 channels at 320 pixels, the teacher's .* 256 at 1024"
+    ):
+        run_stage(request)
 
 
 def test_coco_file_without_its_folder_is_refused(start, tmp_path):
@@ -161,8 +209,9 @@ def test_unknown_setting_is_refused_before_anything_is_written(data, start, tmp_
 def test_shipped_config_fits_its_stage(name):
     import yaml
 
-    from ovsam.training import distil_stages, nano_stages
+    from ovsam.training import baseline_stages, distil_stages, nano_stages
     from ovsam.training.settings import build_settings
+    from ovsam.training.start import StartSettings
     from ovsam_pipeline import training_stages
 
     kinds = {
@@ -175,4 +224,10 @@ def test_shipped_config_fits_its_stage(name):
         "sam2clip": distil_stages.DistilStageSettings,
     }
     kind = kinds.get(name.stem.removeprefix("nano-"), nano_stages.LabelStageSettings)
+    if name.stem.startswith("start-"):
+        kind = StartSettings
+    elif name.stem.startswith("baseline-"):
+        kind = baseline_stages.CombineSettings
+    elif name.stem.startswith(("coop-", "adapter-", "sam-finetune-")):
+        kind = baseline_stages.BaselineStageSettings
     assert isinstance(build_settings(kind, yaml.safe_load(name.read_text()), name.name), kind)

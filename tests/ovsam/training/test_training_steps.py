@@ -7,8 +7,8 @@ import torch
 from ovsam.sam import build_sam, teacher_config
 from ovsam.training.clip_pretraining import ClipPretrainer, ClipStep, ClipStepSettings
 from ovsam.training.crops import CropSource
-from ovsam.training.distil_step import DistilStep
-from ovsam.training.feature_cache import FeatureCache
+from ovsam.training.distil_step import DistilStep, TeacherTargets
+from ovsam.training.image_set import PoolImages
 from ovsam.training.label_step import (
     LABEL_PARTS,
     MASK_PARTS,
@@ -104,14 +104,11 @@ def test_enlarged_image_is_cropped_and_small_masks_are_dropped(pool, random):
     assert len(small.masks) == len(small.labels) == 0
 
 
-def test_distillation_moves_the_neck_towards_the_teacher(tiny_model, pool, random, tmp_path):
+def test_distillation_moves_the_neck_towards_the_teacher(tiny_model, pool, random):
     config = teacher_config(tiny_model.config, width=16, depth=1, heads=2)
     teacher = build_sam(config).requires_grad_(False)
     freeze_all_but(tiny_model, ("neck",))
-    cache = FeatureCache(tmp_path, "teacher")
-    step = DistilStep(
-        tiny_model, teacher, cache, lambda r: ("scene-0", np.array(pool.images[0])), 2
-    )
+    step = DistilStep(tiny_model, TeacherTargets(teacher), PoolImages(pool), 2)
     optimiser = torch.optim.AdamW(tiny_model.neck.parameters(), lr=3e-3)
     history = []
     for _ in range(25):
@@ -121,28 +118,6 @@ def test_distillation_moves_the_neck_towards_the_teacher(tiny_model, pool, rando
         optimiser.step()
         history.append(loss.item())
     assert history[-1] < 0.6 * history[0]
-    assert len(list(cache.folder.iterdir())) == 1
-
-
-def test_feature_cache_encodes_each_image_once(tmp_path):
-    cache = FeatureCache(tmp_path, "teacher")
-    calls = []
-
-    def encode(rows):
-        calls.append(rows)
-        return torch.full((len(rows), 2, 1, 1), 0.1)
-
-    first = cache.collect(["a", "b"], encode)
-    second = cache.collect(["b", "c"], encode)
-    assert calls == [[0, 1], [1]]
-    assert torch.equal(first[1], second[0])
-
-
-def test_damaged_feature_file_is_encoded_again(tmp_path):
-    cache = FeatureCache(tmp_path, "teacher")
-    cache.write("a", np.zeros((1, 1, 1)))
-    (cache.folder / "a.npy").write_bytes(b"broken")
-    assert cache.collect(["a"], lambda rows: torch.ones(1, 1, 1, 1)).item() == 1
 
 
 def test_teacher_step_trains_every_part_of_sam(tiny_model, pool, random):
