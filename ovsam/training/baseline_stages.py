@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ovsam.baselines.config import AdapterKind, Background, BaselineConfig, Crop, Pooling, Region
 from ovsam.baselines.coop import ContextTextTower
@@ -31,16 +30,14 @@ from ovsam.training.baseline_step import (
     ClassTexts,
     freeze_all_but_parts,
 )
+from ovsam.training.data_check import CHECKED_IMAGES, DEFAULT_BUDGET, open_checked_data
 from ovsam.training.distil_stages import TEACHER_FILE, TeacherSize
-from ovsam.training.distributed import join_ranks
+from ovsam.training.distributed import Ranks, join_ranks
 from ovsam.training.loop import LoopSettings, TrainingRun
-from ovsam.training.nano_stages import (
-    MODEL_FILE,
-    TrainingData,
-    find_held_out,
-    select_base_classes,
-)
+from ovsam.training.mixed_data import DataSettings, MixedData, OpenedData, open_data
+from ovsam.training.nano_stages import MODEL_FILE, TrainingData, find_held_out
 from ovsam.training.scene_pool import ScenePool
+from ovsam.training.settings import FREE
 from ovsam.vocabulary import Vocabulary, embed_vocabulary, load_vocabulary
 
 
@@ -80,12 +77,18 @@ class CombineSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineStageSettings:
-    """configs/training/coop-*.yaml, adapter-*.yaml, sam-finetune*.yaml."""
+    """configs/training/coop-*.yaml, adapter-*.yaml, sam-finetune*.yaml.
+
+    The fields beside `baseline` and `step` are those of `LabelStageSettings`.
+    """
 
     loop: LoopSettings
     baseline: BaselineChoices
     step: BaselineStepSettings
     vocabulary: str = "nano"
+    data: tuple[DataSettings, ...] = ()
+    data_budget: float = field(default=DEFAULT_BUDGET, metadata=FREE)
+    check_images: int = field(default=CHECKED_IMAGES, metadata=FREE)
 
 
 @dataclass(frozen=True)
@@ -214,28 +217,29 @@ def train_baseline(
         data: That of OV-SAM's second stage.
         sources: See `build_from`.
         out: Folder of this run.
+
+    Raises:
+        ConfigError: The data is too bad to train on, or the choices cannot work.
     """
     ranks = join_ranks()
     torch.manual_seed(settings.loop.seed)
+    vocabulary = load_vocabulary(settings.vocabulary)
+    entries = data.entries(settings.data)
+    opened = _open(settings, entries, vocabulary, ranks)
     baseline = build_from(settings.baseline, sources).to(ranks.device)
     parts = freeze_all_but_parts(baseline, settings.step.train_parts)
-    classes = _TrainingClasses(baseline, settings)
-    sampler = data.sampler(classes.vocabulary)
-    step = BaselineStep(baseline, classes.embed_base, sampler, settings.step)
+    taught = _choose_embedder(baseline, settings, opened.classes.vocabulary())
+    sampler = MixedData(opened.parts, settings.data_budget).sample
+    step = BaselineStep(baseline, taught, sampler, settings.step)
     run = TrainingRun(parts, settings.loop, out, ranks, about=settings)
-
-    held_out = find_held_out(data.entries())
-    pool = ScenePool(held_out) if held_out else None
-
-    def evaluate() -> Mapping[str, float]:
-        assert pool is not None
-        baseline.eval()
-        found = evaluate_baseline(baseline, classes.embed_all(), pool, scenes=80)
-        for part in parts.values():
-            part.train()
-        return found
-
-    run.run(step, evaluate if pool else None)
+    held_out = find_held_out(entries)
+    evaluate = None
+    if held_out is not None:
+        everything = _choose_embedder(baseline, settings, vocabulary)
+        evaluate = _make_evaluation(
+            baseline, parts.values(), (vocabulary, everything), ScenePool(held_out)
+        )
+    run.run(step, evaluate)
     if ranks.is_first:
         if settings.step.with_labels:
             baseline.config = replace(baseline.config, trained_on=settings.vocabulary)
@@ -243,34 +247,52 @@ def train_baseline(
         save_baseline(baseline.eval(), out / MODEL_FILE, _describe(what, sources))
 
 
-class _TrainingClasses:
-    """A vocabulary by the baseline's text tower, whose context may be training.
+def _open(
+    settings: BaselineStageSettings,
+    entries: Sequence[DataSettings],
+    vocabulary: Vocabulary,
+    ranks: Ranks,
+) -> OpenedData:
+    """Open the data; the first process checks it."""
+    if not ranks.is_first:
+        return open_data(entries, vocabulary)
+    with_labels = settings.step.with_labels
+    return open_checked_data(
+        entries, vocabulary, settings.data_budget, settings.check_images, with_labels
+    )
 
-    Attributes:
-        vocabulary: With the embeddings at the start.
-        labels: (C,) int64 row among the base classes; -1: novel.
-        embed_base: Returns (K, J, D) embeddings of the base classes.
-    """
 
-    def __init__(self, baseline: Baseline, settings: BaselineStageSettings) -> None:
-        tower, names = baseline.text_tower, load_vocabulary(settings.vocabulary)
-        self._names, self._all = names, None
-        if CONTEXT in settings.step.train_parts:
-            self._all = ClassTexts(tower, names.aliases)
-            self.vocabulary = self.embed_all()
-        else:
-            self.vocabulary = embed_vocabulary(names, tower)
-        embeddings, self.labels = select_base_classes(self.vocabulary)
-        on_device = embeddings.to(baseline.device)
-        self.embed_base: Callable[[], Tensor] = lambda: on_device
-        if self._all is not None:
-            base = [i for i in np.argsort(self.labels, kind="stable") if self.labels[i] >= 0]
-            self.embed_base = ClassTexts(tower, [names.aliases[i] for i in base])
+def _choose_embedder(
+    baseline: Baseline, settings: BaselineStageSettings, vocabulary: Vocabulary
+) -> Callable[[], Tensor]:
+    """Return what gives (K, J, D) embeddings of a vocabulary's classes: anew where they change."""
+    if CONTEXT in settings.step.train_parts:
+        return ClassTexts(baseline.text_tower, vocabulary.aliases)
+    embeddings = embed_vocabulary(vocabulary, baseline.text_tower).embeddings
+    assert embeddings is not None
+    on_device = embeddings.to(baseline.device)
+    return lambda: on_device
 
-    @torch.no_grad()
-    def embed_all(self) -> Vocabulary:
-        """Return the vocabulary with the embeddings of now."""
-        return self.vocabulary if self._all is None else self._names.with_embeddings(self._all())
+
+def _make_evaluation(
+    baseline: Baseline,
+    parts: Iterable[nn.Module],
+    classes: tuple[Vocabulary, Callable[[], Tensor]],
+    pool: ScenePool,
+) -> Callable[[], Mapping[str, float]]:
+    """Return what measures the baseline as it is, and lets its parts train on."""
+
+    def evaluate() -> Mapping[str, float]:
+        vocabulary, embed = classes
+        baseline.eval()
+        with torch.no_grad():
+            embedded = vocabulary.with_embeddings(embed())
+        found = evaluate_baseline(baseline, embedded, pool, scenes=80)
+        for part in parts:
+            part.train()
+        return found
+
+    return evaluate
 
 
 def _describe(what: str, sources: Sequence[Path]) -> dict[str, str]:
