@@ -168,7 +168,9 @@ class TrainingData:
         """
         if (self.path is None) == (not listed):
             came = "both" if listed else "neither"
-            raise ConfigError(f"expected either --data or `data` in the config, got {came}")
+            raise ConfigError(
+                f"a stage of masks or labels needs --data, or `data` in its config, got {came}"
+            )
         if self.path is None:
             return tuple(listed)
         kind = "pool" if self.path.is_dir() else "instances"
