@@ -92,7 +92,8 @@ class DataReport:
             others = f" (and {len(over) - 1} more such findings)" if len(over) > 1 else ""
             raise ConfigError(
                 f"the training data is refused: {worst}{others}; that is {worst.share:.2%}, more "
-                f"than the {budget:.2%} allowed: mend or remove them, or raise data_budget (--max-bad)"
+                f"than the {budget:.2%} allowed: mend or remove it, or raise data_budget "
+                "(--max-bad)"
             )
 
 
