@@ -3,7 +3,7 @@
     python benchmarks/table1_miniature.py --work FOLDER --pool POOL [--seeds 0 1 2] [--steps 1500]
     python benchmarks/table1_miniature.py --work FOLDER --show          # the table of what is there
 
-POOL is from `ovsam train pool`. Everything runs through `ovsam train` and `ovsam eval`, each step in
+POOL is from `ovsam train pool`. All of it runs through `ovsam train` and `ovsam eval`, each step in
 a folder of its own below FOLDER: what is finished is not done again, what was cut off goes on, so
 the command may be stopped and repeated.
 

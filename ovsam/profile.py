@@ -22,7 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ovsam.baselines.config import BaselineConfig
+from ovsam.baselines.full_size import PAPER_BASELINES, get_baseline_config
+
 if TYPE_CHECKING:
+    from ovsam.baselines.model import Baseline
     from ovsam.config import ModelConfig
     from ovsam.model import OVSAM
 
@@ -79,16 +83,19 @@ class ModelCost:
     def paper(self) -> tuple[float, float] | None:
         """The paper's (million parameters, GMACs) for this model at this size, if it has them."""
         comparable = self.input_size == 1024 and self.num_prompts == PAPER_PROMPTS
-        return PAPER.get(self.name) if comparable else None
+        return (PAPER | PAPER_BASELINES).get(self.name) if comparable else None
 
 
 def profile_model(
-    model: str | ModelConfig, *, num_prompts: int = PAPER_PROMPTS, input_size: int | None = None
+    model: str | ModelConfig | BaselineConfig,
+    *,
+    num_prompts: int = PAPER_PROMPTS,
+    input_size: int | None = None,
 ) -> ModelCost:
-    """Count an OV-SAM ("rn50x16", "convnext-l-single-scale", a config) or a SAM ("sam-h").
+    """Count an OV-SAM ("rn50x16", "convnext-l-single-scale", a config), a SAM or a baseline.
 
     Args:
-        model: Name or config.
+        model: Name or config; "sam-h" and "feature-crop" are such names.
         num_prompts: N, box prompts of the image.
         input_size: S; None: the model's own.
 
@@ -99,6 +106,12 @@ def profile_model(
 
     if isinstance(model, str) and model in SAM_NAMES:
         return _profile_sam(model, num_prompts, input_size)
+    if isinstance(model, str) and model in PAPER_BASELINES:
+        model = get_baseline_config(model)
+    if isinstance(model, BaselineConfig):
+        from ovsam.baselines.profile import profile_baseline
+
+        return profile_baseline(model, num_prompts=num_prompts, input_size=input_size)
     from ovsam.build import build_model, get_config
 
     config = get_config(model) if isinstance(model, str) else model
@@ -115,25 +128,29 @@ def _ovsam_parts(model: OVSAM) -> tuple[PartCost, ...]:
     config = model.config
     pixels = torch.empty(1, 3, config.input_size, config.input_size, device="meta")
     box = torch.empty(1, 4, device="meta")
-    stages, image_macs = _count(model.image_encoder, pixels)
-    embedding, neck_macs = _count(model.neck, stages)
-    _, fpn_macs = _count(model.clip2sam.build_levels, stages)
-    _, decoder_macs = _count(model.decode, embedding, box)
-    padding = _window_padding_macs(model.neck)
-    fpn = _parameters(getattr(model.clip2sam, "fpn", None))
+    stages, image_macs = count_macs(model.image_encoder, pixels)
+    embedding, neck_macs = count_macs(model.neck, stages)
+    _, fpn_macs = count_macs(model.clip2sam.build_levels, stages)
+    _, decoder_macs = count_macs(model.decode, embedding, box)
+    padding = window_padding_macs(model.neck)
+    fpn = count_parameters(getattr(model.clip2sam, "fpn", None))
     return (
-        PartCost("CLIP image encoder", _parameters(model.image_encoder), image_macs),
-        PartCost("SAM2CLIP neck", _parameters(model.neck), neck_macs + padding, macs_saved=padding),
+        PartCost("CLIP image encoder", count_parameters(model.image_encoder), image_macs),
+        PartCost(
+            "SAM2CLIP neck", count_parameters(model.neck), neck_macs + padding, macs_saved=padding
+        ),
         PartCost("CLIP2SAM pyramid", fpn, fpn_macs),
-        PartCost("prompt encoder", _parameters(model.prompt_encoder), 0),
-        PartCost("mask decoder", _parameters(model.mask_decoder), decoder_macs, is_per_prompt=True),
+        PartCost("prompt encoder", count_parameters(model.prompt_encoder), 0),
+        PartCost(
+            "mask decoder", count_parameters(model.mask_decoder), decoder_macs, is_per_prompt=True
+        ),
         PartCost(
             "CLIP2SAM head",
-            _parameters(model.clip2sam) - fpn,
+            count_parameters(model.clip2sam) - fpn,
             _head_macs(model),
             is_per_prompt=True,
         ),
-        PartCost("frozen CLIP score", 0, _clip_region_macs(model), is_per_prompt=True),
+        PartCost("frozen CLIP score", 0, clip_region_macs(model), is_per_prompt=True),
     )
 
 
@@ -145,32 +162,35 @@ def _profile_sam(name: str, num_prompts: int, input_size: int | None) -> ModelCo
         config = dataclasses.replace(config, input_size=input_size)
     sam = build_sam(config, "meta")
     size = config.input_size
-    embedding, image_macs = _count(sam.image_encoder, torch.empty(1, 3, size, size, device="meta"))
-    _, decoder_macs = _count(sam.decode, embedding, torch.empty(1, 4, device="meta"))
-    padding = _window_padding_macs(sam.image_encoder)
-    encoder = _parameters(sam.image_encoder)
-    rest = _parameters(sam) - encoder - _parameters(sam.prompt_encoder)
+    embedding, image_macs = count_macs(
+        sam.image_encoder, torch.empty(1, 3, size, size, device="meta")
+    )
+    _, decoder_macs = count_macs(sam.decode, embedding, torch.empty(1, 4, device="meta"))
+    padding = window_padding_macs(sam.image_encoder)
+    encoder = count_parameters(sam.image_encoder)
+    rest = count_parameters(sam) - encoder - count_parameters(sam.prompt_encoder)
     parts = (
         PartCost("SAM image encoder", encoder, image_macs + padding, macs_saved=padding),
-        PartCost("prompt encoder", _parameters(sam.prompt_encoder), 0),
+        PartCost("prompt encoder", count_parameters(sam.prompt_encoder), 0),
         PartCost("mask decoder", rest, decoder_macs, is_per_prompt=True),
     )
     return ModelCost(name, size, num_prompts, parts)
 
 
-def _count(compute: Callable[..., Any], *inputs: Any) -> tuple[Any, int]:
+def count_macs(compute: Callable[..., Any], *inputs: Any) -> tuple[Any, int]:
     """Run on meta tensors; return the result and the multiply-accumulates."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         result = compute(*inputs)
     return result, counter.get_total_flops() // 2
 
 
-def _parameters(module: nn.Module | None) -> int:
+def count_parameters(module: nn.Module | None) -> int:
+    """Count a module's parameters; none where there is no module."""
     return 0 if module is None else sum(parameter.numel() for parameter in module.parameters())
 
 
-def _window_padding_macs(module: nn.Module) -> int:
-    """What SAM spends on projecting the padded cells of windows, which we pad afterwards."""
+def window_padding_macs(module: nn.Module) -> int:
+    """Count what SAM spends on projecting the padded cells of windows, which we pad afterwards."""
     from ovsam.vision_transformer import TransformerBlock
 
     pos_embed = module.pos_embed
@@ -190,27 +210,27 @@ def _head_macs(model: OVSAM) -> int:
     head, config = model.clip2sam, model.config
     if head.kind == "fpn":
         grid = torch.empty(1, config.fpn_channels, config.roi_size, config.roi_size, device="meta")
-        return _count(head.roi_projection, grid)[1]
-    macs = _count(head.label_mlp, torch.empty(1, config.embed_channels, device="meta"))[1]
+        return count_macs(head.roi_projection, grid)[1]
+    macs = count_macs(head.label_mlp, torch.empty(1, config.embed_channels, device="meta"))[1]
     if head.kind == "label-token+clip":
         pooled = torch.empty(1, config.clip.channels[3], device="meta")
-        macs += _count(head.clip_projection, pooled)[1]
+        macs += count_macs(head.clip_projection, pooled)[1]
     return macs
 
 
-def _clip_region_macs(model: OVSAM) -> int:
+def clip_region_macs(model: OVSAM | Baseline) -> int:
     """CLIP's own pooling of one region: the attention pool on its grid, or ConvNeXt's head."""
     clip = model.config.clip
     visual = model.image_encoder.visual
     if clip.kind == "resnet":
         region = torch.empty(1, clip.channels[3], clip.pool_grid, clip.pool_grid, device="meta")
-        return _count(visual.attnpool, region)[1]
+        return count_macs(visual.attnpool, region)[1]
     pooled = torch.empty(1, clip.channels[3], 1, 1, device="meta")
-    return _count(lambda x: visual.head(visual.trunk.head(x)), pooled)[1]
+    return count_macs(lambda x: visual.head(visual.trunk.head(x)), pooled)[1]
 
 
 def _count_text_parameters(config: ModelConfig) -> int:
     from ovsam.text_tower import build_text_tower
 
     with torch.device("meta"):
-        return _parameters(build_text_tower(config.clip))
+        return count_parameters(build_text_tower(config.clip))

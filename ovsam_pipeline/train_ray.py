@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +31,8 @@ from ovsam_pipeline.training_stages import StageRequest, run_stage
 __all__ = ["RaySize", "train_on_ray"]
 
 logger = logging.getLogger(__name__)
+
+RunStage = Callable[[StageRequest], None]
 
 _WAIT_S = 0.5
 # What the others need to notice that one is gone.
@@ -76,7 +78,9 @@ class _Trainer:
             door.bind(("", 0))
             return ray.util.get_node_ip_address(), door.getsockname()[1]
 
-    def train(self, request: StageRequest, environment: dict[str, str], threads: int) -> None:
+    def train(
+        self, run: RunStage, request: StageRequest, environment: dict[str, str], threads: int
+    ) -> None:
         """Run the stage as one process of the group."""
         import torch
 
@@ -86,7 +90,7 @@ class _Trainer:
         torch.set_num_threads(threads)
         stop_wish.forget()
         try:
-            run_stage(request)
+            run(request)
         finally:
             leave_ranks()
 
@@ -101,12 +105,13 @@ class _Trainer:
         return os.getpid()
 
 
-def train_on_ray(request: StageRequest, size: RaySize) -> None:
+def train_on_ray(request: StageRequest, size: RaySize, run: RunStage = run_stage) -> None:
     """Run a stage on a cluster.
 
     Args:
         request: The stage; its paths must be good on every node.
         size: What it takes of the cluster.
+        run: What each process does.
 
     Raises:
         ConfigError: The cluster does not answer, or is too small.
@@ -119,17 +124,17 @@ def train_on_ray(request: StageRequest, size: RaySize) -> None:
         connect(size.address)
     try:
         with heed_signals():
-            _train_with_restarts(_make_absolute(request), size)
+            _train_with_restarts(_make_absolute(request), size, run)
     finally:
         if is_ours:
             ray.shutdown()
 
 
-def _train_with_restarts(request: StageRequest, size: RaySize) -> None:
+def _train_with_restarts(request: StageRequest, size: RaySize, run: RunStage) -> None:
     log = LogFollower(request.out / "log.jsonl")
     for restarts in range(size.max_restarts + 1):
         try:
-            _train_once(request, size, log)
+            _train_once(request, size, run, log)
             return
         except WorkerLostError as error:
             if restarts == size.max_restarts:
@@ -140,7 +145,7 @@ def _train_with_restarts(request: StageRequest, size: RaySize) -> None:
             logger.warning("a worker died (%s); starting again from the last checkpoint", error)
 
 
-def _train_once(request: StageRequest, size: RaySize, log: LogFollower) -> None:
+def _train_once(request: StageRequest, size: RaySize, run: RunStage, log: LogFollower) -> None:
     """Start the actors, let them train, and end them.
 
     Raises:
@@ -161,7 +166,7 @@ def _train_once(request: StageRequest, size: RaySize, log: LogFollower) -> None:
         _wait_for_start(actors)
         host, port = _get(actors[0].find_door.remote())
         orders = [
-            actor.train.remote(request, _describe_rank(rank, size, host, port), size.threads)
+            actor.train.remote(run, request, _describe_rank(rank, size, host, port), size.threads)
             for rank, actor in enumerate(actors)
         ]
         _watch(actors, orders, log)

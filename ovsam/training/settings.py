@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ovsam.errors import ConfigError
@@ -83,5 +84,14 @@ def list_binding(settings: Any, prefix: str) -> dict[str, Any]:
             for number, row in enumerate(value):
                 found |= list_binding(row, f"{name}[{number}]")
         else:
-            found[name] = value
+            found[name] = _plain(value)
     return found
+
+
+def _plain(value: Any) -> Any:
+    """Return a field's value as JSON would have it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: _plain(each) for name, each in vars(value).items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from ovsam.baselines.config import BaselineConfig
     from ovsam.config import ModelConfig
     from ovsam.profile import ModelCost
 
@@ -18,7 +19,8 @@ def info(
         str | None,
         typer.Argument(
             help="A model (rn50x16, convnext-l, nano, sam-h, ...; NAME-single-scale for that "
-            "neck), a name of `ovsam models list`, or a file of ovsam's own.  [default: all]",
+            "neck; image-crop, feature-crop, ...: the paper's baselines), a name of `ovsam models "
+            "list`, or a file of ovsam's own.  [default: all]",
             show_default=False,
         ),
     ] = None,
@@ -32,12 +34,18 @@ def info(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show what a model is made of and what an image costs. Needs no weights."""
+    from ovsam.baselines.full_size import BASELINE_NAMES
     from ovsam.build import MODEL_NAMES
     from ovsam.profile import PAPER_PROMPTS, profile_model
     from ovsam.sam import SAM_NAMES
     from ovsam_pipeline.console import print_json, print_result
 
-    structures: list[str | ModelConfig] = [*MODEL_NAMES, _SINGLE_SCALE, *SAM_NAMES]
+    structures: list[str | ModelConfig | BaselineConfig] = [
+        *MODEL_NAMES,
+        _SINGLE_SCALE,
+        *SAM_NAMES,
+        *BASELINE_NAMES,
+    ]
     if model is not None:
         structures = [_find_structure(model)]
     num_prompts = PAPER_PROMPTS if prompts is None else prompts
@@ -51,11 +59,13 @@ def info(
         print_result(_format_totals(costs))
 
 
-def _find_structure(model: str) -> str | ModelConfig:
+def _find_structure(model: str) -> str | ModelConfig | BaselineConfig:
     """The structure that a name, weights with a name, or a file of ours belong to."""
     import json as json_module
     from pathlib import Path
 
+    from ovsam.baselines.config import BaselineConfig
+    from ovsam.baselines.files import is_baseline_file
     from ovsam.config import ModelConfig
     from ovsam.errors import CheckpointError
     from ovsam.known_weights import KNOWN_MODELS
@@ -71,7 +81,8 @@ def _find_structure(model: str) -> str | ModelConfig:
             f"expected a file of ovsam's own, got {model} without a model config; convert it with "
             "`ovsam models convert`"
         )
-    return ModelConfig.from_dict(json_module.loads(config))
+    kind = BaselineConfig if is_baseline_file(model) else ModelConfig
+    return kind.from_dict(json_module.loads(config))
 
 
 def _to_json(cost: ModelCost) -> dict[str, Any]:

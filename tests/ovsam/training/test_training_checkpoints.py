@@ -2,6 +2,9 @@
 
 import json
 import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ from torch import nn
 from ovsam.errors import CheckpointError, ConfigError
 from ovsam.training.loop import LoopSettings, TrainingRun
 from ovsam.training.run_state import list_checkpoints
+from ovsam.training.settings import FREE, list_binding
 from ovsam.training.stopping import RunStoppedError, stop_wish
 
 
@@ -186,3 +190,25 @@ def test_wish_to_stop_ends_after_the_step_and_saves(tmp_path):
     stop_wish.forget()
     resumed, _ = train(tmp_path / "cut")
     assert resumed.seen == whole.seen[5:]
+
+
+@dataclass(frozen=True)
+class _Part:
+    path: Path
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Stage:
+    parts: tuple[_Part, ...]
+    loop: LoopSettings = field(default_factory=lambda: LoopSettings(steps=1))
+    threads: int = field(default=0, metadata=FREE)
+
+
+def test_binding_settings_are_plain_values_by_dotted_name():
+    stage = _Stage((_Part(Path("a")),))
+    found = list_binding(stage, "stage")
+    assert found["stage.parts"] == [{"path": "a", "share": 1.0}]
+    assert found["stage.loop.optimiser.beta1"] == 0.9
+    assert not {"stage.threads", "stage.loop.log_every"} & set(found)
+    assert json.loads(json.dumps(found)) == {**found, "stage.loop.schedule.milestones": ANY}

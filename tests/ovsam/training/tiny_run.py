@@ -48,13 +48,17 @@ class TinyStep:
         return {"mse": loss, "error": error.detach().abs().mean()}
 
 
+def small_loop(**loop):
+    """Settings of twelve steps, each of them logged."""
+    return LoopSettings(
+        **{"steps": 12, "log_every": 1, "optimiser": FAST, "schedule": Schedule(), **loop}
+    )
+
+
 def train(folder, ranks=None, step=None, **loop):
     """Run it; returns the step and the run."""
     step = step or TinyStep()
-    settings = LoopSettings(
-        **{"steps": 12, "log_every": 1, "optimiser": FAST, "schedule": Schedule(), **loop}
-    )
-    run = TrainingRun({"head": step.head}, settings, folder, ranks)
+    run = TrainingRun({"head": step.head}, small_loop(**loop), folder, ranks)
     run.run(step)
     return step, run
 
