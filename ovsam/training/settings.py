@@ -90,8 +90,6 @@ def list_binding(settings: Any, prefix: str) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Return a field's value as JSON would have it."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: _plain(each) for name, each in vars(value).items()}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     return str(value) if isinstance(value, Path) else value

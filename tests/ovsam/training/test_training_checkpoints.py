@@ -208,7 +208,7 @@ class _Stage:
 def test_binding_settings_are_plain_values_by_dotted_name():
     stage = _Stage((_Part(Path("a")),))
     found = list_binding(stage, "stage")
-    assert found["stage.parts"] == [{"path": "a", "share": 1.0}]
+    assert found["stage.parts[0].path"] == "a"
     assert found["stage.loop.optimiser.beta1"] == 0.9
     assert not {"stage.threads", "stage.loop.log_every"} & set(found)
     assert json.loads(json.dumps(found)) == {**found, "stage.loop.schedule.milestones": ANY}

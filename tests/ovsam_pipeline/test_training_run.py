@@ -1,0 +1,79 @@
+"""What the end of a training means, and options that say nothing together."""
+
+import copy
+import importlib.util
+
+import pytest
+
+from ovsam.errors import ConfigError, MissingDependencyError
+from ovsam.training.stopping import RunStoppedError
+from ovsam_pipeline import training_run
+
+from ovsam_pipeline.training_run import TrainingPlace, run_training
+from ovsam_pipeline.training_stages import StageRequest
+
+
+@pytest.fixture
+def request_of(tmp_path):
+    return StageRequest(stage="labels", out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("is_interrupted", "code"), [(False, 0), (True, 130)], ids=["SIGTERM", "Ctrl-C"]
+)
+def test_stopped_run_has_its_exit_code_and_says_so(
+    monkeypatch, capsys, request_of, is_interrupted, code
+):
+    def stop(request):
+        raise RunStoppedError(7, is_interrupted=is_interrupted)
+
+    monkeypatch.setattr(training_run, "run_stage", stop)
+    assert run_training(request_of, TrainingPlace()) == code
+    said = capsys.readouterr().err
+    assert said == "ovsam: stopped and saved at step 7; the same command goes on from there\n"
+
+
+def test_finished_run_ends_with_0(monkeypatch, request_of):
+    monkeypatch.setattr(training_run, "run_stage", lambda request: None)
+    assert run_training(request_of, TrainingPlace()) == 0
+
+
+def test_other_processes_of_torchrun_say_nothing(monkeypatch, capsys, request_of):
+    def stop(request):
+        raise RunStoppedError(7, is_interrupted=False)
+
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(training_run, "run_stage", stop)
+    assert run_training(request_of, TrainingPlace()) == 0
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threads": 0}, "expected --threads of at least 1, got 0"),
+        ({"engine": "ray"}, "--engine ray needs --num-workers N"),
+        ({"num_workers": 2}, "started by torchrun --nproc-per-node N"),
+        ({"address": "auto"}, "are of --engine ray"),
+    ],
+)
+def test_options_that_say_nothing_together_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        TrainingPlace(**options)
+
+
+def test_missing_ray_names_the_package(monkeypatch, request_of):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'ovsam\[ray\]'"):
+        run_training(request_of, TrainingPlace(engine="ray", num_workers=2))
+
+
+def test_training_without_workers_is_refused():
+    RaySize = pytest.importorskip("ovsam_pipeline.train_ray").RaySize
+    with pytest.raises(ConfigError, match="expected --num-workers of at least 1, got 0"):
+        RaySize(num_workers=0)
+
+
+def test_stop_crosses_processes_whole():
+    stop = copy.copy(RunStoppedError(7, is_interrupted=True))  # as pickle does it
+    assert (stop.step, stop.is_interrupted) == (7, True)
