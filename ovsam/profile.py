@@ -14,6 +14,7 @@ Letters: S input size, C channels, N prompts.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,8 @@ from ovsam.baselines.config import BaselineConfig
 from ovsam.baselines.full_size import PAPER_BASELINES, get_baseline_config
 
 if TYPE_CHECKING:
-    from ovsam.baselines.model import Baseline
-    from ovsam.config import ModelConfig
+    from ovsam.clip_backbone import ClipBackbone
+    from ovsam.config import ClipConfig, ModelConfig, SamConfig
     from ovsam.model import OVSAM
 
 PAPER_PROMPTS = 8
@@ -150,31 +151,42 @@ def _ovsam_parts(model: OVSAM) -> tuple[PartCost, ...]:
             _head_macs(model),
             is_per_prompt=True,
         ),
-        PartCost("frozen CLIP score", 0, clip_region_macs(model), is_per_prompt=True),
+        PartCost(
+            "frozen CLIP score",
+            0,
+            clip_region_macs(model.image_encoder, config.clip),
+            is_per_prompt=True,
+        ),
     )
 
 
 def _profile_sam(name: str, num_prompts: int, input_size: int | None) -> ModelCost:
-    from ovsam.sam import build_sam, get_sam_config
+    from ovsam.sam import get_sam_config
 
     config = get_sam_config(name)
     if input_size is not None:
         config = dataclasses.replace(config, input_size=input_size)
+    return ModelCost(name, config.input_size, num_prompts, sam_parts(config))
+
+
+@functools.cache
+def sam_parts(config: SamConfig) -> tuple[PartCost, ...]:
+    """Count the parts of a SAM, once a process: every baseline has one."""
+    from ovsam.sam import build_sam
+
     sam = build_sam(config, "meta")
     size = config.input_size
-    embedding, image_macs = count_macs(
-        sam.image_encoder, torch.empty(1, 3, size, size, device="meta")
-    )
+    pixels = torch.empty(1, 3, size, size, device="meta")
+    embedding, image_macs = count_macs(sam.image_encoder, pixels)
     _, decoder_macs = count_macs(sam.decode, embedding, torch.empty(1, 4, device="meta"))
     padding = window_padding_macs(sam.image_encoder)
     encoder = count_parameters(sam.image_encoder)
     rest = count_parameters(sam) - encoder - count_parameters(sam.prompt_encoder)
-    parts = (
+    return (
         PartCost("SAM image encoder", encoder, image_macs + padding, macs_saved=padding),
         PartCost("prompt encoder", count_parameters(sam.prompt_encoder), 0),
         PartCost("mask decoder", rest, decoder_macs, is_per_prompt=True),
     )
-    return ModelCost(name, size, num_prompts, parts)
 
 
 def count_macs(compute: Callable[..., Any], *inputs: Any) -> tuple[Any, int]:
@@ -218,10 +230,9 @@ def _head_macs(model: OVSAM) -> int:
     return macs
 
 
-def clip_region_macs(model: OVSAM | Baseline) -> int:
-    """CLIP's own pooling of one region: the attention pool on its grid, or ConvNeXt's head."""
-    clip = model.config.clip
-    visual = model.image_encoder.visual
+def clip_region_macs(tower: ClipBackbone, clip: ClipConfig) -> int:
+    """Count CLIP's own pooling of one region: its attention pool's grid, or ConvNeXt's head."""
+    visual = tower.visual
     if clip.kind == "resnet":
         region = torch.empty(1, clip.channels[3], clip.pool_grid, clip.pool_grid, device="meta")
         return count_macs(visual.attnpool, region)[1]
