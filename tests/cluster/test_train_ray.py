@@ -88,3 +88,8 @@ def test_mistake_that_one_actor_finds_is_told_as_it_is(cluster, tmp_path):
 def test_cluster_that_is_too_small_is_refused(cluster, tmp_path):
     with pytest.raises(ConfigError, match=r"expected 6 CPUs for 3 workers, the cluster has 2"):
         _train(tmp_path, small_trainings.run_small, 3, threads=2)
+
+
+def test_training_without_workers_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="expected --num-workers of at least 1, got 0"):
+        _train(tmp_path, small_trainings.run_small, 0)

@@ -8,7 +8,6 @@ import pytest
 from ovsam.errors import ConfigError, MissingDependencyError
 from ovsam.training.stopping import RunStoppedError
 from ovsam_pipeline import training_run
-
 from ovsam_pipeline.training_run import TrainingPlace, run_training
 from ovsam_pipeline.training_stages import StageRequest
 
@@ -66,12 +65,6 @@ def test_missing_ray_names_the_package(monkeypatch, request_of):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'ovsam\[ray\]'"):
         run_training(request_of, TrainingPlace(engine="ray", num_workers=2))
-
-
-def test_training_without_workers_is_refused():
-    RaySize = pytest.importorskip("ovsam_pipeline.train_ray").RaySize
-    with pytest.raises(ConfigError, match="expected --num-workers of at least 1, got 0"):
-        RaySize(num_workers=0)
 
 
 def test_stop_crosses_processes_whole():
