@@ -49,12 +49,6 @@ class CocoTable:
     boxes_xywh: np.ndarray
     segmentations: TextColumn | None
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory of the numeric columns."""
-        arrays = (self.image_ids, self.sizes_hw, self.starts, self.category, self.boxes_xywh)
-        return sum(column.nbytes for column in arrays)
-
 
 def read_coco_table(path: Path, with_masks: bool) -> CocoTable:
     """Read an instances file; LVIS's form (`coco_url`, no `file_name`) too.
