@@ -146,6 +146,13 @@ def fold_name(name: str) -> str:
     return " ".join(name.lower().replace("_", " ").split())
 
 
+def check_texts(texts: Sequence[str], where: str) -> tuple[str, ...]:
+    """Return the texts of one class; one bare text would be taken letter by letter."""
+    if isinstance(texts, str) or not all(isinstance(t, str) and t.strip() for t in texts):
+        raise VocabularyError(f"expected a list of texts as aliases at {where}, got {texts!r:.80}")
+    return tuple(texts)
+
+
 def check_indices(
     indices: Iterable[int] | None, num_classes: int, name: str
 ) -> tuple[int, ...] | None:

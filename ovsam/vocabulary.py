@@ -17,9 +17,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ovsam.class_embeddings import check_embeddings
 from ovsam.class_list import (
+    Split,
     VocabularyClass,
     check_indices,
+    check_texts,
     fold_name,
     make_class,
     parse_class_names,
@@ -42,6 +45,7 @@ __all__ = [
     "parse_vocabulary",
 ]
 
+_FILE_SUFFIXES = (".txt", ".json", ".yaml", ".yml", ".gz", ".safetensors")
 _FOLDER = Path(__file__).parent / "data" / "vocabularies"
 BUILT_IN_VOCABULARIES = {
     "coco": "coco.json",
@@ -113,7 +117,7 @@ class Vocabulary:
         for index, (name, category_id) in enumerate(zip(names, ids, strict=True)):
             item = make_class(name, category_id=int(category_id), where=f"index {index}")
             if aliases is not None and aliases[index]:
-                item = replace(item, aliases=_check_texts(aliases[index], f"index {index}"))
+                item = replace(item, aliases=check_texts(aliases[index], f"index {index}"))
             if index in in_base:
                 item = replace(item, split="base")
             elif index in in_novel:
@@ -121,7 +125,7 @@ class Vocabulary:
             classes.append(item)
         self._set(classes, title)
         if embeddings is not None:
-            self._embeddings = _check_embeddings(embeddings, len(classes))
+            self._embeddings = check_embeddings(embeddings, len(classes))
             self._own_embeddings = True
 
     @classmethod
@@ -239,7 +243,16 @@ class Vocabulary:
     def with_embeddings(self, embeddings: torch.Tensor) -> Vocabulary:
         """Return this vocabulary with (C, K, D) or (C, D) embeddings computed from its texts."""
         chosen = Vocabulary.from_classes(self.classes, self.title)
-        chosen._embeddings = _check_embeddings(embeddings, self.num_classes)
+        chosen._embeddings = check_embeddings(embeddings, self.num_classes)
+        return chosen
+
+    def with_own_embeddings(self, embeddings: torch.Tensor) -> Vocabulary:
+        """Return this vocabulary with (C, K, D) or (C, D) embeddings that no text tower made.
+
+        They are part of what decides labels (`content_hash`).
+        """
+        chosen = self.with_embeddings(embeddings)
+        chosen._own_embeddings = True
         return chosen
 
     def with_synonyms(self) -> Vocabulary:
@@ -255,9 +268,15 @@ class Vocabulary:
 
     def without_split(self) -> Vocabulary:
         """Return this vocabulary with no base/novel split, so that every class can be chosen."""
-        chosen = Vocabulary.from_classes(
-            [replace(item, split=None) for item in self.classes], self.title
-        )
+        return self._with_split(None)
+
+    def all_base(self) -> Vocabulary:
+        """Return this vocabulary with every class as one that the model's labels learned."""
+        return self._with_split("base")
+
+    def _with_split(self, split: Split | None) -> Vocabulary:
+        classes = [replace(item, split=split) for item in self.classes]
+        chosen = Vocabulary.from_classes(classes, self.title)
         chosen._embeddings, chosen._own_embeddings = self._embeddings, self._own_embeddings
         return chosen
 
@@ -273,7 +292,8 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
 
     Built in: coco (48 base and 17 novel classes; the other 15 are never chosen), coco-80 (all 80,
     no split), lvis, lvis+imagenet21k, objects365, openimages, nano. Files: text with one class a
-    line (`cat, kitty` for aliases), JSON, YAML, COCO-format JSON. A text with a comma that is no
+    line (`cat, kitty` for aliases), JSON, YAML, COCO-format JSON, and the safetensors files of
+    `vocabulary_file.save_vocabulary`, which have embeddings. A text with a comma that is no
     file is the list of names itself.
 
     Raises:
@@ -296,6 +316,10 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
             + f"; built in are {', '.join(BUILT_IN_VOCABULARIES)}, or give the path of a file, or "
             "names with commas (a single one with a comma behind it)"
         )
+    if path.suffix.lower() == ".safetensors":
+        from ovsam.vocabulary_file import read_vocabulary
+
+        return read_vocabulary(path)
     classes, title = read_class_file(path)
     return Vocabulary.from_classes(classes, title)
 
@@ -364,33 +388,13 @@ def _is_file_name(text: str) -> bool:
     """Whether a text with commas is meant as a path: it is there, or ends like a class file."""
     path = Path(text).expanduser()
     try:
-        return path.exists() or path.suffix.lower() in (".txt", ".json", ".yaml", ".yml", ".gz")
+        return path.exists() or path.suffix.lower() in (
+            ".txt",
+            ".json",
+            ".yaml",
+            ".yml",
+            ".gz",
+            ".safetensors",
+        )
     except OSError:  # longer than a path may be
         return False
-
-
-def _check_texts(texts: Sequence[str], where: str) -> tuple[str, ...]:
-    """Return the texts of one class; one bare text would be taken letter by letter."""
-    if isinstance(texts, str) or not all(isinstance(t, str) and t.strip() for t in texts):
-        raise VocabularyError(f"expected a list of texts as aliases at {where}, got {texts!r:.80}")
-    return tuple(texts)
-
-
-def _check_embeddings(embeddings: torch.Tensor, num_classes: int) -> torch.Tensor:
-    """Return (C, K, D) float32 unit embeddings on the CPU."""
-    import torch
-
-    tensor = torch.as_tensor(embeddings).detach().to("cpu", torch.float32)
-    if tensor.ndim == 2:
-        tensor = tensor[:, None]
-    if tensor.ndim != 3 or tensor.shape[0] != num_classes or 0 in tensor.shape:
-        raise VocabularyError(
-            f"expected embeddings of shape ({num_classes}, K, D) for {num_classes} classes, "
-            f"got {tuple(tensor.shape)}"
-        )
-    norms = tensor.norm(dim=-1)
-    if not torch.isfinite(norms).all() or (norms == 0).any():
-        raise VocabularyError("expected finite embeddings that are not zero, got one that is")
-    if (norms - 1).abs().max() > 1e-4:
-        tensor = tensor / norms[..., None]
-    return tensor.contiguous()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,7 +21,8 @@ from torch import Tensor
 from ovsam.build import build_model
 from ovsam.checkpoint import load_checkpoint, save_checkpoint
 from ovsam.clip_backbone import ResNetBackbone
-from ovsam.errors import ConfigError
+from ovsam.errors import CheckpointError, ConfigError
+from ovsam.load import load_model
 from ovsam.model import OVSAM
 from ovsam.text_tower import build_text_tower
 from ovsam.training.clip_pretraining import (
@@ -33,11 +35,11 @@ from ovsam.training.crops import CropSource
 from ovsam.training.data_check import CHECKED_IMAGES, DEFAULT_BUDGET, open_checked_data
 from ovsam.training.distributed import Ranks, join_ranks
 from ovsam.training.evaluation import evaluate_labels, evaluate_masks, evaluate_tower
+from ovsam.training.example_embeddings import embed_examples
 from ovsam.training.label_heads import switch_label_head
 from ovsam.training.label_step import (
     LabelStep,
     LabelStepSettings,
-    LoadSample,
     freeze_all_but,
 )
 from ovsam.training.loop import LoopSettings, TrainingRun
@@ -46,11 +48,18 @@ from ovsam.training.scene_batches import SceneBatchSource
 from ovsam.training.scene_pool import ScenePool
 from ovsam.training.settings import FREE
 from ovsam.training.text_fitting import TextFittingStep
-from ovsam.vocabulary import Vocabulary, embed_vocabulary, load_vocabulary
+from ovsam.vocabulary import (
+    BUILT_IN_VOCABULARIES,
+    Vocabulary,
+    embed_vocabulary,
+    load_vocabulary,
+)
+from ovsam.vocabulary_file import save_vocabulary
 
 LICENCE = "Apache-2.0"
 MODEL_FILE = "model.safetensors"
 PROTOTYPES_FILE = "prototypes.safetensors"
+VOCABULARY_FILE = "vocabulary.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +84,11 @@ class LabelStageSettings:
 
     Attributes:
         loop: How long, how fast, how often.
-        vocabulary: Names the classes; its base classes teach the head.
+        vocabulary: Names the classes; its base classes teach the head. A COCO file is one, too.
+        class_embeddings: "names": CLIP's text tower embeds the names. "examples": each class is
+            what CLIP sees in its objects, for names that mean nothing to CLIP; the run's folder
+            gets them as vocabulary.safetensors.
+        examples: Objects of a class to look at for "examples".
         label_head: "fpn", "label-token" or "label-token+clip" (paper Table 6): the model gets a new
             head of this kind where it has another. "": the model's own.
         data: Training sets, where --data names none.
@@ -86,6 +99,8 @@ class LabelStageSettings:
 
     loop: LoopSettings
     vocabulary: str = "nano"
+    class_embeddings: Literal["names", "examples"] = "names"
+    examples: int = 50
     label_head: str = ""
     data: tuple[DataSettings, ...] = ()
     data_budget: float = field(default=DEFAULT_BUDGET, metadata=FREE)
@@ -178,10 +193,6 @@ class TrainingData:
             raise ConfigError(f"the COCO file {self.path} needs its image folder: give --images")
         return (DataSettings(kind=kind, path=str(self.path), images=str(self.images or "")),)
 
-    def sampler(self, vocabulary: Vocabulary) -> LoadSample:
-        """Return what draws training samples, labelled with the vocabulary's base classes."""
-        return MixedData(open_data(self.entries(), vocabulary).parts, DEFAULT_BUDGET).sample
-
 
 def find_held_out(entries: Sequence[DataSettings]) -> Path | None:
     """Return the folder of held-out scenes to evaluate on, if a training set is a pool."""
@@ -190,8 +201,18 @@ def find_held_out(entries: Sequence[DataSettings]) -> Path | None:
 
 
 def load_stage(init: Path) -> OVSAM:
-    """Load the model of a stage's folder, or a model file."""
-    return load_checkpoint(init / MODEL_FILE if init.is_dir() else init)
+    """Load the model of a stage's folder, a model file, or a model by its name ("nano").
+
+    Raises:
+        ConfigError: no weights have this name.
+        CheckpointError: a file does not fit, or is not an OV-SAM.
+    """
+    if init.is_dir():
+        return load_checkpoint(init / MODEL_FILE)
+    model = load_model(str(init))
+    if not isinstance(model, OVSAM):
+        raise CheckpointError(f"expected an OV-SAM in {init}, got a baseline of SAM and CLIP")
+    return model
 
 
 @dataclass(frozen=True)
@@ -242,13 +263,18 @@ def open_label_stage(
     if settings.label_head:
         switch_label_head(model, settings.label_head, settings.loop.seed)
     model = model.to(ranks.device).to(memory_format=torch.channels_last)
-    taught = embed_vocabulary(opened.classes.vocabulary(), model.text_tower).embeddings
-    assert taught is not None
+    taught = opened.classes.vocabulary()
+    if settings.class_embeddings == "examples":
+        embedded = embed_examples(model.eval(), opened, settings.examples, settings.loop.seed)
+        taught = vocabulary = taught.all_base().with_own_embeddings(embedded)
+    else:
+        taught = embed_vocabulary(taught, model.text_tower)
+        vocabulary = embed_vocabulary(vocabulary, model.text_tower)
+    assert taught.embeddings is not None
     parts = freeze_all_but(model, settings.step.train_parts)
     sampler = MixedData(opened.parts, settings.data_budget).sample
-    step = LabelStep(model, taught.to(ranks.device), sampler, settings.step)
-    embedded = embed_vocabulary(vocabulary, model.text_tower)
-    return LabelStage(model, embedded, find_held_out(entries), parts, step)
+    step = LabelStep(model, taught.embeddings.to(ranks.device), sampler, settings.step)
+    return LabelStage(model, vocabulary, find_held_out(entries), parts, step)
 
 
 def train_labels(settings: LabelStageSettings, data: TrainingData, init: Path, out: Path) -> None:
@@ -280,8 +306,16 @@ def train_labels(settings: LabelStageSettings, data: TrainingData, init: Path, o
     if run.ranks.is_first:
         model.eval().requires_grad_(False)
         if settings.step.with_labels:
-            model.config = replace(model.config, trained_on=settings.vocabulary)
+            model.config = replace(model.config, trained_on=_name_vocabulary(settings))
+            if model.config.trained_on is None:
+                save_vocabulary(stage.vocabulary.all_base(), out / VOCABULARY_FILE)
         save_stage(model, out, f"stage training {', '.join(settings.step.train_parts)}")
+
+
+def _name_vocabulary(settings: LabelStageSettings) -> str | None:
+    """Return the built-in vocabulary that a head was trained on; None for another one."""
+    is_built_in = settings.vocabulary.lower() in BUILT_IN_VOCABULARIES
+    return settings.vocabulary if is_built_in and settings.class_embeddings == "names" else None
 
 
 def select_base_classes(vocabulary: Vocabulary) -> tuple[Tensor, np.ndarray]:
