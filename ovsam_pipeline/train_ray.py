@@ -160,7 +160,7 @@ def _train_once(request: StageRequest, size: RaySize, run: RunStage, log: LogFol
         "max_task_retries": 0,
         "concurrency_groups": {"watch": 1},
     }
-    actor_class = ray.remote(**options)(_Trainer)
+    actor_class: Any = ray.remote(**options)(_Trainer)
     actors = [actor_class.remote(DriverHome.describe()) for _ in range(size.num_workers)]
     try:
         _wait_for_start(actors)

@@ -62,6 +62,7 @@ def average_gradients(parameters: Sequence[nn.Parameter], ranks: Ranks) -> None:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     flat = torch.cat([p.grad.reshape(-1) for p in parameters if p.grad is not None])
+    flat = flat.to(ranks.device)  # where the group speaks, also for a stage that stays on the CPU
     dist.all_reduce(flat)
     flat /= ranks.world_size
     start = 0
@@ -76,14 +77,14 @@ def average_scalar(value: Tensor, ranks: Ranks) -> Tensor:
     """Return the mean of a number over the processes, without gradient.
 
     Args:
-        value: a scalar on this process's device; all processes call this equally often.
+        value: a scalar; all processes call this equally often.
         ranks: of this process.
     """
-    value = value.detach().clone()
-    if ranks.world_size > 1:
-        dist.all_reduce(value)
-        value /= ranks.world_size
-    return value
+    if ranks.world_size == 1:
+        return value.detach().clone()
+    summed = value.detach().clone().to(ranks.device)
+    dist.all_reduce(summed)
+    return (summed / ranks.world_size).to(value.device)
 
 
 def sum_numbers(values: Sequence[float], ranks: Ranks) -> list[float]:

@@ -63,10 +63,10 @@ def evaluate_masks(model: OVSAM, pool: ScenePool, *, scenes: int) -> dict[str, f
         scene = pool.scene(index)
         truth = torch.stack(
             [torch.from_numpy(scene.mask(row)) for row in range(len(scene.class_ids))]
-        )
-        boxes = torch.from_numpy(pool.boxes_xyxy(index))
+        ).to(model.device)
+        boxes = torch.from_numpy(pool.boxes_xyxy(index)).to(model.device)
         points = ((boxes[:, :2] + boxes[:, 2:]) / 2)[:, None]
-        labels = torch.ones(points.shape[:2], dtype=torch.int64)
+        labels = torch.ones(points.shape[:2], dtype=torch.int64, device=model.device)
         for store, prompt in ((by_box, (boxes,)), (by_point, (None, points, labels))):
             logits, _ = model.decode(embedding, *prompt)
             up = torch.nn.functional.interpolate(logits[:, None], (size, size), mode="bilinear")
@@ -86,16 +86,15 @@ def evaluate_labels(
 ) -> dict[str, float]:
     """Accuracy over the whole vocabulary with ground-truth boxes: head, frozen CLIP and fused."""
     assert vocabulary.embeddings is not None
-    classifier = Classifier(
-        vocabulary.embeddings, vocabulary.base, vocabulary.novel, model.config.logit_scale
-    )
+    embeddings = vocabulary.embeddings.to(model.device)
+    classifier = Classifier(embeddings, vocabulary.base, vocabulary.novel, model.config.logit_scale)
     novel = np.isin(np.arange(vocabulary.num_classes), vocabulary.novel or ())
     hits: dict[str, list[bool]] = {name: [] for name in ("head", "clip", "fused")}
     is_novel: list[bool] = []
     for index in range(min(scenes, len(pool))):
         stages = _encode_scene(model, pool, index)
-        boxes = torch.from_numpy(pool.boxes_xyxy(index))
-        truth = torch.from_numpy(pool.scene(index).class_ids)
+        boxes = torch.from_numpy(pool.boxes_xyxy(index)).to(model.device)
+        truth = pool.scene(index).class_ids
         levels = model.clip2sam.build_levels(stages)
         head = classifier.cosine_logits(
             model.clip2sam.embed_rois(levels, boxes, boxes.new_zeros(len(boxes)))
@@ -103,10 +102,12 @@ def evaluate_labels(
         clip = classifier.cosine_logits(
             model.image_encoder.embed_regions(stages[3], boxes, boxes.new_zeros(len(boxes), 1, 1))
         )
-        fused = classifier.fuse(head, clip, torch.ones(len(boxes), dtype=torch.bool))
+        fused = classifier.fuse(
+            head, clip, torch.ones(len(boxes), dtype=torch.bool, device=model.device)
+        )
         for name, logits in (("head", head), ("clip", clip), ("fused", fused)):
-            hits[name].extend((logits[:, :-1].argmax(dim=1) == truth).tolist())
-        is_novel.extend(novel[truth.numpy()].tolist())
+            hits[name].extend((logits[:, :-1].argmax(dim=1).cpu().numpy() == truth).tolist())
+        is_novel.extend(novel[truth].tolist())
     chosen = np.array(is_novel)
     groups = {"base": ~chosen, "novel": chosen, "all": np.ones_like(chosen)}
     return {
