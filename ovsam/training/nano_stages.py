@@ -84,7 +84,8 @@ class LabelStageSettings:
 
     Attributes:
         loop: How long, how fast, how often.
-        vocabulary: Names the classes; its base classes teach the head. A COCO file is one, too.
+        vocabulary: Names the classes; its base classes teach the head. "data": the categories of
+            the one COCO file that is the data.
         class_embeddings: "names": CLIP's text tower embeds the names. "examples": each class is
             what CLIP sees in its objects, for names that mean nothing to CLIP; the run's folder
             gets them as vocabulary.safetensors.
@@ -242,8 +243,8 @@ def open_label_stage(
     Raises:
         ConfigError: The data is too bad to train on, or has no masks where masks alone train.
     """
-    vocabulary = load_vocabulary(settings.vocabulary)
     entries = data.entries(settings.data)
+    vocabulary = _load_classes(settings.vocabulary, entries)
     if ranks.is_first:
         opened = open_checked_data(
             entries,
@@ -310,6 +311,18 @@ def train_labels(settings: LabelStageSettings, data: TrainingData, init: Path, o
             if model.config.trained_on is None:
                 save_vocabulary(stage.vocabulary.all_base(), out / VOCABULARY_FILE)
         save_stage(model, out, f"stage training {', '.join(settings.step.train_parts)}")
+
+
+def _load_classes(vocabulary: str, entries: Sequence[DataSettings]) -> Vocabulary:
+    """Load a vocabulary, or the categories of the training data."""
+    if vocabulary != "data":
+        return load_vocabulary(vocabulary)
+    if len(entries) != 1 or entries[0].kind not in ("instances", "boxes"):
+        kinds = ", ".join(entry.kind for entry in entries)
+        raise ConfigError(
+            f"vocabulary: data needs one COCO file as training data, got {kinds}; name a vocabulary"
+        )
+    return load_vocabulary(Path(entries[0].path))
 
 
 def _name_vocabulary(settings: LabelStageSettings) -> str | None:

@@ -78,9 +78,15 @@ class TrainingClasses:
         return tuple(item.name for item in self.classes if fold_name(item.name) not in found)
 
     def vocabulary(self) -> Vocabulary:
-        """Return the training classes as a vocabulary without a split, to be embedded."""
+        """Return the training classes as a vocabulary without a split, to be embedded.
+
+        They keep their ids, unless two sets gave one to different classes: then they count from 1.
+        """
+        ids = [item.category_id for item in self.classes]
+        if len(set(ids)) < len(ids):
+            ids = list(range(1, len(ids) + 1))
         classes = [
-            VocabularyClass(row + 1, item.name, item.aliases, synonyms=item.synonyms)
-            for row, item in enumerate(self.classes)
+            VocabularyClass(number, item.name, item.aliases, synonyms=item.synonyms)
+            for number, item in zip(ids, self.classes, strict=True)
         ]
         return Vocabulary.from_classes(classes, f"{self.title} for training")
