@@ -91,8 +91,20 @@ class TrainedParts:
             rows.setdefault(int(row), {})[key] = tensor
         groups = self.optimiser.state_dict()["param_groups"]  # rates are set at every step
         self.optimiser.load_state_dict({"state": rows, "param_groups": groups})
+        self._lay_out_moments()
         if self.average is not None:
             self.average.load(_cut(tensors, "average."))
+
+    def _lay_out_moments(self) -> None:
+        """Give moments the memory format of their weights, which a file does not keep.
+
+        Fused AdamW walks through both in memory order: of a channels-last kernel it would mix up
+        the moments.
+        """
+        for parameter, values in self.optimiser.state.items():
+            for name, tensor in values.items():
+                if tensor.shape == parameter.shape:
+                    values[name] = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
 
 
 def write_run_state(

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import ANY
@@ -58,6 +59,26 @@ def test_losses_and_weights_of_a_resumed_run_are_those_of_an_unbroken_one(tmp_pa
     for own, other in zip(resumed.head.parameters(), whole.head.parameters(), strict=True):
         assert torch.equal(own, other)
     assert run.state.step == 12
+
+
+def test_moments_of_channels_last_kernels_stay_with_their_weights(tmp_path):
+    def run(steps, folder):
+        torch.manual_seed(0)
+        model = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+
+        def compute(step, progress, random):
+            if step == steps:
+                raise OSError("power cut")
+            pixels = torch.from_numpy(random.shared().normal(size=(2, 3, 6, 6))).float()
+            return {"mse": (model(pixels) - pixels.mean()).square().mean()}
+
+        loop = LoopSettings(steps=8, save_every=1, log_every=1)
+        with suppress(OSError):
+            TrainingRun({"conv": model}, loop, tmp_path / folder).run(compute)
+        return model.weight
+
+    run(4, "cut")
+    assert torch.equal(run(8, "cut"), run(8, "whole"))
 
 
 def test_only_the_newest_checkpoints_stay(tmp_path):
