@@ -33,7 +33,7 @@ def evaluate_baseline(
     novel: list[bool] = []
     for index in range(min(scenes, len(pool))):
         scene = pool.scene(index)
-        prepared = prepare_image(scene.image, model.config.input_size)
+        prepared = prepare_image(np.array(scene.image), model.config.input_size)
         encoded = predictor.encode([prepared])[0]
         found = predictor.segment(encoded, Prompts(pool.boxes_xyxy(index)), masks="full")
         assert found.masks is not None
