@@ -1,10 +1,15 @@
 """Shared by all tests. Its being here also puts tests/ on the import path: `import bad_images`."""
 
+import os
 import uuid
 from types import SimpleNamespace
 
 import pytest
 from s3_server import LOGIN, run_fault_proxy, run_s3_server, set_login
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Several processes beside each other: with all cores each, torch's threads would only wait.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

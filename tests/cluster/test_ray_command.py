@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from fake_labeller import write_images
 
+from ovsam_pipeline.output_choice import parse_output
 from ovsam_pipeline.store import iterate_rows
 
 pytestmark = pytest.mark.ray
@@ -141,6 +142,29 @@ def test_no_process_is_left_of_a_run_that_ended_or_was_killed(ray_home, tmp_path
     wait_until_gone(home)
     names = [row["file_name"] for row in iterate_rows(tmp_path / "a")]
     assert sorted(names) == sorted(path.name for path in (tmp_path / "in").iterdir())
+
+
+def test_sources_and_output_on_a_store_are_read_and_written_by_the_workers(
+    s3, ray_home, tmp_path
+) -> None:
+    write_images(tmp_path / "in", 24)
+    for file in (tmp_path / "in").iterdir():
+        s3.put(f"in/{file.name}", file.read_bytes())
+    output = f"{s3.uri}/out"
+    workers = ("--engine", "ray", "--num-actors", 2, "--cpus-per-actor", 1, "--part-images", 4)
+    first = run_command(FAKE, "label", f"{s3.uri}/in", "-o", output, *workers, "--json")
+    assert first.returncode == 0, first.stderr
+    here = run_command(FAKE, "label", f"{s3.uri}/in", "-o", tmp_path / "out", "--engine", "local")
+    assert here.returncode == 0, here.stderr
+    there, local = (
+        sorted(iterate_rows(parse_output(str(place))), key=lambda row: row["file_name"])
+        for place in (output, tmp_path / "out")
+    )
+    assert len(there) == 24
+    assert there == local
+    again = run_command(FAKE, "label", f"{s3.uri}/in", "-o", output, *workers, "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["unchanged"] == 24
 
 
 def test_address_where_nobody_listens_is_said_in_one_sentence(tmp_path) -> None:

@@ -201,7 +201,9 @@ def test_worker_that_does_not_heed_a_stop_is_ended_after_a_while(run, monkeypatc
     assert 60.0 < clock.now < 80.0
 
 
-def test_workers_that_die_while_they_load_end_the_run(run):
+def test_workers_that_die_while_they_load_end_the_run(run, monkeypatch):
+    monkeypatch.setattr(cluster_run, "_RESIZE_EVERY_S", 0.0)
+    monkeypatch.setattr(cluster_run, "_LONGEST_PAUSE_S", 0.0)
     crew = FakeCrew()
     crew.is_loading_deadly = True
     with pytest.raises(ShardError, match=r"5 workers one after another died .*out of memory"):
