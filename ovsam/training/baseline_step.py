@@ -23,6 +23,7 @@ from ovsam.baselines.model import Baseline
 from ovsam.classifier import Classifier
 from ovsam.errors import ConfigError
 from ovsam.text_tower import TextTower
+from ovsam.training.autocast import autocast_bfloat16
 from ovsam.training.label_step import (
     choose_attention,
     compute_batch_label_losses,
@@ -56,7 +57,8 @@ class BaselineStepSettings:
         proposals: Prompts an image.
         mask_points: Points at which the mask losses are taken.
         box_jitter: See `sample_proposals`.
-        with_bfloat16: Run under bfloat16 autocast; losses stay float32.
+        with_bfloat16: Run under bfloat16 autocast where the device computes with it; losses stay
+            float32.
         augment: Random geometry of an image.
         reader_threads: Threads that read and augment ahead of the step; 0: the step reads itself.
         read_ahead: Samples to keep ready.
@@ -215,7 +217,7 @@ class BaselineStep:
         self.report.keep(len(samples), pixels=pixels)
         losses: dict[str, Tensor] = {}
         with (
-            torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.with_bfloat16),
+            autocast_bfloat16(device, settings.with_bfloat16),
             sdpa_kernel(choose_attention(device)),
         ):
             logits = self._decode(pixels, proposals)

@@ -21,8 +21,10 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from ovsam.clip_backbone import ResNetBackbone
+from ovsam.training.autocast import autocast_bfloat16
 from ovsam.training.crops import CropSource, normalise_crops
 from ovsam.training.dense_targets import DenseHead, compute_dense_loss
+from ovsam.training.distributed import CPU
 from ovsam.training.scene_batches import SceneBatch, SceneBatchSource
 from ovsam.training.step_random import StepRandom
 from ovsam.training.step_report import StepReport
@@ -144,14 +146,14 @@ class ClipStep:
             crops, labels = self.crops.draw(count, size, random)
             pixels = normalise_crops(crops, random)
         self.report.keep(count, pixels=pixels, labels=labels)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with autocast_bfloat16(CPU):
             logits = self.model.classify_crops(pixels)
         accuracy = (logits[0].argmax(dim=1) == labels).float().mean()
         return {"class": _compute_loss(logits, labels, _CROP_WEIGHTS), "accuracy": accuracy}
 
     def _scene_losses(self, batch: SceneBatch) -> dict[str, Tensor]:
         self.report.keep(len(batch.pixels), pixels=batch.pixels, labels=batch.labels)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with autocast_bfloat16(CPU):
             stages = self.model.tower(batch.pixels)
             logits = self.model.classify_regions(stages, batch.boxes_xyxy)
             dense = self.model.dense_head(stages)
@@ -172,7 +174,7 @@ def reset_batch_norms(model: ClipPretrainer, scenes: SceneBatchSource, batches: 
     model.train()
     random = np.random.default_rng(0)
     for _ in range(batches):
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with autocast_bfloat16(CPU):
             model.tower(scenes.draw(8, random).pixels)
     for norm in norms:
         norm.momentum = 0.1

@@ -22,6 +22,7 @@ from ovsam.errors import ConfigError
 from ovsam.preprocess import prepare_image, to_network_input
 from ovsam.sam import SAM, SamImageEncoder, build_sam, teacher_config
 from ovsam.structures import PreparedImage
+from ovsam.training.autocast import autocast_bfloat16
 from ovsam.training.distil_step import DistilStep, TeacherTargets
 from ovsam.training.distributed import Ranks, join_ranks, wait_for_all
 from ovsam.training.image_set import ImageSet, open_images
@@ -179,7 +180,7 @@ def _encode(
         for following in [*batches[1:], range(0)]:
             prepared = [future.result() for future in waiting]
             waiting = [pool.submit(prepare, row) for row in following]
-            with torch.autocast(device.type, torch.bfloat16, enabled=settings.with_bfloat16):
+            with autocast_bfloat16(device, settings.with_bfloat16):
                 yield encoder(to_network_input(prepared, device))
 
 

@@ -21,6 +21,7 @@ from ovsam.model import OVSAM
 from ovsam.preprocess import prepare_image, to_network_input
 from ovsam.sam import SAM
 from ovsam.structures import PreparedImage
+from ovsam.training.autocast import autocast_bfloat16
 from ovsam.training.image_set import ImageSet
 from ovsam.training.sample_reader import SampleReader
 from ovsam.training.step_random import StepRandom
@@ -62,7 +63,8 @@ class DistilStep:
             targets: Of the teacher.
             images: To draw from.
             images_per_step: B.
-            with_bfloat16: Run both networks under bfloat16 autocast; the loss stays float32.
+            with_bfloat16: Run both networks under bfloat16 autocast where the device computes with
+                it; the loss stays float32.
             threads: Read images ahead in so many threads.
         """
         self.student = student
@@ -86,7 +88,7 @@ class DistilStep:
         device = self.student.device
         pixels = to_network_input(list(images), device)
         self.report.keep(len(images), pixels=pixels)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.with_bfloat16):
+        with autocast_bfloat16(device, self.with_bfloat16):
             targets = self.targets.collect(keys, pixels).to(device)
             with torch.no_grad():
                 stages = self.student.image_encoder(pixels)

@@ -8,8 +8,10 @@ from torch import Tensor
 
 from ovsam.classifier import Classifier
 from ovsam.model import OVSAM
+from ovsam.training.autocast import autocast_bfloat16
 from ovsam.training.clip_pretraining import ClipPretrainer
 from ovsam.training.crops import CropSource, normalise_crops
+from ovsam.training.distributed import CPU
 from ovsam.training.samples import stack_pixels
 from ovsam.training.scene_pool import ScenePool
 from ovsam.vocabulary import Vocabulary
@@ -30,14 +32,14 @@ def evaluate_tower(
     for start in range(0, len(chosen), _BATCH):
         cut = [source.centred(int(number), 96) for number in chosen[start : start + _BATCH]]
         labels = torch.tensor([label for _, label in cut])
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with autocast_bfloat16(CPU):
             logits = model.classify_crops(normalise_crops(np.stack([crop for crop, _ in cut])))[0]
         hits += int((logits.argmax(dim=1) == labels).sum())
     found, total = 0, 0
     for index in range(min(scenes, len(pool))):
         scene = pool.scene(index)
         boxes = [torch.from_numpy(pool.boxes_xyxy(index))]
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with autocast_bfloat16(CPU):
             stages = model.tower(normalise_crops(scene.image[None]))
             logits = model.classify_regions(stages, boxes)[0]
         found += int((logits.argmax(dim=1) == torch.from_numpy(scene.class_ids)).sum())

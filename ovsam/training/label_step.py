@@ -22,6 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ovsam.classifier import Classifier
 from ovsam.errors import ConfigError
 from ovsam.model import OVSAM, boxes_of_masks
+from ovsam.training.autocast import autocast_bfloat16
 from ovsam.training.distributed import Ranks, average_scalar
 from ovsam.training.losses import (
     NUM_POINTS,
@@ -59,7 +60,8 @@ class LabelStepSettings:
         proposals: Prompts an image.
         mask_points: Points at which the mask losses are taken.
         box_jitter: See `sample_proposals`.
-        with_bfloat16: Run under bfloat16 autocast; losses stay float32.
+        with_bfloat16: Run under bfloat16 autocast where the device computes with it; losses stay
+            float32.
         with_compile: Compile the mask parts (a minute or two at the start, then 1.7 x as fast on a
             CPU; every step must have the same shapes, which it has).
         augment: Random geometry of an image.
@@ -174,7 +176,7 @@ class LabelStep:
         self.report.keep(len(samples), pixels=pixels, **_join_prompts(samples, proposals))
         enabled = self.settings.with_bfloat16
         with (
-            torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled),
+            autocast_bfloat16(device, enabled),
             sdpa_kernel(choose_attention(device)),
         ):
             with torch.no_grad():
