@@ -1,6 +1,6 @@
 """Table 1 of the paper in the drawn world: every row trained alike, measured alike, several seeds.
 
-    python benchmarks/table1_miniature.py --work FOLDER --pool POOL [--seeds 0 1 2] [--steps 1500]
+    python benchmarks/table1_miniature.py --work FOLDER --pool POOL [--seeds 0 1 2] [--steps 1000]
     python benchmarks/table1_miniature.py --work FOLDER --show          # the table of what is there
 
 POOL is from `ovsam train pool`. All of it runs through `ovsam train` and `ovsam eval`, each step in
@@ -31,7 +31,7 @@ from typing import Any
 import yaml
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "training"
-TEACHER_STEPS, SCENES, SCENE_SEED, SCENE_SIZE = 4500, 300, 21, 320
+TEACHER_STEPS, SCENES, SCENE_SEED, SCENE_SIZE = 4000, 300, 21, 320
 ROWS = {  # title → (folder, is trained for each seed)
     "Image-crop": ("image-crop", False),
     "Feature-crop": ("feature-crop", False),
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--pool", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=1500, help="of 4 images, of each training")
+    parser.add_argument("--steps", type=int, default=1000, help="of 4 images, of each training")
     parser.add_argument("--show", action="store_true")
     options = parser.parse_args()
     if not options.show:
@@ -165,7 +165,7 @@ def inits(*folders: Path) -> list[str]:
 
 def find_nano() -> Path:
     """Return the embedded model's file."""
-    return Path(str(files("ovsam"))) / "assets" / "nano.safetensors"
+    return Path(str(files("ovsam"))) / "data" / "nano" / "model.safetensors"
 
 
 def run(*words: object, is_captured: bool = False) -> str:
