@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ovsam.training.data_check import check_data
+from ovsam.training.label_stage import LabelStageSettings, TrainingData, load_classes
 from ovsam.training.mixed_data import open_data
-from ovsam.training.nano_stages import LabelStageSettings, TrainingData
-from ovsam.vocabulary import load_vocabulary
 from ovsam_pipeline.console import print_result
 
 if TYPE_CHECKING:
@@ -34,7 +33,8 @@ def run_check(settings: LabelStageSettings, data: TrainingData) -> None:
     Raises:
         ConfigError: A set cannot be opened, or too much of one is bad.
     """
-    opened = open_data(data.entries(settings.data), load_vocabulary(settings.vocabulary))
+    entries = data.entries(settings.data)
+    opened = open_data(entries, load_classes(settings.vocabulary, entries))
     report = check_data(opened, settings.check_images, settings.step.with_labels)
     for line in report.lines():
         print_result(line)

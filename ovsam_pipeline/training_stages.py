@@ -132,45 +132,51 @@ def run_stage(request: StageRequest) -> None:
         _train_detector(request)
     elif request.stage in ("combine", "baseline"):
         _run_baseline(request)
-    else:
-        _run_model_stage(request)
-
-
-def _run_model_stage(request: StageRequest) -> None:
-    """Run a stage that reads and writes OV-SAM files."""
-    from ovsam.training import nano_stages as nano
-    from ovsam.training.overfitting import overfit_labels
-
-    stage, out = request.stage, request.out
-    where = str(request.config)
-    if stage == "clip":
-        settings = build_settings(nano.ClipStageSettings, request.values(), where)
-        nano.train_clip(settings, request.pool(), out)
-    elif stage == "text":
-        text = build_settings(nano.TextStageSettings, request.values(), where)
-        nano.fit_text(text, request.before(), out)
-    elif stage in ("masks", "labels", "joint", "overfit", "check"):
-        from ovsam_pipeline.training_check import apply_limits, run_check
-
-        # A check needs no YAML: --data and --vocabulary say all.
-        is_plain = stage == "check" and request.config is None
-        values = {"loop": {"steps": 1}} if is_plain else request.values()
-        labels = build_settings(nano.LabelStageSettings, values, where)
-        labels = apply_limits(labels, request.limits)
-        source = nano.TrainingData(request.data, request.images)
-        if stage == "check":
-            run_check(labels, source)
-        elif stage == "overfit":
-            overfit_labels(labels, source, request.before(), out)
-        else:
-            nano.train_labels(labels, source, request.before(), out)
-    elif stage == "merge":
-        masks, head = request.before_both()
-        nano.merge_stages(
-            masks, head, out, "trained from nothing on drawn scenes of Noto emoji, docs/nano.md"
-        )
+    elif request.stage in ("clip", "text", "merge"):
+        _run_nano_stage(request)
+    elif request.stage in ("masks", "labels", "joint", "overfit", "check"):
+        _run_label_stage(request)
     else:
         _run_distillation(request)
+
+
+def _run_nano_stage(request: StageRequest) -> None:
+    """Run a stage that only `nano` is made by."""
+    from ovsam.training import nano_stages as nano
+
+    where = str(request.config)
+    if request.stage == "clip":
+        settings = build_settings(nano.ClipStageSettings, request.values(), where)
+        nano.train_clip(settings, request.pool(), request.out)
+    elif request.stage == "text":
+        text = build_settings(nano.TextStageSettings, request.values(), where)
+        nano.fit_text(text, request.before(), request.out)
+    else:
+        masks, head = request.before_both()
+        provenance = "trained from nothing on drawn scenes of Noto emoji, docs/nano.md"
+        nano.merge_stages(masks, head, request.out, provenance)
+
+
+def _run_label_stage(request: StageRequest) -> None:
+    """Train masks, labels or both, or try it on one batch, or look at the data alone."""
+    from ovsam.training.label_stage import LabelStageSettings, TrainingData, train_labels
+    from ovsam.training.overfitting import overfit_labels
+    from ovsam_pipeline.training_check import apply_limits, run_check
+    from ovsam_pipeline.training_validation import make_validation
+
+    # A check needs no YAML: --data and --vocabulary say all.
+    is_plain = request.stage == "check" and request.config is None
+    values = {"loop": {"steps": 1}} if is_plain else request.values()
+    settings = build_settings(LabelStageSettings, values, str(request.config))
+    settings = apply_limits(settings, request.limits)
+    source = TrainingData(request.data, request.images)
+    if request.stage == "check":
+        run_check(settings, source)
+    elif request.stage == "overfit":
+        overfit_labels(settings, source, request.before(), request.out)
+    else:
+        validate = make_validation(settings.validation, request.out)
+        train_labels(settings, source, request.before(), request.out, validate)
 
 
 def _run_distillation(request: StageRequest) -> None:
@@ -182,7 +188,7 @@ def _run_distillation(request: StageRequest) -> None:
         teacher = build_settings(distil.TeacherStageSettings, request.values(), where)
         distil.train_teacher(teacher, request.pool(), request.out)
     elif request.stage == "start":
-        from ovsam.training.nano_stages import save_stage
+        from ovsam.training.stage_files import save_stage
         from ovsam.training.start import StartSettings, start_model
 
         start = build_settings(StartSettings, request.values(), where)
@@ -200,7 +206,7 @@ def _run_distillation(request: StageRequest) -> None:
 def _run_baseline(request: StageRequest) -> None:
     """Put a baseline of Table 1 together, or train one."""
     from ovsam.training import baseline_stages as baselines
-    from ovsam.training.nano_stages import TrainingData
+    from ovsam.training.label_stage import TrainingData
 
     where = str(request.config)
     if request.stage == "combine":

@@ -33,11 +33,12 @@ from ovsam.training.baseline_step import (
 from ovsam.training.data_check import CHECKED_IMAGES, DEFAULT_BUDGET, open_checked_data
 from ovsam.training.distil_stages import TEACHER_FILE, TeacherSize
 from ovsam.training.distributed import Ranks, join_ranks
+from ovsam.training.label_stage import TrainingData, find_held_out
 from ovsam.training.loop import LoopSettings, TrainingRun
 from ovsam.training.mixed_data import DataSettings, MixedData, OpenedData, open_data
-from ovsam.training.nano_stages import MODEL_FILE, TrainingData, find_held_out
 from ovsam.training.scene_pool import ScenePool
 from ovsam.training.settings import FREE
+from ovsam.training.stage_files import MODEL_FILE
 from ovsam.vocabulary import Vocabulary, embed_vocabulary, load_vocabulary
 
 

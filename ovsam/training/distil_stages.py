@@ -28,7 +28,8 @@ from ovsam.training.distributed import Ranks, join_ranks, wait_for_all
 from ovsam.training.image_set import ImageSet, open_images
 from ovsam.training.label_step import LabelStepSettings, freeze_all_but
 from ovsam.training.loop import LoopSettings, TrainingRun
-from ovsam.training.nano_stages import load_stage, open_pools, save_stage
+from ovsam.training.nano_stages import open_pools
+from ovsam.training.stage_files import load_stage, save_stage
 from ovsam.training.teacher_features import (
     FEATURES_FILE,
     FeatureForm,

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from ovsam.errors import TrainingError
 from ovsam.training.distributed import join_ranks
+from ovsam.training.label_stage import LabelStageSettings, TrainingData, open_label_stage
 from ovsam.training.label_step import LabelStepSettings
 from ovsam.training.loop import ComputeLosses, LoopSettings, TrainingRun
-from ovsam.training.nano_stages import LabelStageSettings, TrainingData, open_label_stage
 from ovsam.training.optimiser import OptimiserSettings
 from ovsam.training.samples import AugmentSettings
 from ovsam.training.schedule import Schedule

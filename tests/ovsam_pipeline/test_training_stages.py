@@ -14,10 +14,11 @@ from ovsam.checkpoint import load_checkpoint
 from ovsam.errors import ConfigError
 from ovsam.model import OVSAM
 from ovsam.text_tower import build_text_tower
-from ovsam.training.nano_stages import merge_stages, save_stage
+from ovsam.training.nano_stages import merge_stages
 from ovsam.training.scene_pool import create_pool, fill_pool
 from ovsam.training.scenes import SceneSettings
 from ovsam.training.sprites import NanoClass, SpriteAtlas
+from ovsam.training.stage_files import save_stage
 from ovsam_pipeline.training_stages import StageRequest, run_stage
 
 LOOP = "loop: {steps: 1, log_every: 1, schedule: {warmup_steps: 0}}\n"
@@ -209,7 +210,7 @@ def test_unknown_setting_is_refused_before_anything_is_written(data, start, tmp_
 def test_shipped_config_fits_its_stage(name):
     import yaml
 
-    from ovsam.training import baseline_stages, distil_stages, nano_stages
+    from ovsam.training import baseline_stages, distil_stages, label_stage, nano_stages
     from ovsam.training.settings import build_settings
     from ovsam.training.start import StartSettings
     from ovsam_pipeline import training_stages
@@ -223,7 +224,7 @@ def test_shipped_config_fits_its_stage(name):
         "detector": training_stages.DetectorStageSettings,
         "sam2clip": distil_stages.DistilStageSettings,
     }
-    kind = kinds.get(name.stem.removeprefix("nano-"), nano_stages.LabelStageSettings)
+    kind = kinds.get(name.stem.removeprefix("nano-"), label_stage.LabelStageSettings)
     if name.stem.startswith("start-"):
         kind = StartSettings
     elif name.stem.startswith("baseline-"):

@@ -34,11 +34,12 @@ from ovsam.training.baseline_step import (
     freeze_all_but_parts,
 )
 from ovsam.training.distil_stages import TEACHER_FILE, TeacherSize
+from ovsam.training.label_stage import TrainingData
 from ovsam.training.loop import LoopSettings
-from ovsam.training.nano_stages import MODEL_FILE, TrainingData
 from ovsam.training.proposals import sample_proposals
 from ovsam.training.samples import AugmentSettings, TrainingSample, augment_sample
 from ovsam.training.schedule import Schedule
+from ovsam.training.stage_files import MODEL_FILE
 from ovsam.training.step_random import StepRandom
 from ovsam.vocabulary import Vocabulary, embed_vocabulary
 

@@ -11,10 +11,11 @@ from ovsam.checkpoint import load_checkpoint
 from ovsam.errors import ConfigError
 from ovsam.text_tower import build_text_tower
 from ovsam.training.label_heads import switch_label_head
+from ovsam.training.label_stage import LabelStageSettings, TrainingData, train_labels
 from ovsam.training.label_step import LabelStepSettings
 from ovsam.training.loop import LoopSettings
 from ovsam.training.mixed_data import DataSettings
-from ovsam.training.nano_stages import LabelStageSettings, TrainingData, save_stage, train_labels
+from ovsam.training.stage_files import save_stage
 
 SCENES = Path(__file__).parents[3] / "examples" / "scenes"
 # Few, as each is embedded.

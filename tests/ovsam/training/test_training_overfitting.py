@@ -7,9 +7,9 @@ import torch
 
 from ovsam.errors import TrainingError
 from ovsam.training import overfitting
+from ovsam.training.label_stage import LabelStageSettings, TrainingData
 from ovsam.training.label_step import LabelStepSettings
 from ovsam.training.loop import LoopSettings
-from ovsam.training.nano_stages import LabelStageSettings, TrainingData
 from ovsam.training.overfitting import OneBatch, keep_still, overfit_labels
 from ovsam.training.step_random import StepRandom
 

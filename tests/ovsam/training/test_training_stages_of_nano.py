@@ -8,15 +8,11 @@ import pytest
 from ovsam.build import build_model, get_config
 from ovsam.checkpoint import load_checkpoint
 from ovsam.text_tower import build_text_tower
+from ovsam.training.label_stage import LabelStageSettings, TrainingData, train_labels
 from ovsam.training.label_step import LabelStepSettings
 from ovsam.training.loop import LoopSettings
-from ovsam.training.nano_stages import (
-    LabelStageSettings,
-    TrainingData,
-    merge_stages,
-    save_stage,
-    train_labels,
-)
+from ovsam.training.nano_stages import merge_stages
+from ovsam.training.stage_files import save_stage
 
 SCENES = Path(__file__).parents[3] / "examples" / "scenes"
 
