@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import sdpa_kernel
@@ -30,16 +29,13 @@ from ovsam.training.label_step import (
     compute_batch_mask_losses,
 )
 from ovsam.training.losses import NUM_POINTS
-from ovsam.training.proposals import NUM_PROPOSALS, Proposals, sample_proposals
-from ovsam.training.sample_reader import SampleReader
+from ovsam.training.prompted_samples import PromptedSamples, PromptSettings
+from ovsam.training.proposals import Proposals
 from ovsam.training.samples import (
-    AugmentSettings,
     LoadSample,
     TrainingSample,
-    draw_sample,
     stack_pixels,
 )
-from ovsam.training.settings import FREE
 from ovsam.training.step_random import StepRandom
 from ovsam.training.step_report import StepReport
 
@@ -48,34 +44,23 @@ _PARTS = (MASK_DECODER, CONTEXT, ADAPTER)
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaselineStepSettings:
+class BaselineStepSettings(PromptSettings):
     """What trains and on how much.
 
     Attributes:
         train_parts: Some of "mask_decoder" (SAM's), "context" (CoOp's tokens), "adapter".
-        images_per_step: B.
-        proposals: Prompts an image.
         mask_points: Points at which the mask losses are taken.
-        box_jitter: See `sample_proposals`.
         with_bfloat16: Run under bfloat16 autocast where the device computes with it; losses stay
             float32.
-        augment: Random geometry of an image.
-        reader_threads: Threads that read and augment ahead of the step; 0: the step reads itself.
-        read_ahead: Samples to keep ready.
     """
 
     train_parts: tuple[str, ...]
-    images_per_step: int = 16
-    proposals: int = NUM_PROPOSALS
     mask_points: int = NUM_POINTS
-    box_jitter: float = 0.0
     with_bfloat16: bool = True
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
-    reader_threads: int = field(default=0, metadata=FREE)
-    read_ahead: int = field(default=32, metadata=FREE)
 
     def __post_init__(self) -> None:
-        """Refuse parts that do not exist."""
+        """Refuse parts that do not exist, and a negative number of threads."""
+        super().__post_init__()
         unknown = [part for part in self.train_parts if part not in _PARTS]
         if unknown or not self.train_parts:
             raise ConfigError(
@@ -179,27 +164,18 @@ class BaselineStep:
         """
         self.baseline = baseline
         self.settings = settings
-        self.load_sample = load_sample
+        self.samples = PromptedSamples(load_sample, baseline.config.input_size, settings)
         self.report = StepReport()
         self._embed_classes = embed_classes
         with torch.no_grad():
             self._classes = embed_classes()
-        self._reader = SampleReader(
-            self._prepare, settings.images_per_step, settings.reader_threads, settings.read_ahead
-        )
 
     def __call__(self, step: int, progress: float, random: StepRandom) -> Mapping[str, Tensor]:
         """Draw this process's part of a batch and return its losses."""
         del step, progress
         with self.report.waiting():
-            drawn = self._reader.read(random)
-        return self.compute_losses([s for s, _ in drawn], [chosen for _, chosen in drawn], random)
-
-    def _prepare(self, random: np.random.Generator) -> tuple[TrainingSample, Proposals]:
-        """Draw one image and its prompts."""
-        settings, size = self.settings, self.baseline.config.input_size
-        sample = draw_sample(self.load_sample, size, settings.augment, random)
-        return sample, sample_proposals(sample, random, settings.proposals, settings.box_jitter)
+            samples, proposals = self.samples.read(random)
+        return self.compute_losses(samples, proposals, random)
 
     def compute_losses(
         self,

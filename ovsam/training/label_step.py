@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -30,17 +30,14 @@ from ovsam.training.losses import (
     compute_mask_losses,
     sample_uncertain_points,
 )
-from ovsam.training.proposals import NUM_PROPOSALS, Proposals, sample_proposals
-from ovsam.training.sample_reader import SampleReader
+from ovsam.training.prompted_samples import PromptedSamples, PromptSettings
+from ovsam.training.proposals import Proposals
 from ovsam.training.samples import (
-    AugmentSettings,
     LoadSample,
     TrainingSample,
-    draw_sample,
     stack_masks,
     stack_pixels,
 )
-from ovsam.training.settings import FREE
 from ovsam.training.step_random import StepRandom
 from ovsam.training.step_report import StepReport
 
@@ -51,43 +48,26 @@ _FAST_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, S
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelStepSettings:
+class LabelStepSettings(PromptSettings):
     """What trains and on how much.
 
     Attributes:
         train_parts: Names of OVSAM's parts that train; all others are frozen.
-        images_per_step: B.
-        proposals: Prompts an image.
         mask_points: Points at which the mask losses are taken.
-        box_jitter: See `sample_proposals`.
         with_bfloat16: Run under bfloat16 autocast where the device computes with it; losses stay
             float32.
         with_compile: Compile the mask parts (a minute or two at the start, then 1.7 x as fast on a
             CPU; every step must have the same shapes, which it has).
-        augment: Random geometry of an image.
-        reader_threads: Threads that read and augment ahead of the step; 0: the step reads itself.
-            They change the speed, never what is drawn.
-        read_ahead: Samples to keep ready; memory is their pixels and masks.
     """
 
     train_parts: tuple[str, ...] = PAPER_PARTS
-    images_per_step: int = 16
-    proposals: int = NUM_PROPOSALS
     mask_points: int = NUM_POINTS
-    box_jitter: float = 0.0
     with_bfloat16: bool = True
     with_compile: bool = False
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
-    reader_threads: int = field(default=0, metadata=FREE)
-    read_ahead: int = field(default=32, metadata=FREE)
 
     def __post_init__(self) -> None:
         """Refuse parts that do not exist, and a negative number of threads."""
-        if self.reader_threads < 0 or self.read_ahead < 1:
-            raise ConfigError(
-                "expected reader_threads >= 0 and read_ahead >= 1, "
-                f"got {self.reader_threads} and {self.read_ahead}"
-            )
+        super().__post_init__()
         known = (*MASK_PARTS, *LABEL_PARTS)
         unknown = [part for part in self.train_parts if part not in known]
         if unknown or not self.train_parts:
@@ -135,11 +115,8 @@ class LabelStep:
         """
         self.model = model
         self.settings = settings
-        self.load_sample = load_sample
+        self.samples = PromptedSamples(load_sample, model.config.input_size, settings)
         self.report = StepReport()
-        self._reader = SampleReader(
-            self._prepare, settings.images_per_step, settings.reader_threads, settings.read_ahead
-        )
         self.classifier = Classifier(class_embeddings, None, None, model.config.logit_scale)
         # The tower is frozen: a folded copy gives the same maps for less; the model stays whole.
         self._encoder = copy.deepcopy(model.image_encoder)
@@ -152,14 +129,8 @@ class LabelStep:
         """Draw this process's part of a batch and return its losses."""
         del step, progress
         with self.report.waiting():
-            drawn = self._reader.read(random)
-        return self.compute_losses([s for s, _ in drawn], [chosen for _, chosen in drawn], random)
-
-    def _prepare(self, random: np.random.Generator) -> tuple[TrainingSample, Proposals]:
-        """Draw one image and its prompts."""
-        settings, size = self.settings, self.model.config.input_size
-        sample = draw_sample(self.load_sample, size, settings.augment, random)
-        return sample, sample_proposals(sample, random, settings.proposals, settings.box_jitter)
+            samples, proposals = self.samples.read(random)
+        return self.compute_losses(samples, proposals, random)
 
     def compute_losses(
         self,
@@ -174,9 +145,8 @@ class LabelStep:
         size, device = self.model.config.input_size, self.model.device
         pixels = stack_pixels(list(samples), size, device)
         self.report.keep(len(samples), pixels=pixels, **_join_prompts(samples, proposals))
-        enabled = self.settings.with_bfloat16
         with (
-            autocast_bfloat16(device, enabled),
+            autocast_bfloat16(device, self.settings.with_bfloat16),
             sdpa_kernel(choose_attention(device)),
         ):
             with torch.no_grad():

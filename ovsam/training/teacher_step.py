@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ovsam.sam import SAM
 from ovsam.training.label_step import LabelStepSettings, compute_batch_mask_losses
-from ovsam.training.proposals import Proposals, sample_proposals
-from ovsam.training.samples import LoadSample, TrainingSample, draw_sample, stack_pixels
+from ovsam.training.prompted_samples import PromptedSamples
+from ovsam.training.proposals import Proposals
+from ovsam.training.samples import LoadSample, stack_pixels
 from ovsam.training.step_random import StepRandom
 from ovsam.training.step_report import StepReport
 
@@ -20,28 +21,21 @@ class TeacherStep:
 
     def __init__(self, sam: SAM, load_sample: LoadSample, settings: LabelStepSettings) -> None:
         self.sam = sam
-        self.load_sample = load_sample
+        self.samples = PromptedSamples(load_sample, sam.config.input_size, settings)
         self.settings = settings
         self.report = StepReport()
 
     def __call__(self, step: int, progress: float, random: StepRandom) -> Mapping[str, Tensor]:
         """Draw this process's part of a batch and return BCE and Dice."""
         del step, progress
-        size, settings = self.sam.config.input_size, self.settings
-        count = settings.images_per_step
-        samples: list[TrainingSample] = []
-        proposals: list[Proposals] = []
+        size = self.sam.config.input_size
         with self.report.waiting():
-            for index in range(count):
-                draw = random.of_sample(index, count)
-                sample = draw_sample(self.load_sample, size, settings.augment, draw)
-                samples.append(sample)
-                proposals.append(sample_proposals(sample, draw, settings.proposals))
+            samples, proposals = self.samples.read(random)
         pixels = stack_pixels(samples, size, next(self.sam.parameters()).device)
-        self.report.keep(count, pixels=pixels)
+        self.report.keep(len(samples), pixels=pixels)
         logits = self._decode(pixels, proposals)
         return compute_batch_mask_losses(
-            logits, samples, proposals, size, settings.mask_points, random
+            logits, samples, proposals, size, self.settings.mask_points, random
         )
 
     def _decode(self, pixels: Tensor, proposals: Sequence[Proposals]) -> list[Tensor]:
