@@ -1,7 +1,7 @@
 """Which worker labels what next, and what becomes of a shard whose worker died. Pure decisions.
 
 Images are drawn from the plan as workers ask for them, in shards that take a worker about twenty
-seconds, near the end less, but at least one. A shard comes back when its worker dies. One that was
+seconds, near the end less, down to one. A shard comes back when its worker dies. One that was
 running at the time is suspected: after its second death it is cut into pieces, and an image that is
 alone with its dead workers is given up. Shards that only waited behind it are not suspected.
 
@@ -23,7 +23,7 @@ __all__ = ["SHARDS_IN_FLIGHT", "GivenUp", "Loss", "Schedule", "Shard"]
 
 # The second one waits at the worker, which so never waits for the driver.
 SHARDS_IN_FLIGHT = 2
-# A shard costs a commit and an idle moment of the network, so even the last take a second.
+# A shard costs a commit and an idle moment of the network, so even the last take a second or so.
 _SHARD_S, _LEAST_SHARD_S = 20.0, 1.0
 _FIRST_IMAGES = 8
 _PIECES = 8
@@ -242,7 +242,9 @@ class Schedule:
     def _choose_size(self) -> int:
         most, least = _FIRST_IMAGES, 1
         if self._pace is not None:
-            most, least = round(self._pace * _SHARD_S), round(self._pace * _LEAST_SHARD_S)
+            most = round(self._pace * _SHARD_S)
+            # No more than the first ones: images that fail at once make the pace look high.
+            least = min(_FIRST_IMAGES, round(self._pace * _LEAST_SHARD_S))
         # Near the end shards shrink, so that no worker is left alone with a long one.
         num_workers = max(1, len(self._assigned), self._num_expected)
         share = self._num_left // (SHARDS_IN_FLIGHT * num_workers)

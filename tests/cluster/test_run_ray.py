@@ -180,9 +180,10 @@ def test_a_part_that_a_lost_worker_wrote_late_gives_no_second_rows(cluster, tmp_
 
 
 def test_a_spent_failure_budget_stops_the_run(cluster, tmp_path) -> None:
-    names = [f"detector_bug_{i:03d}.png" for i in range(6)] + [f"{i:03d}.png" for i in range(90)]
+    # Listed by name: what fails comes first.
+    names = [f"detector_bug_{i:03d}.png" for i in range(6)] + [f"z{i:03d}.png" for i in range(90)]
     write_images(tmp_path / "images", 0, names)
-    (tmp_path / "images" / "000.png").write_bytes(b"no picture")
+    (tmp_path / "images" / "z000.png").write_bytes(b"no picture")
     config = configure(tmp_path / "images", max_failures=2, num_actors=1)
     result = run(config, tmp_path / "ray", slow(0.05))
     assert result.summary.outcome == "over budget"
