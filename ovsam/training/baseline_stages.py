@@ -39,7 +39,7 @@ from ovsam.training.mixed_data import DataSettings, MixedData, OpenedData, open_
 from ovsam.training.scene_pool import ScenePool
 from ovsam.training.settings import FREE
 from ovsam.training.stage_files import MODEL_FILE
-from ovsam.vocabulary import Vocabulary, embed_vocabulary, load_vocabulary
+from ovsam.vocabulary import BUILT_IN_VOCABULARIES, Vocabulary, embed_vocabulary, load_vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,7 +243,9 @@ def train_baseline(
     run.run(step, evaluate)
     if ranks.is_first:
         if settings.step.with_labels:
-            baseline.config = replace(baseline.config, trained_on=settings.vocabulary)
+            is_built_in = settings.vocabulary.lower() in BUILT_IN_VOCABULARIES
+            known = settings.vocabulary if is_built_in else None
+            baseline.config = replace(baseline.config, trained_on=known)
         what = f"trained {', '.join(settings.step.train_parts)}"
         save_baseline(baseline.eval(), out / MODEL_FILE, _describe(what, sources))
 

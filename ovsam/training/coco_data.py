@@ -7,6 +7,7 @@ out.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from ovsam.errors import ImageError
 from ovsam.training.coco_table import read_coco_table
 from ovsam.training.picture_files import read_picture
 from ovsam.training.samples import TrainingSample
+
+_TRIANGLE = 6  # numbers; fewer have no area
 
 
 class CocoTrainingSet:
@@ -75,6 +78,7 @@ class CocoTrainingSet:
             ImageError: The file is missing or no picture, or not of the size that masks have.
         """
         pixels = self.read_image(index)
+        self._check_size(index, pixels.shape[:2])
         rows = self.rows(index)
         own = labels[self.table.category[rows]]
         if not self.has_masks:
@@ -84,6 +88,16 @@ class CocoTrainingSet:
         masks = self.masks(index, pixels.shape[:2])
         kept = masks.any(axis=(1, 2))
         return TrainingSample(pixels, masks[kept], own[kept])
+
+    def _check_size(self, index: int, size_hw: tuple[int, ...]) -> None:
+        """Refuse a picture that is not the annotated one: its masks would lie elsewhere."""
+        height, width = (int(side) for side in self.table.sizes_hw[index])
+        if height and width and (height, width) != tuple(size_hw):
+            raise ImageError(
+                f"expected {width} x {height} pixels, as {self.title} says of {self.name(index)}, "
+                f"got {size_hw[1]} x {size_hw[0]}; was it resized, or annotated without its EXIF "
+                "orientation?"
+            )
 
     def rows(self, index: int) -> slice:
         """Return the rows of the table that are an image's objects."""
@@ -118,13 +132,26 @@ def clip_boxes(boxes_xywh: np.ndarray, size_hw: tuple[int, ...]) -> np.ndarray:
 
 
 def decode_segmentation(segmentation: Any, height: int, width: int) -> np.ndarray:
-    """Decode COCO polygons, compressed or plain RLE to an (H, W) uint8 mask."""
+    """Decode COCO polygons, compressed or plain RLE to an (H, W) uint8 mask.
+
+    Raises:
+        ValueError: They are none; other errors of Python's for values of another kind.
+    """
     from pycocotools import mask as coco_mask
 
     if isinstance(segmentation, list):
-        rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+        polygons = [polygon for polygon in segmentation if len(polygon) >= _TRIANGLE]
+        if not all(isinstance(n, int | float) for polygon in polygons for n in polygon):
+            raise ValueError("a polygon's coordinates are not all numbers")
+        if not polygons:
+            return np.zeros((height, width), np.uint8)
+        rle = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
     elif isinstance(segmentation["counts"], list):
+        if sum(segmentation["counts"]) != math.prod(segmentation["size"]):
+            raise ValueError("its runs do not fill its size")
         rle = coco_mask.frPyObjects(segmentation, height, width)
     else:
         rle = segmentation
+        if not rle["counts"]:
+            raise ValueError("it has no runs")
     return coco_mask.decode(rle)

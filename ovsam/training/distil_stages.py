@@ -18,7 +18,7 @@ from torch import Tensor
 from ovsam.build import build_model
 from ovsam.checkpoint import hash_tensors, load_sam_checkpoint
 from ovsam.config import ModelConfig, SamConfig
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, ImageError
 from ovsam.preprocess import prepare_image, to_network_input
 from ovsam.sam import SAM, SamImageEncoder, build_sam, teacher_config
 from ovsam.structures import PreparedImage
@@ -173,7 +173,12 @@ def _encode(
     size = settings.images_per_step
 
     def prepare(row: int) -> PreparedImage:
-        return prepare_image(images.load(row), config.input_size)
+        try:
+            pixels = images.load(row)
+        except ImageError as error:  # distillation passes it over too, so nobody asks for these
+            logger.warning("features of an empty image in its place: %s", error)
+            pixels = np.zeros((config.input_size, config.input_size, 3), np.uint8)
+        return prepare_image(pixels, config.input_size)
 
     with ThreadPoolExecutor(max(1, settings.threads)) as pool, torch.inference_mode():
         batches = [rows[start : start + size] for start in range(0, len(rows), size)]

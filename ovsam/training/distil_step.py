@@ -10,6 +10,7 @@ Letters: B images, C channels, G cells a side.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ovsam.errors import ImageError, TrainingError
 from ovsam.model import OVSAM
 from ovsam.preprocess import prepare_image, to_network_input
 from ovsam.sam import SAM
@@ -27,6 +29,10 @@ from ovsam.training.sample_reader import SampleReader
 from ovsam.training.step_random import StepRandom
 from ovsam.training.step_report import StepReport
 from ovsam.training.teacher_features import Targets
+
+logger = logging.getLogger(__name__)
+
+_MOST_TRIES = 100
 
 
 class TeacherTargets:
@@ -96,6 +102,11 @@ class DistilStep:
         return {"mse": F.mse_loss(embedding.float(), targets.float())}
 
     def _prepare(self, random: np.random.Generator) -> tuple[str, PreparedImage]:
-        index = int(random.integers(len(self.images)))
         size = self.student.config.input_size
-        return self.images.key(index), prepare_image(self.images.load(index), size)
+        for _ in range(_MOST_TRIES):
+            index = int(random.integers(len(self.images)))
+            try:
+                return self.images.key(index), prepare_image(self.images.load(index), size)
+            except ImageError as error:
+                logger.warning("skipped an image: %s", error)
+        raise TrainingError(f"none of {_MOST_TRIES} images drawn one after the other can be read")

@@ -10,12 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 CPU = torch.device("cpu")
+# The first process checks the data and validates while the others wait; a death is noticed by
+# torchrun or Ray, not by this.
+_PATIENCE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ def join_ranks() -> Ranks:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Ranks(device=device)
     if not dist.is_initialized():
-        dist.init_process_group("gloo" if device == CPU else "nccl")
+        backend = "gloo" if device == CPU else "nccl"
+        dist.init_process_group(backend, timeout=_PATIENCE)
     return Ranks(rank=dist.get_rank(), world_size=dist.get_world_size(), device=device)
 
 
@@ -55,9 +60,16 @@ def leave_ranks() -> None:
 
 
 def average_gradients(parameters: Sequence[nn.Parameter], ranks: Ranks) -> None:
-    """Replace each gradient by the mean over the processes; a missing one counts as zero."""
+    """Replace each gradient by the mean over the processes; a missing one counts as zero.
+
+    One that is missing everywhere stays missing, as in one process: else AdamW would let weights
+    decay that nothing trains.
+    """
     if ranks.world_size == 1:
         return
+    has_one = torch.tensor([float(p.grad is not None) for p in parameters], device=ranks.device)
+    dist.all_reduce(has_one)
+    parameters = [p for p, count in zip(parameters, has_one.tolist(), strict=True) if count]
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)

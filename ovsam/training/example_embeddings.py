@@ -7,6 +7,7 @@ Not in the paper, whose classes all have names.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,10 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, ImageError
 from ovsam.model import OVSAM
 from ovsam.training.mixed_data import OpenedData
 from ovsam.training.samples import AugmentSettings, TrainingSample, augment_sample, stack_pixels
+
+logger = logging.getLogger(__name__)
 
 _AS_IT_IS = AugmentSettings(min_ratio=1.0, max_ratio=1.0, flip=0.0)
 _SURE = 10.0
@@ -36,7 +39,6 @@ def embed_examples(model: OVSAM, opened: OpenedData, examples: int, seed: int) -
 
     Raises:
         ConfigError: a class has no object.
-        ImageError: an image cannot be read.
     """
     size, classes = model.config.input_size, opened.classes.classes
     sums = torch.zeros(len(classes), model.config.clip.embed_dim)
@@ -45,7 +47,11 @@ def embed_examples(model: OVSAM, opened: OpenedData, examples: int, seed: int) -
     places = [(part, i) for part in opened.parts for i in range(len(part.source))]
     for place in random.permutation(len(places)).tolist():
         part, index = places[place]
-        sample = part.source.load(index, part.match.labels)
+        try:
+            sample = part.source.load(index, part.match.labels)
+        except ImageError as error:  # MixedData counts them against the budget
+            logger.warning("skipped an image: %s", error)
+            continue
         sample = augment_sample(sample, size, _AS_IT_IS, random)
         labels = torch.from_numpy(sample.labels)
         wanted = (labels >= 0) & (counts[labels.clamp(min=0)] < examples)

@@ -191,6 +191,10 @@ def open_label_stage(
         taught = embed_vocabulary(taught, model.text_tower)
         vocabulary = embed_vocabulary(vocabulary, model.text_tower)
     assert taught.embeddings is not None
+    if settings.step.with_labels:  # as the file will say, so that what is validated is what is left
+        model.config = replace(model.config, trained_on=_name_vocabulary(settings))
+        if model.config.trained_on is None and vocabulary.base is None:
+            vocabulary = vocabulary.all_base()
     parts = freeze_all_but(model, settings.step.train_parts)
     sampler = MixedData(opened.parts, settings.data_budget).sample
     step = LabelStep(model, taught.embeddings.to(ranks.device), sampler, settings.step)
@@ -239,10 +243,8 @@ def train_labels(
     run.run(stage.step, evaluate if validate or test_pool else None)
     if run.ranks.is_first:
         model.eval().requires_grad_(False)
-        if settings.step.with_labels:
-            model.config = replace(model.config, trained_on=_name_vocabulary(settings))
-            if model.config.trained_on is None:
-                save_vocabulary(stage.vocabulary.all_base(), out / VOCABULARY_FILE)
+        if settings.step.with_labels and model.config.trained_on is None:
+            save_vocabulary(stage.vocabulary, out / VOCABULARY_FILE)
         save_stage(model, out, f"stage training {', '.join(settings.step.train_parts)}")
 
 

@@ -7,6 +7,7 @@ same function runs in one process, in several of `torchrun` and in the actors of
 from __future__ import annotations
 
 import logging
+import math
 import resource
 import sys
 import time
@@ -155,6 +156,7 @@ class TrainingRun:
             group["lr"] = numbers.learning_rate * factor
         optimiser.zero_grad(set_to_none=True)
         own: dict[str, float] = {}
+        bad: Mapping[str, Tensor] | None = None  # of the first micro-batch that is not finite
         count = self.settings.accumulate
         for part in range(count):
             random = StepRandom(self.settings.seed, state.step, self.ranks, part, count)
@@ -164,6 +166,8 @@ class TrainingRun:
             (total / count).backward()
             for name, loss in losses.items():
                 own[name] = own.get(name, 0.0) + float(loss.detach()) / count
+            if bad is None and not all(map(math.isfinite, own.values())):
+                bad = compute_losses.report.batch if isinstance(compute_losses, MeteredStep) else {}
         average_gradients(self.parameters, self.ranks)
         grad_norm = clip_gradients(self.parameters, numbers.clip_norm)
         shared = sum_numbers(list(own.values()), self.ranks)
@@ -175,6 +179,8 @@ class TrainingRun:
             for name, value in (*means.items(), ("grad_norm", grad_norm), ("steps", 1.0)):
                 state.sums[name] = state.sums.get(name, 0.0) + value
         else:
+            if bad and isinstance(compute_losses, MeteredStep):
+                compute_losses.report.batch = bad
             self._skip(compute_losses, own, {**means, "gradient norm": grad_norm})
         state.step += 1
         if self.parts.average is not None:

@@ -110,6 +110,8 @@ def prepare_features(folder: Path, form: FeatureForm, images: ImageSet) -> None:
     else:
         (folder / _KEYS_FILE).write_text(keys, "utf-8")
         _replace(folder / FEATURES_FILE, json.dumps(asdict(form), indent=1).encode())
+    for left in folder.glob(".features-*.tmp"):  # of a process that was killed
+        left.unlink(missing_ok=True)
     share = len(find_missing(folder, form)) / max(form.num_files, 1)
     needed, free = share * form.num_bytes, shutil.disk_usage(folder).free - _FREE_AFTERWARDS
     if needed > free:
@@ -141,16 +143,18 @@ def write_features(
     shape = (len(form.rows(number)), form.channels, form.grid, form.grid)
     # numpy knows no bfloat16: both are stored as 16 plain bits.
     store = np.lib.format.open_memmap(temporary, "w+", np.uint16, shape)
-    start = 0
-    for part in embeddings:
-        bits = part.detach().cpu().to(dtype).contiguous().view(torch.int16).numpy()
-        store[start : start + len(bits)] = bits.view(np.uint16)
-        start += len(bits)
-    if start != len(store):
-        raise ConfigError(f"expected {len(store)} embeddings for {path.name}, got {start}")
-    store.flush()
-    del store
-    temporary.replace(path)
+    try:
+        start = 0
+        for part in embeddings:
+            bits = part.detach().cpu().to(dtype).contiguous().view(torch.int16).numpy()
+            store[start : start + len(bits)] = bits.view(np.uint16)
+            start += len(bits)
+        if start != len(store):
+            raise ConfigError(f"expected {len(store)} embeddings for {path.name}, got {start}")
+        store.flush()
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def list_keys(folder: Path) -> list[str]:
