@@ -82,7 +82,7 @@ def explain_cluster(error: BaseException, address: str | None) -> ConfigError:
             f"the Ray cluster at {where} answers and does not let this machine in, mostly for its "
             f"token: {_TOKEN}"
         )
-    if any(sign in small for sign in ("token", "authenticat", "unauthorized", "401", "403")):
+    if re.search(r"token|authenticat|unauthorized|\b(?:401|403)\b", small):
         return ConfigError(
             f"the Ray cluster at {where} refuses the token of this machine; {_TOKEN}"
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -83,6 +83,8 @@ class Probe:
 
     def __enter__(self) -> Self:
         if self.path is not None:
+            # Of a driver that was killed: this run holds the folder, so no other one is alive.
+            _remove(self.path.parent.glob(f"{_PREFIX}*"))
             self.path.write_text("ovsam", encoding="utf-8")
         return self
 
@@ -93,9 +95,7 @@ class Probe:
         trace: TracebackType | None,
     ) -> None:
         if self.path is not None:
-            for path in self.path.parent.glob(f"{self.path.name}*"):
-                with suppress(OSError):
-                    path.unlink()
+            _remove(self.path.parent.glob(f"{self.path.name}*"))
 
     def check(self, host: str, process: int) -> None:
         """Look for the answer of a worker.
@@ -108,6 +108,12 @@ class Probe:
                 f"what {host} writes into {self.path.parent} does not arrive here: the folder must "
                 "be the same one on every node (a shared file system), or an address (s3://…)"
             )
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink()
 
 
 def answer_probe(probe: Path) -> None:

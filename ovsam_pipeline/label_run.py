@@ -186,10 +186,12 @@ def _keep_stored(relabel: str, images: ImageSpool) -> ImageSpool:
 
 def _keep_failed(output: AnyPath, images: ImageSpool) -> ImageSpool:
     """Return the images whose row in the output says "failed"."""
+    from ovsam_pipeline.retrying import read_retried
     from ovsam_pipeline.store import iterate_rows
 
     rows = iterate_rows(output, ("file_name", "status"))
     failed = {row["file_name"] for row in rows if row["status"] == "failed"}
+    failed |= read_retried(output)
     return ImageSpool(image for image in images if image.file_name in failed)
 
 
@@ -219,10 +221,13 @@ class _Run:
     ) -> LabelResult:
         """Label, then bring the files beside the parts up to date."""
         from ovsam_pipeline.preview import write_previews
+        from ovsam_pipeline.retrying import forget_retried, note_retried
         from ovsam_pipeline.shard_stats import ShardStats
 
         stats = ShardStats()
         self._write_run_file("running", {})
+        if self.config.only_failed:
+            note_retried(self.folder.path, (image.file_name for image in self.plan.images))
         self.folder.drop_rows(self.plan.stale)
         try:
             summary = self._label(stats, stopping, showing)
@@ -234,6 +239,8 @@ class _Run:
         if self.engine.accepted_parts is not None:
             # A worker that was given up for dead may have written its part after all.
             self.folder.reconcile(self.engine.accepted_parts, self.facts.fingerprint)
+        if self.config.only_failed and not summary.left:
+            forget_retried(self.folder.path)
         self.state.end_phase("label")
         self.folder.write_failures()
         totals = self._write_annotations(summary)

@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -47,7 +47,10 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True)
 class _Item:
-    """An image on its way; a stage fills its field or sets `error`."""
+    """An image on its way; a stage fills its field or sets `error`.
+
+    `dropped` is what a stage left out of it: a stage may run twice on an image, and counts once.
+    """
 
     record: ImageRecord
     size_hw: tuple[int, int] | None = None
@@ -56,6 +59,7 @@ class _Item:
     detections: Detections | None = None
     row: LabelRecord | None = None
     error: str | None = None
+    dropped: Counter[str] = field(default_factory=Counter)
 
 
 def label_shard(
@@ -166,26 +170,33 @@ def _detect_batches(
                 found, dropped = keep_inside(given, _given(item.size_hw))
             kept = found if labeller.rules is None else labeller.rules.keep_boxes(found)
             dropped["duplicate or not asked for"] = len(found) - len(kept)
-            for reason, count in dropped.items():
-                stats.add_dropped(reason, count)
-            item.detections = kept
+            item.detections, item.dropped = kept, dropped
 
-    before = _count_dropped(labeller.detector)
+    before = _find_unusable(labeller.detector)
     for items in _group(decoded, labeller.batch):
         if stop.is_set():
             break
         start_s = time.perf_counter()
         _isolate(run, [item for item in items if item.error is None])
+        _count_dropped(items, stats)
         for item in items:
             held.add(0 if item.rgb is None else -item.rgb.nbytes)
             item.rgb = None
         stats.add_time("detect", start_s)
         yield items
-    for reason, count in (_count_dropped(labeller.detector) - before).items():
+    for reason, count in (_find_unusable(labeller.detector) - before).items():
         stats.add_dropped(reason, count)
 
 
-def _count_dropped(detector: Detector) -> Counter[str]:
+def _count_dropped(items: Iterable[_Item], stats: ShardStats) -> None:
+    """Count what a stage left out of some images, once."""
+    for item in items:
+        for reason, count in item.dropped.items():
+            stats.add_dropped(reason, count)
+        item.dropped = Counter()
+
+
+def _find_unusable(detector: Detector) -> Counter[str]:
     """Return what a detector that reads boxes from a file could not use so far; else nothing."""
     from ovsam_pipeline.detectors.box_table import TableDetector
 
@@ -208,9 +219,7 @@ def _segment_batches(
                 image, _build_prompts(boxes), masks=masks, clip_boxes_xyxy=clip_boxes
             )
             if labeller.stored is None:
-                objects, dropped = build_objects(prediction, boxes, rules)
-                for reason, count in dropped.items():
-                    stats.add_dropped(reason, count)
+                objects, item.dropped = build_objects(prediction, boxes, rules)
             else:
                 objects = labeller.stored.relabel(item.record, prediction, boxes, rules)
             item.row = LabelRecord.labelled(item.record, *_width_height(item), objects)
@@ -221,6 +230,7 @@ def _segment_batches(
         start_s = time.perf_counter()
         sound = [item for item in items if item.error is None]
         _isolate(run, [item for item in sound if len(_given(item.detections))])
+        _count_dropped(sound, stats)
         for item in sound:
             if item.error is None and item.row is None:
                 item.row = LabelRecord.labelled(item.record, *_width_height(item), ())

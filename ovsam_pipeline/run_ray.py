@@ -51,6 +51,7 @@ logger = logging.getLogger(__name__)
 
 _WAIT_S = 0.5
 _PATIENCE_S = 30.0
+_MOST_SCOUTS = 3
 
 
 class _Actor:
@@ -253,19 +254,25 @@ class Crew:
         return check_detector_images(detector, images)
 
     def _wait_for_scout(self) -> Hello:
-        """Start the first actor; say so where the cluster has no room for it yet."""
-        scout = self.hire(is_scout=True)
-        (ref,) = self._pending
-        ready, _ = ray.wait([ref], timeout=_PATIENCE_S)
-        if not ready:
-            logger.info("waiting for the first worker, which loads: %s", self.size.describe())
-        del self._pending[ref]
-        try:
-            return self.welcome(scout, ref, None)
-        except WorkerDiedError as error:
-            raise ShardError(
-                f"the first worker cannot start: {error} (one image with --engine local tells more)"
-            ) from error
+        """Start the first actor, and another one if it dies; say so where there is no room yet."""
+        for tries_left in reversed(range(_MOST_SCOUTS)):
+            scout = self.hire(is_scout=True)
+            (ref,) = self._pending
+            ready, _ = ray.wait([ref], timeout=_PATIENCE_S)
+            if not ready:
+                logger.info("waiting for the first worker, which loads: %s", self.size.describe())
+            del self._pending[ref]
+            try:
+                return self.welcome(scout, ref, None)
+            except WorkerDiedError as error:
+                self.dismiss(scout)
+                if not tries_left:
+                    raise ShardError(
+                        f"the first worker cannot start: {error} (one image with --engine local "
+                        "tells more)"
+                    ) from error
+                logger.warning("the first worker is lost, another one loads: %s", error)
+        raise AssertionError("unreachable")
 
     def label(
         self,

@@ -28,6 +28,8 @@ _SHARD_S, _LEAST_SHARD_S = 20.0, 1.0
 _FIRST_IMAGES = 8
 _PIECES = 8
 _MOST_DEATHS = 2
+# A node may go for any reason; a shard that loses so many is to blame all the same.
+_MOST_NODES_LOST = 5
 _PATIENCE_AT_FIRST = 2.0
 # The pace follows a change within a few shards.
 _SMOOTHING = 0.3
@@ -42,12 +44,14 @@ class Shard:
         images: what to label.
         deaths: workers that died while they were at it.
         is_piece: whether it was cut from a shard that killed its workers.
+        nodes_lost: workers that went with their nodes while they were at it.
     """
 
     number: int
     images: list[ImageRecord]
     deaths: int = 0
     is_piece: bool = False
+    nodes_lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,7 @@ class Schedule:
         self._assigned: dict[str, _Assignment] = {}
         self._num_in_flight = 0
         self._num_expected = 0
+        self._is_closed = False
         self._pace: float | None = None
         self._next_number = 0
 
@@ -125,6 +130,7 @@ class Schedule:
 
     def close(self) -> None:
         """Give out no more shards: the run stops early."""
+        self._is_closed = True
         self._num_left = 0
         self._again.clear()
 
@@ -200,15 +206,18 @@ class Schedule:
         self._num_in_flight -= len(assigned.shards)
         back: list[Shard] = []
         for place, shard in enumerate(assigned.shards):
+            if place == 0 and not is_blamed and not is_hung:
+                shard.nodes_lost += 1
             if is_committed(shard):
                 loss.committed.append(shard)
             elif place == 0 and is_hung and len(shard.images) > self._batch:
                 back += self._cut_out(shard, assigned.num_done - assigned.num_before)
-            elif place == 0 and is_blamed:
+            elif place == 0 and (is_blamed or shard.nodes_lost >= _MOST_NODES_LOST):
                 back += self._suspect(shard, why, loss)
             else:
                 back.append(shard)
-        self._again.extendleft(reversed(back))
+        if not self._is_closed:
+            self._again.extendleft(reversed(back))
         return loss
 
     def forgive(self, now_s: float) -> None:

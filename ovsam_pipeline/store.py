@@ -36,6 +36,7 @@ from ovsam_pipeline.parts import (
     read_part_index,
 )
 from ovsam_pipeline.remote_path import AnyPath, RemotePath
+from ovsam_pipeline.retrying import RETRYING_FILE
 
 __all__ = [
     "OutputFolder",
@@ -223,7 +224,7 @@ class OutputFolder:
         try:
             for part in list_parts(self.path):
                 part.unlink()
-            for name in (ANNOTATIONS_FILE, FAILURES_FILE, RUN_FILE):
+            for name in (ANNOTATIONS_FILE, FAILURES_FILE, RETRYING_FILE, RUN_FILE):
                 (self.path / name).unlink(missing_ok=True)
             self._remove_previews()
         except OSError as error:

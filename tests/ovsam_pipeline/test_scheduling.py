@@ -67,6 +67,34 @@ def test_last_shards_are_small_so_that_all_workers_end_together():
     assert sorted(sizes, reverse=True) == sizes
 
 
+def test_shard_that_always_takes_its_node_along_is_given_up_image_by_image():
+    schedule, losses = make_schedule(64, "0"), 0
+    queue, given_up, done = [], [], []
+    while not schedule.is_over:
+        while shard := schedule.take(str(losses), 0.0):
+            queue.append(shard)
+        shard = queue.pop(0)
+        if "00007.jpg" in names(shard.images):
+            loss = lose(schedule, str(losses), is_blamed=False)
+            given_up += names(item.image for item in loss.given_up)
+            losses, queue = losses + 1, []
+            schedule.join(str(losses), 0.0)
+        else:
+            done += names(shard.images)
+            schedule.finish(str(losses), shard.number, 1.0, 0.0)
+        assert losses < 50
+    assert given_up == ["00007.jpg"]
+    assert len(done) == 63
+
+
+def test_nothing_comes_back_after_the_end_was_asked_for():
+    schedule = make_schedule(10)
+    schedule.take("a", 0.0)
+    schedule.close()
+    lose(schedule, "a")
+    assert schedule.is_over
+
+
 def test_first_workers_leave_a_share_to_those_that_are_still_loading():
     schedule = make_schedule(160)
     schedule.expect(4)
