@@ -252,7 +252,7 @@ def run_engine(
     facts = engine.facts
     folder.prepare(facts.fingerprint, facts.depends_on, "overwrite")
     with ImageSpool(images) as spool:
-        plan = plan_run(spool, folder.read_done(facts.fingerprint), output_folder=folder.path)
+        plan = plan_run(spool, folder.read_done(facts.fingerprint), previews=folder.path)
         writer = PartWriter(
             folder.parts_folder,
             facts.fingerprint,

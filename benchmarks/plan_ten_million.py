@@ -88,7 +88,7 @@ def run_once(meter: Meter, name: str, pile: Pile, out: Path, num_expected: int) 
         with meter.measure(f"{name}: read footers"):
             done = folder.read_done(FINGERPRINT)
         with meter.measure(f"{name}: plan"):
-            plan = plan_run(images, done, prune=True, output_folder=out)
+            plan = plan_run(images, done, prune=True, previews=out)
         del done
         with plan.images:
             with meter.measure(f"{name}: remove stale rows"):

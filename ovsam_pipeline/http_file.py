@@ -40,6 +40,8 @@ _SIGNED_WITH = re.compile(
     "x-amz-.*|x-goog-.*|awsaccesskeyid|googleaccessid|expires|policy|key-pair-id"
     "|sv|ss|srt|sp|se|st|spr|sr|sip|sdd|skoid|sktid|skt|ske|sks|skv"
 )
+# What may stand in a query; all else is written as %XX.
+_IN_QUERY = "/?%:@!$&'()*+,;=~-._[]|"
 _TOKENS = frozenset(("token", "access_token"))
 
 
@@ -138,18 +140,24 @@ class HttpFile:
             if isinstance(error.reason, OSError):
                 raise ConnectionError(f"cannot reach the server: {error.reason}") from error
             raise OSError(f"cannot reach the server: {error.reason}") from error
+        except http.client.InvalidURL as error:
+            # Its words have the whole address, with what signs it.
+            raise ImageError("expected a web address, got one that cannot be asked for") from error
         except http.client.HTTPException as error:
             raise ConnectionError(f"the connection ended early: {error!r}") from error
 
     def _build_request(self) -> urllib.request.Request:
         parts = urlsplit(self.url)
-        headers = {"User-Agent": f"ovsam/{ovsam.__version__}"}
         login, has_login, host = parts.netloc.rpartition("@")
+        query = quote(parts.query, safe=_IN_QUERY)
+        url = parts._replace(netloc=host, fragment="", path=_quote_path(parts), query=query)
+        agent = {"User-Agent": f"ovsam/{ovsam.__version__}"}
+        request = urllib.request.Request(url.geturl(), headers=agent)
         if has_login:
             basic = base64.b64encode(unquote(login).encode()).decode()
-            headers["Authorization"] = f"Basic {basic}"
-        url = parts._replace(netloc=host, fragment="", path=_quote_path(parts)).geturl()
-        return urllib.request.Request(url, headers=headers)
+            # Not among the headers: those go along to wherever a redirect leads.
+            request.add_unredirected_header("Authorization", f"Basic {basic}")
+        return request
 
 
 def _hide_signature(query: str) -> str:

@@ -111,7 +111,7 @@ def fill_output(
     Raises:
         OvsamError: the settings cannot work, or the run as a whole failed.
     """
-    from ovsam_pipeline.store import check_own_files, is_output
+    from ovsam_pipeline.store import PREVIEW_FOLDER, check_own_files, is_output
 
     state = RunState(path)
     with ExitStack() as stack:
@@ -143,7 +143,7 @@ def fill_output(
             folder.read_done(facts.fingerprint),
             retry_failed=config.retry_failed,
             prune=config.prune and not config.only_failed,
-            output_folder=path.absolute(),
+            previews=path.absolute() / PREVIEW_FOLDER,
         )
         stack.enter_context(plan.images)
         if config.only_failed:  # the others were not looked for

@@ -101,7 +101,7 @@ def plan_run(
     *,
     retry_failed: bool = False,
     prune: bool = False,
-    output_folder: AnyPath | None = None,
+    previews: AnyPath | None = None,
 ) -> Plan:
     """Compare the listed images with the rows that exist.
 
@@ -111,7 +111,7 @@ def plan_run(
         retry_failed: label images again whose row says "failed".
         prune: remove the rows of images that are not listed. A source that cannot be read raised
             before, so what is not listed is gone.
-        output_folder: absolute; images inside it (previews) are not sources.
+        previews: folder of the output's own pictures, which are no sources.
 
     Raises:
         ConfigError: two different images have the same name or the same id.
@@ -119,7 +119,7 @@ def plan_run(
     unique = _Unique()
     todo, counts = ImageSpool(), Counter[str]()
     is_seen, is_stale = np.zeros(len(done), bool), np.zeros(len(done), bool)
-    for chunk in _iterate_chunks(_leave_out(images, output_folder)):
+    for chunk in _iterate_chunks(_leave_out(images, previews)):
         keys = compute_keys(image.file_name for image in chunk)
         kept = unique.add(chunk, keys)
         rows = done.find(keys)
@@ -221,7 +221,9 @@ def _leave_out(images: Iterable[ImageRecord], folder: AnyPath | None) -> Iterato
     if folder is None:
         yield from images
         return
-    inside = f"{folder}{os.sep}"
+    # Not Path.absolute, which keeps "..".
+    top = os.path.abspath(folder) if isinstance(folder, Path) else str(folder)  # noqa: PTH100
+    inside = f"{top}{os.sep}"
     for image in images:
         path = image.path
         place = str(path.absolute() if isinstance(path, Path) else path)

@@ -134,8 +134,18 @@ class LocalGlob:
 
     def _find(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
         folder, parts = split_pattern(self.text)
-        walk = PatternWalk(scan_folder, lambda child: child.path if _is_folder(child) else None)
+        walk = PatternWalk(
+            scan_folder, lambda child: child.path if _is_folder(child) else None, _leads_back
+        )
         return walk.find(folder or ".", parts)
+
+
+def _leads_back(child: os.DirEntry[str]) -> bool:
+    """Whether a link leads to a folder that it lies in, by whatever way."""
+    if not child.is_symlink():
+        return False
+    real, above = Path(child.path).resolve(), Path(child.path).absolute().parents
+    return any(folder.resolve() == real for folder in above)
 
 
 @dataclass(frozen=True)

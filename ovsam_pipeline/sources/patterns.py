@@ -40,15 +40,18 @@ class PatternWalk(Generic[Folder, Child]):
     Args:
         scan: folder, whether hidden ones too → what is in it, in the order of names.
         enter: child → the folder that it is, or None for a file.
+        leads_back: whether a folder is a link to one that it lies in; `**` does not follow it.
     """
 
     def __init__(
         self,
         scan: Callable[[Folder, bool], Iterable[Child]],
         enter: Callable[[Child], Folder | None],
+        leads_back: Callable[[Child], bool] = lambda _: False,
     ) -> None:
         self._scan = scan
         self._enter = enter
+        self._leads_back = leads_back
 
     def find(
         self, folder: Folder, parts: list[str], prefix: str = ""
@@ -80,5 +83,5 @@ class PatternWalk(Generic[Folder, Child]):
         yield from self.find(folder, rest or ["*"], prefix)
         for child in self._scan(folder, False):
             inner = self._enter(child)
-            if inner is not None:
+            if inner is not None and not self._leads_back(child):
                 yield from self._find_deep(inner, rest, f"{prefix}{child.name}/")

@@ -176,7 +176,11 @@ def parse_place(text: str) -> Path | RemotePath | HttpFile:
     """
     scheme, _, rest = text.partition("://")
     if scheme.lower() in ("http", "https"):
-        if not urlsplit(text).hostname:
+        try:
+            host = urlsplit(text).hostname
+        except ValueError as error:  # the text is left out: it may hold a password
+            raise SourceError(f"expected a web address, got one with a mistake: {error}") from error
+        if not host:
             raise SourceError(f"expected an address with a host, got {text}")
         return HttpFile(text)
     if scheme.lower() == "file":
@@ -243,7 +247,9 @@ def _add_state(entry: Entry) -> Entry:
 
 def _scan(folder: RemotePath, with_hidden: bool = False) -> list[RemotePath]:
     try:
-        children = [child for child in folder.iterdir() if with_hidden or child.name[0] != "."]
+        # A key with "//" lists the folder itself as its own child: that would go on for ever.
+        found = (child for child in folder.iterdir() if child != folder and child.name)
+        children = [child for child in found if with_hidden or child.name[0] != "."]
     except OSError as error:
         raise SourceError(f"cannot read the folder {folder}: {explain_remote(error)}") from error
     return sorted(children, key=lambda child: child.name)

@@ -115,9 +115,9 @@ def test_all_images_are_labelled_as_in_one_process(cluster, tmp_path) -> None:
     assert read_rows(tmp_path / "ray") == label_here(tmp_path / "images", tmp_path / "local")
     assert (result.summary.labelled, result.summary.empty, result.summary.failed) == (60, 1, 2)
     assert result.summary.reasons.keys() >= {"internal error: KeyError: …"}
-    assert {"decode", "detect", "segment", "write"} <= run.report.workers.popitem()[
-        1
-    ].stage_seconds.keys()
+    stages = [worker.stage_seconds.keys() for worker in run.report.workers.values() if worker.done]
+    assert stages
+    assert all({"decode", "detect", "segment", "write"} <= names for names in stages)
     assert [p for p in (tmp_path / "ray" / "parts").iterdir() if p.name.startswith(".")] == []
 
 

@@ -366,3 +366,13 @@ def test_parts_grow_with_the_run(num_images, limits):
     assert choose_part_limits(LabelConfig(sources=("x",)), num_images) == limits
     given = LabelConfig(sources=("x",), part_images=7, part_seconds=2.5)
     assert choose_part_limits(given, num_images) == (7, 2.5)
+
+
+def test_output_above_its_source_labels_it_and_prunes_nothing(tmp_path, images):
+    out = tmp_path
+    first = ovsam_pipeline.label(images, output=out, preview=1)
+    assert first.summary.labelled == 10
+    again = ovsam_pipeline.label(images, output=out, prune=True)
+    assert (again.plan.num_unchanged, again.plan.num_pruned) == (10, 0)
+    beside = ovsam_pipeline.label(images, output=images / ".." / "in2")
+    assert beside.summary.labelled == 10

@@ -223,3 +223,25 @@ def test_compressed_coco_file_at_an_address_is_read(server):
 def test_address_that_cannot_work_is_refused(server, source, reason):
     with pytest.raises(SourceError, match=reason):
         list(list_images([source.format(url=server.url)]))
+
+
+def test_password_does_not_go_along_with_a_redirect():
+    request = HttpFile("http://user:secret@host/x.jpg")._build_request()
+    assert "Authorization" not in request.headers
+    assert "Authorization" in request.unredirected_hdrs
+
+
+def test_odd_queries_are_quoted():
+    request = HttpFile("http://host/x.jpg?n=a b&m=\u00e4&sig=a%2Bb")._build_request()
+    assert request.full_url == "http://host/x.jpg?n=a%20b&m=%C3%A4&sig=a%2Bb"
+
+
+def test_address_that_cannot_be_asked_for_is_not_told_with_its_signature():
+    with pytest.raises(ImageError, match="cannot be asked for") as caught:
+        HttpFile("http://host:abc/x.jpg?sig=SECRET").read_bytes()
+    assert "SECRET" not in str(caught.value)
+
+
+def test_address_with_a_mistake_is_one_sentence():
+    with pytest.raises(SourceError, match="one with a mistake: Invalid IPv6 URL"):
+        list(list_images(["http://[::1/x.jpg"]))

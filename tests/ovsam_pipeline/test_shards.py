@@ -92,10 +92,10 @@ def test_two_images_of_one_id_are_refused():
         check_images(images)
 
 
-def test_images_inside_the_output_are_not_sources():
-    images = [make_image("a.jpg"), make_image("out/preview/a.jpg")]
-    plan = plan_run(images, DoneIndex(), output_folder=Path("/data/out"))
-    assert [image.file_name for image in plan.images] == ["a.jpg"]
+def test_previews_of_the_output_are_no_sources():
+    images = [make_image(f"{folder}a.jpg") for folder in ("", "out/photos/", "out/preview/")]
+    plan = plan_run(images, DoneIndex(), previews=Path("/data/x/../out/preview"))
+    assert [image.file_name for image in plan.images] == ["a.jpg", "out/photos/a.jpg"]
 
 
 @pytest.mark.parametrize("seed", range(20))

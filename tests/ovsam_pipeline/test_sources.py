@@ -384,3 +384,13 @@ def test_outputs_of_earlier_runs_below_the_source_are_passed_over(tmp_path):
     (tmp_path / "old" / "run.json").write_text("{}")
     names = [image.file_name for image in list_images([str(tmp_path)])]
     assert names == ["a.jpg", "photos/parts/b.jpg"]
+
+
+def test_globs_do_not_follow_links_that_lead_back(tmp_path):
+    make_files(tmp_path / "in", "a/x.jpg")
+    make_files(tmp_path / "outside", "y.jpg")
+    (tmp_path / "in" / "l").symlink_to(".")
+    (tmp_path / "in" / "m").symlink_to(tmp_path / "outside")
+    (tmp_path / "outside" / "back").symlink_to(tmp_path / "in")
+    found = [image.file_name for image in list_images([str(tmp_path / "in" / "**" / "*.jpg")])]
+    assert sorted(found) == ["a/x.jpg", "m/y.jpg"]

@@ -247,3 +247,9 @@ def test_object_larger_than_any_allowed_image_is_not_read(put, monkeypatch):
     monkeypatch.delattr(RemotePath, "read_bytes")
     with pytest.raises(ImageError, match="expected at most 1 MB for the largest image allowed"):
         decode_image(record, max_pixels=100)
+
+
+def test_key_with_two_slashes_does_not_send_the_walk_round(put):
+    put("dd/b.png", "dd//a.png", "//lead.png", "root.png")
+    assert get_names(f"{put.uri}/dd") == ["b.png"]
+    assert get_names(put.uri) == ["dd/b.png", "root.png"]
