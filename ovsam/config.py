@@ -167,21 +167,25 @@ class ModelConfig:
         Raises:
             ConfigError: a key is unknown or missing, or a value cannot work.
         """
-
-        def tuples(mapping: dict[str, Any]) -> dict[str, Any]:
-            return {k: tuple(v) if isinstance(v, list) else v for k, v in mapping.items()}
-
         try:
-            clip = dict(values["clip"])
-            clip["text"] = TextConfig(**clip["text"])
-            return cls(
-                **{
-                    **values,
-                    "clip": ClipConfig(**tuples(clip)),
-                    "neck": NeckConfig(**tuples(values["neck"])),
-                }
-            )
+            neck = NeckConfig(**restore_tuples(values["neck"]))
+            return cls(**{**values, "clip": build_clip_config(values["clip"]), "neck": neck})
         except (KeyError, TypeError) as error:
             raise ConfigError(
                 f"model config does not fit this version of ovsam: {error}"
             ) from error
+
+
+def restore_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values that JSON gave lists for tuples as they were."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+
+
+def build_clip_config(values: dict[str, Any]) -> ClipConfig:
+    """Rebuild the part of a config that is CLIP's, from `to_dict` values.
+
+    Raises:
+        KeyError: a key is missing.
+        TypeError: a key is unknown or missing.
+    """
+    return ClipConfig(**restore_tuples({**values, "text": TextConfig(**values["text"])}))

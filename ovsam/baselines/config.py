@@ -5,7 +5,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from ovsam.config import ClipConfig, SamConfig, TextConfig
+from ovsam.config import ClipConfig, SamConfig, build_clip_config, restore_tuples
 from ovsam.errors import ConfigError
 
 Crop = Literal["image", "feature"]
@@ -104,11 +104,8 @@ class BaselineConfig:
             ConfigError: A key is unknown or missing, or a value cannot work.
         """
         try:
-            sam = {**values["sam"], "global_blocks": tuple(values["sam"]["global_blocks"])}
-            clip = dict(values["clip"])
-            clip["text"] = TextConfig(**clip["text"])
-            clip |= {key: tuple(clip[key]) for key in ("layers", "channels")}
-            return cls(**{**values, "sam": SamConfig(**sam), "clip": ClipConfig(**clip)})
+            sam = SamConfig(**restore_tuples(values["sam"]))
+            return cls(**{**values, "sam": sam, "clip": build_clip_config(values["clip"])})
         except (KeyError, TypeError) as error:
             raise ConfigError(
                 f"baseline config does not fit this version of ovsam: {error}"

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ovsam.cache import write_atomically
 from ovsam.errors import CheckpointError, ConfigError, ImageError
 from ovsam.training.image_set import ImageSet
 
@@ -109,7 +110,7 @@ def prepare_features(folder: Path, form: FeatureForm, images: ImageSet) -> None:
             )
     else:
         (folder / _KEYS_FILE).write_text(keys, "utf-8")
-        _replace(folder / FEATURES_FILE, json.dumps(asdict(form), indent=1).encode())
+        write_atomically(folder / FEATURES_FILE, json.dumps(asdict(form), indent=1).encode())
     for left in folder.glob(".features-*.tmp"):  # of a process that was killed
         left.unlink(missing_ok=True)
     share = len(find_missing(folder, form)) / max(form.num_files, 1)
@@ -228,9 +229,3 @@ def _read_form(folder: Path) -> FeatureForm:
             f"expected the teacher's features in {folder}, got {error!r} from {path.name}; make "
             "them with `ovsam train cache-teacher`"
         ) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
