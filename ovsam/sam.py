@@ -109,8 +109,14 @@ class SAM(nn.Module):
         Returns:
             mask logits (N, 4, S/4, S/4) and predicted IoU (N, 4), both float32.
         """
+        tokens = self.prompt_encoder(boxes_xyxy, points_xy, point_labels)
+        return self.decode_tokens(image_embedding, tokens, mask_logits)
+
+    def decode_tokens(
+        self, image_embedding: Tensor, tokens: Tensor, mask_logits: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Decode (N, T, C) prompt tokens of one image, of whatever kinds; see `decode`."""
         encoder = self.prompt_encoder
-        tokens = encoder(boxes_xyxy, points_xy, point_labels)
         embedding = image_embedding + encoder.encode_masks(mask_logits).to(image_embedding.dtype)
         return self.mask_decoder(embedding, encoder.image_positions(), tokens)
 

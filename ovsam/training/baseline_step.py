@@ -9,7 +9,7 @@ Letters: B images, N prompts of an image, S input size, K classes, J texts of a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -23,21 +23,13 @@ from ovsam.classifier import Classifier
 from ovsam.errors import ConfigError
 from ovsam.text_tower import TextTower
 from ovsam.training.autocast import autocast_bfloat16
-from ovsam.training.label_step import (
-    choose_attention,
-    compute_batch_label_losses,
-    compute_batch_mask_losses,
-)
+from ovsam.training.batch_losses import compute_batch_label_losses, compute_batch_mask_losses
 from ovsam.training.losses import NUM_POINTS
-from ovsam.training.prompted_samples import PromptedSamples, PromptSettings
+from ovsam.training.prompted_samples import PromptSettings
+from ovsam.training.prompted_step import PromptedStep, choose_attention
 from ovsam.training.proposals import Proposals
-from ovsam.training.samples import (
-    LoadSample,
-    TrainingSample,
-    stack_pixels,
-)
+from ovsam.training.samples import LoadSample, TrainingSample
 from ovsam.training.step_random import StepRandom
-from ovsam.training.step_report import StepReport
 
 MASK_DECODER, CONTEXT, ADAPTER = "mask_decoder", "context", "adapter"
 _PARTS = (MASK_DECODER, CONTEXT, ADAPTER)
@@ -143,8 +135,8 @@ class ClassTexts:
         return unit[self.index_KJ.to(unit.device)]
 
 
-class BaselineStep:
-    """One step of a baseline's training; call it with (step, progress, random)."""
+class BaselineStep(PromptedStep):
+    """One step of a baseline's training."""
 
     def __init__(
         self,
@@ -162,20 +154,12 @@ class BaselineStep:
             load_sample: Draws one training image.
             settings: What trains and on how much.
         """
+        super().__init__(load_sample, baseline.config.input_size, settings)
         self.baseline = baseline
         self.settings = settings
-        self.samples = PromptedSamples(load_sample, baseline.config.input_size, settings)
-        self.report = StepReport()
         self._embed_classes = embed_classes
         with torch.no_grad():
             self._classes = embed_classes()
-
-    def __call__(self, step: int, progress: float, random: StepRandom) -> Mapping[str, Tensor]:
-        """Draw this process's part of a batch and return its losses."""
-        del step, progress
-        with self.report.waiting():
-            samples, proposals = self.samples.read(random)
-        return self.compute_losses(samples, proposals, random)
 
     def compute_losses(
         self,
@@ -189,13 +173,9 @@ class BaselineStep:
             self.baseline.config.input_size,
             self.baseline.device,
         )
-        pixels = stack_pixels(list(samples), size, device)
-        self.report.keep(len(samples), pixels=pixels)
+        pixels = self.stack_and_keep(samples, proposals, device)
         losses: dict[str, Tensor] = {}
-        with (
-            autocast_bfloat16(device, settings.with_bfloat16),
-            sdpa_kernel(choose_attention(device)),
-        ):
+        with autocast_bfloat16(device, settings.with_bfloat16):
             logits = self._decode(pixels, proposals)
             if settings.with_masks:
                 losses |= compute_batch_mask_losses(
@@ -216,20 +196,16 @@ class BaselineStep:
 
     def _decode(self, pixels: Tensor, proposals: Sequence[Proposals]) -> list[Tensor]:
         """Mask logits of each image's prompts, (N, S/4, S/4) float32."""
-        baseline, device = self.baseline, pixels.device
+        sam = self.baseline.sam
         with torch.no_grad():
-            embeddings = baseline.sam.image_encoder(pixels)
+            embeddings = sam.image_encoder(pixels)
         logits = []
-        with nullcontext() if self._trains(MASK_DECODER) else torch.no_grad():
+        trained = nullcontext() if self._trains(MASK_DECODER) else torch.no_grad()
+        with trained, sdpa_kernel(choose_attention(pixels.device)):
             for row, chosen in enumerate(proposals):
-                embedding = embeddings[row : row + 1]
-                boxes = torch.from_numpy(chosen.boxes_xyxy).to(device)
-                found = [baseline.decode(embedding, boxes)[0]]
-                if len(chosen.points_xy):
-                    points = torch.from_numpy(chosen.points_xy).to(device)
-                    labels = torch.ones(points.shape[:2], dtype=torch.int64, device=device)
-                    found.append(baseline.decode(embedding, None, points, labels)[0])
-                logits.append(torch.cat(found))
+                tokens = chosen.encode(sam.prompt_encoder)
+                masks, _ = sam.decode_tokens(embeddings[row : row + 1], tokens)
+                logits.append(masks[:, 0])
         return logits
 
     def _embed(

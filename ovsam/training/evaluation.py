@@ -97,10 +97,7 @@ def evaluate_labels(
         stages = _encode_scene(model, pool, index)
         boxes = torch.from_numpy(pool.boxes_xyxy(index)).to(model.device)
         truth = pool.scene(index).class_ids
-        levels = model.clip2sam.build_levels(stages)
-        head = classifier.cosine_logits(
-            model.clip2sam.embed_rois(levels, boxes, boxes.new_zeros(len(boxes)))
-        )
+        head = classifier.cosine_logits(_embed_by_head(model, stages, boxes))
         clip = classifier.cosine_logits(
             model.image_encoder.embed_regions(stages[3], boxes, boxes.new_zeros(len(boxes), 1, 1))
         )
@@ -118,3 +115,12 @@ def evaluate_labels(
         for group, rows in groups.items()
         if rows.any()
     }
+
+
+def _embed_by_head(model: OVSAM, stages: tuple[Tensor, ...], boxes: Tensor) -> Tensor:
+    """(N, D) embeddings of one image's boxes; heads without an FPN need the decoder's tokens."""
+    head = model.clip2sam
+    if head.kind == "fpn":
+        return head.embed_rois(head.build_levels(stages), boxes, boxes.new_zeros(len(boxes)))
+    logits, tokens = model.decode(model.neck(stages), boxes)
+    return head.embed_regions((), boxes, tokens, stages[3], logits)

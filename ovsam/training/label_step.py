@@ -11,40 +11,28 @@ Letters: B images, N prompts of an image, S input size, D embedding width.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.attention import sdpa_kernel
 
 from ovsam.classifier import Classifier
 from ovsam.errors import ConfigError
 from ovsam.model import OVSAM, boxes_of_masks
 from ovsam.training.autocast import autocast_bfloat16
-from ovsam.training.distributed import Ranks, average_scalar
-from ovsam.training.losses import (
-    NUM_POINTS,
-    compute_class_loss,
-    compute_mask_losses,
-    sample_uncertain_points,
-)
-from ovsam.training.prompted_samples import PromptedSamples, PromptSettings
+from ovsam.training.batch_losses import compute_batch_label_losses, compute_batch_mask_losses
+from ovsam.training.losses import NUM_POINTS
+from ovsam.training.prompted_samples import PromptSettings
+from ovsam.training.prompted_step import PromptedStep, choose_attention
 from ovsam.training.proposals import Proposals
-from ovsam.training.samples import (
-    LoadSample,
-    TrainingSample,
-    stack_masks,
-    stack_pixels,
-)
+from ovsam.training.samples import LoadSample, TrainingSample
 from ovsam.training.step_random import StepRandom
-from ovsam.training.step_report import StepReport
 
 MASK_PARTS = ("neck", "prompt_encoder", "mask_decoder")
 LABEL_PARTS = ("clip2sam",)
 PAPER_PARTS = ("mask_decoder", "clip2sam")
-_FAST_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +83,8 @@ def freeze_all_but(model: OVSAM, train_parts: Sequence[str]) -> dict[str, torch.
     return parts
 
 
-class LabelStep:
-    """One step of the second stage; call it with (step, progress, random)."""
+class LabelStep(PromptedStep):
+    """One step of the second stage."""
 
     def __init__(
         self,
@@ -113,10 +101,9 @@ class LabelStep:
             load_sample: Draws one training image.
             settings: What trains and on how much.
         """
+        super().__init__(load_sample, model.config.input_size, settings)
         self.model = model
         self.settings = settings
-        self.samples = PromptedSamples(load_sample, model.config.input_size, settings)
-        self.report = StepReport()
         self.classifier = Classifier(class_embeddings, None, None, model.config.logit_scale)
         # The tower is frozen: a folded copy gives the same maps for less; the model stays whole.
         self._encoder = copy.deepcopy(model.image_encoder)
@@ -125,30 +112,16 @@ class LabelStep:
             for module in (self._encoder, model.neck, model.mask_decoder):
                 module.compile(dynamic=False)
 
-    def __call__(self, step: int, progress: float, random: StepRandom) -> Mapping[str, Tensor]:
-        """Draw this process's part of a batch and return its losses."""
-        del step, progress
-        with self.report.waiting():
-            samples, proposals = self.samples.read(random)
-        return self.compute_losses(samples, proposals, random)
-
     def compute_losses(
         self,
         samples: Sequence[TrainingSample],
         proposals: Sequence[Proposals],
         random: StepRandom,
     ) -> dict[str, Tensor]:
-        """Return the weighted losses of a batch by name (bce, dice, label, label_accuracy).
-
-        Their means over the processes are the values of the whole batch.
-        """
+        """Return the weighted losses of a batch by name (bce, dice, label, label_accuracy)."""
         size, device = self.model.config.input_size, self.model.device
-        pixels = stack_pixels(list(samples), size, device)
-        self.report.keep(len(samples), pixels=pixels, **_join_prompts(samples, proposals))
-        with (
-            autocast_bfloat16(device, self.settings.with_bfloat16),
-            sdpa_kernel(choose_attention(device)),
-        ):
+        pixels = self.stack_and_keep(samples, proposals, device)
+        with autocast_bfloat16(device, self.settings.with_bfloat16):
             with torch.no_grad():
                 stages = self._encoder(pixels)
             losses: dict[str, Tensor] = {}
@@ -191,19 +164,16 @@ class LabelStep:
         embeddings, encoder = model.neck(stages), model.prompt_encoder
         positions, dense = encoder.image_positions(), encoder.encode_masks(None)
         decoded = []
-        for row, (sample, chosen) in enumerate(zip(samples, proposals, strict=True)):
-            if sample.masks is None and model.clip2sam.kind == "fpn":
-                size = model.config.logits_size
-                nothing = embeddings.new_zeros((0, size, size), dtype=torch.float32)
-                decoded.append((nothing, embeddings.new_zeros((0, embeddings.shape[1]))))
-                continue
-            boxes = torch.from_numpy(chosen.boxes_xyxy).to(model.device)
-            points = torch.from_numpy(chosen.points_xy).to(model.device)
-            labels = torch.ones(points.shape[:2], dtype=torch.int64, device=model.device)
-            # A box is two tokens, a point and its padding too: one call decodes both kinds.
-            tokens = torch.cat([encoder(boxes, None, None), encoder(None, points, labels)])
-            embedding = embeddings[row : row + 1] + dense.to(embeddings.dtype)
-            decoded.append(model.mask_decoder(embedding, positions, tokens))
+        with sdpa_kernel(choose_attention(model.device)):
+            for row, (sample, chosen) in enumerate(zip(samples, proposals, strict=True)):
+                if sample.masks is None and model.clip2sam.kind == "fpn":
+                    size = model.config.logits_size
+                    nothing = embeddings.new_zeros((0, size, size), dtype=torch.float32)
+                    decoded.append((nothing, embeddings.new_zeros((0, embeddings.shape[1]))))
+                    continue
+                tokens = chosen.encode(encoder)
+                embedding = embeddings[row : row + 1] + dense.to(embeddings.dtype)
+                decoded.append(model.mask_decoder(embedding, positions, tokens))
         return decoded
 
     def _embed(
@@ -224,98 +194,3 @@ class LabelStep:
             for row, (boxes, (logits, tokens)) in enumerate(zip(regions, decoded, strict=True))
         ]
         return torch.cat(embeddings)
-
-
-def _join_prompts(
-    samples: Sequence[TrainingSample], proposals: Sequence[Proposals]
-) -> dict[str, Tensor]:
-    """A batch's prompts and labels, to keep beside its pixels."""
-    labels = [s.labels[c.object_index] for s, c in zip(samples, proposals, strict=True)]
-    return {
-        "boxes_xyxy": torch.from_numpy(np.concatenate([c.boxes_xyxy for c in proposals])),
-        "points_xy": torch.from_numpy(np.concatenate([c.points_xy for c in proposals])),
-        "labels": torch.from_numpy(np.concatenate(labels)),
-        "num_boxes": torch.tensor([len(c.boxes_xyxy) for c in proposals]),
-        "num_points": torch.tensor([len(c.points_xy) for c in proposals]),
-    }
-
-
-def choose_attention(device: torch.device) -> list[SDPBackend]:
-    """Return the forms of attention to use on a device.
-
-    On CPUs the plain form is 1.4 x as fast as the flash form for a few tokens.
-    """
-    return [SDPBackend.MATH] if device.type == "cpu" else _FAST_ATTENTION
-
-
-def mean_count(count: Tensor, ranks: Ranks) -> Tensor:
-    """Return a count's mean over the processes as a float32 divisor; never zero."""
-    return average_scalar(count.float(), ranks).clamp(min=1e-6)
-
-
-def compute_batch_label_losses(
-    embeddings: Tensor,
-    classifier: Classifier,
-    samples: Sequence[TrainingSample],
-    proposals: Sequence[Proposals],
-    random: StepRandom,
-) -> dict[str, Tensor]:
-    """Class cross-entropy over all prompts of a batch, and the accuracy among labelled ones.
-
-    Args:
-        embeddings: (N of all images, D) float32.
-        classifier: Of the classes that labels index.
-        samples: The images.
-        proposals: What was prompted.
-        random: Of the step; it knows the other processes.
-    """
-    device, ranks = embeddings.device, random.ranks
-    pairs = zip(samples, proposals, strict=True)
-    labels = np.concatenate([sample.labels[chosen.object_index] for sample, chosen in pairs])
-    targets = torch.from_numpy(labels).to(device)
-    with torch.autocast(device.type, enabled=False):
-        logits = classifier.cosine_logits(embeddings)
-        divisor = mean_count(torch.tensor(len(targets), device=device), ranks)
-        loss = compute_class_loss(logits, targets, divisor)
-    known = targets >= 0
-    correct = ((logits.argmax(dim=1) == targets) & known).sum()
-    return {"label": loss, "label_accuracy": correct / mean_count(known.sum(), ranks)}
-
-
-def compute_batch_mask_losses(
-    logits: Sequence[Tensor],
-    samples: Sequence[TrainingSample],
-    proposals: Sequence[Proposals],
-    input_size: int,
-    num_points: int,
-    random: StepRandom,
-) -> dict[str, Tensor]:
-    """BCE and Dice over all prompts of a batch, at `num_points` points, in float32.
-
-    Args:
-        logits: For each image (N, S/4, S/4); not looked at where the image has no masks.
-        samples: The images.
-        proposals: What was prompted.
-        input_size: S.
-        num_points: Points a prompt.
-        random: Of the step; each image's points are drawn by its own generator.
-    """
-    masks = [
-        stack_masks(sample, chosen.object_index, input_size)
-        for sample, chosen in zip(samples, proposals, strict=True)
-    ]
-    kept = [row[: len(truth)] for row, truth in zip(logits, masks, strict=True)]
-    predicted = torch.cat(kept)
-    device = predicted.device
-    with torch.autocast(device.type, enabled=False):
-        predicted = predicted.float()
-        points = [
-            sample_uncertain_points(
-                row.float(), num_points, random.torch_of_sample(index, len(samples), device)
-            )
-            for index, row in enumerate(kept)
-        ]
-        targets = torch.cat(masks).to(device)
-        divisor = mean_count(torch.tensor(len(predicted), device=device), random.ranks)
-        bce, dice = compute_mask_losses(predicted, targets, torch.cat(points), divisor)
-    return {"bce": bce, "dice": dice}

@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from ovsam.prompt_encoder import PromptEncoder
 from ovsam.training.samples import TrainingSample
 
 NUM_PROPOSALS = 40
@@ -28,6 +31,17 @@ class Proposals:
     object_index: np.ndarray
     boxes_xyxy: np.ndarray
     points_xy: np.ndarray
+
+    def encode(self, encoder: PromptEncoder) -> Tensor:
+        """Return the prompts' tokens, (N, 2, C) float32.
+
+        A box is two tokens, a point and its padding too: one call decodes both kinds.
+        """
+        device = encoder.no_mask_embed.weight.device
+        boxes = torch.from_numpy(self.boxes_xyxy).to(device)
+        points = torch.from_numpy(self.points_xy).to(device)
+        labels = torch.ones(points.shape[:2], dtype=torch.int64, device=device)
+        return torch.cat([encoder(boxes, None, None), encoder(None, points, labels)])
 
 
 def _random_point(mask: np.ndarray, random: np.random.Generator) -> tuple[float, float]:

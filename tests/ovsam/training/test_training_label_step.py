@@ -11,7 +11,7 @@ import torch
 
 from ovsam.clip2sam import CLIP2SAM
 from ovsam.errors import ConfigError
-from ovsam.training import label_step
+from ovsam.training import batch_losses
 from ovsam.training.distributed import Ranks
 from ovsam.training.label_step import (
     PAPER_PARTS,
@@ -90,7 +90,7 @@ def test_two_ranks_with_half_a_batch_equal_one_with_the_whole(
     model = switch_head(tiny_model, kind)
     meeting, values = threading.Barrier(2), {}
     monkeypatch.setattr(
-        label_step,
+        batch_losses,
         "average_scalar",
         lambda value, ranks: average_between_threads(value, ranks, meeting, values),
     )
