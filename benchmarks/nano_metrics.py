@@ -28,6 +28,7 @@ from pycocotools.cocoeval import COCOeval
 
 import ovsam
 from ovsam.training.crops import CropSource, normalise_crops
+from ovsam.training.iconify import load_iconify_sprites
 from ovsam.training.scene_pool import (
     HELD_OUT_SCENES,
     HELD_OUT_WORLD,
@@ -35,7 +36,7 @@ from ovsam.training.scene_pool import (
     create_pool,
     fill_pool,
 )
-from ovsam.training.sprites import SpriteAtlas, load_noto_atlas, read_nano_classes
+from ovsam.training.sprites import SpriteAtlas, load_noto_atlas
 from ovsam_pipeline.detectors.base import DetectorImage
 from ovsam_pipeline.detectors.nano import NanoDetector
 from ovsam_pipeline.records import ImageRecord
@@ -207,34 +208,11 @@ def measure_crops(pool: ScenePool, indices: range, limit: int = 2000) -> dict[st
 
 
 def load_iconify_atlas(folder: Path) -> tuple[SpriteAtlas, int]:
-    """Sprites of another set (`icons.json` and `chars.json` of an @iconify-json package).
-
-    Returns the atlas and how many glyphs were missing (the Noto drawing stands in for those).
-    """
-    import resvg_py
-
-    icons = json.loads((folder / "icons.json").read_text())
-    names = json.loads((folder / "chars.json").read_text())
-    noto = load_noto_atlas()
-    side, missing, groups = icons.get("width") or icons.get("height") or 16, 0, []
-    for one, own in zip(read_nano_classes(), noto.sprites, strict=True):
-        group = []
-        for code, fallback in zip(one.codepoints, own, strict=True):
-            icon = icons["icons"].get(names.get(f"{code:x}", ""))
-            if icon is None:
-                missing += 1
-                group.append(fallback)
-                continue
-            svg = (
-                f'<svg xmlns="http://www.w3.org/2000/svg" width="128" height="128" '
-                f'xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{icon.get("left", 0)} '
-                f'{icon.get("top", 0)} {icon.get("width", side)} {icon.get("height", side)}">'
-                f"{icon['body']}</svg>"
-            )
-            data = resvg_py.svg_to_bytes(svg_string=svg)
-            picture = Image.open(io.BytesIO(bytes(data))).convert("RGBA")
-            group.append(np.array(picture.crop(picture.getchannel("A").getbbox())))
-        groups.append(tuple(group))
+    """Sprites of another set, and how many glyphs it lacks (Noto's drawing stands in for those)."""
+    noto, missing, groups = load_noto_atlas(), 0, []
+    for own, others in zip(noto.sprites, load_iconify_sprites(folder, noto.classes), strict=True):
+        missing += len(own) - len(others)
+        groups.append(others or own)
     return SpriteAtlas(noto.classes, tuple(groups)), missing
 
 

@@ -104,11 +104,20 @@ class StageRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class PoolSettings:
-    """configs/training/nano-pool.yaml."""
+    """configs/training/nano-pool.yaml.
+
+    Attributes:
+        count: Training scenes.
+        held_out: Scenes that the runs are watched with.
+        size: Of a scene, in pixels.
+        styles: Folders of unpacked @iconify-json packages: a class is then drawn by Noto or by one
+            of them, by chance.
+    """
 
     count: int
     held_out: int
     size: int = 320
+    styles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,10 +230,11 @@ def _run_baseline(request: StageRequest) -> None:
 def _draw_pools(request: StageRequest) -> None:
     """Draw the training and the held-out pool into the --out folder."""
     from ovsam.training import scene_pool
+    from ovsam.training.iconify import add_styles
     from ovsam.training.sprites import load_noto_atlas
 
     settings = build_settings(PoolSettings, request.values(), str(request.config))
-    atlas = load_noto_atlas()
+    atlas = add_styles(load_noto_atlas(), [Path(folder) for folder in settings.styles])
     for name, count, world, scenes in (
         ("train", settings.count, scene_pool.TRAIN_WORLD, scene_pool.TRAIN_SCENES),
         ("test", settings.held_out, scene_pool.HELD_OUT_WORLD, scene_pool.HELD_OUT_SCENES),

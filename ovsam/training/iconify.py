@@ -1,0 +1,92 @@
+"""Drawings of another artist: an unpacked @iconify-json package of emoji -> RGBA sprites per class.
+
+Such packages (`npm pack @iconify-json/twemoji`, `fluent-emoji-flat`, `openmoji`, `noto`) hold
+`icons.json` (SVG bodies by name) and `chars.json` (names by code point).
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ovsam.errors import ConfigError
+from ovsam.training.sprites import NanoClass, SpriteAtlas
+
+SPRITE_SIDE = 128  # pixels that an icon is drawn at, before its border is cut off
+
+
+def load_iconify_sprites(
+    folder: Path, classes: Sequence[NanoClass]
+) -> tuple[tuple[np.ndarray, ...], ...]:
+    """Draw the glyphs of classes in a package's style.
+
+    Args:
+        folder: Of the package.
+        classes: What to draw.
+
+    Returns:
+        For each class (H, W, 4) uint8 RGBA pictures, trimmed to their alpha; none of a glyph that
+        the package does not have.
+
+    Raises:
+        ConfigError: The folder is no such package, or resvg_py is not installed.
+    """
+    icons, names = _read(folder, "icons.json"), _read(folder, "chars.json")
+    if "icons" not in icons:
+        raise ConfigError(f"expected icons in {folder / 'icons.json'}, found none")
+    return tuple(
+        tuple(
+            _render(icons, icons["icons"][name])
+            for name in (names.get(f"{code:x}", "") for code in one.codepoints)
+            if name in icons["icons"]
+        )
+        for one in classes
+    )
+
+
+def add_styles(atlas: SpriteAtlas, folders: Sequence[Path]) -> SpriteAtlas:
+    """Return an atlas with the drawings of more packages beside its own.
+
+    Raises:
+        ConfigError: See `load_iconify_sprites`.
+    """
+    styles = [load_iconify_sprites(folder, atlas.classes) for folder in folders]
+    groups = zip(atlas.sprites, *styles, strict=True)
+    return SpriteAtlas(atlas.classes, tuple(sum(group, ()) for group in groups))
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        return json.loads((folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"expected an unpacked @iconify-json package in {folder}, but {name} cannot be read "
+            f"({error}); get one by `npm pack @iconify-json/twemoji` and unpack it"
+        ) from error
+
+
+def _render(icons: Mapping[str, Any], icon: Mapping[str, Any]) -> np.ndarray:
+    """Draw one icon; an icon's own frame goes before the package's."""
+    try:
+        resvg = importlib.import_module("resvg_py")
+    except ImportError as error:
+        raise ConfigError(
+            "drawing SVG needs resvg_py, which is not installed; pip install 'ovsam[train]'"
+        ) from error
+    frame = {key: icon.get(key, icons.get(key)) for key in ("left", "top", "width", "height")}
+    left, top = frame["left"] or 0, frame["top"] or 0
+    width, height = frame["width"] or 16, frame["height"] or 16
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'width="{SPRITE_SIDE}" height="{SPRITE_SIDE}" viewBox="{left} {top} {width} {height}">'
+        f"{icon['body']}</svg>"
+    )
+    picture = Image.open(io.BytesIO(bytes(resvg.svg_to_bytes(svg_string=svg)))).convert("RGBA")
+    return np.array(picture.crop(picture.getchannel("A").getbbox()))
