@@ -1,7 +1,7 @@
 """Tables 1, 4, 5 and 6 of the paper in the drawn world: all rows trained and measured alike.
 
-    python benchmarks/table1_miniature.py --work FOLDER --pool POOL [--seeds 0 1 2] [--steps 1000]
-    python benchmarks/table1_miniature.py --work FOLDER --show        # the tables of what is there
+    python benchmarks/tables_miniature.py --work FOLDER --pool POOL [--seeds 0 1 2] [--steps 1000]
+    python benchmarks/tables_miniature.py --work FOLDER --show        # the tables of what is there
 
 POOL is from `ovsam train pool`. All of it runs through `ovsam train` and `ovsam eval`, each step in
 a folder of its own below FOLDER: what is finished is not done again, what was cut off goes on, so
