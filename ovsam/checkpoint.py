@@ -24,7 +24,7 @@ from ovsam.errors import CheckpointError, ConfigError
 from ovsam.labelling_model import LabellingModel
 from ovsam.model import OVSAM
 from ovsam.sam import SAM
-from ovsam.tensor_files import read_metadata, read_tensors
+from ovsam.tensor_files import has_format, read_metadata, read_tensors
 from ovsam.text_tower import build_text_tower
 
 Source = Mapping[str, Tensor] | str | Path
@@ -335,6 +335,11 @@ def write_model_file(
 def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     tensor = tensor.detach().cpu().contiguous()
     return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+
+
+def is_model_file(path: str | Path) -> bool:
+    """Whether a path is a file that `save_checkpoint` wrote."""
+    return has_format(path, FORMAT)
 
 
 def load_checkpoint(path: str | Path) -> OVSAM:

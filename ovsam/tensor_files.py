@@ -8,6 +8,7 @@ neither needed nor run.
 import pickle
 import re
 import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,17 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         raise CheckpointError(f"{path} is no readable safetensors file ({error})") from error
 
 
+def has_format(path: str | Path, name: str) -> bool:
+    """Whether a path is a safetensors file whose metadata names this format.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    path = Path(path)
+    is_readable = path.suffix == ".safetensors" and path.is_file()
+    return is_readable and read_metadata(path).get("format") == name
+
+
 def _existing_file(path: str | Path) -> Path:
     path = Path(path)
     if path.is_dir():
@@ -112,7 +124,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_pickle(path: Path) -> Any:
     try:
-        with torch.serialization.safe_globals(_ALLOWED):
+        with torch.serialization.safe_globals(_ALLOWED), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # what it warns of, it refuses
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error)
@@ -127,6 +140,12 @@ def _read_pickle(path: Path) -> Any:
     except PermissionError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     except _DAMAGED as error:
+        if "TorchScript" in str(error):
+            raise CheckpointError(
+                f"{path} is a TorchScript archive (OpenAI's CLIP files are), which holds code; "
+                "refused. Use open_clip's file of plain tensors: "
+                "`ovsam models fetch clip-rn50x16` gets one"
+            ) from error
         raise CheckpointError(
             f"{path} is truncated or no PyTorch file ({_first_line(error)}); download it again"
         ) from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from ovsam.training.baseline_stages import BaselineStageSettings
 from ovsam.training.data_check import check_data
 from ovsam.training.label_stage import LabelStageSettings, TrainingData, load_classes
 from ovsam.training.mixed_data import open_data
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["apply_limits", "run_check"]
 
+Settings = TypeVar("Settings", LabelStageSettings, BaselineStageSettings)
 
-def apply_limits(settings: LabelStageSettings, limits: DataLimits) -> LabelStageSettings:
+
+def apply_limits(settings: Settings, limits: DataLimits) -> Settings:
     """Return a stage's settings with what the command line says of bad data."""
     if limits.max_bad is not None:
         settings = replace(settings, data_budget=limits.max_bad)

@@ -18,6 +18,8 @@ from ovsam_pipeline.strict_yaml import load_strict_yaml
 
 __all__ = ["StageRequest", "run_stage"]
 
+_CHECKS_DATA = ("masks", "labels", "joint", "baseline", "overfit", "check")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataLimits:
@@ -135,6 +137,11 @@ def run_stage(request: StageRequest) -> None:
         ConfigError: A setting or a folder is missing or cannot work.
         CheckpointError: A checkpoint or model file does not fit.
     """
+    if request.limits != DataLimits() and request.stage not in _CHECKS_DATA:
+        raise ConfigError(
+            "--vocabulary, --max-bad and --all-images are for the stages that learn from labelled "
+            f"data ({', '.join(_CHECKS_DATA)}); `{request.stage}` takes none of them"
+        )
     if request.stage == "pool":
         _draw_pools(request)
     elif request.stage == "detector":
@@ -216,6 +223,7 @@ def _run_baseline(request: StageRequest) -> None:
     """Put a baseline of Table 1 together, or train one."""
     from ovsam.training import baseline_stages as baselines
     from ovsam.training.label_stage import TrainingData
+    from ovsam_pipeline.training_check import apply_limits
 
     where = str(request.config)
     if request.stage == "combine":
@@ -223,6 +231,7 @@ def _run_baseline(request: StageRequest) -> None:
         baselines.combine_stage(parts, request.init, request.out)
     else:
         settings = build_settings(baselines.BaselineStageSettings, request.values(), where)
+        settings = apply_limits(settings, request.limits)
         source = TrainingData(request.data, request.images)
         baselines.train_baseline(settings, source, request.init, request.out)
 

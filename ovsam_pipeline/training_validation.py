@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ovsam.checkpoint import save_checkpoint
+from ovsam.errors import ConfigError
 from ovsam.model import OVSAM
 from ovsam.training.label_stage import Validate, ValidationSettings
 from ovsam.vocabulary import Vocabulary
 from ovsam.vocabulary_file import save_vocabulary
+from ovsam_pipeline.errors import DatasetError
 
 __all__ = ["make_validation"]
 
@@ -24,9 +26,22 @@ def make_validation(settings: ValidationSettings, out: Path) -> Validate | None:
     Args:
         settings: which data set, how.
         out: folder of the run; each evaluation has a folder of its own there until it ends.
+
+    Raises:
+        ConfigError: The data set is not there, so that a run need not find out at its end.
     """
+    from ovsam_pipeline.evaluation.datasets import find_dataset
+
     if not settings.dataset:
         return None
+    data_root, image_root = settings.data_root or None, settings.image_root or None
+    try:
+        find_dataset(settings.dataset, data_root=data_root, image_root=image_root)
+    except DatasetError as error:
+        raise ConfigError(
+            f"{error} (in the training's YAML these are validation.dataset, validation.data_root "
+            "and validation.image_root)"
+        ) from error
 
     def validate(model: OVSAM, vocabulary: Vocabulary) -> Mapping[str, float]:
         from ovsam_pipeline.evaluation.run import evaluate
@@ -40,8 +55,8 @@ def make_validation(settings: ValidationSettings, out: Path) -> Validate | None:
                 classes = str(folder / "vocabulary.safetensors")
             result = evaluate(
                 settings.dataset,
-                image_root=settings.image_root or None,
-                data_root=settings.data_root or None,
+                data_root=data_root,
+                image_root=image_root,
                 prompts=settings.prompts,
                 limit=settings.limit or None,
                 vocabulary=classes,

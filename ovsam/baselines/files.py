@@ -20,7 +20,7 @@ from ovsam.checkpoint import (
 from ovsam.clip_backbone import ClipBackbone
 from ovsam.errors import CheckpointError, ConfigError
 from ovsam.sam import SAM
-from ovsam.tensor_files import read_metadata, read_tensors
+from ovsam.tensor_files import has_format, read_metadata, read_tensors
 from ovsam.text_tower import TextTower
 
 FORMAT = "ovsam-baseline-1"
@@ -74,9 +74,7 @@ def save_baseline(
 
 def is_baseline_file(path: str | Path) -> bool:
     """Whether a path is a file that `save_baseline` wrote."""
-    path = Path(path)
-    is_ours = path.suffix == ".safetensors" and path.is_file()
-    return is_ours and read_metadata(path).get("format") == FORMAT
+    return has_format(path, FORMAT)
 
 
 def load_baseline(path: str | Path) -> Baseline:

@@ -15,7 +15,12 @@ from ovsam.baselines.coop import ContextTextTower
 from ovsam.baselines.files import combine, is_baseline_file, load_baseline, save_baseline
 from ovsam.baselines.model import Baseline
 from ovsam.build import get_config
-from ovsam.checkpoint import assign_tensors, load_checkpoint, load_sam_checkpoint
+from ovsam.checkpoint import (
+    assign_tensors,
+    is_model_file,
+    load_checkpoint,
+    load_sam_checkpoint,
+)
 from ovsam.clip_backbone import ClipBackbone, build_clip_backbone
 from ovsam.config import ModelConfig
 from ovsam.errors import ConfigError
@@ -38,7 +43,8 @@ from ovsam.training.loop import LoopSettings, TrainingRun
 from ovsam.training.mixed_data import DataSettings, MixedData, OpenedData, open_data
 from ovsam.training.scene_pool import ScenePool
 from ovsam.training.settings import FREE
-from ovsam.training.stage_files import MODEL_FILE
+from ovsam.training.sprites import nano_class_names
+from ovsam.training.stage_files import MODEL_FILE, find_weights
 from ovsam.vocabulary import BUILT_IN_VOCABULARIES, Vocabulary, embed_vocabulary, load_vocabulary
 
 
@@ -146,7 +152,9 @@ def build_from(choices: BaselineChoices, sources: Sequence[Path]) -> Baseline:
 
 def _find_baseline(source: Path) -> Path | None:
     """The baseline file that a path means, if it is one."""
-    path = source / MODEL_FILE if source.is_dir() else source
+    if source.is_dir() and not (source / MODEL_FILE).exists():
+        return None
+    path = find_weights(source)
     return path if is_baseline_file(path) else None
 
 
@@ -154,7 +162,7 @@ def _load_sam(choices: BaselineChoices, source: Path, clip: _ClipPart) -> SAM:
     if path := _find_baseline(source):
         return load_baseline(path).sam
     if not source.is_dir():
-        return load_sam_checkpoint(build_sam(choices.sam), source)
+        return load_sam_checkpoint(build_sam(choices.sam), find_weights(source))
     if not (source / TEACHER_FILE).is_file():
         raise ConfigError(
             f"expected a SAM in {source}: a folder of `ovsam train teacher` (with {TEACHER_FILE}) "
@@ -178,14 +186,15 @@ def _load_clip(choices: BaselineChoices, source: Path) -> _ClipPart:
         baseline = load_baseline(path)
         tower = _without_context(baseline.text_tower, baseline.config)
         return _ClipPart(baseline.config, baseline.image_encoder, tower)
-    if source.is_dir() or source.suffix == ".safetensors":
-        model = load_checkpoint(source / MODEL_FILE if source.is_dir() else source)
+    path = find_weights(source)
+    if is_model_file(path):
+        model = load_checkpoint(path)
         return _ClipPart(model.config, model.image_encoder, model.text_tower)
     config = get_config(choices.clip)
-    tensors = read_tensors(source)
+    tensors = read_tensors(path)
     image_encoder = build_clip_backbone(config.clip)
     visual = {name: value for name, value in tensors.items() if name.startswith("visual.")}
-    assign_tensors(image_encoder, visual, str(source))
+    assign_tensors(image_encoder, visual, str(path))
     tower = build_text_tower(config.clip)
     tower.load_clip_state_dict(tensors)
     return _ClipPart(config, image_encoder, tower)
@@ -228,12 +237,14 @@ def train_baseline(
     entries = data.entries(settings.data)
     opened = _open(settings, entries, vocabulary, ranks)
     baseline = build_from(settings.baseline, sources).to(ranks.device)
+    inputs = {"--init": baseline.identity, "--data": opened.describe()}
     parts = freeze_all_but_parts(baseline, settings.step.train_parts)
     taught = _choose_embedder(baseline, settings, opened.classes.vocabulary())
     sampler = MixedData(opened.parts, settings.data_budget).sample
     step = BaselineStep(baseline, taught, sampler, settings.step)
-    run = TrainingRun(parts, settings.loop, out, ranks, about=settings)
-    held_out = find_held_out(entries)
+    run = TrainingRun(parts, settings.loop, out, ranks, about=settings, inputs=inputs)
+    # Scenes say the numbers of nano's classes.
+    held_out = find_held_out(entries) if vocabulary.names == nano_class_names() else None
     evaluate = None
     if held_out is not None:
         everything = _choose_embedder(baseline, settings, vocabulary)

@@ -12,16 +12,17 @@ from typing import Literal
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ovsam.build import build_model
-from ovsam.checkpoint import hash_tensors, load_sam_checkpoint
+from ovsam.checkpoint import assign_tensors, hash_tensors, load_sam_checkpoint
 from ovsam.config import ModelConfig, SamConfig
 from ovsam.errors import ConfigError, ImageError
 from ovsam.preprocess import prepare_image, to_network_input
 from ovsam.sam import SAM, SamImageEncoder, build_sam, teacher_config
 from ovsam.structures import PreparedImage
+from ovsam.tensor_files import read_tensors
 from ovsam.training.autocast import autocast_bfloat16
 from ovsam.training.distil_step import DistilStep, TeacherTargets
 from ovsam.training.distributed import Ranks, join_ranks, wait_for_all
@@ -29,7 +30,7 @@ from ovsam.training.image_set import ImageSet, open_images
 from ovsam.training.label_step import LabelStepSettings, freeze_all_but
 from ovsam.training.loop import LoopSettings, TrainingRun
 from ovsam.training.nano_stages import open_pools
-from ovsam.training.stage_files import load_stage, save_stage
+from ovsam.training.stage_files import find_weights, load_stage, save_stage
 from ovsam.training.teacher_features import (
     FEATURES_FILE,
     FeatureForm,
@@ -97,9 +98,11 @@ def load_teacher(settings: DistilStageSettings, source: Path) -> SAM:
     """Load the teacher: our small one from its folder, or an official SAM from its file."""
     if source.is_dir():
         sam = build_sam(_teacher_config(settings.size))
-        sam.load_state_dict(load_file(source / TEACHER_FILE))
+        assign_tensors(
+            sam, read_tensors(source / TEACHER_FILE), f"{source} (`size` must be the teacher's)"
+        )
         return sam
-    return load_sam_checkpoint(build_sam(settings.sam), source)
+    return load_sam_checkpoint(build_sam(settings.sam), find_weights(source))
 
 
 def train_teacher(settings: TeacherStageSettings, data: Path, out: Path) -> None:
@@ -203,20 +206,28 @@ def distil(settings: DistilStageSettings, data: Path, teacher: Path, init: Path,
 
     Raises:
         ConfigError: teacher and student do not fit.
+        CheckpointError: the stored features are of other images.
     """
     ranks = join_ranks()
     student = load_stage(init).to(ranks.device)
     parts = freeze_all_but(student, ("neck",))
     targets = _open_targets(settings, teacher, student.config, ranks)
+    images = open_images(data)
+    if isinstance(targets, StoredFeatures):
+        targets.check_keys([images.key(row) for row in range(len(images))])
+    inputs = {
+        "--init": [targets.identity, student.identity],
+        "--data": f"{len(images)} images",
+    }
     step = DistilStep(
         student,
         targets,
-        open_images(data),
+        images,
         settings.images_per_step,
         with_bfloat16=settings.with_bfloat16,
         threads=settings.threads,
     )
-    TrainingRun(parts, settings.loop, out, ranks, about=settings).run(step)
+    TrainingRun(parts, settings.loop, out, ranks, about=settings, inputs=inputs).run(step)
     if ranks.is_first:
         student.eval().requires_grad_(False)
         save_stage(student, out, f"SAM2CLIP distillation of {student.config.name}")

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ovsam.checkpoint import hash_tensors
 from ovsam.errors import ImageError, TrainingError
 from ovsam.model import OVSAM
 from ovsam.preprocess import prepare_image, to_network_input
@@ -41,6 +42,7 @@ class TeacherTargets:
     def __init__(self, teacher: SAM) -> None:
         """Bind a teacher in eval mode, with the student's input size and embedding width."""
         self.teacher = teacher
+        self.identity = hash_tensors(teacher.state_dict())
 
     @torch.no_grad()
     def collect(self, keys: Sequence[str], pixels: Tensor) -> Tensor:

@@ -91,6 +91,6 @@ def _check_counts(counts: Tensor, names: Sequence[str]) -> None:
         shown = ", ".join(repr(name) for name in empty[:5])
         raise ConfigError(
             f"class_embeddings: examples needs an object of every class, got none of {shown}"
-            f"{f' and {len(empty) - 5} more' if len(empty) > 5 else ''}; remove these classes from "
-            "the vocabulary, or add examples"
+            f"{f' and {len(empty) - 5} more' if len(empty) > 5 else ''}; remove these classes "
+            "(with vocabulary: data, these categories of the file), or add examples"
         )

@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, VocabularyError
 from ovsam.model import OVSAM
 from ovsam.training.data_check import CHECKED_IMAGES, DEFAULT_BUDGET, open_checked_data
 from ovsam.training.distributed import Ranks, join_ranks
@@ -29,6 +29,7 @@ from ovsam.training.loop import LoopSettings, TrainingRun
 from ovsam.training.mixed_data import DataSettings, MixedData, open_data
 from ovsam.training.scene_pool import ScenePool
 from ovsam.training.settings import FREE
+from ovsam.training.sprites import nano_class_names
 from ovsam.training.stage_files import VOCABULARY_FILE, load_stage, save_stage
 from ovsam.vocabulary import (
     BUILT_IN_VOCABULARIES,
@@ -123,6 +124,10 @@ class TrainingData:
             )
         if self.path is None:
             return tuple(listed)
+        if not self.path.exists():
+            raise ConfigError(
+                f"no folder or file at {self.path}; expected the data of --data there"
+            )
         kind = "pool" if self.path.is_dir() else "instances"
         if kind == "instances" and self.images is None:
             raise ConfigError(f"the COCO file {self.path} needs its image folder: give --images")
@@ -145,6 +150,7 @@ class LabelStage:
         held_out: Folder of held-out scenes, if there are any.
         parts: What trains, by name.
         step: For `TrainingRun`.
+        inputs: For `TrainingRun`.
     """
 
     model: OVSAM
@@ -152,6 +158,7 @@ class LabelStage:
     held_out: Path | None
     parts: dict[str, torch.nn.Module]
     step: LabelStep
+    inputs: Mapping[str, object]
 
 
 def open_label_stage(
@@ -180,6 +187,7 @@ def open_label_stage(
             "leave sets of boxes and classes out, or train clip2sam too"
         )
     model = load_stage(init)
+    inputs = {"--init": model.identity, "--data": opened.describe()}
     if settings.label_head:
         switch_label_head(model, settings.label_head, settings.loop.seed)
     model = model.to(ranks.device).to(memory_format=torch.channels_last)
@@ -188,8 +196,14 @@ def open_label_stage(
         embedded = embed_examples(model.eval(), opened, settings.examples, settings.loop.seed)
         taught = vocabulary = taught.all_base().with_own_embeddings(embedded)
     else:
-        taught = embed_vocabulary(taught, model.text_tower)
-        vocabulary = embed_vocabulary(vocabulary, model.text_tower)
+        try:
+            taught = embed_vocabulary(taught, model.text_tower)
+            vocabulary = embed_vocabulary(vocabulary, model.text_tower)
+        except VocabularyError as error:
+            raise VocabularyError(
+                f"{error}. Classes whose names the model does not know are learned from what they "
+                "look like with class_embeddings: examples"
+            ) from error
     assert taught.embeddings is not None
     if settings.step.with_labels:  # as the file will say, so that what is validated is what is left
         model.config = replace(model.config, trained_on=_name_vocabulary(settings))
@@ -198,7 +212,7 @@ def open_label_stage(
     parts = freeze_all_but(model, settings.step.train_parts)
     sampler = MixedData(opened.parts, settings.data_budget).sample
     step = LabelStep(model, taught.embeddings.to(ranks.device), sampler, settings.step)
-    return LabelStage(model, vocabulary, find_held_out(entries), parts, step)
+    return LabelStage(model, vocabulary, find_held_out(entries), parts, step, inputs)
 
 
 def train_labels(
@@ -223,8 +237,10 @@ def train_labels(
     ranks = join_ranks()
     stage = open_label_stage(settings, data, init, ranks)
     model, parts = stage.model, stage.parts
-    run = TrainingRun(parts, settings.loop, out, ranks, about=settings)
+    run = TrainingRun(parts, settings.loop, out, ranks, about=settings, inputs=stage.inputs)
     test_pool = ScenePool(stage.held_out) if stage.held_out else None
+    # Scenes say the numbers of nano's classes.
+    can_judge_labels = settings.step.with_labels and stage.vocabulary.names == nano_class_names()
 
     def evaluate() -> Mapping[str, float]:
         model.eval()
@@ -234,7 +250,7 @@ def train_labels(
                 found |= validate(model, stage.vocabulary)
             elif test_pool is not None and settings.step.with_masks:
                 found |= evaluate_masks(model, test_pool, scenes=80)
-            if validate is None and test_pool is not None and settings.step.with_labels:
+            if validate is None and test_pool is not None and can_judge_labels:
                 found |= evaluate_labels(model, stage.vocabulary, test_pool, scenes=150)
         for part in parts.values():
             part.train()

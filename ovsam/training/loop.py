@@ -57,6 +57,7 @@ class TrainingRun:
         ranks: Ranks | None = None,
         *,
         about: object = None,
+        inputs: Mapping[str, object] | None = None,
     ) -> None:
         """Bind a run to its folder, and go on from the newest checkpoint there.
 
@@ -67,9 +68,12 @@ class TrainingRun:
             ranks: Of this process.
             about: The stage's settings, a dataclass: a run with others does not go on from these
                 checkpoints.
+            inputs: What the run was given, by the option's name, in short: the identity of the
+                weights that it starts from, the size of its data. As binding as the settings.
 
         Raises:
-            CheckpointError: The folder's checkpoints are of other settings or another model.
+            CheckpointError: The folder's checkpoints are of other settings, other inputs or another
+                model.
             ConfigError: Nothing trains.
         """
         self.modules = modules
@@ -84,6 +88,7 @@ class TrainingRun:
         if about is not None:
             stage = list_binding(about, "stage")
             self.identity |= {k: v for k, v in stage.items() if not k.startswith("stage.loop.")}
+        self.identity |= inputs or {}
         self.state = read_run_state(folder, self.parts, self.identity)
         self.log = RunLog(folder / "log.jsonl", is_written=self.ranks.is_first)
         self.log.begin(self.state.step)
@@ -100,6 +105,8 @@ class TrainingRun:
             RunStoppedError: SIGTERM or Ctrl-C came; the run is saved.
             TrainingError: A loss or gradient was not finite; the batch is saved.
         """
+        if self.settings.progress(self.state.step, self.state.elapsed_s) >= 1:
+            logger.info("%s is at its end already, step %d", self.folder, self.state.step)
         try:
             with heed_signals():
                 self._run(compute_losses, evaluate)
@@ -120,6 +127,7 @@ class TrainingRun:
         """Take steps until the end or a wish to stop; see `run`."""
         state, settings, before_s = self.state, self.settings, self.state.elapsed_s
         started = saved = evaluated = reported = time.monotonic()
+        evaluated_step = -1
         while settings.progress(state.step, state.elapsed_s) < 1:
             self._step(compute_losses)
             elapsed_s = before_s + time.monotonic() - started
@@ -139,10 +147,10 @@ class TrainingRun:
                 saved = time.monotonic()
             if evaluate and time.monotonic() - evaluated > settings.evaluate_every_s:
                 self._evaluate(evaluate)
-                evaluated = time.monotonic()
+                evaluated, evaluated_step = time.monotonic(), state.step
         if self._saved_step != state.step:
             self.save()
-        if evaluate:
+        if evaluate and evaluated_step != state.step:
             self._evaluate(evaluate)
         wait_for_all(self.ranks)
 

@@ -22,6 +22,7 @@ from ovsam.training.sa1b_data import Sa1bTrainingSet
 from ovsam.training.sample_source import SampleSource
 from ovsam.training.samples import TrainingSample
 from ovsam.training.scene_pool import PoolTrainingSet
+from ovsam.training.sprites import nano_class_names
 from ovsam.training.training_classes import CategoryMatch, TrainingClasses
 from ovsam.training.webdataset_data import WebDatasetTrainingSet
 from ovsam.vocabulary import Vocabulary
@@ -103,6 +104,10 @@ class OpenedData:
         """Whether every set has masks."""
         return all(part.source.has_masks for part in self.parts)
 
+    def describe(self) -> list[str]:
+        """Say what there is, the same wherever it lies: a run goes on with no other data."""
+        return [f"{part.settings.kind} of {len(part.source)} images" for part in self.parts]
+
 
 def open_data(entries: Sequence[DataSettings], vocabulary: Vocabulary) -> OpenedData:
     """Open training sets and match their categories.
@@ -113,7 +118,7 @@ def open_data(entries: Sequence[DataSettings], vocabulary: Vocabulary) -> Opened
     if not entries:
         raise ConfigError("expected training data, got none; give --data, or `data` in the config")
     classes = TrainingClasses(vocabulary)
-    sources = [_open_source(entry, vocabulary) for entry in entries]
+    sources = [_open_source(entry) for entry in entries]
     for source, entry in zip(sources, entries, strict=True):
         if entry.adds_classes:
             classes.add(source.categories)
@@ -124,7 +129,7 @@ def open_data(entries: Sequence[DataSettings], vocabulary: Vocabulary) -> Opened
     return OpenedData(tuple(parts), classes)
 
 
-def _open_source(entry: DataSettings, vocabulary: Vocabulary) -> SampleSource:
+def _open_source(entry: DataSettings) -> SampleSource:
     """Open one set."""
     path, names = Path(entry.path), Path(entry.names) if entry.names else None
     if entry.kind == "folders":
@@ -134,7 +139,8 @@ def _open_source(entry: DataSettings, vocabulary: Vocabulary) -> SampleSource:
     if entry.kind == "sa1b":
         return Sa1bTrainingSet(path)
     if entry.kind == "pool":
-        return PoolTrainingSet(path / "train", vocabulary.names)
+        # Scenes show nano's classes, whatever is learned from them.
+        return PoolTrainingSet(path / "train", nano_class_names())
     return CocoTrainingSet(path, Path(entry.images), has_masks=entry.kind == "instances")
 
 

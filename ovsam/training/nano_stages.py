@@ -31,7 +31,7 @@ from ovsam.training.evaluation import evaluate_tower
 from ovsam.training.loop import LoopSettings, TrainingRun
 from ovsam.training.scene_batches import SceneBatchSource
 from ovsam.training.scene_pool import ScenePool
-from ovsam.training.stage_files import LICENCE, MODEL_FILE, save_stage
+from ovsam.training.stage_files import LICENCE, MODEL_FILE, load_stage, save_stage
 from ovsam.training.text_fitting import TextFittingStep
 from ovsam.vocabulary import (
     embed_vocabulary,
@@ -87,7 +87,15 @@ def train_clip(settings: ClipStageSettings, data: Path, out: Path) -> None:
 
 
 def fit_text(settings: TextStageSettings, init: Path, out: Path) -> None:
-    """Fit the text tower to the prototypes of the clip stage's folder `init`."""
+    """Fit the text tower to the prototypes of the clip stage's folder `init`.
+
+    Raises:
+        ConfigError: It is the folder of another stage.
+    """
+    if not (init / PROTOTYPES_FILE).is_file():
+        raise ConfigError(
+            f"expected the folder of `ovsam train clip`, {init} has no {PROTOTYPES_FILE}"
+        )
     model = load_checkpoint(init / MODEL_FILE)
     prototypes = load_file(init / PROTOTYPES_FILE)["prototypes"]
     torch.manual_seed(settings.loop.seed)
@@ -111,15 +119,30 @@ def merge_stages(masks: Path, labels: Path, out: Path, provenance: str) -> None:
 
     The text tower is that of the labels run, whose head learned with it.
 
+    Args:
+        masks: Folder, file or name of the one.
+        labels: Of the other.
+        out: The file, or a folder that gets `model.safetensors`.
+        provenance: What the file says of itself.
+
     Raises:
-        ConfigError: The two runs froze different image towers.
+        ConfigError: The two runs froze different image towers, or the head is none that works with
+            any decoder.
     """
-    model, head = load_checkpoint(masks / MODEL_FILE), load_checkpoint(labels / MODEL_FILE)
+    model, head = load_stage(masks), load_stage(labels)
     ours, theirs = model.image_encoder.state_dict(), head.image_encoder.state_dict()
-    if not all(torch.equal(ours[name], theirs[name]) for name in ours):
+    if ours.keys() != theirs.keys() or not all(
+        torch.equal(ours[name], theirs[name]) for name in ours
+    ):
         raise ConfigError(f"expected one image tower in {masks} and {labels}, got two different")
+    if {model.clip2sam.kind, head.clip2sam.kind} != {"fpn"}:
+        raise ConfigError(
+            f"expected heads of kind fpn in {masks} and {labels}, got {model.clip2sam.kind} and "
+            f"{head.clip2sam.kind}; a label token's head works with the decoder it was trained with"
+        )
     model.clip2sam.load_state_dict(head.clip2sam.state_dict())
     model.attach_text_tower(head.text_tower)
     model.config = replace(model.config, trained_on=head.config.trained_on)
     metadata = {"licence": LICENCE, "provenance": provenance}
-    save_checkpoint(model, out, metadata, dtype=torch.float16)
+    file = out if out.suffix == ".safetensors" else out / MODEL_FILE
+    save_checkpoint(model, file, metadata, dtype=torch.float16)

@@ -217,7 +217,7 @@ def _check_settings(path: Path, stored: Mapping[str, Any], own: Mapping[str, Any
     for name in sorted({*stored, *own}):
         if stored.get(name) != own.get(name):
             raise CheckpointError(
-                f"expected {name} {stored.get(name)} as in {path}, got {own.get(name)}; set it "
+                f"expected {name} {stored.get(name)!r} as in {path}, got {own.get(name)!r}; set it "
                 "back to go on, or give another --out folder to start again"
             )
 

@@ -68,6 +68,11 @@ def read_nano_classes() -> tuple[NanoClass, ...]:
     )
 
 
+def nano_class_names() -> tuple[str, ...]:
+    """Return what scenes show, in id order."""
+    return tuple(one.name for one in read_nano_classes())
+
+
 def render_glyph(font: ImageFont.FreeTypeFont, codepoint: int) -> np.ndarray:
     """Draw one glyph at the font's native size, trimmed to its alpha.
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ovsam.checkpoint import load_checkpoint, save_checkpoint
-from ovsam.errors import CheckpointError
+from ovsam.checkpoint import save_checkpoint
+from ovsam.class_list import suggest_names
+from ovsam.errors import CheckpointError, ConfigError
+from ovsam.hub import require
+from ovsam.known_weights import KNOWN_MODELS
 from ovsam.load import load_model
 from ovsam.model import OVSAM
 
@@ -20,6 +23,32 @@ def save_stage(model: OVSAM, out: Path, provenance: str) -> None:
     save_checkpoint(model, out / MODEL_FILE, metadata)
 
 
+def find_weights(init: Path) -> Path:
+    """Return the weight file that an --init means: of a stage's folder, itself, or of a name.
+
+    Raises:
+        ConfigError: There is nothing there, and no weights of one file have this name.
+        DownloadError: The weights of this name have not been fetched.
+    """
+    if init.is_dir():
+        return init / MODEL_FILE
+    if init.exists():
+        return init
+    name = str(init)
+    if name not in KNOWN_MODELS:
+        raise ConfigError(
+            f"no folder or file at {init}; expected the folder of a stage, a file of weights or a "
+            f"name of `ovsam models list`{suggest_names(name, list(KNOWN_MODELS))}"
+        )
+    paths = require(name)
+    if len(paths) != 1:
+        raise ConfigError(
+            f"the weights {name!r} are {len(paths)} files, expected one; join them by "
+            "`ovsam models convert`"
+        )
+    return paths[0]
+
+
 def load_stage(init: Path) -> OVSAM:
     """Load the model of a stage's folder, a model file, or a model by its name ("nano").
 
@@ -27,9 +56,8 @@ def load_stage(init: Path) -> OVSAM:
         ConfigError: no weights have this name.
         CheckpointError: a file does not fit, or is not an OV-SAM.
     """
-    if init.is_dir():
-        return load_checkpoint(init / MODEL_FILE)
-    model = load_model(str(init))
+    known = str(init) in KNOWN_MODELS and not init.exists()
+    model = load_model(str(init) if known else find_weights(init))
     if not isinstance(model, OVSAM):
         raise CheckpointError(f"expected an OV-SAM in {init}, got a baseline of SAM and CLIP")
     return model

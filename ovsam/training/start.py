@@ -9,7 +9,7 @@ Source: paper section 3.2 and appendix A.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,6 +20,7 @@ from ovsam.checkpoint import assign_tensors, hash_tensors, to_our_names
 from ovsam.errors import CheckpointError
 from ovsam.model import OVSAM
 from ovsam.tensor_files import read_tensors
+from ovsam.training.stage_files import find_weights
 
 __all__ = ["StartSettings", "start_model"]
 
@@ -61,7 +62,7 @@ def start_model(settings: StartSettings, clip: Path, sam: Path) -> OVSAM:
     torch.manual_seed(settings.seed)
     model = build_model(settings.model)
     tensors: dict[str, Tensor] = dict(model.state_dict())
-    _, of_clip = to_our_names(model, read_tensors(clip), str(clip))
+    _, of_clip = to_our_names(model, read_tensors(find_weights(clip)), str(clip))
     given = _read_sam(sam)
     positions = given.get(_POSITIONS)
     _, of_sam = to_our_names(model, given, str(sam))
@@ -77,6 +78,7 @@ def start_model(settings: StartSettings, clip: Path, sam: Path) -> OVSAM:
             None if positions is None else tuple(positions.shape),
         )
     assign_tensors(model, tensors, f"{clip} + {sam}")
+    model.config = replace(model.config, trained_on=None)  # the head is new
     model.identity = hash_tensors(model.state_dict())
     return model
 
@@ -84,7 +86,7 @@ def start_model(settings: StartSettings, clip: Path, sam: Path) -> OVSAM:
 def _read_sam(sam: Path) -> dict[str, Tensor]:
     from ovsam.training.distil_stages import TEACHER_FILE
 
-    return read_tensors(sam / TEACHER_FILE if sam.is_dir() else sam)
+    return read_tensors(sam / TEACHER_FILE if sam.is_dir() else find_weights(sam))
 
 
 def _take(tensors: dict[str, Tensor], prefixes: tuple[str, ...], path: Path) -> dict[str, Tensor]:

@@ -48,6 +48,9 @@ _FREE_AFTERWARDS = 1 << 30
 class Targets(Protocol):
     """Where a distillation step gets the teacher's embeddings from."""
 
+    identity: str
+    """Hex digest of the teacher's weights."""
+
     def collect(self, keys: Sequence[str], pixels: Tensor) -> Tensor:
         """Return the embeddings of a batch, (B, C, G, G) float32.
 
@@ -184,6 +187,7 @@ class StoredFeatures:
         """
         self.folder = folder
         self.form = _read_form(folder)
+        self.identity = self.form.teacher
         if missing := find_missing(folder, self.form):
             raise CheckpointError(
                 f"{len(missing)} of {self.form.num_files} files of features are missing in "
@@ -191,6 +195,19 @@ class StoredFeatures:
             )
         self._rows = {key: row for row, key in enumerate(list_keys(folder))}
         self._open = lru_cache(_OPEN_FILES)(self._map)
+
+    def check_keys(self, keys: Sequence[str]) -> None:
+        """Do nothing if every one of these images was encoded.
+
+        Raises:
+            CheckpointError: one was not.
+        """
+        missing = [key for key in keys if key not in self._rows]
+        if missing:
+            raise CheckpointError(
+                f"the teacher's features in {self.folder} lack {len(missing)} of {len(keys)} "
+                f"images, such as '{missing[0]}'; make them of the same --data"
+            )
 
     def collect(self, keys: Sequence[str], pixels: Tensor) -> Tensor:
         """Return the stored embeddings of a batch, (B, C, G, G) float32.

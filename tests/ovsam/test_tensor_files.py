@@ -4,6 +4,7 @@ import os
 import pickle
 import sys
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -111,6 +112,12 @@ def test_files_with_changed_bytes_are_read_or_refused(tmp_path, is_zip) -> None:
             read_tensors(path)
 
 
+def _save_torchscript(path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch would rather have nobody make them any more
+        torch.jit.script(torch.nn.ReLU()).save(str(path))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -119,8 +126,9 @@ def test_files_with_changed_bytes_are_read_or_refused(tmp_path, is_zip) -> None:
         (lambda p: p.write_text("<html>not found</html>"), "no PyTorch file"),
         (lambda p: torch.save({"epoch": 3}, p), "holds no named tensors"),
         (lambda p: torch.save([1, 2], p), "holds no named tensors"),
+        (lambda p: _save_torchscript(p), r"a TorchScript archive .* open_clip's file"),
     ],
-    ids=["folder", "missing", "web page", "no tensors", "list"],
+    ids=["folder", "missing", "web page", "no tensors", "list", "TorchScript"],
 )
 def test_what_is_no_weight_file_is_refused(tmp_path, make, message) -> None:
     make(tmp_path / "w.pth")

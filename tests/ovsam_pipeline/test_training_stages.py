@@ -1,5 +1,6 @@
 """`ovsam train`'s stages on two drawn scenes: they run, resume and refuse what cannot work."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,15 +12,16 @@ from safetensors.torch import load_file, save_file
 
 from ovsam.build import build_model
 from ovsam.checkpoint import load_checkpoint
-from ovsam.errors import ConfigError
+from ovsam.errors import CheckpointError, ConfigError
 from ovsam.model import OVSAM
 from ovsam.text_tower import build_text_tower
+from ovsam.training.label_heads import switch_label_head
 from ovsam.training.nano_stages import merge_stages
 from ovsam.training.scene_pool import create_pool, fill_pool
 from ovsam.training.scenes import SceneSettings
 from ovsam.training.sprites import NanoClass, SpriteAtlas
 from ovsam.training.stage_files import save_stage
-from ovsam_pipeline.training_stages import StageRequest, run_stage
+from ovsam_pipeline.training_stages import DataLimits, StageRequest, run_stage
 
 LOOP = "loop: {steps: 1, log_every: 1, schedule: {warmup_steps: 0}}\n"
 TEACHER_SIZE = "size: {width: 16, depth: 1, heads: 2}\n"
@@ -232,3 +234,93 @@ def test_shipped_config_fits_its_stage(name):
     elif name.stem.startswith(("coop-", "adapter-", "sam-finetune-")):
         kind = baseline_stages.BaselineStageSettings
     assert isinstance(build_settings(kind, yaml.safe_load(name.read_text()), name.name), kind)
+
+
+def test_a_run_goes_on_with_its_own_weights_and_data_alone(data, start, teacher, tmp_path):
+    text = LOOP + STEP % "clip2sam"
+    request = _request("labels", tmp_path, text, data=data, init=(start,))
+    run_stage(request)
+    before = (request.out / "model.safetensors").read_bytes()
+    other = tmp_path / "other"
+    save_stage(_build_nano(), other, "other")
+    with pytest.raises(CheckpointError, match=r"expected --init '\w+' as in .* another --out"):
+        run_stage(dataclasses.replace(request, init=(other,)))
+    scenes = CONFIGS.parents[1] / "examples" / "scenes"
+    coco = {"data": scenes / "annotations.json", "images": scenes}
+    with pytest.raises(CheckpointError, match=r"expected --data \['pool of 1 images'\] as in"):
+        run_stage(dataclasses.replace(request, **coco))
+    assert (request.out / "model.safetensors").read_bytes() == before
+
+    text = LOOP + TEACHER_SIZE + "images_per_step: 2\n"
+    request = _request("distil", tmp_path, text, data=data, init=(teacher, start))
+    run_stage(request)
+    with pytest.raises(CheckpointError, match="expected --init"):
+        run_stage(dataclasses.replace(request, init=(teacher, other)))
+
+
+def test_features_of_other_images_are_refused_before_the_first_step(data, start, teacher, tmp_path):
+    text = LOOP + TEACHER_SIZE + "images_per_step: 2\n"
+    run_stage(_request("cache-teacher", tmp_path, text, data=data, init=(teacher,)))
+    scenes = CONFIGS.parents[1] / "examples" / "scenes"
+    init = (tmp_path / "cache-teacher", start)
+    with pytest.raises(CheckpointError, match="lack 24 of 24 images, such as 'scene_"):
+        run_stage(_request("distil", tmp_path, text, data=scenes, init=init))
+    assert not (tmp_path / "distil").exists()
+
+
+@pytest.mark.parametrize("stage", ["start", "labels", "combine", "merge"])
+def test_init_is_a_folder_a_file_or_a_name(data, start, teacher, tmp_path, stage):
+    text = {"start": "model: nano\n", "combine": "baseline: {name: b}\n"}.get(stage, LOOP)
+    init = {"start": ("nano0", teacher), "combine": (teacher, "nano0"), "labels": ("nano0",)}
+    wrong = tuple(Path(one) for one in init.get(stage, ("nano", "nano0")))
+    with pytest.raises(ConfigError, match=r"no folder or file at nano0; .*did you mean 'nano'"):
+        run_stage(_request(stage, tmp_path, text, data=data, init=wrong))
+
+
+def test_a_folder_of_another_stage_is_refused(data, start, tmp_path):
+    with pytest.raises(ConfigError, match="the folder of `ovsam train clip`"):
+        run_stage(_request("text", tmp_path, LOOP, init=(start,)))
+    with pytest.raises(CheckpointError, match=r"no weight file at .*teacher.safetensors"):
+        run_stage(_request("distil", tmp_path, LOOP, data=data, init=(start, start)))
+
+
+def test_embedded_model_starts_a_student_whose_head_is_new(teacher, tmp_path):
+    request = _request("start", tmp_path, "model: nano\n", init=(Path("nano"), teacher))
+    run_stage(request)
+    assert load_checkpoint(request.out / "model.safetensors").config.trained_on is None
+
+
+def test_head_of_another_decoder_is_not_merged(start, tmp_path):
+    model = load_checkpoint(start / "model.safetensors")
+    switch_label_head(model, "label-token", 0)
+    save_stage(model, tmp_path / "labels", "labels")
+    with pytest.raises(ConfigError, match=r"heads of kind fpn .* got fpn and label-token"):
+        merge_stages(start, tmp_path / "labels", tmp_path / "out", "test")
+    merge_stages(start, start, tmp_path / "out", "test")
+    assert load_checkpoint(tmp_path / "out" / "model.safetensors").config.trained_on == "nano"
+
+
+def test_flags_of_labelled_data_are_refused_elsewhere(data, start, teacher, tmp_path):
+    limits = DataLimits(max_bad=1.0)
+    text = LOOP + TEACHER_SIZE
+    request = _request("distil", tmp_path, text, data=data, init=(teacher, start), limits=limits)
+    with pytest.raises(ConfigError, match=r"are for the stages .* `distil` takes none"):
+        run_stage(request)
+
+
+def test_baseline_heeds_the_flags_of_bad_data(start, tmp_path):
+    scenes = CONFIGS.parents[1] / "examples" / "scenes"
+    text = LOOP + "baseline: {name: b}\n" + STEP % "mask_decoder, context"
+    coco = {"data": scenes / "annotations.json", "images": scenes}
+    limits = DataLimits(vocabulary="coco")
+    request = _request("baseline", tmp_path, text, init=(start,), limits=limits, **coco)
+    with pytest.raises(ConfigError, match="have a category that is no class of the vocabulary"):
+        run_stage(request)
+
+
+def test_validation_that_cannot_be_done_is_refused_at_the_start(data, start, tmp_path):
+    text = LOOP + STEP % "clip2sam" + "validation: {dataset: nope.json}\n"
+    request = _request("labels", tmp_path, text, data=data, init=(start,))
+    with pytest.raises(ConfigError, match=r"got 'nope.json' .* validation.dataset"):
+        run_stage(request)
+    assert not request.out.exists()

@@ -277,15 +277,11 @@ def test_trained_baseline_labels_new_names(sources, pool, tmp_path, monkeypatch)
     data.mkdir()
     for name in ("train", "test"):
         (data / name).symlink_to(Path(pool.images.filename).parent)
-    (tmp_path / "names.json").write_text(
-        json.dumps({"classes": [{"name": "disc"}, {"name": "bar"}, {"name": "green disc"}]})
-    )
     step = BaselineStepSettings(train_parts=("mask_decoder", "context"), **SMALL)
     settings = StageSettings(
         loop=LOOP,
         baseline=_choices(context_tokens=4, context_words="a photo of a"),
         step=step,
-        vocabulary=str(tmp_path / "names.json"),
     )
     train_baseline(settings, TrainingData(data), sources, tmp_path / "out")
     made = load_baseline(tmp_path / "out" / MODEL_FILE)

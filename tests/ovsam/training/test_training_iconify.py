@@ -46,9 +46,7 @@ def test_styles_stand_beside_the_atlas_own_drawings(package) -> None:
 
 
 def test_a_folder_that_is_no_package_is_refused(tmp_path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"expected an unpacked @iconify-json package .*npm pack"
-    ):
+    with pytest.raises(ConfigError, match=r"expected an unpacked @iconify-json package .*npm pack"):
         load_iconify_sprites(tmp_path, CLASSES)
 
 
