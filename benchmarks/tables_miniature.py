@@ -34,7 +34,8 @@ from typing import Any
 import yaml
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "training"
-TEACHER_STEPS, SCENES, SCENE_SEED, SCENE_SIZE = 3000, 300, 21, 320
+TEACHER_STEPS, DISTIL_STEPS = 3000, 200  # of 4 and of 16 images
+SCENES, SCENE_SEED, SCENE_SIZE = 300, 21, 320
 SAM, NECK, SINGLE_SCALE, OVSAM = "sam", "sam2clip", "single-scale", "ovsam"
 BASELINES = ("coop-image", "coop-feature", "adapter-conv", "adapter-simfpn")
 HEADS = {"label-token": "nano-label-token", "label-token-clip": "nano-label-token-clip"}
@@ -113,7 +114,9 @@ def main() -> None:
     parser.add_argument("--pool", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
-    parser.add_argument("--steps", type=int, default=1000, help="of 4 images, of each training")
+    parser.add_argument(
+        "--steps", type=int, default=1000, help="of 4 images, of each training of labels"
+    )
     parser.add_argument("--show", action="store_true")
     options = parser.parse_args()
     if not options.show:
@@ -180,7 +183,7 @@ def train_neck(setting: Setting, seed: int, name: str) -> Path:
         config = write_config(start, {"model": model, "seed": seed})
         sources = inits(find_nano(), teacher)
         run("train", "start", "--config", config, *sources, "--out", start)
-    train(setting, "distil", "nano-distil", out, seed, init=(teacher, start))
+    train(setting, "distil", "nano-distil", out, seed, init=(teacher, start), steps=DISTIL_STEPS)
     return out
 
 
@@ -200,7 +203,10 @@ def train(
         return
     values = yaml.safe_load((CONFIGS / f"{config}.yaml").read_text())
     values["loop"].pop("minutes", None)
-    values["loop"] |= {"steps": steps or setting.steps, "seed": seed, "log_every": 50}
+    steps = steps or setting.steps
+    values["loop"] |= {"steps": steps, "seed": seed, "log_every": 50}
+    schedule = values["loop"]["schedule"]  # made for longer runs: a warm-up must end in this one
+    schedule["warmup_steps"] = min(schedule["warmup_steps"], steps // 4)
     values["loop"]["evaluate_every_s"] = 1e9
     path = write_config(out, values)
     run("train", stage, "--config", path, "--data", setting.pool, *inits(*init), "--out", out)
