@@ -27,11 +27,12 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from ovsam.hub import require
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "training"
 TEACHER_STEPS, DISTIL_STEPS = 3000, 200  # of 4 and of 16 images
@@ -242,7 +243,7 @@ def inits(*folders: Path) -> list[str]:
 
 def find_nano() -> Path:
     """Return the embedded model's file."""
-    return Path(str(files("ovsam"))) / "data" / "nano" / "model.safetensors"
+    return require("nano")[0]
 
 
 def run(*words: object, is_captured: bool = False) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ovsam.baselines.config import AdapterKind, Background, BaselineConfig, Crop, Pooling, Region
@@ -36,7 +35,7 @@ from ovsam.training.baseline_step import (
     freeze_all_but_parts,
 )
 from ovsam.training.data_check import CHECKED_IMAGES, DEFAULT_BUDGET, open_checked_data
-from ovsam.training.distil_stages import TEACHER_FILE, TeacherSize
+from ovsam.training.distil_stages import TEACHER_FILE, TeacherSize, load_small_sam
 from ovsam.training.distributed import Ranks, join_ranks
 from ovsam.training.label_stage import TrainingData, find_held_out
 from ovsam.training.loop import LoopSettings, TrainingRun
@@ -174,11 +173,8 @@ def _load_sam(choices: BaselineChoices, source: Path, clip: _ClipPart) -> SAM:
             "--init, not a baseline"
         )
     size = choices.teacher
-    sam = build_sam(
-        teacher_config(clip.config, width=size.width, depth=size.depth, heads=size.heads)
-    )
-    assign_tensors(sam, load_file(source / TEACHER_FILE), str(source / TEACHER_FILE))
-    return sam
+    config = teacher_config(clip.config, width=size.width, depth=size.depth, heads=size.heads)
+    return load_small_sam(config, source)
 
 
 def _load_clip(choices: BaselineChoices, source: Path) -> _ClipPart:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import sdpa_kernel
 
 from ovsam.baselines.coop import ContextTextTower
 from ovsam.baselines.model import Baseline
@@ -26,7 +25,7 @@ from ovsam.training.autocast import autocast_bfloat16
 from ovsam.training.batch_losses import compute_batch_label_losses, compute_batch_mask_losses
 from ovsam.training.losses import NUM_POINTS
 from ovsam.training.prompted_samples import PromptSettings
-from ovsam.training.prompted_step import PromptedStep, choose_attention
+from ovsam.training.prompted_step import PromptedStep, decode_by_sam
 from ovsam.training.proposals import Proposals
 from ovsam.training.samples import LoadSample, TrainingSample
 from ovsam.training.step_random import StepRandom
@@ -199,14 +198,8 @@ class BaselineStep(PromptedStep):
         sam = self.baseline.sam
         with torch.no_grad():
             embeddings = sam.image_encoder(pixels)
-        logits = []
-        trained = nullcontext() if self._trains(MASK_DECODER) else torch.no_grad()
-        with trained, sdpa_kernel(choose_attention(pixels.device)):
-            for row, chosen in enumerate(proposals):
-                tokens = chosen.encode(sam.prompt_encoder)
-                masks, _ = sam.decode_tokens(embeddings[row : row + 1], tokens)
-                logits.append(masks[:, 0])
-        return logits
+        with nullcontext() if self._trains(MASK_DECODER) else torch.no_grad():
+            return decode_by_sam(sam, embeddings, proposals)
 
     def _embed(
         self,

@@ -94,14 +94,22 @@ def _teacher_config(size: TeacherSize) -> SamConfig:
     return teacher_config(student, width=size.width, depth=size.depth, heads=size.heads)
 
 
+def load_small_sam(config: SamConfig, folder: Path) -> SAM:
+    """Load a SAM of our own from its folder.
+
+    Raises:
+        CheckpointError: there is none, or it is of another size.
+    """
+    sam = build_sam(config)
+    where = f"{folder} (is its size what the config says?)"
+    assign_tensors(sam, read_tensors(folder / TEACHER_FILE), where)
+    return sam
+
+
 def load_teacher(settings: DistilStageSettings, source: Path) -> SAM:
     """Load the teacher: our small one from its folder, or an official SAM from its file."""
     if source.is_dir():
-        sam = build_sam(_teacher_config(settings.size))
-        assign_tensors(
-            sam, read_tensors(source / TEACHER_FILE), f"{source} (`size` must be the teacher's)"
-        )
-        return sam
+        return load_small_sam(_teacher_config(settings.size), source)
     return load_sam_checkpoint(build_sam(settings.sam), find_weights(source))
 
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ovsam.sam import SAM
 from ovsam.training.prompted_samples import PromptedSamples, PromptSettings
 from ovsam.training.proposals import Proposals
 from ovsam.training.samples import LoadSample, TrainingSample, stack_pixels
@@ -67,6 +68,23 @@ class PromptedStep(ABC):
         pixels = stack_pixels(list(samples), self.samples.input_size, device)
         self.report.keep(len(samples), pixels=pixels, **_join_prompts(samples, proposals))
         return pixels
+
+
+def decode_by_sam(sam: SAM, embeddings: Tensor, proposals: Sequence[Proposals]) -> list[Tensor]:
+    """SAM's single-mask logits of each image's prompts, (N, S/4, S/4) float32.
+
+    Args:
+        sam: Whose decoder is asked.
+        embeddings: (B, C, S/16, S/16) of its image encoder.
+        proposals: Of the B images.
+    """
+    logits = []
+    with sdpa_kernel(choose_attention(embeddings.device)):
+        for row, chosen in enumerate(proposals):
+            tokens = chosen.encode(sam.prompt_encoder)
+            masks, _ = sam.decode_tokens(embeddings[row : row + 1], tokens)
+            logits.append(masks[:, 0])
+    return logits
 
 
 def choose_attention(device: torch.device) -> list[SDPBackend]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor
-from torch.nn.attention import sdpa_kernel
 
 from ovsam.sam import SAM
 from ovsam.training.batch_losses import compute_batch_mask_losses
 from ovsam.training.label_step import LabelStepSettings
-from ovsam.training.prompted_step import PromptedStep, choose_attention
+from ovsam.training.prompted_step import PromptedStep, decode_by_sam
 from ovsam.training.proposals import Proposals
 from ovsam.training.samples import LoadSample, TrainingSample
 from ovsam.training.step_random import StepRandom
@@ -33,18 +32,7 @@ class TeacherStep(PromptedStep):
         """Return BCE and Dice of a batch."""
         size, device = self.sam.config.input_size, next(self.sam.parameters()).device
         pixels = self.stack_and_keep(samples, proposals, device)
-        logits = self._decode(pixels, proposals)
+        logits = decode_by_sam(self.sam, self.sam.image_encoder(pixels), proposals)
         return compute_batch_mask_losses(
             logits, samples, proposals, size, self.settings.mask_points, random
         )
-
-    def _decode(self, pixels: Tensor, proposals: Sequence[Proposals]) -> list[Tensor]:
-        """Mask logits of each image's prompts, (N, S/4, S/4)."""
-        embeddings = self.sam.image_encoder(pixels)
-        logits = []
-        with sdpa_kernel(choose_attention(pixels.device)):
-            for row, chosen in enumerate(proposals):
-                tokens = chosen.encode(self.sam.prompt_encoder)
-                masks, _ = self.sam.decode_tokens(embeddings[row : row + 1], tokens)
-                logits.append(masks[:, 0])
-        return logits
