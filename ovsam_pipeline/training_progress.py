@@ -37,7 +37,7 @@ def format_training(numbers: Mapping[str, Any]) -> str:
         elif name not in _NOT_SHOWN:
             shown.append(f"{name} {_short(value)}")
     parts.append(", ".join(shown))
-    if "images_per_s" in numbers:
+    if numbers.get("images_per_s"):  # the text stage sees none
         parts.append(
             f"{numbers['images_per_s']:.1f} images/s, {numbers['data_wait_s']:.1f} s for data"
         )

@@ -138,17 +138,7 @@ def check_data(opened: OpenedData, num_decoded: int, with_labels: bool = True) -
         if with_labels and part.source.categories:
             findings += _check_categories(part, opened)
     if with_labels:
-        names = opened.classes.unmatched([part.source.categories for part in opened.parts])
-        findings.append(
-            Finding(
-                "all sets together",
-                "training classes that no category is called",
-                len(names),
-                len(opened.classes),
-                names[:_MOST_EXAMPLES],
-                is_bad=False,
-            )
-        )
+        findings.append(_find_classes_without_objects(opened))
     return DataReport(
         tuple(finding for finding in findings if finding.count),
         sum(len(part.source) for part in opened.parts),
@@ -263,5 +253,22 @@ def _check_categories(part: DataPart, opened: OpenedData) -> Iterator[Finding]:
         sum(counts[name] for name in hidden),
         total,
         tuple(hidden[:_MOST_EXAMPLES]),
+        is_bad=False,
+    )
+
+
+def _find_classes_without_objects(opened: OpenedData) -> Finding:
+    """Classes that nothing teaches: no category is called so, or it is an empty one."""
+    counts = np.zeros(len(opened.classes), np.int64)
+    for part in opened.parts:
+        labels = part.match.labels
+        np.add.at(counts, labels[labels >= 0], part.source.category_counts()[labels >= 0])
+    names = [opened.classes.classes[row].name for row in np.flatnonzero(counts == 0)]
+    return Finding(
+        "all sets together",
+        "training classes have no object",
+        len(names),
+        len(counts),
+        tuple(names[:_MOST_EXAMPLES]),
         is_bad=False,
     )

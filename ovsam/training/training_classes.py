@@ -72,11 +72,6 @@ class TrainingClasses:
             ),
         )
 
-    def unmatched(self, sets_of_names: Sequence[Sequence[str]]) -> tuple[str, ...]:
-        """Return the classes that no data set has."""
-        found = {fold_name(name) for names in sets_of_names for name in names}
-        return tuple(item.name for item in self.classes if fold_name(item.name) not in found)
-
     def vocabulary(self) -> Vocabulary:
         """Return the training classes as a vocabulary without a split, to be embedded.
 

@@ -20,7 +20,7 @@ def info(
         typer.Argument(
             help="A model (rn50x16, convnext-l, nano, sam-h, ...; NAME-single-scale for that "
             "neck; image-crop, feature-crop, ...: the paper's baselines), a name of `ovsam models "
-            "list`, or a file of ovsam's own.  [default: all]",
+            "list`, a file of ovsam's own, or the folder of a training.  [default: all]",
             show_default=False,
         ),
     ] = None,
@@ -70,18 +70,20 @@ def _find_structure(model: str) -> str | ModelConfig | BaselineConfig:
     from ovsam.errors import CheckpointError
     from ovsam.known_weights import KNOWN_MODELS
     from ovsam.tensor_files import read_metadata
+    from ovsam.training.stage_files import find_weights
 
     if model in KNOWN_MODELS:
         return KNOWN_MODELS[model].config_name
-    if not Path(model).suffix:
+    file = find_weights(Path(model)) if Path(model).is_dir() else Path(model)
+    if not file.suffix:
         return model
-    config = read_metadata(model).get("config")
+    config = read_metadata(file).get("config")
     if config is None:
         raise CheckpointError(
-            f"expected a file of ovsam's own, got {model} without a model config; convert it with "
+            f"expected a file of ovsam's own, got {file} without a model config; convert it with "
             "`ovsam models convert`"
         )
-    kind = BaselineConfig if is_baseline_file(model) else ModelConfig
+    kind = BaselineConfig if is_baseline_file(file) else ModelConfig
     return kind.from_dict(json_module.loads(config))
 
 

@@ -1,6 +1,9 @@
 import json
+import shutil
 
 import pytest
+
+from ovsam.hub import require
 
 
 def test_info_of_a_model_shows_parts_and_the_paper(run_ovsam):
@@ -29,6 +32,11 @@ def test_info_of_other_settings_is_not_compared(run_ovsam):
 
 def test_info_takes_names_of_weights(run_ovsam):
     assert json.loads(run_ovsam("info", "clip-rn50", "--json").out)["model"] == "rn50"
+
+
+def test_info_takes_the_folder_of_a_training(run_ovsam, tmp_path):
+    shutil.copy(require("nano")[0], tmp_path / "model.safetensors")
+    assert json.loads(run_ovsam("info", tmp_path, "--json").out)["model"] == "nano"
 
 
 @pytest.mark.slow

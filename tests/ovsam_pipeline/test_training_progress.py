@@ -27,6 +27,11 @@ def test_line_of_losses_is_a_sentence():
     )
 
 
+def test_a_stage_without_images_says_no_speed():
+    line = {"step": 5, "class": 0.5, "images_per_s": 0.0, "data_wait_s": 0.0}
+    assert format_training(line) == "step 5 · class 0.5"
+
+
 def test_evaluation_is_a_sentence():
     line = {"step": 5, "elapsed_s": 1.0, "evaluation": {"iou_box": 0.75}}
     assert format_training(line) == "step 5 · evaluation iou_box 0.75"

@@ -52,9 +52,15 @@ def test_clean_data_has_nothing_wrong(tmp_path) -> None:
     report = check(entry)
     assert report.lines() == [
         "4 images, 4 of them decoded, 2 training classes",
-        "note: 1 of 2 training classes that no category is called in all sets together: zebra",
+        "note: 1 of 2 training classes have no object in all sets together: zebra",
     ]
     report.refuse_past(0)
+
+
+def test_a_category_without_objects_teaches_no_class(tmp_path) -> None:
+    report = check(write_set(tmp_path, [{"image_id": i, "category_id": 1} for i in range(4)]))
+    found = finding(report, "have no object")
+    assert (found.count, found.examples, found.is_bad) == (2, ("dog", "zebra"), False)
 
 
 def test_missing_and_unreadable_pictures_are_counted_apart(tmp_path) -> None:

@@ -218,7 +218,6 @@ def test_classes_of_several_sets_become_one_list_without_novel_ones() -> None:
     match = classes.match(["cat", "zebra", "traffic light", "yeti"])
     assert match.labels.tolist() == [-1, 2, 0, -1]
     assert (match.hidden, match.unknown) == (("cat",), ("yeti",))
-    assert classes.unmatched([["zebra"], ["dog"]]) == ("Traffic_Light",)
     assert classes.vocabulary().names == ("Traffic_Light", "dog", "Zebra")
     assert classes.vocabulary().base is None
 
@@ -277,6 +276,10 @@ def test_a_pool_of_more_classes_than_names_is_refused(pool, tmp_path) -> None:
     [
         ({"kind": "masks", "path": "a"}, r"data.kind must be one of instances, .* got 'masks'"),
         ({"kind": "boxes", "path": "a"}, "the COCO file a needs its image folder: give images"),
+        (
+            {"kind": "pool", "path": "a", "images": "b"},
+            r"images \(--images\) is the image folder of a COCO file, got it with a, a pool",
+        ),
         ({"kind": "pool", "path": "a", "ratio": 0.0}, "data.ratio must be above 0, got 0.0 for a"),
         ({"kind": "pool", "path": "a", "classes": "mine"}, "must be one of own, vocabulary"),
     ],
