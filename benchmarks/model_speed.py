@@ -64,13 +64,15 @@ def run_textbook(predictor: Any, image: Any, boxes: Any) -> dict[str, float]:
     with torch.inference_mode():
         prepared = prepare_image(image, model.config.input_size)
         pixels = to_network_input([prepared], dtype=model.dtype).contiguous()
-        embedding, levels, stage4 = model.encode(pixels)
+        features = model.encode(pixels)
         middle = time.perf_counter()
         scale = prepared.scale_xy[0]
         regions = torch.from_numpy(boxes * scale)
-        logits, tokens = decode_with_copies(model, embedding, regions)
-        head = model.clip2sam.embed_regions(levels, regions, tokens, stage4, logits)
-        clip = pool_every_region(model, stage4, regions)
+        logits, tokens = decode_with_copies(model, features, regions)
+        head = model.clip2sam.embed_regions(
+            features.fpn_levels, regions, tokens, features.clip_feature, logits
+        )
+        clip = pool_every_region(model, features.clip_feature, regions)
         predictor._classifier.fuse(
             predictor._classifier.cosine_logits(head),
             predictor._classifier.cosine_logits(clip),
@@ -80,15 +82,16 @@ def run_textbook(predictor: Any, image: Any, boxes: Any) -> dict[str, float]:
     return {"encode_s": middle - start, "prompts_s": time.perf_counter() - middle}
 
 
-def decode_with_copies(model: Any, embedding: Any, regions: Any) -> Any:
+def decode_with_copies(model: Any, features: Any, regions: Any) -> Any:
     """Decode with one copy of the image embedding a prompt."""
     encoder = model.prompt_encoder
     tokens = encoder(regions, None, None)
+    embedding = features.image_embedding
     image = (embedding + encoder.encode_masks(None).to(embedding.dtype)).repeat(
         len(regions), 1, 1, 1
     )
     positions = encoder.image_positions().repeat(len(regions), 1, 1, 1)
-    return model.mask_decoder(image, positions, tokens)
+    return model.mask_decoder(image, positions, tokens, features.mask_details)
 
 
 def pool_every_region(model: Any, stage4: Any, regions: Any) -> Any:

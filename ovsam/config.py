@@ -118,6 +118,8 @@ class ModelConfig:
 
     `input_size` is the side of the square network input in pixels; cosines are multiplied by
     exp(`logit_scale`); `trained_on` names the vocabulary whose base classes the label head saw.
+    With `fine_masks` the mask decoder also reads CLIP's stages 1 and 2 (not in the paper; see
+    `FineMasks`).
     """
 
     name: str
@@ -134,6 +136,7 @@ class ModelConfig:
     label_head: LabelHead = "fpn"
     logit_scale: float = 4.6052
     trained_on: str | None = None
+    fine_masks: bool = False
 
     def __post_init__(self) -> None:
         _require(

@@ -18,7 +18,7 @@ from ovsam.errors import CheckpointError
 if TYPE_CHECKING:
     from ovsam.baselines.config import BaselineConfig
     from ovsam.config import ModelConfig
-    from ovsam.structures import EncodedImage
+    from ovsam.structures import ImageFeatures
     from ovsam.text_tower import TextTower
 
 
@@ -72,21 +72,17 @@ class LabellingModel(nn.Module, ABC):
         """Make the model fast and frozen, in place; it can then be neither trained nor saved."""
 
     @abstractmethod
-    def encode(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
+    def encode(self, pixels: Tensor) -> ImageFeatures:
         """Encode a batch of network inputs.
 
         Args:
             pixels: (B, 3, S, S) as `preprocess.to_network_input` makes them.
-
-        Returns:
-            image embedding (B, C, S/16, S/16); the label head's levels, if it has any; what CLIP
-            embeds regions from (its stage 4; of the image-crop baseline the pixels).
         """
 
     @abstractmethod
     def decode(
         self,
-        image_embedding: Tensor,
+        features: ImageFeatures,
         boxes_xyxy: Tensor | None,
         points_xy: Tensor | None = None,
         point_labels: Tensor | None = None,
@@ -95,7 +91,7 @@ class LabellingModel(nn.Module, ABC):
         """Decode N prompts of one image into masks.
 
         Args:
-            image_embedding: (1, C, S/16, S/16).
+            features: what `encode` gave for the image, B = 1.
             boxes_xyxy: (N, 4) float32 in pixels of the network input, or None.
             points_xy: (N, P, 2) float32 in pixels of the network input, or None.
             point_labels: (N, P) int64, or None.
@@ -108,7 +104,7 @@ class LabellingModel(nn.Module, ABC):
     @abstractmethod
     def embed_regions(
         self,
-        encoded: EncodedImage,
+        features: ImageFeatures,
         regions: Tensor,
         clip_regions: Tensor,
         label_tokens: Tensor,
@@ -117,7 +113,7 @@ class LabellingModel(nn.Module, ABC):
         """Embed N regions of one image, by the trained head and by frozen CLIP.
 
         Args:
-            encoded: what `encode` gave for the image.
+            features: what `encode` gave for the image, B = 1.
             regions: (N, 4) float32, the head's regions in pixels of the network input.
             clip_regions: (N, 4) float32, those of frozen CLIP.
             label_tokens: (N, C) of `decode`.

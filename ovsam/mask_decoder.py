@@ -2,9 +2,10 @@
 
 SAM's decoder with one mask token, no IoU token and no multi-mask output, and a label token in
 front. Source: paper section 3.3, figure 3; the token order is the released one.
-Letters: N prompts, T tokens, C channels, G cells a side of the image embedding.
+Letters: B images, N prompts, T tokens, C channels, G cells a side of the image embedding.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -31,6 +32,32 @@ class PerceptronStack(nn.Module):
         return self.layers[-1](x)
 
 
+class FineMasks(nn.Module):
+    """CLIP's stages 1 and 2 → details that the up-scaling adds at strides 4 and 8.
+
+    They start at zero, so a trained decoder that gets them draws the same masks at first. Not in
+    the paper: after HQ-SAM (arXiv 2306.01567) and SAM 2 (arXiv 2408.00714, section 4).
+    """
+
+    def __init__(self, clip_channels: Sequence[int], channels: int) -> None:
+        super().__init__()
+        self.stride4 = nn.Conv2d(clip_channels[0], channels // 8, 3, padding=1)
+        self.stride8 = nn.Conv2d(clip_channels[1], channels // 4, 3, padding=1)
+        for conv in (self.stride4, self.stride8):
+            for parameter in conv.parameters():
+                nn.init.zeros_(parameter)
+
+    def forward(self, stages: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Map CLIP's stages, (B, C_i, S/4 ... S/32), to details.
+
+        Returns:
+            (B, G * G, 4, C / 4) and (B, G * G, 16, C / 8): per cell its parts in the order in which
+            `read_masks` up-scales.
+        """
+        halves = _split_cells(self.stride8(stages[1]), 1)
+        return halves, _split_cells(self.stride4(stages[0]), 2)
+
+
 class MaskDecoder(nn.Module):
     """Two-way transformer, four-fold up-scaling, and a hyper-network that reads the mask off."""
 
@@ -46,9 +73,18 @@ class MaskDecoder(nn.Module):
         self.output_hypernetworks_mlps = nn.ModuleList(
             [PerceptronStack((channels, channels, channels, channels // 8))]
         )
+        self.fine_masks = FineMasks(config.clip.channels, channels) if config.fine_masks else None
+
+    def build_details(self, stages: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return what `forward` adds from CLIP's stages; nothing without fine masks."""
+        return self.fine_masks(stages) if self.fine_masks is not None else ()
 
     def forward(
-        self, image_embedding: Tensor, image_positions: Tensor, prompt_tokens: Tensor
+        self,
+        image_embedding: Tensor,
+        image_positions: Tensor,
+        prompt_tokens: Tensor,
+        details: tuple[Tensor, ...] = (),
     ) -> tuple[Tensor, Tensor]:
         """Decode N prompts of one image.
 
@@ -56,6 +92,7 @@ class MaskDecoder(nn.Module):
             image_embedding: (1, C, G, G) shared by all prompts, or (N, C, G, G) with mask prompts.
             image_positions: (1, C, G, G).
             prompt_tokens: (N, T, C).
+            details: the image's, from `build_details`, B = 1.
 
         Returns:
             mask logits (N, 4G, 4G) float32 and the label token's output (N, C).
@@ -65,7 +102,8 @@ class MaskDecoder(nn.Module):
             self.transformer, own, prompt_tokens, image_embedding, image_positions
         )
         hyper = self.output_hypernetworks_mlps[0](tokens[:, 1])[:, None]
-        masks = read_masks(self.output_upscaling, image, hyper, image_embedding.shape[-1])
+        grid = image_embedding.shape[-1]
+        masks = read_masks(self.output_upscaling, image, hyper, grid, details)
         return masks[:, 0], tokens[:, 0]
 
 
@@ -107,7 +145,13 @@ def build_upscaling(channels: int) -> nn.Sequential:
     )
 
 
-def read_masks(upscaling: nn.Sequential, image: Tensor, hyper: Tensor, grid: int) -> Tensor:
+def read_masks(
+    upscaling: nn.Sequential,
+    image: Tensor,
+    hyper: Tensor,
+    grid: int,
+    details: tuple[Tensor, ...] = (),
+) -> Tensor:
     """Up-scale image cells four-fold and dot them with each mask's vector.
 
     A 2 x 2 transposed convolution of stride 2 is one matrix product a cell; keeping channels last
@@ -118,6 +162,8 @@ def read_masks(upscaling: nn.Sequential, image: Tensor, hyper: Tensor, grid: int
         image: (N, G * G, C) cells from the transformer.
         hyper: (N, M, C / 8), one vector a mask.
         grid: G.
+        details: (1, G * G, 4, C / 4) and (1, G * G, 16, C / 8) to add after the first and the
+            second transposed convolution; or nothing.
 
     Returns:
         (N, M, 4G, 4G) float32 logits.
@@ -125,8 +171,13 @@ def read_masks(upscaling: nn.Sequential, image: Tensor, hyper: Tensor, grid: int
     first, second = cast(nn.ConvTranspose2d, upscaling[0]), cast(nn.ConvTranspose2d, upscaling[3])
     norm = cast(LayerNorm2d, upscaling[1])
     x = _upscale(image[:, :, None], first)
+    if details:
+        x = x + details[0]
     x = F.gelu(F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, eps=1e-6))
-    x = F.gelu(_upscale(x, second))
+    x = _upscale(x, second)
+    if details:
+        x = x + details[1]
+    x = F.gelu(x)
     logits = (x.flatten(1, 2) @ hyper.transpose(1, 2)).float()
     count, masks = hyper.shape[:2]
     logits = logits.view(count, grid, grid, 2, 2, 2, 2, masks)
@@ -138,3 +189,16 @@ def _upscale(x: Tensor, conv: nn.ConvTranspose2d) -> Tensor:
     weight = conv.weight.permute(2, 3, 1, 0).reshape(-1, conv.weight.shape[0])
     bias = conv.bias.repeat(4) if conv.bias is not None else None
     return F.linear(x, weight, bias).unflatten(-1, (4, conv.weight.shape[1])).flatten(2, 3)
+
+
+def _split_cells(fine: Tensor, halvings: int) -> Tensor:
+    """Map (B, C, rG, rG), r = 2 ** halvings, to (B, G * G, r * r, C), parts as `_upscale` has them.
+
+    That order halves again and again: (y1, x1, y2, x2), not row by row.
+    """
+    batch, channels, side, _ = fine.shape
+    grid, halves = side >> halvings, (2,) * halvings
+    x = fine.reshape(batch, channels, grid, *halves, grid, *halves)
+    rows = range(2, 3 + halvings)
+    order = [axis for row in rows for axis in (row, row + 1 + halvings)]
+    return x.permute(0, *order, 1).reshape(batch, grid * grid, 4**halvings, channels)

@@ -8,6 +8,7 @@ The two halves of a prediction, `encode` (once an image) and `decode` + `embed_*
 work on tensors in pixels of the network input. `predictor.py` is the door for images and boxes.
 """
 
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -20,7 +21,7 @@ from ovsam.labelling_model import LabellingModel
 from ovsam.mask_decoder import MaskDecoder
 from ovsam.prompt_encoder import PromptEncoder
 from ovsam.sam2clip import SAM2CLIP
-from ovsam.structures import EncodedImage
+from ovsam.structures import ImageFeatures
 
 
 class OVSAM(LabellingModel):
@@ -62,47 +63,37 @@ class OVSAM(LabellingModel):
             part.to(dtype=dtype)
         return self.to(memory_format=torch.channels_last)
 
-    def encode(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
-        """Encode a batch of network inputs.
+    def encode(self, pixels: Tensor) -> ImageFeatures:
+        """Encode a batch of network inputs, (B, 3, S, S); see `LabellingModel.encode`."""
+        return self.read_stages(self.image_encoder(pixels))
 
-        Args:
-            pixels: (B, 3, S, S) as `preprocess.to_network_input` makes them.
-
-        Returns:
-            image embedding (B, C, S/16, S/16); CLIP2SAM's levels; CLIP's stage 4
-            (B, C4, S/32, S/32).
-        """
-        stages = self.image_encoder(pixels)
-        return self.neck(stages), self.clip2sam.build_levels(stages), stages[3]
+    def read_stages(self, stages: Sequence[Tensor]) -> ImageFeatures:
+        """Return all that is computed once an image from CLIP's four stages, (B, C_i, ...)."""
+        return ImageFeatures(
+            image_embedding=self.neck(stages),
+            fpn_levels=self.clip2sam.build_levels(stages),
+            clip_feature=stages[3],
+            mask_details=self.mask_decoder.build_details(stages),
+        )
 
     def decode(
         self,
-        image_embedding: Tensor,
+        features: ImageFeatures,
         boxes_xyxy: Tensor | None,
         points_xy: Tensor | None = None,
         point_labels: Tensor | None = None,
         mask_logits: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Decode N prompts of one image into masks.
-
-        Args:
-            image_embedding: (1, C, S/16, S/16).
-            boxes_xyxy: (N, 4) float32 in pixels of the network input, or None.
-            points_xy: (N, P, 2) float32 in pixels of the network input, or None.
-            point_labels: (N, P) int64, or None.
-            mask_logits: (N, S/4, S/4) coarse masks, or None.
-
-        Returns:
-            mask logits (N, S/4, S/4) float32 and label tokens (N, C).
-        """
-        encoder = self.prompt_encoder
+        """Decode N prompts of one image into masks; see `LabellingModel.decode`."""
+        encoder, embedding = self.prompt_encoder, features.image_embedding
         tokens = encoder(boxes_xyxy, points_xy, point_labels)
-        dense = encoder.encode_masks(mask_logits).to(image_embedding.dtype)
-        return self.mask_decoder(image_embedding + dense, encoder.image_positions(), tokens)
+        embedding = embedding + encoder.encode_masks(mask_logits).to(embedding.dtype)
+        positions = encoder.image_positions()
+        return self.mask_decoder(embedding, positions, tokens, features.mask_details)
 
     def embed_regions(
         self,
-        encoded: EncodedImage,
+        features: ImageFeatures,
         regions: Tensor,
         clip_regions: Tensor,
         label_tokens: Tensor,
@@ -110,9 +101,9 @@ class OVSAM(LabellingModel):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Embed N regions by CLIP2SAM and by frozen CLIP; see `LabellingModel.embed_regions`."""
         head = self.clip2sam.embed_regions(
-            encoded.fpn_levels, regions, label_tokens, encoded.clip_feature, mask_logits
+            features.fpn_levels, regions, label_tokens, features.clip_feature, mask_logits
         )
-        clip, has_mask = self.embed_clip_regions(encoded.clip_feature, clip_regions, mask_logits)
+        clip, has_mask = self.embed_clip_regions(features.clip_feature, clip_regions, mask_logits)
         return head, clip, has_mask
 
     def embed_clip_regions(

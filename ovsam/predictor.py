@@ -131,14 +131,12 @@ class Predictor:
                     f"call prepare_image(image, {size})"
                 )
         pixels = to_network_input(images, self.model.device, self.model.dtype)
-        embedding, levels, stage4 = self.model.encode(pixels)
+        features = self.model.encode(pixels)
         return [
             EncodedImage(
                 original_size_hw=image.original_size_hw,
                 input_size_hw=image.input_size_hw,
-                image_embedding=embedding[row : row + 1],
-                fpn_levels=tuple(level[row : row + 1] for level in levels),
-                clip_feature=stage4[row : row + 1],
+                features=features.of_image(row),
             )
             for row, image in enumerate(images)
         ]
@@ -221,9 +219,7 @@ class Predictor:
         )
         most_cells = _CELLS_PER_CHUNK["cpu" if device.type == "cpu" else "cuda"]
         parts = [
-            self.model.decode(
-                encoded.image_embedding, *(None if x is None else x[rows] for x in arrays)
-            )
+            self.model.decode(encoded.features, *(None if x is None else x[rows] for x in arrays))
             for rows in _chunks(len(prompts), most_cells // self.model.config.grid_size**2)
         ]
         logits, tokens = zip(*parts, strict=True)
@@ -246,7 +242,11 @@ class Predictor:
         model, parts = self.model, []
         for rows in _chunks(len(logits), _REGIONS_PER_CHUNK):
             embeddings, clip_embeddings, has_mask = model.embed_regions(
-                encoded, regions[0][rows], regions[1][rows], label_tokens[rows], logits[rows]
+                encoded.features,
+                regions[0][rows],
+                regions[1][rows],
+                label_tokens[rows],
+                logits[rows],
             )
             head = self._classifier.cosine_logits(embeddings)
             clip = self._classifier.cosine_logits(clip_embeddings)

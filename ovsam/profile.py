@@ -126,24 +126,34 @@ def profile_model(
 
 
 def _ovsam_parts(model: OVSAM) -> tuple[PartCost, ...]:
+    from ovsam.structures import ImageFeatures
+
     config = model.config
     pixels = torch.empty(1, 3, config.input_size, config.input_size, device="meta")
     box = torch.empty(1, 4, device="meta")
     stages, image_macs = count_macs(model.image_encoder, pixels)
     embedding, neck_macs = count_macs(model.neck, stages)
     _, fpn_macs = count_macs(model.clip2sam.build_levels, stages)
-    _, decoder_macs = count_macs(model.decode, embedding, box)
+    details, detail_macs = count_macs(model.mask_decoder.build_details, stages)
+    features = ImageFeatures(embedding, (), stages[3], details)
+    _, decoder_macs = count_macs(model.decode, features, box)
     padding = window_padding_macs(model.neck)
     fpn = count_parameters(getattr(model.clip2sam, "fpn", None))
+    fine = count_parameters(model.mask_decoder.fine_masks)
+    fine_masks = (PartCost("fine masks", fine, detail_macs),) if fine else ()
     return (
         PartCost("CLIP image encoder", count_parameters(model.image_encoder), image_macs),
         PartCost(
             "SAM2CLIP neck", count_parameters(model.neck), neck_macs + padding, macs_saved=padding
         ),
         PartCost("CLIP2SAM pyramid", fpn, fpn_macs),
+        *fine_masks,
         PartCost("prompt encoder", count_parameters(model.prompt_encoder), 0),
         PartCost(
-            "mask decoder", count_parameters(model.mask_decoder), decoder_macs, is_per_prompt=True
+            "mask decoder",
+            count_parameters(model.mask_decoder) - fine,
+            decoder_macs,
+            is_per_prompt=True,
         ),
         PartCost(
             "CLIP2SAM head",

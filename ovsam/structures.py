@@ -6,7 +6,7 @@ Letters: N prompts, P points of a prompt, C channels, K classes, H W pixels of t
 """
 
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import NamedTuple, Self, TypedDict
 
 import numpy as np
 import torch
@@ -174,24 +174,46 @@ class PreparedImage:
         return self.pixels.shape[1] / width, self.pixels.shape[0] / height
 
 
+class ImageFeatures(NamedTuple):
+    """What the frozen encoder computed for B images: everything that prompts are answered from.
+
+    Attributes:
+        image_embedding: (B, C, S/16, S/16), the SAM-like embedding from the SAM2CLIP neck.
+        fpn_levels: four maps (B, C, S/4 ... S/32) of CLIP2SAM; empty where the head has no FPN.
+        clip_feature: (B, C4, S/32, S/32), CLIP's last stage; of the image-crop baseline the
+            (B, 3, S, S) pixels.
+        mask_details: two maps, as `MaskDecoder.build_details` makes them; empty without fine masks.
+    """
+
+    image_embedding: Tensor
+    fpn_levels: tuple[Tensor, ...]
+    clip_feature: Tensor
+    mask_details: tuple[Tensor, ...] = ()
+
+    def of_image(self, row: int) -> Self:
+        """Return the features of one image, B = 1; nothing is copied."""
+        one = slice(row, row + 1)
+        return self._replace(
+            image_embedding=self.image_embedding[one],
+            fpn_levels=tuple(level[one] for level in self.fpn_levels),
+            clip_feature=self.clip_feature[one],
+            mask_details=tuple(detail[one] for detail in self.mask_details),
+        )
+
+
 @dataclass(frozen=True)
 class EncodedImage:
-    """What the frozen encoder computed for one image: encode once, prompt many times.
+    """An image after the frozen encoder: encode once, prompt many times.
 
     Attributes:
         original_size_hw: height and width of the image as decoded, in pixels.
         input_size_hw: height and width of the image's area in the network input.
-        image_embedding: (1, C, S/16, S/16), the SAM-like embedding from the SAM2CLIP neck.
-        fpn_levels: four maps (1, C, S/4 ... S/32) of CLIP2SAM; empty where the head has no FPN.
-        clip_feature: (1, C4, S/32, S/32), CLIP's last stage; of the image-crop baseline the
-            (1, 3, S, S) pixels.
+        features: of this image alone, B = 1.
     """
 
     original_size_hw: tuple[int, int]
     input_size_hw: tuple[int, int]
-    image_embedding: Tensor
-    fpn_levels: tuple[Tensor, ...]
-    clip_feature: Tensor
+    features: ImageFeatures
 
     @property
     def scale_xy(self) -> tuple[float, float]:

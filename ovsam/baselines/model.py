@@ -22,7 +22,7 @@ from ovsam.clip_backbone import ResNetBackbone, build_clip_backbone, mask_pool, 
 from ovsam.labelling_model import LabellingModel
 from ovsam.model import boxes_of_masks
 from ovsam.sam import SAM
-from ovsam.structures import EncodedImage
+from ovsam.structures import ImageFeatures
 
 
 class Baseline(LabellingModel):
@@ -60,13 +60,13 @@ class Baseline(LabellingModel):
             part.to(dtype=dtype)
         return self.to(memory_format=torch.channels_last)
 
-    def encode(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
+    def encode(self, pixels: Tensor) -> ImageFeatures:
         """Encode a batch of network inputs; see `LabellingModel.encode`."""
         embedding = self.sam.image_encoder(pixels)
         if self.config.crop == "image":
-            return embedding, (), pixels
+            return ImageFeatures(embedding, (), pixels)
         stages = self.image_encoder(pixels)
-        return embedding, self.build_levels(pixels, stages), stages[3]
+        return ImageFeatures(embedding, self.build_levels(pixels, stages), stages[3])
 
     def build_levels(self, pixels: Tensor, stages: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the adapter's levels of an image batch, or nothing where there is none."""
@@ -74,7 +74,7 @@ class Baseline(LabellingModel):
 
     def decode(
         self,
-        image_embedding: Tensor,
+        features: ImageFeatures,
         boxes_xyxy: Tensor | None,
         points_xy: Tensor | None = None,
         point_labels: Tensor | None = None,
@@ -82,13 +82,13 @@ class Baseline(LabellingModel):
     ) -> tuple[Tensor, Tensor]:
         """Decode N prompts into SAM's single-mask output; there are no label tokens: (N, 0)."""
         logits, _ = self.sam.decode(
-            image_embedding, boxes_xyxy, points_xy, point_labels, mask_logits
+            features.image_embedding, boxes_xyxy, points_xy, point_labels, mask_logits
         )
         return logits[:, 0], logits.new_zeros(len(logits), 0)
 
     def embed_regions(
         self,
-        encoded: EncodedImage,
+        features: ImageFeatures,
         regions: Tensor,
         clip_regions: Tensor,
         label_tokens: Tensor,
@@ -98,7 +98,7 @@ class Baseline(LabellingModel):
         del label_tokens
         prompted = clip_regions if self.config.adapter == "none" else regions
         embeddings = self.embed_objects(
-            encoded.fpn_levels, encoded.clip_feature, prompted, mask_logits
+            features.fpn_levels, features.clip_feature, prompted, mask_logits
         )
         seen = torch.ones(len(embeddings), dtype=torch.bool, device=embeddings.device)
         return embeddings, embeddings, seen

@@ -61,7 +61,7 @@ def evaluate_masks(model: OVSAM, pool: ScenePool, *, scenes: int) -> dict[str, f
     by_box: list[float] = []
     by_point: list[float] = []
     for index in range(min(scenes, len(pool))):
-        embedding = model.neck(_encode_scene(model, pool, index))
+        features = model.read_stages(_encode_scene(model, pool, index))
         scene = pool.scene(index)
         truth = torch.stack(
             [torch.from_numpy(scene.mask(row)) for row in range(len(scene.class_ids))]
@@ -70,7 +70,7 @@ def evaluate_masks(model: OVSAM, pool: ScenePool, *, scenes: int) -> dict[str, f
         points = ((boxes[:, :2] + boxes[:, 2:]) / 2)[:, None]
         labels = torch.ones(points.shape[:2], dtype=torch.int64, device=model.device)
         for store, prompt in ((by_box, (boxes,)), (by_point, (None, points, labels))):
-            logits, _ = model.decode(embedding, *prompt)
+            logits, _ = model.decode(features, *prompt)
             up = torch.nn.functional.interpolate(logits[:, None], (size, size), mode="bilinear")
             store.extend(_ious(up[:, 0] > 0, truth))
     return {"iou_box": float(np.mean(by_box)), "iou_point": float(np.mean(by_point))}
@@ -122,5 +122,5 @@ def _embed_by_head(model: OVSAM, stages: tuple[Tensor, ...], boxes: Tensor) -> T
     head = model.clip2sam
     if head.kind == "fpn":
         return head.embed_rois(head.build_levels(stages), boxes, boxes.new_zeros(len(boxes)))
-    logits, tokens = model.decode(model.neck(stages), boxes)
+    logits, tokens = model.decode(model.read_stages(stages), boxes)
     return head.embed_regions((), boxes, tokens, stages[3], logits)

@@ -19,6 +19,7 @@ from ovsam.training.data_check import CHECKED_IMAGES, DEFAULT_BUDGET, open_check
 from ovsam.training.distributed import Ranks, join_ranks
 from ovsam.training.evaluation import evaluate_labels, evaluate_masks
 from ovsam.training.example_embeddings import embed_examples
+from ovsam.training.fine_masks import add_fine_masks
 from ovsam.training.label_heads import switch_label_head
 from ovsam.training.label_step import (
     LabelStep,
@@ -80,6 +81,7 @@ class LabelStageSettings:
         examples: Objects of a class to look at for "examples".
         label_head: "fpn", "label-token" or "label-token+clip" (paper Table 6): the model gets a new
             head of this kind where it has another. "": the model's own.
+        fine_masks: The mask decoder gets fine masks (`mask_decoder.FineMasks`) if it has none.
         data: Training sets, where --data names none.
         data_budget: Largest part of the data that may be bad; see data_check.py.
         check_images: Pictures and masks of each set to decode before the training; below 0: all.
@@ -92,6 +94,7 @@ class LabelStageSettings:
     class_embeddings: Literal["names", "examples"] = "names"
     examples: int = 50
     label_head: str = ""
+    fine_masks: bool = False
     data: tuple[DataSettings, ...] = ()
     data_budget: float = field(default=DEFAULT_BUDGET, metadata=FREE)
     check_images: int = field(default=CHECKED_IMAGES, metadata=FREE)
@@ -190,6 +193,8 @@ def open_label_stage(
     inputs = {"--init": model.identity, "--data": opened.describe()}
     if settings.label_head:
         switch_label_head(model, settings.label_head, settings.loop.seed)
+    if settings.fine_masks:
+        add_fine_masks(model)
     model = model.to(ranks.device).to(memory_format=torch.channels_last)
     taught = opened.classes.vocabulary()
     if settings.class_embeddings == "examples":

@@ -162,6 +162,7 @@ class LabelStep(PromptedStep):
         """
         model = self.model
         embeddings, encoder = model.neck(stages), model.prompt_encoder
+        details = model.mask_decoder.build_details(stages)
         positions, dense = encoder.image_positions(), encoder.encode_masks(None)
         decoded = []
         with sdpa_kernel(choose_attention(model.device)):
@@ -173,7 +174,8 @@ class LabelStep(PromptedStep):
                     continue
                 tokens = chosen.encode(encoder)
                 embedding = embeddings[row : row + 1] + dense.to(embeddings.dtype)
-                decoded.append(model.mask_decoder(embedding, positions, tokens))
+                of_image = tuple(detail[row : row + 1] for detail in details)
+                decoded.append(model.mask_decoder(embedding, positions, tokens, of_image))
         return decoded
 
     def _embed(

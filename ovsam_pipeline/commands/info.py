@@ -68,13 +68,18 @@ def _find_structure(model: str) -> str | ModelConfig | BaselineConfig:
     from ovsam.baselines.files import is_baseline_file
     from ovsam.config import ModelConfig
     from ovsam.errors import CheckpointError
+    from ovsam.hub import require
     from ovsam.known_weights import KNOWN_MODELS
     from ovsam.tensor_files import read_metadata
     from ovsam.training.stage_files import find_weights
 
-    if model in KNOWN_MODELS:
-        return KNOWN_MODELS[model].config_name
-    file = find_weights(Path(model)) if Path(model).is_dir() else Path(model)
+    known = KNOWN_MODELS.get(model)
+    if known is not None and known.files:
+        return known.config_name
+    if known is not None:  # embedded, and a file of ours
+        file = require(model)[0]
+    else:
+        file = find_weights(Path(model)) if Path(model).is_dir() else Path(model)
     if not file.suffix:
         return model
     config = read_metadata(file).get("config")

@@ -79,7 +79,7 @@ def test_saved_baseline_is_loaded_as_it_was(name, tmp_path):
     pixels, box = torch.randn(1, 3, 64, 64), torch.tensor([[8.0, 8.0, 40.0, 40.0]])
     results = []
     for model in (baseline, loaded):
-        _, levels, feature = model.encode(pixels)
+        _, levels, feature, _ = model.encode(pixels)
         results.append(model.embed_objects(levels, feature, box, _mask_logits((2, 2, 9, 9))))
     assert torch.allclose(results[0], results[1], atol=1e-5)
 
@@ -190,10 +190,10 @@ def test_adapter_reads_frozen_maps_and_only_the_conv_one_the_image(adapter):
 
 def test_mask_prompts_change_the_mask():
     baseline = make_baseline()
-    embedding, _, _ = baseline.encode(torch.randn(1, 3, 64, 64))
+    features = baseline.encode(torch.randn(1, 3, 64, 64))
     box = torch.tensor([[8.0, 8.0, 40.0, 40.0]])
-    plain, _ = baseline.decode(embedding, box)
-    prompted, _ = baseline.decode(embedding, box, None, None, _mask_logits((2, 2, 10, 10)))
+    plain, _ = baseline.decode(features, box)
+    prompted, _ = baseline.decode(features, box, None, None, _mask_logits((2, 2, 10, 10)))
     assert not torch.equal(plain, prompted)
 
 

@@ -2,7 +2,7 @@ import torch
 import torch.nn.functional as F
 from tiny import make_tiny_config
 
-from ovsam.mask_decoder import MaskDecoder, read_masks
+from ovsam.mask_decoder import FineMasks, MaskDecoder, read_masks
 
 
 @torch.no_grad()
@@ -16,6 +16,23 @@ def test_masks_equal_transposed_convolutions_and_a_dot_product() -> None:
     expected = torch.einsum("nmc,nchw->nmhw", hyper, upscaled)
     actual = read_masks(decoder.output_upscaling, image, hyper, 4)
     torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_details_are_added_where_the_up_scaling_reaches_their_stride() -> None:
+    torch.manual_seed(0)
+    config = make_tiny_config()
+    decoder, fine = MaskDecoder(config), FineMasks(config.clip.channels, 16)
+    for parameter in (*decoder.output_upscaling.parameters(), *fine.parameters()):
+        parameter.normal_()
+    stages = [torch.randn(1, config.clip.channels[i], 16 >> i, 16 >> i) for i in range(2)]
+    image, hyper = torch.randn(2, 16, 16), torch.randn(2, 3, 2)
+    first, norm, gelu, second, _ = decoder.output_upscaling
+    half = first(image.transpose(1, 2).reshape(2, 16, 4, 4)) + fine.stride8(stages[1])
+    quarter = gelu(second(gelu(norm(half))) + fine.stride4(stages[0]))
+    expected = torch.einsum("nmc,nchw->nmhw", hyper, quarter)
+    actual = read_masks(decoder.output_upscaling, image, hyper, 4, fine(stages))
+    torch.testing.assert_close(actual, expected, atol=1e-3, rtol=1e-4)
 
 
 @torch.no_grad()
