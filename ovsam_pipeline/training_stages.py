@@ -163,7 +163,8 @@ def _run_nano_stage(request: StageRequest) -> None:
     where = str(request.config)
     if request.stage == "clip":
         settings = build_settings(nano.ClipStageSettings, request.values(), where)
-        nano.train_clip(settings, request.pool(), request.out)
+        init = request.before() if request.init else None
+        nano.train_clip(settings, request.pool(), request.out, init)
     elif request.stage == "text":
         text = build_settings(nano.TextStageSettings, request.values(), where)
         nano.fit_text(text, request.before(), request.out)

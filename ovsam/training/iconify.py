@@ -1,7 +1,8 @@
 """Drawings of another artist: an unpacked @iconify-json package of emoji -> RGBA sprites per class.
 
 Such packages (`npm pack @iconify-json/twemoji`, `fluent-emoji-flat`, `openmoji`, `noto`) hold
-`icons.json` (SVG bodies by name) and `chars.json` (names by code point).
+`icons.json` (SVG bodies by name) and `chars.json` (names by code point), which is empty in some
+(`noto-v1`, `fxemoji`); there an icon is found by its character's Unicode name.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,19 +38,28 @@ def load_iconify_sprites(
         the package does not have.
 
     Raises:
-        ConfigError: The folder is no such package, or resvg_py is not installed.
+        ConfigError: The folder is no such package, it draws none of the classes, or resvg_py is not
+            installed.
     """
     icons, names = _read(folder, "icons.json"), _read(folder, "chars.json")
-    if "icons" not in icons:
-        raise ConfigError(f"expected icons in {folder / 'icons.json'}, found none")
-    return tuple(
-        tuple(
-            _render(icons, icons["icons"][name])
-            for name in (names.get(f"{code:x}", "") for code in one.codepoints)
-            if name in icons["icons"]
-        )
+    bodies: Mapping[str, Any] = icons.get("icons", {})
+    found = [
+        [name for code in one.codepoints if (name := _find_name(code, names, bodies))]
         for one in classes
-    )
+    ]
+    if not any(found):
+        raise ConfigError(
+            f"expected drawings of nano's classes in {folder / 'icons.json'}, found none of "
+            f"{len(classes)} among {len(bodies)} icons; give a package of emoji"
+        )
+    return tuple(tuple(_render(icons, bodies[name]) for name in group) for group in found)
+
+
+def _find_name(code: int, names: Mapping[str, str], icons: Mapping[str, Any]) -> str | None:
+    """Return the name of a code point's icon, if the package has it."""
+    words = unicodedata.name(chr(code)).lower().replace(" ", "-")
+    candidates = (names.get(f"{code:x}", ""), words, words.replace("-", ""))
+    return next((name for name in candidates if name in icons), None)
 
 
 def add_styles(atlas: SpriteAtlas, folders: Sequence[Path]) -> SpriteAtlas:

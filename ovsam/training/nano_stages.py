@@ -13,11 +13,13 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from ovsam.build import build_model
 from ovsam.checkpoint import load_checkpoint, save_checkpoint
 from ovsam.clip_backbone import ResNetBackbone
 from ovsam.errors import ConfigError
+from ovsam.model import OVSAM
 from ovsam.text_tower import build_text_tower
 from ovsam.training.clip_pretraining import (
     ClipPretrainer,
@@ -62,20 +64,33 @@ def open_pools(data: Path) -> tuple[ScenePool, ScenePool]:
     return ScenePool(data / "train"), ScenePool(data / "test")
 
 
-def train_clip(settings: ClipStageSettings, data: Path, out: Path) -> None:
-    """Train the image tower; writes the model file (all else random) and the prototypes."""
+def train_clip(
+    settings: ClipStageSettings, data: Path, out: Path, init: Path | None = None
+) -> None:
+    """Train the image tower; writes the model file and the prototypes.
+
+    Args:
+        settings: How.
+        data: Folder of pools.
+        out: Of the run.
+        init: A trained nano that shall know more drawings of its classes: its tower trains on, and
+            the prototypes are what its text tower makes of the names, and stay so. None: all is
+            random.
+
+    Raises:
+        ConfigError: `init` has no text tower, or is no nano.
+    """
     ranks = join_ranks()
     torch.manual_seed(settings.loop.seed)
-    model = build_model("nano").to(memory_format=torch.channels_last)
+    model = build_model("nano") if init is None else load_stage(init)
     train_pool, test_pool = open_pools(data)
-    num_classes = load_vocabulary("nano").num_classes
-    tower, clip = model.image_encoder, model.config.clip
-    assert isinstance(tower, ResNetBackbone)
-    pretrainer = ClipPretrainer(tower, clip.channels, num_classes, clip.embed_dim).train()
-    pretrainer = pretrainer.to(memory_format=torch.channels_last)
+    pretrainer = _make_pretrainer(model, prototypes=None if init is None else _embed_names(model))
     scenes = SceneBatchSource(train_pool)
     step = ClipStep(pretrainer, CropSource(train_pool), scenes, settings.step)
-    run = TrainingRun({"pretrainer": pretrainer}, settings.loop, out, ranks, about=settings)
+    inputs = {} if init is None else {"--init": model.identity}
+    run = TrainingRun(
+        {"pretrainer": pretrainer}, settings.loop, out, ranks, about=settings, inputs=inputs
+    )
     run.run(step, lambda: evaluate_tower(pretrainer, test_pool, crops=600, scenes=80))
     if ranks.is_first:
         reset_batch_norms(pretrainer, scenes)
@@ -84,6 +99,26 @@ def train_clip(settings: ClipStageSettings, data: Path, out: Path) -> None:
         save_stage(model, out, "nano clip stage")
         prototypes = F.normalize(pretrainer.prototypes.detach(), dim=1).contiguous()
         save_file({"prototypes": prototypes}, str(out / PROTOTYPES_FILE))
+
+
+def _make_pretrainer(model: OVSAM, prototypes: Tensor | None) -> ClipPretrainer:
+    """Put a model's tower and what its training needs together; prototypes given are fixed."""
+    tower, clip = model.image_encoder, model.config.clip
+    if not isinstance(tower, ResNetBackbone):
+        raise ConfigError(f"expected nano or a tower like its own, got {model.config.name}")
+    tower.requires_grad_(True)
+    num_classes = load_vocabulary("nano").num_classes
+    pretrainer = ClipPretrainer(tower, clip.channels, num_classes, clip.embed_dim).train()
+    if prototypes is not None:
+        pretrainer.prototypes.requires_grad_(False).copy_(prototypes)
+    return pretrainer.to(memory_format=torch.channels_last)
+
+
+def _embed_names(model: OVSAM) -> Tensor:
+    """What a model's text tower makes of nano's class names, (C, D)."""
+    embedded = embed_vocabulary(load_vocabulary("nano"), model.text_tower).embeddings
+    assert embedded is not None
+    return embedded[:, 0]
 
 
 def fit_text(settings: TextStageSettings, init: Path, out: Path) -> None:
@@ -107,9 +142,7 @@ def fit_text(settings: TextStageSettings, init: Path, out: Path) -> None:
     if not run.ranks.is_first:
         return
     tower.eval().requires_grad_(False)
-    embedded = embed_vocabulary(load_vocabulary("nano"), tower).embeddings
-    assert embedded is not None
-    cosines = (embedded[:, 0] * prototypes).sum(dim=1)
+    cosines = (_embed_names(model) * prototypes).sum(dim=1)
     run.log.write(step=run.state.step, final={"mean_cosine": round(float(cosines.mean()), 4)})
     save_stage(model, out, "nano text stage")
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from ovsam.build import build_model
 from ovsam.checkpoint import load_checkpoint
 from ovsam.errors import CheckpointError, ConfigError
+from ovsam.load import load_model
 from ovsam.model import OVSAM
 from ovsam.text_tower import build_text_tower
 from ovsam.training.label_heads import switch_label_head
@@ -21,6 +22,7 @@ from ovsam.training.scene_pool import create_pool, fill_pool
 from ovsam.training.scenes import SceneSettings
 from ovsam.training.sprites import NanoClass, SpriteAtlas
 from ovsam.training.stage_files import save_stage
+from ovsam.vocabulary import embed_vocabulary, load_vocabulary
 from ovsam_pipeline.training_stages import DataLimits, StageRequest, run_stage
 
 LOOP = "loop: {steps: 1, log_every: 1, schedule: {warmup_steps: 0}}\n"
@@ -73,6 +75,21 @@ def test_stage_changes_its_part_and_no_other(data, start, tmp_path, stage, part)
     assert changed == {part}
     log = (tmp_path / stage / "log.jsonl").read_text().splitlines()
     assert "evaluation" in json.loads(log[-1])
+
+
+def test_clip_stage_goes_on_from_a_trained_nano(data, tmp_path):
+    """More drawings of the same names: the tower learns, what its text tower says stays."""
+    run_stage(_request("clip", tmp_path, LOOP, data=data, init=(Path("nano"),)))
+    before, after = load_model("nano"), load_checkpoint(tmp_path / "clip" / "model.safetensors")
+    changed = {
+        name.split(".")[0]
+        for name, tensor in after.state_dict().items()
+        if not torch.equal(tensor, before.state_dict()[name].float())
+    }
+    assert changed == {"image_encoder"}
+    names = embed_vocabulary(load_vocabulary("nano"), after.text_tower).embeddings[:, 0]
+    prototypes = load_file(tmp_path / "clip" / "prototypes.safetensors")["prototypes"]
+    assert torch.allclose(names, prototypes, atol=1e-5)
 
 
 def test_text_stage_fits_a_tower_to_the_prototypes(tmp_path):
@@ -226,7 +243,8 @@ def test_shipped_config_fits_its_stage(name):
         "detector": training_stages.DetectorStageSettings,
         "sam2clip": distil_stages.DistilStageSettings,
     }
-    kind = kinds.get(name.stem.removeprefix("nano-"), label_stage.LabelStageSettings)
+    stage = name.stem.removeprefix("nano-").removesuffix("-styles")
+    kind = kinds.get(stage, label_stage.LabelStageSettings)
     if name.stem.startswith("start-"):
         kind = StartSettings
     elif name.stem.startswith("baseline-"):

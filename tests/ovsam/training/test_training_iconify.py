@@ -38,6 +38,23 @@ def test_icons_are_drawn_and_trimmed_and_missing_ones_left_out(package) -> None:
     assert tuple(bar[0][5, 5]) == (0, 0, 255, 255)
 
 
+def test_icons_without_code_points_are_found_by_their_unicode_name(package) -> None:
+    icons = json.loads((package / "icons.json").read_text())
+    bodies = icons["icons"]
+    icons["icons"] = {"large-red-circle": bodies["disc"], "largebluesquare": bodies["bar"]}
+    (package / "icons.json").write_text(json.dumps(icons))
+    (package / "chars.json").write_text("{}")
+    assert [len(group) for group in load_iconify_sprites(package, CLASSES)] == [1, 1]
+
+
+def test_a_package_of_other_icons_is_refused(package) -> None:
+    (package / "chars.json").write_text("{}")
+    with pytest.raises(
+        ConfigError, match="found none of 2 among 2 icons"
+    ):
+        load_iconify_sprites(package, CLASSES)
+
+
 def test_styles_stand_beside_the_atlas_own_drawings(package) -> None:
     own = np.full((3, 3, 4), 255, np.uint8)
     atlas = add_styles(SpriteAtlas(CLASSES, ((own,), (own, own))), [package, package])
