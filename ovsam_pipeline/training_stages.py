@@ -170,7 +170,7 @@ def _run_nano_stage(request: StageRequest) -> None:
         nano.fit_text(text, request.before(), request.out)
     else:
         masks, head = request.before_both()
-        provenance = "trained from nothing on drawn scenes of Noto emoji, docs/nano.md"
+        provenance = "trained from nothing on drawn scenes of emoji, docs/nano.md"
         nano.merge_stages(masks, head, request.out, provenance)
 
 
