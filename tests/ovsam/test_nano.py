@@ -40,11 +40,11 @@ def results(predictor) -> list[tuple[float, bool]]:
 
 
 def test_example_scenes_are_segmented(results):
-    assert np.mean([iou for iou, _ in results]) > 0.75
+    assert np.mean([iou for iou, _ in results]) > 0.78
 
 
 def test_example_scenes_are_labelled(results):
-    assert np.mean([is_right for _, is_right in results]) > 0.85
+    assert np.mean([is_right for _, is_right in results]) > 0.8
 
 
 def test_shipped_files_fit_their_budget():

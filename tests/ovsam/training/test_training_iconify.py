@@ -49,9 +49,7 @@ def test_icons_without_code_points_are_found_by_their_unicode_name(package) -> N
 
 def test_a_package_of_other_icons_is_refused(package) -> None:
     (package / "chars.json").write_text("{}")
-    with pytest.raises(
-        ConfigError, match="found none of 2 among 2 icons"
-    ):
+    with pytest.raises(ConfigError, match="found none of 2 among 2 icons"):
         load_iconify_sprites(package, CLASSES)
 
 
