@@ -59,7 +59,7 @@ def train(
         typer.Option(
             "--init",
             help="Folder of the stage before (merge: masks, then labels; "
-            "combine and baseline: SAM, then CLIP).",
+            "combine and baseline: SAM, then CLIP; clip: a nano to teach more drawings, or none).",
         ),
     ] = None,
     vocabulary: Annotated[

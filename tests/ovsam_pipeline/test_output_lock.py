@@ -25,12 +25,17 @@ def quick(monkeypatch):
     """No margin, short pauses between two tries, and times, which fsspec's memory has not."""
     times, write = {}, RemotePath.write_bytes
 
-    def write_and_note(path: RemotePath, content: bytes) -> None:
+    def note_and_write(path: RemotePath, content: bytes) -> None:
+        times[str(path)] = time.time_ns()  # first: what others can see has its time
         write(path, content)
-        times[str(path)] = time.time_ns()
 
-    monkeypatch.setattr(RemotePath, "write_bytes", write_and_note)
-    monkeypatch.setattr(RemotePath, "stat", lambda path: ObjectState(1, times[str(path)]))
+    def find(path: RemotePath) -> ObjectState:
+        if not path.exists():
+            raise FileNotFoundError(str(path))
+        return ObjectState(1, times[str(path)])
+
+    monkeypatch.setattr(RemotePath, "write_bytes", note_and_write)
+    monkeypatch.setattr(RemotePath, "stat", find)
     monkeypatch.setattr(output_lock, "_MARGIN_S", 0.0)
     monkeypatch.setattr(output_lock.random, "uniform", lambda low, high: 0.001)
 
@@ -96,6 +101,14 @@ def test_lease_that_someone_removed_is_lost(out):
         lock.check()
     lock.close()
     assert leases(out) == []
+
+
+def test_lease_that_goes_while_it_is_looked_at_is_nobody_s(out, monkeypatch):
+    listing = RemotePath.glob
+    monkeypatch.setattr(
+        RemotePath, "glob", lambda path, like: [*listing(path, like), path / ".lock-gone"]
+    )
+    take_lock(out).close()
 
 
 @pytest.mark.parametrize("seed", range(8))
