@@ -24,6 +24,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign
 
 from ovsam.preprocess import prepare_image, to_network_input
+from ovsam.training.autocast import autocast_bfloat16
 from ovsam_pipeline.detectors.base import (
     Detections,
     DetectorImage,
@@ -78,7 +79,7 @@ class NanoBackbone(nn.Module):
     def forward(self, pixels: Tensor) -> OrderedDict[str, Tensor]:
         """Encode (B, 3, S, S) to three float32 maps at strides 8, 16, 32."""
         # bfloat16 in training only: halving the time matters there, tight boxes matter here.
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.training):
+        with autocast_bfloat16(pixels.device, wanted=self.training):
             maps = []
             x = self.stem(pixels)
             for stage in self.stages:
