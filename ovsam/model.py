@@ -65,13 +65,14 @@ class OVSAM(LabellingModel):
 
     def encode(self, pixels: Tensor) -> ImageFeatures:
         """Encode a batch of network inputs, (B, 3, S, S); see `LabellingModel.encode`."""
-        return self.read_stages(self.image_encoder(pixels))
+        stages = self.image_encoder(pixels)
+        return self.read_stages(stages)._replace(fpn_levels=self.clip2sam.build_levels(stages))
 
     def read_stages(self, stages: Sequence[Tensor]) -> ImageFeatures:
-        """Return all that is computed once an image from CLIP's four stages, (B, C_i, ...)."""
+        """Return what masks are read from, of CLIP's stages, (B, C_i, ...); no FPN levels."""
         return ImageFeatures(
             image_embedding=self.neck(stages),
-            fpn_levels=self.clip2sam.build_levels(stages),
+            fpn_levels=(),
             clip_feature=stages[3],
             mask_details=self.mask_decoder.build_details(stages),
         )

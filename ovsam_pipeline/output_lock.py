@@ -169,14 +169,11 @@ class _Lease:
         for lease in self._output.glob(f"{_LEASE_PREFIX}*"):
             if lease == self._object:
                 continue
-            try:
-                age_ns = now_ns - lease.stat().st_mtime_ns
-                if age_ns < (self._lease_s + _MARGIN_S) * 1e9:
+            with suppress(FileNotFoundError):  # it gave way meanwhile
+                if now_ns - lease.stat().st_mtime_ns < (self._lease_s + _MARGIN_S) * 1e9:
                     living = lease.read_text().strip() or "another run"
-                    continue
-            except FileNotFoundError:  # it gave way meanwhile
-                continue
-            lease.unlink(missing_ok=True)
+                else:
+                    lease.unlink(missing_ok=True)
         return living
 
     def _renew(self) -> None:

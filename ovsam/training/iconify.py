@@ -57,7 +57,7 @@ def load_iconify_sprites(
 
 def _find_name(code: int, names: Mapping[str, str], icons: Mapping[str, Any]) -> str | None:
     """Return the name of a code point's icon, if the package has it."""
-    words = unicodedata.name(chr(code)).lower().replace(" ", "-")
+    words = unicodedata.name(chr(code), "").lower().replace(" ", "-")
     candidates = (names.get(f"{code:x}", ""), words, words.replace("-", ""))
     return next((name for name in candidates if name in icons), None)
 

@@ -161,8 +161,8 @@ class LabelStep(PromptedStep):
         The FPN needs neither, so there an image without masks is not decoded (N = 0).
         """
         model = self.model
-        embeddings, encoder = model.neck(stages), model.prompt_encoder
-        details = model.mask_decoder.build_details(stages)
+        features, encoder = model.read_stages(stages), model.prompt_encoder
+        embeddings = features.image_embedding
         positions, dense = encoder.image_positions(), encoder.encode_masks(None)
         decoded = []
         with sdpa_kernel(choose_attention(model.device)):
@@ -173,9 +173,9 @@ class LabelStep(PromptedStep):
                     decoded.append((nothing, embeddings.new_zeros((0, embeddings.shape[1]))))
                     continue
                 tokens = chosen.encode(encoder)
-                embedding = embeddings[row : row + 1] + dense.to(embeddings.dtype)
-                of_image = tuple(detail[row : row + 1] for detail in details)
-                decoded.append(model.mask_decoder(embedding, positions, tokens, of_image))
+                one = features.of_image(row)
+                embedding = one.image_embedding + dense.to(embeddings.dtype)
+                decoded.append(model.mask_decoder(embedding, positions, tokens, one.mask_details))
         return decoded
 
     def _embed(
