@@ -41,14 +41,15 @@ from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.engine import Engine, open_engine
 from ovsam_pipeline.image_spool import ImageSpool
+from ovsam_pipeline.part_writer import PartWriter
 from ovsam_pipeline.parts import BOX_SCHEMA, SCHEMA
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.report import RunReport
 from ovsam_pipeline.shard_stats import ShardStats
 from ovsam_pipeline.shards import plan_run
-from ovsam_pipeline.sources import list_images
+from ovsam_pipeline.sources.listing import list_images
 from ovsam_pipeline.stopping import StopRequest
-from ovsam_pipeline.store import OutputFolder, PartWriter
+from ovsam_pipeline.store import OutputFolder
 
 if TYPE_CHECKING:
     from ovsam_pipeline.labeller import Labeller

@@ -32,13 +32,14 @@ from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.detectors.base import DetectorImage
 from ovsam_pipeline.exporters.coco import export_coco
 from ovsam_pipeline.labeller import Labeller, build_labeller
+from ovsam_pipeline.part_writer import PartWriter
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.report import RunReport
 from ovsam_pipeline.run_local import run_local
 from ovsam_pipeline.shard_stats import ShardStats
 from ovsam_pipeline.shards import Plan
-from ovsam_pipeline.sources import list_images
-from ovsam_pipeline.store import OutputFolder, PartWriter
+from ovsam_pipeline.sources.listing import list_images
+from ovsam_pipeline.store import OutputFolder
 
 
 def main() -> None:

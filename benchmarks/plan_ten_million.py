@@ -33,7 +33,7 @@ from ovsam_pipeline.image_spool import ImageSpool
 from ovsam_pipeline.parts import write_part
 from ovsam_pipeline.records import ImageRecord, LabelRecord, ObjectRecord, compute_image_id
 from ovsam_pipeline.shards import Plan, check_images, plan_run
-from ovsam_pipeline.sources import list_images, local
+from ovsam_pipeline.sources.listing import list_images, local
 from ovsam_pipeline.store import OutputFolder, list_parts
 
 FINGERPRINT = "0123456789abcdef0123456789abcdef"

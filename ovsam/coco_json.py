@@ -16,8 +16,6 @@ from typing import IO, Any, Literal, Protocol
 
 import orjson
 
-__all__ = ["get_image_file_name", "iterate_json", "iterate_json_blocks"]
-
 _CHUNK_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 17
 # The same where the caller parses: what needs no object an item pays in large blocks.

@@ -27,8 +27,6 @@ from ovsam.text_tower import TEMPLATES, TextTower
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["collect_used_files", "embed_texts", "store_files"]
-
 # Files that this process has read or written, for other machines.
 _used_files: set[Path] = set()
 _FORMAT = "1"

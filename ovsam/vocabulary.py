@@ -36,15 +36,6 @@ if TYPE_CHECKING:
 
     from ovsam.text_tower import TextTower
 
-__all__ = [
-    "BUILT_IN_VOCABULARIES",
-    "Vocabulary",
-    "VocabularyClass",
-    "embed_vocabulary",
-    "load_vocabulary",
-    "parse_vocabulary",
-]
-
 _FILE_SUFFIXES = (".txt", ".json", ".yaml", ".yml", ".gz", ".safetensors")
 _FOLDER = Path(__file__).parent / "data" / "vocabularies"
 BUILT_IN_VOCABULARIES = {

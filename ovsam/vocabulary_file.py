@@ -15,8 +15,6 @@ from ovsam.class_list import VocabularyClass
 from ovsam.errors import CheckpointError, VocabularyError
 from ovsam.vocabulary import Vocabulary
 
-__all__ = ["VOCABULARY_SUFFIX", "read_vocabulary", "save_vocabulary"]
-
 VOCABULARY_SUFFIX = ".safetensors"
 _CLASSES, _EMBEDDINGS = "ovsam-classes", "embeddings"
 

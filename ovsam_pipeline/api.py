@@ -16,8 +16,6 @@ from ovsam_pipeline.output_choice import choose_output
 from ovsam_pipeline.report import RunReport
 from ovsam_pipeline.stopping import StopRequest
 
-__all__ = ["LabelResult", "choose_output", "detect", "label", "run_detect", "run_label"]
-
 
 def label(*sources: str | Path, output: str | Path | None = None, **settings: Any) -> LabelResult:
     """Label images into an output folder, as `ovsam label` does.

@@ -16,8 +16,6 @@ from pathlib import Path
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.remote_path import AnyPath, RemotePath
 
-__all__ = ["replace_file", "sweep_temporary_files", "sync_folder", "write_atomically"]
-
 _MARK = ".tmp-"
 
 

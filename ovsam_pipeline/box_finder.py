@@ -21,8 +21,6 @@ from ovsam_pipeline.labeller import (
 )
 from ovsam_pipeline.provenance import describe_detector
 
-__all__ = ["build_box_finder"]
-
 # Raise it when a change of code changes boxes: outputs made before are then not continued.
 _BOXES_VERSION = 1
 

@@ -20,8 +20,6 @@ from ovsam_pipeline.commands.status import status
 from ovsam_pipeline.commands.train import train
 from ovsam_pipeline.commands.vocabularies import vocabularies
 
-__all__ = ["app", "main"]
-
 app = typer.Typer(
     name="ovsam",
     no_args_is_help=True,

@@ -11,8 +11,6 @@ import socket
 
 from ovsam.errors import ConfigError
 
-__all__ = ["check_address", "check_device", "explain_cluster", "reach_address"]
-
 _REACH_S = 10.0
 _TOKEN = (
     "set RAY_AUTH_MODE=token and give the token of the cluster as RAY_AUTH_TOKEN, or its file as "

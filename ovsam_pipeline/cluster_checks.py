@@ -21,15 +21,6 @@ from ovsam_pipeline.engine import RunFacts
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.remote_path import AnyPath, RemotePath, is_remote
 
-__all__ = [
-    "Probe",
-    "answer_probe",
-    "check_facts",
-    "check_version",
-    "enter_folder",
-    "name_node",
-]
-
 _PREFIX = ".probe-"
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ovsam.errors import OvsamError
 from ovsam_pipeline.cluster_checks import Probe
 from ovsam_pipeline.errors import ShardError
+from ovsam_pipeline.part_writer import PartWriter
 from ovsam_pipeline.parts import tally_part
 from ovsam_pipeline.records import LabelRecord
 from ovsam_pipeline.report import RunReport, WorkerState
@@ -22,13 +23,10 @@ from ovsam_pipeline.scheduling import Schedule, Shard
 from ovsam_pipeline.shard_stats import ShardStats
 from ovsam_pipeline.shards import Plan, compute_part_name
 from ovsam_pipeline.stopping import StopRequest
-from ovsam_pipeline.store import PartWriter
 from ovsam_pipeline.worker import ShardResult
 
 if TYPE_CHECKING:
     from ovsam_pipeline.run_ray import Crew, Member
-
-__all__ = ["ClusterRun", "WorkerDiedError", "describe_death"]
 
 logger = logging.getLogger(__name__)
 

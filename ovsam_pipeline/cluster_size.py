@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from ovsam.errors import ConfigError
 from ovsam_pipeline.config import LabelConfig
 
-__all__ = ["ClusterSize", "choose_size"]
-
 _CPUS_WITHOUT_GPU = 2
 
 

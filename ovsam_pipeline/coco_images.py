@@ -19,8 +19,6 @@ from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.http_file import HttpFile
 from ovsam_pipeline.remote_path import RemotePath
 
-__all__ = ["CocoImage", "CocoImages", "ImageRoot", "read_coco_images"]
-
 _NUM_PROBES = 20
 _MAX_FOLDERS = 500
 # A look at an object store is a request.

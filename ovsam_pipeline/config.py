@@ -22,8 +22,6 @@ from ovsam_pipeline.settings import (
     read_config_file,
 )
 
-__all__ = ["LabelConfig", "load_label_config"]
-
 _CHOICES: dict[str, tuple[str, ...]] = {
     "labels": ("model", "detector", "fused"),
     "engine": ("auto", "local", "ray"),

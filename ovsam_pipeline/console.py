@@ -20,26 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from ovsam_pipeline.exit_codes import exit_code_of
 from ovsam_pipeline.logs import choose_logs, is_json_log, print_note, set_up_logging
-from ovsam_pipeline.progress import EmbeddingProgress, show_progress
 from ovsam_pipeline.report import ExitCode
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ovsam_pipeline.stopping import StopRequest
-
-__all__ = [
-    "EmbeddingProgress",
-    "choose_logs",
-    "exit_code_of",
-    "graceful_stop",
-    "print_json",
-    "print_note",
-    "print_result",
-    "print_tables",
-    "run_app",
-    "show_progress",
-]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -13,8 +13,6 @@ from ovsam.errors import CheckpointError, ConfigError
 from ovsam.hub import KNOWN_MODELS, require
 from ovsam.tensor_files import read_metadata
 
-__all__ = ["convert_weights"]
-
 _UNKNOWN_LICENCE = "that of the source files: ask their authors"
 
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["DoneIndex", "DoneIndexBuilder", "PartRows", "RowsByPart"]
-
 _FAILED = np.uint32(1 << 31)
 
 

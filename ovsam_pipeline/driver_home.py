@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-__all__ = ["DriverHome"]
-
 _PASSED_ON = (
     "AWS_",
     "AZURE_",

@@ -14,8 +14,6 @@ from ovsam_pipeline.output_choice import check_store, may_be_output, parse_outpu
 from ovsam_pipeline.remote_path import AnyPath
 from ovsam_pipeline.store import RUN_FILE, is_output, read_run_file
 
-__all__ = ["complete_retry", "find_source", "join_file", "join_folder"]
-
 # What labels depend on, and how they are made; limits and reports are each run's own business.
 _TAKEN = (
     "classes",

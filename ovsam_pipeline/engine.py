@@ -22,14 +22,12 @@ from ovsam.errors import MissingDependencyError
 if TYPE_CHECKING:
     from ovsam_pipeline.config import LabelConfig
     from ovsam_pipeline.labeller import Labeller
+    from ovsam_pipeline.part_writer import PartWriter
     from ovsam_pipeline.records import ImageRecord
     from ovsam_pipeline.report import RunReport, RunSummary
     from ovsam_pipeline.shard_stats import ShardStats
     from ovsam_pipeline.shards import Plan
     from ovsam_pipeline.stopping import StopRequest
-    from ovsam_pipeline.store import PartWriter
-
-__all__ = ["BuildLabeller", "Engine", "RunFacts", "choose_engine", "open_engine"]
 
 logger = logging.getLogger(__name__)
 

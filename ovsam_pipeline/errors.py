@@ -13,15 +13,6 @@
 
 from ovsam.errors import OvsamError
 
-__all__ = [
-    "DatasetError",
-    "DetectorError",
-    "OutputError",
-    "OutputLockedError",
-    "ShardError",
-    "SourceError",
-]
-
 
 class SourceError(OvsamError, ValueError):
     """A source of images cannot be read, or holds no image."""

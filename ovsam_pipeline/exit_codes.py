@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from ovsam_pipeline.report import ExitCode
 
-__all__ = ["exit_code_of"]
-
 
 def exit_code_of(error: BaseException) -> int:
     """Return the exit code of an error: 2 usage or settings, 75 locked, 130 a signal, else 1."""

@@ -10,8 +10,6 @@ import subprocess
 
 from ovsam_pipeline.report import WorkerState
 
-__all__ = ["update_gpu"]
-
 _PATIENCE_S = 5.0
 
 

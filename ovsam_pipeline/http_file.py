@@ -24,8 +24,6 @@ import ovsam
 from ovsam.errors import ImageError
 from ovsam_pipeline.retries import retry
 
-__all__ = ["DEFAULT_MAX_BYTES", "HttpFile"]
-
 DEFAULT_MAX_BYTES = 2 << 30
 _TIMEOUT_S = 30.0
 # One attempt at one image, so that a server that drips does not hold a worker for hours.

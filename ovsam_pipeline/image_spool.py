@@ -20,8 +20,6 @@ from typing import Any, Self
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.records import ImageRecord
 
-__all__ = ["CHUNK_IMAGES", "ImageSpool"]
-
 CHUNK_IMAGES = 16_384
 _MOST_IN_MEMORY_BYTES = 16 << 20
 # In the order of ImageRecord's constructor; the path is the third.

@@ -27,8 +27,6 @@ from ovsam_pipeline.http_file import HttpFile
 from ovsam_pipeline.records import ImagePlace, ImageRecord
 from ovsam_pipeline.report import STORAGE_FAILED, STORAGE_REFUSED
 
-__all__ = ["DEFAULT_MAX_PIXELS", "IMAGE_SUFFIXES", "decode_image"]
-
 DEFAULT_MAX_PIXELS = 256_000_000
 # What a folder walk takes for an image. HEIC is not decoded, but a photo that is passed over in
 # silence is worse than a failed row with the reason.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["KeySet"]
-
 
 class KeySet:
     """Keys met so far, in sorted runs that double in length, so that adding costs O(log n) each."""

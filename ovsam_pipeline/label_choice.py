@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ovsam_pipeline.detectors.base import Detections
     from ovsam_pipeline.objects import LabelRules
 
-__all__ = ["ChosenLabel", "choose_label", "fuse_with_detector"]
-
 # Detectors' scores may touch or leave [0, 1]; neither side shall be certain.
 _LEAST_DOUBT = 1e-6
 

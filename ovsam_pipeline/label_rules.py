@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ovsam_pipeline.config import LabelConfig
     from ovsam_pipeline.detectors.base import Detector
 
-__all__ = ["build_rules"]
-
 logger = logging.getLogger(__name__)
 
 

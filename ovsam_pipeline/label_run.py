@@ -31,15 +31,13 @@ from ovsam_pipeline.remote_path import AnyPath
 from ovsam_pipeline.report import RunReport, RunSummary
 from ovsam_pipeline.run_state import RunState
 from ovsam_pipeline.shards import Plan, check_images, plan_run
-from ovsam_pipeline.sources import list_images
+from ovsam_pipeline.sources.listing import list_images
 from ovsam_pipeline.stopping import StopRequest, stop_after
 
 if TYPE_CHECKING:
     from ovsam_pipeline.exporters.coco import OutputCounts
     from ovsam_pipeline.shard_stats import ShardStats
     from ovsam_pipeline.store import OutputFolder
-
-__all__ = ["LabelResult", "choose_part_limits", "fill_output"]
 
 logger = logging.getLogger(__name__)
 
@@ -278,8 +276,8 @@ class _Run:
         stopping: AbstractContextManager[StopRequest],
         showing: Callable[[RunReport], AbstractContextManager[None]] | None,
     ) -> RunSummary:
+        from ovsam_pipeline.part_writer import PartWriter
         from ovsam_pipeline.parts import BOX_SCHEMA, SCHEMA
-        from ovsam_pipeline.store import PartWriter
 
         max_images, max_seconds = choose_part_limits(self.config, len(self.plan.images))
         writer = PartWriter(

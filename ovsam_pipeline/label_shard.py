@@ -36,8 +36,6 @@ from ovsam_pipeline.shard_stats import ShardStats
 if TYPE_CHECKING:
     from ovsam_pipeline.labeller import Labeller
 
-__all__ = ["label_shard"]
-
 logger = logging.getLogger(__name__)
 
 _MOST_HELD_BYTES = 1 << 30

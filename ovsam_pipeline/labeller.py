@@ -31,17 +31,6 @@ if TYPE_CHECKING:
     from ovsam.vocabulary import Vocabulary, VocabularyClass
     from ovsam_pipeline.stored_regions import StoredRegions
 
-__all__ = [
-    "Labeller",
-    "PromptedModel",
-    "assemble_labeller",
-    "build_labeller",
-    "build_run_detector",
-    "choose_pace",
-    "load_run_model",
-    "resolve_machine",
-]
-
 logger = logging.getLogger(__name__)
 
 

@@ -25,8 +25,6 @@ from ovsam_pipeline.repeating import PaceMeter, repeat
 from ovsam_pipeline.run_state import RunState
 from ovsam_pipeline.store import STATUS_FILE, read_run_file
 
-__all__ = ["is_over", "keep_status", "read_status"]
-
 logger = logging.getLogger(__name__)
 
 _EVERY_S = 3.0

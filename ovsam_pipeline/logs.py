@@ -18,15 +18,6 @@ from typing import Any
 
 from ovsam.errors import ConfigError
 
-__all__ = [
-    "choose_logs",
-    "divert_notes",
-    "has_bars",
-    "is_json_log",
-    "print_note",
-    "set_up_logging",
-]
-
 _FORMATS = ("text", "json")
 
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from ovsam_pipeline.report import RunReport
 
-__all__ = ["classify_reason", "keep_metrics", "record_failed_start"]
-
 logger = logging.getLogger(__name__)
 
 _EVERY_S = 15.0

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ovsam.structures import Prediction
     from ovsam.vocabulary import Vocabulary
 
-__all__ = ["LabelRules", "build_box", "build_objects", "describe_label"]
-
 
 @dataclass(frozen=True)
 class LabelRules:

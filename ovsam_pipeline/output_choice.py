@@ -13,8 +13,6 @@ from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.remote_path import AnyPath, RemotePath, is_remote, parse_path
 
-__all__ = ["check_store", "choose_output", "find_output", "may_be_output", "parse_output"]
-
 _READ_ONLY = ("http", "https", "file")
 
 

@@ -25,8 +25,6 @@ from typing import Protocol
 from ovsam_pipeline.errors import OutputError, OutputLockedError
 from ovsam_pipeline.remote_path import AnyPath, RemotePath
 
-__all__ = ["LEASE_S", "OutputLock", "has_lock", "is_held", "take_lock"]
-
 LEASE_S = 120.0
 _LOCK_FILE = ".lock"
 _LEASE_PREFIX = ".lock-"

@@ -19,8 +19,6 @@ from ovsam_pipeline.records import StoredFile
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ArrowCell", "ParquetCell"]
-
 _CACHE_BYTES = 512 << 20
 
 _Key = tuple[str, str, int]

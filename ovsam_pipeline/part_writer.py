@@ -15,8 +15,6 @@ from ovsam_pipeline.parts import SCHEMA, write_part
 from ovsam_pipeline.records import LabelRecord
 from ovsam_pipeline.remote_path import AnyPath
 
-__all__ = ["PartWriter"]
-
 
 class PartWriter:
     """Collects rows and commits them as a part when enough, or old enough, are together.

@@ -26,18 +26,6 @@ from ovsam_pipeline.remote_path import AnyPath, RemotePath
 from ovsam_pipeline.report import Tally
 from ovsam_pipeline.shards import compute_keys, compute_part_name
 
-__all__ = [
-    "BOX_SCHEMA",
-    "SCHEMA",
-    "PartIndex",
-    "drop_part_rows",
-    "iterate_part_rows",
-    "open_part",
-    "read_part_index",
-    "tally_part",
-    "write_part",
-]
-
 # Not of a fixed size: those that may be missing are not read back by every version of pyarrow.
 _NUMBERS = pa.list_(pa.float32())
 _OBJECT = pa.struct(

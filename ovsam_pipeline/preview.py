@@ -20,8 +20,6 @@ from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.remote_path import AnyPath
 from ovsam_pipeline.store import PREVIEW_FOLDER, list_parts
 
-__all__ = ["draw_objects", "write_previews"]
-
 logger = logging.getLogger(__name__)
 
 # Pictures are drawn at a size at which text is readable: smaller images are enlarged, larger ones

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from ovsam_pipeline.report import RunReport
 
-__all__ = ["EmbeddingProgress", "format_progress", "measure_progress", "show_progress"]
-
 _LINE_EVERY_S = 5.0
 # Seconds since the start → seconds between lines: a night's log stays below 600 lines.
 _LATER_LINES = ((60.0, 30.0), (3600.0, 60.0))

@@ -14,14 +14,6 @@ if TYPE_CHECKING:
     from ovsam_pipeline.config import LabelConfig
     from ovsam_pipeline.objects import LabelRules
 
-__all__ = [
-    "LABELS_VERSION",
-    "describe_detector",
-    "describe_matching",
-    "describe_parts",
-    "describe_settings",
-]
-
 # Raise it when a change of code changes labels: outputs made before are then not continued.
 LABELS_VERSION = 1
 

@@ -26,15 +26,6 @@ if TYPE_CHECKING:
     from ovsam.text_tower import TextTower
     from ovsam.vocabulary import Vocabulary
 
-__all__ = [
-    "choose_text_tower",
-    "fill_randomly",
-    "find_text_seed",
-    "make_tensor",
-    "read_random_seed",
-    "warn_meaningless",
-]
-
 logger = logging.getLogger(__name__)
 
 # Spread of the values of a layer, by its name; for all others see `make_tensor`. Boxes of all sizes

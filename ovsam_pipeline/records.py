@@ -12,17 +12,6 @@ import math
 from dataclasses import dataclass
 from typing import IO, Any, Literal, Protocol
 
-__all__ = [
-    "BoxRecord",
-    "ImagePlace",
-    "ImageRecord",
-    "LabelRecord",
-    "ObjectRecord",
-    "Status",
-    "StoredFile",
-    "compute_image_id",
-]
-
 Status = Literal["labelled", "empty", "failed"]
 _STATUSES = ("labelled", "empty", "failed")
 

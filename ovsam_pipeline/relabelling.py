@@ -21,8 +21,6 @@ from ovsam_pipeline.remote_path import AnyPath
 from ovsam_pipeline.settings import flag
 from ovsam_pipeline.stored_regions import StoredRegions, read_labelled_run
 
-__all__ = ["build_relabeller", "complete_config"]
-
 # What makes or chooses regions, and so does not change labels here.
 _OF_REGIONS = ("detector", "classes", "conf", "iou", "max_det")
 # Of these, what the user may have set; `detector` and `classes` have other words for nothing.

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     import pyarrow.fs
 
-__all__ = ["AnyPath", "ObjectState", "RemotePath", "is_remote", "parse_path"]
-
 _T = TypeVar("_T")
 _OPTIONS = re.compile(r"\?(endpoint_override|region|scheme|access_key|secret_key)=")
 

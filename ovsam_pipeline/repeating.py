@@ -8,8 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["PaceMeter", "repeat"]
-
 
 @contextmanager
 def repeat(

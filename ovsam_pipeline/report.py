@@ -16,22 +16,6 @@ from ovsam_pipeline.errors import ShardError
 from ovsam_pipeline.records import LabelRecord
 from ovsam_pipeline.stopping import StopReason, StopRequest
 
-__all__ = [
-    "INTERNAL_ERROR",
-    "MODEL_ERROR",
-    "OUT_OF_MEMORY",
-    "STORAGE_FAILED",
-    "STORAGE_REFUSED",
-    "WORKER_DIED",
-    "ExitCode",
-    "Outcome",
-    "RunReport",
-    "RunSummary",
-    "Tally",
-    "WorkerState",
-    "group_reason",
-]
-
 INTERNAL_ERROR = "internal error"
 MODEL_ERROR = "the networks refused it"
 OUT_OF_MEMORY = "out of memory"

@@ -13,8 +13,6 @@ from ovsam_pipeline.atomic import write_atomically
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.remote_path import AnyPath
 
-__all__ = ["RETRYING_FILE", "forget_retried", "note_retried", "read_retried"]
-
 RETRYING_FILE = "retrying.json"
 
 

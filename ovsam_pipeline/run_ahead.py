@@ -7,8 +7,6 @@ import threading
 from collections.abc import Generator, Iterator
 from typing import Generic, TypeVar
 
-__all__ = ["run_ahead"]
-
 T = TypeVar("T")
 _POLL_S = 0.2
 

@@ -8,14 +8,12 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from ovsam_pipeline.gpu_usage import update_gpu
 from ovsam_pipeline.label_shard import label_shard
 from ovsam_pipeline.labeller import Labeller
+from ovsam_pipeline.part_writer import PartWriter
 from ovsam_pipeline.repeating import repeat
 from ovsam_pipeline.report import RunReport, RunSummary, WorkerState
 from ovsam_pipeline.shard_stats import ShardStats
 from ovsam_pipeline.shards import Plan
 from ovsam_pipeline.stopping import StopRequest
-from ovsam_pipeline.store import PartWriter
-
-__all__ = ["run_local"]
 
 _GPU_EVERY_S = 5.0
 

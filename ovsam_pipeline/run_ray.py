@@ -36,16 +36,14 @@ from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.driver_home import DriverHome
 from ovsam_pipeline.engine import BuildLabeller, RunFacts
 from ovsam_pipeline.errors import ShardError
+from ovsam_pipeline.part_writer import PartWriter
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.report import RunReport, RunSummary, WorkerState
 from ovsam_pipeline.scheduling import Shard
 from ovsam_pipeline.shard_stats import ShardStats
 from ovsam_pipeline.shards import Plan
 from ovsam_pipeline.stopping import StopRequest
-from ovsam_pipeline.store import PartWriter
 from ovsam_pipeline.worker import Hello, ShardResult, Worker
-
-__all__ = ["Crew", "Member", "connect", "open_crew", "run_ray"]
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,6 @@ from ovsam_pipeline.progress import measure_progress
 from ovsam_pipeline.remote_path import AnyPath
 from ovsam_pipeline.report import RunReport, RunSummary
 
-__all__ = ["PHASES", "RunState"]
-
 # In the order of a run; a phase lasts from the end of the one before.
 PHASES = ("list", "load", "plan", "label", "export")
 

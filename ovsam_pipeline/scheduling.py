@@ -19,8 +19,6 @@ from itertools import islice
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.report import WORKER_DIED
 
-__all__ = ["SHARDS_IN_FLIGHT", "GivenUp", "Loss", "Schedule", "Shard"]
-
 # The second one waits at the worker, which so never waits for the driver.
 SHARDS_IN_FLIGHT = 2
 # A shard costs a commit and an idle moment of the network, so even the last take a second or so.

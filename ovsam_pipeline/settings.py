@@ -14,17 +14,6 @@ from typing import Any, Literal
 
 from ovsam.errors import ConfigError
 
-__all__ = [
-    "check_choice",
-    "check_fraction",
-    "check_least",
-    "check_type",
-    "find_config_file",
-    "flag",
-    "parse_duration",
-    "read_config_file",
-]
-
 _EVAL_PREFIX = "paper-table-"
 
 

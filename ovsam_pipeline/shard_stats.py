@@ -7,8 +7,6 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-__all__ = ["ShardStats"]
-
 
 @dataclass
 class ShardStats:

@@ -24,15 +24,6 @@ from ovsam_pipeline.key_set import KeySet
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.remote_path import AnyPath
 
-__all__ = [
-    "Plan",
-    "check_images",
-    "compute_key",
-    "compute_keys",
-    "compute_part_name",
-    "plan_run",
-]
-
 
 @dataclass(frozen=True)
 class Plan:

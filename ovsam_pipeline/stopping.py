@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-__all__ = ["StopReason", "StopRequest", "stop_after"]
-
 StopReason = Literal["interrupted", "time limit"]
 
 

@@ -28,7 +28,6 @@ from ovsam_pipeline.atomic import sweep_temporary_files, write_atomically
 from ovsam_pipeline.done_index import DoneIndex, DoneIndexBuilder
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.output_lock import has_lock, take_lock
-from ovsam_pipeline.part_writer import PartWriter
 from ovsam_pipeline.parts import (
     PartIndex,
     drop_part_rows,
@@ -37,16 +36,6 @@ from ovsam_pipeline.parts import (
 )
 from ovsam_pipeline.remote_path import AnyPath, RemotePath
 from ovsam_pipeline.retrying import RETRYING_FILE
-
-__all__ = [
-    "OutputFolder",
-    "PartWriter",
-    "check_own_files",
-    "is_output",
-    "iterate_rows",
-    "list_parts",
-    "read_run_file",
-]
 
 RUN_FILE = "run.json"
 STATUS_FILE = "status.json"

@@ -30,8 +30,6 @@ from ovsam_pipeline.store import is_output, list_parts, read_run_file
 if TYPE_CHECKING:
     from ovsam.structures import Prediction
 
-__all__ = ["StoredRegions", "read_labelled_run"]
-
 logger = logging.getLogger(__name__)
 
 _NAMES_COLUMN = "objects.list.element.detector_category"

@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow.fs
 
-__all__ = ["explain_store_errors", "has_buckets", "open_store"]
-
 # Of the client itself, inside one call of `retries.retry`: a store that is away is given up in
 # less than a minute. The second is how long nothing at all may come.
 _CONNECT_S, _REQUEST_S = 5.0, 20.0

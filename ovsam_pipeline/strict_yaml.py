@@ -6,8 +6,6 @@ from typing import Any
 
 import yaml
 
-__all__ = ["load_strict_yaml"]
-
 
 class _StrictLoader(yaml.SafeLoader):
     """PyYAML's safe loader, minus its habit of letting the last of two equal keys win."""

@@ -12,8 +12,6 @@ from typing import NamedTuple
 from ovsam.errors import ImageError
 from ovsam_pipeline.records import StoredFile
 
-__all__ = ["BLOCK_BYTES", "TarHeader", "TarMember", "parse_tar_header"]
-
 BLOCK_BYTES = 512
 _SIZE = slice(124, 136)
 _CHECKSUM = slice(148, 156)

@@ -28,8 +28,6 @@ from ovsam_pipeline.run_ray import connect
 from ovsam_pipeline.training_progress import LogFollower
 from ovsam_pipeline.training_stages import StageRequest, run_stage
 
-__all__ = ["RaySize", "train_on_ray"]
-
 logger = logging.getLogger(__name__)
 
 RunStage = Callable[[StageRequest], None]

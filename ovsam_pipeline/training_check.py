@@ -14,8 +14,6 @@ from ovsam_pipeline.console import print_result
 if TYPE_CHECKING:
     from ovsam_pipeline.training_stages import DataLimits
 
-__all__ = ["apply_limits", "run_check"]
-
 Settings = TypeVar("Settings", LabelStageSettings, BaselineStageSettings)
 
 

@@ -17,8 +17,6 @@ from ovsam_pipeline.logs import divert_notes, has_bars, print_note
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["LogFollower", "format_training", "show_training"]
-
 _LOGGER = "ovsam.training.run_log"
 _NOT_SHOWN = ("step", "elapsed_s", "progress", "peak_memory_mb", "data_wait_s", "images_per_s")
 

@@ -18,8 +18,6 @@ from ovsam_pipeline.report import ExitCode
 from ovsam_pipeline.training_progress import show_training
 from ovsam_pipeline.training_stages import StageRequest, run_stage
 
-__all__ = ["TrainingPlace", "run_training"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlace:

@@ -16,8 +16,6 @@ from ovsam.training.settings import build_settings
 from ovsam_pipeline.detectors.nano_training import DetectorStep, DetectorStepSettings
 from ovsam_pipeline.strict_yaml import load_strict_yaml
 
-__all__ = ["StageRequest", "run_stage"]
-
 _CHECKS_DATA = ("masks", "labels", "joint", "baseline", "overfit", "check")
 
 

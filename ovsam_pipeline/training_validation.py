@@ -15,8 +15,6 @@ from ovsam.vocabulary import Vocabulary
 from ovsam.vocabulary_file import save_vocabulary
 from ovsam_pipeline.errors import DatasetError
 
-__all__ = ["make_validation"]
-
 logger = logging.getLogger(__name__)
 
 

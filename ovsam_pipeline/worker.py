@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 
     from ovsam_pipeline.config import LabelConfig
     from ovsam_pipeline.labeller import Labeller
-    from ovsam_pipeline.store import PartWriter
-
-__all__ = ["Hello", "ShardResult", "Worker"]
+    from ovsam_pipeline.part_writer import PartWriter
 
 _MOST_NOTES = 100
 

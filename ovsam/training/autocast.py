@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["autocast_bfloat16"]
-
 
 def autocast_bfloat16(device: torch.device, wanted: bool = True) -> torch.autocast:
     """Return a context of bfloat16 autocast, which does nothing where the device emulates it.

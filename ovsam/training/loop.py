@@ -31,8 +31,6 @@ from ovsam.training.step_random import StepRandom
 from ovsam.training.step_report import MeteredStep
 from ovsam.training.stopping import RunStoppedError, heed_signals, stop_wish
 
-__all__ = ["ComputeLosses", "Evaluate", "LoopSettings", "TrainingRun"]
-
 logger = logging.getLogger(__name__)
 
 ComputeLosses = Callable[[int, float, StepRandom], Mapping[str, Tensor]]

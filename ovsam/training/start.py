@@ -22,8 +22,6 @@ from ovsam.model import OVSAM
 from ovsam.tensor_files import read_tensors
 from ovsam.training.stage_files import find_weights
 
-__all__ = ["StartSettings", "start_model"]
-
 logger = logging.getLogger(__name__)
 
 _OF_CLIP = "image_encoder."

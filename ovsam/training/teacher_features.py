@@ -27,17 +27,6 @@ from ovsam.cache import write_atomically
 from ovsam.errors import CheckpointError, ConfigError, ImageError
 from ovsam.training.image_set import ImageSet
 
-__all__ = [
-    "FEATURES_FILE",
-    "FeatureForm",
-    "StoredFeatures",
-    "Targets",
-    "find_missing",
-    "list_keys",
-    "prepare_features",
-    "write_features",
-]
-
 FEATURES_FILE = "features.json"
 _KEYS_FILE = "keys.txt"
 _IMAGES_A_FILE = 512

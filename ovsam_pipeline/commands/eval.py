@@ -75,12 +75,11 @@ def evaluate(
 
 def _run(preset: str | None, given: dict[str, Any], *, as_json: bool) -> None:
     from ovsam_pipeline.console import (
-        EmbeddingProgress,
         graceful_stop,
         print_json,
-        show_progress,
     )
     from ovsam_pipeline.evaluation.config import load_eval_config
+    from ovsam_pipeline.progress import EmbeddingProgress, show_progress
 
     config = load_eval_config(preset, given)
     from ovsam_pipeline.evaluation.run import run_evaluation

@@ -73,8 +73,9 @@ def label(
 
 def _run(config_file: str | None, given: dict[str, Any], *, as_json: bool) -> None:
     from ovsam_pipeline.config import load_label_config
-    from ovsam_pipeline.console import EmbeddingProgress, graceful_stop, show_progress
+    from ovsam_pipeline.console import graceful_stop
     from ovsam_pipeline.metrics_file import record_failed_start
+    from ovsam_pipeline.progress import EmbeddingProgress, show_progress
 
     with record_failed_start(given["metrics_file"]):
         config = load_label_config(config_file, given)

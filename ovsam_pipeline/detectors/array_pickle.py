@@ -20,8 +20,6 @@ from torch import Tensor
 
 from ovsam.errors import CheckpointError
 
-__all__ = ["read_array_pickle"]
-
 # What Python's unpickler was seen to raise at files with bytes cut or changed.
 _DAMAGED = (
     EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError, MemoryError,

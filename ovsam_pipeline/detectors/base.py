@@ -18,8 +18,6 @@ import numpy as np
 
 from ovsam_pipeline.records import ImageRecord
 
-__all__ = ["Detections", "Detector", "DetectorImage", "compute_fingerprint", "hash_file"]
-
 
 @dataclass(frozen=True, eq=False)
 class Detections:

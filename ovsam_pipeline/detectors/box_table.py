@@ -22,8 +22,6 @@ from ovsam_pipeline.detectors.image_index import ImageIndex
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.records import ImageRecord
 
-__all__ = ["SURPLUS", "BoxTable", "BoxTableBuilder", "TableDetector"]
-
 logger = logging.getLogger(__name__)
 
 # Boxes looked at an image, per box that the run keeps after duplicates are suppressed.

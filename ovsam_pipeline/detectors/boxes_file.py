@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-__all__ = ["build_boxes_detector"]
-
 logger = logging.getLogger(__name__)
 
 _IMAGE_FIELDS = ("image_id", "file_name")

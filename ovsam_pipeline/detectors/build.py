@@ -24,9 +24,6 @@ from ovsam_pipeline.records import ImageRecord
 if TYPE_CHECKING:
     from ovsam.labelling_model import LabellingModel
 
-__all__ = ["build_detector", "check_detector_images", "choose_detector", "find_family"]
-
-
 # What "auto" looks for, best first, before and after torchvision's Faster R-CNN.
 _BETTER_OFFICIAL = (
     "detic",

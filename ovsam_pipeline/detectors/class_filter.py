@@ -10,8 +10,6 @@ import numpy as np
 from ovsam.errors import ConfigError
 from ovsam_pipeline.detectors.base import Detections
 
-__all__ = ["filter_classes", "match_class_names"]
-
 
 def filter_classes(detections: Detections, names: frozenset[str]) -> Detections:
     """Return the detections whose class is among `names`; all of them without classes."""

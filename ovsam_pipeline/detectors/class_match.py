@@ -21,8 +21,6 @@ from ovsam_pipeline.errors import DatasetError
 if TYPE_CHECKING:
     from ovsam.vocabulary import Vocabulary
 
-__all__ = ["describe_unmatched", "match_detector_classes", "match_names", "read_class_map"]
-
 _MOST_NAMES = 20
 
 

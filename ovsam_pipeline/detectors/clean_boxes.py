@@ -13,8 +13,6 @@ import numpy as np
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.detectors.box_table import SURPLUS
 
-__all__ = ["clean_boxes", "list_class_names"]
-
 
 def clean_boxes(
     boxes_xyxy: np.ndarray,

@@ -14,8 +14,6 @@ from ovsam.coco_json import get_image_file_name, iterate_json
 from ovsam_pipeline.detectors.box_table import BoxTableBuilder
 from ovsam_pipeline.errors import DatasetError
 
-__all__ = ["CocoBoxes"]
-
 
 class CocoBoxes:
     """What one or two COCO files hold.

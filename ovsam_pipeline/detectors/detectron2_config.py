@@ -20,8 +20,6 @@ from torch import nn
 
 from ovsam.errors import ConfigError, MissingDependencyError
 
-__all__ = ["ZooModel", "build_zoo_model", "import_detectron2", "locate_config"]
-
 # Where an object is in memory is no part of what a configuration says.
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _RESIZING = "dataloader.test.mapper.augmentations"

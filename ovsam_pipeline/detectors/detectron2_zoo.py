@@ -37,8 +37,6 @@ from ovsam_pipeline.detectors.detectron2_config import (
 )
 from ovsam_pipeline.errors import DetectorError
 
-__all__ = ["Detectron2Detector", "build_detectron2_detector"]
-
 logger = logging.getLogger(__name__)
 
 # In files and not in networks, or the other way round, without meaning anything for boxes.

@@ -22,8 +22,6 @@ from ovsam_pipeline.detectors.box_table import BoxTable, TableDetector
 from ovsam_pipeline.detectors.coco_boxes import CocoBoxes
 from ovsam_pipeline.errors import DatasetError
 
-__all__ = ["build_ground_truth_detector", "compute_centre_point", "decode_segmentation"]
-
 
 def build_ground_truth_detector(argument: str) -> TableDetector:
     """Load the annotations of a file.

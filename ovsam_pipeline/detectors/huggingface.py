@@ -36,8 +36,6 @@ from ovsam_pipeline.errors import DetectorError
 if TYPE_CHECKING:
     from ovsam.vocabulary import Vocabulary
 
-__all__ = ["HuggingFaceDetector", "build_hf_detector"]
-
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _OPEN_MODELS = (*OWL_MODELS, *GROUNDING_MODELS)
 _KNOWN_MODELS = (*_OPEN_MODELS, *SOFTMAX_MODELS, *SIGMOID_MODELS)

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from ovsam_pipeline.detectors.huggingface_finder import Candidates, pick_best_pairs
 
-__all__ = ["SIGMOID_MODELS", "SOFTMAX_MODELS", "DetrFinder"]
-
 # By `model_type`: one class a box with "no object" as the last, or every class for itself.
 SOFTMAX_MODELS = ("detr", "yolos", "table-transformer")
 SIGMOID_MODELS = (

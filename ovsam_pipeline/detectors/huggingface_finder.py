@@ -11,8 +11,6 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Candidates", "Finder", "keep_boxes_in_float32", "pick_best_pairs"]
-
 
 class Candidates(NamedTuple):
     """What a network says of a batch.

@@ -21,8 +21,6 @@ from ovsam.errors import VocabularyError
 from ovsam.vocabulary import Vocabulary
 from ovsam_pipeline.detectors.huggingface_finder import Candidates, pick_best_pairs
 
-__all__ = ["GROUNDING_MODELS", "Caption", "GroundingFinder", "build_captions"]
-
 GROUNDING_MODELS = ("grounding-dino", "mm-grounding-dino")
 # The networks cut a caption into phrases at these.
 _ENDS_A_PHRASE = str.maketrans(".?", "  ")

@@ -19,8 +19,6 @@ from torch import Tensor, nn
 from ovsam.vocabulary import Vocabulary
 from ovsam_pipeline.detectors.huggingface_finder import Candidates
 
-__all__ = ["OWL_MODELS", "OwlFinder"]
-
 OWL_MODELS = ("owlv2", "owlvit")
 _PROMPT = "a photo of a {}"
 _TEXTS_A_PASS = 64

@@ -9,8 +9,6 @@ from pathlib import PurePosixPath
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.records import ImageRecord
 
-__all__ = ["ImageIndex"]
-
 # COCO's own names: 000000000139.jpg, COCO_val2014_000000000139.jpg.
 _COCO_NAME = re.compile(r"(?:^|_)(\d{12})$")
 

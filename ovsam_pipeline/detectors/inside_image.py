@@ -12,8 +12,6 @@ import numpy as np
 
 from ovsam_pipeline.detectors.base import Detections
 
-__all__ = ["keep_inside"]
-
 
 def keep_inside(found: Detections, size_hw: tuple[int, int]) -> tuple[Detections, Counter[str]]:
     """Clip boxes to their image; drop those without area and those wholly outside.

@@ -33,8 +33,6 @@ from ovsam_pipeline.detectors.base import (
 )
 from ovsam_pipeline.errors import DetectorError
 
-__all__ = ["NanoDetector", "build_nano_network"]
-
 INPUT_SIZE = 320
 PYRAMID_CHANNELS = 64
 _ANCHOR_SIDES = ((32, 48), (72, 104), (144, 208))

@@ -15,8 +15,6 @@ from ovsam.training.step_random import StepRandom
 from ovsam.training.step_report import StepReport
 from ovsam_pipeline.detectors.nano import INPUT_SIZE
 
-__all__ = ["DetectorStep", "DetectorStepSettings"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorStepSettings:

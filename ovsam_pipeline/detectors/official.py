@@ -45,8 +45,6 @@ from ovsam_pipeline.random_weights import fill_randomly, read_random_seed, warn_
 if TYPE_CHECKING:
     from ovsam_pipeline.detectors.rcnn.network import RCNN
 
-__all__ = ["OfficialDetector", "build_official_detector", "guess_detector", "read_official_file"]
-
 logger = logging.getLogger(__name__)
 
 Mode = Literal["detections", "refined", "proposals"]

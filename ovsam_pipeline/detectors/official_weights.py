@@ -17,18 +17,6 @@ from ovsam.errors import DownloadError
 from ovsam.hub import find_file
 from ovsam.known_weights import APACHE, CC_BY_SA, Licence, WeightFile, clip_file
 
-__all__ = [
-    "CLIP_TEXT_FILE",
-    "OFFICIAL_DETECTORS",
-    "KnownDetector",
-    "find_fetchable",
-    "find_known_detector",
-    "list_detector_names",
-    "locate_detector",
-    "require_clip_text",
-    "require_weights",
-]
-
 _META = "https://dl.fbaipublicfiles.com/"
 _D2_ZOO = "https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md"
 _D2_VITDET = "https://github.com/facebookresearch/detectron2/blob/main/projects/ViTDet/README.md"

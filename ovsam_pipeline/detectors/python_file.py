@@ -13,8 +13,6 @@ from ovsam.errors import ConfigError
 from ovsam_pipeline.detectors.base import Detector
 from ovsam_pipeline.detectors.settings import DetectorSettings
 
-__all__ = ["build_python_detector"]
-
 _FUNCTION = "build_detector"
 
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ovsam.vocabulary import Vocabulary
 
-__all__ = ["DetectorSettings"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorSettings:

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["suppress_duplicates"]
-
 
 def suppress_duplicates(
     boxes_xyxy: np.ndarray,

@@ -19,8 +19,6 @@ from ovsam.text_tower import TextTower
 from ovsam.vocabulary import Vocabulary
 from ovsam_pipeline.random_weights import fill_randomly
 
-__all__ = ["embed_class_names", "load_clip_text", "write_class_texts"]
-
 _TEMPLATE = "a {}"
 _WIDTH, _HEADS, _LAYERS = 512, 8, 12
 

@@ -30,13 +30,6 @@ from ovsam_pipeline.detectors.base import (
 )
 from ovsam_pipeline.errors import DetectorError
 
-__all__ = [
-    "TorchvisionDetector",
-    "build_torchvision_detector",
-    "is_cached",
-    "locate_weights",
-]
-
 DEFAULT_NAME = "fasterrcnn_resnet50_fpn_v2"
 _NO_CLASS = frozenset(("__background__", "N/A"))
 

@@ -14,8 +14,6 @@ import numpy as np
 
 from ovsam_pipeline.evaluation.structures import RECALL_THRESHOLDS, Matches
 
-__all__ = ["Curves", "SortedMatches", "compute_curves", "sort_matches"]
-
 
 @dataclass(frozen=True, eq=False)
 class Curves:

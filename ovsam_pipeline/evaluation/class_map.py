@@ -13,8 +13,6 @@ from pathlib import Path
 from ovsam_pipeline.detectors.class_match import match_names, read_class_map
 from ovsam_pipeline.evaluation.structures import Categories
 
-__all__ = ["ClassMap", "map_by_id", "map_classes"]
-
 
 @dataclass(frozen=True)
 class ClassMap:

@@ -14,15 +14,6 @@ import numpy as np
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.structures import Problems
 
-__all__ = [
-    "find_positions",
-    "rank_in_group",
-    "read_boxes",
-    "read_ids",
-    "read_numbers",
-    "to_id",
-]
-
 Place = Callable[[int], str]
 """The name of an object for messages, given its position in the block."""
 

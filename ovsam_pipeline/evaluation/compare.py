@@ -21,8 +21,6 @@ from ovsam_pipeline.evaluation.tables import UNDEFINED, format_percent
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Baseline", "Change", "Comparison", "check_same", "compare_runs", "read_baseline"]
-
 DROPPED = 5
 """Exit code where a number fell by more than the tolerance."""
 _GROUPS = {

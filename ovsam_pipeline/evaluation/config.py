@@ -19,8 +19,6 @@ from ovsam_pipeline.settings import (
     read_config_file,
 )
 
-__all__ = ["EvalConfig", "load_eval_config"]
-
 _CHOICES: dict[str, tuple[str, ...]] = {
     "prompts": ("gt-box", "gt-point", "detector"),
     "labels": ("model", "detector", "fused"),

@@ -14,8 +14,6 @@ from typing import Any
 from ovsam.coco_json import iterate_json
 from ovsam_pipeline.errors import DatasetError
 
-__all__ = ["DATASET_NAMES", "Dataset", "find_dataset"]
-
 _COCO_SOURCE = "get it from https://cocodataset.org/#download"
 _LVIS_SOURCE = "get it from https://www.lvisdataset.org/dataset"
 _SCENES_SOURCE = (

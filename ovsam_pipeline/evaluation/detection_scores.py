@@ -24,15 +24,6 @@ from ovsam_pipeline.evaluation.structures import (
     Predictions,
 )
 
-__all__ = [
-    "COCO_MAX_DETECTIONS",
-    "LVIS_MAX_DETECTIONS",
-    "DetectionScores",
-    "Engine",
-    "score_detections",
-    "summarize_curves",
-]
-
 Engine = Literal["fast", "faster-coco-eval", "reference"]
 
 COCO_MAX_DETECTIONS = (1, 10, 100)

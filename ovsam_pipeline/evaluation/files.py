@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.detection_scores import DetectionScores
     from ovsam_pipeline.evaluation.instances import InstanceScores
 
-__all__ = ["read_metrics", "read_samples", "write_metrics", "write_per_class", "write_samples"]
-
 
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
     """Write metrics.json.

@@ -12,8 +12,6 @@ from ovsam_pipeline.evaluation.instances import InstanceScores
 from ovsam_pipeline.evaluation.matching import match_predictions
 from ovsam_pipeline.evaluation.structures import GroundTruth, Predictions
 
-__all__ = ["find_objects"]
-
 
 def find_objects(truth: GroundTruth, predictions: Predictions) -> InstanceScores:
     """Match boxes at an IoU of 0.5 without looking at classes, the best-scoring ones first.

@@ -14,8 +14,6 @@ import numpy as np
 from ovsam_pipeline.evaluation.masks import compute_mask_areas, to_rle
 from ovsam_pipeline.evaluation.structures import GroundTruth, Predictions
 
-__all__ = ["InstanceScores", "measure_instances"]
-
 _EPSILON = 1e-8
 """Added to the union. Source: the paper's evaluation."""
 _BLOCK = 4096

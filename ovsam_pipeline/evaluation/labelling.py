@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ovsam_pipeline.report import RunReport
     from ovsam_pipeline.stopping import StopRequest
 
-__all__ = ["build_label_config", "label_dataset"]
-
 _COCO_DETECTIONS = 100
 _LVIS_DETECTIONS = 300
 _SHARED = (

@@ -13,8 +13,6 @@ from pycocotools import mask as coco_mask
 
 from ovsam_pipeline.errors import DatasetError
 
-__all__ = ["check_size", "compute_mask_areas", "compute_tight_boxes", "to_rle"]
-
 _FEWEST_NUMBERS = 6
 """Of a polygon: pycocotools would read four numbers as a box."""
 

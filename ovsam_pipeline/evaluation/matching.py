@@ -35,8 +35,6 @@ from ovsam_pipeline.evaluation.structures import (
     Predictions,
 )
 
-__all__ = ["AreaRule", "compute_prediction_areas", "match_predictions", "select_predictions"]
-
 AreaRule = Literal["auto", "box", "mask"]
 
 _COCO_MAX_DETECTIONS = 100

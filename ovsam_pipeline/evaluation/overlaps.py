@@ -22,8 +22,6 @@ from ovsam_pipeline.evaluation.masks import (
 )
 from ovsam_pipeline.evaluation.structures import IOU_THRESHOLDS, GroundTruth, Predictions
 
-__all__ = ["compute_box_overlaps", "compute_mask_overlaps", "compute_pairs", "read_prediction_rles"]
-
 _SLACK = 1e-9
 """So that rounding never rules out a pair at the threshold."""
 

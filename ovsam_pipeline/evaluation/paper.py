@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["PaperRow", "find_paper_rows"]
-
 
 @dataclass(frozen=True)
 class PaperRow:

@@ -11,8 +11,6 @@ from ovsam_pipeline.evaluation.datasets import Dataset
 from ovsam_pipeline.output_choice import check_store, parse_output
 from ovsam_pipeline.remote_path import AnyPath, RemotePath
 
-__all__ = ["choose_output", "find_predictions"]
-
 
 def choose_output(config: EvalConfig, dataset: Dataset) -> Path:
     """Return the folder of metrics and plots, which is made.

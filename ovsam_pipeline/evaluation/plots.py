@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.detection_scores import DetectionScores
     from ovsam_pipeline.evaluation.instances import InstanceScores
 
-__all__ = ["write_plots"]
-
 _DPI = 150
 _MOST_PAIRS = 25
 _SIZE_BINS = 8

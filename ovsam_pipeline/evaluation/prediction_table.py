@@ -13,8 +13,6 @@ from ovsam_pipeline.evaluation.masks import compute_mask_areas, compute_tight_bo
 from ovsam_pipeline.evaluation.segment_store import SegmentStore
 from ovsam_pipeline.evaluation.structures import GroundTruth, Predictions, Problems
 
-__all__ = ["Columns", "build_predictions"]
-
 _ROOM = 1.0
 """Pixels that a box may reach beyond the image before it is counted: rounding."""
 _MASKS_IN_MEMORY = 50_000

@@ -20,8 +20,6 @@ from ovsam_pipeline.store import is_output, list_parts, read_run_file
 if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.read_predictions import ScoreKind
 
-__all__ = ["read_output"]
-
 
 def read_output(
     folder: AnyPath,

@@ -21,8 +21,6 @@ from ovsam_pipeline.evaluation.segment_checks import check_run_lengths, check_se
 from ovsam_pipeline.evaluation.structures import GroundTruth, Predictions, Problems
 from ovsam_pipeline.remote_path import AnyPath, RemotePath
 
-__all__ = ["ScoreKind", "read_predictions"]
-
 ScoreKind = Literal["stored", "detector", "model", "product"]
 
 

@@ -20,8 +20,6 @@ from ovsam_pipeline.evaluation.segment_checks import check_segmentations
 from ovsam_pipeline.evaluation.segment_store import SegmentStore
 from ovsam_pipeline.evaluation.structures import Categories, GroundTruth, Problems
 
-__all__ = ["read_ground_truth"]
-
 _LVIS_KEYS = ("neg_category_ids", "not_exhaustive_category_ids")
 _FREQUENCIES = ("r", "c", "f", None)
 

@@ -35,8 +35,6 @@ from ovsam_pipeline.evaluation.structures import (
     Predictions,
 )
 
-__all__ = ["compute_reference_curves"]
-
 _COCO_LIMITS = (1, 10, 100)
 _LVIS_LIMITS = (300,)
 

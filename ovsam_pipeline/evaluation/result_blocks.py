@@ -15,8 +15,6 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
-__all__ = ["ResultBlock", "RunLengths", "parse_results"]
-
 _FIELDS = pa.schema(
     [
         ("image_id", pa.int64()),

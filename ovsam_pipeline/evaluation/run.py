@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from ovsam_pipeline.report import RunReport
     from ovsam_pipeline.stopping import StopRequest
 
-__all__ = ["EvalResult", "evaluate", "run_evaluation"]
-
 logger = logging.getLogger(__name__)
 
 _OVER_BUDGET, _INTERRUPTED = 4, 130

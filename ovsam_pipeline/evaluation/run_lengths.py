@@ -12,8 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["find_readable_codes", "find_readable_counts"]
-
 _FIRST, _LAST, _GOES_ON, _SIGN, _BITS = 48, 63, 32, 16, 5
 _TEXTS_AT_ONCE = 256
 """So many fit a processor's cache."""

@@ -14,8 +14,6 @@ from ovsam_pipeline.evaluation.result_blocks import RunLengths
 from ovsam_pipeline.evaluation.run_lengths import find_readable_codes, find_readable_counts
 from ovsam_pipeline.evaluation.structures import Problems
 
-__all__ = ["check_run_lengths", "check_segmentations"]
-
 _FEWEST_NUMBERS = 6
 _MOST_PIXELS = 1 << 20
 """On a side of an image."""

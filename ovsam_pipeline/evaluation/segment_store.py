@@ -20,8 +20,6 @@ import orjson
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.evaluation.result_blocks import RunLengths
 
-__all__ = ["SegmentStore"]
-
 _BUFFER_BYTES = 1 << 20
 
 

@@ -17,8 +17,6 @@ from ovsam.errors import VocabularyError
 from ovsam.vocabulary import Vocabulary
 from ovsam_pipeline.evaluation.structures import Categories, GroundTruth
 
-__all__ = ["keep_split_classes", "with_splits"]
-
 
 def with_splits(truth: GroundTruth, vocabulary: Vocabulary | None) -> GroundTruth:
     """Return the ground truth with base, novel or None for each class.

@@ -18,19 +18,6 @@ import numpy as np
 if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.segment_store import SegmentStore
 
-__all__ = [
-    "AREA_NAMES",
-    "AREA_RANGES",
-    "IOU_THRESHOLDS",
-    "RECALL_THRESHOLDS",
-    "Categories",
-    "GroundTruth",
-    "IouType",
-    "Matches",
-    "Predictions",
-    "Problems",
-]
-
 IouType = Literal["bbox", "segm"]
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-__all__ = ["UNDEFINED", "build_tables", "format_percent"]
-
 UNDEFINED = "\N{EN DASH}"
 
 _INSTANCES = {

@@ -25,8 +25,6 @@ from ovsam_pipeline.records import ImageRecord
 if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.instances import InstanceScores
 
-__all__ = ["write_worst"]
-
 # Told apart by people who do not see red and green apart too; on a dark rim they show everywhere.
 _TRUTH, _PREDICTED, _RIM = (80, 170, 255), (255, 150, 0), (0, 0, 0)
 _LEGEND = "blue: annotation, orange: prediction"

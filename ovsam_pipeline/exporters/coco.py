@@ -40,8 +40,6 @@ from ovsam_pipeline.exporters.row_counts import (
 from ovsam_pipeline.remote_path import AnyPath
 from ovsam_pipeline.store import list_parts, read_run_file
 
-__all__ = ["OutputCounts", "count_output", "export_coco"]
-
 # What stands in an annotation where the object has it, in this order; rows of earlier versions may
 # lack the columns.
 _OPTIONAL_NAMES = ("detector_category", "model_category")

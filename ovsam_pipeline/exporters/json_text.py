@@ -11,15 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = [
-    "encode_name_field",
-    "encode_numbers",
-    "encode_texts",
-    "join_lines",
-    "prefix_field",
-    "round_to_cents",
-]
-
 _SEPARATOR = ",\n"
 
 

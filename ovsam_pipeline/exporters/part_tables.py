@@ -20,8 +20,6 @@ from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.parts import open_part
 from ovsam_pipeline.remote_path import AnyPath, RemotePath
 
-__all__ = ["iterate_tables"]
-
 _TABLE_BYTES = 8_000_000
 _MOST_READERS, _READERS_OF_STORES = 4, 32
 # An object up to this size is fetched in one request instead of one a column.

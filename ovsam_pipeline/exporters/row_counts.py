@@ -16,8 +16,6 @@ import pyarrow.compute as pc
 
 from ovsam_pipeline.errors import OutputError
 
-__all__ = ["COUNTED_COLUMNS", "OutputCounts", "RowCounts", "count_objects"]
-
 # Of the objects their number alone is asked for, by the smallest column that all of them have.
 COUNTED_COLUMNS = ("image_id", "status", "objects.list.element.detector_score")
 _AT_ONCE = 1 << 20

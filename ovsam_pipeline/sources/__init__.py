@@ -4,7 +4,3 @@ Sources: folders, files, globs, list files, COCO and LVIS JSON, tar archives, Pa
 saved Hugging Face data sets, on this machine and on object stores, and images at web addresses.
 `opening.py` decides what a source is; one file a kind lists it; `listing.py` gives names and ids.
 """
-
-from ovsam_pipeline.sources.listing import ImageListing, list_images
-
-__all__ = ["ImageListing", "list_images"]

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 from ovsam_pipeline.errors import SourceError
 
-__all__ = ["expand_braces"]
-
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _MOST = 1_000_000

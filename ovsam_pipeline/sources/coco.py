@@ -12,8 +12,6 @@ from ovsam_pipeline.sources.entry import Entry, normalise
 from ovsam_pipeline.sources.local import get_state
 from ovsam_pipeline.sources.remote import add_states, get_address
 
-__all__ = ["CocoFile"]
-
 
 @dataclass(frozen=True)
 class CocoFile:

@@ -16,8 +16,6 @@ from ovsam_pipeline.sources.entry import Entry, get_suffix
 from ovsam_pipeline.sources.parquet import list_parquet
 from ovsam_pipeline.sources.tar import list_tar
 
-__all__ = ["CONTAINER_SUFFIXES", "check_container", "open_container", "open_containers"]
-
 CONTAINER_SUFFIXES = (".tar", ".parquet")
 _AT_ONCE = 8
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")

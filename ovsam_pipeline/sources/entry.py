@@ -14,8 +14,6 @@ from typing import NamedTuple, Protocol
 
 from ovsam_pipeline.records import ImagePlace
 
-__all__ = ["Entry", "Source", "get_suffix", "is_uri", "normalise", "take_image"]
-
 _URI = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
 
 

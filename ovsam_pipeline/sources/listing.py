@@ -26,8 +26,6 @@ from ovsam_pipeline.sources.containers import CONTAINER_SUFFIXES
 from ovsam_pipeline.sources.entry import Entry, Source, is_uri, normalise
 from ovsam_pipeline.sources.opening import open_image_root, open_source
 
-__all__ = ["ImageListing", "list_images"]
-
 _CHUNK = 16_384
 
 

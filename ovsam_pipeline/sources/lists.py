@@ -19,8 +19,6 @@ from ovsam_pipeline.sources.entry import Entry, is_uri, normalise
 from ovsam_pipeline.sources.local import make_local_entry
 from ovsam_pipeline.sources.remote import add_states, explain_remote, get_address, parse_place
 
-__all__ = ["ListFile"]
-
 
 @dataclass(frozen=True)
 class ListFile:

@@ -17,8 +17,6 @@ from ovsam_pipeline.sources.containers import CONTAINER_SUFFIXES, open_container
 from ovsam_pipeline.sources.entry import Entry, get_suffix, normalise, take_image
 from ovsam_pipeline.sources.patterns import PatternWalk, split_pattern
 
-__all__ = ["LocalFile", "LocalFolder", "LocalGlob", "get_state", "make_local_entry", "scan_folder"]
-
 
 @dataclass(frozen=True)
 class LocalFolder:

@@ -25,8 +25,6 @@ from ovsam_pipeline.sources.remote import (
 )
 from ovsam_pipeline.sources.saved_dataset import SavedDataset, is_saved_dataset
 
-__all__ = ["open_image_root", "open_source"]
-
 
 def open_image_root(image_root: Path | str | None) -> ImageRoot | None:
     """Return what the names of COCO JSON files are relative to.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
-__all__ = ["choose_names", "find_image_column", "has_path", "list_parquet"]
-
 _OWN_COLUMNS = {"image_id", "file_name", "status", "objects"}
 
 

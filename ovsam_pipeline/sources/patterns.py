@@ -11,8 +11,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["PatternWalk", "split_pattern"]
-
 
 class _Named(Protocol):
     @property

@@ -23,17 +23,6 @@ from ovsam_pipeline.sources.containers import CONTAINER_SUFFIXES, open_container
 from ovsam_pipeline.sources.entry import Entry, get_suffix, take_image
 from ovsam_pipeline.sources.patterns import PatternWalk, split_pattern
 
-__all__ = [
-    "RemoteFile",
-    "RemoteFolder",
-    "RemoteGlob",
-    "add_states",
-    "explain_remote",
-    "get_address",
-    "look_at",
-    "parse_place",
-]
-
 _AT_ONCE = 32
 _CHUNK = 1024
 

@@ -21,8 +21,6 @@ from ovsam_pipeline.sources.parquet import choose_names, find_image_column, has_
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["SavedDataset", "is_saved_dataset"]
-
 _SPLITS, _STATE = "dataset_dict.json", "state.json"
 
 

@@ -18,8 +18,6 @@ from ovsam_pipeline.records import StoredFile
 from ovsam_pipeline.sources.entry import Entry, take_image
 from ovsam_pipeline.tar_member import BLOCK_BYTES, TarHeader, TarMember, parse_tar_header
 
-__all__ = ["list_tar"]
-
 _FILE, _LONG_NAME, _PAX, _SPARSE = ("0", "7"), "L", "x", "S"
 # Pax records for all members, and the long target of a link: they may stand behind a long name.
 _ASIDE = ("g", "K")

@@ -280,7 +280,7 @@ def test_previews_are_readable_pictures(images, out):
 
 def test_preview_of_a_vanished_image_is_left_out(images, out, caplog):
     from ovsam_pipeline.preview import write_previews
-    from ovsam_pipeline.sources import list_images
+    from ovsam_pipeline.sources.listing import list_images
 
     ovsam_pipeline.label(images, output=out)
     listed = list(list_images([str(images)]))

@@ -16,12 +16,13 @@ from ovsam_pipeline.cluster_size import ClusterSize
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.errors import OutputError, ShardError
 from ovsam_pipeline.image_spool import ImageSpool
+from ovsam_pipeline.part_writer import PartWriter
 from ovsam_pipeline.report import RunReport
 from ovsam_pipeline.shard_stats import ShardStats
 from ovsam_pipeline.shards import Plan
-from ovsam_pipeline.sources import list_images
+from ovsam_pipeline.sources.listing import list_images
 from ovsam_pipeline.stopping import StopRequest
-from ovsam_pipeline.store import OutputFolder, PartWriter, iterate_rows
+from ovsam_pipeline.store import OutputFolder, iterate_rows
 from ovsam_pipeline.worker import Worker
 
 

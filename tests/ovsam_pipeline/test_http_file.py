@@ -14,7 +14,7 @@ from ovsam_pipeline.http_file import HttpFile
 from ovsam_pipeline.images import decode_image
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.report import STORAGE_FAILED, STORAGE_REFUSED
-from ovsam_pipeline.sources import list_images
+from ovsam_pipeline.sources.listing import list_images
 
 PICTURE = make_picture()
 PNG = encode(Image.fromarray(PICTURE), "PNG")

@@ -8,7 +8,7 @@ from bad_images import write_bad_images
 
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.records import compute_image_id
-from ovsam_pipeline.sources import list_images
+from ovsam_pipeline.sources.listing import list_images
 
 
 def make_files(root: Path, *names: str) -> Path:

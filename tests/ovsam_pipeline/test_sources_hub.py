@@ -22,7 +22,7 @@ READ = """
 import sys
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.images import decode_image
-from ovsam_pipeline.sources import list_images
+from ovsam_pipeline.sources.listing import list_images
 for source in sys.argv[1:]:
     try:
         for record in list_images([source]):

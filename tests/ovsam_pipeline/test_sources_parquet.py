@@ -15,7 +15,7 @@ from ovsam_pipeline import parquet_cell
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.images import decode_image
 from ovsam_pipeline.parquet_cell import ParquetCell
-from ovsam_pipeline.sources import list_images
+from ovsam_pipeline.sources.listing import list_images
 
 PICTURE = make_picture()
 PNG = encode(Image.fromarray(PICTURE), "PNG")

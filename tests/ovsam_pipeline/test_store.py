@@ -8,6 +8,7 @@ import pytest
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.errors import OutputError, OutputLockedError
+from ovsam_pipeline.part_writer import PartWriter
 from ovsam_pipeline.parts import (
     SCHEMA,
     drop_part_rows,
@@ -17,7 +18,7 @@ from ovsam_pipeline.parts import (
 )
 from ovsam_pipeline.records import ImageRecord, LabelRecord, ObjectRecord, compute_image_id
 from ovsam_pipeline.shards import compute_key
-from ovsam_pipeline.store import OutputFolder, PartWriter, iterate_rows, list_parts, read_run_file
+from ovsam_pipeline.store import OutputFolder, iterate_rows, list_parts, read_run_file
 
 DEPENDS_ON = {"model": "nano 1", "conf": 0.25}
 

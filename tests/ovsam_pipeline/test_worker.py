@@ -7,10 +7,11 @@ from fake_labeller import make_labeller, write_images
 
 from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.part_writer import PartWriter
 from ovsam_pipeline.parts import tally_part
 from ovsam_pipeline.shards import compute_part_name
-from ovsam_pipeline.sources import list_images
-from ovsam_pipeline.store import OutputFolder, PartWriter, iterate_rows, list_parts
+from ovsam_pipeline.sources.listing import list_images
+from ovsam_pipeline.store import OutputFolder, iterate_rows, list_parts
 from ovsam_pipeline.worker import Worker
 
 CONFIG = LabelConfig(sources=("images",))

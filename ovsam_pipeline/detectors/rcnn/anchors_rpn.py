@@ -17,8 +17,6 @@ from torchvision.ops import batched_nms
 from ovsam_pipeline.detectors.rcnn.boxes import clip_boxes, decode_deltas, find_nonempty
 from ovsam_pipeline.detectors.rcnn.structures import Proposals, SizeHW
 
-__all__ = ["RegionProposals", "build_anchors"]
-
 _ASPECT_RATIOS = (0.5, 1.0, 2.0)
 _WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 

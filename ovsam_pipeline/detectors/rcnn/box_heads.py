@@ -18,18 +18,6 @@ from ovsam_pipeline.detectors.rcnn.pooling import POOL_SIZE, pool_boxes
 from ovsam_pipeline.detectors.rcnn.structures import Proposals, RegionScores, SizeHW
 from ovsam_pipeline.detectors.rcnn.vit_pyramid import NormedConv
 
-__all__ = [
-    "CASCADE_WEIGHTS",
-    "SINGLE_WEIGHTS",
-    "CascadeHeads",
-    "ConvBoxHead",
-    "LinearBoxHead",
-    "LinearPredictor",
-    "SingleHead",
-    "ZeroShotClassifier",
-    "ZeroShotPredictor",
-]
-
 SINGLE_WEIGHTS: Weights = (10.0, 10.0, 5.0, 5.0)
 CASCADE_WEIGHTS: tuple[Weights, ...] = (
     (10.0, 10.0, 5.0, 5.0),

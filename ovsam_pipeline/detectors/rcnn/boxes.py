@@ -12,8 +12,6 @@ from torch import Tensor
 
 from ovsam_pipeline.detectors.rcnn.structures import SizeHW
 
-__all__ = ["Weights", "clip_boxes", "decode_deltas", "find_nonempty", "restore_boxes"]
-
 Weights = tuple[float, float, float, float]
 
 # A box grows to at most 1000 / 16 of its width, whatever the network says.

@@ -15,8 +15,6 @@ from torchvision.ops import nms
 
 from ovsam_pipeline.detectors.rcnn.structures import Proposals, SizeHW
 
-__all__ = ["CenterProposals", "build_centres"]
-
 _NUM_CONVS = 4
 _NORM_GROUPS = 32
 _SMALLEST_BOX = 0.01

@@ -17,8 +17,6 @@ from ovsam_pipeline.detectors.rcnn.resnet import StrideInThreeResNet50
 from ovsam_pipeline.detectors.rcnn.structures import Recipe
 from ovsam_pipeline.detectors.rcnn.swin import Swin
 
-__all__ = ["DETIC_SWINB", "SwinNumbers", "build_detic"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class SwinNumbers:

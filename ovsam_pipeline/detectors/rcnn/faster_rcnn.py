@@ -12,8 +12,6 @@ from ovsam_pipeline.detectors.rcnn.network import RCNN
 from ovsam_pipeline.detectors.rcnn.resnet import ResNet50
 from ovsam_pipeline.detectors.rcnn.structures import Recipe
 
-__all__ = ["build_faster_rcnn"]
-
 
 def build_faster_rcnn(num_classes: int = 80) -> RCNN:
     """Build the network with random weights, in eval mode; `num_classes` without background."""

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["FeaturePyramid", "PoolLevel6", "StridedLevels67"]
-
 
 class PoolLevel6(nn.Module):
     """p6 is every second cell of p5."""

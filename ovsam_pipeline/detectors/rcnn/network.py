@@ -26,8 +26,6 @@ from ovsam_pipeline.detectors.rcnn.structures import (
     SizeHW,
 )
 
-__all__ = ["RCNN"]
-
 # Buffers that a module computes itself: files may hold them or not.
 _COMPUTED = "relative_position_index"
 # The texts of a file are of another vocabulary: `set_vocabulary` brings ours.

@@ -16,8 +16,6 @@ from torch import Tensor
 from ovsam.errors import CheckpointError
 from ovsam_pipeline.detectors.rcnn.network import RCNN
 
-__all__ = ["filter_official_state", "load_official_state"]
-
 _IGNORED = re.compile(
     r"proposal_generator\.anchor_generator\.cell_anchors\.\d+"
     r"|pixel_mean|pixel_std"

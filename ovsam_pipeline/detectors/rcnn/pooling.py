@@ -11,8 +11,6 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
-__all__ = ["POOL_SIZE", "choose_levels", "pool_boxes"]
-
 POOL_SIZE = 7
 _CANONICAL_SIDE = 224
 _CANONICAL_LEVEL = 4

@@ -17,8 +17,6 @@ from torch import Tensor
 from ovsam.errors import ImageError
 from ovsam_pipeline.detectors.rcnn.structures import Prepared, Recipe, SizeHW
 
-__all__ = ["build_batch", "compute_padded_size", "compute_resized_size", "prepare", "resize_image"]
-
 
 def compute_resized_size(original_hw: SizeHW, short_side: int, max_side: int) -> SizeHW:
     """Return the size with `short_side`, or less where the longer side would pass `max_side`.

@@ -12,8 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
-__all__ = ["FrozenBatchNorm", "ResNet50", "StrideInThreeResNet50"]
-
 _BLOCKS = (3, 4, 6, 3)
 
 

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from ovsam_pipeline.detectors.rcnn.vit_pyramid import PretrainedMLP
 
-__all__ = ["Swin"]
-
 _PATCH = 4
 # What upstream adds to the score of two cells that were no neighbours before the shift.
 _FORBIDDEN = -100.0

@@ -13,8 +13,6 @@ from ovsam.config import VitConfig
 from ovsam.vision_transformer import LayerNorm2d, VisionTransformer
 from ovsam_pipeline.detectors.rcnn.fpn import PoolLevel6
 
-__all__ = ["NormedConv", "PretrainedMLP", "SimplePyramid", "build_vit"]
-
 # The position table of the pre-trained files: 14 x 14 cells (224 pixels) and a class token.
 _PRETRAINED_POSITIONS = 1 + 14 * 14
 

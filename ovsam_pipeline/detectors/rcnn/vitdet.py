@@ -14,8 +14,6 @@ from ovsam_pipeline.detectors.rcnn.network import RCNN
 from ovsam_pipeline.detectors.rcnn.structures import Recipe
 from ovsam_pipeline.detectors.rcnn.vit_pyramid import SimplePyramid, build_vit
 
-__all__ = ["LVIS_CLASSES", "VITDET_SIZES", "build_vitdet"]
-
 LVIS_CLASSES = 1203
 
 VITDET_SIZES = {
