@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from fake_labeller import write_images  # noqa: E402
 
-from ovsam_pipeline.store import iterate_rows, list_parts  # noqa: E402
+from ovsam_pipeline.output.folder import iterate_rows, list_parts  # noqa: E402
 
 _NUM_IMAGES = 240
 _SECONDS_AN_IMAGE = 0.05

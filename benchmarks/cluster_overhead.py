@@ -37,22 +37,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.detectors.base import Detections
-from ovsam_pipeline.engine import Engine, open_engine
-from ovsam_pipeline.image_spool import ImageSpool
-from ovsam_pipeline.part_writer import PartWriter
-from ovsam_pipeline.parts import BOX_SCHEMA, SCHEMA
+from ovsam_pipeline.engines.engine import Engine, open_engine
+from ovsam_pipeline.labelling.stats import ShardStats
+from ovsam_pipeline.monitoring.report import RunReport
+from ovsam_pipeline.monitoring.stopping import StopRequest
+from ovsam_pipeline.output.folder import OutputFolder
+from ovsam_pipeline.output.part_writer import PartWriter
+from ovsam_pipeline.output.parts import BOX_SCHEMA, SCHEMA
+from ovsam_pipeline.output.plan import plan_run
 from ovsam_pipeline.records import ImageRecord
-from ovsam_pipeline.report import RunReport
-from ovsam_pipeline.shard_stats import ShardStats
-from ovsam_pipeline.shards import plan_run
+from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.sources.listing import list_images
-from ovsam_pipeline.stopping import StopRequest
-from ovsam_pipeline.store import OutputFolder
+from ovsam_pipeline.sources.spool import ImageSpool
 
 if TYPE_CHECKING:
-    from ovsam_pipeline.labeller import Labeller
+    from ovsam_pipeline.labelling.labeller import Labeller
 
 NUM_WORKERS = 2
 WARM_UP_IMAGES = 4
@@ -172,7 +172,7 @@ def _run_bare_share(
     import torch
     from label_vs_bare_loop import run_bare_loop
 
-    from ovsam_pipeline.labeller import build_labeller
+    from ovsam_pipeline.labelling.labeller import build_labeller
 
     logging.disable(logging.INFO)
     torch.set_num_threads(1)
@@ -218,7 +218,7 @@ def build_stamping_labeller(log: Path, config: LabelConfig, progress: Any = None
 
     Not the decoder: that runs a few images ahead, so that nothing may be labelled yet.
     """
-    from ovsam_pipeline.labeller import build_labeller
+    from ovsam_pipeline.labelling.labeller import build_labeller
 
     labeller = build_labeller(config, progress)
     return replace(labeller, detector=StampingDetector(labeller.detector, log))
@@ -274,7 +274,7 @@ def measure_start(options: argparse.Namespace) -> dict[str, Any]:
     """Return the seconds before the first image of a run on this machine."""
     import ray
 
-    from ovsam_pipeline.labeller import build_labeller
+    from ovsam_pipeline.labelling.labeller import build_labeller
 
     spent: dict[str, float] = {}
     ray.init = _time_calls(ray.init, spent, "ray_init_s")
@@ -315,7 +315,7 @@ class NothingFound:
 
 def build_idle_labeller(config: LabelConfig, _: Any = None) -> Labeller:
     """Return a labeller that reads no file and finds nothing; in the actor, as torch comes."""
-    from ovsam_pipeline.labeller import Labeller
+    from ovsam_pipeline.labelling.labeller import Labeller
 
     return Labeller(
         predictor=None,

@@ -2,8 +2,8 @@
 
     python benchmarks/cluster_scaling.py [--setting nano-cpu|gpu] [--workers 1 2 8 ...] [--json]
 
-Not a measurement of a cluster. `ovsam_pipeline.scheduling.Schedule` decides as in a run, over an
-ImageSpool, and each of its calls costs the driver the processor time that it took just now. The
+Not a measurement of a cluster. `ovsam_pipeline.engines.cluster.schedule.Schedule` decides as in a
+run, over an ImageSpool, and each of its calls costs the driver the processor time that it took just now. The
 rest are parameters: what Ray costs the driver a task and a pending answer, seconds an image with
 jitter, start-up, deaths of workers, bandwidths and requests of the bucket. The loop is that of
 `cluster_run.py`: wait, hear all answers that are there, feed, look at the workers. Network and
@@ -27,9 +27,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ovsam_pipeline.image_spool import ImageSpool
+from ovsam_pipeline.engines.cluster.schedule import Schedule, Shard
 from ovsam_pipeline.records import ImageRecord
-from ovsam_pipeline.scheduling import Schedule, Shard
+from ovsam_pipeline.sources.spool import ImageSpool
 
 T = TypeVar("T")
 WORKERS = (1, 2, 8, 32, 128, 512, 1000)

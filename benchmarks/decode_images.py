@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from ovsam_pipeline.images import decode_image
+from ovsam_pipeline.sources.read_image import decode_image
 
 SIZES = ((480, 640), (1200, 1600), (3000, 4000))
 KINDS = {"JPEG": {"quality": 90}, "PNG": {}, "WEBP": {"quality": 90}}

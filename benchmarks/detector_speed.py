@@ -42,10 +42,10 @@ def build_network(name: str) -> Any:
     sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "parity")]
     from deterministic_detector_weights import make_state_dict, make_text_embeddings
 
-    from ovsam_pipeline.detectors.rcnn.detic import build_detic
-    from ovsam_pipeline.detectors.rcnn.faster_rcnn import build_faster_rcnn
-    from ovsam_pipeline.detectors.rcnn.official_names import load_official_state
-    from ovsam_pipeline.detectors.rcnn.vitdet import build_vitdet
+    from ovsam_pipeline.detectors.official.rcnn.detic import build_detic
+    from ovsam_pipeline.detectors.official.rcnn.faster_rcnn import build_faster_rcnn
+    from ovsam_pipeline.detectors.official.rcnn.official_names import load_official_state
+    from ovsam_pipeline.detectors.official.rcnn.vitdet import build_vitdet
 
     with torch.device("meta"):
         if name == "faster-rcnn":
@@ -113,7 +113,7 @@ def time_once(network: Any, images: list[Any], device: str) -> dict[str, Any]:
     """Prepare and detect one batch."""
     import torch
 
-    from ovsam_pipeline.detectors.rcnn.resize import build_batch, prepare
+    from ovsam_pipeline.detectors.official.rcnn.resize import build_batch, prepare
 
     start = time.perf_counter()
     prepared = [prepare(image, network.recipe) for image in images]

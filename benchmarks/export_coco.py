@@ -27,10 +27,10 @@ import numpy as np
 import orjson
 
 from ovsam_pipeline.commands.report import collect_report
-from ovsam_pipeline.exporters.coco import count_output, export_coco
-from ovsam_pipeline.parts import SCHEMA, open_part, write_part
+from ovsam_pipeline.export.coco import count_output, export_coco
+from ovsam_pipeline.output.folder import list_parts
+from ovsam_pipeline.output.parts import SCHEMA, open_part, write_part
 from ovsam_pipeline.records import LabelRecord, ObjectRecord
-from ovsam_pipeline.store import list_parts
 
 NUM_CLASSES = 1203
 COUNTS_LENGTH = 250

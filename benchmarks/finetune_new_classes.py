@@ -22,8 +22,8 @@ from typing import Any
 
 import yaml
 
-from ovsam.training.scene_files import SceneFile, write_scene_files
-from ovsam.training.sprites import NanoClass, load_noto_atlas
+from ovsam.training.scenes.files import SceneFile, write_scene_files
+from ovsam.training.scenes.sprites import NanoClass, load_noto_atlas
 
 CONFIG = Path(__file__).parents[1] / "configs" / "training" / "finetune-labels.yaml"
 # Robot, ghost, alien, jack-o-lantern, moai, wedding, chart, bank notes, puzzle piece, slot machine,

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ovsam_pipeline.store import iterate_rows, list_parts, read_run_file
+from ovsam_pipeline.output.folder import iterate_rows, list_parts, read_run_file
 
 _COMMAND = [sys.executable, "-c", "from ovsam_pipeline.cli import main; main()"]
 

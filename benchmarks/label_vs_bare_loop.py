@@ -28,18 +28,18 @@ import torch
 
 from ovsam.preprocess import prepare_image
 from ovsam.structures import Prompts
-from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.detectors.base import DetectorImage
-from ovsam_pipeline.exporters.coco import export_coco
-from ovsam_pipeline.labeller import Labeller, build_labeller
-from ovsam_pipeline.part_writer import PartWriter
+from ovsam_pipeline.engines.local import run_local
+from ovsam_pipeline.export.coco import export_coco
+from ovsam_pipeline.labelling.labeller import Labeller, build_labeller
+from ovsam_pipeline.labelling.stats import ShardStats
+from ovsam_pipeline.monitoring.report import RunReport
+from ovsam_pipeline.output.folder import OutputFolder
+from ovsam_pipeline.output.part_writer import PartWriter
+from ovsam_pipeline.output.plan import Plan
 from ovsam_pipeline.records import ImageRecord
-from ovsam_pipeline.report import RunReport
-from ovsam_pipeline.run_local import run_local
-from ovsam_pipeline.shard_stats import ShardStats
-from ovsam_pipeline.shards import Plan
+from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.sources.listing import list_images
-from ovsam_pipeline.store import OutputFolder
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ def build_predictor(model_name: str, dtype: str, is_textbook: bool) -> Any:
 
     from ovsam.build import build_model
     from ovsam.predictor import Predictor
-    from ovsam.vocabulary import Vocabulary
+    from ovsam.text.vocabulary import Vocabulary
 
     torch.manual_seed(0)
     model = build_model(model_name).requires_grad_(False)

@@ -27,16 +27,16 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 import ovsam
-from ovsam.training.crops import CropSource, normalise_crops
-from ovsam.training.iconify import load_iconify_sprites
-from ovsam.training.scene_pool import (
+from ovsam.training.scenes.crops import CropSource, normalise_crops
+from ovsam.training.scenes.iconify import load_iconify_sprites
+from ovsam.training.scenes.pool import (
     HELD_OUT_SCENES,
     HELD_OUT_WORLD,
     ScenePool,
     create_pool,
     fill_pool,
 )
-from ovsam.training.sprites import SpriteAtlas, load_noto_atlas
+from ovsam.training.scenes.sprites import SpriteAtlas, load_noto_atlas
 from ovsam_pipeline.detectors.base import DetectorImage
 from ovsam_pipeline.detectors.nano import NanoDetector
 from ovsam_pipeline.records import ImageRecord

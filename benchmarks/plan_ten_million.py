@@ -28,13 +28,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from ovsam_pipeline.exporters.coco import export_coco
-from ovsam_pipeline.image_spool import ImageSpool
-from ovsam_pipeline.parts import write_part
+from ovsam_pipeline.export.coco import export_coco
+from ovsam_pipeline.output.folder import OutputFolder, list_parts
+from ovsam_pipeline.output.parts import write_part
+from ovsam_pipeline.output.plan import Plan, check_images, plan_run
 from ovsam_pipeline.records import ImageRecord, LabelRecord, ObjectRecord, compute_image_id
-from ovsam_pipeline.shards import Plan, check_images, plan_run
 from ovsam_pipeline.sources.listing import list_images, local
-from ovsam_pipeline.store import OutputFolder, list_parts
+from ovsam_pipeline.sources.spool import ImageSpool
 
 FINGERPRINT = "0123456789abcdef0123456789abcdef"
 PART_IMAGES = 1024

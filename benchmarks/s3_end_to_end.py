@@ -30,8 +30,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from fake_labeller import write_images  # noqa: E402
 from s3_server import Fault, FaultProxy, run_fault_proxy, run_s3_server, set_login  # noqa: E402
 
-from ovsam_pipeline.remote_path import RemotePath  # noqa: E402
-from ovsam_pipeline.store import iterate_rows, list_parts  # noqa: E402
+from ovsam_pipeline.output.folder import iterate_rows, list_parts  # noqa: E402
+from ovsam_pipeline.storage.remote_path import RemotePath  # noqa: E402
 
 BUCKET = "ovsam-bench"
 SOURCE = f"s3://{BUCKET}/in"

@@ -32,7 +32,7 @@ from typing import Any
 
 import yaml
 
-from ovsam.hub import require
+from ovsam.weights.hub import require
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "training"
 TEACHER_STEPS, DISTIL_STEPS = 3000, 200  # of 4 and of 16 images

@@ -19,13 +19,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ovsam.training.coco_data import CocoTrainingSet
-from ovsam.training.proposals import Proposals, sample_proposals
-from ovsam.training.sample_reader import SampleReader
+from ovsam.training.data.coco import CocoTrainingSet
+from ovsam.training.data.sample_reader import SampleReader
+from ovsam.training.loop.step_random import StepRandom
 from ovsam.training.samples import AugmentSettings, TrainingSample, draw_sample
-from ovsam.training.scene_files import SceneFile, write_scene_files
-from ovsam.training.sprites import load_noto_atlas
-from ovsam.training.step_random import StepRandom
+from ovsam.training.scenes.files import SceneFile, write_scene_files
+from ovsam.training.scenes.sprites import load_noto_atlas
+from ovsam.training.steps.proposals import Proposals, sample_proposals
 
 BATCH = 4
 

@@ -23,11 +23,11 @@ import torch
 
 from ovsam.build import build_model
 from ovsam.sam import build_sam
-from ovsam.training.distil_step import DistilStep, TeacherTargets
-from ovsam.training.label_step import PAPER_PARTS, LabelStep, LabelStepSettings, freeze_all_but
-from ovsam.training.optimiser import OptimiserSettings, build_optimiser
+from ovsam.training.loop.optimiser import OptimiserSettings, build_optimiser
+from ovsam.training.loop.step_random import StepRandom
 from ovsam.training.samples import TrainingSample
-from ovsam.training.step_random import StepRandom
+from ovsam.training.steps.distil import DistilStep, TeacherTargets
+from ovsam.training.steps.label import PAPER_PARTS, LabelStep, LabelStepSettings, freeze_all_but
 
 STAGES = ("sam2clip", "clip2sam")
 HEIGHT, WIDTH, OBJECTS, CLASSES = 768, 1024, 20, 48

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ovsam.build import MODEL_NAMES, build_model, get_config
-    from ovsam.checkpoint import load_checkpoint, load_released_checkpoint, save_checkpoint
     from ovsam.config import ClipConfig, ModelConfig, NeckConfig, TextConfig
     from ovsam.errors import (
         CheckpointError,
@@ -32,7 +31,10 @@ if TYPE_CHECKING:
     from ovsam.preprocess import prepare_image
     from ovsam.sam import SAM, build_sam
     from ovsam.structures import EncodedImage, Prediction, PreparedImage, Prompts
-    from ovsam.vocabulary import Vocabulary, embed_vocabulary, load_vocabulary
+    from ovsam.text.embedding import embed_vocabulary
+    from ovsam.text.vocabulary import Vocabulary
+    from ovsam.text.vocabulary_files import load_vocabulary
+    from ovsam.weights.checkpoint import load_checkpoint, load_released_checkpoint, save_checkpoint
 
 __version__ = "0.1.0"
 
@@ -40,9 +42,9 @@ _HOME_OF = {
     "MODEL_NAMES": "build",
     "build_model": "build",
     "get_config": "build",
-    "load_checkpoint": "checkpoint",
-    "load_released_checkpoint": "checkpoint",
-    "save_checkpoint": "checkpoint",
+    "load_checkpoint": "weights.checkpoint",
+    "load_released_checkpoint": "weights.checkpoint",
+    "save_checkpoint": "weights.checkpoint",
     "ClipConfig": "config",
     "ModelConfig": "config",
     "NeckConfig": "config",
@@ -66,9 +68,9 @@ _HOME_OF = {
     "Prediction": "structures",
     "PreparedImage": "structures",
     "Prompts": "structures",
-    "Vocabulary": "vocabulary",
-    "embed_vocabulary": "vocabulary",
-    "load_vocabulary": "vocabulary",
+    "Vocabulary": "text.vocabulary",
+    "embed_vocabulary": "text.embedding",
+    "load_vocabulary": "text.vocabulary_files",
 }
 
 __all__ = [

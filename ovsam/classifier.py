@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ovsam.class_list import fold_name
 from ovsam.errors import VocabularyError
-from ovsam.vocabulary import Vocabulary, load_vocabulary
+from ovsam.text.class_list import fold_name
+from ovsam.text.vocabulary import Vocabulary
+from ovsam.text.vocabulary_files import load_vocabulary
 
 BASE_WEIGHT = 0.1
 """Weight of frozen CLIP for classes that the label head was trained on, and for background."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ovsam.baselines.config import BaselineConfig
     from ovsam.config import ModelConfig
     from ovsam.structures import ImageFeatures
-    from ovsam.text_tower import TextTower
+    from ovsam.text.text_tower import TextTower
 
 
 class LabellingModel(nn.Module, ABC):

@@ -7,10 +7,10 @@ import torch
 
 from ovsam.baselines.files import is_baseline_file, load_baseline
 from ovsam.build import build_model, get_config
-from ovsam.checkpoint import load_checkpoint, load_released_checkpoint
 from ovsam.errors import CheckpointError
-from ovsam.hub import KNOWN_MODELS, get_known_model, require
 from ovsam.labelling_model import LabellingModel
+from ovsam.weights.checkpoint import load_checkpoint, load_released_checkpoint
+from ovsam.weights.hub import KNOWN_MODELS, get_known_model, require
 
 
 def load_model(name: str | Path, device: str | torch.device = "cpu") -> LabellingModel:

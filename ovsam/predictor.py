@@ -27,7 +27,8 @@ from ovsam.structures import (
     check_boxes,
     to_numpy,
 )
-from ovsam.vocabulary import Vocabulary, embed_vocabulary
+from ovsam.text.embedding import embed_vocabulary
+from ovsam.text.vocabulary import Vocabulary
 
 MaskForm = Literal["full", "rle", "both", "none"]
 # Image cells a decoder chunk may hold: beyond it a CPU's caches spill, and a GPU's memory fills.

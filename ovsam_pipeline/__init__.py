@@ -15,11 +15,11 @@ __all__ = ["EvalConfig", "EvalResult", "LabelConfig", "LabelResult", "detect", "
 _HOMES = {
     "EvalConfig": "ovsam_pipeline.evaluation.config",
     "EvalResult": "ovsam_pipeline.evaluation.run",
-    "LabelConfig": "ovsam_pipeline.config",
-    "LabelResult": "ovsam_pipeline.api",
-    "detect": "ovsam_pipeline.api",
+    "LabelConfig": "ovsam_pipeline.settings.label",
+    "LabelResult": "ovsam_pipeline.runs.api",
+    "detect": "ovsam_pipeline.runs.api",
     "evaluate": "ovsam_pipeline.evaluation.run",
-    "label": "ovsam_pipeline.api",
+    "label": "ovsam_pipeline.runs.api",
 }
 
 

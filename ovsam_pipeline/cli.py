@@ -49,7 +49,7 @@ def describe(
     """Label images: masks and open-vocabulary names for every object."""
     if version:
         import ovsam
-        from ovsam_pipeline.console import print_result
+        from ovsam_pipeline.terminal.app import print_result
 
         print_result(f"ovsam {ovsam.__version__}")
         raise typer.Exit
@@ -57,6 +57,6 @@ def describe(
 
 def main() -> None:
     """Run the command line."""
-    from ovsam_pipeline.console import run_app
+    from ovsam_pipeline.terminal.app import run_app
 
     run_app(app)

@@ -18,11 +18,11 @@ from pycocotools import mask as coco_mask
 
 from ovsam.errors import ImageError
 from ovsam.structures import Prediction
-from ovsam.vocabulary import Vocabulary
-from ovsam_pipeline.config import LabelConfig
+from ovsam.text.vocabulary import Vocabulary
 from ovsam_pipeline.detectors.base import Detections
-from ovsam_pipeline.labeller import Labeller
-from ovsam_pipeline.objects import LabelRules
+from ovsam_pipeline.labelling.labeller import Labeller
+from ovsam_pipeline.labelling.rules import LabelRules
+from ovsam_pipeline.settings.label import LabelConfig
 
 NAMES = ("cat", "dog", "tree")
 
@@ -150,7 +150,9 @@ def refuse(record):
 
 def main() -> None:
     """Run the command line with the fakes, and without torchvision, which is slow to import."""
-    from ovsam_pipeline import box_finder, cli, labeller, store
+    from ovsam_pipeline import cli
+    from ovsam_pipeline.labelling import box_finder, labeller
+    from ovsam_pipeline.output import folder as store
 
     rules = LabelRules(vocabulary=Vocabulary(NAMES), iou=None)
     labeller.build_labeller = partial(make_labeller, rules=rules)

@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 
-from ovsam_pipeline.detectors.rcnn.box_heads import CascadeHeads, LinearBoxHead, ZeroShotPredictor
-from ovsam_pipeline.detectors.rcnn.centernet import CenterProposals
-from ovsam_pipeline.detectors.rcnn.fpn import FeaturePyramid, StridedLevels67
-from ovsam_pipeline.detectors.rcnn.network import RCNN
-from ovsam_pipeline.detectors.rcnn.structures import Recipe
-from ovsam_pipeline.detectors.rcnn.swin import Swin
+from ovsam_pipeline.detectors.official.rcnn.box_heads import (
+    CascadeHeads,
+    LinearBoxHead,
+    ZeroShotPredictor,
+)
+from ovsam_pipeline.detectors.official.rcnn.centernet import CenterProposals
+from ovsam_pipeline.detectors.official.rcnn.fpn import FeaturePyramid, StridedLevels67
+from ovsam_pipeline.detectors.official.rcnn.network import RCNN
+from ovsam_pipeline.detectors.official.rcnn.structures import Recipe
+from ovsam_pipeline.detectors.official.rcnn.swin import Swin
 
 RECIPE = Recipe(
     channel_order="rgb",

@@ -143,8 +143,8 @@ def test_the_readme_shows_commands() -> None:
 
 
 def test_every_config_loads() -> None:
-    from ovsam_pipeline.config import load_label_config
     from ovsam_pipeline.evaluation.config import load_eval_config
+    from ovsam_pipeline.runs.settings import load_label_config
 
     runs = sorted((ROOT / "configs" / "runs").glob("*.yaml"))
     assert runs

@@ -4,7 +4,7 @@ import pickle
 
 import torch
 
-from ovsam_pipeline.random_weights import make_tensor
+from ovsam_pipeline.detectors.random_weights import make_tensor
 
 YACS = """
 MODEL:

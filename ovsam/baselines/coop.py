@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ovsam.baselines.config import BaselineConfig
 from ovsam.config import TextConfig
 from ovsam.errors import ConfigError
-from ovsam.text_tower import TextTower, build_text_tower
+from ovsam.text.text_tower import TextTower, build_text_tower
 
 _SPREAD = 0.02
 

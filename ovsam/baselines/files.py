@@ -10,18 +10,18 @@ from torch import Tensor
 from ovsam.baselines.config import BaselineConfig
 from ovsam.baselines.coop import add_context, build_baseline_text_tower
 from ovsam.baselines.model import Baseline, build_baseline
-from ovsam.checkpoint import (
+from ovsam.clip_backbone import ClipBackbone
+from ovsam.errors import CheckpointError, ConfigError
+from ovsam.sam import SAM
+from ovsam.text.text_tower import TextTower
+from ovsam.weights.checkpoint import (
     TEXT_PREFIX,
     assign_tensors,
     hash_tensors,
     take_prefix,
     write_model_file,
 )
-from ovsam.clip_backbone import ClipBackbone
-from ovsam.errors import CheckpointError, ConfigError
-from ovsam.sam import SAM
-from ovsam.tensor_files import has_format, read_metadata, read_tensors
-from ovsam.text_tower import TextTower
+from ovsam.weights.tensor_files import has_format, read_metadata, read_tensors
 
 FORMAT = "ovsam-baseline-1"
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from ovsam.errors import ConfigError
 from ovsam.preprocess import to_network_input
 from ovsam.structures import PreparedImage
-from ovsam.training.step_random import StepRandom
+from ovsam.training.loop.step_random import StepRandom
 
 MIN_MASK_PIXELS = 32
 _MOST_TRIES = 1000

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from ovsam_pipeline.commands import label_options as flags
-from ovsam_pipeline.logs import choose_logs
+from ovsam_pipeline.terminal.notes import choose_logs
 
 
 def detect(
@@ -61,15 +61,15 @@ def detect(
 
 def _run(config_file: str | None, given: dict[str, Any], *, as_json: bool) -> None:
     from ovsam_pipeline.commands.label import print_summary
-    from ovsam_pipeline.config import load_label_config
-    from ovsam_pipeline.console import graceful_stop
-    from ovsam_pipeline.metrics_file import record_failed_start
-    from ovsam_pipeline.progress import show_progress
+    from ovsam_pipeline.monitoring.metrics_file import record_failed_start
+    from ovsam_pipeline.runs.settings import load_label_config
+    from ovsam_pipeline.terminal.app import graceful_stop
+    from ovsam_pipeline.terminal.bars import show_progress
 
     with record_failed_start(given["metrics_file"]):
         config = load_label_config(config_file, given)
     # torch is loaded from here on; a wrong flag was refused before.
-    from ovsam_pipeline.api import run_detect
+    from ovsam_pipeline.runs.api import run_detect
 
     result = run_detect(config, stopping=graceful_stop(), showing=show_progress)
     print_summary(result, as_json=as_json)

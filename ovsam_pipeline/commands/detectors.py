@@ -48,7 +48,7 @@ def detectors(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List the detectors that have a name, their cost, accuracy and licence, and which are here."""
-    from ovsam_pipeline.console import print_json, print_result, print_tables
+    from ovsam_pipeline.terminal.app import print_json, print_result, print_tables
 
     rows = list_detectors()
     if json:
@@ -135,7 +135,7 @@ def _describe_torchvision() -> DetectorRow:
 
 
 def _describe_official() -> list[DetectorRow]:
-    from ovsam_pipeline.detectors.official_weights import OFFICIAL_DETECTORS, locate_detector
+    from ovsam_pipeline.detectors.official.weights import OFFICIAL_DETECTORS, locate_detector
 
     return [
         DetectorRow(

@@ -40,7 +40,7 @@ def doctor(
 
     Exits 1 when something needed is broken.
     """
-    from ovsam_pipeline.console import print_json, print_result
+    from ovsam_pipeline.terminal.app import print_json, print_result
 
     checks = run_checks(output)
     if json:
@@ -104,12 +104,12 @@ def _check_images() -> Check:
     import numpy as np
     from PIL import Image, features
 
-    import ovsam_pipeline.images
+    import ovsam_pipeline.sources.read_image
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "probe.png"
         Image.fromarray(np.zeros((2, 3, 3), np.uint8)).save(path)
-        ovsam_pipeline.images.decode_image(path)
+        ovsam_pipeline.sources.read_image.decode_image(path)
     missing = [name for name in ("jpg", "webp", "libtiff", "avif") if not features.check(name)]
     if missing:
         return Check("image formats", "note", f"Pillow here lacks {', '.join(missing)}")
@@ -127,8 +127,8 @@ def _check_nano() -> Check:
 
 
 def _check_weights() -> Check:
-    from ovsam.hub import list_models, locate
-    from ovsam_pipeline.detectors.official_weights import OFFICIAL_DETECTORS, locate_detector
+    from ovsam.weights.hub import list_models, locate
+    from ovsam_pipeline.detectors.official.weights import OFFICIAL_DETECTORS, locate_detector
 
     names = [model.name for model in list_models() if model.files and locate(model.name)]
     names += [detector.name for detector in OFFICIAL_DETECTORS if locate_detector(detector)]
@@ -139,7 +139,7 @@ def _check_weights() -> Check:
 
 
 def _check_cache() -> Check:
-    from ovsam.cache import find_cache_folder
+    from ovsam.weights.files import find_cache_folder
 
     return _check_writing("cache folder", _nearest_folder(find_cache_folder()))
 

@@ -8,7 +8,7 @@ import typer
 
 from ovsam_pipeline.commands import eval_options as flags
 from ovsam_pipeline.commands import label_options as shared
-from ovsam_pipeline.logs import choose_logs
+from ovsam_pipeline.terminal.notes import choose_logs
 
 if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.run import EvalResult
@@ -74,12 +74,9 @@ def evaluate(
 
 
 def _run(preset: str | None, given: dict[str, Any], *, as_json: bool) -> None:
-    from ovsam_pipeline.console import (
-        graceful_stop,
-        print_json,
-    )
     from ovsam_pipeline.evaluation.config import load_eval_config
-    from ovsam_pipeline.progress import EmbeddingProgress, show_progress
+    from ovsam_pipeline.terminal.app import graceful_stop, print_json
+    from ovsam_pipeline.terminal.bars import EmbeddingProgress, show_progress
 
     config = load_eval_config(preset, given)
     from ovsam_pipeline.evaluation.run import run_evaluation
@@ -98,8 +95,8 @@ def _run(preset: str | None, given: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _print_result(result: EvalResult) -> None:
-    from ovsam_pipeline.console import print_result, print_tables
-    from ovsam_pipeline.evaluation.tables import build_tables
+    from ovsam_pipeline.evaluation.reporting.tables import build_tables
+    from ovsam_pipeline.terminal.app import print_result, print_tables
 
     if not result.metrics:
         assert result.labelled is not None

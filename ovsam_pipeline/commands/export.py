@@ -19,10 +19,10 @@ def export(
 ) -> None:
     """Write the labels of an output folder in another format (COCO instances)."""
     from ovsam.errors import ConfigError
-    from ovsam_pipeline.console import print_json, print_result
-    from ovsam_pipeline.exporters.coco import export_coco
-    from ovsam_pipeline.output_choice import check_store, find_output, parse_output
-    from ovsam_pipeline.remote_path import RemotePath
+    from ovsam_pipeline.export.coco import export_coco
+    from ovsam_pipeline.output.place import check_store, find_output, parse_output
+    from ovsam_pipeline.storage.remote_path import RemotePath
+    from ovsam_pipeline.terminal.app import print_json, print_result
 
     if export_format != "coco":
         raise ConfigError(f"expected --format coco, got '{export_format}'")

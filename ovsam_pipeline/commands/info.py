@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from ovsam.baselines.config import BaselineConfig
     from ovsam.config import ModelConfig
-    from ovsam.profile import ModelCost
+    from ovsam.cost.count import ModelCost
 
 _SINGLE_SCALE = "convnext-l-single-scale"
 
@@ -36,9 +36,10 @@ def info(
     """Show what a model is made of and what an image costs. Needs no weights."""
     from ovsam.baselines.full_size import BASELINE_NAMES
     from ovsam.build import MODEL_NAMES
-    from ovsam.profile import PAPER_PROMPTS, profile_model
+    from ovsam.cost.count import PAPER_PROMPTS
+    from ovsam.cost.profile import profile_model
     from ovsam.sam import SAM_NAMES
-    from ovsam_pipeline.console import print_json, print_result
+    from ovsam_pipeline.terminal.app import print_json, print_result
 
     structures: list[str | ModelConfig | BaselineConfig] = [
         *MODEL_NAMES,
@@ -68,10 +69,10 @@ def _find_structure(model: str) -> str | ModelConfig | BaselineConfig:
     from ovsam.baselines.files import is_baseline_file
     from ovsam.config import ModelConfig
     from ovsam.errors import CheckpointError
-    from ovsam.hub import require
-    from ovsam.known_weights import KNOWN_MODELS
-    from ovsam.tensor_files import read_metadata
-    from ovsam.training.stage_files import find_weights
+    from ovsam.training.stages.stage_files import find_weights
+    from ovsam.weights.hub import require
+    from ovsam.weights.known_weights import KNOWN_MODELS
+    from ovsam.weights.tensor_files import read_metadata
 
     known = KNOWN_MODELS.get(model)
     if known is not None and known.files:
@@ -126,7 +127,7 @@ def _relative(value: float, reference: float) -> float:
 
 
 def _format_parts(cost: ModelCost) -> str:
-    from ovsam_pipeline.tables import format_table
+    from ovsam_pipeline.terminal.tables import format_table
 
     rows = [
         [
@@ -163,7 +164,7 @@ def _format_parts(cost: ModelCost) -> str:
 
 
 def _format_totals(costs: list[ModelCost]) -> str:
-    from ovsam_pipeline.tables import format_table
+    from ovsam_pipeline.terminal.tables import format_table
 
     rows = []
     for cost in costs:

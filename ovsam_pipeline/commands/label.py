@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ovsam_pipeline.commands import label_options as flags
-from ovsam_pipeline.logs import choose_logs
+from ovsam_pipeline.terminal.notes import choose_logs
 
 if TYPE_CHECKING:
-    from ovsam_pipeline.api import LabelResult
+    from ovsam_pipeline.runs.api import LabelResult
 
 
 def label(
@@ -72,15 +72,15 @@ def label(
 
 
 def _run(config_file: str | None, given: dict[str, Any], *, as_json: bool) -> None:
-    from ovsam_pipeline.config import load_label_config
-    from ovsam_pipeline.console import graceful_stop
-    from ovsam_pipeline.metrics_file import record_failed_start
-    from ovsam_pipeline.progress import EmbeddingProgress, show_progress
+    from ovsam_pipeline.monitoring.metrics_file import record_failed_start
+    from ovsam_pipeline.runs.settings import load_label_config
+    from ovsam_pipeline.terminal.app import graceful_stop
+    from ovsam_pipeline.terminal.bars import EmbeddingProgress, show_progress
 
     with record_failed_start(given["metrics_file"]):
         config = load_label_config(config_file, given)
     # torch is loaded from here on; a wrong flag was refused before.
-    from ovsam_pipeline.api import run_label
+    from ovsam_pipeline.runs.api import run_label
 
     result = run_label(
         config,
@@ -94,7 +94,7 @@ def _run(config_file: str | None, given: dict[str, Any], *, as_json: bool) -> No
 
 def print_summary(result: LabelResult, *, as_json: bool) -> None:
     """Print what a run did, as sentences or as one JSON object."""
-    from ovsam_pipeline.console import print_json, print_result
+    from ovsam_pipeline.terminal.app import print_json, print_result
 
     if as_json:
         print_json(result.to_dict())

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ovsam.download import Progress
-    from ovsam.known_weights import KnownModel, WeightFile
+    from ovsam.weights.download import Progress
+    from ovsam.weights.known_weights import KnownModel, WeightFile
 
 models_app = typer.Typer(
     help="Weights: list, fetch and convert.", no_args_is_help=True, rich_markup_mode=None
@@ -24,9 +24,9 @@ def list_weights(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List the weights that have a name, and which are on this machine."""
-    from ovsam.hub import list_models, locate
-    from ovsam_pipeline.console import print_json, print_result
-    from ovsam_pipeline.tables import format_table
+    from ovsam.weights.hub import list_models, locate
+    from ovsam_pipeline.terminal.app import print_json, print_result
+    from ovsam_pipeline.terminal.tables import format_table
 
     found = {model.name: locate(model.name) for model in list_models()}
     if json:
@@ -57,8 +57,8 @@ def fetch(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Download weights once; their licence is shown, and accepted once."""
-    from ovsam.hub import fetch_files, fetch_model
-    from ovsam_pipeline.console import print_json, print_note, print_result
+    from ovsam.weights.hub import fetch_files, fetch_model
+    from ovsam_pipeline.terminal.app import print_json, print_note, print_result
 
     model, files = _find_files(name)
     is_accepted = _ask_about_licences(name, files, accept_license)
@@ -108,8 +108,8 @@ def convert(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write weights of any known layout as one safetensors file, with licence and provenance."""
-    from ovsam_pipeline.console import print_json, print_result
-    from ovsam_pipeline.convert_weights import convert_weights
+    from ovsam.weights.convert import convert_weights
+    from ovsam_pipeline.terminal.app import print_json, print_result
 
     metadata = convert_weights(sources, output, model=model, trained_on=trained_on, dtype=dtype)
     size_bytes = output.stat().st_size
@@ -122,10 +122,10 @@ def convert(
 
 def _find_files(name: str) -> tuple[KnownModel | None, tuple[WeightFile, ...]]:
     """Return the entry and files of a model, or None and the files of a detector."""
-    from ovsam.class_list import suggest_names
     from ovsam.errors import ConfigError
-    from ovsam.known_weights import KNOWN_MODELS
-    from ovsam_pipeline.detectors.official_weights import find_fetchable, list_detector_names
+    from ovsam.text.class_list import suggest_names
+    from ovsam.weights.known_weights import KNOWN_MODELS
+    from ovsam_pipeline.detectors.official.weights import find_fetchable, list_detector_names
 
     if name in KNOWN_MODELS:
         return KNOWN_MODELS[name], KNOWN_MODELS[name].files
@@ -141,8 +141,8 @@ def _find_files(name: str) -> tuple[KnownModel | None, tuple[WeightFile, ...]]:
 
 def _ask_about_licences(name: str, files: Sequence[WeightFile], is_accepted: bool) -> bool:
     """Show the licences that nobody accepted yet; on a terminal, ask."""
-    from ovsam.hub import unaccepted_licences
-    from ovsam_pipeline.console import print_note
+    from ovsam.weights.hub import unaccepted_licences
+    from ovsam_pipeline.terminal.app import print_note
 
     for licence in unaccepted_licences(file.licence for file in files):
         print_note(f"{name}: {licence.title}. {licence.summary}\n{licence.url}")

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ovsam_pipeline.remote_path import AnyPath
+    from ovsam_pipeline.storage.remote_path import AnyPath
 
 # Boxes of `ovsam detect` have the detector's classes alone, where it has any.
 _CLASS_COLUMNS = ("category", "detector_category")
@@ -22,8 +22,8 @@ def report(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Count what an output folder holds: images, objects, classes, failures and their reasons."""
-    from ovsam_pipeline.console import print_json, print_result
-    from ovsam_pipeline.output_choice import find_output
+    from ovsam_pipeline.output.place import find_output
+    from ovsam_pipeline.terminal.app import print_json, print_result
 
     found = collect_report(find_output(output))
     if json:
@@ -41,9 +41,9 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
     """
     from collections import Counter
 
-    from ovsam_pipeline.exporters.part_tables import iterate_tables
-    from ovsam_pipeline.report import group_reason
-    from ovsam_pipeline.store import list_parts, read_run_file
+    from ovsam_pipeline.outcomes import group_reason
+    from ovsam_pipeline.output.folder import list_parts, read_run_file
+    from ovsam_pipeline.output.part_tables import iterate_tables
 
     columns = ("status", "error", *(f"objects.list.element.{kind}" for kind in _CLASS_COLUMNS))
     statuses: Counter[str] = Counter()

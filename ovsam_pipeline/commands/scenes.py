@@ -24,9 +24,9 @@ def scenes(
 
     Needs the Debian package fonts-noto-color-emoji.
     """
-    from ovsam.training.scene_files import write_scene_files
-    from ovsam.training.sprites import NOTO_FONT, load_noto_atlas
-    from ovsam_pipeline.console import print_json, print_result
+    from ovsam.training.scenes.files import write_scene_files
+    from ovsam.training.scenes.sprites import NOTO_FONT, load_noto_atlas
+    from ovsam_pipeline.terminal.app import print_json, print_result
 
     atlas = load_noto_atlas(font or NOTO_FONT)
     path = write_scene_files(out, atlas, plan_files(count, size), seed)
@@ -38,7 +38,7 @@ def scenes(
 
 def plan_files(count: int, size: int) -> list:
     """Plan files of several aspect ratios and both formats; the fourth is EXIF-rotated."""
-    from ovsam.training.scene_files import SceneFile
+    from ovsam.training.scenes.files import SceneFile
 
     shapes = ((1.0, 1.0), (0.75, 1.0), (1.0, 0.75), (0.5625, 1.0), (0.667, 1.0), (1.0, 0.6))
     scales = (1.0, 0.75, 0.5, 1.0, 0.6)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ovsam_pipeline.remote_path import AnyPath
+    from ovsam_pipeline.storage.remote_path import AnyPath
 
 
 def status(
@@ -33,8 +33,8 @@ def status(
     """
     import time
 
-    from ovsam_pipeline.console import print_result
-    from ovsam_pipeline.live_status import is_over, read_status
+    from ovsam_pipeline.monitoring.status_file import is_over, read_status
+    from ovsam_pipeline.terminal.app import print_result
 
     folder = _find_output(output)
     found = read_status(folder)
@@ -52,8 +52,8 @@ def status(
 def _find_output(name: str) -> AnyPath:
     """Return the folder; a ConfigError where no run has used it."""
     from ovsam.errors import ConfigError
-    from ovsam_pipeline.output_choice import check_store, parse_output
-    from ovsam_pipeline.store import is_output
+    from ovsam_pipeline.output.folder import is_output
+    from ovsam_pipeline.output.place import check_store, parse_output
 
     folder = parse_output(name)
     check_store(folder)
@@ -66,7 +66,7 @@ def _find_output(name: str) -> AnyPath:
 
 
 def _print_status(found: dict[str, Any], *, as_json: bool) -> None:
-    from ovsam_pipeline.console import print_json, print_result
+    from ovsam_pipeline.terminal.app import print_json, print_result
 
     if as_json:
         print_json(found)
@@ -84,7 +84,7 @@ def format_json_line(found: dict[str, Any]) -> str:
 
 def format_status(found: dict[str, Any]) -> list[str]:
     """Return the status line by line: what the run is, then how far it is."""
-    from ovsam_pipeline.progress import format_progress
+    from ovsam_pipeline.monitoring.progress import format_progress
 
     since = f"since {found['started']}" if found["started"] else ""
     where = f"process {found['process']} on {found['host']}" if found.get("process") else ""

@@ -91,8 +91,8 @@ def train(
     Exit codes: 0 done, or saved after SIGTERM (start it again to go on); 130 saved after Ctrl-C;
     1 the training failed; 2 usage or settings.
     """
-    from ovsam_pipeline.training_run import TrainingPlace, run_training
-    from ovsam_pipeline.training_stages import DataLimits, StageRequest
+    from ovsam_pipeline.training.request import DataLimits, StageRequest
+    from ovsam_pipeline.training.run import TrainingPlace, run_training
 
     if out is None and stage is not Stage.CHECK:
         raise ConfigError(f"`ovsam train {stage.value}` needs --out FOLDER")

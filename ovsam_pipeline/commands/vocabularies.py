@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ovsam.vocabulary import Vocabulary
+    from ovsam.text.vocabulary import Vocabulary
 
 
 def vocabularies(
@@ -18,9 +18,9 @@ def vocabularies(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List the built-in vocabularies with their sizes, or the classes of one."""
-    from ovsam.vocabulary import BUILT_IN_VOCABULARIES, load_vocabulary
-    from ovsam_pipeline.console import print_json, print_result
-    from ovsam_pipeline.tables import format_table
+    from ovsam.text.vocabulary_files import BUILT_IN_VOCABULARIES, load_vocabulary
+    from ovsam_pipeline.terminal.app import print_json, print_result
+    from ovsam_pipeline.terminal.tables import format_table
 
     if vocabulary is not None:
         chosen = load_vocabulary(vocabulary)
@@ -76,7 +76,7 @@ def _list_classes(vocabulary: Vocabulary) -> list[dict[str, Any]]:
 
 
 def _format_classes(vocabulary: Vocabulary) -> str:
-    from ovsam_pipeline.tables import format_table
+    from ovsam_pipeline.terminal.tables import format_table
 
     rows = [
         [str(item.category_id), item.name, item.split or "-", ", ".join(item.aliases)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.detectors.base import Detector
-from ovsam_pipeline.detectors.official_weights import (
+from ovsam_pipeline.detectors.official.weights import (
     find_known_detector,
     list_detector_names,
     locate_detector,
@@ -122,7 +122,7 @@ def check_detector_images(detector: Detector, records: Iterable[ImageRecord]) ->
     Raises:
         DatasetError: no image of the run is in the file, or two are the same one in it.
     """
-    from ovsam_pipeline.detectors.box_table import TableDetector
+    from ovsam_pipeline.detectors.stored.box_table import TableDetector
 
     return detector.check_images(records) if isinstance(detector, TableDetector) else []
 
@@ -134,13 +134,13 @@ def _build_nano(settings: DetectorSettings) -> Detector:
 
 
 def _build_boxes(settings: DetectorSettings) -> Detector:
-    from ovsam_pipeline.detectors.boxes_file import build_boxes_detector
+    from ovsam_pipeline.detectors.stored.boxes_file import build_boxes_detector
 
     return build_boxes_detector(settings.argument, conf=settings.conf, max_det=settings.max_det)
 
 
 def _build_ground_truth(settings: DetectorSettings) -> Detector:
-    from ovsam_pipeline.detectors.ground_truth import build_ground_truth_detector
+    from ovsam_pipeline.detectors.stored.ground_truth import build_ground_truth_detector
 
     return build_ground_truth_detector(settings.argument)
 
@@ -157,7 +157,7 @@ def _build_torchvision(settings: DetectorSettings) -> Detector:
 
 
 def _build_hf(settings: DetectorSettings) -> Detector:
-    from ovsam_pipeline.detectors.huggingface import build_hf_detector
+    from ovsam_pipeline.detectors.huggingface.detector import build_hf_detector
 
     return build_hf_detector(
         settings.argument,
@@ -170,7 +170,7 @@ def _build_hf(settings: DetectorSettings) -> Detector:
 
 
 def _build_detectron2(settings: DetectorSettings) -> Detector:
-    from ovsam_pipeline.detectors.detectron2_zoo import build_detectron2_detector
+    from ovsam_pipeline.detectors.detectron2_zoo.detector import build_detectron2_detector
 
     return build_detectron2_detector(
         settings.argument,
@@ -187,7 +187,7 @@ def _build_python(settings: DetectorSettings) -> Detector:
 
 
 def _build_official(settings: DetectorSettings) -> Detector:
-    from ovsam_pipeline.detectors.official import build_official_detector
+    from ovsam_pipeline.detectors.official.detector import build_official_detector
 
     known = find_known_detector(_split_spec(settings.spec)[0])
     assert known is not None

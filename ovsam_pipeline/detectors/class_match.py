@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ovsam.class_list import fold_name
 from ovsam.errors import ConfigError
+from ovsam.text.class_list import fold_name
 from ovsam_pipeline.errors import DatasetError
 
 if TYPE_CHECKING:
-    from ovsam.vocabulary import Vocabulary
+    from ovsam.text.vocabulary import Vocabulary
 
 _MOST_NAMES = 20
 
@@ -66,7 +66,7 @@ def read_class_map(
     """
     import yaml
 
-    from ovsam_pipeline.strict_yaml import load_strict_yaml
+    from ovsam_pipeline.settings.strict_yaml import load_strict_yaml
 
     try:
         values: Any = load_strict_yaml(path.read_text(encoding="utf-8"))
@@ -175,7 +175,7 @@ def _find_aliases(name: str) -> tuple[str, ...]:
 
 def _aliases_by_name() -> dict[str, tuple[str, ...]]:
     if not _ALIASES:
-        from ovsam.vocabulary import load_vocabulary
+        from ovsam.text.vocabulary_files import load_vocabulary
 
         for title in ("coco", "lvis"):
             classes = load_vocabulary(title).classes

@@ -24,7 +24,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign
 
 from ovsam.preprocess import prepare_image, to_network_input
-from ovsam.training.autocast import autocast_bfloat16
+from ovsam.training.loop.autocast import autocast_bfloat16
 from ovsam_pipeline.detectors.base import (
     Detections,
     DetectorImage,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ovsam.vocabulary import Vocabulary
+    from ovsam.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.settings import (
+from ovsam_pipeline.settings.checks import (
     check_choice,
     check_fraction,
     check_least,

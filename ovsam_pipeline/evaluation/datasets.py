@@ -169,7 +169,7 @@ def _find_file(text: str, image_root: Path | None) -> Dataset:
 
 def _choose_vocabulary(path: Path) -> str:
     """Return the built-in vocabulary with the file's class names, else the file itself."""
-    from ovsam.vocabulary import load_vocabulary
+    from ovsam.text.vocabulary_files import load_vocabulary
 
     names = _read_category_names(path)
     for known in _BUILT_IN:

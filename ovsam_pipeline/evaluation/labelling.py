@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovsam.coco_json import iterate_json
-from ovsam_pipeline.atomic import replace_file
-from ovsam_pipeline.coco_images import read_coco_images
-from ovsam_pipeline.config import LabelConfig
-from ovsam_pipeline.evaluation.columns import to_id
 from ovsam_pipeline.evaluation.config import EvalConfig
 from ovsam_pipeline.evaluation.datasets import Dataset
+from ovsam_pipeline.evaluation.reading.columns import to_id
 from ovsam_pipeline.evaluation.structures import GroundTruth
+from ovsam_pipeline.settings.label import LabelConfig
+from ovsam_pipeline.sources.coco_file import read_coco_images
+from ovsam_pipeline.storage.atomic import replace_file
 
 if TYPE_CHECKING:
-    from ovsam_pipeline.api import LabelResult
-    from ovsam_pipeline.report import RunReport
-    from ovsam_pipeline.stopping import StopRequest
+    from ovsam_pipeline.monitoring.report import RunReport
+    from ovsam_pipeline.monitoring.stopping import StopRequest
+    from ovsam_pipeline.runs.api import LabelResult
 
 _COCO_DETECTIONS = 100
 _LVIS_DETECTIONS = 300
@@ -101,7 +101,7 @@ def label_dataset(
     Raises:
         OvsamError: the settings cannot work, images are missing, or the run as a whole failed.
     """
-    from ovsam_pipeline.api import run_label
+    from ovsam_pipeline.runs.api import run_label
 
     labelling = build_label_config(config, dataset, output, truth)
     return run_label(labelling, stopping=stopping, showing=showing, embedding=embedding)

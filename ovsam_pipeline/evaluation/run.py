@@ -20,32 +20,32 @@ import numpy as np
 import ovsam
 from ovsam.errors import ConfigError
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.evaluation.compare import (
+from ovsam_pipeline.evaluation.config import EvalConfig
+from ovsam_pipeline.evaluation.datasets import Dataset, find_dataset
+from ovsam_pipeline.evaluation.output_place import choose_output, find_predictions
+from ovsam_pipeline.evaluation.reading.results import read_predictions
+from ovsam_pipeline.evaluation.reading.truth import read_ground_truth
+from ovsam_pipeline.evaluation.reporting.compare import (
     Baseline,
     Comparison,
     check_same,
     compare_runs,
     read_baseline,
 )
-from ovsam_pipeline.evaluation.config import EvalConfig
-from ovsam_pipeline.evaluation.datasets import Dataset, find_dataset
-from ovsam_pipeline.evaluation.detection_scores import DetectionScores, score_detections
-from ovsam_pipeline.evaluation.files import write_metrics, write_per_class, write_samples
-from ovsam_pipeline.evaluation.found_objects import find_objects
-from ovsam_pipeline.evaluation.instances import InstanceScores, measure_instances
-from ovsam_pipeline.evaluation.places import choose_output, find_predictions
-from ovsam_pipeline.evaluation.read_predictions import read_predictions
-from ovsam_pipeline.evaluation.read_truth import read_ground_truth
+from ovsam_pipeline.evaluation.reporting.files import write_metrics, write_per_class, write_samples
+from ovsam_pipeline.evaluation.scoring.detection import DetectionScores, score_detections
+from ovsam_pipeline.evaluation.scoring.found_objects import find_objects
+from ovsam_pipeline.evaluation.scoring.instances import InstanceScores, measure_instances
 from ovsam_pipeline.evaluation.structures import GroundTruth, IouType, Predictions
-from ovsam_pipeline.output_choice import parse_output
+from ovsam_pipeline.output.place import parse_output
 
 if TYPE_CHECKING:
-    from ovsam_pipeline.api import LabelResult
-    from ovsam_pipeline.evaluation.detection_scores import Engine
-    from ovsam_pipeline.evaluation.matching import AreaRule
-    from ovsam_pipeline.evaluation.read_predictions import ScoreKind
-    from ovsam_pipeline.report import RunReport
-    from ovsam_pipeline.stopping import StopRequest
+    from ovsam_pipeline.evaluation.scoring.detection import Engine
+    from ovsam_pipeline.evaluation.scoring.matching import AreaRule
+    from ovsam_pipeline.evaluation.structures import ScoreKind
+    from ovsam_pipeline.monitoring.report import RunReport
+    from ovsam_pipeline.monitoring.stopping import StopRequest
+    from ovsam_pipeline.runs.api import LabelResult
 
 logger = logging.getLogger(__name__)
 
@@ -207,8 +207,8 @@ def _read_baseline(config: EvalConfig, dataset: Dataset, truth: GroundTruth) -> 
 
 
 def _read_truth(config: EvalConfig, dataset: Dataset) -> GroundTruth:
-    from ovsam.vocabulary import load_vocabulary
-    from ovsam_pipeline.evaluation.splits import keep_split_classes, with_splits
+    from ovsam.text.vocabulary_files import load_vocabulary
+    from ovsam_pipeline.evaluation.reading.splits import keep_split_classes, with_splits
 
     style: Literal["auto", "lvis"] = "lvis" if dataset.is_lvis else "auto"
     truth = read_ground_truth(dataset.annotations, style=style, limit=config.limit)
@@ -265,7 +265,7 @@ def _describe(
     scores: _Scores,
 ) -> dict[str, Any]:
     """Return the content of metrics.json, without the times."""
-    from ovsam_pipeline.store import read_run_file
+    from ovsam_pipeline.output.folder import read_run_file
 
     folder = parse_output(predictions.title)
     run = read_run_file(folder) if folder.is_dir() else {}
@@ -324,7 +324,7 @@ def _write(
     write_per_class(output / "per_class.csv", truth, scores.detection, scores.instances)
     write_samples(output / "samples", truth, scores.detection, scores.instances)
     if config.plots:
-        from ovsam_pipeline.evaluation.plots import write_plots
+        from ovsam_pipeline.evaluation.reporting.plots import write_plots
 
         with clock.step("plots"):
             found, what = scores.instances, "mask"
@@ -359,9 +359,9 @@ def _draw_worst(
     measured: tuple[GroundTruth, Predictions, _Scores],
     dataset: Dataset,
 ) -> None:
-    from ovsam_pipeline.coco_images import read_coco_images
     from ovsam_pipeline.errors import SourceError
-    from ovsam_pipeline.evaluation.worst import write_worst
+    from ovsam_pipeline.evaluation.reporting.worst import write_worst
+    from ovsam_pipeline.sources.coco_file import read_coco_images
 
     truth, predictions, scores = measured
     try:

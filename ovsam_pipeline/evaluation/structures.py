@@ -16,7 +16,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
-    from ovsam_pipeline.evaluation.segment_store import SegmentStore
+    from ovsam_pipeline.evaluation.reading.segment_store import SegmentStore
+
+
+ScoreKind = Literal["stored", "detector", "model", "product"]
+
 
 IouType = Literal["bbox", "segm"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovsam_pipeline.coco_images import CocoImages
+from ovsam_pipeline.sources.coco_file import CocoImages
 from ovsam_pipeline.sources.entry import Entry, normalise
 from ovsam_pipeline.sources.local import get_state
 from ovsam_pipeline.sources.remote import add_states, get_address

@@ -11,10 +11,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from ovsam_pipeline.errors import SourceError
-from ovsam_pipeline.remote_path import RemotePath
 from ovsam_pipeline.sources.entry import Entry, get_suffix
 from ovsam_pipeline.sources.parquet import list_parquet
 from ovsam_pipeline.sources.tar import list_tar
+from ovsam_pipeline.storage.remote_path import RemotePath
 
 CONTAINER_SUFFIXES = (".tar", ".parquet")
 _AT_ONCE = 8

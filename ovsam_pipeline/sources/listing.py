@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from ovsam_pipeline.errors import SourceError
-from ovsam_pipeline.key_set import KeySet
 from ovsam_pipeline.records import ImageRecord, compute_image_id
-from ovsam_pipeline.remote_path import RemotePath
 from ovsam_pipeline.sources.braces import expand_braces
 from ovsam_pipeline.sources.containers import CONTAINER_SUFFIXES
 from ovsam_pipeline.sources.entry import Entry, Source, is_uri, normalise
+from ovsam_pipeline.sources.key_set import KeySet
 from ovsam_pipeline.sources.opening import open_image_root, open_source
+from ovsam_pipeline.storage.remote_path import RemotePath
 
 _CHUNK = 16_384
 

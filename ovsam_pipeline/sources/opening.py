@@ -7,14 +7,12 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from ovsam_pipeline.coco_images import ImageRoot, read_coco_images
 from ovsam_pipeline.errors import SourceError
-from ovsam_pipeline.http_file import HttpFile
-from ovsam_pipeline.remote_path import RemotePath
 from ovsam_pipeline.sources.coco import CocoFile
+from ovsam_pipeline.sources.coco_file import ImageRoot, read_coco_images
 from ovsam_pipeline.sources.containers import check_container
 from ovsam_pipeline.sources.entry import Source, is_uri
-from ovsam_pipeline.sources.lists import ListFile
+from ovsam_pipeline.sources.list_file import ListFile
 from ovsam_pipeline.sources.local import LocalFile, LocalFolder, LocalGlob, scan_folder
 from ovsam_pipeline.sources.remote import (
     RemoteFile,
@@ -24,6 +22,8 @@ from ovsam_pipeline.sources.remote import (
     parse_place,
 )
 from ovsam_pipeline.sources.saved_dataset import SavedDataset, is_saved_dataset
+from ovsam_pipeline.storage.remote_path import RemotePath
+from ovsam_pipeline.storage.web_file import HttpFile
 
 
 def open_image_root(image_root: Path | str | None) -> ImageRoot | None:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ovsam_pipeline.errors import SourceError
-from ovsam_pipeline.parquet_cell import ParquetCell
 from ovsam_pipeline.records import StoredFile
+from ovsam_pipeline.sources.cells import ParquetCell
 from ovsam_pipeline.sources.entry import Entry
 
 if TYPE_CHECKING:

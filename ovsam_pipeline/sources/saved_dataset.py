@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovsam_pipeline.errors import SourceError
-from ovsam_pipeline.parquet_cell import ArrowCell
+from ovsam_pipeline.sources.cells import ArrowCell
 from ovsam_pipeline.sources.entry import Entry, normalise
 from ovsam_pipeline.sources.parquet import choose_names, find_image_column, has_path
 

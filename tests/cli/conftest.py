@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 from fake_labeller import make_labeller, write_images
 
-from ovsam_pipeline import cli, labeller
+from ovsam_pipeline import cli
+from ovsam_pipeline.labelling import labeller
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import re
 import pytest
 from fake_labeller import make_box_finder, write_images
 
-from ovsam_pipeline import box_finder
-from ovsam_pipeline.logs import choose_logs
-from ovsam_pipeline.store import OutputFolder, iterate_rows
+from ovsam_pipeline.labelling import box_finder
+from ovsam_pipeline.output.folder import OutputFolder, iterate_rows
+from ovsam_pipeline.terminal.notes import choose_logs
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def test_json_log_is_one_object_a_line_and_leaves_stdout_alone(run_ovsam, images
     lines = [json.loads(line) for line in found.err.splitlines()]
     assert {"time", "level", "message"} <= set.intersection(*(set(line) for line in lines))
     assert (lines[-1]["event"], lines[-1]["done"], lines[-1]["labelled"]) == ("progress", 6, 6)
-    assert lines[0]["logger"] == "ovsam_pipeline.label_run"
+    assert lines[0]["logger"] == "ovsam_pipeline.runs.run"
 
 
 def test_errors_are_json_too(run_ovsam, images):
@@ -95,7 +95,7 @@ def test_time_limit_stops_with_exit_code_6_and_the_same_command_goes_on(
 
 
 def test_time_limit_counts_what_came_before_labelling(run_ovsam, images, monkeypatch):
-    from ovsam_pipeline import label_run
+    from ovsam_pipeline.runs import run as label_run
 
     class SlowSpool(label_run.ImageSpool):
         def __init__(self, *given):

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from fake_labeller import make_box_finder, write_images
 
-from ovsam_pipeline import box_finder
-from ovsam_pipeline.store import iterate_rows, list_parts
+from ovsam_pipeline.labelling import box_finder
+from ovsam_pipeline.output.folder import iterate_rows, list_parts
 
 ROOT = Path(__file__).parents[2]
 SCENES = ROOT / "examples" / "scenes"

@@ -6,10 +6,18 @@ from fake_labeller import write_images
 from file_server import run_file_server
 from small_detector import build_small_detic
 
-from ovsam.known_weights import CC_BY_SA, WeightFile
-from ovsam_pipeline.detectors import official, official_weights, text_prompts
-from ovsam_pipeline.detectors.official_weights import OFFICIAL_DETECTORS
-from ovsam_pipeline.store import iterate_rows
+from ovsam.weights.known_weights import CC_BY_SA, WeightFile
+from ovsam_pipeline.detectors.official import (
+    detector as official,
+)
+from ovsam_pipeline.detectors.official import (
+    text_prompts,
+)
+from ovsam_pipeline.detectors.official import (
+    weights as official_weights,
+)
+from ovsam_pipeline.detectors.official.weights import OFFICIAL_DETECTORS
+from ovsam_pipeline.output.folder import iterate_rows
 
 SCENES = Path(__file__).parents[2] / "examples" / "scenes"
 NAMES = ("mug", "red backpack", "sparrow")
@@ -60,7 +68,7 @@ def served(monkeypatch):
         server.serve("/model.pkl", b"weights" * 1000)
         file = WeightFile(("model.pkl",), CC_BY_SA, 7000, url=f"{server.url}/model.pkl")
         monkeypatch.setattr(
-            "ovsam_pipeline.detectors.official_weights.find_fetchable", lambda _: (file,)
+            "ovsam_pipeline.detectors.official.weights.find_fetchable", lambda _: (file,)
         )
         monkeypatch.setattr("time.sleep", lambda _: None)
         yield server
@@ -131,7 +139,7 @@ def test_free_names_are_labelled_without_any_weight_file(
 ):
     monkeypatch.setattr(official, "_build_network", lambda known: build_small_detic())
     monkeypatch.setattr(text_prompts, "_LAYERS", 1)
-    monkeypatch.setattr("ovsam_pipeline.random_weights._warned", False)
+    monkeypatch.setattr("ovsam_pipeline.detectors.random_weights._warned", False)
     found = label_scenes(
         run_command, tmp_path / "out", "--detector", "detic", "--conf", "0.02", "--labels", labels
     )
@@ -144,5 +152,5 @@ def test_free_names_are_labelled_without_any_weight_file(
 def test_free_names_are_labelled_with_the_real_networks(
     run_command, made_up, monkeypatch, tmp_path, name
 ):
-    monkeypatch.setattr("ovsam_pipeline.random_weights._warned", False)
+    monkeypatch.setattr("ovsam_pipeline.detectors.random_weights._warned", False)
     assert label_scenes(run_command, tmp_path / "out", "--detector", name)

@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from ovsam.hub import require
+from ovsam.weights.hub import require
 
 
 def test_info_of_a_model_shows_parts_and_the_paper(run_ovsam):

@@ -5,8 +5,8 @@ import re
 import pytest
 
 import ovsam
-from ovsam_pipeline import labeller
-from ovsam_pipeline.store import OutputFolder, iterate_rows
+from ovsam_pipeline.labelling import labeller
+from ovsam_pipeline.output.folder import OutputFolder, iterate_rows
 
 
 def test_label_says_what_it_did_where_it_is_and_what_comes_next(run_ovsam, images):

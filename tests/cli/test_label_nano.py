@@ -7,7 +7,7 @@ import pytest
 from bad_images import write_bad_images
 from pycocotools.coco import COCO
 
-from ovsam_pipeline.store import iterate_rows
+from ovsam_pipeline.output.folder import iterate_rows
 
 SCENES = Path(__file__).parents[2] / "examples" / "scenes"
 TRUTH = SCENES / "annotations.json"

@@ -3,7 +3,7 @@ import json
 import pytest
 from file_server import run_file_server
 
-from ovsam.known_weights import KNOWN_MODELS, S_LAB, KnownModel, WeightFile
+from ovsam.weights.known_weights import KNOWN_MODELS, S_LAB, KnownModel, WeightFile
 
 
 @pytest.fixture

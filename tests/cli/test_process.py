@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from fake_labeller import write_images
 
-from ovsam_pipeline.store import iterate_rows, list_parts
+from ovsam_pipeline.output.folder import iterate_rows, list_parts
 
 TESTS = Path(__file__).parents[1]
 

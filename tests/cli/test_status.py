@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from fake_labeller import write_images
 
-from ovsam_pipeline.live_status import keep_status
-from ovsam_pipeline.report import RunReport
-from ovsam_pipeline.run_state import RunState
+from ovsam_pipeline.monitoring.report import RunReport
+from ovsam_pipeline.monitoring.run_state import RunState
+from ovsam_pipeline.monitoring.status_file import keep_status
 
 NOBODY = 2**22 + 1  # above the largest process number of Linux
 TESTS = Path(__file__).parents[1]

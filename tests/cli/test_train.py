@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ovsam.training.sprites import NOTO_FONT
+from ovsam.training.scenes.sprites import NOTO_FONT
 from ovsam_pipeline.commands.scenes import plan_files
 
 needs_font = pytest.mark.skipif(not NOTO_FONT.is_file(), reason="fonts-noto-color-emoji is missing")

@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "ovsam" / "training"))
 from tiny_run import TinyStep, small_loop, train
 
 from ovsam.errors import ConfigError
-from ovsam.training.distributed import join_ranks
-from ovsam.training.loop import TrainingRun
+from ovsam.training.loop.distributed import join_ranks
+from ovsam.training.loop.loop import TrainingRun
 
 
 def run_small(request):

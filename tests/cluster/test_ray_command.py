@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from fake_labeller import write_images
 
-from ovsam_pipeline.output_choice import parse_output
-from ovsam_pipeline.store import iterate_rows
+from ovsam_pipeline.output.folder import iterate_rows
+from ovsam_pipeline.output.place import parse_output
 
 pytestmark = pytest.mark.ray
 

@@ -14,12 +14,12 @@ import pytest
 from fake_labeller import FakePredictor, make_box_finder, make_labeller, write_images
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.errors import OutputError, ShardError
-from ovsam_pipeline.label_run import LabelResult, fill_output
-from ovsam_pipeline.report import RunReport
-from ovsam_pipeline.stopping import StopRequest
-from ovsam_pipeline.store import iterate_rows, list_parts
+from ovsam_pipeline.monitoring.report import RunReport
+from ovsam_pipeline.monitoring.stopping import StopRequest
+from ovsam_pipeline.output.folder import iterate_rows, list_parts
+from ovsam_pipeline.runs.run import LabelResult, fill_output
+from ovsam_pipeline.settings.label import LabelConfig
 
 pytestmark = [
     pytest.mark.ray,

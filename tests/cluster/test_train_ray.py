@@ -13,8 +13,8 @@ import small_trainings
 from tiny_run import read_curve
 
 from ovsam.errors import ConfigError, TrainingError
-from ovsam.training.stopping import RunStoppedError, stop_wish
-from ovsam_pipeline.training_stages import StageRequest
+from ovsam.training.loop.stopping import RunStoppedError, stop_wish
+from ovsam_pipeline.training.request import StageRequest
 
 pytestmark = pytest.mark.ray
 
@@ -28,7 +28,10 @@ def _no_wish():
 
 
 def _train(folder, run, num_workers=2, **size):
-    from ovsam_pipeline.train_ray import RaySize, train_on_ray  # Ray reads its variables then
+    from ovsam_pipeline.training.ray_group import (  # Ray reads its variables then
+        RaySize,
+        train_on_ray,
+    )
 
     folder.mkdir(exist_ok=True)
     request = StageRequest(stage="labels", out=folder)
@@ -46,7 +49,7 @@ def by_torchrun(tmp_path_factory, ray_home):
 
 
 def test_two_actors_train_as_two_processes_of_torchrun(cluster, tmp_path, by_torchrun, caplog):
-    with caplog.at_level(logging.INFO, "ovsam.training.run_log"):
+    with caplog.at_level(logging.INFO, "ovsam.training.loop.run_log"):
         _train(tmp_path, small_trainings.run_small)
     assert read_curve(tmp_path) == by_torchrun
     shown = [record.numbers["step"] for record in caplog.records if hasattr(record, "numbers")]

@@ -8,7 +8,7 @@ from ovsam.baselines.files import combine
 from ovsam.baselines.model import Baseline
 from ovsam.clip_backbone import build_clip_backbone
 from ovsam.sam import build_sam, teacher_config
-from ovsam.text_tower import build_text_tower
+from ovsam.text.text_tower import build_text_tower
 
 
 def make_baseline_config(**changes) -> BaselineConfig:

@@ -6,7 +6,7 @@ from tiny import make_tiny_config
 
 from ovsam.build import build_model
 from ovsam.config import ModelConfig
-from ovsam.vocabulary import Vocabulary
+from ovsam.text.vocabulary import Vocabulary
 
 
 @pytest.fixture

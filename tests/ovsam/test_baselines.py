@@ -13,13 +13,13 @@ from ovsam.baselines.config import BaselineConfig
 from ovsam.baselines.crops import cut_objects, square_boxes
 from ovsam.baselines.files import load_baseline, save_baseline
 from ovsam.build import build_model
-from ovsam.checkpoint import save_checkpoint
 from ovsam.clip_backbone import build_clip_backbone
 from ovsam.errors import CheckpointError, ConfigError
 from ovsam.load import load_model
 from ovsam.model import boxes_of_masks
 from ovsam.predictor import Predictor
-from ovsam.vocabulary import Vocabulary
+from ovsam.text.vocabulary import Vocabulary
+from ovsam.weights.checkpoint import save_checkpoint
 
 KINDS = {
     "image-crop": {"crop": "image"},

@@ -5,8 +5,8 @@ from baseline_tools import make_baseline_config
 
 from ovsam.baselines.full_size import PAPER_BASELINES, get_baseline_config
 from ovsam.baselines.model import build_baseline
+from ovsam.cost.profile import profile_model
 from ovsam.errors import ConfigError
-from ovsam.profile import profile_model
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ovsam.cache import find_cache_folder, write_atomically
+from ovsam.weights.files import find_cache_folder, write_atomically
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path, monkeyp
     def fail(_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("ovsam.cache.os.fsync", fail)
+    monkeypatch.setattr("ovsam.weights.files.os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         write_atomically(path, b"two")
     assert path.read_bytes() == b"one"

@@ -6,17 +6,17 @@ import torch
 from tiny import make_tiny_config
 
 from ovsam.build import build_model
-from ovsam.checkpoint import (
+from ovsam.errors import CheckpointError
+from ovsam.sam import build_sam, teacher_config
+from ovsam.text.text_tower import build_text_tower
+from ovsam.weights.checkpoint import (
     hash_tensors,
     load_checkpoint,
     load_released_checkpoint,
     load_sam_checkpoint,
     save_checkpoint,
 )
-from ovsam.errors import CheckpointError
-from ovsam.sam import build_sam, teacher_config
-from ovsam.tensor_files import read_metadata
-from ovsam.text_tower import build_text_tower
+from ovsam.weights.tensor_files import read_metadata
 
 TO_RELEASED = (
     ("image_encoder.visual.conv1.", "backbone.stem.0."),

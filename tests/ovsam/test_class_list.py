@@ -3,14 +3,14 @@ import json
 
 import pytest
 
-from ovsam.class_list import (
+from ovsam.errors import MissingDependencyError, VocabularyError
+from ovsam.text.class_list import (
     MAX_NAME_CHARACTERS,
     make_class,
     parse_class_names,
     read_class_file,
     split_prototypes,
 )
-from ovsam.errors import MissingDependencyError, VocabularyError
 
 
 def read(tmp_path, name: str, content: object):

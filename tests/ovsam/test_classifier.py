@@ -5,7 +5,8 @@ import torch
 
 from ovsam.classifier import EXCLUDED, Classifier, best_classes, split_for_model
 from ovsam.errors import VocabularyError
-from ovsam.vocabulary import Vocabulary, load_vocabulary
+from ovsam.text.vocabulary import Vocabulary
+from ovsam.text.vocabulary_files import load_vocabulary
 
 
 def unit(*rows: tuple[float, ...]) -> torch.Tensor:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from file_server import FileServer, run_file_server
 
-from ovsam.download import check_sha256, download, explain_disk_errors
 from ovsam.errors import DownloadError
+from ovsam.weights.download import check_sha256, download, explain_disk_errors
 
 CONTENT = bytes(range(256)) * 1000
 
@@ -122,7 +122,7 @@ def test_refused_connection_names_the_address(tmp_path):
 def test_full_disk_is_told_before_the_download(server, tmp_path, monkeypatch):
     server.serve("/weights.bin", CONTENT)
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr("ovsam.download.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("ovsam.weights.download.shutil.disk_usage", lambda _: usage)
     with pytest.raises(DownloadError, match=r"the disk is full: weights.bin does not fit"):
         fetch(server, tmp_path / "weights.bin")
 

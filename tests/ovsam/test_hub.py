@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from file_server import FileServer, run_file_server
 
-from ovsam import hub
 from ovsam.errors import ConfigError, DownloadError
-from ovsam.known_weights import APACHE, KNOWN_MODELS, MIT, S_LAB, KnownModel, WeightFile
+from ovsam.weights import hub
+from ovsam.weights.known_weights import APACHE, KNOWN_MODELS, MIT, S_LAB, KnownModel, WeightFile
 
 REPO = "somebody/weights"
 CONTENT = b"tensors" * 20_000
@@ -238,7 +238,7 @@ def test_every_known_model_has_a_structure_and_a_licence():
 def test_environment_of_the_hub_is_honoured(server, tmp_path):
     server.serve_on_hub("HarborYuan/ovsam_models", "clip2sam_lvis_rn50x16.pth", CONTENT)
     script = (
-        "from ovsam import hub; from ovsam.known_weights import KNOWN_MODELS as known\n"
+        "from ovsam import hub; from ovsam.weights.known_weights import KNOWN_MODELS as known\n"
         "print(hub._fetch_file(known['rn50x16-lvis'].files[1], None))"
     )
     environment = {

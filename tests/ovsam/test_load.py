@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import ovsam
-from ovsam.checkpoint import hash_tensors
 from ovsam.errors import CheckpointError, ConfigError, DownloadError
+from ovsam.weights.checkpoint import hash_tensors
 
 
 def test_nano_is_embedded_and_labels_its_own_words() -> None:
@@ -49,6 +49,6 @@ def test_names_that_give_no_model_are_explained(name, error, message) -> None:
 
 
 def test_weights_not_fetched_yet_name_the_command(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("ovsam.hub.locate", lambda name: None)
+    monkeypatch.setattr("ovsam.weights.hub.locate", lambda name: None)
     with pytest.raises(DownloadError, match=r"ovsam models fetch rn50x16-lvis"):
         ovsam.load_model("rn50x16-lvis")

@@ -8,8 +8,8 @@ from ovsam.model import boxes_of_masks
 from ovsam.predictor import Predictor
 from ovsam.preprocess import prepare_image
 from ovsam.structures import Prompts
-from ovsam.training.fine_masks import add_fine_masks
-from ovsam.vocabulary import Vocabulary
+from ovsam.text.vocabulary import Vocabulary
+from ovsam.training.steps.fine_masks import add_fine_masks
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from ovsam.build import get_config
+from ovsam.cost.count import PAPER
+from ovsam.cost.profile import profile_model
 from ovsam.errors import ConfigError
-from ovsam.profile import PAPER, profile_model
 
 RELEASED_PARAMETERS_M = {
     "rn50": 164.844,

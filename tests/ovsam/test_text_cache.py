@@ -6,8 +6,9 @@ import torch.nn.functional as F
 
 from ovsam.config import TextConfig
 from ovsam.errors import VocabularyError
-from ovsam.text_tower import TEMPLATES, TextTower
-from ovsam.vocabulary import Vocabulary, embed_vocabulary
+from ovsam.text.embedding import embed_vocabulary
+from ovsam.text.text_tower import TEMPLATES, TextTower
+from ovsam.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(["cat", "dog", "cow"], aliases=[["cat", "kitty"], ["dog"], ["cat"]])
 

@@ -6,8 +6,8 @@ from open_clip.transformer import QuickGELU
 from ovsam.build import MODEL_NAMES, get_config
 from ovsam.config import TextConfig
 from ovsam.errors import CheckpointError, VocabularyError
-from ovsam.text_tower import TEMPLATES, TextTower, build_text_tower
-from ovsam.vocabulary import load_vocabulary
+from ovsam.text.text_tower import TEMPLATES, TextTower, build_text_tower
+from ovsam.text.vocabulary_files import load_vocabulary
 
 CONFIG = TextConfig(width=16, heads=2, layers=2)
 TEXTS = ["cat", "a photo of a very large traffic light.", "fire hydrant"]

@@ -5,12 +5,8 @@ import pytest
 import torch
 
 from ovsam.errors import VocabularyError
-from ovsam.vocabulary import (
-    BUILT_IN_VOCABULARIES,
-    Vocabulary,
-    load_vocabulary,
-    parse_vocabulary,
-)
+from ovsam.text.vocabulary import Vocabulary
+from ovsam.text.vocabulary_files import BUILT_IN_VOCABULARIES, load_vocabulary, parse_vocabulary
 
 
 @pytest.mark.parametrize(

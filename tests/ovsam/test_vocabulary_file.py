@@ -3,8 +3,8 @@ import torch
 from safetensors.torch import save_file
 
 from ovsam.errors import VocabularyError
-from ovsam.vocabulary import Vocabulary, load_vocabulary
-from ovsam.vocabulary_file import save_vocabulary
+from ovsam.text.vocabulary import Vocabulary
+from ovsam.text.vocabulary_files import load_vocabulary, save_vocabulary
 
 
 def make_vocabulary() -> Vocabulary:

@@ -8,11 +8,11 @@ from pycocotools.coco import COCO
 
 import ovsam_pipeline
 from ovsam.errors import ConfigError
-from ovsam_pipeline import labeller as labeller_module
-from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.errors import OutputLockedError, ShardError, SourceError
-from ovsam_pipeline.label_run import choose_part_limits
-from ovsam_pipeline.store import OutputFolder, iterate_rows, list_parts
+from ovsam_pipeline.labelling import labeller as labeller_module
+from ovsam_pipeline.output.folder import OutputFolder, iterate_rows, list_parts
+from ovsam_pipeline.runs.run import choose_part_limits
+from ovsam_pipeline.settings.label import LabelConfig
 
 # pycocotools 2.0.11 with numpy 2.4: its own arrays lack the copy keyword.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -145,8 +145,9 @@ def test_a_bug_that_hits_every_image_ends_the_run(images, out, monkeypatch):
 
 
 def test_full_disk_tells_the_first_reason_and_loses_nothing(images, out, monkeypatch):
-    from ovsam_pipeline import part_writer, store
     from ovsam_pipeline.errors import OutputError
+    from ovsam_pipeline.output import folder as store
+    from ovsam_pipeline.output import part_writer
 
     real, parts = part_writer.write_part, []
 
@@ -279,7 +280,7 @@ def test_previews_are_readable_pictures(images, out):
 
 
 def test_preview_of_a_vanished_image_is_left_out(images, out, caplog):
-    from ovsam_pipeline.preview import write_previews
+    from ovsam_pipeline.export.preview import write_previews
     from ovsam_pipeline.sources.listing import list_images
 
     ovsam_pipeline.label(images, output=out)
@@ -291,8 +292,8 @@ def test_preview_of_a_vanished_image_is_left_out(images, out, caplog):
 
 def test_two_rows_of_one_id_cannot_become_a_coco_file(images, out):
     from ovsam_pipeline.errors import OutputError
-    from ovsam_pipeline.exporters.coco import export_coco
-    from ovsam_pipeline.parts import write_part
+    from ovsam_pipeline.export.coco import export_coco
+    from ovsam_pipeline.output.parts import write_part
     from ovsam_pipeline.records import LabelRecord
 
     ovsam_pipeline.label(images, output=out)
@@ -306,8 +307,8 @@ def test_two_rows_of_one_id_cannot_become_a_coco_file(images, out):
 def test_keyboard_interrupt_keeps_what_was_labelled(images, out):
     from contextlib import contextmanager
 
-    from ovsam_pipeline.api import run_label
-    from ovsam_pipeline.config import LabelConfig
+    from ovsam_pipeline.runs.api import run_label
+    from ovsam_pipeline.settings.label import LabelConfig
 
     @contextmanager
     def interrupt(report):

@@ -11,17 +11,17 @@ from fake_labeller import FakeDetector, make_box_finder, make_labeller, write_im
 
 import ovsam_pipeline
 from ovsam.errors import ConfigError
-from ovsam_pipeline import box_finder, labeller
-from ovsam_pipeline.api import run_detect
-from ovsam_pipeline.box_finder import build_box_finder
-from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.detectors.build import build_detector
 from ovsam_pipeline.errors import OutputError, OutputLockedError
-from ovsam_pipeline.exporters.coco import export_coco
-from ovsam_pipeline.parts import BOX_SCHEMA
-from ovsam_pipeline.stopping import StopRequest
-from ovsam_pipeline.store import OutputFolder, iterate_rows, list_parts
+from ovsam_pipeline.export.coco import export_coco
+from ovsam_pipeline.labelling import box_finder, labeller
+from ovsam_pipeline.labelling.box_finder import build_box_finder
+from ovsam_pipeline.monitoring.stopping import StopRequest
+from ovsam_pipeline.output.folder import OutputFolder, iterate_rows, list_parts
+from ovsam_pipeline.output.parts import BOX_SCHEMA
+from ovsam_pipeline.runs.api import run_detect
+from ovsam_pipeline.settings.label import LabelConfig
 
 
 @pytest.fixture

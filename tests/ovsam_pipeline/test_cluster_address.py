@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.cluster_address import (
+from ovsam_pipeline.engines.cluster.address import (
     check_address,
     check_device,
     explain_cluster,

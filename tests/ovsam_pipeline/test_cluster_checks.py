@@ -8,7 +8,7 @@ from fake_labeller import make_labeller
 
 import ovsam
 from ovsam.errors import ConfigError
-from ovsam_pipeline.cluster_checks import (
+from ovsam_pipeline.engines.cluster.checks import (
     Probe,
     answer_probe,
     check_facts,
@@ -16,10 +16,10 @@ from ovsam_pipeline.cluster_checks import (
     enter_folder,
     name_node,
 )
-from ovsam_pipeline.cluster_size import ClusterSize, choose_size
-from ovsam_pipeline.config import LabelConfig
+from ovsam_pipeline.engines.cluster.size import ClusterSize, choose_size
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.remote_path import RemotePath
+from ovsam_pipeline.settings.label import LabelConfig
+from ovsam_pipeline.storage.remote_path import RemotePath
 
 GPU_NODE = {"CPU": 16.0, "GPU": 8.0}
 CPU_NODE = {"CPU": 4.0}

@@ -9,21 +9,22 @@ import pytest
 from fake_labeller import make_labeller, write_images
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline import cluster_run
-from ovsam_pipeline.cluster_checks import Probe
-from ovsam_pipeline.cluster_run import ClusterRun, WorkerDiedError, describe_death
-from ovsam_pipeline.cluster_size import ClusterSize
-from ovsam_pipeline.config import LabelConfig
+from ovsam_pipeline.engines.cluster import run as cluster_run
+from ovsam_pipeline.engines.cluster.checks import Probe
+from ovsam_pipeline.engines.cluster.member import WorkerDiedError, describe_death
+from ovsam_pipeline.engines.cluster.run import ClusterRun
+from ovsam_pipeline.engines.cluster.size import ClusterSize
+from ovsam_pipeline.engines.worker import Worker
 from ovsam_pipeline.errors import OutputError, ShardError
-from ovsam_pipeline.image_spool import ImageSpool
-from ovsam_pipeline.part_writer import PartWriter
-from ovsam_pipeline.report import RunReport
-from ovsam_pipeline.shard_stats import ShardStats
-from ovsam_pipeline.shards import Plan
+from ovsam_pipeline.labelling.stats import ShardStats
+from ovsam_pipeline.monitoring.report import RunReport
+from ovsam_pipeline.monitoring.stopping import StopRequest
+from ovsam_pipeline.output.folder import OutputFolder, iterate_rows
+from ovsam_pipeline.output.part_writer import PartWriter
+from ovsam_pipeline.output.plan import Plan
+from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.sources.listing import list_images
-from ovsam_pipeline.stopping import StopRequest
-from ovsam_pipeline.store import OutputFolder, iterate_rows
-from ovsam_pipeline.worker import Worker
+from ovsam_pipeline.sources.spool import ImageSpool
 
 
 class FakeMember:

@@ -9,13 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.exporters import coco, part_tables
-from ovsam_pipeline.exporters.coco import count_output, export_coco
-from ovsam_pipeline.exporters.json_text import encode_numbers, encode_texts, round_to_cents
-from ovsam_pipeline.parts import SCHEMA, write_part
+from ovsam_pipeline.export import coco
+from ovsam_pipeline.export.coco import count_output, export_coco
+from ovsam_pipeline.export.json_text import encode_numbers, encode_texts, round_to_cents
+from ovsam_pipeline.output import part_tables
+from ovsam_pipeline.output.folder import iterate_rows
+from ovsam_pipeline.output.parts import SCHEMA, write_part
 from ovsam_pipeline.records import LabelRecord, ObjectRecord
-from ovsam_pipeline.remote_path import parse_path
-from ovsam_pipeline.store import iterate_rows
+from ovsam_pipeline.storage.remote_path import parse_path
 
 OPTIONAL = ("detector_category", "detector_margin", "model_category", "model_score", "prompt_id")
 HOSTILE = (

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.config import LabelConfig, load_label_config
-from ovsam_pipeline.settings import find_config_file
+from ovsam_pipeline.runs.settings import load_label_config
+from ovsam_pipeline.settings.checks import find_config_file
+from ovsam_pipeline.settings.label import LabelConfig
 
 RUNS = sorted((Path(__file__).parents[2] / "configs" / "runs").glob("label-*.yaml"))
 

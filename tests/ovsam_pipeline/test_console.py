@@ -6,7 +6,8 @@ import threading
 import pytest
 
 from ovsam import errors as core
-from ovsam_pipeline import console, errors
+from ovsam_pipeline import errors
+from ovsam_pipeline.terminal import app as console
 
 
 @pytest.mark.parametrize(

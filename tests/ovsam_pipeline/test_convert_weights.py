@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 
 import ovsam
 from ovsam.errors import CheckpointError, ConfigError, DownloadError, VocabularyError
-from ovsam.text_tower import build_text_tower
-from ovsam_pipeline.convert_weights import convert_weights
+from ovsam.text.text_tower import build_text_tower
+from ovsam.weights.convert import convert_weights
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ovsam.errors import CheckpointError
-from ovsam_pipeline.detectors.array_pickle import read_array_pickle
+from ovsam_pipeline.detectors.official.array_pickle import read_array_pickle
 
 ARRAYS = {
     "weight": np.arange(6, dtype=np.float32).reshape(2, 3),

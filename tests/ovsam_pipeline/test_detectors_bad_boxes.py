@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ovsam_pipeline.detectors.base import DetectorImage
-from ovsam_pipeline.detectors.boxes_file import build_boxes_detector
-from ovsam_pipeline.detectors.ground_truth import build_ground_truth_detector
+from ovsam_pipeline.detectors.stored.boxes_file import build_boxes_detector
+from ovsam_pipeline.detectors.stored.ground_truth import build_ground_truth_detector
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.records import ImageRecord
 

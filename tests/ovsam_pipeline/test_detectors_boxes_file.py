@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
-from ovsam_pipeline.detectors.boxes_file import build_boxes_detector
 from ovsam_pipeline.detectors.build import check_detector_images
+from ovsam_pipeline.detectors.stored.boxes_file import build_boxes_detector
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.records import ImageRecord, compute_image_id
 

@@ -8,7 +8,6 @@ import pytest
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.detectors import build as build_module
-from ovsam_pipeline.detectors import official_weights
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.detectors.build import (
     build_detector,
@@ -17,6 +16,7 @@ from ovsam_pipeline.detectors.build import (
     find_family,
 )
 from ovsam_pipeline.detectors.class_filter import filter_classes, match_class_names
+from ovsam_pipeline.detectors.official import weights as official_weights
 from ovsam_pipeline.errors import DatasetError
 
 

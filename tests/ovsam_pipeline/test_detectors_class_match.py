@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from ovsam.errors import ConfigError
-from ovsam.vocabulary import Vocabulary, load_vocabulary
-from ovsam_pipeline.config import LabelConfig
+from ovsam.text.vocabulary import Vocabulary
+from ovsam.text.vocabulary_files import load_vocabulary
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.detectors.class_match import match_detector_classes
 from ovsam_pipeline.errors import DatasetError
-from ovsam_pipeline.label_rules import build_rules
-from ovsam_pipeline.provenance import describe_matching
+from ovsam_pipeline.labelling.provenance import describe_matching
+from ovsam_pipeline.labelling.rules import build_rules
+from ovsam_pipeline.settings.label import LabelConfig
 
 ANIMALS = Vocabulary(["cat", "dog", "traffic light"], title="animals")
 

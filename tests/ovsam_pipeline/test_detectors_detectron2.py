@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from ovsam.errors import CheckpointError, ConfigError, MissingDependencyError
-from ovsam_pipeline.detectors.clean_boxes import clean_boxes, list_class_names
-from ovsam_pipeline.detectors.detectron2_config import locate_config
-from ovsam_pipeline.detectors.detectron2_zoo import (
+from ovsam_pipeline.detectors.box_rules import clean_boxes, list_class_names
+from ovsam_pipeline.detectors.detectron2_zoo.config import locate_config
+from ovsam_pipeline.detectors.detectron2_zoo.detector import (
     _find_trained,
     _load_weights,
     build_detectron2_detector,

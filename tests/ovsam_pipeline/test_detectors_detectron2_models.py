@@ -12,12 +12,12 @@ import tiny_detectron2 as tiny
 from PIL import Image
 
 from ovsam.errors import CheckpointError, ConfigError, DownloadError
-from ovsam_pipeline.api import label
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
 from ovsam_pipeline.detectors.build import build_detector
-from ovsam_pipeline.detectors.detectron2_config import build_zoo_model
-from ovsam_pipeline.detectors.detectron2_zoo import build_detectron2_detector
+from ovsam_pipeline.detectors.detectron2_zoo.config import build_zoo_model
+from ovsam_pipeline.detectors.detectron2_zoo.detector import build_detectron2_detector
 from ovsam_pipeline.records import ImageRecord
+from ovsam_pipeline.runs.api import label
 
 pytestmark = [
     pytest.mark.detectron2,
@@ -219,7 +219,7 @@ def test_zoo_weights_that_nobody_publishes_are_explained():
 
 
 def test_zoo_weights_are_fetched_into_the_cache(tmp_path, monkeypatch):
-    from ovsam_pipeline.detectors import detectron2_zoo
+    from ovsam_pipeline.detectors.detectron2_zoo import detector as detectron2_zoo
 
     asked = []
 

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 from PIL import Image
 from typer.testing import CliRunner
 
-from ovsam.vocabulary import load_vocabulary
+from ovsam.text.vocabulary_files import load_vocabulary
 from ovsam_pipeline.cli import app
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
 from ovsam_pipeline.detectors.class_match import match_detector_classes
-from ovsam_pipeline.images import IMAGE_SUFFIXES
 from ovsam_pipeline.records import ImageRecord
+from ovsam_pipeline.sources.read_image import IMAGE_SUFFIXES
 
 DOCS = Path(__file__).parents[2] / "docs"
 

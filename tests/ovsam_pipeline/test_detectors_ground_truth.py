@@ -6,7 +6,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from ovsam_pipeline.detectors.base import DetectorImage
-from ovsam_pipeline.detectors.ground_truth import (
+from ovsam_pipeline.detectors.stored.ground_truth import (
     build_ground_truth_detector,
     compute_centre_point,
     decode_segmentation,

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from ovsam.errors import ConfigError, MissingDependencyError
-from ovsam.vocabulary import parse_vocabulary
-from ovsam_pipeline.detectors import huggingface
-from ovsam_pipeline.detectors.huggingface import build_hf_detector
+from ovsam.text.vocabulary_files import parse_vocabulary
+from ovsam_pipeline.detectors.huggingface import detector as huggingface
+from ovsam_pipeline.detectors.huggingface.detector import build_hf_detector
 from ovsam_pipeline.errors import DetectorError
 
 SETTINGS = {"conf": 0.1, "max_det": 10, "device": "cpu"}

@@ -14,14 +14,15 @@ import torch
 from PIL import Image
 
 from ovsam.errors import VocabularyError
-from ovsam.vocabulary import Vocabulary, parse_vocabulary
-from ovsam_pipeline.api import label as label_images
-from ovsam_pipeline.detectors import huggingface_owl
+from ovsam.text.vocabulary import Vocabulary
+from ovsam.text.vocabulary_files import parse_vocabulary
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
-from ovsam_pipeline.detectors.huggingface import build_hf_detector
-from ovsam_pipeline.detectors.huggingface_grounding import build_captions
+from ovsam_pipeline.detectors.huggingface import owl as huggingface_owl
+from ovsam_pipeline.detectors.huggingface.detector import build_hf_detector
+from ovsam_pipeline.detectors.huggingface.grounding import build_captions
 from ovsam_pipeline.errors import DetectorError
 from ovsam_pipeline.records import ImageRecord
+from ovsam_pipeline.runs.api import label as label_images
 
 WORDS = parse_vocabulary("mug,red backpack,sparrow,st. bernard")
 OPEN = {

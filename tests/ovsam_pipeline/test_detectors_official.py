@@ -9,15 +9,16 @@ import torch
 from small_detector import RECIPE, build_small_detic
 
 from ovsam.errors import CheckpointError, ConfigError, DownloadError
-from ovsam.vocabulary import load_vocabulary, parse_vocabulary
-from ovsam_pipeline import random_weights
-from ovsam_pipeline.detectors import official, official_weights
+from ovsam.text.vocabulary_files import load_vocabulary, parse_vocabulary
+from ovsam_pipeline.detectors import random_weights
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
 from ovsam_pipeline.detectors.build import build_detector
-from ovsam_pipeline.detectors.official import OfficialDetector, guess_detector
-from ovsam_pipeline.detectors.rcnn.structures import DetectedBoxes
+from ovsam_pipeline.detectors.official import detector as official
+from ovsam_pipeline.detectors.official import weights as official_weights
+from ovsam_pipeline.detectors.official.detector import OfficialDetector, guess_detector
+from ovsam_pipeline.detectors.official.rcnn.structures import DetectedBoxes
+from ovsam_pipeline.detectors.random_weights import make_tensor
 from ovsam_pipeline.detectors.settings import DetectorSettings
-from ovsam_pipeline.random_weights import make_tensor
 
 TEXTS = parse_vocabulary("mug,red backpack,sparrow")
 

@@ -1,9 +1,9 @@
 import pytest
 
-from ovsam import hub
 from ovsam.errors import DownloadError
-from ovsam_pipeline.detectors import official_weights
-from ovsam_pipeline.detectors.official_weights import (
+from ovsam.weights import hub
+from ovsam_pipeline.detectors.official import weights as official_weights
+from ovsam_pipeline.detectors.official.weights import (
     CLIP_TEXT_FILE,
     OFFICIAL_DETECTORS,
     find_fetchable,

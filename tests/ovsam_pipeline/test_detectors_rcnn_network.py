@@ -8,8 +8,8 @@ import torch
 
 from ovsam.config import VitConfig
 from ovsam.errors import CheckpointError, ConfigError, VocabularyError
-from ovsam_pipeline.detectors.rcnn.anchors_rpn import RegionProposals
-from ovsam_pipeline.detectors.rcnn.box_heads import (
+from ovsam_pipeline.detectors.official.rcnn.anchors_rpn import RegionProposals
+from ovsam_pipeline.detectors.official.rcnn.box_heads import (
     CascadeHeads,
     ConvBoxHead,
     LinearBoxHead,
@@ -17,21 +17,21 @@ from ovsam_pipeline.detectors.rcnn.box_heads import (
     SingleHead,
     ZeroShotPredictor,
 )
-from ovsam_pipeline.detectors.rcnn.centernet import CenterProposals
-from ovsam_pipeline.detectors.rcnn.detic import build_detic
-from ovsam_pipeline.detectors.rcnn.faster_rcnn import build_faster_rcnn
-from ovsam_pipeline.detectors.rcnn.fpn import FeaturePyramid, PoolLevel6, StridedLevels67
-from ovsam_pipeline.detectors.rcnn.network import RCNN
-from ovsam_pipeline.detectors.rcnn.official_names import (
+from ovsam_pipeline.detectors.official.rcnn.centernet import CenterProposals
+from ovsam_pipeline.detectors.official.rcnn.detic import build_detic
+from ovsam_pipeline.detectors.official.rcnn.faster_rcnn import build_faster_rcnn
+from ovsam_pipeline.detectors.official.rcnn.fpn import FeaturePyramid, PoolLevel6, StridedLevels67
+from ovsam_pipeline.detectors.official.rcnn.network import RCNN
+from ovsam_pipeline.detectors.official.rcnn.official_names import (
     filter_official_state,
     load_official_state,
 )
-from ovsam_pipeline.detectors.rcnn.resize import build_batch, prepare
-from ovsam_pipeline.detectors.rcnn.resnet import ResNet50
-from ovsam_pipeline.detectors.rcnn.structures import Proposals, Recipe, RegionScores
-from ovsam_pipeline.detectors.rcnn.swin import Swin
-from ovsam_pipeline.detectors.rcnn.vit_pyramid import SimplePyramid, build_vit
-from ovsam_pipeline.detectors.rcnn.vitdet import build_vitdet
+from ovsam_pipeline.detectors.official.rcnn.resize import build_batch, prepare
+from ovsam_pipeline.detectors.official.rcnn.resnet import ResNet50
+from ovsam_pipeline.detectors.official.rcnn.structures import Proposals, Recipe, RegionScores
+from ovsam_pipeline.detectors.official.rcnn.swin import Swin
+from ovsam_pipeline.detectors.official.rcnn.vit_pyramid import SimplePyramid, build_vit
+from ovsam_pipeline.detectors.official.rcnn.vitdet import build_vitdet
 
 # Not 32: GroupNorm with 32 groups needs two values in each, also on a map of one cell.
 WIDTH = 64

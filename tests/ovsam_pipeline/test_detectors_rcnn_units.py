@@ -10,21 +10,25 @@ from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.ops import FrozenBatchNorm2d, batched_nms
 
 from ovsam.errors import ConfigError, ImageError
-from ovsam_pipeline.detectors.rcnn.anchors_rpn import build_anchors
-from ovsam_pipeline.detectors.rcnn.boxes import clip_boxes, decode_deltas, restore_boxes
-from ovsam_pipeline.detectors.rcnn.centernet import build_centres
-from ovsam_pipeline.detectors.rcnn.faster_rcnn import build_faster_rcnn
-from ovsam_pipeline.detectors.rcnn.fpn import PoolLevel6, StridedLevels67
-from ovsam_pipeline.detectors.rcnn.pooling import choose_levels, pool_boxes
-from ovsam_pipeline.detectors.rcnn.resize import (
+from ovsam_pipeline.detectors.official.rcnn.anchors_rpn import build_anchors
+from ovsam_pipeline.detectors.official.rcnn.boxes import clip_boxes, decode_deltas, restore_boxes
+from ovsam_pipeline.detectors.official.rcnn.centernet import build_centres
+from ovsam_pipeline.detectors.official.rcnn.faster_rcnn import build_faster_rcnn
+from ovsam_pipeline.detectors.official.rcnn.fpn import PoolLevel6, StridedLevels67
+from ovsam_pipeline.detectors.official.rcnn.pooling import choose_levels, pool_boxes
+from ovsam_pipeline.detectors.official.rcnn.resize import (
     build_batch,
     compute_resized_size,
     prepare,
     resize_image,
 )
-from ovsam_pipeline.detectors.rcnn.resnet import FrozenBatchNorm, ResNet50, StrideInThreeResNet50
-from ovsam_pipeline.detectors.rcnn.structures import Recipe
-from ovsam_pipeline.detectors.rcnn.swin import Swin
+from ovsam_pipeline.detectors.official.rcnn.resnet import (
+    FrozenBatchNorm,
+    ResNet50,
+    StrideInThreeResNet50,
+)
+from ovsam_pipeline.detectors.official.rcnn.structures import Recipe
+from ovsam_pipeline.detectors.official.rcnn.swin import Swin
 
 UNITS = Path(__file__).parent.parent / "parity" / "golden_detectors" / "units.npz"
 CPU = torch.device("cpu")

@@ -8,12 +8,12 @@ import pytest
 from fake_labeller import FakeDetector, make_box_finder, make_labeller, write_images
 
 import ovsam_pipeline
-from ovsam_pipeline import box_finder, labeller
-from ovsam_pipeline.config import LabelConfig
-from ovsam_pipeline.detectors.boxes_file import build_boxes_detector
 from ovsam_pipeline.detectors.build import build_detector
-from ovsam_pipeline.provenance import describe_parts
-from ovsam_pipeline.store import iterate_rows
+from ovsam_pipeline.detectors.stored.boxes_file import build_boxes_detector
+from ovsam_pipeline.labelling import box_finder, labeller
+from ovsam_pipeline.labelling.provenance import describe_parts
+from ovsam_pipeline.output.folder import iterate_rows
+from ovsam_pipeline.settings.label import LabelConfig
 
 
 @pytest.fixture

@@ -2,9 +2,10 @@ import pytest
 import torch
 
 from ovsam.errors import CheckpointError, VocabularyError
-from ovsam.vocabulary import Vocabulary, load_vocabulary, parse_vocabulary
-from ovsam_pipeline.detectors import text_prompts
-from ovsam_pipeline.detectors.text_prompts import (
+from ovsam.text.vocabulary import Vocabulary
+from ovsam.text.vocabulary_files import load_vocabulary, parse_vocabulary
+from ovsam_pipeline.detectors.official import text_prompts
+from ovsam_pipeline.detectors.official.text_prompts import (
     embed_class_names,
     load_clip_text,
     write_class_texts,

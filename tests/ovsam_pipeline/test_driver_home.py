@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ovsam_pipeline.driver_home import DriverHome
+from ovsam_pipeline.engines.cluster.driver_environment import DriverHome
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.config import LabelConfig, load_label_config
-from ovsam_pipeline.earlier_run import complete_retry, find_source, join_file
+from ovsam_pipeline.output.earlier_run import complete_retry, find_source, join_file
+from ovsam_pipeline.runs.settings import load_label_config
+from ovsam_pipeline.settings.label import LabelConfig
 
 
 @pytest.fixture

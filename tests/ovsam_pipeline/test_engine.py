@@ -5,10 +5,10 @@ from fake_labeller import make_labeller
 
 import ovsam_pipeline
 from ovsam.errors import MissingDependencyError
-from ovsam_pipeline import engine
-from ovsam_pipeline.config import LabelConfig
-from ovsam_pipeline.engine import choose_engine, open_engine
-from ovsam_pipeline.stopping import StopRequest
+from ovsam_pipeline.engines import engine
+from ovsam_pipeline.engines.engine import choose_engine, open_engine
+from ovsam_pipeline.monitoring.stopping import StopRequest
+from ovsam_pipeline.settings.label import LabelConfig
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def test_several_gpus_without_ray_are_said_and_one_is_used(monkeypatch, caplog):
 
 def test_ray_that_is_asked_for_and_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.delitem(sys.modules, "ovsam_pipeline.run_ray", raising=False)
+    monkeypatch.delitem(sys.modules, "ovsam_pipeline.engines.cluster.ray_pool", raising=False)
     monkeypatch.delattr(ovsam_pipeline, "run_ray", raising=False)
     with (
         pytest.raises(MissingDependencyError, match="pip install 'ovsam\\[ray\\]'"),

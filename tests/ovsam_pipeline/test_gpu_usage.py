@@ -4,9 +4,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ovsam_pipeline import run_local
-from ovsam_pipeline.gpu_usage import update_gpu
-from ovsam_pipeline.report import WorkerState
+from ovsam_pipeline.engines import local as run_local
+from ovsam_pipeline.engines.gpu_usage import update_gpu
+from ovsam_pipeline.monitoring.report import WorkerState
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from file_server import run_file_server
 from PIL import Image
 
 from ovsam.errors import ImageError
-from ovsam_pipeline import http_file
 from ovsam_pipeline.errors import SourceError
-from ovsam_pipeline.http_file import HttpFile
-from ovsam_pipeline.images import decode_image
+from ovsam_pipeline.outcomes import STORAGE_FAILED, STORAGE_REFUSED
 from ovsam_pipeline.records import ImageRecord
-from ovsam_pipeline.report import STORAGE_FAILED, STORAGE_REFUSED
 from ovsam_pipeline.sources.listing import list_images
+from ovsam_pipeline.sources.read_image import decode_image
+from ovsam_pipeline.storage import web_file as http_file
+from ovsam_pipeline.storage.web_file import HttpFile
 
 PICTURE = make_picture()
 PNG = encode(Image.fromarray(PICTURE), "PNG")

@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ovsam_pipeline import image_spool
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.image_spool import ImageSpool
-from ovsam_pipeline.key_set import KeySet
 from ovsam_pipeline.records import ImageRecord
-from ovsam_pipeline.tar_member import TarMember
+from ovsam_pipeline.sources import spool as image_spool
+from ovsam_pipeline.sources.key_set import KeySet
+from ovsam_pipeline.sources.spool import ImageSpool
+from ovsam_pipeline.sources.tar_member import TarMember
 
 
 def make_images(count: int) -> list[ImageRecord]:

@@ -18,8 +18,8 @@ from bad_images import (
 from PIL import Image
 
 from ovsam.errors import ImageError
-from ovsam_pipeline.images import decode_image
 from ovsam_pipeline.records import ImageRecord
+from ovsam_pipeline.sources.read_image import decode_image
 
 PICTURE = make_picture()
 
@@ -66,7 +66,7 @@ def test_decoding_the_bad_folder_writes_nothing_to_stderr(bad_folder):
     code = (
         "import sys, pathlib\n"
         "from ovsam.errors import ImageError\n"
-        "from ovsam_pipeline.images import decode_image\n"
+        "from ovsam_pipeline.sources.read_image import decode_image\n"
         "for path in sorted(pathlib.Path(sys.argv[1]).rglob('*')):\n"
         "    try: decode_image(path)\n"
         "    except ImageError: pass\n"
@@ -157,7 +157,7 @@ def test_too_little_memory_becomes_a_sentence(tmp_path, monkeypatch):
     def refuse(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr("ovsam_pipeline.images._to_array", refuse)
+    monkeypatch.setattr("ovsam_pipeline.sources.read_image._to_array", refuse)
     with pytest.raises(ImageError, match="not enough memory"):
         decode_image(path)
 
@@ -284,7 +284,7 @@ def test_jpeg_pixels_equal_opencvs(tmp_path):
 
 
 def test_image_taller_than_one_strip_is_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("ovsam_pipeline.images._STRIP_BYTES", 60 * 3 * 7)
+    monkeypatch.setattr("ovsam_pipeline.sources.read_image._STRIP_BYTES", 60 * 3 * 7)
     path = write(tmp_path, encode(Image.fromarray(PICTURE), "PNG"))
     assert (decode_image(path) == PICTURE).all()
 

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ovsam.vocabulary import Vocabulary
+from ovsam.text.vocabulary import Vocabulary
 from ovsam_pipeline.detectors.base import Detections
-from ovsam_pipeline.label_choice import choose_label, fuse_with_detector
-from ovsam_pipeline.objects import LabelRules
+from ovsam_pipeline.labelling.choice import choose_label, fuse_with_detector
+from ovsam_pipeline.labelling.rules import LabelRules
 
 NAMES = ("cat", "dog", "tree")
 

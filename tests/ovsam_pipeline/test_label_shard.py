@@ -10,9 +10,9 @@ from pycocotools import mask as coco_mask
 from ovsam.errors import ImageError, PromptError
 from ovsam.structures import Prompts
 from ovsam_pipeline.detectors.base import Detections
-from ovsam_pipeline.label_shard import label_shard
+from ovsam_pipeline.labelling.label_images import label_shard
+from ovsam_pipeline.labelling.stats import ShardStats
 from ovsam_pipeline.records import ImageRecord, compute_image_id
-from ovsam_pipeline.shard_stats import ShardStats
 
 
 def make_image(name: str) -> ImageRecord:
@@ -142,7 +142,7 @@ def test_images_are_read_only_a_little_ahead():
 
 
 def test_huge_images_are_decoded_one_at_a_time(monkeypatch):
-    monkeypatch.setattr("ovsam_pipeline.label_shard._MOST_HELD_BYTES", 1000)
+    monkeypatch.setattr("ovsam_pipeline.labelling.label_images._MOST_HELD_BYTES", 1000)
     held, most = set(), []
 
     class Slow(FakeDetector):

@@ -13,10 +13,10 @@ import ovsam_pipeline
 from ovsam.errors import ConfigError, VocabularyError
 from ovsam.preprocess import prepare_image
 from ovsam.structures import Prompts
-from ovsam.text_tower import build_text_tower
-from ovsam_pipeline.config import LabelConfig
-from ovsam_pipeline.labeller import _default_vocabulary, build_labeller
-from ovsam_pipeline.store import iterate_rows
+from ovsam.text.text_tower import build_text_tower
+from ovsam_pipeline.labelling.labeller import _default_vocabulary, build_labeller
+from ovsam_pipeline.output.folder import iterate_rows
+from ovsam_pipeline.settings.label import LabelConfig
 
 # pycocotools 2.0.11 with numpy 2.4: its own arrays lack the copy keyword.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

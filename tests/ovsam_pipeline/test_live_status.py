@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline import live_status
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.live_status import is_over, keep_status, read_status
-from ovsam_pipeline.report import RunReport, WorkerState
-from ovsam_pipeline.run_state import PHASES, RunState
+from ovsam_pipeline.monitoring import status_file as live_status
+from ovsam_pipeline.monitoring.report import RunReport, WorkerState
+from ovsam_pipeline.monitoring.run_state import PHASES, RunState
+from ovsam_pipeline.monitoring.status_file import is_over, keep_status, read_status
 
 NOBODY = 2**22 + 1  # above the largest process number of Linux
 
@@ -101,7 +101,7 @@ def test_pace_of_an_ended_run_stands_still(tmp_path):
 def test_unwritable_status_is_one_warning_and_the_run_goes_on(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(live_status, "_EVERY_S", 0.01)
     (tmp_path / "status.json").mkdir()
-    caplog.set_level(logging.WARNING, "ovsam_pipeline.live_status")
+    caplog.set_level(logging.WARNING, "ovsam_pipeline.monitoring.status_file")
     with keep_status(make_state(tmp_path)):
         time.sleep(0.1)
     assert len(caplog.records) == 1

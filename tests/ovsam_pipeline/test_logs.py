@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline import logs
+from ovsam_pipeline.terminal import notes as logs
 
 
 @pytest.fixture(autouse=True)

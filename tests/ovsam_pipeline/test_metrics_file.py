@@ -6,11 +6,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline import metrics_file
 from ovsam_pipeline.errors import OutputError, OutputLockedError
-from ovsam_pipeline.metrics_file import classify_reason, keep_metrics, record_failed_start
-from ovsam_pipeline.report import RunReport, WorkerState
-from ovsam_pipeline.run_state import RunState
+from ovsam_pipeline.monitoring import metrics_file
+from ovsam_pipeline.monitoring.metrics_file import keep_metrics, record_failed_start
+from ovsam_pipeline.monitoring.report import RunReport, WorkerState
+from ovsam_pipeline.monitoring.run_state import RunState
+from ovsam_pipeline.outcomes import classify_reason
 
 
 def read(path):
@@ -168,7 +169,7 @@ def test_folder_that_is_not_there_is_refused_before_the_work(tmp_path):
 
 
 def test_name_that_a_node_exporter_does_not_read_is_a_warning(tmp_path, caplog):
-    caplog.set_level(logging.WARNING, "ovsam_pipeline.metrics_file")
+    caplog.set_level(logging.WARNING, "ovsam_pipeline.monitoring.metrics_file")
     with keep_metrics(make_state(tmp_path), str(tmp_path / "a.txt")):
         pass
     assert "a.txt does not end in .prom: a node exporter will not read it" in caplog.text
@@ -177,7 +178,7 @@ def test_name_that_a_node_exporter_does_not_read_is_a_warning(tmp_path, caplog):
 def test_disk_that_fills_up_is_one_warning_and_the_run_goes_on(tmp_path, caplog, monkeypatch):
     folder = tmp_path / "metrics"
     folder.mkdir()
-    caplog.set_level(logging.WARNING, "ovsam_pipeline.metrics_file")
+    caplog.set_level(logging.WARNING, "ovsam_pipeline.monitoring.metrics_file")
     monkeypatch.setattr(metrics_file, "_LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(metrics_file, "_EVERY_S", 0.0)
     with keep_metrics(make_state(tmp_path), str(folder / "a.prom")):

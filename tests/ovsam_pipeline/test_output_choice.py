@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from ovsam_pipeline.api import choose_output
-from ovsam_pipeline.config import LabelConfig
+from ovsam_pipeline.runs.api import choose_output
+from ovsam_pipeline.settings.label import LabelConfig
 
 
 @pytest.mark.parametrize(

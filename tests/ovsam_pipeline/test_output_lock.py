@@ -9,10 +9,10 @@ import uuid
 
 import pytest
 
-from ovsam_pipeline import output_lock
 from ovsam_pipeline.errors import OutputError, OutputLockedError
-from ovsam_pipeline.output_lock import has_lock, take_lock
-from ovsam_pipeline.remote_path import ObjectState, RemotePath
+from ovsam_pipeline.output import lock as output_lock
+from ovsam_pipeline.output.lock import has_lock, take_lock
+from ovsam_pipeline.storage.remote_path import ObjectState, RemotePath
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_runs_that_start_together_never_hold_a_store_together(out, monkeypatch, 
 def test_folder_is_free_when_its_owner_was_killed(tmp_path):
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from ovsam_pipeline.output_lock import take_lock\n"
+        "from ovsam_pipeline.output.lock import take_lock\n"
         "lock = take_lock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
     )
     owner = subprocess.Popen(

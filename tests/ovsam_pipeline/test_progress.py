@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ovsam_pipeline import logs, progress
+from ovsam_pipeline.monitoring import progress
+from ovsam_pipeline.monitoring.report import RunReport, WorkerState
+from ovsam_pipeline.outcomes import Tally
 from ovsam_pipeline.records import ImageRecord, LabelRecord
-from ovsam_pipeline.report import RunReport, Tally, WorkerState
+from ovsam_pipeline.terminal import notes as logs
 
 IMAGE = ImageRecord(1, "a.jpg", Path("a.jpg"))
 GIB = 1 << 30

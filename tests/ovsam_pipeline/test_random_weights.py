@@ -6,15 +6,15 @@ import torch
 
 from ovsam.build import get_config
 from ovsam.errors import ConfigError
-from ovsam.vocabulary import load_vocabulary, parse_vocabulary
-from ovsam_pipeline import random_weights
-from ovsam_pipeline.random_weights import (
-    choose_text_tower,
+from ovsam.text.vocabulary_files import load_vocabulary, parse_vocabulary
+from ovsam_pipeline.detectors import random_weights
+from ovsam_pipeline.detectors.random_weights import (
     fill_randomly,
     make_tensor,
     read_random_seed,
     warn_meaningless,
 )
+from ovsam_pipeline.labelling.provenance import choose_text_tower
 
 EXPECTED = [-0.187071546, 0.243044972, -0.231071278]
 

@@ -11,11 +11,11 @@ import pytest
 
 import ovsam_pipeline
 from ovsam.errors import ConfigError
-from ovsam_pipeline.config import LabelConfig
-from ovsam_pipeline.parts import SCHEMA, write_part
+from ovsam_pipeline.labelling.relabelling import complete_config
+from ovsam_pipeline.output.folder import iterate_rows, list_parts
+from ovsam_pipeline.output.parts import SCHEMA, write_part
 from ovsam_pipeline.records import LabelRecord
-from ovsam_pipeline.relabelling import complete_config
-from ovsam_pipeline.store import iterate_rows, list_parts
+from ovsam_pipeline.settings.label import LabelConfig
 
 SCENES = Path(__file__).parents[2] / "examples" / "scenes"
 NAMES = ("scene_0000.jpg", "scene_0001.jpg", "scene_0002.jpg")
@@ -109,7 +109,7 @@ def test_masks_and_boxes_stay_and_labels_are_those_of_a_new_run(
 
 def test_neither_detector_nor_full_masks_run(labelled, tmp_path, monkeypatch):
     from ovsam import predictor
-    from ovsam_pipeline import labeller
+    from ovsam_pipeline.labelling import labeller
 
     def refuse(*arguments, **settings):
         raise AssertionError("not to be called")

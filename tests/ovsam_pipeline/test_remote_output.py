@@ -15,12 +15,14 @@ from fake_labeller import FakeDetector, make_box_finder, make_labeller, write_im
 from s3_server import Fault, FaultProxy
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline import api, box_finder, labeller, store
 from ovsam_pipeline.errors import OutputError, OutputLockedError
-from ovsam_pipeline.exit_codes import exit_code_of
-from ovsam_pipeline.output_lock import take_lock
-from ovsam_pipeline.remote_path import RemotePath
-from ovsam_pipeline.store import iterate_rows, list_parts, read_run_file
+from ovsam_pipeline.labelling import box_finder, labeller
+from ovsam_pipeline.monitoring.exit_codes import exit_code_of
+from ovsam_pipeline.output import folder as store
+from ovsam_pipeline.output.folder import iterate_rows, list_parts, read_run_file
+from ovsam_pipeline.output.lock import take_lock
+from ovsam_pipeline.runs import api
+from ovsam_pipeline.storage.remote_path import RemotePath
 
 PROGRAM = Path(__file__).parent.parent / "fake_labeller.py"
 
@@ -109,7 +111,7 @@ def test_boxes_on_a_store_are_a_detector(s3, source):
 
 
 def labeller_detector(spec: str):
-    from ovsam_pipeline.detectors.boxes_file import build_boxes_detector
+    from ovsam_pipeline.detectors.stored.boxes_file import build_boxes_detector
 
     return build_boxes_detector(spec.removeprefix("boxes:"), conf=0.1, max_det=10)
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 from s3_server import Fault
 
-from ovsam_pipeline.atomic import replace_file, sweep_temporary_files, write_atomically
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.remote_path import RemotePath, is_remote, parse_path
+from ovsam_pipeline.storage.atomic import replace_file, sweep_temporary_files, write_atomically
+from ovsam_pipeline.storage.remote_path import RemotePath, is_remote, parse_path
 
 
 @pytest.fixture(params=["memory", "s3"])
@@ -201,7 +201,7 @@ def test_refused_login_is_said_at_once(s3, code, reason):
 
 
 def test_name_of_an_object_is_no_sign_of_an_error(s3, monkeypatch):
-    monkeypatch.setattr("ovsam_pipeline.retries.ATTEMPTS", 1)
+    monkeypatch.setattr("ovsam_pipeline.storage.retry.ATTEMPTS", 1)
     s3.proxy.faults.append(Fault("status", status=500))
     with pytest.raises(OSError, match="HTTP status 500") as caught:
         RemotePath(f"{s3.uri}/access denied").read_bytes()

@@ -1,7 +1,7 @@
 import threading
 import time
 
-from ovsam_pipeline.repeating import PaceMeter, repeat
+from ovsam_pipeline.monitoring.repeating import PaceMeter, repeat
 
 
 class FakeClock:

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from ovsam_pipeline.errors import ShardError
+from ovsam_pipeline.monitoring.report import RunReport
+from ovsam_pipeline.outcomes import Tally, group_reason
 from ovsam_pipeline.records import ImageRecord, LabelRecord
-from ovsam_pipeline.report import RunReport, Tally, group_reason
 
 IMAGE = ImageRecord(1, "a.jpg", Path("a.jpg"))
 

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from ovsam_pipeline.commands.report import collect_report
-from ovsam_pipeline.parts import BOX_SCHEMA, SCHEMA, write_part
+from ovsam_pipeline.output.parts import BOX_SCHEMA, SCHEMA, write_part
 from ovsam_pipeline.records import BoxRecord, LabelRecord, ObjectRecord
 
 

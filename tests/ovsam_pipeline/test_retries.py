@@ -1,6 +1,6 @@
 import pytest
 
-from ovsam_pipeline.retries import ATTEMPTS, retry
+from ovsam_pipeline.storage.retry import ATTEMPTS, retry
 
 
 class Clock:

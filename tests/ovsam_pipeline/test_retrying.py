@@ -5,12 +5,12 @@ import json
 import pytest
 from fake_labeller import make_labeller, write_images
 
-from ovsam_pipeline.config import LabelConfig
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.label_run import fill_output
-from ovsam_pipeline.retrying import RETRYING_FILE, note_retried, read_retried
-from ovsam_pipeline.stopping import StopRequest
-from ovsam_pipeline.store import iterate_rows
+from ovsam_pipeline.monitoring.stopping import StopRequest
+from ovsam_pipeline.output.folder import iterate_rows
+from ovsam_pipeline.output.retried import RETRYING_FILE, note_retried, read_retried
+from ovsam_pipeline.runs.run import fill_output
+from ovsam_pipeline.settings.label import LabelConfig
 
 
 class Stopped:

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from ovsam_pipeline.run_ahead import run_ahead
+from ovsam_pipeline.labelling.run_ahead import run_ahead
 
 
 def test_items_come_in_order_and_are_made_in_another_thread():

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from ovsam_pipeline.engines.cluster.schedule import Schedule
 from ovsam_pipeline.records import ImageRecord
-from ovsam_pipeline.scheduling import Schedule
 
 
 def make_images(count: int) -> list[ImageRecord]:

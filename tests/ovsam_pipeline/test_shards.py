@@ -5,11 +5,18 @@ import numpy as np
 import pytest
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline import image_spool, shards
-from ovsam_pipeline.done_index import DoneIndex, DoneIndexBuilder, PartRows
-from ovsam_pipeline.image_spool import ImageSpool
+from ovsam_pipeline.output import plan as shards
+from ovsam_pipeline.output.done_index import (
+    DoneIndex,
+    DoneIndexBuilder,
+    PartRows,
+    compute_key,
+    compute_part_name,
+)
+from ovsam_pipeline.output.plan import check_images, plan_run
 from ovsam_pipeline.records import ImageRecord, LabelRecord, compute_image_id
-from ovsam_pipeline.shards import check_images, compute_key, compute_part_name, plan_run
+from ovsam_pipeline.sources import spool as image_spool
+from ovsam_pipeline.sources.spool import ImageSpool
 
 
 def make_image(name: str, mtime_ns: int = 1, folder: str = "/data") -> ImageRecord:

@@ -11,11 +11,11 @@ from PIL import Image
 from pyarrow import parquet
 
 from ovsam.errors import ImageError
-from ovsam_pipeline import parquet_cell
 from ovsam_pipeline.errors import SourceError
-from ovsam_pipeline.images import decode_image
-from ovsam_pipeline.parquet_cell import ParquetCell
+from ovsam_pipeline.sources import cells as parquet_cell
+from ovsam_pipeline.sources.cells import ParquetCell
 from ovsam_pipeline.sources.listing import list_images
+from ovsam_pipeline.sources.read_image import decode_image
 
 PICTURE = make_picture()
 PNG = encode(Image.fromarray(PICTURE), "PNG")

@@ -15,10 +15,10 @@ from s3_server import set_login
 
 from ovsam.errors import ImageError
 from ovsam_pipeline.errors import SourceError
-from ovsam_pipeline.images import decode_image
-from ovsam_pipeline.remote_path import RemotePath
-from ovsam_pipeline.report import STORAGE_FAILED, STORAGE_REFUSED
+from ovsam_pipeline.outcomes import STORAGE_FAILED, STORAGE_REFUSED
 from ovsam_pipeline.sources.listing import list_images
+from ovsam_pipeline.sources.read_image import decode_image
+from ovsam_pipeline.storage.remote_path import RemotePath
 
 PICTURE = make_picture()
 PNG = encode(Image.fromarray(PICTURE), "PNG")

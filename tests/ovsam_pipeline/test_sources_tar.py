@@ -10,9 +10,9 @@ from PIL import Image
 
 from ovsam.errors import ImageError
 from ovsam_pipeline.errors import SourceError
-from ovsam_pipeline.images import decode_image
 from ovsam_pipeline.sources.listing import list_images
-from ovsam_pipeline.tar_member import parse_tar_header
+from ovsam_pipeline.sources.read_image import decode_image
+from ovsam_pipeline.sources.tar_member import parse_tar_header
 
 PICTURE = make_picture()
 PNG = encode(Image.fromarray(PICTURE), "PNG")

@@ -1,6 +1,6 @@
 import time
 
-from ovsam_pipeline.stopping import StopRequest, stop_after
+from ovsam_pipeline.monitoring.stopping import StopRequest, stop_after
 
 
 def test_the_first_reason_stays():

@@ -8,8 +8,10 @@ import pytest
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.errors import OutputError, OutputLockedError
-from ovsam_pipeline.part_writer import PartWriter
-from ovsam_pipeline.parts import (
+from ovsam_pipeline.output.done_index import compute_key
+from ovsam_pipeline.output.folder import OutputFolder, iterate_rows, list_parts, read_run_file
+from ovsam_pipeline.output.part_writer import PartWriter
+from ovsam_pipeline.output.parts import (
     SCHEMA,
     drop_part_rows,
     iterate_part_rows,
@@ -17,8 +19,6 @@ from ovsam_pipeline.parts import (
     write_part,
 )
 from ovsam_pipeline.records import ImageRecord, LabelRecord, ObjectRecord, compute_image_id
-from ovsam_pipeline.shards import compute_key
-from ovsam_pipeline.store import OutputFolder, iterate_rows, list_parts, read_run_file
 
 DEPENDS_ON = {"model": "nano 1", "conf": 0.25}
 

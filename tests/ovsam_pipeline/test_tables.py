@@ -1,4 +1,4 @@
-from ovsam_pipeline.tables import format_table
+from ovsam_pipeline.terminal.tables import format_table
 
 
 def test_columns_are_aligned_and_lines_not_padded():

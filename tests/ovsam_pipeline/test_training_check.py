@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.training_stages import DataLimits, StageRequest, run_stage
+from ovsam_pipeline.training.request import DataLimits, StageRequest
+from ovsam_pipeline.training.stages import run_stage
 
 SCENES = Path(__file__).parents[2] / "examples" / "scenes"
 

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from ovsam_pipeline import training_progress
-from ovsam_pipeline.training_progress import LogFollower, format_training, show_training
+from ovsam_pipeline.terminal import training_progress
+from ovsam_pipeline.terminal.training_progress import LogFollower, format_training, show_training
 
 LINE = {
     "step": 1200,
@@ -18,7 +18,7 @@ LINE = {
     "peak_memory_mb": 912,
     "progress": 0.4,
 }
-LOGGER = logging.getLogger("ovsam.training.run_log")
+LOGGER = logging.getLogger("ovsam.training.loop.run_log")
 
 
 def test_line_of_losses_is_a_sentence():

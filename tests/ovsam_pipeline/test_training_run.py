@@ -6,10 +6,10 @@ import importlib.util
 import pytest
 
 from ovsam.errors import ConfigError, MissingDependencyError
-from ovsam.training.stopping import RunStoppedError
-from ovsam_pipeline import training_run
-from ovsam_pipeline.training_run import TrainingPlace, run_training
-from ovsam_pipeline.training_stages import StageRequest
+from ovsam.training.loop.stopping import RunStoppedError
+from ovsam_pipeline.training import run as training_run
+from ovsam_pipeline.training.request import StageRequest
+from ovsam_pipeline.training.run import TrainingPlace, run_training
 
 
 @pytest.fixture

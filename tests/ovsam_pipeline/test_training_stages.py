@@ -11,19 +11,21 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ovsam.build import build_model
-from ovsam.checkpoint import load_checkpoint
 from ovsam.errors import CheckpointError, ConfigError
 from ovsam.load import load_model
 from ovsam.model import OVSAM
-from ovsam.text_tower import build_text_tower
-from ovsam.training.label_heads import switch_label_head
-from ovsam.training.nano_stages import merge_stages
-from ovsam.training.scene_pool import create_pool, fill_pool
-from ovsam.training.scenes import SceneSettings
-from ovsam.training.sprites import NanoClass, SpriteAtlas
-from ovsam.training.stage_files import save_stage
-from ovsam.vocabulary import embed_vocabulary, load_vocabulary
-from ovsam_pipeline.training_stages import DataLimits, StageRequest, run_stage
+from ovsam.text.embedding import embed_vocabulary
+from ovsam.text.text_tower import build_text_tower
+from ovsam.text.vocabulary_files import load_vocabulary
+from ovsam.training.scenes.pool import create_pool, fill_pool
+from ovsam.training.scenes.scene import SceneSettings
+from ovsam.training.scenes.sprites import NanoClass, SpriteAtlas
+from ovsam.training.stages.nano import merge_stages
+from ovsam.training.stages.stage_files import save_stage
+from ovsam.training.steps.label_heads import switch_label_head
+from ovsam.weights.checkpoint import load_checkpoint
+from ovsam_pipeline.training.request import DataLimits, StageRequest
+from ovsam_pipeline.training.stages import run_stage
 
 LOOP = "loop: {steps: 1, log_every: 1, schedule: {warmup_steps: 0}}\n"
 TEACHER_SIZE = "size: {width: 16, depth: 1, heads: 2}\n"
@@ -229,10 +231,21 @@ def test_unknown_setting_is_refused_before_anything_is_written(data, start, tmp_
 def test_shipped_config_fits_its_stage(name):
     import yaml
 
-    from ovsam.training import baseline_stages, distil_stages, label_stage, nano_stages
-    from ovsam.training.settings import build_settings
-    from ovsam.training.start import StartSettings
-    from ovsam_pipeline import training_stages
+    from ovsam.training.loop.settings import build_settings
+    from ovsam.training.stages import (
+        baseline as baseline_stages,
+    )
+    from ovsam.training.stages import (
+        distil as distil_stages,
+    )
+    from ovsam.training.stages import (
+        label as label_stage,
+    )
+    from ovsam.training.stages import (
+        nano as nano_stages,
+    )
+    from ovsam.training.stages.start import StartSettings
+    from ovsam_pipeline.training import stages as training_stages
 
     kinds = {
         "pool": training_stages.PoolSettings,

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ovsam.vocabulary import load_vocabulary
+from ovsam.text.vocabulary_files import load_vocabulary
 from ovsam_pipeline.evaluation.run import evaluate
-from ovsam_pipeline.training_stages import StageRequest, run_stage
+from ovsam_pipeline.training.request import StageRequest
+from ovsam_pipeline.training.stages import run_stage
 
 SCENES = Path(__file__).parents[2] / "examples" / "scenes"
 CONFIG = """

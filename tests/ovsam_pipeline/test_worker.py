@@ -5,14 +5,14 @@ import time
 import pytest
 from fake_labeller import make_labeller, write_images
 
-from ovsam_pipeline.config import LabelConfig
+from ovsam_pipeline.engines.worker import Worker
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.part_writer import PartWriter
-from ovsam_pipeline.parts import tally_part
-from ovsam_pipeline.shards import compute_part_name
+from ovsam_pipeline.output.done_index import compute_part_name
+from ovsam_pipeline.output.folder import OutputFolder, iterate_rows, list_parts
+from ovsam_pipeline.output.part_writer import PartWriter
+from ovsam_pipeline.output.parts import tally_part
+from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.sources.listing import list_images
-from ovsam_pipeline.store import OutputFolder, iterate_rows, list_parts
-from ovsam_pipeline.worker import Worker
 
 CONFIG = LabelConfig(sources=("images",))
 
@@ -92,7 +92,7 @@ def test_look_tells_how_far_a_worker_is(images, writer, monkeypatch):
 
 def test_log_records_travel_with_the_answers(images, writer):
     def build(config, embedding):
-        logging.getLogger("ovsam_pipeline.labeller").info("using the weights %s", "x")
+        logging.getLogger("ovsam_pipeline.labelling.labeller").info("using the weights %s", "x")
         return make_labeller(config)
 
     worker = Worker(CONFIG, build, None)
@@ -107,7 +107,7 @@ def test_worker_refuses_an_output_that_it_does_not_see(writer, tmp_path):
 
 
 def test_texts_of_another_machine_are_not_computed_again(tmp_path, monkeypatch):
-    from ovsam import text_cache
+    from ovsam.text import embedding as text_cache
 
     monkeypatch.setattr(text_cache, "_used_files", set())
     monkeypatch.setenv("OVSAM_HOME", str(tmp_path / "home"))

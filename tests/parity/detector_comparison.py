@@ -30,13 +30,13 @@ from deterministic_detector_weights import (
 from PIL import Image
 
 from ovsam.config import VitConfig
-from ovsam_pipeline.detectors.rcnn.detic import SwinNumbers, build_detic
-from ovsam_pipeline.detectors.rcnn.faster_rcnn import build_faster_rcnn
-from ovsam_pipeline.detectors.rcnn.network import RCNN
-from ovsam_pipeline.detectors.rcnn.official_names import load_official_state
-from ovsam_pipeline.detectors.rcnn.resize import build_batch, prepare
-from ovsam_pipeline.detectors.rcnn.structures import Proposals
-from ovsam_pipeline.detectors.rcnn.vitdet import build_vitdet
+from ovsam_pipeline.detectors.official.rcnn.detic import SwinNumbers, build_detic
+from ovsam_pipeline.detectors.official.rcnn.faster_rcnn import build_faster_rcnn
+from ovsam_pipeline.detectors.official.rcnn.network import RCNN
+from ovsam_pipeline.detectors.official.rcnn.official_names import load_official_state
+from ovsam_pipeline.detectors.official.rcnn.resize import build_batch, prepare
+from ovsam_pipeline.detectors.official.rcnn.structures import Proposals
+from ovsam_pipeline.detectors.official.rcnn.vitdet import build_vitdet
 
 BUNDLED = Path(__file__).parent / "golden_detectors"
 

@@ -19,10 +19,10 @@ from detector_comparison import (
 )
 from deterministic_detector_weights import make_tensor
 
-from ovsam_pipeline.detectors.rcnn.detic import build_detic
-from ovsam_pipeline.detectors.rcnn.faster_rcnn import build_faster_rcnn
-from ovsam_pipeline.detectors.rcnn.official_names import filter_official_state
-from ovsam_pipeline.detectors.rcnn.vitdet import build_vitdet
+from ovsam_pipeline.detectors.official.rcnn.detic import build_detic
+from ovsam_pipeline.detectors.official.rcnn.faster_rcnn import build_faster_rcnn
+from ovsam_pipeline.detectors.official.rcnn.official_names import filter_official_state
+from ovsam_pipeline.detectors.official.rcnn.vitdet import build_vitdet
 
 GOLDEN = Path(os.environ.get("OVSAM_GOLDEN_DETECTORS") or BUNDLED)
 CASES = json.loads((GOLDEN / "cases.json").read_text())

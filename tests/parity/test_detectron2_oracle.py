@@ -18,12 +18,12 @@ from safetensors.torch import save_file
 
 from ovsam.config import VitConfig
 from ovsam_pipeline.detectors.base import DetectorImage
-from ovsam_pipeline.detectors.detectron2_config import import_detectron2
-from ovsam_pipeline.detectors.detectron2_zoo import build_detectron2_detector
-from ovsam_pipeline.detectors.rcnn.faster_rcnn import build_faster_rcnn
-from ovsam_pipeline.detectors.rcnn.official_names import load_official_state
-from ovsam_pipeline.detectors.rcnn.resize import build_batch, prepare
-from ovsam_pipeline.detectors.rcnn.vitdet import build_vitdet
+from ovsam_pipeline.detectors.detectron2_zoo.config import import_detectron2
+from ovsam_pipeline.detectors.detectron2_zoo.detector import build_detectron2_detector
+from ovsam_pipeline.detectors.official.rcnn.faster_rcnn import build_faster_rcnn
+from ovsam_pipeline.detectors.official.rcnn.official_names import load_official_state
+from ovsam_pipeline.detectors.official.rcnn.resize import build_batch, prepare
+from ovsam_pipeline.detectors.official.rcnn.vitdet import build_vitdet
 from ovsam_pipeline.records import ImageRecord
 
 pytestmark = [

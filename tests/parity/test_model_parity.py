@@ -15,10 +15,10 @@ import torch
 from deterministic_weights import make_image, make_state_dict
 
 from ovsam.build import build_model, get_config
-from ovsam.checkpoint import load_released_checkpoint
 from ovsam.predictor import Predictor
 from ovsam.preprocess import prepare_image, to_network_input
-from ovsam.vocabulary import Vocabulary
+from ovsam.text.vocabulary import Vocabulary
+from ovsam.weights.checkpoint import load_released_checkpoint
 
 GOLDEN = Path(os.environ.get("OVSAM_GOLDEN", Path(__file__).parent / "golden"))
 CASES = json.loads((GOLDEN / "cases.json").read_text())

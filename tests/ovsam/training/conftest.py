@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from ovsam.training.scene_pool import ScenePool, create_pool, fill_pool
-from ovsam.training.scenes import SceneSettings
-from ovsam.training.sprites import NanoClass, SpriteAtlas
+from ovsam.training.scenes.pool import ScenePool, create_pool, fill_pool
+from ovsam.training.scenes.scene import SceneSettings
+from ovsam.training.scenes.sprites import NanoClass, SpriteAtlas
 
 
 def _sprite(shape: str, colour: tuple[int, int, int]) -> np.ndarray:

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from ovsam.training import autocast
-from ovsam.training.autocast import autocast_bfloat16
+from ovsam.training.loop import autocast
+from ovsam.training.loop.autocast import autocast_bfloat16
 
 
 @pytest.mark.parametrize(

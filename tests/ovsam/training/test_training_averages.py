@@ -6,10 +6,10 @@ import torch
 from tiny_run import TinyStep, read_log, train
 from torch import nn
 
-from ovsam.training.ema import MovingAverage
-from ovsam.training.loop import LoopSettings, TrainingRun
-from ovsam.training.optimiser import clip_gradients
-from ovsam.training.step_random import StepRandom
+from ovsam.training.loop.ema import MovingAverage
+from ovsam.training.loop.loop import LoopSettings, TrainingRun
+from ovsam.training.loop.optimiser import clip_gradients
+from ovsam.training.loop.step_random import StepRandom
 
 
 def test_micro_batches_equal_one_batch_as_large_as_all(tmp_path):

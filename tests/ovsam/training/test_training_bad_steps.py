@@ -11,7 +11,7 @@ from tiny_run import TinyStep, read_log, train
 from torch import nn
 
 from ovsam.errors import TrainingError
-from ovsam.training.loop import LoopSettings, TrainingRun
+from ovsam.training.loop.loop import LoopSettings, TrainingRun
 
 
 def test_nan_loss_ends_the_run_with_its_batch_saved(tmp_path):

@@ -12,36 +12,37 @@ from safetensors.torch import save_file
 
 from ovsam.baselines.coop import ContextTextTower, add_context, build_baseline_text_tower
 from ovsam.baselines.files import load_baseline, save_baseline
-from ovsam.checkpoint import save_checkpoint
 from ovsam.errors import CheckpointError, ConfigError, VocabularyError
 from ovsam.load import load_model
 from ovsam.predictor import Predictor
 from ovsam.sam import build_sam, teacher_config
-from ovsam.text_tower import build_text_tower
-from ovsam.training.baseline_evaluation import evaluate_baseline
-from ovsam.training.baseline_stages import (
+from ovsam.text.embedding import embed_vocabulary
+from ovsam.text.text_tower import build_text_tower
+from ovsam.text.vocabulary import Vocabulary
+from ovsam.training.loop.loop import LoopSettings
+from ovsam.training.loop.schedule import Schedule
+from ovsam.training.loop.step_random import StepRandom
+from ovsam.training.samples import AugmentSettings, TrainingSample, augment_sample
+from ovsam.training.stages.baseline import (
     BaselineChoices,
     CombineSettings,
     build_from,
     combine_stage,
     train_baseline,
 )
-from ovsam.training.baseline_stages import BaselineStageSettings as StageSettings
-from ovsam.training.baseline_step import (
+from ovsam.training.stages.baseline import BaselineStageSettings as StageSettings
+from ovsam.training.stages.baseline_evaluation import evaluate_baseline
+from ovsam.training.stages.distil import TEACHER_FILE, TeacherSize
+from ovsam.training.stages.label import TrainingData
+from ovsam.training.stages.stage_files import MODEL_FILE
+from ovsam.training.steps.baseline import (
     BaselineStep,
     BaselineStepSettings,
     ClassTexts,
     freeze_all_but_parts,
 )
-from ovsam.training.distil_stages import TEACHER_FILE, TeacherSize
-from ovsam.training.label_stage import TrainingData
-from ovsam.training.loop import LoopSettings
-from ovsam.training.proposals import sample_proposals
-from ovsam.training.samples import AugmentSettings, TrainingSample, augment_sample
-from ovsam.training.schedule import Schedule
-from ovsam.training.stage_files import MODEL_FILE
-from ovsam.training.step_random import StepRandom
-from ovsam.vocabulary import Vocabulary, embed_vocabulary
+from ovsam.training.steps.proposals import sample_proposals
+from ovsam.weights.checkpoint import save_checkpoint
 
 LABELS = np.array([0, 1, -1])
 ALIASES = [("disc", "round thing"), ("bar",)]
@@ -262,7 +263,7 @@ def test_baseline_is_made_of_official_files(tmp_path, tiny_model, monkeypatch):
     tower = build_text_tower(tiny_model.config.clip).transformer.state_dict()
     tensors = tiny_model.image_encoder.state_dict() | tower
     torch.save(tensors, tmp_path / "clip.pt")
-    module = "ovsam.training.baseline_stages"
+    module = "ovsam.training.stages.baseline"
     monkeypatch.setattr(f"{module}.build_sam", lambda name: build_sam(sam.config))
     monkeypatch.setattr(f"{module}.get_config", lambda name: tiny_model.config)
     made = build_from(_choices(), [tmp_path / "sam.pth", tmp_path / "clip.pt"])

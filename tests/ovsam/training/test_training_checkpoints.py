@@ -14,10 +14,10 @@ from tiny_run import TinyStep, read_curve, train
 from torch import nn
 
 from ovsam.errors import CheckpointError, ConfigError
-from ovsam.training.loop import LoopSettings, TrainingRun
-from ovsam.training.run_state import list_checkpoints
-from ovsam.training.settings import FREE, list_binding
-from ovsam.training.stopping import RunStoppedError, stop_wish
+from ovsam.training.loop.loop import LoopSettings, TrainingRun
+from ovsam.training.loop.run_state import list_checkpoints
+from ovsam.training.loop.settings import FREE, list_binding
+from ovsam.training.loop.stopping import RunStoppedError, stop_wish
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ovsam.errors import ConfigError, ImageError
-from ovsam.training.coco_data import CocoTrainingSet, decode_segmentation
-from ovsam.training.scene_files import SceneFile, write_scene_files
-from ovsam.training.scenes import draw_scene
+from ovsam.training.data.coco import CocoTrainingSet, decode_segmentation
+from ovsam.training.scenes.files import SceneFile, write_scene_files
+from ovsam.training.scenes.scene import draw_scene
 
 pytest.importorskip("pycocotools")
 LABELS = {"disc": 1, "bar": 0, "green disc": -1}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ovsam.errors import ConfigError
-from ovsam.training.data_check import DataReport, check_data, open_checked_data
-from ovsam.training.mixed_data import DataSettings, open_data
-from ovsam.vocabulary import Vocabulary
+from ovsam.text.vocabulary import Vocabulary
+from ovsam.training.data.check import DataReport, check_data, open_checked_data
+from ovsam.training.data.mixed import DataSettings, open_data
 
 pytest.importorskip("pycocotools")
 WORDS = Vocabulary(["dog", "cat", "zebra"], base=[0, 2], novel=[1])

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from ovsam.errors import ConfigError, ImageError, TrainingError
-from ovsam.training.class_names import ClassNames
-from ovsam.training.coco_data import CocoTrainingSet
-from ovsam.training.folder_data import FolderTrainingSet
-from ovsam.training.mixed_data import DataSettings, MixedData, open_data
-from ovsam.training.sa1b_data import Sa1bTrainingSet
-from ovsam.training.scene_pool import PoolTrainingSet
-from ovsam.training.step_random import StepRandom
-from ovsam.training.training_classes import TrainingClasses
-from ovsam.training.webdataset_data import WebDatasetTrainingSet
-from ovsam.vocabulary import Vocabulary
+from ovsam.text.vocabulary import Vocabulary
+from ovsam.training.data.class_names import ClassNames
+from ovsam.training.data.coco import CocoTrainingSet
+from ovsam.training.data.folder import FolderTrainingSet
+from ovsam.training.data.mixed import DataSettings, MixedData, open_data
+from ovsam.training.data.pool import PoolTrainingSet
+from ovsam.training.data.sa1b import Sa1bTrainingSet
+from ovsam.training.data.training_classes import TrainingClasses
+from ovsam.training.data.webdataset import WebDatasetTrainingSet
+from ovsam.training.loop.step_random import StepRandom
 
 pytest.importorskip("pycocotools")
 WORDS = Vocabulary(["Traffic_Light", "dog", "cat"], base=[0, 1], novel=[2])

@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from ovsam.errors import ConfigError
-from ovsam.training.example_embeddings import embed_examples
-from ovsam.training.mixed_data import DataPart, DataSettings, OpenedData
+from ovsam.text.vocabulary import Vocabulary
+from ovsam.training.data.mixed import DataPart, DataSettings, OpenedData
+from ovsam.training.data.training_classes import TrainingClasses
 from ovsam.training.samples import TrainingSample
-from ovsam.training.training_classes import TrainingClasses
-from ovsam.vocabulary import Vocabulary
+from ovsam.training.steps.example_embeddings import embed_examples
 
 
 class TwoColours:

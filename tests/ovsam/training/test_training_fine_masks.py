@@ -5,14 +5,14 @@ from pathlib import Path
 import torch
 
 from ovsam.build import build_model, get_config
-from ovsam.checkpoint import load_checkpoint
-from ovsam.profile import profile_model
-from ovsam.text_tower import build_text_tower
-from ovsam.training.fine_masks import add_fine_masks
-from ovsam.training.label_stage import LabelStageSettings, TrainingData, train_labels
-from ovsam.training.label_step import LabelStepSettings
-from ovsam.training.loop import LoopSettings
-from ovsam.training.stage_files import save_stage
+from ovsam.cost.profile import profile_model
+from ovsam.text.text_tower import build_text_tower
+from ovsam.training.loop.loop import LoopSettings
+from ovsam.training.stages.label import LabelStageSettings, TrainingData, train_labels
+from ovsam.training.stages.stage_files import save_stage
+from ovsam.training.steps.fine_masks import add_fine_masks
+from ovsam.training.steps.label import LabelStepSettings
+from ovsam.weights.checkpoint import load_checkpoint
 
 SCENES = Path(__file__).parents[3] / "examples" / "scenes"
 

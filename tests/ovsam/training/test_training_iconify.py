@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ovsam.errors import ConfigError
-from ovsam.training.iconify import SPRITE_SIDE, add_styles, load_iconify_sprites
-from ovsam.training.sprites import NanoClass, SpriteAtlas
+from ovsam.training.scenes.iconify import SPRITE_SIDE, add_styles, load_iconify_sprites
+from ovsam.training.scenes.sprites import NanoClass, SpriteAtlas
 
 CLASSES = (
     NanoClass("disc", (), (0x1F534,), "shape", "base"),

@@ -11,18 +11,13 @@ import torch
 
 from ovsam.clip2sam import CLIP2SAM
 from ovsam.errors import ConfigError
-from ovsam.training import batch_losses
-from ovsam.training.distributed import Ranks
-from ovsam.training.label_step import (
-    PAPER_PARTS,
-    LabelStep,
-    LabelStepSettings,
-    freeze_all_but,
-)
-from ovsam.training.proposals import sample_proposals
-from ovsam.training.sample_reader import SampleReader
+from ovsam.training.data.sample_reader import SampleReader
+from ovsam.training.loop.distributed import Ranks
+from ovsam.training.loop.step_random import StepRandom
 from ovsam.training.samples import AugmentSettings, TrainingSample, augment_sample, draw_sample
-from ovsam.training.step_random import StepRandom
+from ovsam.training.steps import batch_losses
+from ovsam.training.steps.label import PAPER_PARTS, LabelStep, LabelStepSettings, freeze_all_but
+from ovsam.training.steps.proposals import sample_proposals
 
 LABELS = np.array([0, 1, -1])
 

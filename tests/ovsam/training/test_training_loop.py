@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from ovsam.errors import ConfigError
-from ovsam.training.distributed import Ranks, average_gradients
-from ovsam.training.label_step import LabelStepSettings
-from ovsam.training.loop import LoopSettings, TrainingRun
-from ovsam.training.optimiser import OptimiserSettings, build_optimiser, group_parameters
-from ovsam.training.schedule import Schedule
-from ovsam.training.settings import build_settings
+from ovsam.training.loop.distributed import Ranks, average_gradients
+from ovsam.training.loop.loop import LoopSettings, TrainingRun
+from ovsam.training.loop.optimiser import OptimiserSettings, build_optimiser, group_parameters
+from ovsam.training.loop.schedule import Schedule
+from ovsam.training.loop.settings import build_settings
+from ovsam.training.steps.label import LabelStepSettings
 
 FAST = OptimiserSettings(learning_rate=0.01, clip_norm=1.0)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ovsam.training.losses import (
+from ovsam.training.steps.losses import (
     compute_class_loss,
     compute_mask_losses,
     sample_at_points,

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from ovsam.errors import ImageError, TrainingError
-from ovsam.training.coco_data import CocoTrainingSet, decode_segmentation
-from ovsam.training.distil_step import DistilStep
-from ovsam.training.image_set import FolderImages
-from ovsam.training.step_random import StepRandom
+from ovsam.training.data.coco import CocoTrainingSet, decode_segmentation
+from ovsam.training.data.image_set import FolderImages
+from ovsam.training.loop.step_random import StepRandom
+from ovsam.training.steps.distil import DistilStep
 
 
 @pytest.mark.parametrize("polygons", [[[]], [[1, 2]], [[1, 2, 3, 4]], []])

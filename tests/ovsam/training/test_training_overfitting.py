@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from ovsam.errors import TrainingError
-from ovsam.training import overfitting
-from ovsam.training.label_stage import LabelStageSettings, TrainingData
-from ovsam.training.label_step import LabelStepSettings
-from ovsam.training.loop import LoopSettings
-from ovsam.training.overfitting import OneBatch, keep_still, overfit_labels
-from ovsam.training.step_random import StepRandom
+from ovsam.training.loop.loop import LoopSettings
+from ovsam.training.loop.step_random import StepRandom
+from ovsam.training.stages import overfitting
+from ovsam.training.stages.label import LabelStageSettings, TrainingData
+from ovsam.training.stages.overfitting import OneBatch, keep_still, overfit_labels
+from ovsam.training.steps.label import LabelStepSettings
 
 ROOT = Path(__file__).parents[3]
 SCENES = ROOT / "examples" / "scenes"

@@ -5,10 +5,10 @@ import torch
 
 from ovsam.build import build_model
 from ovsam.sam import build_sam, teacher_config
-from ovsam.training.distil_step import DistilStep, TeacherTargets
-from ovsam.training.image_set import PoolImages
-from ovsam.training.label_step import PAPER_PARTS, LabelStep, LabelStepSettings, freeze_all_but
-from ovsam.training.step_random import StepRandom
+from ovsam.training.data.image_set import PoolImages
+from ovsam.training.loop.step_random import StepRandom
+from ovsam.training.steps.distil import DistilStep, TeacherTargets
+from ovsam.training.steps.label import PAPER_PARTS, LabelStep, LabelStepSettings, freeze_all_but
 
 
 def find_moved(model) -> set[str]:

@@ -3,11 +3,11 @@
 import pytest
 
 from ovsam.errors import ConfigError
-from ovsam.training.loop import LoopSettings
+from ovsam.training.loop.loop import LoopSettings
+from ovsam.training.loop.schedule import Schedule
+from ovsam.training.loop.settings import build_settings
 from ovsam.training.samples import AugmentSettings
-from ovsam.training.scene_pool import ScenePool
-from ovsam.training.schedule import Schedule
-from ovsam.training.settings import build_settings
+from ovsam.training.scenes.pool import ScenePool
 
 
 def test_an_empty_range_of_sizes_is_refused() -> None:

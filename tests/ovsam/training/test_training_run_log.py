@@ -7,8 +7,8 @@ from types import ModuleType
 import pytest
 from tiny_run import read_log, train
 
-from ovsam.training import run_log
-from ovsam.training.run_log import RunLog
+from ovsam.training.loop import run_log
+from ovsam.training.loop.run_log import RunLog
 
 
 def test_line_has_losses_rate_speed_and_memory(tmp_path):

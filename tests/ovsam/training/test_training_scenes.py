@@ -7,10 +7,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from ovsam.errors import ConfigError
-from ovsam.training import backgrounds
-from ovsam.training.scene_files import SceneFile, write_scene_files
-from ovsam.training.scenes import SceneSettings, draw_scene
-from ovsam.training.sprites import SpriteAtlas, load_noto_atlas, read_nano_classes
+from ovsam.training.scenes import backgrounds
+from ovsam.training.scenes.files import SceneFile, write_scene_files
+from ovsam.training.scenes.scene import SceneSettings, draw_scene
+from ovsam.training.scenes.sprites import SpriteAtlas, load_noto_atlas, read_nano_classes
 
 
 def test_same_seed_gives_the_same_scene(atlas):

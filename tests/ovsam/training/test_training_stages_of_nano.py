@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from ovsam.build import build_model, get_config
-from ovsam.checkpoint import load_checkpoint
-from ovsam.text_tower import build_text_tower
-from ovsam.training.label_stage import LabelStageSettings, TrainingData, train_labels
-from ovsam.training.label_step import LabelStepSettings
-from ovsam.training.loop import LoopSettings
-from ovsam.training.nano_stages import merge_stages
-from ovsam.training.stage_files import save_stage
+from ovsam.text.text_tower import build_text_tower
+from ovsam.training.loop.loop import LoopSettings
+from ovsam.training.stages.label import LabelStageSettings, TrainingData, train_labels
+from ovsam.training.stages.nano import merge_stages
+from ovsam.training.stages.stage_files import save_stage
+from ovsam.training.steps.label import LabelStepSettings
+from ovsam.weights.checkpoint import load_checkpoint
 
 SCENES = Path(__file__).parents[3] / "examples" / "scenes"
 

@@ -5,11 +5,14 @@ import pytest
 import torch
 
 from ovsam.sam import build_sam, teacher_config
-from ovsam.training.clip_pretraining import ClipPretrainer, ClipStep, ClipStepSettings
-from ovsam.training.crops import CropSource
-from ovsam.training.distil_step import DistilStep, TeacherTargets
-from ovsam.training.image_set import PoolImages
-from ovsam.training.label_step import (
+from ovsam.training.data.image_set import PoolImages
+from ovsam.training.loop.step_random import StepRandom
+from ovsam.training.samples import AugmentSettings, augment_sample
+from ovsam.training.scenes.batches import SceneBatchSource
+from ovsam.training.scenes.crops import CropSource
+from ovsam.training.steps.clip_pretraining import ClipPretrainer, ClipStep, ClipStepSettings
+from ovsam.training.steps.distil import DistilStep, TeacherTargets
+from ovsam.training.steps.label import (
     LABEL_PARTS,
     MASK_PARTS,
     PAPER_PARTS,
@@ -17,11 +20,8 @@ from ovsam.training.label_step import (
     LabelStepSettings,
     freeze_all_but,
 )
-from ovsam.training.proposals import sample_proposals
-from ovsam.training.samples import AugmentSettings, augment_sample
-from ovsam.training.scene_batches import SceneBatchSource
-from ovsam.training.step_random import StepRandom
-from ovsam.training.teacher_step import TeacherStep
+from ovsam.training.steps.proposals import sample_proposals
+from ovsam.training.steps.teacher import TeacherStep
 
 LABELS = np.array([0, 1, -1])
 SMALL = {"images_per_step": 2, "proposals": 4, "mask_points": 64, "with_bfloat16": False}

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ovsam.errors import CheckpointError, ConfigError, ImageError
-from ovsam.training import teacher_features
-from ovsam.training.image_set import FolderImages, open_images
-from ovsam.training.teacher_features import (
+from ovsam.training.data.image_set import FolderImages, open_images
+from ovsam.training.steps import teacher_features
+from ovsam.training.steps.teacher_features import (
     FeatureForm,
     StoredFeatures,
     find_missing,

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from ovsam.training.distributed import join_ranks, leave_ranks
-from ovsam.training.loop import LoopSettings, TrainingRun
-from ovsam.training.optimiser import OptimiserSettings
-from ovsam.training.schedule import Schedule
-from ovsam.training.step_report import StepReport
-from ovsam.training.stopping import RunStoppedError
+from ovsam.training.loop.distributed import join_ranks, leave_ranks
+from ovsam.training.loop.loop import LoopSettings, TrainingRun
+from ovsam.training.loop.optimiser import OptimiserSettings
+from ovsam.training.loop.schedule import Schedule
+from ovsam.training.loop.step_report import StepReport
+from ovsam.training.loop.stopping import RunStoppedError
 
 FAST = OptimiserSettings(learning_rate=0.01, clip_norm=1.0)
 

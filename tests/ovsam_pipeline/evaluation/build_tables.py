@@ -3,7 +3,7 @@
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ovsam_pipeline.evaluation.segment_store import SegmentStore
+from ovsam_pipeline.evaluation.reading.segment_store import SegmentStore
 from ovsam_pipeline.evaluation.structures import Categories, GroundTruth, Predictions, Problems
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from build_tables import build_predictions, build_truth
 
-from ovsam_pipeline.evaluation.detection_scores import score_detections
-from ovsam_pipeline.evaluation.instances import measure_instances
+from ovsam_pipeline.evaluation.scoring.detection import score_detections
+from ovsam_pipeline.evaluation.scoring.instances import measure_instances
 
 CAT, DOG, BIRD = 3, 7, 9
 SIDE = 100

@@ -5,9 +5,9 @@ import pytest
 from build_tables import build_predictions
 from test_evaluation_random_cases import build_truth, make_case
 
-from ovsam_pipeline.evaluation.average_precision import compute_curves, sort_matches
-from ovsam_pipeline.evaluation.detection_scores import score_detections
-from ovsam_pipeline.evaluation.matching import match_predictions
+from ovsam_pipeline.evaluation.scoring.average_precision import compute_curves, sort_matches
+from ovsam_pipeline.evaluation.scoring.detection import score_detections
+from ovsam_pipeline.evaluation.scoring.matching import match_predictions
 
 
 @pytest.mark.parametrize("engine", ["fast", "reference", "faster-coco-eval"])

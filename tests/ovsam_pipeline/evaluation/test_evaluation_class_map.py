@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ovsam_pipeline.errors import DatasetError
-from ovsam_pipeline.evaluation.class_map import map_by_id, map_classes
+from ovsam_pipeline.evaluation.reading.class_map import map_by_id, map_classes
 from ovsam_pipeline.evaluation.structures import Categories
 
 

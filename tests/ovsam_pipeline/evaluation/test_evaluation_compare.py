@@ -8,10 +8,10 @@ from evaluation_example import make_example
 from rich.console import Console
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.evaluation import compare
-from ovsam_pipeline.evaluation.compare import read_baseline
-from ovsam_pipeline.evaluation.detection_scores import DetectionScores
-from ovsam_pipeline.evaluation.files import _write_table, write_metrics, write_samples
+from ovsam_pipeline.evaluation.reporting import compare
+from ovsam_pipeline.evaluation.reporting.compare import read_baseline
+from ovsam_pipeline.evaluation.reporting.files import _write_table, write_metrics, write_samples
+from ovsam_pipeline.evaluation.scoring.detection import DetectionScores
 
 DATASET = {"name": "x", "style": "coco", "images": 2, "annotations_count": 3, "categories": 3}
 SETTINGS = {"resamples": 100, "seed": 0}

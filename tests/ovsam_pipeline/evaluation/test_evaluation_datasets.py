@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ovsam.vocabulary import load_vocabulary
+from ovsam.text.vocabulary_files import load_vocabulary
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.datasets import find_dataset
 

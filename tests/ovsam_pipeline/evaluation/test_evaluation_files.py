@@ -5,7 +5,7 @@ import pytest
 from evaluation_example import make_example
 
 from ovsam_pipeline.errors import DatasetError, OutputError
-from ovsam_pipeline.evaluation.files import (
+from ovsam_pipeline.evaluation.reporting.files import (
     read_metrics,
     read_samples,
     write_metrics,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from build_tables import build_predictions, build_truth
 
-from ovsam_pipeline.evaluation.detection_scores import score_detections
+from ovsam_pipeline.evaluation.scoring.detection import score_detections
 
 GOLDEN = Path(__file__).parent / "golden"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from build_tables import build_predictions, build_truth
 
-from ovsam.vocabulary import load_vocabulary
-from ovsam_pipeline.evaluation.instances import measure_instances
-from ovsam_pipeline.evaluation.splits import with_splits
+from ovsam.text.vocabulary_files import load_vocabulary
+from ovsam_pipeline.evaluation.reading.splits import with_splits
+from ovsam_pipeline.evaluation.scoring.instances import measure_instances
 
 GOLDEN = Path(__file__).parent / "golden"
 

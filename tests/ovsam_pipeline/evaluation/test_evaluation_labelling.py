@@ -7,16 +7,16 @@ import pytest
 from fake_labeller import NAMES, make_labeller
 
 from ovsam.errors import ConfigError
-from ovsam.vocabulary import Vocabulary
-from ovsam_pipeline import labeller as labeller_module
+from ovsam.text.vocabulary import Vocabulary
 from ovsam_pipeline.detectors.build import build_detector
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.evaluation.config import EvalConfig
 from ovsam_pipeline.evaluation.datasets import find_dataset
 from ovsam_pipeline.evaluation.labelling import build_label_config, label_dataset
-from ovsam_pipeline.evaluation.read_truth import read_ground_truth
-from ovsam_pipeline.objects import LabelRules
-from ovsam_pipeline.store import iterate_rows
+from ovsam_pipeline.evaluation.reading.truth import read_ground_truth
+from ovsam_pipeline.labelling import labeller as labeller_module
+from ovsam_pipeline.labelling.rules import LabelRules
+from ovsam_pipeline.output.folder import iterate_rows
 
 # pycocotools 2.0.11 with numpy 2.4: its own arrays lack the copy keyword.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -5,8 +5,8 @@ from test_evaluation_random_cases import make_case
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.errors import DatasetError
-from ovsam_pipeline.evaluation import matching
-from ovsam_pipeline.evaluation.matching import match_predictions
+from ovsam_pipeline.evaluation.scoring import matching
+from ovsam_pipeline.evaluation.scoring.matching import match_predictions
 
 
 def make_truth(*boxes):

@@ -1,4 +1,4 @@
-from ovsam_pipeline.evaluation.paper import find_paper_rows
+from ovsam_pipeline.evaluation.reporting.paper import find_paper_rows
 
 
 def test_table_1_has_the_paper_s_rows_in_its_order() -> None:

@@ -6,8 +6,8 @@ import pytest
 from build_tables import build_predictions
 from evaluation_example import make_example, make_truth
 
-from ovsam_pipeline.evaluation.detection_scores import score_detections
-from ovsam_pipeline.evaluation.plots import _count_confusions, write_plots
+from ovsam_pipeline.evaluation.reporting.plots import _count_confusions, write_plots
+from ovsam_pipeline.evaluation.scoring.detection import score_detections
 
 
 def test_what_was_measured_is_drawn(tmp_path) -> None:

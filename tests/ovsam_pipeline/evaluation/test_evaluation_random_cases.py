@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from build_tables import build_predictions, build_truth
 
-from ovsam_pipeline.evaluation.detection_scores import score_detections
 from ovsam_pipeline.evaluation.masks import to_rle
+from ovsam_pipeline.evaluation.scoring.detection import score_detections
 
 SIZE = 120
 

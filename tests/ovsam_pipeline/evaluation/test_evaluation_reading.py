@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from ovsam_pipeline.errors import DatasetError
-from ovsam_pipeline.evaluation.read_predictions import read_predictions
-from ovsam_pipeline.evaluation.read_truth import read_ground_truth
+from ovsam_pipeline.evaluation.reading.results import read_predictions
+from ovsam_pipeline.evaluation.reading.truth import read_ground_truth
 
 # Rows 5 to 8 and columns 3 to 19 of an image of 60 x 40 pixels.
 MASK = "m34T10000000000000000000000000000000ka1"

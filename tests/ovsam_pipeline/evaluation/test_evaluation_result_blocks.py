@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from ovsam_pipeline.evaluation import read_predictions as module
-from ovsam_pipeline.evaluation.read_truth import read_ground_truth
-from ovsam_pipeline.evaluation.result_blocks import parse_results
+from ovsam_pipeline.evaluation.reading import results as module
+from ovsam_pipeline.evaluation.reading.result_blocks import parse_results
+from ovsam_pipeline.evaluation.reading.truth import read_ground_truth
 
 MASK = {"size": [40, 60], "counts": "m34T10000000000000000000000000000000ka1"}
 DAMAGED = {"size": [40, 60], "counts": "m34"}

@@ -1,6 +1,6 @@
 import numpy as np
 
-from ovsam_pipeline.evaluation.segment_store import SegmentStore
+from ovsam_pipeline.evaluation.reading.segment_store import SegmentStore
 from ovsam_pipeline.evaluation.structures import Problems
 
 COMPRESSED = {"size": [4, 6], "counts": b"52[0"}

@@ -1,8 +1,9 @@
 import numpy as np
 from build_tables import build_truth
 
-from ovsam.vocabulary import Vocabulary, load_vocabulary
-from ovsam_pipeline.evaluation.splits import keep_split_classes, with_splits
+from ovsam.text.vocabulary import Vocabulary
+from ovsam.text.vocabulary_files import load_vocabulary
+from ovsam_pipeline.evaluation.reading.splits import keep_split_classes, with_splits
 
 
 def make_truth(names, splits=None):

@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from ovsam_pipeline.evaluation.tables import build_tables, format_percent
+from ovsam_pipeline.evaluation.reporting.tables import build_tables, format_percent
 
 COUNTS = {
     "images": 2, "images_answered": 2, "images_without_annotations": 0, "annotations": 3,

@@ -5,8 +5,12 @@ import numpy as np
 from build_tables import build_predictions
 from evaluation_example import CAT, SIDE, item_of, make_example, make_predictions, make_truth
 
-from ovsam_pipeline.evaluation.matching import match_predictions
-from ovsam_pipeline.evaluation.worst import _choose_instances, _choose_matches, write_worst
+from ovsam_pipeline.evaluation.reporting.worst import (
+    _choose_instances,
+    _choose_matches,
+    write_worst,
+)
+from ovsam_pipeline.evaluation.scoring.matching import match_predictions
 
 
 def make_images(folder):

@@ -1,0 +1,261 @@
+"""Class names, their texts, base/novel split and text embeddings.
+
+A name or a file -> `Vocabulary`; a vocabulary and a text tower -> the same vocabulary with its
+(C, K, D) embeddings, from a cache on disk where that has them. File formats are class_list.py's,
+the text transformer is text_tower.py's.
+
+Letters: C classes, K texts (prototypes) a class, D embedding width, U different texts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ovsam.errors import VocabularyError
+from ovsam.text.class_embeddings import check_embeddings
+from ovsam.text.class_list import (
+    Split,
+    VocabularyClass,
+    check_indices,
+    check_texts,
+    fold_name,
+    make_class,
+    suggest_names,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Vocabulary:
+    """The classes that a model chooses from, in order; immutable.
+
+    Args:
+        names: (C) class names, different whatever their case.
+        embeddings: (C, K, D) or (C, D) text embeddings; kept as float32 and brought to unit
+            length where they are not. None: `embed_vocabulary` computes them.
+        base: Indices of the classes that the model's labels were trained on.
+        novel: Indices of the classes to keep beside `base`; with a split, classes in neither set
+            are never chosen.
+        aliases: For each class the texts to embed, as they are; None, or an empty list: the
+            name's own (`split_prototypes`).
+        category_ids: (C) ids written to COCO files; None: 1 to C.
+        title: What the vocabulary is called in reports.
+
+    Raises:
+        VocabularyError: No classes, empty or repeated names, aliases that are no lists of texts,
+            lists of other lengths, indices outside the classes or in both sets, embeddings of
+            another shape, not finite or zero.
+    """
+
+    classes: tuple[VocabularyClass, ...]
+    title: str
+    _embeddings: torch.Tensor | None
+    _own_embeddings: bool
+    _index_by_name: dict[str, int]
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        embeddings: torch.Tensor | None = None,
+        base: Iterable[int] | None = None,
+        novel: Iterable[int] | None = None,
+        *,
+        aliases: Sequence[Sequence[str]] | None = None,
+        category_ids: Sequence[int] | None = None,
+        title: str = "custom",
+    ) -> None:
+        if isinstance(names, str):
+            raise VocabularyError(
+                f"expected a list of class names, got the text {names[:40]!r}; "
+                "use load_vocabulary for a file or parse_vocabulary for a comma list"
+            )
+        ids = range(1, len(names) + 1) if category_ids is None else category_ids
+        if len(ids) != len(names) or (aliases is not None and len(aliases) != len(names)):
+            raise VocabularyError(
+                f"expected category_ids and aliases for each of {len(names)} names, got "
+                f"{len(ids)} ids and {len(names if aliases is None else aliases)} alias lists"
+            )
+        in_base = set(check_indices(base, len(names), "base") or ())
+        in_novel = set(check_indices(novel, len(names), "novel") or ())
+        if both := in_base & in_novel:
+            raise VocabularyError(
+                f"expected each class in base or in novel, got {names[min(both)]!r} in both"
+            )
+        classes = []
+        for index, (name, category_id) in enumerate(zip(names, ids, strict=True)):
+            item = make_class(name, category_id=int(category_id), where=f"index {index}")
+            if aliases is not None and aliases[index]:
+                item = replace(item, aliases=check_texts(aliases[index], f"index {index}"))
+            if index in in_base:
+                item = replace(item, split="base")
+            elif index in in_novel:
+                item = replace(item, split="novel")
+            classes.append(item)
+        self._set(classes, title)
+        if embeddings is not None:
+            self._embeddings = check_embeddings(embeddings, len(classes))
+            self._own_embeddings = True
+
+    @classmethod
+    def from_classes(cls, classes: Sequence[VocabularyClass], title: str) -> Vocabulary:
+        """Build a vocabulary of ready classes (their texts, splits and ids are kept)."""
+        vocabulary = cls.__new__(cls)
+        vocabulary._set(classes, title)
+        return vocabulary
+
+    def _set(self, classes: Sequence[VocabularyClass], title: str) -> None:
+        if not classes:
+            raise VocabularyError("expected at least one class, got an empty vocabulary")
+        self.classes = tuple(classes)
+        self.title = title
+        self._embeddings = None
+        self._own_embeddings = False
+        self._index_by_name = {}
+        for index, item in enumerate(classes):
+            first = self._index_by_name.setdefault(fold_name(item.name), index)
+            if first != index:
+                raise VocabularyError(
+                    f"expected different class names, got {classes[first].name!r} at index "
+                    f"{first} and {item.name!r} at index {index}; remove one of them"
+                )
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """(C) class names."""
+        return tuple(item.name for item in self.classes)
+
+    @cached_property
+    def category_ids(self) -> tuple[int, ...]:
+        """(C) ids written to COCO files."""
+        return tuple(item.category_id for item in self.classes)
+
+    @cached_property
+    def aliases(self) -> tuple[tuple[str, ...], ...]:
+        """(C) the texts embedded for each class."""
+        return tuple(item.aliases for item in self.classes)
+
+    @property
+    def num_classes(self) -> int:
+        """C; background is not counted."""
+        return len(self.classes)
+
+    @cached_property
+    def base(self) -> tuple[int, ...] | None:
+        """Indices of the base classes; None when the vocabulary has no split."""
+        return self._indices("base")
+
+    @cached_property
+    def novel(self) -> tuple[int, ...] | None:
+        """Indices of the novel classes; None when the vocabulary has no split."""
+        return self._indices("novel")
+
+    def _indices(self, split: str) -> tuple[int, ...] | None:
+        if not any(item.split for item in self.classes):
+            return None
+        return tuple(i for i, item in enumerate(self.classes) if item.split == split)
+
+    @property
+    def embeddings(self) -> torch.Tensor | None:
+        """(C, K, D) float32 unit text embeddings on the CPU, or None before they are computed."""
+        return self._embeddings
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Hex digest of all that decides labels: names, ids, texts, split, embeddings given.
+
+        Embeddings that `embed_vocabulary` computed follow from the texts and the model, and do not
+        change it.
+        """
+        rows = [[c.category_id, c.name, list(c.aliases), c.split] for c in self.classes]
+        digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode())
+        if self._own_embeddings and self._embeddings is not None:
+            digest.update(self._embeddings.numpy().tobytes())
+        return digest.hexdigest()
+
+    def index_of(self, name: str) -> int:
+        """Return the index of a class by its name, else by an alias or synonym of one class.
+
+        Raises:
+            VocabularyError: No class, or several by alias, carry that name.
+        """
+        wanted = fold_name(name)
+        if wanted in self._index_by_name:
+            return self._index_by_name[wanted]
+        found = [
+            index
+            for index, item in enumerate(self.classes)
+            if wanted in map(fold_name, (*item.aliases, *item.synonyms))
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(repr(self.classes[index].name) for index in found[:4])
+            raise VocabularyError(f"{name!r} is another name of several classes: {names}; name one")
+        raise VocabularyError(
+            f"unknown class {name!r} in vocabulary {self.title!r} of {self.num_classes} classes"
+            + suggest_names(wanted, list(self._index_by_name))
+        )
+
+    def subset(self, names: Iterable[str]) -> Vocabulary:
+        """Return a vocabulary of only the named classes, in the given order.
+
+        Ids, texts, splits and embeddings are kept. Raises VocabularyError for an unknown name.
+        """
+        indices = list(dict.fromkeys(self.index_of(name) for name in names))
+        chosen = Vocabulary.from_classes([self.classes[i] for i in indices], self.title)
+        if self._embeddings is not None:
+            chosen._embeddings = self._embeddings[indices]
+            chosen._own_embeddings = self._own_embeddings
+        return chosen
+
+    def with_embeddings(self, embeddings: torch.Tensor) -> Vocabulary:
+        """Return this vocabulary with (C, K, D) or (C, D) embeddings computed from its texts."""
+        chosen = Vocabulary.from_classes(self.classes, self.title)
+        chosen._embeddings = check_embeddings(embeddings, self.num_classes)
+        return chosen
+
+    def with_own_embeddings(self, embeddings: torch.Tensor) -> Vocabulary:
+        """Return this vocabulary with (C, K, D) or (C, D) embeddings that no text tower made.
+
+        They are part of what decides labels (`content_hash`).
+        """
+        chosen = self.with_embeddings(embeddings)
+        chosen._own_embeddings = True
+        return chosen
+
+    def with_synonyms(self) -> Vocabulary:
+        """Return this vocabulary with the synonyms (LVIS) embedded too; the release does not."""
+        classes = [
+            replace(
+                item,
+                aliases=tuple(dict.fromkeys((*item.aliases, *map(fold_name, item.synonyms)))),
+            )
+            for item in self.classes
+        ]
+        return Vocabulary.from_classes(classes, self.title)
+
+    def without_split(self) -> Vocabulary:
+        """Return this vocabulary with no base/novel split, so that every class can be chosen."""
+        return self._with_split(None)
+
+    def all_base(self) -> Vocabulary:
+        """Return this vocabulary with every class as one that the model's labels learned."""
+        return self._with_split("base")
+
+    def _with_split(self, split: Split | None) -> Vocabulary:
+        classes = [replace(item, split=split) for item in self.classes]
+        chosen = Vocabulary.from_classes(classes, self.title)
+        chosen._embeddings, chosen._own_embeddings = self._embeddings, self._own_embeddings
+        return chosen
+
+    def __len__(self) -> int:
+        return self.num_classes
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({self.title!r}, {self.num_classes} classes)"

@@ -1,0 +1,94 @@
+"""Classification sets as folders (ImageNet, ImageNet-21k): a folder a class, the image its box."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from pathlib import Path
+
+import numpy as np
+
+from ovsam.errors import ConfigError
+from ovsam.training.data.class_names import ClassNames
+from ovsam.training.data.picture_files import TextCollector, read_picture
+from ovsam.training.samples import TrainingSample
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+class FolderTrainingSet:
+    """Pictures in one folder a class; a `SampleSource` of whole images."""
+
+    has_masks = False
+
+    def __init__(self, folder: Path, names: Path | None = None) -> None:
+        """List the folders.
+
+        Args:
+            folder: Holds a folder a class, named by WordNet id or by the class.
+            names: What ids are called: see class_names.py.
+
+        Raises:
+            ConfigError: There is no folder with a picture, or an id without a name.
+        """
+        self.title, self.folder = str(folder), folder
+        class_names = ClassNames(names)
+        categories: list[str] = []
+        collector, category = TextCollector(), array("i")
+        try:
+            folders = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+            for inside in folders:
+                with os.scandir(folder / inside) as entries:
+                    found = sorted(
+                        e.name for e in entries if e.name.lower().endswith(PICTURE_SUFFIXES)
+                    )
+                if found:
+                    categories.append(class_names.find(inside))
+                for name in found:
+                    collector.append(f"{inside}/{name}")
+                    category.append(len(categories) - 1)
+        except OSError as error:
+            raise ConfigError(f"cannot list the class folders in {folder}: {error}") from error
+        if not categories:
+            raise ConfigError(
+                f"expected folders of pictures ({', '.join(PICTURE_SUFFIXES)}), one a class, in "
+                f"{folder}, got none"
+            )
+        self.categories = tuple(categories)
+        self._names = collector.finish()
+        self._category = np.array(category, np.int32)
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._names)
+
+    def name(self, index: int) -> str:
+        """Return the image's path in the folder."""
+        return self._names[index]
+
+    def path(self, index: int) -> Path:
+        """Return the image's path."""
+        return self.folder / self.name(index)
+
+    def category_counts(self) -> np.ndarray:
+        """Count the images of each category, (C,) int64."""
+        return np.bincount(self._category, minlength=len(self.categories))
+
+    def read_image(self, index: int) -> np.ndarray:
+        """Decode one image, (H, W, 3) uint8 RGB.
+
+        Raises:
+            ImageError: The file is missing or no picture.
+        """
+        return read_picture(self.path(index))
+
+    def load(self, index: int, labels: np.ndarray) -> TrainingSample:
+        """Return one image, whole, as the one object; see `SampleSource.load`."""
+        return whole_image(self.read_image(index), int(labels[self._category[index]]))
+
+
+def whole_image(pixels: np.ndarray, label: int) -> TrainingSample:
+    """Make a sample whose one box is the whole image."""
+    height, width = pixels.shape[:2]
+    boxes = np.array([[0, 0, width, height]], np.float32)
+    return TrainingSample(pixels, None, np.array([label], np.int64), boxes)

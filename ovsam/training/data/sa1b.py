@@ -1,0 +1,115 @@
+"""SA-1B folders: `sa_*.jpg` beside `sa_*.json` with masks in compressed RLE and no classes.
+
+For a teacher's masks and for CLIP2SAM's; distillation needs the images alone (image_set.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ovsam.errors import ConfigError, ImageError
+from ovsam.training.data.coco import decode_segmentation
+from ovsam.training.data.picture_files import collect_texts, read_picture
+from ovsam.training.samples import TrainingSample
+
+MOST_MASKS = 64
+
+
+class Sa1bTrainingSet:
+    """Images with masks of everything; a `SampleSource` whose objects have no class."""
+
+    has_masks = True
+    categories: tuple[str, ...] = ()
+
+    def __init__(self, folder: Path, most_masks: int = MOST_MASKS) -> None:
+        """List the folder and those below it (`sa_000000/sa_1.jpg`).
+
+        Args:
+            folder: Of SA-1B, or some of its parts.
+            most_masks: Objects taken of an image, evenly spread over its list; SA-1B has a hundred
+                an image, and their full-size masks are large.
+
+        Raises:
+            ConfigError: There is no picture with a JSON beside it.
+        """
+        self.title, self.folder, self.most_masks = str(folder), folder, most_masks
+        try:
+            names = sorted(_list_pairs(folder, ""))
+        except OSError as error:
+            raise ConfigError(f"cannot list {folder}: {error.strerror}") from error
+        if not names:
+            raise ConfigError(f"expected sa_*.jpg with sa_*.json beside them in {folder}, got none")
+        self._names = collect_texts(names)
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._names)
+
+    def name(self, index: int) -> str:
+        """Return the image's path in the folder."""
+        return self._names[index]
+
+    def path(self, index: int) -> Path:
+        """Return the image's path."""
+        return self.folder / self.name(index)
+
+    def category_counts(self) -> np.ndarray:
+        """Return nothing: there are no categories."""
+        return np.zeros(0, np.int64)
+
+    def read_image(self, index: int) -> np.ndarray:
+        """Decode one image, (H, W, 3) uint8 RGB.
+
+        Raises:
+            ImageError: The file is missing or no picture.
+        """
+        return read_picture(self.path(index))
+
+    def load(self, index: int, labels: np.ndarray) -> TrainingSample:
+        """Return one image and its masks, all labelled -1; see `SampleSource.load`.
+
+        Raises:
+            ImageError: The picture or its JSON cannot be read, or they do not fit together.
+        """
+        del labels
+        pixels = self.read_image(index)
+        masks = self.masks(index, pixels.shape[:2])
+        masks = masks[masks.any(axis=(1, 2))]
+        return TrainingSample(pixels, masks, np.full(len(masks), -1, np.int64))
+
+    def masks(self, index: int, size_hw: tuple[int, ...]) -> np.ndarray:
+        """Decode an image's masks, (N, H, W) uint8; empty ones too.
+
+        Raises:
+            ImageError: The JSON cannot be read, or is of another image.
+        """
+        path = self.path(index).with_suffix(".json")
+        try:
+            rows = json.loads(path.read_bytes())["annotations"]
+            step = max(-(-len(rows) // self.most_masks), 1)
+            masks = np.zeros((len(rows[::step]), *size_hw), np.uint8)
+            for mask, row in zip(masks, rows[::step], strict=True):
+                mask[:] = decode_segmentation(row["segmentation"], size_hw[0], size_hw[1])
+            return masks
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ImageError(
+                f"expected SA-1B masks of {size_hw[1]} x {size_hw[0]} pixels at {path}, got "
+                f"{error!r}"
+            ) from error
+
+
+def _list_pairs(folder: Path, inside: str) -> Iterator[str]:
+    """Yield the pictures that have a JSON, relative to where the walk began."""
+    with os.scandir(folder) as entries:
+        listed = list(entries)
+    names = {entry.name for entry in listed}
+    for entry in listed:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _list_pairs(folder / entry.name, f"{inside}{entry.name}/")
+        elif entry.name.endswith(".jpg") and f"{entry.name[:-4]}.json" in names:
+            yield f"{inside}{entry.name}"

@@ -1,0 +1,263 @@
+"""Checkpoints of a run: whole or not there, and exact to resume from.
+
+A checkpoint is a pair: `checkpoint-<step>.safetensors` with the modules, the optimiser's moments
+and the moving average, and `checkpoint-<step>.json` with everything else. The JSON file is written
+last and has size and hash of the other: where it is and agrees, the checkpoint is whole. Random
+generators are not kept: they depend on seed and step alone (`step_random.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ovsam.errors import CheckpointError
+from ovsam.training.loop.ema import MovingAverage
+
+logger = logging.getLogger(__name__)
+
+_VERSION = 1
+_TMP = ".tmp"
+
+
+@dataclass
+class RunState:
+    """Where a run stands.
+
+    Attributes:
+        step: Steps done.
+        elapsed_s: Seconds spent training, all sittings together.
+        skipped: Steps left out for a loss that was not finite.
+        sums: Of the losses since the last line of the log, so that the next one is exact.
+    """
+
+    step: int = 0
+    elapsed_s: float = 0.0
+    skipped: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainedParts:
+    """What a checkpoint holds the tensors of.
+
+    Attributes:
+        modules: Parts by name.
+        optimiser: Over their trainable parameters.
+        average: Moving average of them, if there is one.
+    """
+
+    modules: Mapping[str, nn.Module]
+    optimiser: torch.optim.Optimizer
+    average: MovingAverage | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by name: `module.*`, `optimiser.<row>.*`, `average.*`."""
+        found = {
+            f"module.{name}.{key}": tensor
+            for name, module in self.modules.items()
+            for key, tensor in module.state_dict().items()
+        }
+        for row, values in self.optimiser.state_dict()["state"].items():
+            found |= {f"optimiser.{row}.{key}": tensor for key, tensor in values.items()}
+        if self.average is not None:
+            found |= {f"average.{name}": tensor for name, tensor in self.average.tensors.items()}
+        return found
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over the tensors of a checkpoint.
+
+        Raises:
+            KeyError: One is missing.
+            RuntimeError: One is missing or has another shape.
+        """
+        for name, module in self.modules.items():
+            module.load_state_dict(_cut(tensors, f"module.{name}."))
+        rows: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _cut(tensors, "optimiser.").items():
+            row, _, key = name.partition(".")
+            rows.setdefault(int(row), {})[key] = tensor
+        groups = self.optimiser.state_dict()["param_groups"]  # rates are set at every step
+        self.optimiser.load_state_dict({"state": rows, "param_groups": groups})
+        self._lay_out_moments()
+        if self.average is not None:
+            self.average.load(_cut(tensors, "average."))
+
+    def _lay_out_moments(self) -> None:
+        """Give moments the memory format of their weights, which a file does not keep.
+
+        Fused AdamW walks through both in memory order: of a channels-last kernel it would mix up
+        the moments.
+        """
+        for parameter, values in self.optimiser.state.items():
+            for name, tensor in values.items():
+                if tensor.shape == parameter.shape:
+                    values[name] = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+
+
+def write_run_state(
+    folder: Path, state: RunState, parts: TrainedParts, settings: Mapping[str, Any], keep: int
+) -> Path:
+    """Write a checkpoint, then remove those before the newest `keep`.
+
+    Args:
+        folder: Of the run.
+        state: Where it stands.
+        parts: What it trains.
+        settings: What a resumed run must agree on.
+        keep: At least 1.
+
+    Returns:
+        The JSON file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"checkpoint-{state.step:08d}.json"
+    weights = path.with_suffix(".safetensors")
+    # Two names of one tensor (tied weights) are stored twice: safetensors knows no sharing.
+    tensors = {name: t.detach().cpu().clone().contiguous() for name, t in parts.tensors().items()}
+    with _replacing(weights) as temporary:
+        save_file(tensors, str(temporary))
+        digest = _hash_file(temporary)
+    content = {
+        "version": _VERSION,
+        "step": state.step,
+        "elapsed_s": state.elapsed_s,
+        "skipped": state.skipped,
+        "sums": state.sums,
+        "settings": dict(settings),
+        "bytes": weights.stat().st_size,
+        "sha256": digest,
+    }
+    with _replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    _sweep(folder, path, keep)
+    return path
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the JSON files of a folder's checkpoints, the newest first."""
+    return sorted(folder.glob("checkpoint-*.json"), reverse=True)
+
+
+def read_run_state(folder: Path, parts: TrainedParts, settings: Mapping[str, Any]) -> RunState:
+    """Load the newest whole checkpoint of a folder into what a run trains; none is a new run.
+
+    A damaged one is left aside with a warning, for the one before it.
+
+    Raises:
+        CheckpointError: It is of other settings or of another model, or all are damaged.
+    """
+    paths = list_checkpoints(folder)
+    for path in paths:
+        try:
+            content, tensors = _read_whole(path)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            logger.warning("checkpoint %s is damaged (%s); trying the one before", path, error)
+            continue
+        _check_settings(path, content["settings"], settings)
+        try:
+            parts.load(tensors)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CheckpointError(
+                f"expected a training checkpoint of this model at {path}, got another one's "
+                f"({' '.join(str(error).split())[:200]}); give another --out folder"
+            ) from error
+        return RunState(
+            step=content["step"],
+            elapsed_s=content["elapsed_s"],
+            skipped=content["skipped"],
+            sums=content["sums"],
+        )
+    if paths:
+        raise CheckpointError(
+            f"expected a whole checkpoint in {folder}, got {len(paths)} damaged ones; remove "
+            "checkpoint-* there to start again"
+        )
+    return RunState()
+
+
+def _read_whole(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a pair.
+
+    Raises:
+        OSError: A file is missing or cannot be read.
+        ValueError: The two do not agree, or the JSON is none.
+        KeyError: A value is missing.
+    """
+    content = json.loads(path.read_text(encoding="utf-8"))
+    weights = path.with_suffix(".safetensors")
+    if content["version"] != _VERSION:
+        raise ValueError(f"version {content['version']}, expected {_VERSION}")
+    missing = {"step", "elapsed_s", "skipped", "sums", "settings"} - set(content)
+    if missing:
+        raise KeyError(f"no {', '.join(sorted(missing))}")
+    size = weights.stat().st_size
+    if size != content["bytes"]:
+        raise ValueError(f"{weights.name} has {size} bytes of {content['bytes']}")
+    if _hash_file(weights) != content["sha256"]:
+        raise ValueError(f"{weights.name} has another hash than when it was written")
+    return content, load_file(weights)
+
+
+def _check_settings(path: Path, stored: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint of other settings, naming the first that differs."""
+    own = json.loads(json.dumps(own))  # tuples are lists in a file
+    for name in sorted({*stored, *own}):
+        if stored.get(name) != own.get(name):
+            raise CheckpointError(
+                f"expected {name} {stored.get(name)!r} as in {path}, got {own.get(name)!r}; set it "
+                "back to go on, or give another --out folder to start again"
+            )
+
+
+def _cut(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin so, without the beginning."""
+    size = len(prefix)
+    return {name[size:]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sweep(folder: Path, newest: Path, keep: int) -> None:
+    """Remove old checkpoints, damaged ones that were newer, and what a killed run left behind."""
+    paths = list_checkpoints(folder)
+    place = paths.index(newest)
+    for path in paths[:place] + paths[place + keep :]:
+        path.unlink(missing_ok=True)  # first the file that says it is whole
+    for path in [*folder.glob(f"checkpoint-*{_TMP}"), *folder.glob("checkpoint-*.safetensors")]:
+        if path.suffix == _TMP or not path.with_suffix(".json").exists():
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name; what is written there is synced and renamed to `path`."""
+    temporary = path.with_name(path.name + _TMP)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()

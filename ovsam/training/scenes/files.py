@@ -1,0 +1,118 @@
+"""Scenes as image files with COCO-format ground truth: any number, any sizes, from a seed.
+
+Writes `images` and `annotations.json` (instances with compressed RLE, base/novel in categories).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ovsam.errors import ConfigError
+from ovsam.training.scenes.scene import Scene, SceneSettings, draw_scene
+from ovsam.training.scenes.sprites import SpriteAtlas
+
+EXIF_ORIENTATION = 0x0112
+ROTATED_90_CLOCKWISE = 6  # EXIF: turn the stored picture by 90 degrees clockwise to see it
+
+
+@dataclass(frozen=True)
+class SceneFile:
+    """One file to write.
+
+    Attributes:
+        name: File name; the suffix chooses the format (.jpg or .png).
+        size_hw: Height and width as seen.
+        is_rotated: Store the picture turned, with an EXIF orientation that turns it back.
+    """
+
+    name: str
+    size_hw: tuple[int, int]
+    is_rotated: bool = False
+
+
+def write_scene_files(
+    folder: Path,
+    atlas: SpriteAtlas,
+    files: Sequence[SceneFile],
+    seed: int,
+    settings: SceneSettings | None = None,
+) -> Path:
+    """Draw and write scenes with their ground truth.
+
+    Args:
+        folder: Made if missing; files of the same name are overwritten.
+        atlas: The sprites.
+        files: What to write; scene i is named by (seed, i).
+        seed: Seed of the world: 1 is training's, 2 the metrics', so take another.
+        settings: Number and size of objects.
+
+    Returns:
+        The path of `annotations.json`.
+
+    Raises:
+        ConfigError: No files, or two of the same name.
+    """
+    if not files or len({file.name for file in files}) != len(files):
+        raise ConfigError(f"expected one or more files of different names, got {len(files)} files")
+    folder.mkdir(parents=True, exist_ok=True)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for index, file in enumerate(files):
+        scene = draw_scene(atlas, file.size_hw, (seed, index), settings)
+        _write_image(folder / file.name, scene.image, file.is_rotated)
+        height, width = file.size_hw
+        images.append({"id": index + 1, "file_name": file.name, "width": width, "height": height})
+        for annotation in describe_objects(scene):
+            ids = {"id": len(annotations) + 1, "image_id": index + 1}
+            annotations.append({**annotation, **ids})
+    content = {
+        "info": {"description": "ovsam nano scenes", "seed": seed},
+        "images": images,
+        "categories": [
+            {"id": number, "name": one.name, "supercategory": one.category, "split": one.split}
+            for number, one in enumerate(atlas.classes, start=1)
+        ],
+        "annotations": annotations,
+    }
+    path = folder / "annotations.json"
+    path.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
+    return path
+
+
+def describe_objects(scene: Scene) -> list[dict[str, Any]]:
+    """Return COCO annotations of a scene's objects, without ids; category ids count from 1."""
+    from pycocotools import mask as coco_mask
+
+    described = []
+    for row, (class_id, box) in enumerate(zip(scene.class_ids, scene.boxes_xyxy(), strict=True)):
+        rle = coco_mask.encode(np.asfortranarray(scene.mask(row).astype(np.uint8)))
+        left, top, right, bottom = (float(side) for side in box)
+        described.append(
+            {
+                "category_id": int(class_id) + 1,
+                "bbox": [left, top, right - left, bottom - top],
+                "area": int(scene.mask(row).sum()),
+                "iscrowd": 0,
+                "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
+            }
+        )
+    return described
+
+
+def _write_image(path: Path, image: np.ndarray, is_rotated: bool) -> None:
+    """Write one picture, JPEG at quality 88."""
+    picture = Image.fromarray(image)
+    options: dict[str, Any] = {} if path.suffix == ".png" else {"quality": 88}
+    if is_rotated:
+        picture = picture.transpose(Image.Transpose.ROTATE_90)
+        exif = Image.Exif()
+        exif[EXIF_ORIENTATION] = ROTATED_90_CLOCKWISE
+        options["exif"] = exif
+    picture.save(path, **options)

@@ -1,0 +1,386 @@
+"""Weights in any known layout → an OVSAM, exactly; and our own files, written and read.
+
+Layouts: our own safetensors; the released OV-SAM files (one or several); SAM's checkpoints, for
+the prompt encoder (and the decoder's start); open_clip's state dicts, for the image and text
+towers. Every tensor the model has must come from somewhere with the right shape, and a file
+with tensors nobody knows is refused: a silent mismatch would label a million images wrongly.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ovsam.build import build_model
+from ovsam.config import ModelConfig
+from ovsam.errors import CheckpointError, ConfigError
+from ovsam.labelling_model import LabellingModel
+from ovsam.model import OVSAM
+from ovsam.sam import SAM
+from ovsam.text.text_tower import build_text_tower
+from ovsam.weights.tensor_files import has_format, read_metadata, read_tensors
+
+Source = Mapping[str, Tensor] | str | Path
+FORMAT = "ovsam-1"
+TEXT_PREFIX = "text."
+_CONVERT = "ovsam models convert FILE... --model NAME -o OUT.safetensors"
+
+# (pattern, replacement) per layout, first match wins; None drops the tensor.
+_Rules = Sequence[tuple[str, str | None]]
+_RELEASED_RESNET: _Rules = (
+    (r"^stem\.0\.", "conv1."), (r"^stem\.1\.", "bn1."), (r"^stem\.3\.", "conv2."),
+    (r"^stem\.4\.", "bn2."), (r"^stem\.6\.", "conv3."), (r"^stem\.7\.", "bn3."),
+    (r"^head\.", "attnpool."), (r"^layer", "layer"),
+)  # fmt: skip
+_RELEASED_CONVNEXT: _Rules = (
+    (r"^stem\.", "trunk.stem."), (r"^layer1\.", "trunk.stages.0."),
+    (r"^layer2\.", "trunk.stages.1."), (r"^layer3\.", "trunk.stages.2."),
+    (r"^layer4\.", "trunk.stages.3."), (r"^norm_pre\.", "trunk.norm_pre."),
+    (r"^head\.0\.", "trunk.head."), (r"^head\.1\.", "head."),
+)  # fmt: skip
+_RELEASED: _Rules = (
+    (r"^(backbone_teacher|neck_teacher|teacher|data_preprocessor|loss\w*)\.", None),
+    (r"^(neck|neck_student)\.", "neck."),
+    (r"^pe\.", "prompt_encoder."),
+    (r"^mask_decoder\.mask_decoder\.", "mask_decoder."),
+    (r"^mask_decoder\.label_token\.", "mask_decoder.label_token."),
+    (r"^mask_decoder\.label_mlp\.", "clip2sam.label_mlp."),
+    (r"^mask_decoder\.roi_conv\.0\.conv\.", "clip2sam.roi_projection."),
+    (r"^mask_decoder\.(\w*embed\w*|pe)$", None),
+    (r"^fpn_neck\.(lateral_convs|fpn_convs)\.(\d)\.conv\.", r"clip2sam.fpn.\1.\2."),
+)
+_SAM: _Rules = (
+    (r"^image_encoder\.", None),
+    (r"^prompt_encoder\.", "prompt_encoder."),
+    (r"^mask_decoder\.(iou_token|iou_prediction_head)\.", None),
+    (r"^mask_decoder\.output_hypernetworks_mlps\.[1-9]\.", None),
+    (r"^mask_decoder\.", "mask_decoder."),
+    (r"^pixel_(mean|std)$", None),
+)
+_OPEN_CLIP: _Rules = (
+    (r"^visual\.", "image_encoder.visual."),
+    (r"^(text|token_embedding|transformer|ln_final)\.", None),
+    (r"^(positional_embedding|text_projection|logit_scale|logit_bias)$", None),
+    (r"^(input_resolution|context_length|vocab_size)$", None),
+)
+
+
+def load_released_checkpoint(
+    model: OVSAM, source: Source | Sequence[Source], *more: Source
+) -> OVSAM:
+    """Load official weights into a model, from one file or several together.
+
+    What OV-SAM's own files lack comes from CLIP (open_clip) and SAM files given beside them;
+    whichever order they are in, OV-SAM's tensors win over CLIP's, and CLIP's over SAM's. An
+    open_clip file, or one of our own, also fills the model's text tower.
+
+    Args:
+        model: from `build_model`; on the "meta" device nothing is allocated twice.
+        source: a state dict or a path, or a sequence of them.
+        more: further state dicts or paths.
+
+    Returns:
+        The same model, in eval mode.
+
+    Raises:
+        CheckpointError: a file cannot be read; a tensor is missing, unknown or of another shape.
+    """
+    first = [source] if isinstance(source, (str, Path, Mapping)) else list(source)
+    sources = [*first, *more]
+    ranked: list[tuple[int, dict[str, Tensor]]] = []
+    for item in sources:
+        where = str(item) if isinstance(item, (str, Path)) else "the state dict"
+        tensors = read_tensors(item) if isinstance(item, (str, Path)) else dict(item)
+        ranked.append(to_our_names(model, tensors, where))
+    merged: dict[str, Tensor] = {}
+    for _, tensors in sorted(ranked, key=lambda pair: pair[0]):
+        merged.update(tensors)
+    where = " + ".join(str(s) for s in sources if isinstance(s, (str, Path)))
+    assign_tensors(model, merged, where, _advise_files)
+    model.identity = hash_tensors(model.state_dict())
+    return model
+
+
+def to_our_names(
+    model: OVSAM, tensors: dict[str, Tensor], where: str
+) -> tuple[int, dict[str, Tensor]]:
+    """Give one file's tensors our names; a text tower in it is attached to the model.
+
+    Returns:
+        rank (of files that have the same tensor the highest wins: 3 our own, 2 the released ones, 1
+        open_clip's, 0 SAM's), and the tensors by name.
+
+    Raises:
+        CheckpointError: the layout, or a tensor in it, is unknown.
+    """
+    names = tuple(tensors)
+    if any(n.startswith("clip2sam.") for n in names):
+        if text := take_prefix(tensors, TEXT_PREFIX):
+            _attach_text_tower(model, text, where)
+        return 3, tensors
+    if any(
+        re.match(r"(backbone|backbone_student|neck_student|fpn_neck|pe)\.", n) for n in names
+    ) or (any(n.startswith("mask_decoder.mask_decoder.") for n in names)):
+        return 2, _rename(tensors, _released_rules(model), where)
+    if any(n.startswith("visual.") for n in names):
+        text_tower = build_text_tower(model.config.clip)
+        text_tower.load_clip_state_dict(tensors)
+        model.attach_text_tower(text_tower)
+        return 1, _rename(tensors, _OPEN_CLIP, where)
+    if any(n.startswith("prompt_encoder.") for n in names):
+        renamed = _rename(tensors, _SAM, where)
+        if "mask_decoder.mask_tokens.weight" in renamed:
+            tokens = renamed["mask_decoder.mask_tokens.weight"]
+            renamed["mask_decoder.mask_tokens.weight"] = tokens[:1].clone()
+        return 0, renamed
+    raise CheckpointError(
+        f"{where} is no known layout (OV-SAM, SAM, open_clip or ovsam's own); its first tensors "
+        f"are {', '.join(names[:3])}"
+    )
+
+
+def _released_rules(model: OVSAM) -> _Rules:
+    inner = _RELEASED_RESNET if model.config.clip.kind == "resnet" else _RELEASED_CONVNEXT
+    towers = tuple(
+        (
+            pattern.replace("^", r"^(?:backbone|backbone_student)\.", 1),
+            f"image_encoder.visual.{new}",
+        )
+        for pattern, new in inner
+    )
+    return (*towers, *_RELEASED)
+
+
+def _rename(tensors: Mapping[str, Tensor], rules: _Rules, where: str) -> dict[str, Tensor]:
+    """Apply the first rule that matches each name."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        for pattern, new in rules:
+            if re.match(pattern, name):
+                if new is not None:
+                    renamed[re.sub(pattern, new, name, count=1)] = tensor
+                break
+        else:
+            raise CheckpointError(
+                f"unexpected tensor '{name}' in {where}: not part of this model; "
+                "check that the file belongs to it"
+            )
+    return renamed
+
+
+def assign_tensors(
+    model: torch.nn.Module,
+    tensors: Mapping[str, Tensor],
+    where: str,
+    advise: Callable[[Sequence[str]], str] | None = None,
+) -> None:
+    """Put tensors into a module; every name and shape must agree.
+
+    `advise` says where missing tensors may be found, if more files can be given.
+    """
+    where = where or "the state dict"
+    wanted = model.state_dict()
+    optional = {name for name in wanted if name.endswith("num_batches_tracked")}
+    missing = [name for name in wanted if name not in tensors and name not in optional]
+    unexpected = [name for name in tensors if name not in wanted]
+    for kind, names in (("missing", missing), ("unexpected", unexpected)):
+        if names:
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            advice = "the file is incomplete or belongs to another model"
+            if kind == "missing" and advise is not None:
+                advice = advise(names)
+            raise CheckpointError(f"{kind} tensors in {where}: {shown}; {advice}")
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape:
+            raise CheckpointError(
+                f"tensor '{name}' in {where} must have shape {tuple(wanted[name].shape)}, got "
+                f"{tuple(tensor.shape)}; the file belongs to another model"
+            )
+    values = {name: _as_parameter(tensors[name]) for name in tensors}
+    for name in optional - set(tensors):
+        values[name] = torch.zeros((), dtype=torch.int64)
+    device = next(iter(wanted.values())).device
+    if device.type == "meta":
+        model.load_state_dict(values, assign=True)
+    else:
+        model.load_state_dict(values)
+    model.eval()
+
+
+def _as_parameter(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _advise_files(names: Sequence[str]) -> str:
+    """Say which of the official files hold missing tensors of an OV-SAM."""
+    parts = {name.split(".")[0] for name in names}
+    files = {
+        "image_encoder": "CLIP's weights (open_clip)",
+        "prompt_encoder": "SAM-H's weights (sam_vit_h_4b8939.pth)",
+        "neck": "the sam2clip file",
+        "mask_decoder": "the clip2sam file",
+        "clip2sam": "the clip2sam file",
+    }
+    return "give also " + ", ".join(sorted({files[p] for p in parts if p in files}))
+
+
+def load_sam_checkpoint(sam: SAM, source: Source) -> SAM:
+    """Load an official SAM checkpoint.
+
+    Raises:
+        CheckpointError: the file cannot be read or belongs to another SAM; the SAM is unchanged.
+    """
+    tensors = read_tensors(source) if isinstance(source, (str, Path)) else dict(source)
+    tensors = {k: v for k, v in tensors.items() if k not in ("pixel_mean", "pixel_std")}
+    assign_tensors(sam, tensors, str(source) if isinstance(source, (str, Path)) else "")
+    return sam
+
+
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Return a sha256 over names, types, shapes and values: the identity of weights."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def save_checkpoint(
+    model: OVSAM,
+    path: str | Path,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    dtype: torch.dtype | None = None,
+    with_text: bool = True,
+) -> None:
+    """Write one safetensors file: weights, model config, text tower, provenance, licence.
+
+    Args:
+        model: not folded by `prepare_for_inference`.
+        path: of the file; written whole or not at all.
+        metadata: text values, such as `licence`, `source` and `provenance`.
+        dtype: of the stored floating-point tensors; None keeps them.
+        with_text: store the text tower too, if the model has one.
+
+    Raises:
+        CheckpointError: the model was folded for inference, or the file cannot be written.
+    """
+    info = {**(metadata or {}), "format": FORMAT}
+    reference = build_model(model.config, "meta")
+    write_model_file(model, reference, path, info, dtype=dtype, with_text=with_text)
+
+
+def write_model_file(
+    model: LabellingModel,
+    reference: LabellingModel,
+    path: str | Path,
+    metadata: Mapping[str, str],
+    *,
+    dtype: torch.dtype | None = None,
+    with_text: bool = True,
+) -> None:
+    """Write a model's tensors, text tower, config and identity; see `save_checkpoint`.
+
+    Args:
+        model: what is written.
+        reference: a new model of the same config, on the "meta" device.
+        path: of the file; written whole or not at all.
+        metadata: text values, `format` among them.
+        dtype: of the stored floating-point tensors; None keeps them.
+        with_text: store the text tower too, if the model has one.
+
+    Raises:
+        CheckpointError: the model was folded for inference, or the file cannot be written.
+    """
+    own = model.state_dict()
+    if own.keys() != reference.state_dict().keys():
+        raise CheckpointError(
+            "a model folded by prepare_for_inference cannot be saved; load it again and save first"
+        )
+    tensors = {name: _stored(tensor, dtype) for name, tensor in own.items()}
+    if with_text and model.has_text_tower:
+        for name, tensor in model.text_tower.state_dict().items():
+            tensors[TEXT_PREFIX + name] = _stored(tensor, dtype)
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    info = {
+        **metadata,
+        "config": json.dumps(model.config.to_dict()),
+        "identity": hash_tensors(tensors),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # safetensors makes files for their owner alone; keep the mode of an ordinary new file.
+        partial.touch()
+        mode = partial.stat().st_mode
+        save_file(tensors, str(partial), metadata=info)
+        partial.chmod(mode)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        if partial.is_file():
+            partial.unlink()
+        raise CheckpointError(f"cannot write {path}: {error}") from error
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+
+
+def is_model_file(path: str | Path) -> bool:
+    """Whether a path is a file that `save_checkpoint` wrote."""
+    return has_format(path, FORMAT)
+
+
+def load_checkpoint(path: str | Path) -> OVSAM:
+    """Read a file of our own (`save_checkpoint`, `ovsam models convert`).
+
+    Raises:
+        CheckpointError: missing, damaged, or not such a file; the message has the command that
+            makes one of other files.
+    """
+    path = Path(path)
+    if path.is_file() and path.suffix != ".safetensors":
+        raise CheckpointError(
+            f"expected a .safetensors file of ovsam's own, got {path}; convert it: {_CONVERT}"
+        )
+    metadata = read_metadata(path)
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is not a file of ovsam's own (format {metadata.get('format')!r}); convert it: "
+            f"{_CONVERT}"
+        )
+    try:
+        config = ModelConfig.from_dict(json.loads(metadata["config"]))
+    except (KeyError, json.JSONDecodeError, ConfigError) as error:
+        raise CheckpointError(f"{path} has no usable model config: {error}") from error
+    model = build_model(config, "meta")
+    tensors = read_tensors(path)
+    text = take_prefix(tensors, TEXT_PREFIX)
+    assign_tensors(model, tensors, str(path))
+    if text:
+        _attach_text_tower(model, text, str(path))
+    model.identity = metadata.get("identity", "") or hash_tensors(model.state_dict())
+    return model
+
+
+def _attach_text_tower(model: OVSAM, tensors: Mapping[str, Tensor], where: str) -> None:
+    text_tower = build_text_tower(model.config.clip)
+    assign_tensors(text_tower, tensors, where)
+    model.attach_text_tower(text_tower)
+
+
+def take_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Move the tensors with a prefix out of a mapping, the prefix removed."""
+    names: Iterable[str] = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors.pop(name) for name in names}

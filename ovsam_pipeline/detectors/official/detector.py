@@ -1,0 +1,314 @@
+"""`faster-rcnn`, `vitdet`, `detic`: the front door of our own networks with official weights.
+
+A name and settings → files → a network → a `Detector`. Images that are padded to one size run
+together, others do not: so an image's boxes never depend on its neighbours. The networks are in
+`rcnn/`, the table of names and files in `official_weights.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ovsam.errors import CheckpointError, ConfigError
+from ovsam.text.vocabulary import Vocabulary
+from ovsam.text.vocabulary_files import load_vocabulary
+from ovsam.weights.tensor_files import read_tensors
+from ovsam_pipeline.detectors.base import (
+    Detections,
+    DetectorImage,
+    compute_fingerprint,
+    hash_file,
+)
+from ovsam_pipeline.detectors.official.array_pickle import read_array_pickle
+from ovsam_pipeline.detectors.official.rcnn.detic import build_detic
+from ovsam_pipeline.detectors.official.rcnn.faster_rcnn import build_faster_rcnn
+from ovsam_pipeline.detectors.official.rcnn.official_names import load_official_state
+from ovsam_pipeline.detectors.official.rcnn.resize import build_batch, compute_padded_size, prepare
+from ovsam_pipeline.detectors.official.rcnn.structures import DetectedBoxes, Prepared
+from ovsam_pipeline.detectors.official.rcnn.vitdet import build_vitdet
+from ovsam_pipeline.detectors.official.weights import (
+    KnownDetector,
+    find_known_detector,
+    require_clip_text,
+    require_weights,
+)
+from ovsam_pipeline.detectors.random_weights import (
+    fill_randomly,
+    read_random_seed,
+    warn_meaningless,
+)
+from ovsam_pipeline.detectors.settings import DetectorSettings
+
+if TYPE_CHECKING:
+    from ovsam_pipeline.detectors.official.rcnn.network import RCNN
+
+logger = logging.getLogger(__name__)
+
+Mode = Literal["detections", "refined", "proposals"]
+_MODES: tuple[str, ...] = get_args(Mode)
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_NUM_CLASSES = {"coco": 80, "lvis": 1203}
+
+
+def build_official_detector(known: KnownDetector, settings: DetectorSettings) -> OfficialDetector:
+    """Build a detector with its official weights, or with those of a file or of random numbers.
+
+    Args:
+        known: which one.
+        settings: `argument` is "", "FILE", and in either case may end in "#proposals",
+            "#refined" or "#detections".
+
+    Raises:
+        ConfigError: an unknown mode, or no such file.
+        DownloadError: weights that are not on this machine; the message has the command.
+        CheckpointError: a file that is damaged, runs code, or belongs to another detector.
+        VocabularyError: a class name that Detic's text tower cannot read.
+    """
+    file_name, mode = _split_argument(settings)
+    seed = read_random_seed()
+    is_open = known.classes == "any" and mode != "proposals"
+    weights = _find_weights(known, file_name, seed)
+    made_up = ["random", seed]
+    if weights is None or (is_open and seed is not None):
+        warn_meaningless(known.name)
+    # A wrong file is told before a text tower is asked for.
+    network = _load_network(known, weights, seed or 0)
+    text_file = require_clip_text(known.name) if is_open and seed is None else None
+    vocabulary = settings.vocabulary if known.classes == "any" else None
+    vocabulary = vocabulary or load_vocabulary("coco-80" if known.classes == "coco" else "lvis")
+    if is_open:
+        network.set_vocabulary(_embed(vocabulary, text_file, seed))
+    network.recipe = replace(
+        network.recipe,
+        # The networks keep what scores more than a threshold, we also what equals it.
+        score_threshold=max(0.0, settings.conf - 1e-6),
+        top_k=settings.max_det,
+    )
+    fingerprint = compute_fingerprint(
+        "official",
+        known.name,
+        mode,
+        made_up if weights is None else hash_file(weights),
+        made_up if text_file is None else hash_file(text_file),
+        None if mode == "proposals" else vocabulary.content_hash,
+        settings.conf,
+        settings.dtype,
+        settings.is_compiled,
+        asdict(network.recipe),
+    )
+    licence = "" if file_name or weights is None else _describe_licences(known, is_open)
+    return OfficialDetector(network, vocabulary, mode, settings, fingerprint, licence)
+
+
+def read_official_file(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a `.pkl` of detectron2, a `.pth`, or a safetensors file.
+
+    Raises:
+        CheckpointError: no such file, damaged, without tensors, or it wants code to be run.
+    """
+    return read_array_pickle(path) if path.suffix == ".pkl" else read_tensors(path)
+
+
+class OfficialDetector:
+    """A network of `rcnn/` behind the Detector protocol.
+
+    Args:
+        network: weights and vocabulary set, its recipe holding the run's thresholds.
+        vocabulary: names and ids of its classes.
+        mode: "detections": boxes with classes, as published; "refined": one box a proposal,
+            whatever its class; "proposals": the first stage's boxes.
+        settings: of the run.
+        fingerprint: of weights, vocabulary and settings.
+        licence: of the weights, for run.json; "" where it is not known.
+    """
+
+    def __init__(
+        self,
+        network: RCNN,
+        vocabulary: Vocabulary,
+        mode: Mode,
+        settings: DetectorSettings,
+        fingerprint: str,
+        licence: str = "",
+    ) -> None:
+        self.name = settings.spec
+        self.licence = licence
+        self.fingerprint = fingerprint
+        self.device = settings.device
+        self.conf = settings.conf
+        self.mode = mode
+        self.vocabulary = vocabulary
+        self.class_names: tuple[str, ...] | None = None
+        if mode == "detections":
+            self.class_names = vocabulary.names
+        self.network = network.to(settings.device).eval().requires_grad_(False)
+        if settings.dtype != "fp32":
+            network.cast_body(_DTYPES[settings.dtype])
+        if settings.is_compiled:
+            # Not for sizes in general: the windows of Swin would take it many minutes.
+            network.backbone.compile(dynamic=False)
+        self._category_ids = np.asarray(vocabulary.category_ids, np.int64)
+        self._most_together: int | None = None
+
+    @torch.inference_mode()
+    def detect(self, images: Sequence[DetectorImage]) -> list[Detections]:
+        """Find the boxes of a batch; see `Detector.detect`."""
+        recipe = self.network.recipe
+        prepared = [prepare(image.rgb, recipe) for image in images]
+        groups: dict[tuple[int, int], list[int]] = {}
+        for index, item in enumerate(prepared):
+            groups.setdefault(compute_padded_size([item.resized_hw], recipe), []).append(index)
+        found: dict[int, Detections] = {}
+        for indices in groups.values():
+            boxes = self._run([prepared[index] for index in indices])
+            found.update(zip(indices, map(self._to_detections, boxes), strict=True))
+        return [found[index] for index in range(len(images))]
+
+    def _run(self, items: Sequence[Prepared]) -> list[DetectedBoxes]:
+        """Run images of one padded size, as many together as memory has proved to hold."""
+        results: list[DetectedBoxes] = []
+        too_many = 0
+        while len(results) < len(items):
+            size = min(len(items) - len(results), self._most_together or len(items))
+            found = self._try(items[len(results) : len(results) + size])
+            if found is None:
+                too_many = too_many or size
+                self._most_together = size // 2
+                continue
+            if too_many:  # said when the size that works is known
+                logger.warning(
+                    "%s runs out of memory with %d images together; from here on it takes %d",
+                    self.name,
+                    too_many,
+                    size,
+                )
+                too_many = 0
+            results += found
+        return results
+
+    def _try(self, items: Sequence[Prepared]) -> list[DetectedBoxes] | None:
+        """Run a batch; None when several images do not fit into memory together."""
+        try:
+            return self._forward(items)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if len(items) == 1 or not _is_out_of_memory(error):
+                raise
+        # Outside the handler: the traceback held the tensors of the attempt.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return None
+
+    def _forward(self, items: Sequence[Prepared]) -> list[DetectedBoxes]:
+        batch = build_batch([item.pixels for item in items], self.network.recipe)
+        return self.network.detect(
+            batch.to(self.device),
+            [item.resized_hw for item in items],
+            [item.original_hw for item in items],
+            mode="classes" if self.mode == "detections" else self.mode,
+        )
+
+    def _to_detections(self, found: DetectedBoxes) -> Detections:
+        boxes = found.boxes_xyxy.float().cpu().numpy()
+        scores = found.scores.float().cpu().numpy()
+        # Half precision can overflow: what is no number is no box.
+        is_finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
+        kept = np.flatnonzero(is_finite & (scores >= np.float32(self.conf)))
+        if self.class_names is None:
+            return Detections(boxes[kept], scores[kept])
+        classes = found.classes.cpu().numpy()[kept]
+        names = tuple(self.class_names[index] for index in classes)
+        return Detections(
+            boxes[kept], scores[kept], names, category_ids=self._category_ids[classes]
+        )
+
+
+def _split_argument(settings: DetectorSettings) -> tuple[str, Mode]:
+    """Split "FILE#MODE" into both; either may be missing."""
+    file_name, sign, mode = settings.argument.rpartition("#")
+    if not sign:
+        file_name, mode = mode, "detections"
+    if mode not in _MODES:
+        raise ConfigError(
+            f"expected #{', #'.join(_MODES)} or nothing behind --detector {settings.spec}, got "
+            f"'#{mode}'"
+        )
+    if file_name and not Path(file_name).expanduser().is_file():
+        raise ConfigError(
+            f"expected a file of weights behind --detector {settings.spec}, got {file_name}, which "
+            "is not there"
+        )
+    return file_name, mode  # type: ignore[return-value]
+
+
+def _build_network(known: KnownDetector) -> RCNN:
+    if known.family == "detic":
+        return build_detic(known.variant)
+    if known.family == "vitdet":
+        return build_vitdet(known.variant, num_classes=_NUM_CLASSES[known.classes])
+    return build_faster_rcnn(num_classes=_NUM_CLASSES[known.classes])
+
+
+def _find_weights(known: KnownDetector, file_name: str, seed: int | None) -> Path | None:
+    """Return the file of the weights; None: random ones."""
+    if file_name:
+        return Path(file_name).expanduser()
+    return require_weights(known) if seed is None else None
+
+
+def _load_network(known: KnownDetector, path: Path | None, seed: int) -> RCNN:
+    """Return the network with the weights of a file; None: made-up ones."""
+    if path is None:
+        network = _build_network(known)
+        fill_randomly(network, seed)
+        return network
+    tensors = read_official_file(path)
+    with torch.device("meta"):  # nothing is allocated or drawn that the file replaces
+        network = _build_network(known)
+    try:
+        return load_official_state(network, tensors)
+    except CheckpointError as error:
+        name = guess_detector(tensors)
+        is_asked_for = name is not None and find_known_detector(name) == known
+        hint = f"; these look like weights of {name}" if name and not is_asked_for else ""
+        raise CheckpointError(f"{path}: {error}{hint}") from error
+
+
+def guess_detector(tensors: Mapping[str, Tensor]) -> str | None:
+    """Return the name of the detector that a file's tensors belong to; None: none of ours."""
+    if "backbone.bottom_up.patch_embed.proj.weight" in tensors:
+        return "detic"
+    if "backbone.bottom_up.base.conv1.weight" in tensors:
+        return "detic-r50"
+    if "backbone.bottom_up.stem.conv1.weight" in tensors:
+        return "faster-rcnn"
+    position = tensors.get("backbone.net.pos_embed")
+    if position is None:
+        return None
+    size = {768: "-b", 1024: "-l", 1280: "-h"}.get(position.shape[-1], "")
+    scores = tensors.get("roi_heads.box_predictor.0.cls_score.bias")
+    is_lvis = scores is not None and len(scores) == _NUM_CLASSES["lvis"] + 1
+    return f"vitdet{size}" + ("-lvis" if is_lvis else "")
+
+
+def _describe_licences(known: KnownDetector, is_open: bool) -> str:
+    files = known.files if is_open else (known.weights,)
+    return ", ".join(dict.fromkeys(file.licence.title for file in files))
+
+
+def _embed(vocabulary: Vocabulary, text_file: Path | None, seed: int | None) -> Tensor:
+    from ovsam_pipeline.detectors.official.text_prompts import embed_class_names, load_clip_text
+
+    return embed_class_names(vocabulary, load_clip_text(text_file, seed or 0))
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Torch's class differs by device; on a CPU it is a RuntimeError that says so."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

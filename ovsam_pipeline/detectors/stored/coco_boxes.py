@@ -1,0 +1,104 @@
+"""Boxes in COCO JSON files, read item by item: data sets, and lists of detection results.
+
+A data set is an object with images, annotations and categories; results are a list of
+{image_id, category_id, bbox, score}. Input: a path. Output: a filled BoxTableBuilder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ovsam.coco_json import get_image_file_name, iterate_json
+from ovsam_pipeline.detectors.stored.box_table import BoxTableBuilder
+from ovsam_pipeline.errors import DatasetError
+
+
+class CocoBoxes:
+    """What one or two COCO files hold.
+
+    Args:
+        on_box: called with each annotation or result that was added, in the order of the rows.
+
+    Attributes:
+        builder: the boxes, in the order of the file.
+        names: category id → class name; empty where no file has categories.
+        num_crowds: annotations left out because they mark crowds.
+        is_dataset: whether the last file was a data set (else results).
+    """
+
+    def __init__(self, on_box: Callable[[dict[str, Any]], None] | None = None) -> None:
+        self.builder = BoxTableBuilder()
+        self.names: dict[int, str] = {}
+        self.num_crowds = 0
+        self.is_dataset = True
+        self._on_box = on_box
+
+    def read(self, path: Path, *, with_boxes: bool = True) -> None:
+        """Read a file.
+
+        Args:
+            path: a data set or a list of results.
+            with_boxes: False takes images and categories only, to go with a list of results.
+
+        Raises:
+            DatasetError: not JSON, neither of the two shapes, or an entry without its fields.
+        """
+        keys: set[str] = set()
+        try:
+            for key, value in iterate_json(path):
+                keys.add(key)
+                try:
+                    self._take(key, value, with_boxes)
+                except (KeyError, TypeError, AttributeError) as error:
+                    raise DatasetError(
+                        f"expected COCO boxes in {path}, got {str(value)[:100]} in "
+                        f"{key.removesuffix('[]') or 'the list'} ({type(error).__name__}: {error})"
+                    ) from error
+        except DatasetError:  # a ValueError too, and already a sentence
+            raise
+        except OSError as error:
+            raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
+        except ValueError as error:
+            raise DatasetError(f"expected JSON in {path}, got {error}") from error
+        self.is_dataset = "" not in keys
+        wanted = {"images", "annotations"} if with_boxes else {"images", "categories"}
+        if self.is_dataset and not wanted <= keys:
+            raise DatasetError(
+                f"expected a list of results or a COCO data set in {path}, got an object without "
+                f"{' and '.join(sorted(wanted - keys))}"
+            )
+
+    def _take(self, key: str, value: Any, with_boxes: bool) -> None:
+        if key == "images[]":
+            self.builder.images.add(_to_id(value["id"]), get_image_file_name(value)[0])
+        elif key == "categories[]":
+            self.names[_to_id(value["id"])] = str(value["name"])
+        elif key == "annotations[]" and with_boxes:
+            if value.get("iscrowd"):
+                self.num_crowds += 1
+                return
+            self._add(value)
+        elif key == "[]":
+            self._add(value)
+
+    def _add(self, value: dict[str, Any]) -> None:
+        name = value.get("file_name")
+        image_id = value.get("image_id") if name else value["image_id"]
+        if isinstance(image_id, str):  # some tools write the file name, or its stem
+            image_id, name = None, name or image_id
+        image_index = self.builder.images.add(None if image_id is None else _to_id(image_id), name)
+        category_id = value.get("category_id")
+        category_id = -1 if category_id is None else _to_id(category_id)
+        self.builder.add(image_index, value["bbox"], value.get("score", 1.0), category_id)
+        if self._on_box is not None:
+            self._on_box(value)
+
+
+def _to_id(value: Any) -> int:
+    """Return a whole number, also where a tool wrote it as 7.0."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not abs(value) < 1 << 63 or value != int(value):
+        raise TypeError(f"expected a whole number as id, got {value!r:.60}")
+    return int(value)

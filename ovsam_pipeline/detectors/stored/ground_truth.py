@@ -1,0 +1,157 @@
+"""`gt:FILE`: the annotations of a COCO or LVIS data set as prompts.
+
+`gt:FILE` prompts with the annotated boxes, `gt:FILE#points` with one point inside each mask, the
+one farthest from its edge. Crowds are left out, scores are 1, and the order is that of the file.
+Each prompt carries the id of its annotation.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ovsam_pipeline.detectors.base import DetectorImage, compute_fingerprint, hash_file
+from ovsam_pipeline.detectors.stored.box_table import BoxTable, TableDetector
+from ovsam_pipeline.detectors.stored.coco_boxes import CocoBoxes
+from ovsam_pipeline.errors import DatasetError
+
+
+def build_ground_truth_detector(argument: str) -> TableDetector:
+    """Load the annotations of a file.
+
+    Args:
+        argument: FILE, or FILE#points for centre points instead of boxes.
+
+    Raises:
+        DatasetError: the file is not there, or is not a COCO data set.
+    """
+    path, prompt = Path(argument).expanduser(), ""
+    if "#" in argument and not path.is_file():  # a # may be part of the name
+        text, _, prompt = argument.rpartition("#")
+        path = Path(text).expanduser()
+    if prompt not in ("", "points", "boxes"):
+        raise DatasetError(f"expected gt:FILE or gt:FILE#points, got gt:{argument}")
+    if not path.is_file():
+        raise DatasetError(f"expected a COCO file of annotations, got {path}, which is not there")
+    segmentations: list[bytes] = []
+    ids = array("q")
+
+    def keep(annotation: dict[str, Any]) -> None:
+        ids.append(_read_id(annotation, path))
+        if prompt == "points":
+            segmentations.append(json.dumps(annotation.get("segmentation")).encode())
+
+    coco = CocoBoxes(keep)
+    coco.read(path)
+    if not coco.is_dataset:
+        raise DatasetError(
+            f"expected a COCO data set in {path}, got a list: use boxes:FILE for detection results"
+        )
+    table = coco.builder.build(None, coco.names, has_categories=True)
+    table.scores[:] = 1.0
+    table = replace(table, prompt_ids=np.asarray(ids, np.int64)[table.rows])
+    fingerprint = compute_fingerprint("gt", prompt or "boxes", hash_file(path))
+    name = f"gt:{argument}"
+    if prompt == "points":
+        return _PointDetector(name, fingerprint, table, segmentations)
+    return TableDetector(name, fingerprint, table)
+
+
+def _read_id(annotation: dict[str, Any], path: Path) -> int:
+    """Return an annotation's id; -1 stands for none."""
+    value = annotation.get("id", -1)
+    if (isinstance(value, str) and value.isdecimal()) or (
+        isinstance(value, float) and value.is_integer()
+    ):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 1 << 63:
+        raise DatasetError(f"expected whole numbers as annotation ids in {path}, got {value!r:.60}")
+    return value
+
+
+class _PointDetector(TableDetector):
+    """Gives the centre point of each mask beside its box."""
+
+    def __init__(
+        self, name: str, fingerprint: str, table: BoxTable, segmentations: list[bytes]
+    ) -> None:
+        super().__init__(name, fingerprint, table)
+        self.segmentations = segmentations
+        self.without_mask: Counter[str] = Counter()
+
+    def _get_points(
+        self, image: DetectorImage, rows: np.ndarray, boxes_xyxy: np.ndarray
+    ) -> np.ndarray:
+        """Return (N, 2) float32; the centre of the box where an annotation has no mask."""
+        height, width = image.rgb.shape[:2]
+        points = np.zeros((len(rows), 2), np.float32)
+        for index, row in enumerate(self.table.rows[rows]):
+            segmentation = json.loads(self.segmentations[row])
+            mask = decode_segmentation(segmentation, height, width)
+            if mask is None or not mask.any():
+                self.without_mask["centre of the box taken"] += 1
+                points[index] = (boxes_xyxy[index, :2] + boxes_xyxy[index, 2:]) / 2
+            else:
+                points[index] = compute_centre_point(mask)
+        return points
+
+
+def compute_centre_point(mask: np.ndarray) -> tuple[int, int]:
+    """Return x and y of the pixel of a mask that is farthest from its edge.
+
+    The image border counts as an edge; of several such pixels the first in reading order is taken.
+    Pixel indices, as the published evaluation gives them to the model.
+
+    Args:
+        mask: (H, W) bool or uint8 with at least one pixel set.
+
+    Source: OV-SAM's evaluation protocol; it uses an approximate distance transform at the size of
+        the network's input, this one is exact and at the size of the mask.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    top, left = int(rows[0]), int(columns[0])
+    part = mask[top : rows[-1] + 1, left : columns[-1] + 1].astype(np.uint8)
+    padded = np.pad(part, 1)
+    distances = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    y, x = divmod(int(distances.argmax()), part.shape[1])
+    return left + x, top + y
+
+
+def decode_segmentation(segmentation: Any, height: int, width: int) -> np.ndarray | None:
+    """Return the (H, W) bool mask of a COCO segmentation; None where there is none.
+
+    Args:
+        segmentation: a list of polygons, or run lengths (compressed or not) with their size.
+        height: of the image, for polygons.
+        width: of the image, for polygons.
+
+    Raises:
+        DatasetError: run lengths that do not fit the image.
+    """
+    from pycocotools import mask as coco_mask
+
+    if isinstance(segmentation, list):
+        polygons = [part for part in segmentation if isinstance(part, list) and len(part) >= 6]
+        if not polygons:
+            return None
+        rle = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+    elif isinstance(segmentation, dict) and "counts" in segmentation:
+        size = [int(value) for value in segmentation.get("size", (height, width))]
+        if size != [height, width]:
+            raise DatasetError(
+                f"expected a mask of {width} x {height} pixels, got {size[1]} x {size[0]}: the "
+                "annotations were made for another version of the image"
+            )
+        rle = segmentation
+        if isinstance(segmentation["counts"], list):
+            rle = coco_mask.frPyObjects(segmentation, height, width)
+    else:
+        return None
+    return coco_mask.decode(rle).astype(bool)

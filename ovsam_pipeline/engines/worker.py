@@ -1,0 +1,256 @@
+"""A worker of a cluster: everything that labels, loaded once, and given one shard after another.
+
+Input: settings and what builds a labeller from them; then lists of images. Output: parts in the
+output folder, and small counts. The body of a Ray actor, but nothing here knows of Ray: a worker
+can be tried in any process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import threading
+import time
+from collections import Counter, deque
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import ovsam
+from ovsam_pipeline.engines.cluster.checks import answer_probe, enter_folder
+from ovsam_pipeline.labelling.facts import RunFacts
+from ovsam_pipeline.labelling.labeller import BuildLabeller
+from ovsam_pipeline.labelling.stats import ShardStats
+from ovsam_pipeline.monitoring.report import WorkerState
+from ovsam_pipeline.monitoring.stopping import StopRequest
+from ovsam_pipeline.outcomes import Tally
+from ovsam_pipeline.records import ImageRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ovsam_pipeline.labelling.labeller import Labeller
+    from ovsam_pipeline.output.part_writer import PartWriter
+    from ovsam_pipeline.settings.label import LabelConfig
+
+_MOST_NOTES = 100
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What a worker says of itself once it is loaded.
+
+    Attributes:
+        host: name of the machine.
+        process: its number there.
+        version: of this package.
+        facts: of the labels that it makes.
+        texts: cache files of embedded class names, where it was asked for them.
+        notes: log records since the last time, (level, message).
+    """
+
+    host: str
+    process: int
+    version: str
+    facts: RunFacts
+    texts: dict[str, bytes]
+    notes: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What became of a shard.
+
+    Attributes:
+        number: of the shard.
+        tally: counts of its rows.
+        part: file name of the part; None where no row was made before a stop.
+        seconds: that the worker spent on it.
+        stage_seconds: busy time by stage.
+        dropped: boxes that gave no object, by reason.
+        state: of the worker afterwards; of its GPU what `Worker.look` saw last.
+        notes: log records since the last time, (level, message).
+    """
+
+    number: int
+    tally: Tally
+    part: str | None
+    seconds: float
+    stage_seconds: dict[str, float]
+    dropped: Counter[str]
+    state: WorkerState
+    notes: tuple[tuple[int, str], ...]
+
+
+class Worker:
+    """Loads what labels, then labels shards; `look` and `stop` may be called meanwhile.
+
+    Args:
+        config: settings of the run.
+        build: settings → Labeller.
+        num_threads: threads that torch may use; None leaves them alone.
+    """
+
+    def __init__(self, config: LabelConfig, build: BuildLabeller, num_threads: int | None) -> None:
+        self._config, self._build, self._num_threads = config, build, num_threads
+        self._labeller: Labeller | None = None
+        self._writer: PartWriter | None = None
+        self._stop = StopRequest()
+        self._notes = _Notes()
+        self._state = WorkerState("")
+        self._seconds: Counter[str] = Counter()
+        self._stats = ShardStats()
+
+    def load(self, texts: dict[str, bytes], folder: str, *, is_scout: bool) -> Hello:
+        """Load model, detector and vocabulary.
+
+        Args:
+            folder: that relative paths are meant from: where the command was started.
+            texts: embedded class names of another machine, for the cache of this one.
+            is_scout: whether to return those of this one.
+
+        Raises:
+            ConfigError: a source is relative to a folder that this machine has not.
+            OvsamError: as `build`.
+        """
+        enter_folder(folder, self._config.sources)
+        from ovsam.text.embedding import collect_used_files, store_files
+
+        # Loaded now: the first image would seem to take seconds, or to hang.
+        from ovsam_pipeline.labelling import label_images as label_shard  # noqa: F401
+        from ovsam_pipeline.output import parts  # noqa: F401
+
+        if self._num_threads is not None:
+            import torch
+
+            torch.set_num_threads(self._num_threads)
+        store_files(texts)
+        with self._notes.collect():
+            self._labeller = self._build(self._config, None)
+        return Hello(
+            platform.node(),
+            os.getpid(),
+            ovsam.__version__,
+            self._labeller.facts,
+            collect_used_files() if is_scout else {},
+            self._notes.take(),
+        )
+
+    def begin(self, writer: PartWriter, probe: Path | None) -> None:
+        """Take the output of a run.
+
+        Args:
+            writer: of its parts, empty.
+            probe: what `cluster_checks.Probe` has put there; None for an object store.
+
+        Raises:
+            OutputError: this machine does not see the output, or cannot write it.
+        """
+        if probe is not None:
+            answer_probe(probe)
+        self._writer = writer.without_limits()
+
+    def label(self, number: int, images: list[ImageRecord]) -> ShardResult:
+        """Label images and commit their rows as one part.
+
+        Args:
+            number: of the shard.
+            images: what to label.
+
+        Raises:
+            OutputError: the part cannot be written.
+        """
+        from ovsam_pipeline.labelling.label_images import label_shard
+
+        assert self._labeller is not None
+        assert self._writer is not None
+        tally, self._stats, start_s = Tally(), ShardStats(), time.monotonic()
+        self._state.state = "labelling"
+        with self._notes.collect():
+            rows = label_shard(images, self._labeller, stop=self._stop, stats=self._stats)
+            with closing(rows):
+                for row in rows:
+                    self._writer.add(row)
+                    tally.add(row)
+                    self._state.done += 1
+            write_s = time.perf_counter()
+            part = self._writer.commit()
+            self._stats.add_time("write", write_s)
+        self._seconds.update(self._stats.seconds)
+        seconds, dropped = dict(self._stats.seconds), self._stats.dropped
+        self._state.state, self._stats = "idle", ShardStats()
+        return ShardResult(
+            number,
+            tally,
+            part,
+            time.monotonic() - start_s,
+            seconds,
+            dropped,
+            self._describe(),
+            self._notes.take(),
+        )
+
+    def look(self) -> WorkerState:
+        """Return how this worker stands; `name` and `images_per_s` are filled by who asks."""
+        from ovsam_pipeline.engines.gpu_usage import update_gpu
+
+        if self._labeller is not None:
+            update_gpu(self._state, self._labeller.config.device)
+        return self._describe()
+
+    def _describe(self) -> WorkerState:
+        """Return the state; of the GPU what was seen last, as asking takes a process of its own."""
+        seconds = self._seconds + Counter(self._stats.seconds)
+        return replace(self._state, stage_seconds=dict(seconds))
+
+    def stop(self) -> None:
+        """End in good order: the image in hand is finished, the part is committed."""
+        self._stop.request("interrupted")
+
+
+@dataclass
+class _Notes:
+    """Log records of this package, kept for who cannot see this process's terminal."""
+
+    _kept: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=_MOST_NOTES))
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def collect(self) -> _Collecting:
+        """Return a context in which records are kept."""
+        return _Collecting(self)
+
+    def add(self, level: int, message: str) -> None:
+        """Keep a record; of too many the oldest go."""
+        with self._guard:
+            self._kept.append((level, message))
+
+    def take(self) -> tuple[tuple[int, str], ...]:
+        """Return what was kept, and forget it."""
+        with self._guard:
+            kept = tuple(self._kept)
+            self._kept.clear()
+        return kept
+
+
+class _Collecting(logging.Handler):
+    """A handler of this package's loggers while a block runs."""
+
+    _LOGGERS = ("ovsam", "ovsam_pipeline")
+
+    def __init__(self, notes: _Notes) -> None:
+        super().__init__()
+        self._into = notes
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        self._into.add(record.levelno, record.getMessage())
+
+    def __enter__(self) -> None:
+        for name in self._LOGGERS:
+            logging.getLogger(name).addHandler(self)
+            logging.getLogger(name).setLevel(logging.INFO)
+
+    def __exit__(self, *error: Any) -> None:
+        for name in self._LOGGERS:
+            logging.getLogger(name).removeHandler(self)

@@ -1,0 +1,119 @@
+"""Masks of millions of objects, on disk while they are not looked at.
+
+COCO segmentations go in as they stand in the JSON file, in order, and come out by row, compressed
+run lengths as bytes. They lie in
+an unnamed temporary file, so memory stays small and nothing is left behind when the process ends.
+"""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+import weakref
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+
+from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.evaluation.reading.result_blocks import RunLengths
+
+_BUFFER_BYTES = 1 << 20
+
+
+class SegmentStore:
+    """Append-only rows of COCO segmentations: polygons, run lengths of both kinds, or None."""
+
+    def __init__(self) -> None:
+        self._stream = tempfile.TemporaryFile(prefix="ovsam-masks-", buffering=_BUFFER_BYTES)  # noqa: SIM115 - lives as long as the store
+        weakref.finalize(self, self._stream.close)
+        self._offsets = array("q", [0])
+        self._heights, self._widths = array("i"), array("i")  # of run lengths, else -1
+        self._map: mmap.mmap | bytes | None = None
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._offsets) - 1
+
+    def append(self, segmentation: Any) -> None:
+        """Add a row; see `append_many`."""
+        self.append_many([segmentation])
+
+    def append_many(self, segmentations: Sequence[Any]) -> None:
+        """Add rows.
+
+        Args:
+            segmentations: as in a COCO file: list of polygons, {"size", "counts"}, or None.
+
+        Raises:
+            OutputError: the temporary file cannot be written (disk full).
+        """
+        pieces = []
+        for item in segmentations:
+            if isinstance(item, dict) and isinstance(counts := item["counts"], str):
+                pieces.append(counts)
+                self._heights.append(item["size"][0])
+                self._widths.append(item["size"][1])
+            else:
+                pieces.append("" if item is None else orjson.dumps(item).decode())
+                self._heights.append(-1)
+                self._widths.append(-1)
+        lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
+        self._append(lengths, "".join(pieces).encode("ascii"))
+
+    def append_run_lengths(self, masks: RunLengths) -> None:
+        """Add rows of compressed run lengths; one of no characters is None.
+
+        Raises:
+            OutputError: the temporary file cannot be written (disk full).
+        """
+        sizes_hw = masks.sizes_hw.astype(np.int32)
+        self._heights.frombytes(sizes_hw[:, 0].tobytes())
+        self._widths.frombytes(sizes_hw[:, 1].tobytes())
+        self._append(masks.lengths, masks.codes.tobytes())
+
+    def _append(self, lengths: np.ndarray, content: bytes) -> None:
+        self._offsets.frombytes((np.cumsum(lengths) + self._offsets[-1]).tobytes())
+        try:
+            self._stream.write(content)
+        except OSError as error:
+            raise OutputError(
+                f"cannot keep masks in {tempfile.gettempdir()}: {error.strerror}; name a folder "
+                "with more space in TMPDIR"
+            ) from error
+        self._map = None
+
+    def read(self, row: int) -> Any:
+        """Return a row as it was appended, but compressed run lengths as bytes."""
+        return self.read_many(np.array([row]))[0]
+
+    def read_many(self, rows: np.ndarray) -> list[Any]:
+        """Return rows, in the order asked for.
+
+        Args:
+            rows: (M,) integers; -1 gives None.
+        """
+        content, offsets = self._map_file(), self._offsets
+        result: list[Any] = []
+        for row in rows.tolist():
+            start, end = (offsets[row], offsets[row + 1]) if row >= 0 else (0, 0)
+            if start == end:
+                result.append(None)
+            elif (height := self._heights[row]) < 0:
+                result.append(orjson.loads(content[start:end]))
+            else:
+                size = [height, self._widths[row]]
+                result.append({"size": size, "counts": content[start:end]})
+        return result
+
+    def _map_file(self) -> mmap.mmap | bytes:
+        """Return the file's bytes: pages of the disk cache, which the system can take back."""
+        if self._map is None:
+            self._stream.flush()
+            size = self._offsets[-1]
+            self._map = (
+                mmap.mmap(self._stream.fileno(), size, access=mmap.ACCESS_READ) if size else b""
+            )
+        return self._map

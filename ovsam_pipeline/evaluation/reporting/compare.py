@@ -1,0 +1,375 @@
+"""Two evaluations of the same data by the same protocol → what became better or worse, how surely.
+
+Intervals: bootstrap over images, the same resampled images on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline.evaluation.reporting.files import read_metrics, read_samples
+from ovsam_pipeline.evaluation.reporting.tables import UNDEFINED, format_percent
+from ovsam_pipeline.evaluation.scoring.average_precision import compute_curves, sort_matches
+from ovsam_pipeline.evaluation.structures import Matches
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+DROPPED = 5
+"""Exit code where a number fell by more than the tolerance."""
+_GROUPS = {
+    "instances": tuple(f"{n}{s}" for n in ("iou", "accuracy") for s in ("", "_base", "_novel")),
+    "segm": ("AP", "AP50"),
+    "bbox": ("AP", "AP50"),
+}
+_SAME = ("limit", "split", "class_agnostic", "prompts", "labels", "scores", "area_rule")
+_SIZES = {"images": "images", "annotations_count": "annotations", "categories": "categories"}
+
+Resampler = Callable[[np.ndarray], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One number, before and now, as fractions.
+
+    Attributes:
+        name: "segm AP", "instances iou".
+        old: before.
+        new: now.
+        interval: 95 % interval of new - old; None without samples on both sides.
+        is_drop: new < old - tolerance.
+    """
+
+    name: str
+    old: float
+    new: float
+    interval: tuple[float, float] | None
+    is_drop: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A run beside its baseline.
+
+    Attributes:
+        changes: number by number.
+        tolerance: a drop up to this is accepted, as a fraction.
+        baseline: its metrics.json.
+        notes: sentences on what could not be compared.
+    """
+
+    changes: tuple[Change, ...]
+    tolerance: float
+    baseline: Path
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """5 where something dropped, else 0."""
+        return DROPPED if any(change.is_drop for change in self.changes) else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "baseline": str(self.baseline),
+            "tolerance": self.tolerance,
+            "dropped": [change.name for change in self.changes if change.is_drop],
+            "changes": [
+                {
+                    "name": change.name,
+                    "old": change.old,
+                    "new": change.new,
+                    "difference": change.new - change.old,
+                    "interval": list(change.interval) if change.interval else None,
+                }
+                for change in self.changes
+            ],
+            "notes": list(self.notes),
+        }
+
+    def build_table(self) -> Table:
+        """Return the comparison for a terminal, in percent."""
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(
+            title=Text(f"beside {self.baseline}, percent"),
+            title_justify="left",
+            caption=Text("\n".join(f"note: {note}" for note in self.notes)) if self.notes else None,
+            caption_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+        )
+        table.add_column("")
+        for header in ("before", "now", "difference", "95 % interval"):
+            table.add_column(header, justify="right", no_wrap=True)
+        table.add_column("")
+        for change in self.changes:
+            interval = UNDEFINED
+            if change.interval:
+                interval = " to ".join(f"{100 * end:+.1f}" for end in change.interval)
+            verdict = f"dropped > {100 * self.tolerance:g}" if change.is_drop else ""
+            difference = f"{100 * (change.new - change.old):+.1f}"
+            cells = (format_percent(change.old), format_percent(change.new), difference, interval)
+            table.add_row(change.name, *cells, verdict, style="bold" if change.is_drop else "")
+        return table
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """An earlier evaluation, in memory: the run that is compared with it may replace its files.
+
+    Attributes:
+        path: its metrics.json.
+        metrics: the content.
+        samples: by group, None where there are none.
+    """
+
+    path: Path
+    metrics: Mapping[str, Any]
+    samples: Mapping[str, _Sample | None]
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read an earlier evaluation.
+
+    Args:
+        path: its metrics.json; the samples beside it, where there are any, give the intervals.
+
+    Raises:
+        DatasetError: it is none of ours.
+    """
+    samples = {group: _read_group(path.parent / "samples", group) for group in _GROUPS}
+    return Baseline(path, read_metrics(path), samples)
+
+
+def check_same(ours: Mapping[str, Any], baseline: Baseline) -> None:
+    """Refuse to compare unlike evaluations.
+
+    Args:
+        ours: "dataset" and "protocol" as in metrics.json, as far as they are known.
+        baseline: the other one.
+
+    Raises:
+        ConfigError: another data set or protocol.
+    """
+    theirs = baseline.metrics
+    pairs = {
+        f"--{name.replace('_', '-')}": (ours["protocol"][name], theirs["protocol"].get(name))
+        for name in _SAME
+        if name in ours["protocol"]
+    }
+    pairs["the style of the data set"] = (ours["dataset"]["style"], theirs["dataset"].get("style"))
+    for name, what in _SIZES.items():
+        pairs[f"the number of {what}"] = (ours["dataset"][name], theirs["dataset"].get(name))
+    for what, (now, before) in pairs.items():
+        if now != before:
+            raise ConfigError(
+                f"{baseline.path} cannot be compared: {what} was {before} there and is {now} here"
+            )
+
+
+def compare_runs(
+    new: Path, baseline: Baseline, *, tolerance: float, resamples: int, seed: int
+) -> Comparison:
+    """Compare two evaluations.
+
+    Args:
+        new: metrics.json of this run; its samples lie beside it.
+        baseline: the other; without samples there are no intervals.
+        tolerance: a drop up to this is accepted, as a fraction.
+        resamples: of the images.
+        seed: of the resampling.
+
+    Raises:
+        ConfigError: another data set or protocol, or nothing in common.
+        DatasetError: one of the files is none of ours.
+    """
+    ours, theirs = read_metrics(new), baseline.metrics
+    check_same(ours, baseline)
+    sides = (new, baseline.path)
+    changes: list[Change] = []
+    notes: list[str] = []
+    for group in _GROUPS:
+        values = [side["metrics"].get(group, {}) for side in (ours, theirs)]
+        names = _choose_metrics(group, values, notes)
+        if not names:
+            continue
+        samples = [_read_group(new.parent / "samples", group), baseline.samples[group]]
+        notes += [
+            f"no intervals of {group}: no samples of it beside {path}"
+            for path, sample in zip(sides, samples, strict=True)
+            if sample is None
+        ]
+        found = [sample for sample in samples if sample is not None]
+        intervals = {}
+        if len(found) == 2:
+            notes += _check_truth(group, found, baseline.path)
+            intervals = _resample(found, names, resamples, seed)
+        for name in names:
+            now, before = values[0][name], values[1][name]
+            is_drop = now < before - tolerance
+            changes.append(Change(f"{group} {name}", before, now, intervals.get(name), is_drop))
+    if not changes:
+        raise ConfigError(f"{baseline.path} measured nothing that this run measured too")
+    return Comparison(tuple(changes), tolerance, baseline.path, tuple(notes))
+
+
+def _choose_metrics(
+    group: str, values: list[Mapping[str, float | None]], notes: list[str]
+) -> tuple[str, ...]:
+    """Return what both sides know; note what only the baseline does: it was not compared."""
+    now, before = (
+        [name for name in _GROUPS[group] if (value := side.get(name)) is not None and value >= 0]
+        for side in values
+    )
+    if gone := [name for name in before if name not in now]:
+        notes.append(f"{group} {', '.join(gone)}: in the baseline only, not compared")
+    return tuple(name for name in before if name in now)
+
+
+def _check_truth(group: str, samples: list[_Sample], baseline: Path) -> list[str]:
+    """Return a note where a few annotations differ, as when an image could not be labelled.
+
+    Raises:
+        ConfigError: it is another ground truth.
+    """
+    ours, theirs = (sample.truth_keys for sample in samples)
+    if np.array_equal(ours, theirs):
+        return []
+    if group == "instances" and np.intersect1d(ours, theirs).size:
+        count = np.setxor1d(ours, theirs).size
+        return [f"{count} annotations were measured on one side only"]
+    raise ConfigError(
+        f"{baseline} cannot be compared: it measured other annotations than this run; "
+        "evaluate both on the same images of the same data set"
+    )
+
+
+def _resample(
+    samples: list[_Sample], names: tuple[str, ...], resamples: int, seed: int
+) -> dict[str, tuple[float, float]]:
+    """Return the 95 % interval of new - old of each number; {} where there is nothing to draw."""
+    image_ids = np.unique(np.concatenate([ids for sample in samples for ids in sample.image_ids]))
+    if not len(image_ids) or resamples < 2:
+        return {}
+    new, old = (sample.prepare(image_ids) for sample in samples)
+    generator = np.random.default_rng(seed)
+    differences: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(resamples):
+        drawn = generator.integers(0, len(image_ids), len(image_ids))
+        weights = np.bincount(drawn, minlength=len(image_ids))
+        now, before = new(weights), old(weights)
+        for name in names:
+            differences[name].append(now[name] - before[name])
+    intervals = {}
+    for name, values in differences.items():
+        low, high = np.nanpercentile(values, [2.5, 97.5])
+        intervals[name] = (float(low), float(high))
+    return intervals
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Samples of one side.
+
+    Attributes:
+        image_ids: of everything in them.
+        truth_keys: what identifies the annotations measured, in a fixed order.
+        prepare: all images of both sides, ascending → a function of their weights.
+    """
+
+    image_ids: tuple[np.ndarray, ...]
+    truth_keys: np.ndarray
+    prepare: Callable[[np.ndarray], Resampler]
+
+
+def _read_group(folder: Path, group: str) -> _Sample | None:
+    rows = read_samples(folder, group)
+    if rows is None:
+        return None
+    if group == "instances":
+        ids = (rows["image_id"],)
+        keys = np.sort(rows["annotation_id"])
+        return _Sample(ids, keys, lambda image_ids: _prepare_instances(rows, image_ids))
+    truth = read_samples(folder, f"{group}-truth")
+    if truth is None:
+        return None
+    both = (rows["image_id"], truth["image_id"])
+    order = np.lexsort((truth["category_index"], truth["image_id"]))
+    keys = np.stack([truth["image_id"][order], truth["category_index"][order]])
+    return _Sample(both, keys, lambda image_ids: _prepare_detections(rows, truth, image_ids))
+
+
+def _prepare_instances(rows: Mapping[str, np.ndarray], image_ids: np.ndarray) -> Resampler:
+    image = np.searchsorted(image_ids, rows["image_id"])
+    groups = {"": np.ones(len(image), bool)}
+    groups |= {f"_{split}": rows["split"] == split for split in ("base", "novel")}
+    values = {"iou": rows["iou"], "accuracy": rows["is_right"].astype(np.float64)}
+
+    def measure(weights: np.ndarray) -> dict[str, float]:
+        found = {}
+        for suffix, chosen in groups.items():
+            counts = weights[image[chosen]]
+            total = counts.sum()
+            for name, column in values.items():
+                mean = float(counts @ column[chosen] / total) if total else float("nan")
+                found[f"{name}{suffix}"] = mean
+        return found
+
+    return measure
+
+
+def _prepare_detections(
+    rows: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray], image_ids: np.ndarray
+) -> Resampler:
+    matches = _rebuild_matches(rows, truth, image_ids)
+    table = sort_matches(matches)
+    most = (int(matches.ranks.max(initial=0)) + 1,)
+
+    def measure(weights: np.ndarray) -> dict[str, float]:
+        precision = compute_curves(table, max_detections=most, image_weights=weights).precision
+        is_defined = precision[:, :, :, 0] > -1
+        by_name = {"AP": slice(None), "AP50": slice(0, 1)}
+        return {
+            name: float(precision[chosen, :, :, 0][is_defined[chosen]].mean())
+            if is_defined[chosen].any()
+            else float("nan")
+            for name, chosen in by_name.items()
+        }
+
+    return measure
+
+
+def _rebuild_matches(
+    rows: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray], image_ids: np.ndarray
+) -> Matches:
+    """Return matches over all areas only."""
+    largest = max(int(c.max(initial=-1)) for c in (rows["category_index"], truth["category_index"]))
+    nothing = np.zeros(len(truth["image_id"]), np.int64)
+    counts = np.bincount(truth["category_index"], minlength=largest + 1)
+    return Matches(
+        iou_type="segm",
+        is_class_agnostic=False,
+        rows=np.arange(len(rows["score"])),
+        image_index=np.searchsorted(image_ids, rows["image_id"]).astype(np.int32),
+        category_index=rows["category_index"].astype(np.int32),
+        ranks=rows["rank"].astype(np.int32),
+        scores=rows["score"],
+        matched=rows["matched"][:, None],
+        ignored=rows["ignored"][:, None],
+        num_truth=counts[:, None].astype(np.int64),
+        truth_image_index=np.searchsorted(image_ids, truth["image_id"]).astype(np.int32),
+        truth_category_index=truth["category_index"].astype(np.int32),
+        truth_rows=nothing,
+        found_by=nothing - 1,
+        found_iou=nothing.astype(np.float64),
+        truth_in_area=np.ones((len(nothing), 1), bool),
+    )

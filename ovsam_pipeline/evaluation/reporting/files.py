@@ -1,0 +1,189 @@
+"""The files of an evaluation: metrics.json, per_class.csv, and samples for later comparisons.
+
+Samples are one row an instance, or one row a prediction and one an annotation: enough to resample
+images without the data set.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ovsam_pipeline.errors import DatasetError
+from ovsam_pipeline.evaluation.structures import GroundTruth
+from ovsam_pipeline.storage.atomic import replace_file, write_atomically
+
+if TYPE_CHECKING:
+    from ovsam_pipeline.evaluation.scoring.detection import DetectionScores
+    from ovsam_pipeline.evaluation.scoring.instances import InstanceScores
+
+
+def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
+    """Write metrics.json.
+
+    Raises:
+        OutputError: the file system refuses.
+    """
+    text = json.dumps(metrics, ensure_ascii=False, indent=2) + "\n"
+    write_atomically(path, text.encode("utf-8"))
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Return the content of a metrics.json.
+
+    Raises:
+        DatasetError: it is not there, or is not one of ours.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"cannot read {path} as metrics.json of ovsam eval: {error}") from error
+    parts = ("metrics", "dataset", "protocol")
+    if not isinstance(values, dict) or not all(isinstance(values.get(p), dict) for p in parts):
+        raise DatasetError(f"expected metrics.json of ovsam eval in {path}, got another JSON file")
+    return values
+
+
+def write_per_class(
+    path: Path,
+    truth: GroundTruth,
+    detection: Mapping[str, DetectionScores],
+    instances: InstanceScores | None,
+) -> None:
+    """Write per_class.csv: one line a class; empty cells where a number is undefined.
+
+    Raises:
+        OutputError: the file system refuses.
+    """
+    is_joined = any(scores.curves.precision.shape[2] != len(truth.categories)
+                    for scores in detection.values())  # fmt: skip
+    columns: dict[str, list[Any]] = {
+        "category_id": truth.categories.ids.tolist(),
+        "name": list(truth.categories.names),
+        "split": [split or "" for split in truth.categories.splits],
+        "frequency": [frequency or "" for frequency in truth.categories.frequencies],
+        "annotations": np.bincount(truth.category_index, minlength=len(truth.categories)).tolist(),
+    }
+    if instances is not None:
+        columns |= _average_instances(truth, instances)
+    for name, scores in ({} if is_joined else detection).items():
+        columns[f"{name}_predictions"] = scores.per_category["num_predictions"].tolist()
+        for metric in ("AP", "AP50", "AR"):
+            columns[f"{name}_{metric}"] = _format(scores.per_category[metric])
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    write_atomically(path, stream.getvalue().encode("utf-8"))
+
+
+def _average_instances(truth: GroundTruth, instances: InstanceScores) -> dict[str, list[Any]]:
+    """Return the mean IoU and accuracy of each class."""
+    category = truth.category_index[instances.truth_rows]
+    size = len(truth.categories)
+    counts = np.bincount(category, minlength=size)
+    with np.errstate(invalid="ignore"):
+        iou = np.bincount(category, instances.ious, minlength=size) / counts
+        accuracy = np.bincount(category, instances.is_right, minlength=size) / counts
+    return {
+        "instances": counts.tolist(),
+        "iou": _format(np.where(counts, iou, -1)),
+        "accuracy": _format(np.where(counts, accuracy, -1)),
+    }
+
+
+def _format(values: np.ndarray) -> list[str]:
+    return ["" if value < 0 else repr(value) for value in values.tolist()]
+
+
+def write_samples(
+    folder: Path,
+    truth: GroundTruth,
+    detection: Mapping[str, DetectionScores],
+    instances: InstanceScores | None,
+) -> None:
+    """Write what `--baseline` resamples.
+
+    Files: instances.parquet; bbox.parquet and segm.parquet (predictions, with one bit an IoU
+    threshold), bbox-truth.parquet and segm-truth.parquet (annotations to be found).
+
+    Raises:
+        OutputError: the file system refuses.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if instances is not None:
+        rows = instances.truth_rows
+        splits = np.array(truth.categories.splits, object)[truth.category_index[rows]]
+        values = {
+            "image_id": truth.image_ids[truth.image_index[rows]],
+            "annotation_id": truth.annotation_ids[rows],
+            "category_id": truth.categories.ids[truth.category_index[rows]],
+            "split": splits,
+            "iou": instances.ious,
+            "is_right": instances.is_right,
+        }
+        _write_table(folder / "instances.parquet", values)
+    for name, scores in detection.items():
+        if (matches := scores.matches) is None:
+            continue  # the reference engines tell no matches
+        predictions = {
+            "image_id": truth.image_ids[matches.image_index],
+            "category_index": matches.category_index,
+            "rank": matches.ranks,
+            "score": matches.scores,
+            "matched": _pack(matches.matched[:, 0]),
+            "ignored": _pack(matches.ignored[:, 0]),
+        }
+        _write_table(folder / f"{name}.parquet", predictions)
+        annotations = {
+            "image_id": truth.image_ids[matches.truth_image_index],
+            "category_index": matches.truth_category_index,
+        }
+        _write_table(folder / f"{name}-truth.parquet", annotations)
+
+
+def read_samples(folder: Path, name: str) -> dict[str, np.ndarray] | None:
+    """Return the columns of a file of samples; None where there is no such file.
+
+    `matched` and `ignored` come as (N, 10) bool.
+
+    Raises:
+        DatasetError: the file is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / f"{name}.parquet"
+    if not path.is_file():
+        return None
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"cannot read the samples {path}: {error}") from error
+    columns = {key: table[key].to_numpy(zero_copy_only=False) for key in table.column_names}
+    for key in ("matched", "ignored"):
+        if key in columns:
+            bits = columns[key].astype(np.int64)[:, None] >> np.arange(10)
+            columns[key] = (bits & 1).astype(bool)
+    return columns
+
+
+def _pack(flags: np.ndarray) -> np.ndarray:
+    """Return (N,) uint16 with a bit for each of (N, T) flags."""
+    return (flags.astype(np.uint16) << np.arange(flags.shape[1], dtype=np.uint16)).sum(
+        axis=1, dtype=np.uint16
+    )
+
+
+def _write_table(path: Path, columns: dict[str, np.ndarray]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with replace_file(path) as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="zstd")

@@ -1,0 +1,176 @@
+"""Numbers as pictures: precision and recall, IoU, confusions, size. PNG files, no window."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ovsam_pipeline.evaluation.structures import RECALL_THRESHOLDS, GroundTruth, Predictions
+from ovsam_pipeline.storage.atomic import replace_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ovsam_pipeline.evaluation.scoring.detection import DetectionScores
+    from ovsam_pipeline.evaluation.scoring.instances import InstanceScores
+
+_DPI = 150
+_MOST_PAIRS = 25
+_SIZE_BINS = 8
+_FEWEST_IN_BIN = 5
+_COLOURS = {"base": "#3566a8", "novel": "#d9822b", "all": "#555555"}
+_CURVES = {"IoU .50": slice(0, 1), "IoU .75": slice(5, 6), "IoU .50:.95": slice(None)}
+
+
+def write_plots(
+    folder: Path,
+    truth: GroundTruth,
+    predictions: Predictions,
+    detection: Mapping[str, DetectionScores],
+    instances: InstanceScores | None,
+    what: str = "mask",
+) -> list[Path]:
+    """Draw what was measured; a plot without data is not drawn.
+
+    Args:
+        folder: for the pictures.
+        truth: the annotations.
+        predictions: the predictions.
+        detection: for curves, by type of IoU.
+        instances: which annotation was answered how; None draws curves alone.
+        what: the IoU of `instances` is of: "mask", "box".
+
+    Returns:
+        The files: precision_recall_TYPE.png, iou_histogram.png, confusions.png, by_size.png.
+
+    Raises:
+        OutputError: the file system refuses.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, scores in detection.items():
+        if (scores.curves.precision[:, :, :, 0] > -1).any():
+            figure, axes = _start(6, 4.5)
+            _draw_curves(axes, scores)
+            paths.append(_save(figure, folder / f"precision_recall_{name}.png"))
+    if instances is None or not len(instances.ious):
+        return paths
+    figure, axes = _start(6, 4)
+    _draw_histogram(axes, truth, instances, what)
+    paths.append(_save(figure, folder / "iou_histogram.png"))
+    pairs = _count_confusions(truth, predictions, instances)
+    if pairs:
+        figure, axes = _start(7, 1.2 + 0.24 * len(pairs))
+        _draw_confusions(axes, pairs)
+        paths.append(_save(figure, folder / "confusions.png"))
+    if len(instances.ious) >= 2 * _FEWEST_IN_BIN:
+        figure, axes = _start(6, 4)
+        _draw_sizes(axes, truth, instances)
+        paths.append(_save(figure, folder / "by_size.png"))
+    return paths
+
+
+def _start(width_inch: float, height_inch: float) -> tuple[Any, Axes]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width_inch, height_inch), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: Any, path: Path) -> Path:
+    with replace_file(path) as temporary:
+        figure.savefig(temporary, dpi=_DPI, format="png")
+    return path
+
+
+def _draw_curves(axes: Axes, scores: DetectionScores) -> None:
+    precision = scores.curves.precision[:, :, :, 0]
+    is_defined = precision[0, 0] > -1
+    for name, chosen in _CURVES.items():
+        mean = precision[chosen][:, :, is_defined].mean(axis=(0, 2))
+        axes.plot(RECALL_THRESHOLDS, mean, label=f"{name}: AP {100 * mean.mean():.1f}")
+    axes.set(
+        xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02),
+        title=f"{scores.iou_type}: mean over {int(is_defined.sum())} classes",
+    )  # fmt: skip
+    axes.legend(frameon=False)
+
+
+def _groups(truth: GroundTruth, instances: InstanceScores) -> dict[str, np.ndarray]:
+    """Return base and novel instances where there is a split, else all."""
+    splits = np.array([split or "" for split in truth.categories.splits], object)
+    own = splits[truth.category_index[instances.truth_rows]]
+    groups = {name: own == name for name in ("base", "novel") if (own == name).any()}
+    return groups or {"all": np.ones(len(own), bool)}
+
+
+def _draw_histogram(axes: Axes, truth: GroundTruth, instances: InstanceScores, what: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    groups = _groups(truth, instances)
+    axes.hist(
+        [instances.ious[chosen] for chosen in groups.values()],
+        bins=np.linspace(0, 1, 21).tolist(),
+        stacked=True,
+        color=[_COLOURS[name] for name in groups],
+        label=[f"{n}: mean {instances.ious[c].mean():.3f}" for n, c in groups.items()],
+    )
+    axes.set(xlabel=f"IoU of the {what}", ylabel="instances", xlim=(0, 1))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, loc="upper left")
+
+
+def _count_confusions(
+    truth: GroundTruth, predictions: Predictions, instances: InstanceScores
+) -> list[tuple[str, int]]:
+    """Return the most frequent "truth → predicted" of wrong answers."""
+    wrong = np.flatnonzero(~instances.is_right & instances.has_answer)
+    names = truth.categories.names
+    counts: Counter[str] = Counter()
+    for index in wrong.tolist():
+        row = int(instances.prediction_rows[index])
+        category = int(predictions.category_index[row])
+        label = None if predictions.labels is None else predictions.labels[row]
+        predicted = names[category] if label is None and category >= 0 else str(label)
+        counts[f"{names[truth.category_index[instances.truth_rows[index]]]} → {predicted}"] += 1
+    return counts.most_common(_MOST_PAIRS)
+
+
+def _draw_confusions(axes: Axes, pairs: list[tuple[str, int]]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    names, counts = zip(*reversed(pairs), strict=True)
+    bars = axes.barh(range(len(names)), counts, color=_COLOURS["base"])
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.bar_label(bars, fontsize=8, padding=2)
+    axes.set(xlabel="instances", title="most confused classes: truth → predicted")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _draw_sizes(axes: Axes, truth: GroundTruth, instances: InstanceScores) -> None:
+    """Means in bins of about equal numbers of instances, by the side of a square of their area."""
+    side = np.sqrt(np.maximum(truth.areas[instances.truth_rows], 1))
+    num_bins = max(2, min(_SIZE_BINS, len(side) // _FEWEST_IN_BIN))
+    parts = np.array_split(np.argsort(side, kind="stable"), num_bins)
+    centres = [float(np.median(side[part])) for part in parts]
+    curves = {"IoU": instances.ious, "accuracy": instances.is_right.astype(np.float64)}
+    for (name, values), colour in zip(curves.items(), ("#3566a8", "#d9822b"), strict=True):
+        means = [float(values[part].mean()) for part in parts]
+        axes.plot(centres, means, marker="o", label=name, color=colour)
+    axes.set(
+        xlabel="size of the object: square root of its area, pixels", ylabel="mean", ylim=(0, 1.02),
+        title=f"{len(side)} instances in {num_bins} equal groups", xscale="log",
+    )  # fmt: skip
+    ticks = [t for t in (4, 8, 16, 32, 64, 96, 128, 256, 512, 1024) if min(centres) / 2 < t]
+    ticks = [t for t in ticks if t < max(centres) * 2]
+    axes.set_xticks(ticks, [str(t) for t in ticks])
+    axes.minorticks_off()
+    axes.legend(frameon=False)

@@ -1,0 +1,231 @@
+"""The worst instances as pictures: outlines of annotation and prediction, and what is wrong.
+
+Instance runs: lowest IoU, wrong names first. Detection runs: the surest wrong predictions and the
+largest annotations that nobody found, half each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from ovsam.errors import OvsamError
+from ovsam_pipeline.evaluation.masks import to_rle
+from ovsam_pipeline.evaluation.structures import GroundTruth, Matches, Predictions
+from ovsam_pipeline.records import ImageRecord
+from ovsam_pipeline.sources.read_image import decode_image
+from ovsam_pipeline.storage.atomic import write_atomically
+
+if TYPE_CHECKING:
+    from ovsam_pipeline.evaluation.scoring.instances import InstanceScores
+
+# Told apart by people who do not see red and green apart too; on a dark rim they show everywhere.
+_TRUTH, _PREDICTED, _RIM = (80, 170, 255), (255, 150, 0), (0, 0, 0)
+_LEGEND = "blue: annotation, orange: prediction"
+_SIDE = 480
+_MARGIN = 0.4
+_LEAST_MARGIN = 16
+_LINE = 18
+_FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One picture: rows of the tables (None: not there) and its words."""
+
+    image_index: int
+    truth_row: int | None
+    prediction_row: int | None
+    words: str
+
+
+def write_worst(
+    folder: Path,
+    truth: GroundTruth,
+    predictions: Predictions,
+    instances: InstanceScores | None,
+    matches: Matches | None,
+    find_image: Callable[[int], Path | None],
+    count: int = 20,
+) -> list[Path]:
+    """Draw the worst instances; images that cannot be read are passed over.
+
+    Args:
+        folder: for the pictures, 01.jpg the worst.
+        truth: the annotations.
+        predictions: the predictions.
+        instances: of a run that prompts with annotations; goes before `matches`.
+        matches: of a detection run.
+        find_image: index of an image → its file.
+        count: most pictures.
+
+    Raises:
+        OutputError: the file system refuses.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    cases: list[_Case] = []
+    if instances is not None:
+        cases = _choose_instances(truth, predictions, instances, count)
+    elif matches is not None:
+        cases = _choose_matches(truth, predictions, matches, count)
+    paths: list[Path] = []
+    for case in cases:
+        image = _read_image(truth, case.image_index, find_image(case.image_index))
+        if image is None:
+            continue
+        data = _draw(image, truth, predictions, case)
+        path = folder / f"{len(paths) + 1:02d}.jpg"
+        write_atomically(path, data)
+        paths.append(path)
+    return paths
+
+
+def _choose_instances(
+    truth: GroundTruth, predictions: Predictions, instances: InstanceScores, count: int
+) -> list[_Case]:
+    order = np.lexsort((instances.is_right, instances.ious))[:count]
+    cases = []
+    for index in order.tolist():
+        row, answer = int(instances.truth_rows[index]), int(instances.prediction_rows[index])
+        name = truth.categories.names[truth.category_index[row]]
+        said = "no answer" if answer < 0 else _name_prediction(truth, predictions, answer)
+        words = f"IoU {instances.ious[index]:.2f}: {name}, said {said}"
+        cases.append(_Case(int(truth.image_index[row]), row, None if answer < 0 else answer, words))
+    return cases
+
+
+def _choose_matches(
+    truth: GroundTruth, predictions: Predictions, matches: Matches, count: int
+) -> list[_Case]:
+    wrong = np.flatnonzero(~matches.matched[:, 0, 0] & ~matches.ignored[:, 0, 0])
+    wrong = wrong[np.argsort(-matches.scores[wrong], kind="stable")][: (count + 1) // 2]
+    cases = []
+    for row in matches.rows[wrong].tolist():
+        words = f"wrong: {_name_prediction(truth, predictions, row)}"
+        nearest, iou = _find_nearest(truth, predictions, row)
+        if nearest is not None:
+            name = truth.categories.names[truth.category_index[nearest]]
+            words += f"; nearest: {name}, IoU of boxes {iou:.2f}"
+        cases.append(_Case(int(predictions.image_index[row]), nearest, row, words))
+    missed = matches.truth_rows[matches.found_by < 0]
+    missed = missed[np.argsort(-truth.areas[missed], kind="stable")][: count // 2]
+    return cases + [
+        _Case(
+            int(truth.image_index[row]), row, None,
+            f"missed: {truth.categories.names[truth.category_index[row]]}",
+        )
+        for row in missed.tolist()
+    ]  # fmt: skip
+
+
+def _find_nearest(
+    truth: GroundTruth, predictions: Predictions, row: int
+) -> tuple[int | None, float]:
+    """Return the annotation whose box overlaps a prediction's most, and the IoU; None: no one's."""
+    rows = np.flatnonzero(truth.image_index == predictions.image_index[row])
+    if not len(rows):
+        return None, 0.0
+    boxes = truth.boxes_xywh[rows]
+    ious = coco_mask.iou(predictions.boxes_xywh[row][None], boxes, np.zeros(len(rows), np.uint8))[0]
+    best = int(ious.argmax())
+    return (int(rows[best]), float(ious[best])) if ious[best] > 0 else (None, 0.0)
+
+
+def _name_prediction(truth: GroundTruth, predictions: Predictions, row: int) -> str:
+    category = int(predictions.category_index[row])
+    label = None if predictions.labels is None else predictions.labels[row]
+    name = truth.categories.names[category] if label is None and category >= 0 else str(label)
+    return f"{name} {predictions.scores[row]:.2f}"
+
+
+def _read_image(truth: GroundTruth, index: int, path: Path | None) -> np.ndarray | None:
+    if path is None:
+        return None
+    record = ImageRecord(int(truth.image_ids[index]), truth.file_names[index] or path.name, path)
+    try:
+        return decode_image(record)
+    except OvsamError:
+        return None
+
+
+def _draw(image: np.ndarray, truth: GroundTruth, predictions: Predictions, case: _Case) -> bytes:
+    """Return a JPEG: the surroundings of the object with both outlines, and a line of words."""
+    height, width = image.shape[:2]
+    outlines = []
+    boxes = []
+    if case.truth_row is not None:
+        item = truth.segments.read(int(truth.segment_rows[case.truth_row]))
+        outlines.append((item, truth.boxes_xywh[case.truth_row], _TRUTH))
+        boxes.append(truth.boxes_xywh[case.truth_row])
+    if case.prediction_row is not None:
+        row = case.prediction_row
+        item = predictions.segments.read(int(predictions.segment_rows[row]))
+        outlines.append((item, predictions.boxes_xywh[row], _PREDICTED))
+        boxes.append(predictions.boxes_xywh[row])
+    left, top, right, bottom = _choose_window(np.array(boxes), height, width)
+    scale = _SIDE / max(right - left, bottom - top)
+    size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
+    picture = cv2.resize(image[top:bottom, left:right], size, interpolation=cv2.INTER_AREA)
+    for item, box, colour in outlines:
+        mask = _decode(item, box, height, width)[top:bottom, left:right]
+        mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
+        lines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, lines, -1, _RIM, 4, cv2.LINE_AA)
+        cv2.drawContours(picture, lines, -1, colour, 2, cv2.LINE_AA)
+    name = truth.file_names[case.image_index] or str(truth.image_ids[case.image_index])
+    return _encode(picture, [case.words, name, _LEGEND])
+
+
+def _choose_window(boxes_xywh: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
+    """Return left, top, right, bottom around all boxes with some margin, inside the image."""
+    boxes_xywh = boxes_xywh[(boxes_xywh[:, 2:] > 0).all(axis=1)]
+    if not len(boxes_xywh):
+        return 0, 0, width, height
+    low = boxes_xywh[:, :2].min(axis=0)
+    high = (boxes_xywh[:, :2] + boxes_xywh[:, 2:]).max(axis=0)
+    margin = max(_LEAST_MARGIN, _MARGIN * float((high - low).max()))
+    left, top = np.clip(np.floor(low - margin), 0, (width - 1, height - 1)).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(high + margin), 1, (width, height)).astype(int).tolist()
+    return left, top, max(right, left + 1), max(bottom, top + 1)
+
+
+def _decode(item: Any, box_xywh: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return the (H, W) uint8 mask; the box where there is no mask, or one of another size."""
+    if item is not None:
+        rle = to_rle(item, height, width)
+        if list(rle["size"]) == [height, width]:
+            return np.ascontiguousarray(coco_mask.decode(rle))
+    mask = np.zeros((height, width), np.uint8)
+    left, top, right, bottom = (round(v) for v in (*box_xywh[:2], *(box_xywh[:2] + box_xywh[2:])))
+    mask[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = 1
+    return mask
+
+
+def _encode(picture: np.ndarray, lines: list[str]) -> bytes:
+    strip = np.full((_LINE * len(lines) + 8, max(picture.shape[1], _SIDE), 3), 255, np.uint8)
+    for index, line in enumerate(lines):
+        text = _fit(line.encode("ascii", "replace").decode(), strip.shape[1] - 12)
+        place = (6, _LINE * (index + 1))
+        cv2.putText(strip, text, place, _FONT, _FONT_SCALE, (0, 0, 0), 1, cv2.LINE_AA)
+    padded = np.full((picture.shape[0], strip.shape[1], 3), 255, np.uint8)
+    padded[:, : picture.shape[1]] = picture
+    whole = np.concatenate([padded, strip])
+    done, data = cv2.imencode(".jpg", whole[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    assert done
+    return bytes(data)
+
+
+def _fit(text: str, width: int) -> str:
+    """Return a text that fits, its middle left out where it is too long."""
+    half = len(text) // 2
+    short = text
+    while half > 1 and cv2.getTextSize(short, _FONT, _FONT_SCALE, 1)[0][0] > width:
+        half -= 1
+        short = f"{text[:half]}...{text[-half:]}"
+    return short

@@ -1,0 +1,268 @@
+"""The reference tools on our tables: pycocotools, lvis-api, faster-coco-eval.
+
+Ground truth and predictions go in as the dictionaries that those tools read; `Curves` come out.
+Ids are counted anew from 1, since pycocotools takes an annotation id 0 for "no match".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+
+from ovsam.errors import ConfigError, MissingDependencyError
+from ovsam_pipeline.evaluation.masks import to_rle
+from ovsam_pipeline.evaluation.scoring.average_precision import Curves
+from ovsam_pipeline.evaluation.scoring.matching import (
+    AreaRule,
+    compute_prediction_areas,
+    select_predictions,
+)
+from ovsam_pipeline.evaluation.scoring.overlaps import read_prediction_rles
+from ovsam_pipeline.evaluation.structures import (
+    AREA_RANGES,
+    IOU_THRESHOLDS,
+    RECALL_THRESHOLDS,
+    GroundTruth,
+    IouType,
+    Predictions,
+)
+
+_COCO_LIMITS = (1, 10, 100)
+_LVIS_LIMITS = (300,)
+
+
+def compute_reference_curves(
+    truth: GroundTruth,
+    predictions: Predictions,
+    iou_type: IouType,
+    *,
+    engine: Literal["faster-coco-eval", "reference"],
+    class_agnostic: bool = False,
+    area_rule: AreaRule = "auto",
+) -> Curves:
+    """Run a reference tool.
+
+    Args:
+        truth: the annotations.
+        predictions: the predictions.
+        iou_type: compare boxes or masks.
+        engine: "reference": pycocotools, or lvis-api for LVIS.
+        class_agnostic: put all categories together (COCO only).
+        area_rule: see `match_predictions`.
+
+    Returns:
+        The tool's precision and recall.
+
+    Raises:
+        ConfigError: LVIS with categories put together, which the tools cannot do.
+        MissingDependencyError: the tool is not installed.
+    """
+    if truth.is_lvis and class_agnostic:
+        raise ConfigError(
+            "lvis-api and faster-coco-eval cannot put the categories of LVIS together; use the "
+            "engine fast"
+        )
+    # LVIS cuts by image, before classes that it lacks are left out: lvis-api never sees those here,
+    # and faster-coco-eval cuts by image and category.
+    rows = select_predictions(truth, predictions)
+    if truth.is_lvis and engine != "reference":
+        rows = rows[compute_prediction_areas(truth, predictions, rows, area_rule) > 0]
+    with _silence():
+        tool = _import_tool(truth, engine)
+        if not len(rows):
+            return _score_nothing(truth, class_agnostic)
+        dataset = _build_dataset(truth, iou_type)
+        results = _build_results(truth, predictions, rows, iou_type)
+        areas = None
+        if area_rule != "auto":
+            areas = compute_prediction_areas(truth, predictions, rows, area_rule)
+        if truth.is_lvis and engine == "reference":
+            return _run_lvis(tool, dataset, results, iou_type, areas)
+        return _run_coco((tool, truth.is_lvis), (dataset, results), iou_type, class_agnostic, areas)
+
+
+def _import_tool(truth: GroundTruth, engine: str) -> ModuleType:
+    name = "faster_coco_eval" if engine == "faster-coco-eval" else "pycocotools.cocoeval"
+    if engine == "reference" and truth.is_lvis:
+        name = "lvis"
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"the engine {engine} needs the package {name}; run: pip install 'ovsam[reference]'"
+        ) from error
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the tools from printing, logging and warning."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+@contextlib.contextmanager
+def _old_float_name() -> Iterator[None]:
+    """Give numpy the name `np.float` that lvis 0.5.3 uses and numpy 1.24 dropped."""
+    has_name = "float" in vars(np)
+    if not has_name:
+        setattr(np, "float", float)  # noqa: B010 - mypy knows that the name is gone
+    try:
+        yield
+    finally:
+        if not has_name:
+            delattr(np, "float")
+
+
+def _score_nothing(truth: GroundTruth, class_agnostic: bool) -> Curves:
+    """Return zeros where there is something to find: the tools fail on an empty list."""
+    limits = _LVIS_LIMITS if truth.is_lvis else _COCO_LIMITS
+    num_categories = 1 if class_agnostic else len(truth.categories)
+    category = truth.category_index * (not class_agnostic)
+    areas = truth.areas[:, None]
+    counts = (areas >= AREA_RANGES[:, 0]) & (areas <= AREA_RANGES[:, 1])
+    counts &= ~truth.is_ignored[:, None]
+    if truth.is_lvis:
+        counts &= areas > 0
+    num_truth = np.stack(
+        [np.bincount(category[column], minlength=num_categories) for column in counts.T], axis=1
+    )
+    value = np.where(num_truth > 0, 0.0, -1.0)
+    precision = np.tile(value, (len(IOU_THRESHOLDS), len(RECALL_THRESHOLDS), 1, 1))
+    recall = np.tile(value[:, :, None], (len(IOU_THRESHOLDS), 1, 1, len(limits)))
+    return Curves(precision, recall, limits)
+
+
+def _build_dataset(truth: GroundTruth, iou_type: IouType) -> dict[str, Any]:
+    """Return the ground truth as the content of a COCO or LVIS file; ids are rows plus 1."""
+    num_categories = max(len(truth.categories), 1)
+    images = [
+        {"id": i + 1, "height": h, "width": w, "neg_category_ids": []}
+        | {"not_exhaustive_category_ids": []}
+        for i, (h, w) in enumerate(truth.image_sizes_hw.tolist())
+    ]
+    named = (("neg_category_ids", truth.negative),)
+    for key, codes in (*named, ("not_exhaustive_category_ids", truth.not_exhaustive)):
+        for code in codes.tolist():
+            images[code // num_categories][key].append(code % num_categories + 1)
+    categories = [
+        {"id": k + 1, "name": name, "frequency": frequency or "f"}
+        for k, (name, frequency) in enumerate(
+            zip(truth.categories.names, truth.categories.frequencies, strict=True)
+        )
+    ]
+    annotations: list[dict[str, Any]] = [
+        {"id": row + 1, "image_id": image + 1, "category_id": category + 1}
+        for row, (image, category) in enumerate(
+            zip(truth.image_index.tolist(), truth.category_index.tolist(), strict=True)
+        )
+    ]
+    if truth.is_lvis:
+        # lvis-api leaves them out by itself; faster-coco-eval does not.
+        annotations = [item for item in annotations if truth.areas[item["id"] - 1] > 0]
+    for item in annotations:
+        row = item["id"] - 1
+        item["area"] = float(truth.areas[row])
+        item["bbox"] = truth.boxes_xywh[row].tolist()
+        item["iscrowd"] = int(truth.is_crowd[row] and not truth.is_lvis)
+        item["ignore"] = int(truth.is_ignored[row])
+        if iou_type == "segm":
+            height, width = truth.image_sizes_hw[truth.image_index[row]].tolist()
+            segmentation = truth.segments.read(int(truth.segment_rows[row]))
+            item["segmentation"] = to_rle(segmentation, height, width)
+    return {"images": images, "categories": categories, "annotations": annotations}
+
+
+def _build_results(
+    truth: GroundTruth, predictions: Predictions, rows: np.ndarray, iou_type: IouType
+) -> list[dict[str, Any]]:
+    """Return predictions as the content of a file of results."""
+    results: list[dict[str, Any]] = [
+        {
+            "image_id": int(predictions.image_index[row]) + 1,
+            "category_id": int(predictions.category_index[row]) + 1,
+            "score": float(predictions.scores[row]),
+        }
+        for row in rows
+    ]
+    # The tools take areas from boxes where there are some, so boxes go in only if the file had any.
+    if predictions.has_boxes or not predictions.has_masks:
+        for item, row in zip(results, rows, strict=True):
+            item["bbox"] = predictions.boxes_xywh[row].tolist()
+    if iou_type == "segm" or not predictions.has_boxes:
+        rles = read_prediction_rles(truth, predictions, rows) if predictions.has_masks else []
+        for item, rle in zip(results, rles, strict=False):
+            item["segmentation"] = rle
+    return results
+
+
+def _run_coco(
+    tool: tuple[ModuleType, bool],
+    data: tuple[dict[str, Any], list[dict[str, Any]]],
+    iou_type: IouType,
+    class_agnostic: bool,
+    areas: np.ndarray | None,
+) -> Curves:
+    module, is_lvis = tool
+    limits = _LVIS_LIMITS if is_lvis else _COCO_LIMITS
+    if module.__name__ == "faster_coco_eval":
+        truth = module.COCO(data[0])
+        results = truth.loadRes(data[1])
+        evaluator = module.COCOeval_faster(truth, results, iou_type, lvis_style=is_lvis)
+    else:
+        truth = importlib.import_module("pycocotools.coco").COCO()
+        truth.dataset = data[0]
+        truth.createIndex()
+        results = truth.loadRes(data[1])
+        evaluator = module.COCOeval(truth, results, iou_type)
+    _set_areas(results.dataset["annotations"], areas)
+    evaluator.params.maxDets = list(limits)
+    evaluator.params.useCats = 0 if class_agnostic else 1
+    evaluator.evaluate()
+    evaluator.accumulate()
+    precision = np.asarray(evaluator.eval["precision"])
+    return Curves(precision[..., -1], np.asarray(evaluator.eval["recall"]), limits)
+
+
+def _run_lvis(
+    module: ModuleType,
+    dataset: dict[str, Any],
+    items: list[dict[str, Any]],
+    iou_type: IouType,
+    areas: np.ndarray | None,
+) -> Curves:
+    for position, item in enumerate(items):
+        item["position"] = position
+    # Its constructor reads nothing but files.
+    truth = module.LVIS.__new__(module.LVIS)
+    truth.logger = logging.getLogger("lvis.lvis")
+    truth.dataset = dataset
+    truth._create_index()
+    results = module.LVISResults(truth, items)
+    kept = results.dataset["annotations"]
+    _set_areas(kept, None if areas is None else areas[[item["position"] for item in kept]])
+    evaluator = module.LVISEval(truth, results, iou_type)
+    with _old_float_name():
+        evaluator.evaluate()
+        evaluator.accumulate()
+    recall = np.asarray(evaluator.eval["recall"])[..., None]
+    return Curves(np.asarray(evaluator.eval["precision"]), recall, _LVIS_LIMITS)
+
+
+def _set_areas(items: list[dict[str, Any]], areas: np.ndarray | None) -> None:
+    if areas is not None:
+        for item, area in zip(items, areas.tolist(), strict=True):
+            item["area"] = area

@@ -1,0 +1,217 @@
+"""Parts → `annotations.json`: COCO instances with compressed RLE, streamed.
+
+Two passes over the parts: the first writes images and counts their objects, so that annotation ids
+do not depend on how rows are spread over parts; the second writes annotations. Memory: 20 bytes an
+image, whatever the number of objects. Failed images are left out: as images without objects they
+would teach "nothing here".
+
+Columns become text as a whole (`json_text.py`). Numbers are the shortest decimals that are the
+stored float32: parsed as float64 they are what `float(str(np.float32(x)))` is, boxes what
+`round(x, 2)` is. Whole ones stand without ".0".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.export.json_text import (
+    encode_name_field,
+    encode_numbers,
+    encode_texts,
+    join_lines,
+    prefix_field,
+    round_to_cents,
+)
+from ovsam_pipeline.export.row_counts import COUNTED_COLUMNS, OutputCounts, RowCounts, count_objects
+from ovsam_pipeline.output.folder import list_parts, read_run_file
+from ovsam_pipeline.output.part_tables import iterate_tables
+from ovsam_pipeline.storage.atomic import replace_file
+from ovsam_pipeline.storage.remote_path import AnyPath
+
+# What stands in an annotation where the object has it, in this order; rows of earlier versions may
+# lack the columns.
+_OPTIONAL_NAMES = ("detector_category", "model_category")
+_OPTIONAL = ("detector_category", "detector_margin", "model_category", "model_score", "prompt_id")
+_REQUIRED = ("category_id", "segmentation", "area", "bbox", "score", "detector_score")
+_IMAGE_COLUMNS = (*COUNTED_COLUMNS, "file_name", "width", "height")
+_OBJECT_COLUMNS = ("image_id", *(f"objects.list.element.{n}" for n in (*_REQUIRED, *_OPTIONAL)))
+
+
+def export_coco(output: AnyPath, target: AnyPath) -> OutputCounts:
+    """Write the labels of an output folder as one COCO instances file; return what it holds.
+
+    Annotation ids count from 1 over the images in order of their id, so the same labels get the
+    same ids however often the run was interrupted.
+
+    Args:
+        output: folder that `ovsam label` wrote.
+        target: the JSON file; replaced when complete.
+
+    Raises:
+        OutputError: run.json or a part is missing or damaged, two images have one id, or the file
+            cannot be written.
+    """
+    run = read_run_file(output)
+    if "categories" not in run:
+        raise OutputError(
+            f"expected an output folder of ovsam label, got {output} without run.json"
+        )
+    if run.get("task") == "detect":
+        raise OutputError(
+            f"{output} holds boxes of ovsam detect and no labels; run ovsam label --detector "
+            f"boxes:{output}"
+        )
+    parts = list_parts(output)
+    info = {
+        "description": f"labels made by ovsam {run.get('ovsam', '')}".strip(),
+        "model": run.get("model", {}),
+    }
+    counts = RowCounts()
+    with replace_file(target) as temporary, temporary.open("wb") as stream:
+        head = f'{{"info":{_dump(info)},\n"licenses":[],\n"categories":{_dump(run["categories"])}'
+        stream.write(f'{head},\n"images":['.encode())
+        _write_list(stream, _iterate_images(parts, counts))
+        stream.write(b'],\n"annotations":[')
+        _write_list(stream, _iterate_annotations(parts, counts.number_annotations(output)))
+        stream.write(b"]}\n")
+    return counts.summarise()
+
+
+def count_output(output: AnyPath) -> OutputCounts:
+    """Return how many images and objects the parts of an output folder hold.
+
+    Raises:
+        OutputError: a part is damaged, or two images have one id.
+    """
+    counts = RowCounts()
+    for table in iterate_tables(list_parts(output), COUNTED_COLUMNS):
+        counts.add(table)
+    counts.number_annotations(output)
+    return counts.summarise()
+
+
+def _iterate_images(parts: Sequence[AnyPath], counts: RowCounts) -> Iterator[memoryview]:
+    """Yield the images as lines of text, counting all rows on the way."""
+    for table in iterate_tables(parts, _IMAGE_COLUMNS):
+        counts.add(table)
+        seen = table.filter(pc.not_equal(table["status"], "failed")).combine_chunks()
+        columns = {
+            name: _get_only_chunk(seen[name])
+            for name in _IMAGE_COLUMNS
+            if name in seen.column_names
+        }
+        yield join_lines(
+            '{"id":',
+            encode_numbers(columns["image_id"]),
+            ',"file_name":"',
+            encode_texts(columns["file_name"]),
+            '","width":',
+            _or_null(encode_numbers(columns["width"])),
+            ',"height":',
+            _or_null(encode_numbers(columns["height"])),
+            "}",
+        )
+
+
+def _iterate_annotations(parts: Sequence[AnyPath], first_ids: np.ndarray) -> Iterator[memoryview]:
+    """Yield the annotations as lines of text.
+
+    Args:
+        parts: in the order of `first_ids`.
+        first_ids: (N,) int64 id of the first annotation of each row.
+    """
+    row = 0
+    for table in iterate_tables(parts, _OBJECT_COLUMNS):
+        lengths = count_objects(table)
+        starts = first_ids[row : row + len(lengths)]
+        row += len(lengths)
+        if len(starts) < len(lengths):
+            break
+        before = np.cumsum(lengths) - lengths
+        ids = np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+        image_ids = np.repeat(table["image_id"].to_numpy(), lengths)
+        objects = pc.list_flatten(_get_only_chunk(table["objects"]))
+        yield _format_annotations(ids, image_ids, objects)
+    if row != len(first_ids):
+        raise OutputError(
+            "the parts changed while they were exported; wait for the end of the run that writes "
+            "them, and export again"
+        )
+
+
+def _format_annotations(
+    ids: np.ndarray, image_ids: np.ndarray, objects: pa.StructArray
+) -> memoryview:
+    columns = {field.name: pc.struct_field(objects, field.name) for field in objects.type}
+    size = _split(pc.struct_field(columns["segmentation"], "size"))
+    box = [encode_numbers(pa.array(round_to_cents(side))) for side in _split(columns["bbox"])]
+    return join_lines(
+        '{"id":',
+        encode_numbers(pa.array(ids)),
+        ',"image_id":',
+        encode_numbers(pa.array(image_ids)),
+        ',"category_id":',
+        _or_null(encode_numbers(columns["category_id"])),
+        ',"segmentation":{"size":[',
+        encode_numbers(pa.array(size[0])),
+        ",",
+        encode_numbers(pa.array(size[1])),
+        '],"counts":"',
+        encode_texts(pc.struct_field(columns["segmentation"], "counts")),
+        '"},"area":',
+        _or_null(encode_numbers(columns["area"])),
+        ',"bbox":[',
+        box[0],
+        ",",
+        box[1],
+        ",",
+        box[2],
+        ",",
+        box[3],
+        '],"iscrowd":0,"score":',
+        _or_null(encode_numbers(columns["score"])),
+        ',"detector_score":',
+        _or_null(encode_numbers(columns["detector_score"])),
+        *(_encode_optional(name, columns[name]) for name in _OPTIONAL if name in columns),
+        "}",
+    )
+
+
+def _encode_optional(name: str, values: pa.Array) -> pa.StringArray:
+    if name in _OPTIONAL_NAMES:
+        return encode_name_field(name, values)
+    return prefix_field(name, encode_numbers(values))
+
+
+def _split(lists: pa.FixedSizeListArray) -> np.ndarray:
+    """Return the numbers of lists of one length, by place: (length, N)."""
+    numbers = lists.flatten().to_numpy().reshape(-1, lists.type.list_size)
+    return np.ascontiguousarray(numbers.T)
+
+
+def _or_null(texts: pa.StringArray) -> pa.StringArray:
+    return pc.fill_null(texts, "null")
+
+
+def _get_only_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array; tables here have one chunk, none where there is no row."""
+    return column.chunk(0) if column.num_chunks else pa.array([], column.type)
+
+
+def _write_list(stream: IO[bytes], blocks: Iterator[memoryview]) -> None:
+    """Write lines that each follow a comma, the first without it."""
+    is_first = True
+    for block in blocks:
+        stream.write(block[1:] if is_first else block)
+        is_first = is_first and not block
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,1 +1,0 @@
-"""The output folder in other formats, one file a format."""

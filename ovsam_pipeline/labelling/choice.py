@@ -1,0 +1,99 @@
+"""Who names an object: OV-SAM, the detector, or both together; and how far apart they are.
+
+Input: a prediction and the detections that prompted it. Output: one `ChosenLabel` a prompt.
+
+Let p be OV-SAM's probabilities over the vocabulary's classes, d the detector's class and s its
+score. The detector's distribution is q: s on d, and the rest, 1 - s, as OV-SAM spreads it over the
+other classes. Fused is their geometric mean, as OV-SAM fuses its own two halves:
+
+    q(d) = s      q(k) = (1 - s) · p(k) / (1 - p(d))      f(k) = √(p(k) · q(k)), scaled to sum 1
+
+A detector that is as sure of its class as OV-SAM changes nothing; a surer one pulls towards its
+class, a less sure one away from it. The number of classes in the vocabulary plays no part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ovsam.structures import Prediction
+    from ovsam_pipeline.detectors.base import Detections
+    from ovsam_pipeline.labelling.rules import LabelRules
+
+# Detectors' scores may touch or leave [0, 1]; neither side shall be certain.
+_LEAST_DOUBT = 1e-6
+
+
+@dataclass(frozen=True)
+class ChosenLabel:
+    """The label of one object.
+
+    Attributes:
+        index: of the class in the vocabulary.
+        score: of that class: OV-SAM's probability, the detector's score, or the fused one.
+        detector_margin: OV-SAM's probability of its own label minus that of the detector's class;
+            None where that class has no counterpart.
+    """
+
+    index: int
+    score: float
+    detector_margin: float | None
+
+
+def choose_label(
+    prediction: Prediction, found: Detections, rules: LabelRules, row: int
+) -> ChosenLabel:
+    """Return the label of one prompt.
+
+    A box without a class, or of a class without a counterpart, is OV-SAM's to name.
+
+    Args:
+        prediction: of N prompts.
+        found: the N detections that prompted them.
+        rules: of the run.
+        row: which prompt.
+    """
+    own, own_score = int(prediction.labels[row]), float(prediction.scores[row])
+    given = None
+    if found.category_names is not None and rules.detector_labels is not None:
+        given = rules.detector_labels.get(found.category_names[row])
+    if given is None:
+        return ChosenLabel(own, own_score, None)
+    logits = _normalise(prediction.fused_logits[row, :-1].astype(np.float64))
+    margin = 0.0 if own == given else float(np.exp(logits[own]) - np.exp(logits[given]))
+    score = float(found.scores[row])
+    if rules.labels == "detector":
+        return ChosenLabel(given, score, margin)
+    if rules.labels == "fused":
+        fused = fuse_with_detector(logits, given, score)
+        best = int(fused.argmax())
+        return ChosenLabel(best, float(np.exp(fused[best])), margin)
+    return ChosenLabel(own, own_score, margin)
+
+
+def fuse_with_detector(log_probabilities: np.ndarray, label: int, score: float) -> np.ndarray:
+    """Return the log of the fused distribution; the formula stands at the top of this file.
+
+    Args:
+        log_probabilities: (K,) float64, OV-SAM's.
+        label: index of the detector's class.
+        score: the detector's, cut to [1e-6, 1 - 1e-6].
+
+    Returns:
+        (K,) float64 log-probabilities.
+    """
+    sure = min(max(score, _LEAST_DOUBT), 1 - _LEAST_DOUBT)
+    others = np.delete(log_probabilities, label)
+    if not len(others):
+        return np.zeros(1)
+    detector = np.log1p(-sure) + log_probabilities - np.logaddexp.reduce(others)
+    detector[label] = np.log(sure)
+    return _normalise((log_probabilities + detector) / 2)
+
+
+def _normalise(logits: np.ndarray) -> np.ndarray:
+    return logits - np.logaddexp.reduce(logits)

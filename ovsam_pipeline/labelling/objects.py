@@ -1,0 +1,114 @@
+"""A prediction and the boxes it came from → the labelled objects of an image, by the run's rules.
+
+Score semantics: with labels from the model, `score` is OV-SAM's probability of the label among the
+vocabulary's classes; with labels from the detector, it is the detector's confidence; with fused
+labels, it is that of `label_choice.py`. `detector_score` is always the detector's, `model_score`
+always OV-SAM's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ovsam_pipeline.detectors.base import Detections
+from ovsam_pipeline.labelling.choice import ChosenLabel, choose_label
+from ovsam_pipeline.labelling.rules import LabelRules
+from ovsam_pipeline.records import BoxRecord, ObjectRecord
+
+if TYPE_CHECKING:
+    from ovsam.structures import Prediction
+
+
+def build_objects(
+    prediction: Prediction, found: Detections, rules: LabelRules
+) -> tuple[tuple[ObjectRecord, ...], Counter[str]]:
+    """Return the objects of an image, and how many boxes gave none, by reason.
+
+    Args:
+        prediction: N masks and labels, with `rles`.
+        found: the N detections that prompted them.
+        rules: of the run.
+    """
+    dropped: Counter[str] = Counter()
+    every = range(len(found))
+    filled = [i for i in every if rules.keeps_empty_masks or prediction.areas[i] > 0]
+    dropped["empty mask"] = len(found) - len(filled)
+    single = filled if rules.iou is None else _drop_duplicate_masks(prediction, filled, rules.iou)
+    dropped["duplicate mask"] = len(filled) - len(single)
+    labels = {row: choose_label(prediction, found, rules, row) for row in single}
+    asked = [row for row in single if rules.kept is None or labels[row].index in rules.kept]
+    dropped["class not asked for"] = len(single) - len(asked)
+    objects = [_build_object(prediction, found, rules, row, labels[row]) for row in asked]
+    return tuple(objects), dropped
+
+
+def _drop_duplicate_masks(prediction: Prediction, indices: list[int], iou: float) -> list[int]:
+    """Return the indices without those whose mask overlaps an earlier one's by more than `iou`.
+
+    Boxes that barely overlap can be of one object: its mask tells.
+    """
+    if len(indices) < 2:
+        return indices
+    from pycocotools import mask as coco_mask
+
+    assert prediction.rles is not None
+    rles = [prediction.rles[index] for index in indices]
+    overlaps = coco_mask.iou(rles, rles, [False] * len(rles))
+    kept: list[int] = []
+    for row in range(len(indices)):
+        if not (overlaps[row, kept] > iou).any():
+            kept.append(row)
+    return [indices[row] for row in kept]
+
+
+def _build_object(
+    prediction: Prediction, found: Detections, rules: LabelRules, row: int, label: ChosenLabel
+) -> ObjectRecord:
+    assert prediction.rles is not None
+    left, top, right, bottom = (float(value) for value in prediction.boxes_xyxy[row])
+    rle = prediction.rles[row]
+    prompt = build_box(found, row)
+    return ObjectRecord(
+        bbox_xywh=(left, top, right - left, bottom - top),
+        detector_score=prompt.detector_score,
+        detector_category=prompt.detector_category,
+        mask_score=float(prediction.mask_scores[row]),
+        area=int(prediction.areas[row]),
+        segmentation_size=(int(rle["size"][0]), int(rle["size"][1])),
+        segmentation_counts=rle["counts"],
+        prompt_id=prompt.prompt_id,
+        detector_box_xyxy=prompt.detector_box_xyxy,
+        detector_point_xy=prompt.detector_point_xy,
+        **describe_label(prediction, rules, row, label),
+    )
+
+
+def describe_label(
+    prediction: Prediction, rules: LabelRules, row: int, label: ChosenLabel
+) -> dict[str, Any]:
+    """Return the fields of an object that follow from its label, and not from its mask."""
+    item = rules.vocabulary.classes[label.index]
+    return {
+        "category_id": item.category_id,
+        "category": item.name,
+        "score": label.score,
+        "margin": float(prediction.margins[row]),
+        "detector_margin": label.detector_margin,
+        "model_category": rules.vocabulary.classes[int(prediction.labels[row])].name,
+        "model_score": float(prediction.scores[row]),
+    }
+
+
+def build_box(found: Detections, row: int) -> BoxRecord:
+    """Return one detection as plain values."""
+    prompt_id = -1 if found.prompt_ids is None else int(found.prompt_ids[row])
+    ids, points = found.category_ids, found.points_xy
+    return BoxRecord(
+        detector_box_xyxy=tuple(found.boxes_xyxy[row].tolist()),
+        detector_score=float(found.scores[row]),
+        detector_category=found.category_names[row] if found.category_names else None,
+        detector_category_id=None if ids is None else int(ids[row]),
+        detector_point_xy=None if points is None else tuple(points[row].tolist()),
+        prompt_id=prompt_id if prompt_id >= 0 else None,
+    )

@@ -1,0 +1,131 @@
+"""`ovsam label --relabel OUT`: new labels for stored regions, into an output folder of their own.
+
+The image encoder, the mask decoder at its low resolution and the label head run, with the stored
+boxes as prompts: the decoder's coarse mask and label token are what the label head reads, so labels
+are those of a new run. The detector, full-size masks and the suppression of duplicates do not run:
+objects, boxes and masks are those of OUT, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline.labelling.labeller import (
+    Labeller,
+    assemble_labeller,
+    load_run_model,
+    resolve_machine,
+)
+from ovsam_pipeline.labelling.stored_regions import StoredRegions, read_labelled_run
+from ovsam_pipeline.output.earlier_run import find_source, join_file, join_folder
+from ovsam_pipeline.output.place import check_store, parse_output
+from ovsam_pipeline.settings.checks import flag
+from ovsam_pipeline.settings.label import LabelConfig
+from ovsam_pipeline.storage.remote_path import AnyPath
+
+# What makes or chooses regions, and so does not change labels here.
+_OF_REGIONS = ("detector", "classes", "conf", "iou", "max_det")
+# Of these, what the user may have set; `detector` and `classes` have other words for nothing.
+_NUMBERS = ("conf", "iou", "max_det")
+_AGAIN = "ovsam label SOURCES --relabel OUT"
+
+
+def complete_config(config: LabelConfig) -> LabelConfig:
+    """Return the settings with what is not given taken from the output that gets new labels.
+
+    Args:
+        config: with `relabel`.
+
+    Raises:
+        ConfigError: `relabel` is no output folder, the result would stand in it, a setting would
+            change which objects there are, or a source of the first run is not there any more.
+        OutputError: its run.json cannot be read.
+    """
+    assert config.relabel is not None
+    old = parse_output(config.relabel)
+    check_store(old)
+    run = read_labelled_run(old)
+    _refuse_other_regions(config, old)
+    name = f"{old.resolve().name}_relabelled"
+    output = parse_output(config.output) if config.output else old.resolve().parent / name
+    if output.resolve() == old.resolve():
+        raise ConfigError(f"the output {output} is the folder to relabel; give another one as -o")
+    if old.resolve() in output.resolve().parents:
+        raise ConfigError(
+            f"the output {output} is inside {old}, which is only read; give another one as -o"
+        )
+    before = run.get("settings", {})
+    # Runs made before it was stored are relabelled from where they were made.
+    folder = Path(run.get("working_folder", ""))
+    if not config.sources:
+        root = before.get("image_root")
+        config = replace(
+            config,
+            sources=tuple(
+                find_source(name, folder, old, _AGAIN) for name in before.get("sources", ())
+            ),
+            image_root=None if root is None else join_folder(folder, root),
+        )
+    model, vocabulary = run["resolved"]["model"], before.get("vocabulary", "auto")
+    return replace(
+        config,
+        output=str(output),
+        model=join_file(folder, model) if config.model == "auto" else config.model,
+        vocabulary=join_file(folder, vocabulary)
+        if config.vocabulary == "auto"
+        else config.vocabulary,
+    )
+
+
+def build_relabeller(
+    config: LabelConfig, embedding: Callable[[int, int], None] | None = None
+) -> Labeller:
+    """Load the model, the vocabulary and the stored regions.
+
+    Args:
+        config: complete.
+        embedding: as in `build_labeller`.
+
+    Raises:
+        OvsamError: as `build_labeller`.
+    """
+    assert config.relabel is not None
+    stored = StoredRegions(parse_output(config.relabel))
+    config, model = load_run_model(resolve_machine(config))
+    labeller = assemble_labeller(config, model, stored, embedding)
+    assert labeller.rules is not None
+    # Names without a counterpart were refused above, where they are to be: nothing goes from here.
+    rules = replace(labeller.rules, iou=None, max_det=None, passes_unmatched=True)
+    depends_on = {k: v for k, v in labeller.depends_on.items() if k not in _OF_REGIONS}
+    regions = {
+        "output": str(stored.output),
+        "depends_on": stored.run.get("depends_on", {}),
+        "detector": stored.run.get("detector", {}),
+    }
+    return replace(
+        labeller,
+        rules=rules,
+        stored=stored,
+        depends_on={"task": "relabel", **depends_on},
+        provenance={**labeller.provenance, "task": "relabel", "regions": regions},
+    )
+
+
+def _refuse_other_regions(config: LabelConfig, old: AnyPath) -> None:
+    """Refuse settings that would change which objects there are, with a ConfigError."""
+    unset = LabelConfig(sources=config.sources, relabel=config.relabel)
+    wanted = [f"--detector {config.detector}"] if config.detector != "auto" else []
+    wanted += ["--classes"] if config.classes else []
+    wanted += [
+        f"{flag(name)} {getattr(config, name)}"
+        for name in _NUMBERS
+        if getattr(config, name) != getattr(unset, name)
+    ]
+    if wanted:
+        raise ConfigError(
+            f"--relabel keeps every object of {old}, and {wanted[0]} would change which there are; "
+            "leave it out, or label again without --relabel"
+        )

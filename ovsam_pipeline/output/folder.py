@@ -1,0 +1,346 @@
+"""The output folder: lock, parts, failures, run.json, and the rules of continuing a run.
+
+    OUT/parts/part-<key>.parquet   one row an image; written beside its name, fsynced, renamed
+    OUT/annotations.json           built from the parts by `exporters/coco.py`
+    OUT/failures.jsonl             reasons, built from the parts, one line a failed image
+    OUT/run.json                   provenance, settings, counts, timings
+    OUT/status.json                how the run stands, by `live_status.py`
+    OUT/.lock                      held by the run that writes, see `output_lock.py`
+
+OUT is a folder of this machine or a prefix of an object store.
+
+A row is in the output from the moment its part has its final name. Rows of changed images are
+removed before their images are labelled again, so that no moment shows an image twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.output.done_index import DoneIndex, DoneIndexBuilder
+from ovsam_pipeline.output.lock import has_lock, take_lock
+from ovsam_pipeline.output.parts import (
+    PartIndex,
+    drop_part_rows,
+    iterate_part_rows,
+    read_part_index,
+)
+from ovsam_pipeline.output.retried import RETRYING_FILE
+from ovsam_pipeline.storage.atomic import sweep_temporary_files, write_atomically
+from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
+
+RUN_FILE = "run.json"
+STATUS_FILE = "status.json"
+ANNOTATIONS_FILE = "annotations.json"
+FAILURES_FILE = "failures.jsonl"
+PREVIEW_FOLDER = "preview"
+_PARTS_FOLDER = "parts"
+_READERS, _READERS_OF_STORES = 4, 32
+
+
+class OutputFolder:
+    """An output folder that this process holds; use as a context manager.
+
+    Args:
+        path: the folder; made when absent.
+
+    Raises:
+        OutputLockedError: another run holds it.
+        OutputError: the folder cannot be made or written.
+    """
+
+    def __init__(self, path: AnyPath) -> None:
+        self.path = path
+        self.parts_folder = path / _PARTS_FOLDER
+        self._has_failed: dict[str, bool] = {}
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = take_lock(path)
+            self.parts_folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot use the output folder {path}: {error}") from error
+        for folder in (path, self.parts_folder):
+            sweep_temporary_files(folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the next run in."""
+        self._lock.close()
+
+    def check_lock(self) -> None:
+        """Make sure that no other run may write here by now.
+
+        Raises:
+            OutputError: the lease on a store ran out.
+        """
+        self._lock.check()
+
+    def prepare(self, fingerprint: str, depends_on: Mapping[str, Any], on_existing: str) -> None:
+        """Make sure that new rows may stand beside the old ones, or remove the old ones.
+
+        Args:
+            fingerprint: of everything that changes labels.
+            depends_on: the same in words, to name what differs.
+            on_existing: "resume", "overwrite" or "error".
+
+        Raises:
+            ConfigError: there are results, and the policy or different settings forbid to go on.
+        """
+        if on_existing == "overwrite":
+            self._remove_results()
+            return
+        run = read_run_file(self.path)
+        if on_existing == "error" and (run or list_parts(self.path)):
+            raise ConfigError(
+                f"{self.path} already holds results; give another -o, or --on-existing resume"
+            )
+        if run.get("fingerprint", fingerprint) != fingerprint:
+            raise _explain_difference(self.path, run.get("depends_on", {}), depends_on)
+
+    def read_done(self, fingerprint: str) -> DoneIndex:
+        """Return the rows that exist; read from footers.
+
+        A row that stands twice (a part copied by hand, a worker that was thought dead) is removed
+        from the second part.
+
+        Raises:
+            ConfigError: a part was made with other settings.
+            OutputError: a part cannot be read.
+        """
+        builder = DoneIndexBuilder()
+        for name, index in self._read_indices(list_parts(self.path)):
+            if index.fingerprint != fingerprint:
+                raise _explain_difference(self.path, {}, {})
+            builder.add(name, index.rows)
+        done, doubled = builder.build()
+        if not doubled:
+            return done
+        self.drop_rows(doubled)
+        return self.read_done(fingerprint)
+
+    def reconcile(self, accepted: Set[str], fingerprint: str) -> None:
+        """Remove rows that stand twice, where there is a part that nobody reported.
+
+        A worker that was given up, or one of a run that was killed, may have written its part late.
+
+        Args:
+            accepted: file names of the parts that the run's workers reported.
+            fingerprint: of the run.
+
+        Raises:
+            OutputError: a part cannot be read or rewritten.
+        """
+        known = accepted | self._has_failed.keys()
+        if any(part.name not in known for part in list_parts(self.path)):
+            self.read_done(fingerprint)
+
+    def _read_indices(self, parts: Sequence[AnyPath]) -> Iterator[tuple[str, PartIndex]]:
+        """Yield name and index of parts in order, from a few threads: a store answers slowly."""
+        num_threads = _READERS_OF_STORES if isinstance(self.path, RemotePath) else _READERS
+        with ThreadPoolExecutor(num_threads, thread_name_prefix="ovsam-footers") as pool:
+            for part, index in zip(parts, pool.map(read_part_index, parts), strict=True):
+                self._has_failed[part.name] = bool(index.rows.is_failed.any())
+                yield part.name, index
+
+    def drop_rows(self, stale: Mapping[str, Iterable[int]]) -> None:
+        """Remove rows by part name and position.
+
+        Raises:
+            OutputError: a part cannot be rewritten.
+        """
+        self.check_lock()
+        for part, positions in stale.items():
+            self._has_failed.pop(part, None)
+            drop_part_rows(self.parts_folder / part, positions)
+
+    def write_run_file(self, values: Mapping[str, Any]) -> None:
+        """Replace run.json: one top-level key a line.
+
+        Raises:
+            OutputError: the file system refuses.
+        """
+        self.check_lock()
+        lines = [
+            f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
+            for key, value in values.items()
+        ]
+        text = "{\n" + ",\n".join(lines) + "\n}\n"
+        write_atomically(self.path / RUN_FILE, text.encode("utf-8"))
+
+    def write_failures(self) -> int:
+        """Rebuild failures.jsonl from the failed rows; return how many there are.
+
+        Footers that this run has read before are not read again.
+
+        Raises:
+            OutputError: a part cannot be read, or the file not be written.
+        """
+        self.check_lock()
+        lines = []
+        parts = list_parts(self.path)
+        for _ in self._read_indices([part for part in parts if part.name not in self._has_failed]):
+            pass
+        for part in parts:
+            if not self._has_failed[part.name]:
+                continue
+            for row in iterate_part_rows(part, ("image_id", "file_name", "status", "error")):
+                if row.pop("status") == "failed":
+                    row["reason"] = row.pop("error")
+                    lines.append(json.dumps(row, ensure_ascii=False))
+        lines.sort()
+        write_atomically(self.path / FAILURES_FILE, "".join(f"{x}\n" for x in lines).encode())
+        return len(lines)
+
+    def _remove_results(self) -> None:
+        try:
+            for part in list_parts(self.path):
+                part.unlink()
+            for name in (ANNOTATIONS_FILE, FAILURES_FILE, RETRYING_FILE, RUN_FILE):
+                (self.path / name).unlink(missing_ok=True)
+            self._remove_previews()
+        except OSError as error:
+            raise OutputError(f"cannot empty {self.path}: {error}") from error
+
+    def _remove_previews(self) -> None:
+        folder = self.path / PREVIEW_FOLDER
+        if isinstance(folder, RemotePath):
+            for picture in folder.iterdir():
+                picture.unlink(missing_ok=True)
+        elif folder.is_dir():
+            shutil.rmtree(folder)
+
+
+def list_parts(output: AnyPath) -> list[AnyPath]:
+    """Return the parts of an output folder, by name.
+
+    Raises:
+        OutputError: the folder cannot be listed.
+    """
+    folder = output / _PARTS_FOLDER
+    try:
+        parts: list[AnyPath] = [*folder.glob("part-*.parquet")]
+    except OSError as error:
+        raise OutputError(f"cannot list {folder}: {error.strerror or error}") from error
+    return sorted(parts, key=lambda part: part.name)
+
+
+def iterate_rows(output: AnyPath, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield every row of an output folder, or some columns of it, part after part.
+
+    Raises:
+        OutputError: a part cannot be read.
+    """
+    for part in list_parts(output):
+        yield from iterate_part_rows(part, columns)
+
+
+def read_run_file(output: AnyPath) -> dict[str, Any]:
+    """Return run.json, or {} where there is none.
+
+    Raises:
+        OutputError: it is there, and is not what ovsam writes.
+    """
+    path = output / RUN_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise OutputError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise OutputError(
+            f"cannot read {path}: {error}; --on-existing overwrite starts afresh"
+        ) from error
+    if not isinstance(values, dict):
+        raise OutputError(f"{path} is not a run file; --on-existing overwrite starts afresh")
+    return values
+
+
+def is_output(path: AnyPath) -> bool:
+    """Whether a run has used this folder as its output, whatever became of it.
+
+    Raises:
+        OutputError: the folder cannot be listed.
+    """
+    try:
+        is_known = has_lock(path)
+    except OSError as error:
+        raise OutputError(f"cannot look into {path}: {error.strerror or error}") from error
+    return is_known or _has_own_run_file(path) or bool(list_parts(path))
+
+
+def check_own_files(path: AnyPath) -> None:
+    """Refuse a folder with files of other makers under the names that a run replaces.
+
+    Raises:
+        ConfigError: there are such files, e.g. the annotations of a data set.
+    """
+    names = (ANNOTATIONS_FILE, FAILURES_FILE, RUN_FILE, STATUS_FILE, PREVIEW_FOLDER)
+    foreign = _find_names(path, names)
+    if foreign and not is_output(path):
+        raise ConfigError(
+            f"{path} holds {' and '.join(foreign)} that ovsam did not write and would replace; "
+            "give another folder as -o"
+        )
+
+
+def _find_names(path: AnyPath, names: Sequence[str]) -> list[str]:
+    """Return which of the names there are in a folder; a store is asked once for all."""
+    if not isinstance(path, RemotePath):
+        return [name for name in names if os.path.lexists(path / name)]
+    try:
+        there = {child.name for child in path.iterdir()}
+    except OSError as error:
+        raise OutputError(f"cannot look into {path}: {error.strerror or error}") from error
+    return [name for name in names if name in there]
+
+
+def _has_own_run_file(path: AnyPath) -> bool:
+    try:
+        return "ovsam" in read_run_file(path)
+    except OutputError:
+        return False
+
+
+def _explain_difference(
+    output: AnyPath, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> ConfigError:
+    different = [name for name, value in new.items() if name in old and old[name] != value]
+    # A hash follows from names and numbers that say more; alone it is new weights or a new file.
+    words = [
+        f"{name} ({old[name]} before, {new[name]} now)"
+        for name in different
+        if not name.endswith("_hash")
+    ]
+    hashes = [_describe_hash(name, new) for name in different]
+    what = ", ".join(words or hashes) or "settings or weights"
+    made = "made" if old.get("task") == "detect" else "labelled"
+    make = "detect" if new.get("task") == "detect" else "label"
+    return ConfigError(
+        f"{output} was {made} with a different {what}; give another -o, or --on-existing "
+        f"overwrite to {make} everything again"
+    )
+
+
+def _describe_hash(name: str, new: Mapping[str, Any]) -> str:
+    if name == "detector_hash":
+        return f"detector (another file, model or mode of {new.get('detector')})"
+    return f"{name.removesuffix('_hash')} file of the same name"

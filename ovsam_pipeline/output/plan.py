@@ -1,0 +1,199 @@
+"""What is left to do: the listed images against the index of rows that are already there.
+
+Input: image records as listed now, in a spool, and the `DoneIndex` of the output folder. Output: a
+`Plan`. Both sides may be ten million long: images are compared a chunk at a time, and what is
+remembered of each is a few bytes. Nothing here touches the output.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline.output.done_index import DoneIndex, compute_keys
+from ovsam_pipeline.records import ImageRecord
+from ovsam_pipeline.sources.key_set import KeySet
+from ovsam_pipeline.sources.spool import CHUNK_IMAGES, ImageSpool
+from ovsam_pipeline.storage.remote_path import AnyPath
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run has to do, and what it leaves alone.
+
+    Attributes:
+        images: the images to label, in listing order.
+        stale: rows to remove before that, part → (K,) positions: their images changed, are tried
+            again, or are pruned.
+        num_new: images without a row.
+        num_changed: images whose file changed since they were labelled.
+        num_retried: images that failed before and are tried again.
+        num_unchanged: images that keep their row, failed ones included.
+        num_failed_before: failed rows among the unchanged.
+        num_deleted: rows whose image is no longer in the sources.
+        num_pruned: those of them that are removed; else they are kept.
+    """
+
+    images: ImageSpool
+    stale: Mapping[str, np.ndarray] = field(default_factory=dict)
+    num_new: int = 0
+    num_changed: int = 0
+    num_retried: int = 0
+    num_unchanged: int = 0
+    num_failed_before: int = 0
+    num_deleted: int = 0
+    num_pruned: int = 0
+
+    @property
+    def num_listed(self) -> int:
+        """Number of images in the sources."""
+        return len(self.images) + self.num_unchanged
+
+
+def plan_run(
+    images: ImageSpool | Sequence[ImageRecord],
+    done: DoneIndex,
+    *,
+    retry_failed: bool = False,
+    prune: bool = False,
+    previews: AnyPath | None = None,
+) -> Plan:
+    """Compare the listed images with the rows that exist.
+
+    Args:
+        images: as listed now; gone through more than once; a file listed twice counts once.
+        done: the rows that exist.
+        retry_failed: label images again whose row says "failed".
+        prune: remove the rows of images that are not listed. A source that cannot be read raised
+            before, so what is not listed is gone.
+        previews: folder of the output's own pictures, which are no sources.
+
+    Raises:
+        ConfigError: two different images have the same name or the same id.
+    """
+    unique = _Unique()
+    todo, counts = ImageSpool(), Counter[str]()
+    is_seen, is_stale = np.zeros(len(done), bool), np.zeros(len(done), bool)
+    for chunk in _iterate_chunks(_leave_out(images, previews)):
+        keys = compute_keys(image.file_name for image in chunk)
+        kept = unique.add(chunk, keys)
+        rows = done.find(keys)
+        is_seen[rows[rows >= 0]] = True
+        states = _compare(chunk, rows, done, retry_failed)
+        counts.update(states[kept].tolist())
+        for index in np.flatnonzero(kept & (states != "unchanged")).tolist():
+            todo.append(chunk[index])
+        again = kept & np.isin(states, ("changed", "retried"))
+        is_stale[rows[again]] = True
+        unchanged = rows[kept & (states == "unchanged")]
+        counts["failed before"] += int(done.is_failed(unchanged).sum())
+    unique.check(images)
+    num_deleted = int((~is_seen).sum())
+    if prune:
+        is_stale |= ~is_seen
+    return Plan(
+        images=todo,
+        stale=done.group(np.flatnonzero(is_stale)),
+        num_new=counts["new"],
+        num_changed=counts["changed"],
+        num_retried=counts["retried"],
+        num_unchanged=counts["unchanged"],
+        num_failed_before=counts["failed before"],
+        num_deleted=num_deleted,
+        num_pruned=num_deleted if prune else 0,
+    )
+
+
+def check_images(images: ImageSpool | Sequence[ImageRecord]) -> None:
+    """Refuse images that contradict each other, before anything is written.
+
+    Raises:
+        ConfigError: two different images have the same name or the same id.
+    """
+    unique = _Unique()
+    for chunk in _iterate_chunks(images):
+        unique.add(chunk, compute_keys(image.file_name for image in chunk))
+    unique.check(images)
+
+
+class _Unique:
+    """Notes names and ids; the few that repeat are looked at in a second pass."""
+
+    def __init__(self) -> None:
+        self._names, self._ids = KeySet(), KeySet()
+        self._repeated_names: set[str] = set()
+        self._repeated_ids: set[int] = set()
+
+    def add(self, chunk: Sequence[ImageRecord], keys: np.ndarray) -> np.ndarray:
+        """Return (N,) bool, which images of a chunk come for the first time, by name."""
+        is_new = self._names.add(keys)
+        for index in np.flatnonzero(~is_new).tolist():
+            self._repeated_names.add(chunk[index].file_name)
+        fresh = np.flatnonzero(is_new).tolist()
+        ids = np.array([chunk[index].image_id for index in fresh], np.int64)
+        for index in np.flatnonzero(~self._ids.add(ids.view(np.uint64))).tolist():
+            self._repeated_ids.add(chunk[fresh[index]].image_id)
+        return is_new
+
+    def check(self, images: Iterable[ImageRecord]) -> None:
+        """Refuse repeated names of different places, and repeated ids of different names."""
+        if not self._repeated_names and not self._repeated_ids:
+            return
+        places: dict[str, str] = {}
+        owners: dict[int, str] = {}
+        for image in images:
+            name, place = image.file_name, str(image.path)
+            if name in self._repeated_names and places.setdefault(name, place) != place:
+                raise ConfigError(
+                    f"two sources hold different images named '{name}' ({places[name]} and "
+                    f"{place}); label them into two outputs, or give one folder above both"
+                )
+            number = image.image_id
+            if number in self._repeated_ids and owners.setdefault(number, name) != name:
+                raise ConfigError(
+                    f"'{owners[number]}' and '{name}' have the same image id {number}; label the "
+                    "two sources into two outputs"
+                )
+
+
+def _compare(
+    chunk: Sequence[ImageRecord], rows: np.ndarray, done: DoneIndex, retry_failed: bool
+) -> np.ndarray:
+    """Return (N,) texts: "new", "changed", "retried" or "unchanged"."""
+    states = np.full(len(chunk), "unchanged", "U9")
+    states[rows < 0] = "new"
+    known = np.flatnonzero(rows >= 0)
+    if len(known):
+        identities = compute_keys(chunk[index].identity for index in known.tolist())
+        if retry_failed:
+            states[known[done.is_failed(rows[known])]] = "retried"
+        states[known[done.identities[rows[known]] != identities]] = "changed"
+    return states
+
+
+def _leave_out(images: Iterable[ImageRecord], folder: AnyPath | None) -> Iterator[ImageRecord]:
+    """Yield the images that do not lie in a folder."""
+    if folder is None:
+        yield from images
+        return
+    # Not Path.absolute, which keeps "..".
+    top = os.path.abspath(folder) if isinstance(folder, Path) else str(folder)  # noqa: PTH100
+    inside = f"{top}{os.sep}"
+    for image in images:
+        path = image.path
+        place = str(path.absolute() if isinstance(path, Path) else path)
+        if not place.startswith(inside):
+            yield image
+
+
+def _iterate_chunks(images: Iterable[ImageRecord]) -> Iterator[list[ImageRecord]]:
+    iterator = iter(images)
+    while chunk := list(islice(iterator, CHUNK_IMAGES)):
+        yield chunk

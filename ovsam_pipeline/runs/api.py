@@ -1,0 +1,114 @@
+"""What the commands call, for notebooks and programs: the same work without the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline.labelling.labeller import BuildLabeller
+from ovsam_pipeline.monitoring.metrics_file import record_failed_start
+from ovsam_pipeline.monitoring.report import RunReport
+from ovsam_pipeline.monitoring.stopping import StopRequest
+from ovsam_pipeline.output.place import choose_output
+from ovsam_pipeline.runs.run import LabelResult, fill_output
+from ovsam_pipeline.settings.label import LabelConfig
+
+
+def label(*sources: str | Path, output: str | Path | None = None, **settings: Any) -> LabelResult:
+    """Label images into an output folder, as `ovsam label` does.
+
+    Args:
+        sources: folders, globs, files, lists, COCO JSON files.
+        output: folder for the results; None puts it beside the first source.
+        settings: any other field of `LabelConfig`, e.g. `vocabulary="coco", conf=0.4`.
+
+    Returns:
+        Counts and paths. Failed images are rows with a reason, not exceptions.
+
+    Raises:
+        OvsamError: the settings cannot work, or the run as a whole failed.
+    """
+    return run_label(_build_config(sources, output, settings))
+
+
+def detect(*sources: str | Path, output: str | Path | None = None, **settings: Any) -> LabelResult:
+    """Find boxes and store them, as `ovsam detect` does; `detector="boxes:OUTPUT"` labels them.
+
+    Args:
+        sources: folders, globs, files, lists, COCO JSON files.
+        output: folder for the boxes; None puts it beside the first source.
+        settings: of `LabelConfig`, e.g. `detector="detic", conf=0.05`.
+
+    Returns:
+        Counts and paths. Failed images are rows with a reason, not exceptions.
+
+    Raises:
+        OvsamError: the settings cannot work, or the run as a whole failed.
+    """
+    return run_detect(_build_config(sources, output, settings))
+
+
+def _build_config(
+    sources: tuple[str | Path, ...], output: str | Path | None, settings: dict[str, Any]
+) -> LabelConfig:
+    unknown = settings.keys() - LabelConfig.__dataclass_fields__.keys()
+    if unknown:
+        raise ConfigError(f"unknown setting '{min(unknown)}'; see ovsam_pipeline.LabelConfig")
+    if isinstance(settings.get("classes"), list):
+        settings["classes"] = tuple(settings["classes"])
+    settings["sources"] = tuple(str(source) for source in sources)
+    settings["output"] = None if output is None else str(output)
+    if settings.get("retry_failed"):
+        from ovsam_pipeline.output.earlier_run import complete_retry
+
+        settings = complete_retry(settings)
+    return LabelConfig(**settings)
+
+
+def run_label(
+    config: LabelConfig,
+    *,
+    stopping: AbstractContextManager[StopRequest] | None = None,
+    showing: Callable[[RunReport], AbstractContextManager[None]] | None = None,
+    embedding: Callable[[int, int], None] | None = None,
+) -> LabelResult:
+    """Do what the settings say.
+
+    Args:
+        config: the settings.
+        stopping: entered while labelling; its event ends the run early but in good order.
+        showing: entered while labelling, with the report that is being counted.
+        embedding: called with (done, total) while class names are embedded.
+
+    Raises:
+        OvsamError: the settings cannot work, or the run as a whole failed.
+    """
+    from ovsam_pipeline.labelling import labeller, relabelling
+
+    build: BuildLabeller = labeller.build_labeller
+    with record_failed_start(config.metrics_file):
+        if config.relabel is not None:
+            config, build = relabelling.complete_config(config), relabelling.build_relabeller
+        path = choose_output(config)
+    return fill_output(config, path, build, stopping, showing, embedding)
+
+
+def run_detect(
+    config: LabelConfig,
+    *,
+    stopping: AbstractContextManager[StopRequest] | None = None,
+    showing: Callable[[RunReport], AbstractContextManager[None]] | None = None,
+) -> LabelResult:
+    """Find boxes as the settings say; see `run_label`.
+
+    Raises:
+        OvsamError: the settings cannot work, or the run as a whole failed.
+    """
+    from ovsam_pipeline.labelling import box_finder
+
+    with record_failed_start(config.metrics_file):
+        path = choose_output(config, "_boxes")
+    return fill_output(config, path, box_finder.build_box_finder, stopping, showing)

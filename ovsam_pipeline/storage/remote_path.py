@@ -1,0 +1,283 @@
+"""An address on an object store that can be used like the path of a file.
+
+An object is written by one upload and so is whole or absent; there are no folders, and nothing is
+renamed. Errors are OSErrors of the classes that files raise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from ovsam_pipeline.storage.object_stores import explain_store_errors, has_buckets, open_store
+from ovsam_pipeline.storage.retry import retry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow.fs
+
+_T = TypeVar("_T")
+_OPTIONS = re.compile(r"\?(endpoint_override|region|scheme|access_key|secret_key)=")
+
+
+class ObjectState(NamedTuple):
+    """What a listing tells of an object, under the names of `os.stat`.
+
+    Attributes:
+        st_size: bytes.
+        st_mtime_ns: when it was written by the store's clock, nanoseconds since 1970; 0 where the
+            store does not tell.
+    """
+
+    st_size: int
+    st_mtime_ns: int
+
+
+def is_remote(text: str) -> bool:
+    """Whether a text is an address ("s3://bucket/key") and no path of a file."""
+    scheme, found, _ = text.partition("://")
+    return bool(found) and scheme.replace("+", "").replace("-", "").replace(".", "").isalnum()
+
+
+def parse_path(text: str) -> Path | RemotePath:
+    """Return what a text names: an address, or a file or folder of this machine ("~" expanded)."""
+    return RemotePath(text.rstrip("/")) if is_remote(text) else Path(text).expanduser()
+
+
+@dataclass(frozen=True)
+class RemotePath:
+    """An object, or the prefix of some.
+
+    Attributes:
+        uri: scheme, bucket and key, without a slash at the end.
+    """
+
+    uri: str
+    _info: pyarrow.fs.FileInfo | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse an address without a bucket, and one with options.
+
+        Raises:
+            ValueError: it is one of those.
+        """
+        if _OPTIONS.search(self.uri):
+            raise ValueError(
+                f"expected no options behind an address, got {self.uri}; set AWS_ENDPOINT_URL or "
+                "AWS_REGION instead"
+            )
+        is_nameless = has_buckets(self._scheme) and self._key.startswith("/")
+        if is_nameless or not self._key.strip("/"):
+            raise ValueError(f"expected an address like s3://bucket/folder, got {self.uri}")
+
+    def __str__(self) -> str:
+        """Return the address."""
+        return self.uri
+
+    def __fspath__(self) -> str:
+        """Refuse to stand in for the path of a file: `open` would make a folder named "s3:"."""
+        raise TypeError(f"{self.uri} is no file of this machine")
+
+    def __truediv__(self, name: str) -> RemotePath:
+        """Return the address below this one."""
+        return RemotePath(f"{self.uri}/{name}")
+
+    def __reduce__(self) -> tuple[type[RemotePath], tuple[str]]:
+        """Pickle the address alone."""
+        return RemotePath, (self.uri,)
+
+    @property
+    def name(self) -> str:
+        """The last part of the key."""
+        return PurePosixPath(self._key).name
+
+    @property
+    def stem(self) -> str:
+        """The name without its suffix."""
+        return PurePosixPath(self._key).stem
+
+    @property
+    def suffix(self) -> str:
+        """The end of the name from its last dot."""
+        return PurePosixPath(self._key).suffix
+
+    @property
+    def parent(self) -> RemotePath:
+        """The address without its last part; a bucket is its own parent."""
+        head, _, _ = self.uri.rpartition("/")
+        return self if head.endswith("/") else RemotePath(head)
+
+    @property
+    def parents(self) -> tuple[RemotePath, ...]:
+        """The address without its last part, its last two, and so on up to the bucket."""
+        above = self.parent
+        return () if above == self else (above, *above.parents)
+
+    def absolute(self) -> RemotePath:
+        """Return the same address."""
+        return self
+
+    def resolve(self) -> RemotePath:
+        """Return the same address."""
+        return self
+
+    def exists(self) -> bool:
+        """Whether there is such an object, or one below this prefix.
+
+        Raises:
+            OSError: the store cannot be asked.
+        """
+        return self._ask() is not None
+
+    def is_file(self) -> bool:
+        """Whether there is such an object; see `exists`."""
+        info = self._ask()
+        return info is not None and info.is_file
+
+    def is_dir(self) -> bool:
+        """Whether there are objects below this prefix; see `exists`."""
+        info = self._ask()
+        return info is not None and not info.is_file
+
+    def stat(self) -> ObjectState:
+        """Return size and time.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+            OSError: the store cannot be asked.
+        """
+        info = self._ask()
+        if info is None or not info.is_file:
+            raise FileNotFoundError(2, "there is no such object", self.uri)
+        return ObjectState(info.size or 0, info.mtime_ns or 0)
+
+    def check_bucket(self) -> None:
+        """Make sure that the store answers and has the bucket; elsewhere there are no buckets.
+
+        Raises:
+            FileNotFoundError: it has none of this name.
+            OSError: the store cannot be asked.
+        """
+        import pyarrow.fs as fs
+
+        bucket = self._key.partition("/")[0]
+        info = self._call(lambda store: store.get_file_info(bucket))
+        if info.type == fs.FileType.NotFound and has_buckets(self._scheme):
+            raise FileNotFoundError(2, f"there is no bucket {bucket}; make it first")
+
+    def iterdir(self) -> Iterator[RemotePath]:
+        """Yield what is directly below this prefix, with its state; nothing where nothing is.
+
+        Raises:
+            OSError: the store cannot be asked, or there is no such bucket.
+        """
+        import pyarrow.fs as fs
+
+        selector = fs.FileSelector(self._key, allow_not_found=True)
+        scheme = self._scheme
+        for info in self._call(lambda store: store.get_file_info(selector)):
+            # fsspec's memory file system puts a slash in front.
+            yield RemotePath(f"{scheme}://{info.path.strip('/')}", info)
+
+    def glob(self, pattern: str) -> Iterator[RemotePath]:
+        """Yield the objects directly below whose name matches; see `iterdir`."""
+        return (child for child in self.iterdir() if fnmatchcase(child.name, pattern))
+
+    def open(self, mode: str = "rb") -> IO[bytes]:
+        """Open for reading; what is read is fetched by ranges.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+            OSError: the store cannot be asked.
+        """
+        assert mode == "rb"
+        stream: Any = self._call(lambda store: store.open_input_file(self._key))
+        return stream
+
+    def read_bytes(self) -> bytes:
+        """Return the whole object; raises as `open`."""
+
+        def read(store: pyarrow.fs.FileSystem) -> bytes:
+            with store.open_input_file(self._key) as stream:
+                return bytes(stream.read())
+
+        return self._call(read)
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        """Return the whole object as text; raises as `open`."""
+        return self.read_bytes().decode(encoding)
+
+    def write_bytes(self, content: bytes) -> None:
+        """Write the object in one go: readers see the old one or the whole new one.
+
+        Raises:
+            OSError: the store refuses it or cannot be reached.
+        """
+        import pyarrow as pa
+
+        self._write(pa.py_buffer(content))
+
+    def upload(self, file: Path) -> None:
+        """Write the content of a file of this machine; see `write_bytes`."""
+        import pyarrow as pa
+
+        if file.stat().st_size == 0:
+            self.write_bytes(b"")
+            return
+        with pa.memory_map(str(file)) as content:
+            self._write(content.read_buffer())
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Remove the object.
+
+        Raises:
+            FileNotFoundError: there is none, and that is not allowed.
+            OSError: the store refuses it or cannot be reached.
+        """
+        try:
+            self._call(lambda store: store.delete_file(self._key))
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    def mkdir(self, *, parents: bool = False, exist_ok: bool = False) -> None:
+        """Do nothing: prefixes need not be made."""
+
+    @property
+    def _scheme(self) -> str:
+        return self.uri.partition("://")[0].lower()
+
+    @property
+    def _key(self) -> str:
+        return self.uri.partition("://")[2]
+
+    def _ask(self) -> pyarrow.fs.FileInfo | None:
+        """Return the object's state; that of a listing is not asked for again."""
+        import pyarrow.fs as fs
+
+        info = self._info or self._call(lambda store: store.get_file_info(self._key))
+        return None if info.type == fs.FileType.NotFound else info
+
+    def _write(self, content: Any) -> None:
+        def write(store: pyarrow.fs.FileSystem) -> None:
+            # One call with everything: a stream that is left half-written would still be kept.
+            with store.open_output_stream(self._key) as stream:
+                stream.write(content)
+
+        self._call(write)
+
+    def _call(self, action: Callable[[pyarrow.fs.FileSystem], _T]) -> _T:
+        def attempt() -> _T:
+            with explain_store_errors(self.uri):
+                store = open_store(self._scheme, self._key.partition("/")[0])
+                return action(store)
+
+        return retry(attempt)
+
+
+AnyPath = Path | RemotePath

@@ -1,0 +1,209 @@
+"""An image at a web address: read whole, with time limits, bounded retries and a size limit.
+
+Standard library only. Proxies of the environment (HTTPS_PROXY, NO_PROXY) are used; redirects are
+followed to other web addresses only. What came is judged by decoding it, not by its content type.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import re
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import PurePosixPath
+from typing import IO, Literal
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+import ovsam
+from ovsam.errors import ImageError
+from ovsam_pipeline.storage.retry import retry
+
+DEFAULT_MAX_BYTES = 2 << 30
+_TIMEOUT_S = 30.0
+# One attempt at one image, so that a server that drips does not hold a worker for hours.
+_ATTEMPT_S = 120.0
+_CHUNK_BYTES = 1 << 18
+_SPOOL_BYTES = 16 << 20
+_ABSENT, _REFUSED = (404, 410), (401, 403, 407)
+_MAY_PASS = (408, 425, 429)
+# What signs an address (S3, CloudFront, Google, Azure) changes every day, and is secret.
+_SIGNATURES = frozenset(("x-amz-signature", "x-goog-signature", "signature", "sig"))
+_SIGNED_WITH = re.compile(
+    "x-amz-.*|x-goog-.*|awsaccesskeyid|googleaccessid|expires|policy|key-pair-id"
+    "|sv|ss|srt|sp|se|st|spr|sr|sip|sdd|skoid|sktid|skt|ske|sks|skv"
+)
+# What may stand in a query; all else is written as %XX.
+_IN_QUERY = "/?%:@!$&'()*+,;=~-._[]|"
+_TOKENS = frozenset(("token", "access_token"))
+
+
+class HttpStatusError(OSError):
+    """The server answered with an error that may pass: asking again can help."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpFile:
+    """A file at an http or https address.
+
+    Attributes:
+        url: the address, with whatever it needs to be answered (a signature, a password).
+    """
+
+    url: str
+
+    def __str__(self) -> str:
+        """Return the address without passwords, signatures and fragment: it stands in outputs."""
+        parts = urlsplit(self.url)
+        host = parts.netloc.rpartition("@")[2]
+        query = _hide_signature(parts.query) if parts.query else ""
+        return f"{parts.scheme}://{host}{parts.path}{query}"
+
+    def __truediv__(self, name: str) -> HttpFile:
+        """Return the address below this one; the name is quoted, the query is kept."""
+        parts = urlsplit(self.url)
+        path = parts.path.rstrip("/") + "/" + quote(name.lstrip("/"))
+        return HttpFile(parts._replace(path=path, fragment="").geturl())
+
+    @property
+    def name(self) -> str:
+        """The last part of the path, unquoted."""
+        return unquote(urlsplit(self.url).path.rstrip("/").rpartition("/")[2])
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of the name, with its dot."""
+        return PurePosixPath(self.name).suffix
+
+    @property
+    def parent(self) -> HttpFile:
+        """The address without its last part."""
+        parts = urlsplit(self.url)
+        path = parts.path.rstrip("/").rpartition("/")[0]
+        return HttpFile(parts._replace(path=path, fragment="").geturl())
+
+    def read_bytes(self, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
+        """Read the file.
+
+        Raises:
+            FileNotFoundError: the server does not know it.
+            PermissionError: the server refuses it.
+            ImageError: it is larger than `max_bytes`.
+            OSError: the server cannot be reached, or failed each time.
+        """
+        return retry(lambda: b"".join(self._iterate(max_bytes)))
+
+    def open(self, mode: Literal["rb"] = "rb") -> IO[bytes]:  # noqa: ARG002  as Path.open
+        """Download into a temporary file and open that: for lists and JSON files.
+
+        Raises:
+            OSError: as `read_bytes`.
+        """
+        return retry(self._download)
+
+    def _download(self) -> IO[bytes]:
+        stream: IO[bytes] = tempfile.TemporaryFile(buffering=_SPOOL_BYTES)  # noqa: SIM115
+        try:
+            stream.writelines(self._iterate(1 << 40))
+        except BaseException:
+            stream.close()
+            raise
+        stream.seek(0)
+        return stream
+
+    def _iterate(self, max_bytes: int) -> Iterator[bytes]:
+        started = time.monotonic()
+        num_bytes = 0
+        try:
+            with _build_opener().open(self._build_request(), timeout=_TIMEOUT_S) as answer:
+                announced = answer.length
+                while chunk := answer.read(_CHUNK_BYTES):
+                    num_bytes += len(chunk)
+                    if max(num_bytes, announced or 0) > max_bytes:
+                        raise ImageError(_describe_size(max(num_bytes, announced or 0), max_bytes))
+                    if time.monotonic() - started > _ATTEMPT_S:
+                        raise TimeoutError(f"not read within {_ATTEMPT_S:.0f} seconds")
+                    yield chunk
+                if announced is not None and num_bytes < announced:
+                    raise ConnectionError(f"the connection ended at byte {num_bytes}")
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise _explain_status(error.code, str(error.reason)) from error
+        except urllib.error.URLError as error:
+            if isinstance(error.reason, OSError):
+                raise ConnectionError(f"cannot reach the server: {error.reason}") from error
+            raise OSError(f"cannot reach the server: {error.reason}") from error
+        except http.client.InvalidURL as error:
+            # Its words have the whole address, with what signs it.
+            raise ImageError("expected a web address, got one that cannot be asked for") from error
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"the connection ended early: {error!r}") from error
+
+    def _build_request(self) -> urllib.request.Request:
+        parts = urlsplit(self.url)
+        login, has_login, host = parts.netloc.rpartition("@")
+        query = quote(parts.query, safe=_IN_QUERY)
+        url = parts._replace(netloc=host, fragment="", path=_quote_path(parts), query=query)
+        agent = {"User-Agent": f"ovsam/{ovsam.__version__}"}
+        request = urllib.request.Request(url.geturl(), headers=agent)
+        if has_login:
+            basic = base64.b64encode(unquote(login).encode()).decode()
+            # Not among the headers: those go along to wherever a redirect leads.
+            request.add_unredirected_header("Authorization", f"Basic {basic}")
+        return request
+
+
+def _hide_signature(query: str) -> str:
+    """Return the query with its question mark, without what signs it; "" where nothing is left."""
+    items = query.split("&")
+    keys = [item.partition("=")[0].lower() for item in items]
+    hidden = set(_TOKENS)
+    if not _SIGNATURES.isdisjoint(keys):
+        hidden |= _SIGNATURES | {key for key in keys if _SIGNED_WITH.fullmatch(key)}
+    kept = [item for item, key in zip(items, keys, strict=True) if key not in hidden]
+    return "?" + "&".join(kept) if kept else ""
+
+
+def _quote_path(parts: SplitResult) -> str:
+    """Quote what a list may hold unquoted: blanks and letters beyond ASCII."""
+    return quote(parts.path, safe="/%:@!$&'()*+,;=~-._")
+
+
+@cache
+def _build_opener() -> urllib.request.OpenerDirector:
+    """Build what opens web addresses, and neither files nor FTP, whatever a redirect says."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPRedirectHandler(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _explain_status(code: int, reason: str) -> OSError:
+    sentence = f"the server answered {code} {reason}".rstrip()
+    if code in _ABSENT:
+        return FileNotFoundError(sentence)
+    if code in _REFUSED:
+        return PermissionError(sentence)
+    if code in _MAY_PASS or code >= 500:
+        return HttpStatusError(sentence)
+    return OSError(sentence)
+
+
+def _describe_size(num_bytes: int, max_bytes: int) -> str:
+    return (
+        f"expected at most {max_bytes / 1e6:.0f} MB for the largest image allowed, got at least "
+        f"{num_bytes / 1e6:.0f} MB"
+    )

@@ -1,0 +1,289 @@
+"""Train on a Ray cluster: one actor a GPU (or a few CPUs), which form one group of processes.
+
+The actors run the very function that `torchrun` would run, with the same environment; Ray starts
+them, and starts all of them again from the last checkpoint when one dies. The run's folder must be
+the same for all nodes. Labelling on a cluster is `run_ray.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from ovsam.errors import ConfigError, OvsamError, TrainingError
+from ovsam.training.loop.stopping import RunStoppedError, heed_signals, stop_wish
+from ovsam_pipeline.engines.cluster.driver_environment import DriverHome
+from ovsam_pipeline.engines.cluster.member import describe_death
+from ovsam_pipeline.engines.cluster.ray_pool import connect
+from ovsam_pipeline.terminal.training_progress import LogFollower
+from ovsam_pipeline.training.request import StageRequest
+from ovsam_pipeline.training.stages import run_stage
+
+logger = logging.getLogger(__name__)
+
+RunStage = Callable[[StageRequest], None]
+
+_WAIT_S = 0.5
+# What the others need to notice that one is gone.
+_LAST_WORDS_S = 20.0
+_START_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaySize:
+    """What a training takes of a cluster.
+
+    Attributes:
+        num_workers: Actors.
+        threads: CPUs, and threads, of each.
+        address: Of the cluster; None: Ray is started on this machine.
+        max_restarts: How often the run may be started again after a worker's death.
+    """
+
+    num_workers: int
+    threads: int = 1
+    address: str | None = None
+    max_restarts: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse a training without workers."""
+        if self.num_workers < 1:
+            raise ConfigError(f"expected --num-workers of at least 1, got {self.num_workers}")
+
+
+class WorkerLostError(Exception):
+    """A worker died; the others cannot go on without it."""
+
+
+class _Trainer:
+    """One process of the group, in an actor."""
+
+    def __init__(self, home: DriverHome) -> None:
+        home.move_in()
+
+    def find_door(self) -> tuple[str, int]:
+        """Return an address of this machine and a free port, for the group to meet at."""
+        with socket.socket() as door:
+            door.bind(("", 0))
+            return ray.util.get_node_ip_address(), door.getsockname()[1]
+
+    def train(
+        self, run: RunStage, request: StageRequest, environment: dict[str, str], threads: int
+    ) -> None:
+        """Run the stage as one process of the group."""
+        import torch
+
+        from ovsam.training.loop.distributed import leave_ranks
+
+        os.environ.update(environment)
+        torch.set_num_threads(threads)
+        stop_wish.forget()
+        try:
+            run(request)
+        finally:
+            leave_ranks()
+
+    @ray.method(concurrency_group="watch")
+    def stop(self, number: int) -> None:
+        """Ask for the end as a signal does."""
+        stop_wish.make(number)
+
+    @ray.method(concurrency_group="watch")
+    def look(self) -> int:
+        """Return the process's number, once it is there."""
+        return os.getpid()
+
+
+def train_on_ray(request: StageRequest, size: RaySize, run: RunStage = run_stage) -> None:
+    """Run a stage on a cluster.
+
+    Args:
+        request: The stage; its paths must be good on every node.
+        size: What it takes of the cluster.
+        run: What each process does.
+
+    Raises:
+        ConfigError: The cluster does not answer, or is too small.
+        OvsamError: As the stage.
+        RunStoppedError: SIGTERM or Ctrl-C came; the run is saved.
+        TrainingError: Workers died more often than is allowed.
+    """
+    is_ours = not ray.is_initialized()
+    if is_ours:
+        connect(size.address)
+    try:
+        with heed_signals():
+            _train_with_restarts(_make_absolute(request), size, run)
+    finally:
+        if is_ours:
+            ray.shutdown()
+
+
+def _train_with_restarts(request: StageRequest, size: RaySize, run: RunStage) -> None:
+    log = LogFollower(request.out / "log.jsonl")
+    for restarts in range(size.max_restarts + 1):
+        try:
+            _train_once(request, size, run, log)
+            return
+        except WorkerLostError as error:
+            if restarts == size.max_restarts:
+                raise TrainingError(
+                    f"workers died {restarts + 1} times, the last one: {error}; the same command "
+                    f"goes on from the last checkpoint in {request.out}"
+                ) from error
+            logger.warning("a worker died (%s); starting again from the last checkpoint", error)
+
+
+def _train_once(request: StageRequest, size: RaySize, run: RunStage, log: LogFollower) -> None:
+    """Start the actors, let them train, and end them.
+
+    Raises:
+        WorkerLostError: One died.
+    """
+    has_gpus = ray.cluster_resources().get("GPU", 0) > 0
+    _check_room(size, has_gpus)
+    options: dict[str, Any] = {
+        "num_cpus": size.threads,
+        "num_gpus": 1 if has_gpus else 0,
+        "max_restarts": 0,
+        "max_task_retries": 0,
+        "concurrency_groups": {"watch": 1},
+    }
+    actor_class: Any = ray.remote(**options)(_Trainer)
+    actors = [actor_class.remote(DriverHome.describe()) for _ in range(size.num_workers)]
+    try:
+        _wait_for_start(actors)
+        host, port = _get(actors[0].find_door.remote())
+        orders = [
+            actor.train.remote(run, request, _describe_rank(rank, size, host, port), size.threads)
+            for rank, actor in enumerate(actors)
+        ]
+        _watch(actors, orders, log)
+    finally:
+        for actor in actors:
+            with suppress(RayError):
+                ray.kill(actor)
+
+
+def _watch(actors: Sequence[Any], orders: Sequence[Any], log: LogFollower) -> None:
+    """Pass wishes on and show the log until all have ended, or one has failed."""
+    waiting, is_passed_on = list(orders), False
+    while waiting:
+        if stop_wish.is_made and not is_passed_on:
+            is_passed_on = True
+            number = signal.SIGINT if stop_wish.counts[1] else signal.SIGTERM
+            for actor in actors:
+                actor.stop.remote(int(number))
+        ready, waiting = ray.wait(waiting, num_returns=1, timeout=_WAIT_S)
+        log.show()
+        for order in ready:
+            try:
+                _get(order)
+            except RunStoppedError:
+                _collect(waiting)
+                log.show()
+                raise
+            except (OvsamError, WorkerLostError, RayTaskError) as error:
+                raise _blame(error, waiting) from error
+
+
+def _blame(error: Exception, waiting: Sequence[Any]) -> Exception:
+    """Return what a run ended by: a death and a mistake of the user go before what they led to."""
+    errors = [error, *_collect(waiting)]
+    for kind in (OvsamError, WorkerLostError):
+        for found in errors:
+            if isinstance(found, kind):
+                return found
+    return errors[0]
+
+
+def _collect(waiting: Sequence[Any]) -> list[Exception]:
+    """Return how the others ended, as far as they do so soon."""
+    errors: list[Exception] = []
+    if waiting:
+        ready, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=_LAST_WORDS_S)
+        for order in ready:
+            try:
+                _get(order)
+            except (OvsamError, RunStoppedError, WorkerLostError, RayTaskError) as error:
+                errors.append(error)
+    return errors
+
+
+def _get(order: Any) -> Any:
+    """Return an answer; errors of ours come as themselves.
+
+    Raises:
+        OvsamError: The actor raised it.
+        RunStoppedError: The actor was asked to end.
+        WorkerLostError: The actor died.
+        RayTaskError: Anything else that the actor raised.
+    """
+    try:
+        return ray.get(order)
+    except RayTaskError as error:
+        if isinstance(error.cause, OvsamError | RunStoppedError):
+            raise error.cause from error
+        raise
+    except RayError as error:  # the last, as the other is one of its kind
+        raise WorkerLostError(describe_death(str(error))) from error
+
+
+def _wait_for_start(actors: Sequence[Any]) -> None:
+    """Wait until every actor is there.
+
+    Raises:
+        ConfigError: The cluster has no room for all of them.
+        WorkerLostError: One died.
+    """
+    looks = [actor.look.remote() for actor in actors]
+    ready, missing = ray.wait(looks, num_returns=len(looks), timeout=_START_S)
+    if missing:
+        raise ConfigError(
+            f"expected {len(looks)} workers to start in {_START_S:.0f} s, got {len(ready)}; wait "
+            "until the cluster is free, or give fewer --num-workers"
+        )
+    for look in looks:
+        _get(look)
+
+
+def _check_room(size: RaySize, has_gpus: bool) -> None:
+    """Refuse what the cluster can never give."""
+    name, each = ("GPU", 1) if has_gpus else ("CPU", size.threads)
+    total = int(ray.cluster_resources().get(name, 0))
+    if total < each * size.num_workers:
+        raise ConfigError(
+            f"expected {each * size.num_workers} {name}s for {size.num_workers} workers, the "
+            f"cluster has {total}; give fewer --num-workers"
+        )
+
+
+def _describe_rank(rank: int, size: RaySize, host: str, port: int) -> dict[str, str]:
+    """The environment that `torchrun` gives; of GPUs, Ray shows each actor one."""
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": str(size.num_workers),
+        "MASTER_ADDR": host,
+        "MASTER_PORT": str(port),
+    }
+
+
+def _make_absolute(request: StageRequest) -> StageRequest:
+    """Return a request whose paths do not depend on where a process stands."""
+    changes: dict[str, Any] = {"init": tuple(path.resolve() for path in request.init)}
+    for name in ("out", "config", "data", "images"):
+        path = getattr(request, name)
+        if isinstance(path, Path):
+            changes[name] = path.resolve()
+    return replace(request, **changes)

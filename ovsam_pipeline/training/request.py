@@ -1,0 +1,110 @@
+"""What `ovsam train` was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from ovsam.errors import ConfigError
+from ovsam.training.stages.baseline import BaselineStageSettings
+from ovsam.training.stages.label import LabelStageSettings
+from ovsam_pipeline.settings.strict_yaml import load_strict_yaml
+
+Settings = TypeVar("Settings", LabelStageSettings, BaselineStageSettings)
+
+
+def apply_limits(settings: Settings, limits: DataLimits) -> Settings:
+    """Return a stage's settings with what the command line says of bad data."""
+    if limits.max_bad is not None:
+        settings = replace(settings, data_budget=limits.max_bad)
+    if limits.all_images:
+        settings = replace(settings, check_images=-1)
+    if limits.vocabulary is not None:
+        settings = replace(settings, vocabulary=limits.vocabulary)
+    return settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataLimits:
+    """How the data of a labels, masks or joint stage is checked, where the YAML is overruled.
+
+    Attributes:
+        max_bad: Largest part of the data that may be bad.
+        all_images: Decode every picture and mask, not some.
+        vocabulary: Names the classes.
+    """
+
+    max_bad: float | None = None
+    all_images: bool = False
+    vocabulary: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a part that is none."""
+        if self.max_bad is not None and not 0 <= self.max_bad <= 1:
+            raise ConfigError(f"expected --max-bad from 0 to 1, got {self.max_bad}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRequest:
+    """What `ovsam train` was asked for."""
+
+    stage: str
+    out: Path
+    config: Path | None = None
+    data: Path | None = None
+    images: Path | None = None
+    init: tuple[Path, ...] = ()
+    limits: DataLimits = field(default_factory=DataLimits)
+
+    def values(self) -> dict[str, Any]:
+        """Read the YAML file.
+
+        Raises:
+            ConfigError: It is missing, not given or not a mapping.
+        """
+        if self.config is None:
+            raise ConfigError(f"`ovsam train {self.stage}` needs --config FILE")
+        try:
+            values = load_strict_yaml(self.config.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"cannot read {self.config}: {error.strerror or error}") from error
+        except yaml.YAMLError as error:
+            raise ConfigError(f"expected YAML in {self.config}, got: {error}") from error
+        if not isinstance(values, dict):
+            raise ConfigError(f"expected a mapping in {self.config}, got {type(values).__name__}")
+        return values
+
+    def pool(self) -> Path:
+        """Folder of the data.
+
+        Raises:
+            ConfigError: It was not given.
+        """
+        if self.data is None:
+            raise ConfigError(f"`ovsam train {self.stage}` needs --data (see `ovsam train pool`)")
+        return self.data
+
+    def before(self) -> Path:
+        """Folder of the stage before.
+
+        Raises:
+            ConfigError: None was given, or several.
+        """
+        if len(self.init) != 1:
+            raise ConfigError(f"`ovsam train {self.stage}` needs --init once, got {len(self.init)}")
+        return self.init[0]
+
+    def before_both(self) -> tuple[Path, Path]:
+        """Folders of the two stages before.
+
+        Raises:
+            ConfigError: Another number of them was given.
+        """
+        if len(self.init) != 2:
+            raise ConfigError(
+                f"`ovsam train {self.stage}` needs --init twice, got {len(self.init)}"
+            )
+        return self.init[0], self.init[1]

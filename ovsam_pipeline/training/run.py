@@ -1,0 +1,88 @@
+"""One `ovsam train`: where its processes run, what it shows, and what its end means."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from ovsam.errors import ConfigError, MissingDependencyError
+from ovsam.training.loop.distributed import leave_ranks
+from ovsam.training.loop.stopping import RunStoppedError, stop_wish
+from ovsam_pipeline.monitoring.exit_codes import ExitCode
+from ovsam_pipeline.terminal.notes import print_note
+from ovsam_pipeline.terminal.training_progress import show_training
+from ovsam_pipeline.training.request import StageRequest
+from ovsam_pipeline.training.stages import run_stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlace:
+    """Where a training runs.
+
+    Attributes:
+        engine: "local" (alone, or one of torchrun's processes) or "ray".
+        num_workers: Processes on a Ray cluster.
+        address: Of that cluster; None: Ray is started on this machine.
+        threads: CPU threads of each process.
+    """
+
+    engine: str = "local"
+    num_workers: int | None = None
+    address: str | None = None
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse options that say nothing together."""
+        if self.threads < 1:
+            raise ConfigError(f"expected --threads of at least 1, got {self.threads}")
+        if self.engine == "ray" and self.num_workers is None:
+            raise ConfigError("--engine ray needs --num-workers N, the number of processes")
+        if self.engine == "local" and (self.num_workers is not None or self.address is not None):
+            raise ConfigError(
+                "--num-workers and --address are of --engine ray; processes of this machine are "
+                "started by torchrun --nproc-per-node N"
+            )
+
+
+def run_training(request: StageRequest, place: TrainingPlace) -> int:
+    """Run a stage and return the exit code: 0 done, or stopped by SIGTERM and saved; 130 Ctrl-C.
+
+    Raises:
+        OvsamError: As the stage.
+        MissingDependencyError: Ray is not installed.
+    """
+    logging.getLogger("ovsam.training").setLevel(logging.INFO)
+    # Of torchrun's processes the first one alone has something to show.
+    is_first = os.environ.get("RANK", "0") == "0"
+    shown: AbstractContextManager[None] = show_training() if is_first else nullcontext()
+    stop_wish.forget()
+    try:
+        with shown:
+            if place.engine == "ray":
+                _run_on_ray(request, place)
+            else:
+                torch.set_num_threads(place.threads)
+                run_stage(request)
+    except RunStoppedError as stop:
+        code = ExitCode.INTERRUPTED if stop.is_interrupted else ExitCode.DONE
+        if is_first:
+            print_note(f"ovsam: {stop}", fields={"event": "stopped", "exit_code": code})
+        return code
+    finally:
+        leave_ranks()
+    return ExitCode.DONE
+
+
+def _run_on_ray(request: StageRequest, place: TrainingPlace) -> None:
+    if importlib.util.find_spec("ray") is None:
+        raise MissingDependencyError("--engine ray needs Ray: pip install 'ovsam[ray]'")
+    from ovsam_pipeline.training.ray_group import RaySize, train_on_ray
+
+    assert place.num_workers is not None
+    size = RaySize(num_workers=place.num_workers, threads=place.threads, address=place.address)
+    train_on_ray(request, size)
