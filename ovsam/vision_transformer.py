@@ -113,7 +113,7 @@ def _attend_with_bias(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """Return softmax(q k^T / sqrt(D) + bias) v for (B, M, T, D) inputs.
 
     The fused kernel, but for half precision on a CPU: there two batched products are twice as fast
-    (benchmarks/attention.py), because only they reach the bfloat16 instructions.
+    (benchmarks/speed/attention.py), because only they reach the bfloat16 instructions.
     """
     if q.device.type != "cpu" or q.dtype == torch.float32:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)

@@ -1,4 +1,4 @@
-"""Shared by all tests. Its being here also puts tests/ on the import path: `import bad_images`."""
+"""Fixtures that all tests share."""
 
 import os
 import uuid

@@ -11,58 +11,137 @@ import time
 from pathlib import Path
 
 import pytest
+from locations import CONFIGS, ROOT
 
-ROOT = Path(__file__).parent.parent
-PACKAGES = ("ovsam", "ovsam_pipeline")
-SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-MOST_FUNCTION_LINES = 60
-MOST_FILE_LINES = 400
+# The order of the data flow: a package imports only from those before it (docs/architecture.md).
+PIPELINE_ORDER = [
+    *("errors", "records", "outcomes", "settings", "storage", "sources", "output", "export"),
+    *("detectors", "labelling", "monitoring", "terminal", "engines", "runs", "evaluation"),
+    *("training", "commands", "cli"),
+]
+TRAINING_ORDER = ["loop", "scenes", "data", "steps", "stages"]
+RAY_FILES = {
+    "ovsam_pipeline/engines/cluster/ray_pool.py",
+    "ovsam_pipeline/training/ray_group.py",
+}
 HELP_SECONDS = 0.5
 
 
-def name_of(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+def name_module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imported_modules(path: Path) -> set[str]:
-    """Every module a file imports, anywhere in it."""
-    modules = set()
+SOURCES = {
+    name_module(path): path
+    for package in ("ovsam", "ovsam_pipeline")
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+
+
+def list_imports(path: Path) -> set[str]:
+    """Every module a file imports anywhere: at the top, inside functions, for types only."""
+    found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            modules.add(node.module)
-    return {module.split(".")[0] for module in modules}
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                found.add(name if name in SOURCES else node.module)
+    return found
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in SOURCES if p.is_relative_to(ROOT / "ovsam")], ids=name_of
-)
-def test_the_model_imports_no_pipeline_no_cluster_and_no_command_line(path) -> None:
-    assert not imported_modules(path) & {"ovsam_pipeline", "ray", "typer", "rich", "pyarrow"}
+IMPORTS = {module: list_imports(path) for module, path in SOURCES.items()}
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if "training" not in p.parts], ids=name_of)
-def test_only_training_commands_reach_for_training(path) -> None:
-    """The core runs without the training package; commands and the nano recipe may call it."""
-    if path.is_relative_to(ROOT / "ovsam"):
-        assert "ovsam.training" not in path.read_text()
+def find_upward_imports(imports: dict[str, set[str]], root: str, order: list[str]) -> list[str]:
+    """Imports of `root`'s packages that point from one to a later one in the order."""
+
+    def rank(module: str) -> int:
+        name = module.removeprefix(root).removeprefix(".").partition(".")[0]
+        return order.index(name) if name else len(order)
+
+    inside = {m: i for m, i in imports.items() if m.startswith(f"{root}.")}
+    return [
+        f"{module} imports {other}"
+        for module, others in inside.items()
+        for other in others
+        if (other == root or other.startswith(f"{root}.")) and rank(other) > rank(module)
+    ]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_only_the_two_files_for_ray_import_it(path) -> None:
-    assert "ray" not in imported_modules(path) or path.name in ("run_ray.py", "train_ray.py")
+def find_circle(imports: dict[str, set[str]]) -> list[str]:
+    """Modules that import each other in a circle; empty where there is none."""
+    state: dict[str, str] = {}
+
+    def visit(module: str, way: list[str]) -> list[str]:
+        state[module] = "open"
+        for other in sorted(imports[module] & set(imports) - {module}):
+            if state.get(other) == "open":
+                return [*way[way.index(other) :], other]
+            if other not in state and (circle := visit(other, [*way, other])):
+                return circle
+        state[module] = "done"
+        return []
+
+    for module in imports:
+        if module not in state and (circle := visit(module, [module])):
+            return circle
+    return []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_files_and_functions_stay_small(path) -> None:
-    text = path.read_text()
-    assert len(text.splitlines()) <= MOST_FILE_LINES
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            # A command's options are its documentation: the signature does not count.
-            lines = (node.end_lineno or node.lineno) - node.body[0].lineno + 1
-            assert lines <= MOST_FUNCTION_LINES, f"{node.name} has {lines} lines"
+def test_pipeline_packages_import_only_from_those_before_them() -> None:
+    own = {m.split(".")[1] for m in SOURCES if m.startswith("ovsam_pipeline.")}
+    assert own == set(PIPELINE_ORDER)
+    assert not find_upward_imports(IMPORTS, "ovsam_pipeline", PIPELINE_ORDER)
+
+
+def test_training_packages_import_only_from_those_before_them() -> None:
+    """`ovsam.training.samples`, what all of them pass on, lies at the root."""
+    packages = {m: i for m, i in IMPORTS.items() if m.split(".")[-1] != "samples"}
+    packages = {m: i - {"ovsam.training.samples"} for m, i in packages.items()}
+    assert not find_upward_imports(packages, "ovsam.training", TRAINING_ORDER)
+
+
+def test_no_file_imports_itself_through_others() -> None:
+    assert not find_circle(IMPORTS)
+
+
+def test_the_rules_find_what_they_forbid() -> None:
+    upward = {"p.a.x": {"p.b.y"}, "p.b.y": {"p.a.x"}}
+    assert find_upward_imports(upward, "p", ["a", "b"]) == ["p.a.x imports p.b.y"]
+    assert find_circle(upward) == ["p.a.x", "p.b.y", "p.a.x"]
+    assert find_circle({"p.a": {"p.b"}, "p.b": set()}) == []
+
+
+def test_the_model_imports_no_pipeline_no_cluster_and_no_command_line() -> None:
+    forbidden = {"ovsam_pipeline", "ray", "typer", "rich", "pyarrow"}
+    for module, others in IMPORTS.items():
+        if module.split(".")[0] == "ovsam":
+            assert not {other.split(".")[0] for other in others} & forbidden, module
+
+
+def test_the_core_never_imports_training() -> None:
+    for module, path in SOURCES.items():
+        if module.startswith("ovsam.") and not module.startswith("ovsam.training"):
+            assert "ovsam.training" not in path.read_text(), module
+
+
+def test_only_the_two_files_for_ray_import_it() -> None:
+    found = {
+        str(SOURCES[module].relative_to(ROOT))
+        for module, others in IMPORTS.items()
+        if "ray" in {other.split(".")[0] for other in others}
+    }
+    assert found == RAY_FILES
+
+
+def test_every_test_file_lies_where_its_subject_does() -> None:
+    """tests/PACKAGE/.../test_X.py stands in a folder that the package has, too."""
+    for package in ("ovsam", "ovsam_pipeline"):
+        for path in (ROOT / "tests" / package).rglob("test_*.py"):
+            folder = path.parent.relative_to(ROOT / "tests")
+            assert (ROOT / folder / "__init__.py").is_file(), path
 
 
 def test_the_public_list_is_what_the_package_has() -> None:
@@ -146,7 +225,7 @@ def test_every_config_loads() -> None:
     from ovsam_pipeline.evaluation.config import load_eval_config
     from ovsam_pipeline.runs.settings import load_label_config
 
-    runs = sorted((ROOT / "configs" / "runs").glob("*.yaml"))
+    runs = sorted((CONFIGS / "runs").glob("*.yaml"))
     assert runs
     for path in runs:
         if path.stem.startswith("paper-table-"):

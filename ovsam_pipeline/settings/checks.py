@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Set
+from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import ovsam_pipeline
 from ovsam.errors import ConfigError
 
 _EVAL_PREFIX = "paper-table-"
@@ -140,7 +140,7 @@ def _command_of(stem: str) -> str:
 
 def find_packaged_configs() -> Path:
     """Return the folder `configs/`: inside the package of a wheel, next to it in a checkout."""
-    package = Path(ovsam_pipeline.__file__).resolve().parent
+    package = Path(str(resources.files("ovsam_pipeline"))).resolve()
     inside = package / "configs"
     return inside if inside.is_dir() else package.parent / "configs"
 

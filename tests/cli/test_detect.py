@@ -6,16 +6,13 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from fake_labeller import make_box_finder, write_images
+from locations import DOUBLES, ROOT, SCENES
 
 from ovsam_pipeline.labelling import box_finder
 from ovsam_pipeline.output.folder import iterate_rows, list_parts
-
-ROOT = Path(__file__).parents[2]
-SCENES = ROOT / "examples" / "scenes"
 
 # pycocotools 2.0.11 with numpy 2.4: its own arrays lack the copy keyword.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -69,10 +66,10 @@ def test_killed_detection_goes_on_and_has_the_rows_of_a_quiet_run(tmp_path):
     write_images(tmp_path / "images", 24)
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(DOUBLES)]),
         "FAKE_SECONDS": "0.1",
     }
-    program = [sys.executable, ROOT / "tests" / "fake_labeller.py", "detect", tmp_path / "images"]
+    program = [sys.executable, DOUBLES / "fake_labeller.py", "detect", tmp_path / "images"]
 
     def start(name):
         command = [*program, "-o", tmp_path / name, "--part-images", "2"]

@@ -1,9 +1,9 @@
 import json
-from pathlib import Path
 
 import pytest
 from fake_labeller import write_images
 from file_server import run_file_server
+from locations import SCENES
 from small_detector import build_small_detic
 
 from ovsam.weights.known_weights import CC_BY_SA, WeightFile
@@ -19,7 +19,6 @@ from ovsam_pipeline.detectors.official import (
 from ovsam_pipeline.detectors.official.weights import OFFICIAL_DETECTORS
 from ovsam_pipeline.output.folder import iterate_rows
 
-SCENES = Path(__file__).parents[2] / "examples" / "scenes"
 NAMES = ("mug", "red backpack", "sparrow")
 
 

@@ -1,12 +1,11 @@
 import csv
 import gzip
 import json
-from pathlib import Path
 
 import pytest
+from locations import SCENES, TESTS
 
-ROOT = Path(__file__).parent.parent.parent
-GOLDEN = ROOT / "tests" / "ovsam_pipeline" / "evaluation" / "golden"
+GOLDEN = TESTS / "ovsam_pipeline" / "evaluation" / "golden"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
 FILES_ONLY = ("--no-plots", "--worst", "0", "--json")
 
@@ -193,13 +192,13 @@ def test_a_missing_data_set_names_the_folder_and_the_source(run_command, tmp_pat
 
 
 def test_nano_on_annotated_scenes(run_command, tmp_path) -> None:
-    truth = json.loads((ROOT / "examples" / "scenes" / "annotations.json").read_text())
+    truth = json.loads((SCENES / "annotations.json").read_text())
     truth["images"] = truth["images"][:2]
     kept = {image["id"] for image in truth["images"]}
     truth["annotations"] = [a for a in truth["annotations"] if a["image_id"] in kept]
     path = tmp_path / "truth.json"
     path.write_text(json.dumps(truth))
-    source = ("--dataset", path, "--image-root", ROOT / "examples" / "scenes")
+    source = ("--dataset", path, "--image-root", SCENES)
     found = evaluate(run_command, tmp_path, *source, "--model", "nano")
     assert found["metrics"]["instances"]["instances"] == len(truth["annotations"])
     assert found["metrics"]["instances"]["iou"] > 0.6

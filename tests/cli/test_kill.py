@@ -4,12 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from fake_labeller import write_images
-
-ROOT = Path(__file__).parents[2]
+from locations import DOUBLES, ROOT
 
 
 @pytest.mark.slow
@@ -21,13 +19,14 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path, command, 
     (tmp_path / "images" / "broken.png").write_bytes(b"no picture")
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(DOUBLES)]),
         "FAKE_SECONDS": "0.02",
         "OMP_NUM_THREADS": "1",
     }
     arguments = [
-        sys.executable, ROOT / "benchmarks" / "kill9.py", "--images", tmp_path / "images",
-        "--program", ROOT / "tests" / "fake_labeller.py", "--seed", str(seed), "--expect", "3",
+        sys.executable, ROOT / "benchmarks" / "faults" / "kill9.py",
+        "--images", tmp_path / "images",
+        "--program", DOUBLES / "fake_labeller.py", "--seed", str(seed), "--expect", "3",
         "--command", command, "--kills", str(kills),
     ]  # fmt: skip
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)

@@ -1,15 +1,14 @@
 """The command as a user types it: embedded weights, example scenes, nothing faked."""
 
 import json
-from pathlib import Path
 
 import pytest
 from bad_images import write_bad_images
+from locations import SCENES
 from pycocotools.coco import COCO
 
 from ovsam_pipeline.output.folder import iterate_rows
 
-SCENES = Path(__file__).parents[2] / "examples" / "scenes"
 TRUTH = SCENES / "annotations.json"
 
 # pycocotools 2.0.11 with numpy 2.4: its own arrays lack the copy keyword.

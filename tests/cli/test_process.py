@@ -11,19 +11,18 @@ from pathlib import Path
 
 import pytest
 from fake_labeller import write_images
+from locations import DOUBLES, ROOT
 
 from ovsam_pipeline.output.folder import iterate_rows, list_parts
-
-TESTS = Path(__file__).parents[1]
 
 
 def start(*arguments: object, seconds: float = 0.0, module: str = "fake") -> subprocess.Popen:
     program = ["-c", "from ovsam_pipeline.cli import main; main()"]
     if module == "fake":
-        program = [str(TESTS / "fake_labeller.py")]
+        program = [str(DOUBLES / "fake_labeller.py")]
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(DOUBLES)]),
         "FAKE_SECONDS": str(seconds),
         "OMP_NUM_THREADS": "1",
     }
@@ -88,7 +87,7 @@ def test_help_costs_little_and_loads_nothing_heavy(arguments):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        capture_output=True, text=True, check=True, cwd=TESTS.parent,
+        capture_output=True, text=True, check=True, cwd=ROOT,
     )  # fmt: skip
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.stdout.splitlines()[-1] == "[]"

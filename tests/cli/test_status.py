@@ -10,22 +10,22 @@ from pathlib import Path
 
 import pytest
 from fake_labeller import write_images
+from locations import DOUBLES, ROOT
 
 from ovsam_pipeline.monitoring.report import RunReport
 from ovsam_pipeline.monitoring.run_state import RunState
 from ovsam_pipeline.monitoring.status_file import keep_status
 
 NOBODY = 2**22 + 1  # above the largest process number of Linux
-TESTS = Path(__file__).parents[1]
 
 
 def start_slow_run(folder: Path) -> subprocess.Popen:
     """Label 200 images in a process of its own; returns once it labels."""
     write_images(folder / "images", 200)
     command = ["label", folder / "images", "-o", folder / "out", "--part-images", "5"]
-    paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+    paths = os.pathsep.join([str(ROOT), str(DOUBLES)])
     process = subprocess.Popen(
-        [sys.executable, TESTS / "fake_labeller.py", *command],
+        [sys.executable, DOUBLES / "fake_labeller.py", *command],
         env={**os.environ, "PYTHONPATH": paths, "FAKE_SECONDS": "0.05", "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-TESTS = Path(__file__).parent.parent
+from locations import DOUBLES, ROOT, TESTS
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +22,7 @@ def ray_home() -> Iterator[dict[str, str]]:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
             "RAY_DEDUP_LOGS": "0",
-            "PYTHONPATH": os.pathsep.join([str(TESTS / "cluster"), str(TESTS), str(TESTS.parent)]),
+            "PYTHONPATH": os.pathsep.join([str(TESTS / "cluster"), str(DOUBLES), str(ROOT)]),
             "OMP_NUM_THREADS": "1",
         }
         Path(wanted["RAY_AUTH_TOKEN_PATH"]).write_text("0123456789abcdef" * 4)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from locations import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "cluster.md").read_text()
 RECIPES = ROOT / "examples" / "cluster"
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from locations import ROOT, SCENES
 
-ROOT = Path(__file__).parent.parent.parent
 NUM_SCENES = 24
 PROGRAMS = {
     "scontrol": "printf '127.0.0.1\\nsecond\\n'",
@@ -118,7 +118,7 @@ def submit(environment, *command: str) -> subprocess.CompletedProcess:
 
 
 def test_ray_job_labels_and_tells_failure_from_success(ray_jobs, tmp_path) -> None:
-    scenes, output = str(ROOT / "examples" / "scenes"), tmp_path / "out"
+    scenes, output = str(SCENES), tmp_path / "out"
     flags = ("--cpus-per-actor", "1", "--num-actors", "1")
     done = submit(ray_jobs, "ovsam", "label", scenes, "-o", str(output), *flags)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 from fake_labeller import write_images
+from locations import DOUBLES, SCENES
 
 from ovsam_pipeline.output.folder import iterate_rows
 from ovsam_pipeline.output.place import parse_output
 
 pytestmark = pytest.mark.ray
 
-ROOT = Path(__file__).parent.parent.parent
-FAKE = [str(ROOT / "tests" / "fake_labeller.py")]
+FAKE = [str(DOUBLES / "fake_labeller.py")]
 # Of the heavy packages only Ray's and Parquet's are needed by who drives.
 LIGHT = [
     "-c",
@@ -56,7 +56,7 @@ def test_example_scenes_are_labelled_as_in_one_process_and_the_driver_loads_no_t
 ) -> None:
     flags = ("--model", "nano", "--device", "cpu")
     workers = ("--engine", "ray", "--address", cluster.address, "--cpus-per-actor", 1)
-    scenes = ROOT / "examples" / "scenes"
+    scenes = SCENES
     here = run_command(LIGHT, "label", scenes, "-o", tmp_path / "a", "--engine", "local", *flags)
     there = run_command(LIGHT, "label", scenes, "-o", tmp_path / "b", *workers, *flags)
     assert (here.returncode, there.returncode) == (0, 0), here.stderr + there.stderr
@@ -72,7 +72,7 @@ def test_example_scenes_are_labelled_as_in_one_process_and_the_driver_loads_no_t
 
 def test_relabelled_scenes_and_their_boxes_are_as_in_one_process(cluster, tmp_path) -> None:
     for index in range(3):
-        shutil.copy2(ROOT / "examples" / "scenes" / f"scene_{index:04d}.jpg", tmp_path)
+        shutil.copy2(SCENES / f"scene_{index:04d}.jpg", tmp_path)
     flags = ("--model", "nano", "--device", "cpu")
     engines = {
         "local": ("--engine", "local"),

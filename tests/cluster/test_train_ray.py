@@ -6,10 +6,10 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 import small_trainings
+from locations import DOUBLES
 from tiny_run import read_curve
 
 from ovsam.errors import ConfigError, TrainingError
@@ -18,7 +18,7 @@ from ovsam_pipeline.training.request import StageRequest
 
 pytestmark = pytest.mark.ray
 
-TINY = str(Path(small_trainings.__file__).parent.parent / "ovsam" / "training" / "tiny_run.py")
+TINY = str(DOUBLES / "tiny_run.py")
 
 
 @pytest.fixture(autouse=True)

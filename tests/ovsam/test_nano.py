@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from locations import SCENES
 from PIL import Image, ImageOps
 
 import ovsam
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "scenes"
 DATA = Path(ovsam.__file__).parent / "data" / "nano"
 
 
@@ -23,10 +23,10 @@ def predictor() -> ovsam.Predictor:
 def results(predictor) -> list[tuple[float, bool]]:
     """IoU and whether the label is right, for every object of the example scenes."""
     coco_mask = pytest.importorskip("pycocotools.mask")
-    content = json.loads((EXAMPLES / "annotations.json").read_text())
+    content = json.loads((SCENES / "annotations.json").read_text())
     rows = []
     for image in content["images"]:
-        with Image.open(EXAMPLES / image["file_name"]) as picture:
+        with Image.open(SCENES / image["file_name"]) as picture:
             predictor.set_image(np.array(ImageOps.exif_transpose(picture).convert("RGB")))
         objects = [row for row in content["annotations"] if row["image_id"] == image["id"]]
         boxes = np.array([row["bbox"] for row in objects], np.float32)
@@ -52,8 +52,8 @@ def test_shipped_files_fit_their_budget():
 
 
 def test_example_files_fit_their_budget_and_agree_with_the_vocabulary():
-    content = json.loads((EXAMPLES / "annotations.json").read_text())
-    assert sum(path.stat().st_size for path in EXAMPLES.iterdir()) < 3_000_000
+    content = json.loads((SCENES / "annotations.json").read_text())
+    assert sum(path.stat().st_size for path in SCENES.iterdir()) < 3_000_000
     assert len(content["images"]) == 24
     vocabulary = ovsam.load_vocabulary("nano")
     names = {category["id"]: category["name"] for category in content["categories"]}

@@ -3,7 +3,7 @@
 A folder of records holds `cases.json`, an .npz a case and image, and manifests of parameter names
 (`keys_*.json`, or all in `keys.json.gz`). Nothing about a case is written here: architecture,
 class count, sizes, salt and thresholds are read from the folder, so other folders of the kind work
-too. Used by the parity tests and by benchmarks/detector_parity.py.
+too. Used by the parity tests and by benchmarks/paper/detector_parity.py.
 
 Arrays of a record: `input`; `body_*`; `fpn_*`; `objectness{l}` and `deltas{l}`, or `heatmap{l}`
 (logits) and `ltrb{l}` (in strides); `proposals`, `proposal_scores`; `class_scores`, `class_boxes`

@@ -1,4 +1,7 @@
-"""Quick measures on a held-out pool while a stage trains (benchmarks/nano_metrics.py: the real)."""
+"""Quick measures on a held-out pool while a stage trains.
+
+The measures that the docs state come from benchmarks/paper/nano_metrics.py.
+"""
 
 from __future__ import annotations
 

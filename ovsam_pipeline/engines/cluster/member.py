@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ovsam_pipeline.engines.worker import Hello
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ovsam_pipeline.engines.cluster.checks import Probe
+    from ovsam_pipeline.engines.cluster.schedule import Shard
+    from ovsam_pipeline.engines.cluster.size import ClusterSize
+    from ovsam_pipeline.labelling.facts import RunFacts
 
 
 @dataclass(eq=False)
@@ -56,3 +64,27 @@ def describe_death(text: str) -> str:
     if "node" in small and ("node has died" in small or "node was" in small):
         return NODE_GONE
     return "its process died: killed, out of memory, or a crash in a library"
+
+
+class Crew(Protocol):
+    """The workers of a run, as `ClusterRun` drives them."""
+
+    facts: RunFacts
+    size: ClusterSize
+    members: list[Member]
+    accepted_parts: set[str] | None
+
+    def hire(self) -> Member: ...
+    def welcome(self, member: Member, ref: Any, expected: RunFacts | None) -> Hello: ...
+    def dismiss(self, member: Member) -> None: ...
+    def measure(self) -> None: ...
+    def put(self, value: Any) -> Any: ...
+    def get(self, ref: Any, host: str | None) -> Any: ...
+    def list_nodes(self) -> set[str]: ...
+    def wait(self) -> list[tuple[Member, str, Any]]: ...
+    def forget_answers(self) -> None: ...
+    def begin(self, member: Member, writer: Any, probe: Probe) -> None: ...
+    def assign(self, member: Member, shard: Shard) -> None: ...
+    def look(self, member: Member, now_s: float) -> None: ...
+    def stop(self, member: Member) -> None: ...
+    def show_notes(self, notes: Iterable[tuple[int, str]]) -> None: ...

@@ -27,8 +27,7 @@ from ovsam_pipeline.output.plan import Plan
 from ovsam_pipeline.records import LabelRecord
 
 if TYPE_CHECKING:
-    from ovsam_pipeline.engines.cluster.member import Member
-    from ovsam_pipeline.engines.cluster.ray_pool import Crew
+    from ovsam_pipeline.engines.cluster.member import Crew, Member
 
 logger = logging.getLogger(__name__)
 

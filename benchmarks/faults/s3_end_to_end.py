@@ -1,0 +1,243 @@
+"""Labelling from S3 into S3 on this machine, quiet and with what goes wrong on the way.
+
+    python benchmarks/faults/s3_end_to_end.py [--images 60] [--json FILE]
+
+moto's S3 server runs as a process of its own, a proxy in front of it makes the faults, and each
+case is an `ovsam label s3://… -o s3://…` of its own (fake networks, leases of 15 s).
+Prints a Markdown table and JSON: whether every image is there exactly once, whether the rows are
+those of the quiet run, seconds, and what the command said. Exit code 1 where a case is not as it
+should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "doubles")]
+
+from fake_labeller import write_images  # noqa: E402
+from s3_server import Fault, FaultProxy, run_fault_proxy, run_s3_server, set_login  # noqa: E402
+
+from ovsam_pipeline.output.folder import iterate_rows, list_parts  # noqa: E402
+from ovsam_pipeline.storage.remote_path import RemotePath  # noqa: E402
+
+BUCKET = "ovsam-bench"
+SOURCE = f"s3://{BUCKET}/in"
+LEASE_S, IMAGE_S = 15.0, 0.05
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run and what goes wrong in it.
+
+    Attributes:
+        name: for the table.
+        faults: of the proxy.
+        exit_code: that the command should have.
+        failed: images that should be failed rows.
+        is_refused: whether no row should be written.
+        act: in place of one command.
+    """
+
+    name: str
+    faults: tuple[Fault, ...] = ()
+    exit_code: int = 0
+    failed: int = 0
+    is_refused: bool = False
+    act: Callable[[str], tuple[int, str]] | None = None
+
+
+def start(output: str) -> subprocess.Popen[str]:
+    """Start the command with fake networks."""
+    fake = ROOT / "tests" / "doubles" / "fake_labeller.py"
+    program = [sys.executable, str(fake), "label", SOURCE]
+    return subprocess.Popen(
+        [*program, "-o", output, "--part-images", "10", "--json", "--quiet"],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "FAKE_SECONDS": str(IMAGE_S),
+            "FAKE_LEASE_S": str(LEASE_S),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def label(output: str) -> tuple[int, str]:
+    """Run the command; return exit code and what it said on stderr."""
+    run = start(output)
+    _, said = run.communicate(timeout=300)
+    return run.returncode, said
+
+
+def kill_and_repeat(output: str) -> tuple[int, str]:
+    """Kill a run after its second part, then start it until the dead one's lease has run out."""
+    run = start(output)
+    while run.poll() is None and len(list_parts(RemotePath(output))) < 2:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    refusals = 0
+    while True:
+        code, said = label(output)
+        if code != 75:
+            return code, f"refused {refusals} times until the dead run's lease ran out; {said}"
+        refusals += 1
+
+
+def start_two(output: str) -> tuple[int, str]:
+    """Start two runs at once, then one more for what both may have left."""
+    runs = [start(output), start(output)]
+    for run in runs:
+        run.communicate(timeout=300)
+    codes = sorted(run.returncode for run in runs)
+    code, said = label(output)
+    return code, f"exit codes {codes}, then {code}; {said}"
+
+
+def build_cases(keys: list[str]) -> list[Case]:
+    """Return the cases; the first is the quiet run."""
+    reading = ("GET", "HEAD")
+    return [
+        Case("quiet"),
+        Case("slow reads: 20 bodies of 1 s", (Fault("slow", "/in/", 20, seconds=1.0),)),
+        Case("500 for 12 reads", (Fault("status", "/in/", 12, 500, methods=reading),)),
+        Case(
+            "503 SlowDown for 8 writes of parts",
+            (Fault("status", "/parts/", 8, 503, methods=("PUT",)),),
+        ),
+        Case("connection reset in 8 bodies", (Fault("reset", "/in/", 8, methods=("GET",)),)),
+        Case("500 for the first 10 requests", (Fault("status", times=10),)),
+        Case(
+            "3 objects vanish after listing",
+            tuple(Fault("status", f"/{key}", status=404, methods=reading) for key in keys[:3]),
+            exit_code=3,
+            failed=3,
+        ),
+        Case("killed (-9), started again", act=kill_and_repeat),
+        Case("two runs started together", act=start_two),
+        Case(
+            "unknown access key",
+            (Fault("status", status=403, code="InvalidAccessKeyId"),),
+            exit_code=2,
+            is_refused=True,
+        ),
+        Case(
+            "writes of parts fail for ever",
+            (Fault("status", "/parts/part-", methods=("PUT", "POST")),),
+            exit_code=1,
+            is_refused=True,
+        ),
+    ]
+
+
+def measure(case: Case, number: int, proxy: FaultProxy, quiet: dict[str, Any]) -> dict[str, Any]:
+    """Run a case and look at what is in the bucket afterwards."""
+    output = f"s3://{BUCKET}/out-{number}"
+    proxy.faults[:] = case.faults
+    start_s, before = time.perf_counter(), len(proxy.requests)
+    code, said = (case.act or label)(output)
+    seconds, num_requests = time.perf_counter() - start_s, len(proxy.requests) - before
+    proxy.faults.clear()
+    rows = list(iterate_rows(RemotePath(output)))
+    by_name = {row["file_name"]: row for row in rows}
+    failed = sum(row["status"] == "failed" for row in rows)
+    expected = quiet or by_name
+    names = [] if case.is_refused else list(expected)
+    is_equal = all(
+        by_name.get(name) == expected[name]
+        for name in names
+        if by_name.get(name, {}).get("status") != "failed"
+    )
+    is_once = len(rows) == len(by_name) == len(names)
+    if not quiet:
+        quiet.update(by_name)
+    return {
+        "case": case.name,
+        "faults_hit": sum(fault.hits for fault in case.faults),
+        "exit_code": code,
+        "rows": len(rows),
+        "failed": failed,
+        "each_image_once": is_once,
+        "rows_equal_quiet": is_equal,
+        "seconds": round(seconds, 1),
+        "requests": num_requests,
+        "said": " ".join(said.split()),
+        "is_right": code == case.exit_code
+        and failed == case.failed
+        and is_once
+        and is_equal
+        and all(fault.hits for fault in case.faults),
+    }
+
+
+def format_table(results: list[dict[str, Any]]) -> str:
+    """Return the results as Markdown."""
+    lines = [
+        "| what goes wrong | faults | exit code | images exactly once | rows as when quiet | s | "
+        "requests |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for result in results:
+        rows = f"{result['rows']}" + (f" ({result['failed']} failed)" if result["failed"] else "")
+        once = f"yes, {rows}" if result["each_image_once"] and result["rows"] else "no row written"
+        if not result["each_image_once"]:
+            once = f"NO, {rows}"
+        equal = ("yes" if result["rows_equal_quiet"] else "NO") if result["rows"] else "-"
+        lines.append(
+            f"| {result['case']} | {result['faults_hit']} | {result['exit_code']} | {once} | "
+            f"{equal} | {result['seconds']} | {result['requests']} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run all cases."""
+    parser = argparse.ArgumentParser(description="Labelling from S3 into S3, with faults.")
+    parser.add_argument("--images", type=int, default=60)
+    parser.add_argument("--json", type=Path, help="file for the results")
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        run_s3_server() as url,
+        run_fault_proxy(url) as proxy,
+        set_login(proxy.url),
+    ):
+        import boto3
+
+        client = boto3.client("s3")
+        client.create_bucket(Bucket=BUCKET)
+        write_images(Path(folder), options.images)
+        keys = []
+        for file in sorted(Path(folder).iterdir()):
+            keys.append(f"in/{file.name}")
+            client.put_object(Bucket=BUCKET, Key=keys[-1], Body=file.read_bytes())
+        quiet: dict[str, Any] = {}
+        results = []
+        for number, case in enumerate(build_cases(keys)):
+            results.append(measure(case, number, proxy, quiet))
+            print(json.dumps(results[-1]), file=sys.stderr, flush=True)
+    print(format_table(results))
+    text = json.dumps({"images": options.images, "cases": results}, indent=1)
+    print(text)
+    if options.json:
+        options.json.write_text(text + "\n", encoding="utf-8")
+    return 0 if all(result["is_right"] for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
