@@ -74,17 +74,44 @@ class Crew(Protocol):
     members: list[Member]
     accepted_parts: set[str] | None
 
-    def hire(self) -> Member: ...
-    def welcome(self, member: Member, ref: Any, expected: RunFacts | None) -> Hello: ...
-    def dismiss(self, member: Member) -> None: ...
-    def measure(self) -> None: ...
-    def put(self, value: Any) -> Any: ...
-    def get(self, ref: Any, host: str | None) -> Any: ...
-    def list_nodes(self) -> set[str]: ...
-    def wait(self) -> list[tuple[Member, str, Any]]: ...
-    def forget_answers(self) -> None: ...
-    def begin(self, member: Member, writer: Any, probe: Probe) -> None: ...
-    def assign(self, member: Member, shard: Shard) -> None: ...
-    def look(self, member: Member, now_s: float) -> None: ...
-    def stop(self, member: Member) -> None: ...
-    def show_notes(self, notes: Iterable[tuple[int, str]]) -> None: ...
+    def hire(self) -> Member:
+        """See `ray_pool.Crew.hire`."""
+
+    def welcome(self, member: Member, ref: Any, expected: RunFacts | None) -> Hello:
+        """See `ray_pool.Crew.welcome`."""
+
+    def dismiss(self, member: Member) -> None:
+        """See `ray_pool.Crew.dismiss`."""
+
+    def measure(self) -> None:
+        """See `ray_pool.Crew.measure`."""
+
+    def put(self, value: Any) -> Any:
+        """See `ray_pool.Crew.put`."""
+
+    def get(self, ref: Any, host: str | None) -> Any:
+        """See `ray_pool.Crew.get`."""
+
+    def list_nodes(self) -> set[str]:
+        """See `ray_pool.Crew.list_nodes`."""
+
+    def wait(self) -> list[tuple[Member, str, Any]]:
+        """See `ray_pool.Crew.wait`."""
+
+    def forget_answers(self) -> None:
+        """See `ray_pool.Crew.forget_answers`."""
+
+    def begin(self, member: Member, writer: Any, probe: Probe) -> None:
+        """See `ray_pool.Crew.begin`."""
+
+    def assign(self, member: Member, shard: Shard) -> None:
+        """See `ray_pool.Crew.assign`."""
+
+    def look(self, member: Member, now_s: float) -> None:
+        """See `ray_pool.Crew.look`."""
+
+    def stop(self, member: Member) -> None:
+        """See `ray_pool.Crew.stop`."""
+
+    def show_notes(self, notes: Iterable[tuple[int, str]]) -> None:
+        """See `ray_pool.Crew.show_notes`."""
