@@ -73,5 +73,5 @@ def _watch_gpu(worker: WorkerState, device: str) -> AbstractContextManager[None]
     if not device.startswith("cuda"):
         return nullcontext()
     return repeat(
-        lambda: update_gpu(worker, device), lambda _: _GPU_EVERY_S, longest_goodbye_s=_GPU_EVERY_S
+        lambda: update_gpu(worker, device), lambda _: _GPU_EVERY_S, join_timeout_s=_GPU_EVERY_S
     )

@@ -38,8 +38,8 @@ _MOST_NOTES = 100
 
 
 @dataclass(frozen=True)
-class Hello:
-    """What a worker says of itself once it is loaded.
+class WorkerInfo:
+    """What a worker sends once it has loaded the model.
 
     Attributes:
         host: name of the machine.
@@ -102,13 +102,13 @@ class Worker:
         self._seconds: Counter[str] = Counter()
         self._stats = ShardStats()
 
-    def load(self, texts: dict[str, bytes], folder: str, *, is_scout: bool) -> Hello:
+    def load(self, texts: dict[str, bytes], folder: str, *, is_first: bool) -> WorkerInfo:
         """Load model, detector and vocabulary.
 
         Args:
             folder: that relative paths are meant from: where the command was started.
             texts: embedded class names of another machine, for the cache of this one.
-            is_scout: whether to return those of this one.
+            is_first: whether to return those of this one.
 
         Raises:
             ConfigError: a source is relative to a folder that this machine has not.
@@ -128,12 +128,12 @@ class Worker:
         store_files(texts)
         with self._notes.collect():
             self._labeller = self._build(self._config, None)
-        return Hello(
+        return WorkerInfo(
             platform.node(),
             os.getpid(),
             ovsam.__version__,
             self._labeller.facts,
-            collect_used_files() if is_scout else {},
+            collect_used_files() if is_first else {},
             self._notes.take(),
         )
 

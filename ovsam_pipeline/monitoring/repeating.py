@@ -14,14 +14,14 @@ def repeat(
     action: Callable[[], None],
     wait_s: Callable[[float], float],
     *,
-    longest_goodbye_s: float | None = None,
+    join_timeout_s: float | None = None,
 ) -> Iterator[None]:
     """Call `action` again and again from a thread while the block runs.
 
     Args:
         action: must not raise.
         wait_s: seconds since the start → seconds until the next call.
-        longest_goodbye_s: how long the end waits for a call that is going on, e.g. one that hangs
+        join_timeout_s: how long the end waits for a call that is going on, e.g. one that hangs
             on a network; None for as long as it takes.
     """
     is_over = threading.Event()
@@ -37,7 +37,7 @@ def repeat(
         yield
     finally:
         is_over.set()
-        thread.join(longest_goodbye_s)
+        thread.join(join_timeout_s)
 
 
 class PaceMeter:

@@ -34,7 +34,7 @@ _FRESH_S = 10.0
 # Many intervals: longer than a busy machine or store delays one.
 _SILENT_S = 60.0
 _SILENT_ON_STORES_S = 180.0
-_LONGEST_GOODBYE_S = 10.0
+_JOIN_TIMEOUT_S = 10.0
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def keep_status(state: RunState) -> Iterator[None]:
     every_s = _EVERY_S if isinstance(state.output, Path) else _EVERY_ON_STORES_S
     writer.write()
     try:
-        with repeat(writer.write, lambda _: every_s, longest_goodbye_s=_LONGEST_GOODBYE_S):
+        with repeat(writer.write, lambda _: every_s, join_timeout_s=_JOIN_TIMEOUT_S):
             yield
     except BaseException as error:
         state.fail(error)

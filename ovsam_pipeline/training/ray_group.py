@@ -22,7 +22,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from ovsam.errors import ConfigError, OvsamError, TrainingError
 from ovsam.training.loop.stopping import RunStoppedError, heed_signals, stop_wish
-from ovsam_pipeline.engines.cluster.driver_environment import DriverHome
+from ovsam_pipeline.engines.cluster.driver_environment import DriverEnvironment
 from ovsam_pipeline.engines.cluster.member import describe_death
 from ovsam_pipeline.engines.cluster.ray_pool import connect
 from ovsam_pipeline.terminal.training_progress import LogFollower
@@ -68,8 +68,8 @@ class WorkerLostError(Exception):
 class _Trainer:
     """One process of the group, in an actor."""
 
-    def __init__(self, home: DriverHome) -> None:
-        home.move_in()
+    def __init__(self, home: DriverEnvironment) -> None:
+        home.apply()
 
     def find_door(self) -> tuple[str, int]:
         """Return an address of this machine and a free port, for the group to meet at."""
@@ -160,7 +160,7 @@ def _train_once(request: StageRequest, size: RaySize, run: RunStage, log: LogFol
         "concurrency_groups": {"watch": 1},
     }
     actor_class: Any = ray.remote(**options)(_Trainer)
-    actors = [actor_class.remote(DriverHome.describe()) for _ in range(size.num_workers)]
+    actors = [actor_class.remote(DriverEnvironment.describe()) for _ in range(size.num_workers)]
     try:
         _wait_for_start(actors)
         host, port = _get(actors[0].find_door.remote())

@@ -26,7 +26,7 @@ _PASSED_ON = (
 
 
 @dataclass(frozen=True)
-class DriverHome:
+class DriverEnvironment:
     """Facts of the driver's process.
 
     Attributes:
@@ -48,6 +48,6 @@ class DriverHome:
         """Whether this process runs on that machine."""
         return platform.node() == self.host
 
-    def move_in(self) -> None:
+    def apply(self) -> None:
         """Take the variables over in this process."""
         os.environ.update(self.environment)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ovsam_pipeline.engines.worker import Hello
+from ovsam_pipeline.engines.worker import WorkerInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ class Member:
         handle: Ray's.
         name: "machine:process" once it is loaded.
         node: Ray's name of its node, once it is loaded.
-        hello: what it said of itself; None until it is loaded.
+        info: what it said of itself; None until it is loaded.
         is_working: whether it has the output, and so may have shards.
         is_gone: whether it was dismissed; what it still answers is of no use.
         is_looked_at: whether it was asked how it stands and has not answered.
@@ -35,7 +35,7 @@ class Member:
     handle: Any
     name: str = "starting"
     node: str = ""
-    hello: Hello | None = None
+    info: WorkerInfo | None = None
     is_working: bool = False
     is_gone: bool = False
     is_looked_at: bool = False
@@ -77,7 +77,7 @@ class Crew(Protocol):
     def hire(self) -> Member:
         """See `ray_pool.Crew.hire`."""
 
-    def welcome(self, member: Member, ref: Any, expected: RunFacts | None) -> Hello:
+    def welcome(self, member: Member, ref: Any, expected: RunFacts | None) -> WorkerInfo:
         """See `ray_pool.Crew.welcome`."""
 
     def dismiss(self, member: Member) -> None:

@@ -30,12 +30,12 @@ from ovsam_pipeline.engines.cluster.address import (
     reach_address,
 )
 from ovsam_pipeline.engines.cluster.checks import Probe, check_facts, check_version, name_node
-from ovsam_pipeline.engines.cluster.driver_environment import DriverHome
+from ovsam_pipeline.engines.cluster.driver_environment import DriverEnvironment
 from ovsam_pipeline.engines.cluster.member import Member, WorkerDiedError, describe_death
 from ovsam_pipeline.engines.cluster.run import ClusterRun
 from ovsam_pipeline.engines.cluster.schedule import Shard
 from ovsam_pipeline.engines.cluster.size import ClusterSize, choose_size
-from ovsam_pipeline.engines.worker import Hello, ShardResult, Worker
+from ovsam_pipeline.engines.worker import ShardResult, Worker, WorkerInfo
 from ovsam_pipeline.errors import ShardError
 from ovsam_pipeline.labelling.facts import RunFacts
 from ovsam_pipeline.labelling.labeller import BuildLabeller
@@ -58,16 +58,18 @@ class _Actor:
     """A `Worker` in a process of Ray's; `look` and `stop` are answered while it labels."""
 
     def __init__(
-        self, order: tuple[LabelConfig, BuildLabeller, DriverHome], num_threads: int | None
+        self, order: tuple[LabelConfig, BuildLabeller, DriverEnvironment], num_threads: int | None
     ) -> None:
         config, build, self._home = order
-        self._home.move_in()
+        self._home.apply()
         self._worker = Worker(config, build, num_threads)
 
-    def load(self, texts: dict[str, bytes], folder: str, *, is_scout: bool) -> tuple[str, Hello]:
+    def load(
+        self, texts: dict[str, bytes], folder: str, *, is_first: bool
+    ) -> tuple[str, WorkerInfo]:
         node = ray.get_runtime_context().get_node_id()
         try:
-            return node, self._worker.load(texts, folder, is_scout=is_scout)
+            return node, self._worker.load(texts, folder, is_first=is_first)
         except OvsamError as error:
             # On the driver's own machine the sentence is as without a cluster.
             raise (error if self._home.is_here else name_node(error, platform.node())) from error
@@ -105,16 +107,18 @@ class Crew:
         self._pending: dict[Any, tuple[Member, str]] = {}
         self.size = _measure(config)
         self._device = self.size.choose_device(config.device)
-        self._order = ray.put((replace(config, device=self._device), build, DriverHome.describe()))
+        self._order = ray.put(
+            (replace(config, device=self._device), build, DriverEnvironment.describe())
+        )
         self._texts: Any = ray.put({})
         self._notes: set[str] = set()
-        hello = self._wait_for_scout()
-        self.facts: RunFacts = hello.facts
-        resolved = replace(hello.facts.config, device=self._device)
-        self._order = ray.put((resolved, build, DriverHome.describe()))
-        self._texts = ray.put(hello.texts)
+        info = self._wait_for_scout()
+        self.facts: RunFacts = info.facts
+        resolved = replace(info.facts.config, device=self._device)
+        self._order = ray.put((resolved, build, DriverEnvironment.describe()))
+        self._texts = ray.put(info.texts)
 
-    def hire(self, *, is_scout: bool = False) -> Member:
+    def hire(self, *, is_first: bool = False) -> Member:
         """Start an actor; it loads when the cluster has room for it."""
         options: dict[str, Any] = {
             "num_cpus": self.size.cpus,
@@ -126,25 +130,25 @@ class Crew:
         actor = ray.remote(**options)(_Actor)
         threads = None if self.size.gpus else int(self.size.cpus)
         member = Member(actor.remote(self._order, threads))
-        loading = member.handle.load.remote(self._texts, str(Path.cwd()), is_scout=is_scout)
+        loading = member.handle.load.remote(self._texts, str(Path.cwd()), is_first=is_first)
         self._pending[loading] = member, "load"
         self.members.append(member)
         return member
 
-    def welcome(self, member: Member, ref: Any, expected: RunFacts | None) -> Hello:
+    def welcome(self, member: Member, ref: Any, expected: RunFacts | None) -> WorkerInfo:
         """Take the answer of an actor that has loaded.
 
         Raises:
             OvsamError: it cannot load, or is not like the first one.
             WorkerDiedError: it died.
         """
-        member.node, member.hello = _get(ref, None)
-        member.name = f"{member.hello.host}:{member.hello.process}"
-        self.show_notes(member.hello.notes)
-        check_version(member.hello.host, member.hello.version)
+        member.node, member.info = _get(ref, None)
+        member.name = f"{member.info.host}:{member.info.process}"
+        self.show_notes(member.info.notes)
+        check_version(member.info.host, member.info.version)
         if expected is not None:
-            check_facts(member.hello.host, expected, member.hello.facts)
-        return member.hello
+            check_facts(member.info.host, expected, member.info.facts)
+        return member.info
 
     def dismiss(self, member: Member) -> None:
         """End an actor, dead or alive."""
@@ -228,10 +232,10 @@ class Crew:
         _, detector = build_run_detector(self.facts.config, None)
         return check_detector_images(detector, images)
 
-    def _wait_for_scout(self) -> Hello:
+    def _wait_for_scout(self) -> WorkerInfo:
         """Start the first actor, and another one if it dies; say so where there is no room yet."""
         for tries_left in reversed(range(_MOST_SCOUTS)):
-            scout = self.hire(is_scout=True)
+            scout = self.hire(is_first=True)
             (ref,) = self._pending
             ready, _ = ray.wait([ref], timeout=_PATIENCE_S)
             if not ready:

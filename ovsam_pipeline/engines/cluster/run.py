@@ -71,7 +71,7 @@ class ClusterRun:
         self.hungry: list[Member] = []
         crew.forget_answers()
         for member in crew.members:
-            if member.hello is not None:
+            if member.info is not None:
                 crew.begin(member, self.shipped, probe)
 
     def go_on(self, stop: StopRequest) -> None:
@@ -128,7 +128,7 @@ class ClusterRun:
         except (OvsamError, WorkerDiedError) as error:
             self.crew.dismiss(member)
             self.failed_starts += 1
-            if all(other.hello is None for other in self.crew.members):
+            if all(other.info is None for other in self.crew.members):
                 self._give_up_starting(error)
             pause_s = min(_LONGEST_PAUSE_S, 2.0 ** min(self.failed_starts, 30))
             self.hiring_from_s = time.monotonic() + pause_s
@@ -149,8 +149,8 @@ class ClusterRun:
 
     def _begin(self, member: Member, ref: Any) -> None:
         self.crew.get(ref, member.name)
-        assert member.hello is not None
-        self.probe.check(member.hello.host, member.hello.process)
+        assert member.info is not None
+        self.probe.check(member.info.host, member.info.process)
         self.failed_starts = 0
         member.is_working = True
         self.schedule.join(member.name, time.monotonic())
@@ -243,7 +243,7 @@ class ClusterRun:
         if now_s >= self.hiring_from_s:
             for _ in range(wanted - len(self.crew.members)):
                 self.crew.hire()
-        waiting = [member for member in self.crew.members if member.hello is None]
+        waiting = [member for member in self.crew.members if member.info is None]
         for member in waiting[: max(0, len(self.crew.members) - wanted)]:
             self.crew.dismiss(member)
 

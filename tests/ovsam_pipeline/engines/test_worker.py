@@ -31,7 +31,7 @@ def writer(tmp_path):
 
 def make_worker(build=make_labeller) -> Worker:
     worker = Worker(CONFIG, build, None)
-    worker.load({}, ".", is_scout=False)
+    worker.load({}, ".", is_first=False)
     return worker
 
 
@@ -96,7 +96,7 @@ def test_log_records_travel_with_the_answers(images, writer):
         return make_labeller(config)
 
     worker = Worker(CONFIG, build, None)
-    assert (logging.INFO, "using the weights x") in worker.load({}, ".", is_scout=True).notes
+    assert (logging.INFO, "using the weights x") in worker.load({}, ".", is_first=True).notes
     worker.begin(writer, None)
     assert worker.label(1, images).notes == ()
 
@@ -111,10 +111,10 @@ def test_texts_of_another_machine_are_not_computed_again(tmp_path, monkeypatch):
 
     monkeypatch.setattr(text_cache, "_used_files", set())
     monkeypatch.setenv("OVSAM_HOME", str(tmp_path / "home"))
-    Worker(CONFIG, make_labeller, None).load({"ab.safetensors": b"12"}, ".", is_scout=False)
+    Worker(CONFIG, make_labeller, None).load({"ab.safetensors": b"12"}, ".", is_first=False)
     (file,) = (tmp_path / "home").rglob("ab.safetensors")
     assert file.read_bytes() == b"12"
     text_cache._used_files.add(file)
-    assert Worker(CONFIG, make_labeller, None).load({}, ".", is_scout=True).texts == {
+    assert Worker(CONFIG, make_labeller, None).load({}, ".", is_first=True).texts == {
         "ab.safetensors": b"12"
     }

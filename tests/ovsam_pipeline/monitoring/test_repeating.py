@@ -34,7 +34,7 @@ def test_wait_depends_on_the_time_since_the_start():
 def test_a_call_that_hangs_does_not_hold_up_the_end():
     is_free = threading.Event()
     start_s = time.monotonic()
-    with repeat(is_free.wait, lambda _: 0.0, longest_goodbye_s=0.05):
+    with repeat(is_free.wait, lambda _: 0.0, join_timeout_s=0.05):
         time.sleep(0.05)
     assert time.monotonic() - start_s < 5
     is_free.set()

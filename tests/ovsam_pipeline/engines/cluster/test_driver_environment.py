@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ovsam_pipeline.engines.cluster.driver_environment import DriverHome
+from ovsam_pipeline.engines.cluster.driver_environment import DriverEnvironment
 
 
 @pytest.fixture
@@ -12,14 +12,14 @@ def home(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     monkeypatch.setenv("OVSAM_HOME", "/weights")
     monkeypatch.setenv("LD_PRELOAD_OF_SOMEONE", "x")
-    return pickle.loads(pickle.dumps(DriverHome.describe()))  # noqa: S301  our own
+    return pickle.loads(pickle.dumps(DriverEnvironment.describe()))  # noqa: S301  our own
 
 
 def test_worker_takes_over_variables_of_caches_and_stores(home, monkeypatch):
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("OVSAM_HOME", "/other")
     monkeypatch.delenv("LD_PRELOAD_OF_SOMEONE")
-    home.move_in()
+    home.apply()
     assert os.environ["AWS_SECRET_ACCESS_KEY"] == "hush"
     assert os.environ["OVSAM_HOME"] == "/weights"
     assert "LD_PRELOAD_OF_SOMEONE" not in os.environ

@@ -32,7 +32,7 @@ class FakeMember:
 
     def __init__(self, config) -> None:
         self.worker = Worker(config, make_labeller, None)
-        self.name, self.node, self.hello = "starting", "n", None
+        self.name, self.node, self.info = "starting", "n", None
         self.is_working, self.is_gone, self.is_looked_at = False, False, False
         self.looked_s = 0.0
 
@@ -54,7 +54,7 @@ class FakeCrew:
         self.num_hired += 1
         member = FakeMember(self.config)
         self.members.append(member)
-        self.pending.append((member, "load", lambda: member.worker.load({}, ".", is_scout=False)))
+        self.pending.append((member, "load", lambda: member.worker.load({}, ".", is_first=False)))
 
     def forget_answers(self):
         self.pending = deque(item for item in self.pending if item[1] == "load")
@@ -76,11 +76,11 @@ class FakeCrew:
         pass
 
     def welcome(self, member, ref, expected):
-        hello = self.get(ref, "x")
+        info = self.get(ref, "x")
         self.count += 1
-        member.hello = hello
+        member.info = info
         member.name = f"h:{self.count}"
-        return member.hello
+        return member.info
 
     def begin(self, member, writer, probe):
         self.pending.append((member, "begin", lambda: member.worker.begin(writer, probe.path)))
@@ -280,10 +280,10 @@ def test_worker_that_cannot_start_is_told_and_the_others_go_on(run, caplog):
     welcome = crew.welcome
 
     def refuse_the_second(member, ref, expected):
-        hello = welcome(member, ref, expected)
+        info = welcome(member, ref, expected)
         if crew.count == 2:
             raise ConfigError("node7 has ovsam 0.0.1 and this machine 0.1.0; install the same")
-        return hello
+        return info
 
     crew.welcome = refuse_the_second
     report, rows = run(crew)
