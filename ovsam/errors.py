@@ -10,8 +10,12 @@ OvsamError
 ├── TrainingError      a training that cannot go on, or did not learn
 └── MissingDependencyError   an optional package is not installed (also an ImportError)
 
-A message says what was expected, what came, and what to do.
+A message says what was expected, what came, and what to do. `explain` and `explain_json` turn what
+the operating system and the JSON reader raise into one of these errors.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class OvsamError(Exception):
@@ -48,3 +52,34 @@ class TrainingError(OvsamError):
 
 class MissingDependencyError(OvsamError, ImportError):
     """An optional package is needed for this feature; the message has the install line."""
+
+
+@contextmanager
+def explain(action: str, subject: object, kind: type[OvsamError]) -> Iterator[None]:
+    """Raise OSErrors of the block as `kind`: "cannot read" + FILE → "cannot read FILE: REASON"."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{action} {subject}: {describe_error(error)}") from error
+
+
+@contextmanager
+def explain_json(subject: object, kind: type[OvsamError]) -> Iterator[None]:
+    """Like `explain("cannot read", ...)`, and ValueErrors become "expected JSON in SUBJECT, got …".
+
+    Errors of ovsam pass unchanged: some are ValueErrors too, and are sentences already.
+    """
+    try:
+        with explain("cannot read", subject, kind):
+            yield
+    except OvsamError:
+        raise
+    except ValueError as error:
+        raise kind(f"expected JSON in {subject}, got {error}") from error
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the reason alone on one line: without the number and path that OSErrors print."""
+    # Libraries raise OSError("text"), where strerror is None.
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(str(text).split()) or type(error).__name__
