@@ -7,13 +7,13 @@ examples (`ovsam train labels` with `class_embeddings: examples`).
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 from ovsam.errors import CheckpointError, VocabularyError
 from ovsam.text.class_list import VocabularyClass, parse_class_names, read_class_file, suggest_names
 from ovsam.text.vocabulary import Vocabulary
+from ovsam.weights.files import replace_file
 
 _FILE_SUFFIXES = (".txt", ".json", ".yaml", ".yml", ".gz", ".safetensors")
 
@@ -110,14 +110,12 @@ def save_vocabulary(vocabulary: Vocabulary, path: Path) -> None:
     if vocabulary.embeddings is None:
         raise VocabularyError(f"expected embeddings in vocabulary {vocabulary.title}, got none")
     classes = json.dumps([asdict(item) for item in vocabulary.classes], ensure_ascii=False)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         tensors = {_EMBEDDINGS: vocabulary.embeddings.contiguous()}
-        save_file(tensors, str(temporary), metadata={_CLASSES: classes})
-        temporary.replace(path)
+        with replace_file(path) as temporary:
+            save_file(tensors, str(temporary), metadata={_CLASSES: classes})
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         raise VocabularyError(f"cannot write the vocabulary {path}: {error}") from error
 
 

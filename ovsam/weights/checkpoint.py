@@ -8,7 +8,6 @@ with tensors nobody knows is refused: a silent mismatch would label a million im
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from ovsam.labelling_model import LabellingModel
 from ovsam.model import OVSAM
 from ovsam.sam import SAM
 from ovsam.text.text_tower import build_text_tower
+from ovsam.weights.files import replace_file
 from ovsam.weights.tensor_files import has_format, read_metadata, read_tensors
 
 Source = Mapping[str, Tensor] | str | Path
@@ -310,7 +310,6 @@ def write_model_file(
         for name, tensor in model.text_tower.state_dict().items():
             tensors[TEXT_PREFIX + name] = _stored(tensor, dtype)
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     info = {
         **metadata,
         "config": json.dumps(model.config.to_dict()),
@@ -318,17 +317,9 @@ def write_model_file(
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # safetensors makes files for their owner alone; keep the mode of an ordinary new file.
-        partial.touch()
-        mode = partial.stat().st_mode
-        save_file(tensors, str(partial), metadata=info)
-        partial.chmod(mode)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with replace_file(path) as temporary:
+            save_file(tensors, str(temporary), metadata=info)
     except (OSError, SafetensorError) as error:
-        if partial.is_file():
-            partial.unlink()
         raise CheckpointError(f"cannot write {path}: {error}") from error
 
 

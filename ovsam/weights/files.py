@@ -1,4 +1,4 @@
-"""Where ovsam keeps what it computed or downloaded, and how a file gets there whole.
+"""Where ovsam keeps what it computed or downloaded, and the one way files are written whole.
 
 `OVSAM_CACHE`, else `OVSAM_HOME`, else `XDG_CACHE_HOME/ovsam`, else `~/.cache/ovsam`. Files of the
 Hugging Face hub are not here: they stay in that library's own cache (`HF_HOME`).
@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_MARK = ".tmp-"
 
 
 def find_cache_folder() -> Path:
@@ -21,20 +25,58 @@ def find_cache_folder() -> Path:
     return Path.home() / ".cache" / "ovsam"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is whole or absent, whenever the process or the machine stops.
+@contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; its content replaces `path` when the block ends.
+
+    Readers see the old file or the new one, also after a crash or a power cut. If the block or the
+    disk fails, the old file stays. The folder must exist.
 
     Raises:
-        OSError: The folder cannot be made or written.
+        OSError: the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    # The random part keeps threads, and hosts with equal process ids on a shared disk, apart.
+    temporary = path.with_name(f".{path.name}{_MARK}{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
+        # safetensors creates files that only their owner may read; every file written here gets
+        # the mode of an ordinary new one.
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        yield temporary
+        temporary.chmod(mode)
+        # Renaming before the content is on disk could leave an empty file after a power cut.
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        sync_folder(path.parent)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file by `content` as `replace_file` does; a missing folder is created.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replace_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or removal in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep_temporary_files(folder: Path, name: str = "*") -> int:
+    """Remove what killed writers of files called `name` (a glob) left; return how many files."""
+    leftovers = [path for path in folder.glob(f".{name}{_MARK}*") if path.is_file()]
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return len(leftovers)
