@@ -36,7 +36,7 @@ _REASON_CLASSES = (
     ("expected", "unsupported"),
     ("not an image", "unsupported"),
     ("not enough memory", "memory"),
-    ("its worker died", "worker"),
+    (WORKER_DIED, "worker"),
     (STORAGE_FAILED, "storage"),
     (STORAGE_REFUSED, "storage"),
     (OUT_OF_MEMORY, "memory"),

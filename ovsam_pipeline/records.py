@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import IO, Any, Literal, Protocol
+from typing import IO, Any, Literal, Protocol, get_args
 
 Status = Literal["labelled", "empty", "failed"]
-_STATUSES = ("labelled", "empty", "failed")
+STATUSES: tuple[str, ...] = get_args(Status)
 
 
 def compute_image_id(file_name: str) -> int:
@@ -271,9 +271,9 @@ class LabelRecord:
             ValueError: unknown status, a failed row without a reason, objects that do not fit the
                 status.
         """
-        if self.status not in _STATUSES:
+        if self.status not in STATUSES:
             raise ValueError(
-                f"expected status as one of {_STATUSES}, got {self.status!r} for {self.file_name}"
+                f"expected status as one of {STATUSES}, got {self.status!r} for {self.file_name}"
             )
         if (self.status == "failed") != bool(self.error):
             raise ValueError(

@@ -44,6 +44,7 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
     from ovsam_pipeline.outcomes import group_reason
     from ovsam_pipeline.output.folder import list_parts, read_run_file
     from ovsam_pipeline.output.part_tables import iterate_tables
+    from ovsam_pipeline.records import STATUSES
 
     columns = ("status", "error", *(f"objects.list.element.{kind}" for kind in _CLASS_COLUMNS))
     statuses: Counter[str] = Counter()
@@ -62,7 +63,7 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
         "started": run.get("started"),
         "depends_on": run.get("depends_on", {}),
         "images": statuses.total(),
-        **{name: statuses[name] for name in ("labelled", "empty", "failed")},
+        **{name: statuses[name] for name in STATUSES},
         "objects": classes.total(),
         "classes": dict(classes.most_common()),
         "reasons": dict(reasons.most_common()),

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.records import STATUSES
 
 # Of the objects their number alone is asked for, by the smallest column that all of them have.
 COUNTED_COLUMNS = ("image_id", "status", "objects.list.element.detector_score")
@@ -58,10 +59,9 @@ class RowCounts:
 
     def summarise(self) -> OutputCounts:
         """Return the totals."""
-        names = ("labelled", "empty", "failed")
         num_objects = np.frombuffer(self._num_objects, np.int32)
         return OutputCounts(
-            **{name: self._statuses[name] for name in names}, objects=int(num_objects.sum())
+            **{name: self._statuses[name] for name in STATUSES}, objects=int(num_objects.sum())
         )
 
     def number_annotations(self, output: object) -> np.ndarray:

@@ -21,6 +21,7 @@ from ovsam_pipeline.monitoring.exit_codes import ExitCode
 from ovsam_pipeline.monitoring.repeating import repeat
 from ovsam_pipeline.monitoring.run_state import RunState
 from ovsam_pipeline.outcomes import classify_reason
+from ovsam_pipeline.records import STATUSES
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def _put_counts(gauges: _Gauges, report: RunReport) -> None:
     stages = Counter[str]()
     for worker in list(report.workers.values()):
         stages.update(dict(worker.stage_seconds))
-    statuses = {name: report.statuses[name] for name in ("labelled", "empty", "failed")}
+    statuses = {name: report.statuses[name] for name in STATUSES}
     gauges.put_by("status", "run_images", "Images of the run with a row.", statuses)
     gauges.put("run_objects", "Objects found in the run.", report.objects)
     gauges.put("run_images_left", "Images still to do.", report.num_images - report.done)

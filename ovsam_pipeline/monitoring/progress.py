@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ovsam_pipeline.records import STATUSES
+
 if TYPE_CHECKING:
     from ovsam_pipeline.monitoring.report import RunReport
 
-_STATUSES = ("labelled", "empty", "failed")
 _GIB = 1 << 30
 
 
@@ -51,7 +52,7 @@ def measure_progress(
     return {
         "done": done,
         "total": total,
-        **{name: report.statuses[name] for name in _STATUSES},
+        **{name: report.statuses[name] for name in STATUSES},
         "objects": report.objects,
         "images_per_s": round(overall, 3),
         "images_per_s_last_minute": round(pace, 3),
@@ -73,7 +74,7 @@ def format_progress(numbers: Mapping[str, Any]) -> str:
     parts = [
         f"{done}/{total} images ({100 * done // max(1, total)} %), {rate:.2f}/s"
         + (f", {_format_time(left)} left" if left and done < total else ""),
-        ", ".join(f"{numbers[name]} {name}" for name in _STATUSES),
+        ", ".join(f"{numbers[name]} {name}" for name in STATUSES),
     ]
     stages = numbers["stage_seconds"]
     if numbers["slowest_stage"] and sum(stages.values()):

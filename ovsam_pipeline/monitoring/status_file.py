@@ -22,6 +22,7 @@ from ovsam_pipeline.monitoring.repeating import PaceMeter, repeat
 from ovsam_pipeline.monitoring.run_state import RunState
 from ovsam_pipeline.output.folder import STATUS_FILE, read_run_file
 from ovsam_pipeline.output.lock import is_held
+from ovsam_pipeline.records import STATUSES
 from ovsam_pipeline.storage.atomic import write_atomically
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
 
@@ -132,7 +133,7 @@ def _read_from_run(run: dict[str, Any]) -> dict[str, Any]:
 
 def _read_progress(summary: dict[str, Any], stages: dict[str, float]) -> dict[str, Any]:
     """Return the counts of a run that ended in the form of `measure_progress`."""
-    statuses = {name: summary[name] for name in ("labelled", "empty", "failed")}
+    statuses = {name: summary[name] for name in STATUSES}
     done = sum(statuses.values())
     return {
         "done": done,
