@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ovsam.errors import CheckpointError, ConfigError
-from ovsam.weights.hub import KNOWN_MODELS, require
+from ovsam.weights.hub import require
+from ovsam.weights.known_weights import KNOWN_MODELS
 from ovsam.weights.tensor_files import read_metadata
 
 _UNKNOWN_LICENCE = "that of the source files: ask their authors"

@@ -185,9 +185,13 @@ def _url_target(file: WeightFile) -> Path:
 def _fetch_from_hub(file: WeightFile) -> Path:
     """Let huggingface_hub fetch the first of the file's names that the repository has."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HTTPError, LocalEntryNotFoundError
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
+        EntryNotFoundError,
+        HTTPError,
+        LocalEntryNotFoundError,
+    )
     from huggingface_hub.utils.logging import set_verbosity_error
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()

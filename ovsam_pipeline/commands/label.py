@@ -10,7 +10,7 @@ from ovsam_pipeline.commands import label_options as flags
 from ovsam_pipeline.terminal.notes import choose_logs
 
 if TYPE_CHECKING:
-    from ovsam_pipeline.runs.api import LabelResult
+    from ovsam_pipeline.runs.run import LabelResult
 
 
 def label(

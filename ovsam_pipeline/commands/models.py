@@ -58,7 +58,8 @@ def fetch(
 ) -> None:
     """Download weights once; their licence is shown, and accepted once."""
     from ovsam.weights.hub import fetch_files, fetch_model
-    from ovsam_pipeline.terminal.app import print_json, print_note, print_result
+    from ovsam_pipeline.terminal.app import print_json, print_result
+    from ovsam_pipeline.terminal.notes import print_note
 
     model, files = _find_files(name)
     is_accepted = _ask_about_licences(name, files, accept_license)
@@ -142,7 +143,7 @@ def _find_files(name: str) -> tuple[KnownModel | None, tuple[WeightFile, ...]]:
 def _ask_about_licences(name: str, files: Sequence[WeightFile], is_accepted: bool) -> bool:
     """Show the licences that nobody accepted yet; on a terminal, ask."""
     from ovsam.weights.hub import unaccepted_licences
-    from ovsam_pipeline.terminal.app import print_note
+    from ovsam_pipeline.terminal.notes import print_note
 
     for licence in unaccepted_licences(file.licence for file in files):
         print_note(f"{name}: {licence.title}. {licence.summary}\n{licence.url}")

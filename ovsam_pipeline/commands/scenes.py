@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from ovsam.training.scenes.files import SceneFile
 
 
 def scenes(
@@ -36,7 +39,7 @@ def scenes(
         print_result(f"{out}: {count} pictures, ground truth in {path.name}")
 
 
-def plan_files(count: int, size: int) -> list:
+def plan_files(count: int, size: int) -> list[SceneFile]:
     """Plan files of several aspect ratios and both formats; the fourth is EXIF-rotated."""
     from ovsam.training.scenes.files import SceneFile
 

@@ -24,7 +24,7 @@ from ovsam_pipeline.storage.atomic import replace_file
 if TYPE_CHECKING:
     from ovsam_pipeline.monitoring.report import RunReport
     from ovsam_pipeline.monitoring.stopping import StopRequest
-    from ovsam_pipeline.runs.api import LabelResult
+    from ovsam_pipeline.runs.run import LabelResult
 
 _COCO_DETECTIONS = 100
 _LVIS_DETECTIONS = 300

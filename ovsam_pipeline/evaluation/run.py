@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.structures import ScoreKind
     from ovsam_pipeline.monitoring.report import RunReport
     from ovsam_pipeline.monitoring.stopping import StopRequest
-    from ovsam_pipeline.runs.api import LabelResult
+    from ovsam_pipeline.runs.run import LabelResult
 
 logger = logging.getLogger(__name__)
 

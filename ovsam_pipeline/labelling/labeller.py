@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from ovsam.labelling_model import LabellingModel
     from ovsam.structures import EncodedImage, Prediction, PreparedImage, Prompts
-    from ovsam.text.vocabulary import Vocabulary, VocabularyClass
+    from ovsam.text.class_list import VocabularyClass
+    from ovsam.text.vocabulary import Vocabulary
     from ovsam_pipeline.labelling.stored_regions import StoredRegions
 
 

@@ -36,7 +36,7 @@ from ovsam_pipeline.sources.spool import ImageSpool
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 if TYPE_CHECKING:
-    from ovsam_pipeline.export.coco import OutputCounts
+    from ovsam_pipeline.export.row_counts import OutputCounts
     from ovsam_pipeline.labelling.stats import ShardStats
     from ovsam_pipeline.output.folder import OutputFolder
 

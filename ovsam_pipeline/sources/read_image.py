@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, _imaging
 
 from ovsam.errors import ImageError
 from ovsam_pipeline.outcomes import STORAGE_FAILED, STORAGE_REFUSED
@@ -60,8 +60,8 @@ _STRIP_BYTES = 4 << 20
 
 # Pillow returns its 16 MiB blocks to the system after every image; keeping four saves the page
 # faults, a third of the time of a 12-megapixel JPEG.
-if Image.core.get_blocks_max() < 4:
-    Image.core.set_blocks_max(4)
+if _imaging.get_blocks_max() < 4:
+    _imaging.set_blocks_max(4)
 # Pillow logs some kinds of damage before it raises them.
 if logging.getLogger("PIL").level == logging.NOTSET:
     logging.getLogger("PIL").setLevel(logging.CRITICAL)

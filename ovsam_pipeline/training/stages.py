@@ -9,7 +9,8 @@ import numpy as np
 
 from ovsam.errors import ConfigError
 from ovsam.training.loop.distributed import join_ranks
-from ovsam.training.loop.loop import LoopSettings, TrainingRun
+from ovsam.training.loop.loop import TrainingRun
+from ovsam.training.loop.loop_settings import LoopSettings
 from ovsam.training.loop.settings import build_settings
 from ovsam_pipeline.training.nano_detector import DetectorStep, DetectorStepSettings
 from ovsam_pipeline.training.request import DataLimits, StageRequest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,7 +23,7 @@ class OptimiserSettings:
     clip_norm: float = 0.01
 
 
-def group_parameters(modules: Iterable[nn.Module], weight_decay: float) -> list[dict]:
+def group_parameters(modules: Iterable[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
     """Split trainable parameters: matrices and kernels decay; norms, biases, tokens do not."""
     decayed: dict[int, nn.Parameter] = {}
     plain: dict[int, nn.Parameter] = {}

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _HURRY_CODE = 130
@@ -33,7 +34,7 @@ class RunStoppedError(Exception):
         self.step = step
         self.is_interrupted = is_interrupted
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         """Cross processes whole."""
         return _rebuild, (self.step, self.is_interrupted)
 

@@ -25,7 +25,8 @@ from ovsam.text.vocabulary_files import BUILT_IN_VOCABULARIES, load_vocabulary
 from ovsam.training.data.check import CHECKED_IMAGES, DEFAULT_BUDGET, open_checked_data
 from ovsam.training.data.mixed import DataSettings, MixedData, OpenedData, open_data
 from ovsam.training.loop.distributed import Ranks, join_ranks
-from ovsam.training.loop.loop import LoopSettings, TrainingRun
+from ovsam.training.loop.loop import TrainingRun
+from ovsam.training.loop.loop_settings import LoopSettings
 from ovsam.training.loop.settings import FREE
 from ovsam.training.scenes.pool import ScenePool
 from ovsam.training.scenes.sprites import nano_class_names

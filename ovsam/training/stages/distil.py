@@ -24,7 +24,8 @@ from ovsam.structures import PreparedImage
 from ovsam.training.data.image_set import ImageSet, open_images
 from ovsam.training.loop.autocast import autocast_bfloat16
 from ovsam.training.loop.distributed import Ranks, join_ranks, wait_for_all
-from ovsam.training.loop.loop import LoopSettings, TrainingRun
+from ovsam.training.loop.loop import TrainingRun
+from ovsam.training.loop.loop_settings import LoopSettings
 from ovsam.training.stages.nano import open_pools
 from ovsam.training.stages.stage_files import find_weights, load_stage, save_stage
 from ovsam.training.steps.distil import DistilStep, TeacherTargets

@@ -88,4 +88,4 @@ def _leave_autocast(head: nn.Module) -> None:
             return inner(features.float(), *rest)
 
     forward.leaves_autocast = True  # type: ignore[attr-defined]
-    head.forward = forward  # type: ignore[method-assign]
+    head.forward = forward
