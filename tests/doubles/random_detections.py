@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ovsam_pipeline.evaluation.masks import to_rle
+from ovsam.masks import to_rle
 
 SIZE = 120
 

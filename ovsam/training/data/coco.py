@@ -7,19 +7,16 @@ out.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
 
 from ovsam.errors import ImageError
+from ovsam.masks import decode_mask
 from ovsam.training.data.coco_table import read_coco_table
 from ovsam.training.data.picture_files import read_picture
 from ovsam.training.samples import TrainingSample
-
-_TRIANGLE = 6  # numbers; fewer have no area
 
 
 class CocoTrainingSet:
@@ -115,8 +112,8 @@ class CocoTrainingSet:
         masks = np.zeros((rows.stop - rows.start, *size_hw), np.uint8)
         for mask, row in zip(masks, range(rows.start, rows.stop), strict=True):
             try:
-                mask[:] = decode_segmentation(orjson.loads(texts[row]), size_hw[0], size_hw[1])
-            except (ValueError, TypeError, KeyError, IndexError) as error:
+                mask[:] = decode_mask(orjson.loads(texts[row]), size_hw[0], size_hw[1])
+            except ValueError as error:
                 raise ImageError(
                     f"expected a mask of {size_hw[1]} x {size_hw[0]} pixels in {self.title} for "
                     f"image {self.name(index)}, got one that does not fit: {error}"
@@ -129,29 +126,3 @@ def clip_boxes(boxes_xywh: np.ndarray, size_hw: tuple[int, ...]) -> np.ndarray:
     boxes = np.nan_to_num(boxes_xywh)
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
     return corners.clip(0, np.array([size_hw[1], size_hw[0]] * 2)).astype(np.float32)
-
-
-def decode_segmentation(segmentation: Any, height: int, width: int) -> np.ndarray:
-    """Decode COCO polygons, compressed or plain RLE to an (H, W) uint8 mask.
-
-    Raises:
-        ValueError: They are none; other errors of Python's for values of another kind.
-    """
-    from pycocotools import mask as coco_mask
-
-    if isinstance(segmentation, list):
-        polygons = [polygon for polygon in segmentation if len(polygon) >= _TRIANGLE]
-        if not all(isinstance(n, int | float) for polygon in polygons for n in polygon):
-            raise ValueError("a polygon's coordinates are not all numbers")
-        if not polygons:
-            return np.zeros((height, width), np.uint8)
-        rle = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
-    elif isinstance(segmentation["counts"], list):
-        if sum(segmentation["counts"]) != math.prod(segmentation["size"]):
-            raise ValueError("its runs do not fill its size")
-        rle = coco_mask.frPyObjects(segmentation, height, width)
-    else:
-        rle = segmentation
-        if not rle["counts"]:
-            raise ValueError("it has no runs")
-    return coco_mask.decode(rle)

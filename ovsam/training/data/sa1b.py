@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ovsam.errors import ConfigError, ImageError
-from ovsam.training.data.coco import decode_segmentation
+from ovsam.masks import decode_mask
 from ovsam.training.data.picture_files import collect_texts, read_picture
 from ovsam.training.samples import TrainingSample
 
@@ -94,7 +94,7 @@ class Sa1bTrainingSet:
             step = max(-(-len(rows) // self.most_masks), 1)
             masks = np.zeros((len(rows[::step]), *size_hw), np.uint8)
             for mask, row in zip(masks, rows[::step], strict=True):
-                mask[:] = decode_segmentation(row["segmentation"], size_hw[0], size_hw[1])
+                mask[:] = decode_mask(row["segmentation"], size_hw[0], size_hw[1])
             return masks
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ImageError(

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ovsam.errors import ConfigError
+from ovsam.masks import encode_mask
 from ovsam.training.scenes.scene import Scene, SceneSettings, draw_scene
 from ovsam.training.scenes.sprites import SpriteAtlas
 
@@ -88,11 +89,8 @@ def write_scene_files(
 
 def describe_objects(scene: Scene) -> list[dict[str, Any]]:
     """Return COCO annotations of a scene's objects, without ids; category ids count from 1."""
-    from pycocotools import mask as coco_mask
-
     described = []
     for row, (class_id, box) in enumerate(zip(scene.class_ids, scene.boxes_xyxy(), strict=True)):
-        rle = coco_mask.encode(np.asfortranarray(scene.mask(row).astype(np.uint8)))
         left, top, right, bottom = (float(side) for side in box)
         described.append(
             {
@@ -100,7 +98,7 @@ def describe_objects(scene: Scene) -> list[dict[str, Any]]:
                 "bbox": [left, top, right - left, bottom - top],
                 "area": int(scene.mask(row).sum()),
                 "iscrowd": 0,
-                "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
+                "segmentation": encode_mask(scene.mask(row)),
             }
         )
     return described

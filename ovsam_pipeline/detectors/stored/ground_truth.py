@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ovsam.masks import decode_mask
 from ovsam_pipeline.detectors.base import DetectorImage, compute_fingerprint, hash_file
 from ovsam_pipeline.detectors.stored.box_table import BoxTable, TableDetector
 from ovsam_pipeline.detectors.stored.coco_boxes import CocoBoxes
@@ -95,7 +96,7 @@ class _PointDetector(TableDetector):
         for index, row in enumerate(self.table.rows[rows]):
             segmentation = json.loads(self.segmentations[row])
             mask = decode_segmentation(segmentation, height, width)
-            if mask is None or not mask.any():
+            if not mask.any():
                 self.without_mask["centre of the box taken"] += 1
                 points[index] = (boxes_xyxy[index, :2] + boxes_xyxy[index, 2:]) / 2
             else:
@@ -124,34 +125,16 @@ def compute_centre_point(mask: np.ndarray) -> tuple[int, int]:
     return left + x, top + y
 
 
-def decode_segmentation(segmentation: Any, height: int, width: int) -> np.ndarray | None:
-    """Return the (H, W) bool mask of a COCO segmentation; None where there is none.
-
-    Args:
-        segmentation: a list of polygons, or run lengths (compressed or not) with their size.
-        height: of the image, for polygons.
-        width: of the image, for polygons.
+def decode_segmentation(segmentation: Any, height: int, width: int) -> np.ndarray:
+    """Return the (H, W) bool mask of an annotation, all False where it has none.
 
     Raises:
-        DatasetError: run lengths that do not fit the image.
+        DatasetError: the mask is damaged or does not fit the image.
     """
-    from pycocotools import mask as coco_mask
-
-    if isinstance(segmentation, list):
-        polygons = [part for part in segmentation if isinstance(part, list) and len(part) >= 6]
-        if not polygons:
-            return None
-        rle = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
-    elif isinstance(segmentation, dict) and "counts" in segmentation:
-        size = [int(value) for value in segmentation.get("size", (height, width))]
-        if size != [height, width]:
-            raise DatasetError(
-                f"expected a mask of {width} x {height} pixels, got {size[1]} x {size[0]}: the "
-                "annotations were made for another version of the image"
-            )
-        rle = segmentation
-        if isinstance(segmentation["counts"], list):
-            rle = coco_mask.frPyObjects(segmentation, height, width)
-    else:
-        return None
-    return coco_mask.decode(rle).astype(bool)
+    if isinstance(segmentation, dict) and "counts" not in segmentation:
+        segmentation = None
+    try:
+        is_known = isinstance(segmentation, dict | list)
+        return decode_mask(segmentation if is_known else None, height, width).astype(bool)
+    except ValueError as error:
+        raise DatasetError(str(error)) from error

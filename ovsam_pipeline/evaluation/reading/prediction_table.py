@@ -6,8 +6,8 @@ from collections import defaultdict
 
 import numpy as np
 
+from ovsam.masks import compute_mask_areas, compute_tight_boxes
 from ovsam_pipeline.errors import DatasetError
-from ovsam_pipeline.evaluation.masks import compute_mask_areas, compute_tight_boxes, to_rle
 from ovsam_pipeline.evaluation.reading.class_map import ClassMap
 from ovsam_pipeline.evaluation.reading.columns import find_positions, rank_in_group
 from ovsam_pipeline.evaluation.reading.segment_store import SegmentStore
@@ -201,12 +201,7 @@ def _measure_masks(
     boxes, areas = np.zeros((len(segment_rows), 4)), np.zeros(len(segment_rows))
     for start in range(0, len(segment_rows), _MASKS_IN_MEMORY):
         some = slice(start, start + _MASKS_IN_MEMORY)
-        rles = [
-            to_rle(item, *size)
-            for item, size in zip(
-                segments.read_many(segment_rows[some]), sizes_hw[some].tolist(), strict=True
-            )
-        ]
+        rles = segments.read_rles(segment_rows[some], sizes_hw[some])
         boxes[some], areas[some] = compute_tight_boxes(rles), compute_mask_areas(rles)
     return boxes, areas
 

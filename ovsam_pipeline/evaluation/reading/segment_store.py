@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from ovsam_pipeline.errors import OutputError
+from ovsam.masks import to_rle
+from ovsam_pipeline.errors import DatasetError, OutputError
 from ovsam_pipeline.evaluation.reading.result_blocks import RunLengths
 
 _BUFFER_BYTES = 1 << 20
@@ -108,6 +109,21 @@ class SegmentStore:
                 result.append({"size": size, "counts": content[start:end]})
         return result
 
+    def read_rles(self, rows: np.ndarray, sizes_hw: np.ndarray) -> list[dict[str, Any]]:
+        """Return rows as RLE, in the order asked for.
+
+        Args:
+            rows: (M,) integers; -1 gives an empty mask.
+            sizes_hw: (M, 2) of their images, which polygons are drawn on; -1 where not known.
+
+        Raises:
+            DatasetError: polygons of an image whose size is not known.
+        """
+        return [
+            to_rle_in_image(item, *size)
+            for item, size in zip(self.read_many(rows), sizes_hw.tolist(), strict=True)
+        ]
+
     def _map_file(self) -> mmap.mmap | bytes:
         """Return the file's bytes: pages of the disk cache, which the system can take back."""
         if self._map is None:
@@ -117,3 +133,25 @@ class SegmentStore:
                 mmap.mmap(self._stream.fileno(), size, access=mmap.ACCESS_READ) if size else b""
             )
         return self._map
+
+
+def to_rle_in_image(segmentation: Any, height: int, width: int) -> dict[str, Any]:
+    """Return a segmentation as RLE; `height` and `width` are -1 where the file states none.
+
+    Raises:
+        DatasetError: polygons of an image whose size is not known.
+    """
+    if segmentation is None:
+        return to_rle(None, max(height, 1), max(width, 1))
+    if isinstance(segmentation, list):
+        check_size(height, width)
+    return to_rle(segmentation, height, width)
+
+
+def check_size(height: int, width: int) -> None:
+    """Refuse to draw polygons on an image of unknown size (-1)."""
+    if height < 0 or width < 0:
+        raise DatasetError(
+            "polygons need the height and width of their image, which the ground truth does not "
+            "state; add `height` and `width` to its images"
+        )

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ovsam.coco_json import get_image_file_name, iterate_json_blocks
+from ovsam.masks import compute_tight_boxes, to_rle
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reading.columns import find_positions, read_boxes, read_ids, to_id
 from ovsam_pipeline.evaluation.reading.segment_checks import check_segmentations
@@ -333,8 +334,6 @@ def _read_areas(annotations: Sequence[dict[str, Any]]) -> np.ndarray:
 def _bound(segmentation: Any) -> np.ndarray:
     """Return the box x, y, w, h of a segmentation; zeros where there is none."""
     if isinstance(segmentation, dict):
-        from ovsam_pipeline.evaluation.masks import compute_tight_boxes, to_rle
-
         return compute_tight_boxes([to_rle(segmentation, *segmentation["size"])])[0]
     rings = [np.asarray(ring, np.float64).reshape(-1, 2) for ring in segmentation or ()]
     if not rings:

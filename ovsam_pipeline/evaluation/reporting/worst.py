@@ -16,7 +16,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ovsam.errors import OvsamError
-from ovsam_pipeline.evaluation.masks import to_rle
+from ovsam.masks import to_rle
 from ovsam_pipeline.evaluation.structures import GroundTruth, Matches, Predictions
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.sources.read_image import decode_image

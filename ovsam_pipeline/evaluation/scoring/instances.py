@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ovsam_pipeline.evaluation.masks import compute_mask_areas, to_rle
+from ovsam.masks import compute_mask_areas, intersect_masks
 from ovsam_pipeline.evaluation.structures import GroundTruth, Predictions
 
 _EPSILON = 1e-8
@@ -105,22 +105,17 @@ def _compute_ious(
     truth: GroundTruth, truth_rows: np.ndarray, predictions: Predictions, rows: np.ndarray
 ) -> np.ndarray:
     """Return |both| / (|either| + 1e-8) of pairs of masks; 0 where their sizes differ."""
-    from pycocotools import mask as coco_mask
-
     ious = np.zeros(len(rows))
     for start in range(0, len(rows), _BLOCK):
         part = slice(start, start + _BLOCK)
         wanted, given = truth_rows[part], rows[part]
-        segments = truth.segments.read_many(truth.segment_rows[wanted])
-        sizes = truth.image_sizes_hw[truth.image_index[wanted]].tolist()
-        answers = predictions.segments.read_many(predictions.segment_rows[given])
-        pairs = [
-            (to_rle(segment, *size), to_rle(answer, *size))
-            for segment, answer, size in zip(segments, answers, sizes, strict=True)
-        ]
+        sizes_hw = truth.image_sizes_hw[truth.image_index[wanted]]
+        annotated = truth.segments.read_rles(truth.segment_rows[wanted], sizes_hw)
+        answers = predictions.segments.read_rles(predictions.segment_rows[given], sizes_hw)
+        pairs = list(zip(annotated, answers, strict=True))
         is_comparable = np.array([list(a["size"]) == list(b["size"]) for a, b in pairs], bool)
         kept = [pair for pair, keeps in zip(pairs, is_comparable.tolist(), strict=True) if keeps]
-        both = compute_mask_areas([coco_mask.merge(list(pair), intersect=True) for pair in kept])
+        both = compute_mask_areas([intersect_masks(a, b) for a, b in kept])
         sums = compute_mask_areas([a for a, _ in kept]) + compute_mask_areas([b for _, b in kept])
         ious[start + np.flatnonzero(is_comparable)] = both / (sums - both + _EPSILON)
     return ious

@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 
 from ovsam.errors import ConfigError
+from ovsam.masks import compute_mask_areas
 from ovsam_pipeline.errors import DatasetError
-from ovsam_pipeline.evaluation.masks import compute_mask_areas
 from ovsam_pipeline.evaluation.reading.columns import rank_in_group
 from ovsam_pipeline.evaluation.scoring.overlaps import (
     compute_box_overlaps,

@@ -12,14 +12,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
-from ovsam_pipeline.evaluation.masks import (
-    check_size,
-    compute_mask_areas,
-    compute_tight_boxes,
-    to_rle,
-)
+from ovsam.masks import compute_mask_areas, compute_mask_ious, compute_tight_boxes
+from ovsam_pipeline.evaluation.reading.segment_store import check_size, to_rle_in_image
 from ovsam_pipeline.evaluation.structures import IOU_THRESHOLDS, GroundTruth, Predictions
 
 _SLACK = 1e-9
@@ -104,7 +99,7 @@ def compute_mask_overlaps(
     within_reach = np.flatnonzero((most > 0) & (most >= (IOU_THRESHOLDS[0] - _SLACK) * divisor))
 
     for position in np.unique(t[within_reach]).tolist():
-        annotated[position] = to_rle(annotated[position], *sizes_hw[position])
+        annotated[position] = to_rle_in_image(annotated[position], *sizes_hw[position])
     crowds = is_crowd.tolist()
     p, t = p[within_reach], t[within_reach]
     starts = np.flatnonzero(np.diff(groups[within_reach], prepend=-1)).tolist()
@@ -119,20 +114,8 @@ def read_prediction_rles(
     truth: GroundTruth, predictions: Predictions, rows: np.ndarray
 ) -> list[dict[str, Any]]:
     """Return the masks of predictions as run lengths; an empty mask where there is none."""
-    segmentations = predictions.segments.read_many(predictions.segment_rows[rows])
-    return [
-        item
-        if isinstance(item, dict) and not isinstance(item["counts"], list)
-        else _convert(item, truth, predictions, row)
-        for item, row in zip(segmentations, rows, strict=True)
-    ]
-
-
-def _convert(item: Any, truth: GroundTruth, predictions: Predictions, row: int) -> dict[str, Any]:
-    if item is None:
-        return to_rle(None, 1, 1)
-    height, width = truth.image_sizes_hw[predictions.image_index[row]].tolist()
-    return to_rle(item, height, width)
+    sizes_hw = truth.image_sizes_hw[predictions.image_index[rows]]
+    return predictions.segments.read_rles(predictions.segment_rows[rows], sizes_hw)
 
 
 def _compute_group(
@@ -143,7 +126,7 @@ def _compute_group(
 ) -> np.ndarray:
     """Return the overlaps of the pairs of one group: (e,) float64."""
     some_p, some_t = (list(dict.fromkeys(side)) for side in pairs)
-    ious = coco_mask.iou(
+    ious = compute_mask_ious(
         [predicted[k] for k in some_p],
         [annotated[k] for k in some_t],
         [int(is_crowd[k]) for k in some_t],
@@ -161,7 +144,7 @@ def _bound_annotations(
     """Return boxes that surely hold the masks, (G, 4), and their areas, (G,), NaN if not known."""
     boxes, areas = np.zeros((len(segmentations), 4)), np.full(len(segmentations), np.nan)
     are_rles = [isinstance(item, dict) for item in segmentations]
-    rles = [to_rle(item, 0, 0) for item in segmentations if isinstance(item, dict)]
+    rles = [to_rle_in_image(item, 0, 0) for item in segmentations if isinstance(item, dict)]
     boxes[are_rles], areas[are_rles] = compute_tight_boxes(rles), compute_mask_areas(rles)
     for position, rings in enumerate(segmentations):
         if isinstance(rings, list) and rings:

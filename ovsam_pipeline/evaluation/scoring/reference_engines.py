@@ -18,7 +18,6 @@ from typing import Any, Literal
 import numpy as np
 
 from ovsam.errors import ConfigError, MissingDependencyError
-from ovsam_pipeline.evaluation.masks import to_rle
 from ovsam_pipeline.evaluation.scoring.average_precision import Curves
 from ovsam_pipeline.evaluation.scoring.matching import (
     AreaRule,
@@ -180,9 +179,9 @@ def _build_dataset(truth: GroundTruth, iou_type: IouType) -> dict[str, Any]:
         item["iscrowd"] = int(truth.is_crowd[row] and not truth.is_lvis)
         item["ignore"] = int(truth.is_ignored[row])
         if iou_type == "segm":
-            height, width = truth.image_sizes_hw[truth.image_index[row]].tolist()
-            segmentation = truth.segments.read(int(truth.segment_rows[row]))
-            item["segmentation"] = to_rle(segmentation, height, width)
+            sizes_hw = truth.image_sizes_hw[truth.image_index[row : row + 1]]
+            rles = truth.segments.read_rles(truth.segment_rows[row : row + 1], sizes_hw)
+            item["segmentation"] = rles[0]
     return {"images": images, "categories": categories, "annotations": annotations}
 
 

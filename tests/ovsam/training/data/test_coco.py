@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ovsam.errors import ConfigError, ImageError
-from ovsam.training.data.coco import CocoTrainingSet, decode_segmentation
+from ovsam.masks import decode_mask
+from ovsam.training.data.coco import CocoTrainingSet
 from ovsam.training.scenes.files import SceneFile, write_scene_files
 from ovsam.training.scenes.scene import draw_scene
 
@@ -74,8 +75,8 @@ def test_file_without_masks_is_refused(tmp_path):
 
 
 def test_polygons_and_plain_rle_decode():
-    square = decode_segmentation([[1, 1, 4, 1, 4, 4, 1, 4]], 6, 6)
-    column = decode_segmentation({"size": [2, 2], "counts": [0, 2, 2]}, 2, 2)
+    square = decode_mask([[1, 1, 4, 1, 4, 4, 1, 4]], 6, 6)
+    column = decode_mask({"size": [2, 2], "counts": [0, 2, 2]}, 2, 2)
     assert square[1:4, 1:4].all()
     assert square.sum() == 9
     assert column.tolist() == [[1, 0], [1, 0]]

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from ovsam.errors import ImageError, TrainingError
-from ovsam.training.data.coco import CocoTrainingSet, decode_segmentation
+from ovsam.masks import decode_mask
+from ovsam.training.data.coco import CocoTrainingSet
 from ovsam.training.data.image_set import FolderImages
 from ovsam.training.loop.step_random import StepRandom
 from ovsam.training.steps.distil import DistilStep
@@ -17,7 +18,7 @@ from ovsam.training.steps.distil import DistilStep
 
 @pytest.mark.parametrize("polygons", [[[]], [[1, 2]], [[1, 2, 3, 4]], []])
 def test_polygon_without_area_is_an_empty_mask(polygons):
-    assert not decode_segmentation(polygons, 10, 12).any()
+    assert not decode_mask(polygons, 10, 12).any()
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def test_polygon_without_area_is_an_empty_mask(polygons):
 )
 def test_mask_that_is_none_is_refused(segmentation):
     with pytest.raises(ValueError, match=r"size|no runs|not all numbers"):
-        decode_segmentation(segmentation, 10, 10)
+        decode_mask(segmentation, 10, 10)
 
 
 @pytest.mark.parametrize("has_masks", [True, False])

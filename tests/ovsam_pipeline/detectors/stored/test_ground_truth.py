@@ -131,8 +131,8 @@ def test_centre_point_lies_on_the_object_even_where_its_box_centre_does_not():
 
 
 @pytest.mark.parametrize("segmentation", [None, [], [[1, 2, 3, 4]], {"size": [40, 60]}, "text"])
-def test_segmentation_without_a_mask_is_none(segmentation):
-    assert decode_segmentation(segmentation, 40, 60) is None
+def test_segmentation_without_a_mask_has_no_pixel(segmentation):
+    assert not decode_segmentation(segmentation, 40, 60).any()
 
 
 def test_run_lengths_of_another_size_are_refused():

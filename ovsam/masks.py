@@ -1,0 +1,147 @@
+"""COCO masks: polygons and run lengths of either kind → compressed run lengths, or pixels.
+
+The one reader of `segmentation` in COCO, LVIS and SA-1B files, and what pycocotools computes on
+masks. RLE here: {"size": [height, width], "counts": compressed run lengths as text or bytes}.
+
+Letters: N masks, M other masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+if TYPE_CHECKING:  # structures needs torch, masks do not
+    from ovsam.structures import RLE
+
+# pycocotools takes a list of four numbers for a box, and two points have no area.
+_FEWEST_NUMBERS = 6
+# pycocotools 2.0.11 with numpy 2 fails on more: it holds their number in a uint8.
+_AREA_BATCH = 255
+
+
+def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
+    """Return a COCO segmentation as RLE.
+
+    Compressed run lengths come back unchanged, without a look at what they decode to.
+
+    Args:
+        segmentation: polygons [[x, y, x, y, …], …] in pixels; {"size", "counts"}; or None or [] for
+            an empty mask. Polygons of fewer than three points or an odd number of values are left
+            out.
+        height: of the image in pixels, for polygons and empty masks; run lengths have their own.
+        width: likewise.
+
+    Raises:
+        ValueError: it is not a segmentation, its runs do not fill its size, a coordinate is not a
+            finite number, or polygons come without the size of their image (-1).
+    """
+    if isinstance(segmentation, dict):
+        return _read_run_lengths(segmentation)
+    if not isinstance(segmentation, list | None):
+        raise ValueError(f"expected polygons or run lengths, got {segmentation!r:.40}")
+    if height < 0 or width < 0:
+        raise ValueError("polygons need the height and width of their image")
+    rings = [_read_ring(ring) for ring in segmentation or () if is_ring(ring)]
+    if not rings:
+        empty = {"size": [height, width], "counts": [height * width]}
+        return dict(coco_mask.frPyObjects(empty, height, width))
+    return dict(coco_mask.merge(coco_mask.frPyObjects(rings, height, width)))
+
+
+def decode_mask(segmentation: Any, height: int, width: int) -> NDArray[np.uint8]:
+    """Return the (height, width) pixels of a COCO segmentation, 0 and 1; see `to_rle`.
+
+    Raises:
+        ValueError: as `to_rle`, or run lengths reach beyond their image or are of another size.
+    """
+    rle = to_rle(segmentation, height, width)
+    if list(rle["size"]) != [height, width]:
+        raise ValueError(
+            f"expected a mask of {width} x {height} pixels, got {rle['size'][1]} x "
+            f"{rle['size'][0]}: the annotations were made for another version of the image"
+        )
+    mask: NDArray[np.uint8] = coco_mask.decode(rle)
+    return mask
+
+
+def encode_mask(mask: NDArray[Any]) -> RLE:
+    """Return an (H, W) mask of bool, or of 0 and 1, as RLE with text."""
+    rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+    return {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
+
+
+def compute_mask_areas(rles: Sequence[Any]) -> NDArray[np.float64]:
+    """Return the number of pixels of each RLE: (N,)."""
+    if not rles:
+        return np.zeros(0)
+    batches = range(0, len(rles), _AREA_BATCH)
+    return np.concatenate(
+        [np.asarray(coco_mask.area(rles[i : i + _AREA_BATCH]), np.float64) for i in batches]
+    )
+
+
+def compute_tight_boxes(rles: Sequence[Any]) -> NDArray[np.float64]:
+    """Return the tight box x, y, width, height of each RLE, zeros for an empty one: (N, 4)."""
+    if not rles:
+        return np.zeros((0, 4))
+    return np.asarray(coco_mask.toBbox(rles), np.float64).reshape(-1, 4)
+
+
+def compute_mask_ious(
+    rles: Sequence[Any], others: Sequence[Any], is_crowd: Sequence[int] | None = None
+) -> NDArray[np.float64]:
+    """Return the IoU of each pair of RLEs: (N, M); -1 where boxes meet and image sizes differ.
+
+    Args:
+        rles: N masks.
+        others: M masks.
+        is_crowd: M flags: divide by the area of the first mask instead of the union; None: none.
+    """
+    flags = [0] * len(others) if is_crowd is None else is_crowd
+    ious = coco_mask.iou(rles, others, flags)
+    return np.asarray(ious, np.float64).reshape(len(rles), len(others))
+
+
+def intersect_masks(first: Any, second: Any) -> dict[str, Any]:
+    """Return the pixels that two RLEs of one size share, as RLE."""
+    return dict(coco_mask.merge([first, second], intersect=True))
+
+
+def is_ring(ring: Any) -> bool:
+    """Return whether a value can be a polygon: a list of three points or more."""
+    return isinstance(ring, list) and len(ring) >= _FEWEST_NUMBERS and len(ring) % 2 == 0
+
+
+def are_runs(runs: Any, num_pixels: int) -> bool:
+    """Return whether a value is a list of uncompressed run lengths that fill so many pixels."""
+    if not isinstance(runs, list) or not all(isinstance(run, int) and run >= 0 for run in runs):
+        return False
+    return sum(runs) == num_pixels
+
+
+def _read_ring(ring: list[Any]) -> NDArray[np.float64]:
+    try:
+        points = np.asarray(ring, np.float64)
+    except (TypeError, ValueError):
+        points = np.full(1, np.nan)
+    if points.ndim != 1 or not np.isfinite(points).all():  # a null of JSON becomes NaN
+        raise ValueError("a polygon's coordinates are not all numbers")
+    return points
+
+
+def _read_run_lengths(segmentation: dict[str, Any]) -> dict[str, Any]:
+    size, counts = segmentation.get("size"), segmentation.get("counts")
+    if not isinstance(size, list | tuple) or len(size) != 2:
+        raise ValueError(f"expected run lengths with the size of their image, got {size!r:.40}")
+    if isinstance(counts, list):
+        if not are_runs(counts, size[0] * size[1]):
+            raise ValueError("its runs do not fill its size")
+        return dict(coco_mask.frPyObjects(segmentation, *size))
+    if not isinstance(counts, str | bytes) or not counts:
+        raise ValueError("it has no runs")
+    return segmentation
