@@ -38,7 +38,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ovsam_pipeline.detectors.base import Detections
-from ovsam_pipeline.engines.engine import Engine, open_engine
+from ovsam_pipeline.engines.choose import open_engine
+from ovsam_pipeline.engines.engine import Engine, Work
 from ovsam_pipeline.labelling.stats import ShardStats
 from ovsam_pipeline.monitoring.report import RunReport
 from ovsam_pipeline.monitoring.stopping import StopRequest
@@ -265,7 +266,7 @@ def run_engine(
         )
         report = RunReport(len(images))
         start_s = time.perf_counter()
-        summary = engine.label(plan, writer, report, stop=StopRequest(), stats=ShardStats())
+        summary = engine.label(Work(plan, writer, report, StopRequest(), ShardStats()))
         seconds = time.perf_counter() - start_s
     if summary.failed or summary.left or summary.outcome != "finished":
         raise SystemExit(f"expected {len(images)} images labelled, got {summary}")

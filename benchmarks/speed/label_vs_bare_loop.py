@@ -18,7 +18,6 @@ import logging
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -29,11 +28,13 @@ import torch
 from ovsam.preprocess import prepare_image
 from ovsam.structures import Prompts
 from ovsam_pipeline.detectors.base import DetectorImage
-from ovsam_pipeline.engines.local import run_local
+from ovsam_pipeline.engines.engine import Work
+from ovsam_pipeline.engines.local import LocalEngine
 from ovsam_pipeline.export.coco import export_coco
 from ovsam_pipeline.labelling.labeller import Labeller, build_labeller
 from ovsam_pipeline.labelling.stats import ShardStats
 from ovsam_pipeline.monitoring.report import RunReport
+from ovsam_pipeline.monitoring.stopping import StopRequest
 from ovsam_pipeline.output.folder import OutputFolder
 from ovsam_pipeline.output.part_writer import PartWriter
 from ovsam_pipeline.output.plan import Plan
@@ -113,7 +114,8 @@ def run_pipeline(images: tuple[ImageRecord, ...], labeller: Labeller) -> dict[st
         )
         counted = RunReport(len(images))
         start_s, start_cpu_s = time.perf_counter(), time.process_time()
-        run_local(Plan(images), labeller, writer, counted, stop=threading.Event(), stats=stats)
+        engine = LocalEngine(labeller)
+        engine.label(Work(Plan(images), writer, counted, StopRequest(), stats))
         rates = _measure(len(images), start_s, start_cpu_s)
         held.write_run_file({"categories": labeller.categories})
         start_s = time.perf_counter()

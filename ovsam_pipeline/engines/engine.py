@@ -1,43 +1,42 @@
-"""Who labels: this process, or the actors of a Ray cluster. One shape for both.
-
-Input: the settings, and what builds a labeller from them. Output: an `Engine` that knows what the
-labels will depend on (`facts`) and labels a plan. With Ray the facts come from an actor, so the
-process that drives a cluster loads neither torch nor a model.
-"""
+"""What every engine offers: a `Work` in, rows in the output folder and a `RunSummary` out."""
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ovsam.errors import MissingDependencyError
-from ovsam_pipeline.labelling.facts import RunFacts
-from ovsam_pipeline.labelling.labeller import BuildLabeller
-
 if TYPE_CHECKING:
-    from ovsam_pipeline.labelling.labeller import Labeller
+    from ovsam_pipeline.labelling.facts import RunFacts
     from ovsam_pipeline.labelling.stats import ShardStats
     from ovsam_pipeline.monitoring.report import RunReport, RunSummary
     from ovsam_pipeline.monitoring.stopping import StopRequest
     from ovsam_pipeline.output.part_writer import PartWriter
     from ovsam_pipeline.output.plan import Plan
     from ovsam_pipeline.records import ImageRecord
-    from ovsam_pipeline.settings.label import LabelConfig
 
-logger = logging.getLogger(__name__)
 
-# Of the driver on Linux, and on Windows' Linux.
-_SIGNS_OF_A_GPU = ("/proc/driver/nvidia", "/dev/dxg")
+@dataclass(frozen=True)
+class Work:
+    """One run, as an engine gets it.
+
+    Attributes:
+        plan: the images to label.
+        writer: of the output's parts; on a cluster each worker gets an empty copy.
+        report: counts the rows, knows the failure budget.
+        stop: once set from outside, the images in hand are finished and committed.
+        stats: filled with times and dropped boxes.
+    """
+
+    plan: Plan
+    writer: PartWriter
+    report: RunReport
+    stop: StopRequest
+    stats: ShardStats
 
 
 class Engine(Protocol):
-    """What labels a plan.
+    """What labels a plan: this process, or a cluster.
 
     Attributes:
         name: "local" or "ray".
@@ -61,107 +60,12 @@ class Engine(Protocol):
         """
         ...
 
-    def label(
-        self,
-        plan: Plan,
-        writer: PartWriter,
-        report: RunReport,
-        *,
-        stop: StopRequest,
-        stats: ShardStats,
-    ) -> RunSummary:
-        """Label the plan's images and commit their rows; see `run_local.run_local`."""
+    def label(self, work: Work) -> RunSummary:
+        """Label the plan's images and commit their rows.
+
+        Raises:
+            OutputError: a part cannot be written.
+            ShardError: every image fails for a reason that is not the image's, or no worker can
+                start.
+        """
         ...
-
-
-def choose_engine(config: LabelConfig) -> str:
-    """Return "local" or "ray": a cluster where one is named, or where there are several GPUs.
-
-    Args:
-        config: the settings; `engine` "auto" looks at RAY_ADDRESS, at the flags of a cluster, and
-            at this machine's GPUs where no device is named.
-    """
-    if config.engine != "auto":
-        return config.engine
-    is_asked = bool(config.address or os.environ.get("RAY_ADDRESS"))
-    is_many = (config.num_gpus or 0) > 1 or (config.num_actors or 0) > 1
-    if is_asked or is_many:
-        return "ray"
-    num_gpus = _count_gpus() if config.device == "auto" else 0
-    if num_gpus > 1 and find_spec("ray") is None:
-        logger.info("one of %d GPUs is used; pip install 'ovsam[ray]' to use them all", num_gpus)
-        return "local"
-    return "ray" if num_gpus > 1 else "local"
-
-
-@contextmanager
-def open_engine(
-    config: LabelConfig,
-    build: BuildLabeller,
-    embedding: Callable[[int, int], None] | None = None,
-) -> Iterator[Engine]:
-    """Load what labels, here or on a cluster, until the block ends.
-
-    Args:
-        config: the settings.
-        build: settings → Labeller; picklable, as it may run in an actor.
-        embedding: called with (done, total) while class names are embedded in this process.
-
-    Raises:
-        OvsamError: as `build`; or the cluster cannot be used.
-    """
-    if choose_engine(config) == "ray":
-        with _import_ray_engine().open_crew(config, build) as crew:
-            yield crew
-    else:
-        yield _LocalEngine(build(config, embedding))
-
-
-class _LocalEngine:
-    """This process."""
-
-    name = "local"
-    accepted_parts: set[str] | None = None
-
-    def __init__(self, labeller: Labeller) -> None:
-        self.facts = labeller.facts
-        self._labeller = labeller
-
-    def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
-        from ovsam_pipeline.detectors.build import check_detector_images
-
-        return check_detector_images(self._labeller.detector, images)
-
-    def label(
-        self,
-        plan: Plan,
-        writer: PartWriter,
-        report: RunReport,
-        *,
-        stop: StopRequest,
-        stats: ShardStats,
-    ) -> RunSummary:
-        from ovsam_pipeline.engines.local import run_local
-
-        return run_local(plan, self._labeller, writer, report, stop=stop, stats=stats)
-
-
-def _import_ray_engine() -> ModuleType:
-    try:
-        from ovsam_pipeline.engines.cluster import ray_pool as run_ray
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "ray":
-            raise
-        raise MissingDependencyError(
-            "labelling on a cluster needs the package ray; pip install 'ovsam[ray]'"
-        ) from error
-    return run_ray
-
-
-def _count_gpus() -> int:
-    """Return how many GPUs torch may use; where there is no driver, torch is not loaded."""
-    if not any(Path(sign).exists() for sign in _SIGNS_OF_A_GPU):
-        return 0
-    import torch
-
-    return torch.cuda.device_count()

@@ -1,71 +1,63 @@
-"""Label in this process: the engine for one machine. `run_ray.py` has the same signature."""
+"""Label in this process: the engine for one machine."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, closing, nullcontext
 
+from ovsam_pipeline.engines.engine import Work
 from ovsam_pipeline.engines.gpu_usage import update_gpu
-from ovsam_pipeline.labelling.label_images import label_shard
+from ovsam_pipeline.labelling.label_images import label_images
 from ovsam_pipeline.labelling.labeller import Labeller
-from ovsam_pipeline.labelling.stats import ShardStats
 from ovsam_pipeline.monitoring.repeating import repeat
-from ovsam_pipeline.monitoring.report import RunReport, RunSummary, WorkerState
-from ovsam_pipeline.monitoring.stopping import StopRequest
-from ovsam_pipeline.output.part_writer import PartWriter
-from ovsam_pipeline.output.plan import Plan
+from ovsam_pipeline.monitoring.report import RunSummary, WorkerState
+from ovsam_pipeline.records import ImageRecord
 
 _GPU_EVERY_S = 5.0
 
 
-def run_local(
-    plan: Plan,
-    labeller: Labeller,
-    writer: PartWriter,
-    report: RunReport,
-    *,
-    stop: StopRequest,
-    stats: ShardStats,
-) -> RunSummary:
-    """Label the plan's images and commit their rows.
+class LocalEngine:
+    """The engine of one machine: labels in the process that calls it."""
 
-    Args:
-        plan: what is to do.
-        labeller: model, detector, vocabulary and rules, loaded.
-        writer: of the output's parts.
-        report: counts the rows, knows the failure budget.
-        stop: once set from outside, the image in hand is finished and committed.
-        stats: filled with times and dropped boxes.
+    name = "local"
+    accepted_parts: set[str] | None = None
 
-    Returns:
-        Counts and outcome.
+    def __init__(self, labeller: Labeller) -> None:
+        self.facts = labeller.facts
+        self._labeller = labeller
 
-    Raises:
-        OutputError: a part cannot be written.
-        ShardError: every image fails by a fault of ours.
-    """
-    worker = report.workers["this process"] = WorkerState("this process", "labelling")
-    worker.stage_seconds = stats.seconds
-    try:
-        with (
-            _watch_gpu(worker, labeller.config.device),
-            closing(label_shard(plan.images, labeller, stop=stop, stats=stats)) as rows,
-        ):
-            for row in rows:
-                start_s = time.perf_counter()
-                writer.add(row)
-                stats.add_time("write", start_s)
-                report.add(row)
-                worker.done = report.done
-                if report.is_over_budget:
-                    break
-    finally:
-        # Also on Ctrl-C in a notebook: what was labelled is kept.
-        start_s = time.perf_counter()
-        writer.commit()
-        stats.add_time("write", start_s)
-        worker.state = "idle"
-    return report.conclude(stop)
+    def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
+        """See `Engine.check_images`."""
+        from ovsam_pipeline.detectors.build import check_detector_images
+
+        return check_detector_images(self._labeller.detector, images)
+
+    def label(self, work: Work) -> RunSummary:
+        """See `Engine.label`."""
+        writer, report, stop, stats = work.writer, work.report, work.stop, work.stats
+        worker = report.workers["this process"] = WorkerState("this process", "labelling")
+        worker.stage_seconds = stats.seconds
+        try:
+            with (
+                _watch_gpu(worker, self._labeller.config.device),
+                closing(label_images(work.plan.images, self._labeller, stop, stats)) as rows,
+            ):
+                for row in rows:
+                    start_s = time.perf_counter()
+                    writer.add(row)
+                    stats.add_time("write", start_s)
+                    report.add(row)
+                    worker.done = report.done
+                    if report.is_over_budget:
+                        break
+        finally:
+            # Also on Ctrl-C in a notebook: what was labelled is kept.
+            start_s = time.perf_counter()
+            writer.commit()
+            stats.add_time("write", start_s)
+            worker.state = "idle"
+        return report.conclude(stop)
 
 
 def _watch_gpu(worker: WorkerState, device: str) -> AbstractContextManager[None]:

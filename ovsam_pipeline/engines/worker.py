@@ -118,7 +118,7 @@ class Worker:
         from ovsam.text.embedding import collect_used_files, store_files
 
         # Loaded now: the first image would seem to take seconds, or to hang.
-        from ovsam_pipeline.labelling import label_images as label_shard  # noqa: F401
+        from ovsam_pipeline.labelling import label_images  # noqa: F401
         from ovsam_pipeline.output import parts  # noqa: F401
 
         if self._num_threads is not None:
@@ -161,14 +161,14 @@ class Worker:
         Raises:
             OutputError: the part cannot be written.
         """
-        from ovsam_pipeline.labelling.label_images import label_shard
+        from ovsam_pipeline.labelling.label_images import label_images
 
         assert self._labeller is not None
         assert self._writer is not None
         tally, self._stats, start_s = Tally(), ShardStats(), time.monotonic()
         self._state.state = "labelling"
         with self._notes.collect():
-            rows = label_shard(images, self._labeller, stop=self._stop, stats=self._stats)
+            rows = label_images(images, self._labeller, self._stop, self._stats)
             with closing(rows):
                 for row in rows:
                     self._writer.add(row)

@@ -60,10 +60,9 @@ class _Item:
     dropped: Counter[str] = field(default_factory=Counter)
 
 
-def label_shard(
+def label_images(
     images: Iterable[ImageRecord],
     labeller: Labeller,
-    *,
     stop: threading.Event | None = None,
     stats: ShardStats | None = None,
 ) -> Generator[LabelRecord]:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import ovsam
 from ovsam.errors import OvsamError
-from ovsam_pipeline.engines.engine import Engine, open_engine
+from ovsam_pipeline.engines.choose import open_engine
+from ovsam_pipeline.engines.engine import Engine, Work
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.labelling.labeller import BuildLabeller
 from ovsam_pipeline.monitoring.metrics_file import keep_metrics
@@ -301,7 +302,7 @@ class _Run:
             stop = stack.enter_context(stopping)
             stack.enter_context(stop_after(stop, left_s))
             stack.enter_context(showing(report) if showing else nullcontext())
-            return self.engine.label(self.plan, writer, report, stop=stop, stats=stats)
+            return self.engine.label(Work(self.plan, writer, report, stop, stats))
 
     def _write_annotations(self, summary: RunSummary) -> OutputCounts:
         """Rebuild the COCO file of labels; an interrupted run leaves that to the one after it."""

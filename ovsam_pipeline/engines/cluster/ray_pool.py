@@ -3,7 +3,7 @@
 The driver lists, plans, hands out shards and counts; it loads no model. An actor decodes, detects,
 segments and writes its own part, so neither pixels nor masks cross the network. Whatever dies, the
 driver knows which shards were there and gives them to others; `scheduling.py` decides, this file
-asks Ray. Same signature as `run_local.py`.
+asks Ray.
 """
 
 from __future__ import annotations
@@ -35,15 +35,13 @@ from ovsam_pipeline.engines.cluster.member import Member, WorkerDiedError, descr
 from ovsam_pipeline.engines.cluster.run import ClusterRun
 from ovsam_pipeline.engines.cluster.schedule import Shard
 from ovsam_pipeline.engines.cluster.size import ClusterSize, choose_size
+from ovsam_pipeline.engines.engine import Work
 from ovsam_pipeline.engines.worker import ShardResult, Worker, WorkerInfo
 from ovsam_pipeline.errors import ShardError
 from ovsam_pipeline.labelling.facts import RunFacts
 from ovsam_pipeline.labelling.labeller import BuildLabeller
-from ovsam_pipeline.labelling.stats import ShardStats
-from ovsam_pipeline.monitoring.report import RunReport, RunSummary, WorkerState
-from ovsam_pipeline.monitoring.stopping import StopRequest
+from ovsam_pipeline.monitoring.report import RunSummary, WorkerState
 from ovsam_pipeline.output.part_writer import PartWriter
-from ovsam_pipeline.output.plan import Plan
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.settings.label import LabelConfig
 
@@ -253,17 +251,15 @@ class Crew:
                 logger.warning("the first worker is lost, another one loads: %s", error)
         raise AssertionError("unreachable")
 
-    def label(
-        self,
-        plan: Plan,
-        writer: PartWriter,
-        report: RunReport,
-        *,
-        stop: StopRequest,
-        stats: ShardStats,
-    ) -> RunSummary:
-        """See `run_ray`."""
-        return run_ray(plan, self, writer, report, stop=stop, stats=stats)
+    def label(self, work: Work) -> RunSummary:
+        """See `Engine.label`; each actor has its own copy of the writer."""
+        with Probe(work.writer.folder.parent) as probe:
+            run = ClusterRun(work.plan, self, work.writer, work.report, probe)
+            try:
+                run.go_on(work.stop)
+            finally:
+                run.end(work.stats)
+        return work.report.conclude(work.stop)
 
 
 @contextmanager
@@ -291,38 +287,6 @@ def open_crew(config: LabelConfig, build: BuildLabeller) -> Iterator[Crew]:
             crew.dismiss(member)  # type: ignore[union-attr]
         if is_ours:
             ray.shutdown()
-
-
-def run_ray(
-    plan: Plan,
-    crew: Crew,
-    writer: PartWriter,
-    report: RunReport,
-    *,
-    stop: StopRequest,
-    stats: ShardStats,
-) -> RunSummary:
-    """Label the plan's images on the crew's actors; see `run_local.run_local`.
-
-    Args:
-        plan: what is to do.
-        crew: the actors.
-        writer: of the output's parts; each actor has its own copy.
-        report: counts the rows, knows the failure budget.
-        stop: once set from outside, images in hand are finished and committed.
-        stats: filled with times and dropped boxes.
-
-    Raises:
-        OutputError: a part cannot be written, or the output is not the same on every node.
-        ShardError: every image fails by a fault of ours, or no worker can be started.
-    """
-    with Probe(writer.folder.parent) as probe:
-        run = ClusterRun(plan, crew, writer, report, probe)
-        try:
-            run.go_on(stop)
-        finally:
-            run.end(stats)
-    return report.conclude(stop)
 
 
 def _get(ref: Any, host: str | None) -> Any:

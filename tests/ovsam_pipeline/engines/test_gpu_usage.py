@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ovsam_pipeline.engines import local as run_local
+from ovsam_pipeline.engines import local
 from ovsam_pipeline.engines.gpu_usage import update_gpu
 from ovsam_pipeline.monitoring.report import WorkerState
 
@@ -58,9 +58,9 @@ def test_cpu_and_lost_gpu_are_left_alone(monkeypatch):
 @pytest.mark.parametrize(("device", "is_watched"), [("cuda:0", True), ("cpu", False)])
 def test_run_on_a_gpu_watches_it(monkeypatch, device, is_watched):
     seen = []
-    monkeypatch.setattr(run_local, "_GPU_EVERY_S", 0.005)
-    monkeypatch.setattr(run_local, "update_gpu", lambda *given: seen.append(given))
+    monkeypatch.setattr(local, "_GPU_EVERY_S", 0.005)
+    monkeypatch.setattr(local, "update_gpu", lambda *given: seen.append(given))
     worker = WorkerState("a")
-    with run_local._watch_gpu(worker, device):
+    with local._watch_gpu(worker, device):
         time.sleep(0.05)
     assert (seen[:1] == [(worker, device)]) is is_watched

@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 from ovsam.errors import ImageError, PromptError
 from ovsam.structures import Prompts
 from ovsam_pipeline.detectors.base import Detections
-from ovsam_pipeline.labelling.label_images import label_shard
+from ovsam_pipeline.labelling.label_images import label_images
 from ovsam_pipeline.labelling.stats import ShardStats
 from ovsam_pipeline.records import ImageRecord, compute_image_id
 
@@ -29,7 +29,7 @@ def decode(record: ImageRecord) -> np.ndarray:
 
 def run(names, labeller=None, **options):
     labeller = labeller or make_labeller(decode=decode)
-    return list(label_shard([make_image(name) for name in names], labeller, **options))
+    return list(label_images([make_image(name) for name in names], labeller, **options))
 
 
 def test_every_image_gives_one_row_in_order():
@@ -123,7 +123,7 @@ def test_stop_finishes_what_is_in_hand_and_leaves_the_rest():
     names = [str(index) for index in range(200)]
     rows = []
     images = (make_image(name) for name in names)
-    for row in label_shard(images, make_labeller(decode=decode), stop=stop):
+    for row in label_images(images, make_labeller(decode=decode), stop=stop):
         rows.append(row)
         stop.set()
     assert 1 <= len(rows) < 20
@@ -133,7 +133,7 @@ def test_stop_finishes_what_is_in_hand_and_leaves_the_rest():
 def test_images_are_read_only_a_little_ahead():
     listed = []
     images = (listed.append(name) or make_image(name) for name in map(str, range(500)))
-    rows = label_shard(images, make_labeller(decode=decode))
+    rows = label_images(images, make_labeller(decode=decode))
     next(rows)
     threading.Event().wait(0.1)
     assert len(listed) < 20
@@ -168,7 +168,7 @@ def test_error_of_the_listing_is_not_swallowed():
         raise PermissionError("folder")
 
     with pytest.raises(PermissionError, match="folder"):
-        list(label_shard(broken(), make_labeller(decode=decode)))
+        list(label_images(broken(), make_labeller(decode=decode)))
 
 
 def test_duplicate_boxes_are_dropped_and_counted():

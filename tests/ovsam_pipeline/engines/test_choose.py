@@ -5,8 +5,8 @@ from fake_labeller import make_labeller
 
 import ovsam_pipeline
 from ovsam.errors import MissingDependencyError
-from ovsam_pipeline.engines import engine
-from ovsam_pipeline.engines.engine import choose_engine, open_engine
+from ovsam_pipeline.engines import choose
+from ovsam_pipeline.engines.choose import choose_engine, open_engine
 from ovsam_pipeline.monitoring.stopping import StopRequest
 from ovsam_pipeline.settings.label import LabelConfig
 
@@ -14,7 +14,7 @@ from ovsam_pipeline.settings.label import LabelConfig
 @pytest.fixture(autouse=True)
 def no_cluster(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(engine, "_count_gpus", lambda: 1)
+    monkeypatch.setattr(choose, "_count_gpus", lambda: 1)
 
 
 def config(**settings) -> LabelConfig:
@@ -44,15 +44,15 @@ def test_engine_is_ray_where_the_environment_names_a_cluster(monkeypatch):
 
 
 def test_engine_is_ray_on_a_machine_with_several_gpus_unless_one_is_named(monkeypatch):
-    monkeypatch.setattr(engine, "_count_gpus", lambda: 8)
+    monkeypatch.setattr(choose, "_count_gpus", lambda: 8)
     assert choose_engine(config()) == "ray"
     assert choose_engine(config(device="cuda:3")) == "local"
 
 
 def test_several_gpus_without_ray_are_said_and_one_is_used(monkeypatch, caplog):
     caplog.set_level("INFO")
-    monkeypatch.setattr(engine, "_count_gpus", lambda: 8)
-    monkeypatch.setattr(engine, "find_spec", lambda name: None)
+    monkeypatch.setattr(choose, "_count_gpus", lambda: 8)
+    monkeypatch.setattr(choose, "find_spec", lambda name: None)
     assert choose_engine(config()) == "local"
     assert "one of 8 GPUs is used; pip install 'ovsam[ray]'" in caplog.text
 

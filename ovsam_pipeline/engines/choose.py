@@ -1,0 +1,96 @@
+"""Choose and open the engine of a run: this process, or the workers of a Ray cluster.
+
+Input: the settings, and what builds a labeller from them. Output: an `Engine` that knows what the
+labels will depend on (`facts`). With Ray the facts come from a worker, so the driver of a cluster
+loads neither torch nor a model.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from ovsam.errors import MissingDependencyError
+from ovsam_pipeline.engines.engine import Engine
+from ovsam_pipeline.labelling.labeller import BuildLabeller
+
+if TYPE_CHECKING:
+    from ovsam_pipeline.settings.label import LabelConfig
+
+logger = logging.getLogger(__name__)
+
+# Of the driver on Linux, and on Windows' Linux.
+_SIGNS_OF_A_GPU = ("/proc/driver/nvidia", "/dev/dxg")
+
+
+def choose_engine(config: LabelConfig) -> str:
+    """Return "local" or "ray": a cluster where one is named, or where there are several GPUs.
+
+    Args:
+        config: the settings; `engine` "auto" looks at RAY_ADDRESS, at the flags of a cluster, and
+            at this machine's GPUs where no device is named.
+    """
+    if config.engine != "auto":
+        return config.engine
+    is_asked = bool(config.address or os.environ.get("RAY_ADDRESS"))
+    is_many = (config.num_gpus or 0) > 1 or (config.num_actors or 0) > 1
+    if is_asked or is_many:
+        return "ray"
+    num_gpus = _count_gpus() if config.device == "auto" else 0
+    if num_gpus > 1 and find_spec("ray") is None:
+        logger.info("one of %d GPUs is used; pip install 'ovsam[ray]' to use them all", num_gpus)
+        return "local"
+    return "ray" if num_gpus > 1 else "local"
+
+
+@contextmanager
+def open_engine(
+    config: LabelConfig,
+    build: BuildLabeller,
+    embedding: Callable[[int, int], None] | None = None,
+) -> Iterator[Engine]:
+    """Load what labels, here or on a cluster, until the block ends.
+
+    Args:
+        config: the settings.
+        build: settings → Labeller; picklable, as it may run in an actor.
+        embedding: called with (done, total) while class names are embedded in this process.
+
+    Raises:
+        OvsamError: as `build`; or the cluster cannot be used.
+    """
+    if choose_engine(config) == "ray":
+        with _import_ray_engine().open_crew(config, build) as crew:
+            yield crew
+    else:
+        # Loads torch, which the driver of a cluster does without.
+        from ovsam_pipeline.engines.local import LocalEngine
+
+        yield LocalEngine(build(config, embedding))
+
+
+def _import_ray_engine() -> ModuleType:
+    try:
+        from ovsam_pipeline.engines.cluster import ray_pool
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "ray":
+            raise
+        raise MissingDependencyError(
+            "labelling on a cluster needs the package ray; pip install 'ovsam[ray]'"
+        ) from error
+    return ray_pool
+
+
+def _count_gpus() -> int:
+    """Return how many GPUs torch may use; where there is no driver, torch is not loaded."""
+    if not any(Path(sign).exists() for sign in _SIGNS_OF_A_GPU):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
