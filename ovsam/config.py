@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from ovsam.errors import ConfigError
+from ovsam.strict import build_strict
 
 NeckKind = Literal["multi-scale", "single-scale"]
 LabelHead = Literal["fpn", "label-token", "label-token+clip"]
@@ -171,24 +172,8 @@ class ModelConfig:
             ConfigError: a key is unknown or missing, or a value cannot work.
         """
         try:
-            neck = NeckConfig(**restore_tuples(values["neck"]))
-            return cls(**{**values, "clip": build_clip_config(values["clip"]), "neck": neck})
-        except (KeyError, TypeError) as error:
+            return build_strict(cls, values, "it")
+        except ConfigError as error:
             raise ConfigError(
                 f"model config does not fit this version of ovsam: {error}"
             ) from error
-
-
-def restore_tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """Return values that JSON gave lists for tuples as they were."""
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-
-
-def build_clip_config(values: dict[str, Any]) -> ClipConfig:
-    """Rebuild the part of a config that is CLIP's, from `to_dict` values.
-
-    Raises:
-        KeyError: a key is missing.
-        TypeError: a key is unknown or missing.
-    """
-    return ClipConfig(**restore_tuples({**values, "text": TextConfig(**values["text"])}))

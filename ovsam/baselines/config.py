@@ -1,12 +1,12 @@
 """Numbers and choices of a baseline of the paper's Table 1; its safetensors file carries them."""
 
 import dataclasses
-import typing
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from ovsam.config import ClipConfig, SamConfig, build_clip_config, restore_tuples
+from ovsam.config import ClipConfig, SamConfig
 from ovsam.errors import ConfigError
+from ovsam.strict import build_strict, check_fields
 
 Crop = Literal["image", "feature"]
 Background = Literal["mean", "black", "keep"]
@@ -59,10 +59,7 @@ class BaselineConfig:
 
     def __post_init__(self) -> None:
         """Refuse choices that do not exist or contradict each other."""
-        for field, kind in _CHOICES.items():
-            known, value = typing.get_args(kind), getattr(self, field)
-            if value not in known:
-                raise ConfigError(f"{field} must be one of {', '.join(known)}, got {value!r}")
+        check_fields(self)
         if self.adapter != "none" and self.crop == "image":
             raise ConfigError(
                 f"an adapter reads CLIP's maps of the whole image: adapter {self.adapter!r} needs "
@@ -104,18 +101,8 @@ class BaselineConfig:
             ConfigError: A key is unknown or missing, or a value cannot work.
         """
         try:
-            sam = SamConfig(**restore_tuples(values["sam"]))
-            return cls(**{**values, "sam": sam, "clip": build_clip_config(values["clip"])})
-        except (KeyError, TypeError) as error:
+            return build_strict(cls, values, "it")
+        except ConfigError as error:
             raise ConfigError(
                 f"baseline config does not fit this version of ovsam: {error}"
             ) from error
-
-
-_CHOICES = {
-    "crop": Crop,
-    "region": Region,
-    "background": Background,
-    "pooling": Pooling,
-    "adapter": AdapterKind,
-}

@@ -7,7 +7,6 @@ nothing of tensors, models or the built-in vocabularies (vocabulary.py).
 
 from __future__ import annotations
 
-import difflib
 import gzip
 import json
 import zlib
@@ -16,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ovsam.errors import MissingDependencyError, VocabularyError
+from ovsam.errors import VocabularyError
 
 Split = Literal["base", "novel"]
 
@@ -105,7 +104,6 @@ def read_class_file(path: Path) -> tuple[list[VocabularyClass], str]:
     Raises:
         VocabularyError: The file is missing, unreadable, empty, of an unknown form, or its names
             are empty, repeated or too long.
-        MissingDependencyError: A YAML file, and PyYAML is not installed.
     """
     text = _read_text(path)
     if not text.strip():
@@ -168,14 +166,6 @@ def check_indices(
     return checked
 
 
-def suggest_names(name: str, known: Sequence[str]) -> str:
-    """Return ` (did you mean ...?)` with the nearest known names, or nothing."""
-    nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if not nearest:
-        return ""
-    return f" (did you mean {' or '.join(repr(item) for item in nearest)}?)"
-
-
 def _read_text(path: Path) -> str:
     try:
         raw = path.read_bytes()
@@ -210,12 +200,8 @@ def _parse_json(text: str, path: Path) -> Any:
 
 
 def _parse_yaml(text: str, path: Path) -> Any:
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"reading {path} needs PyYAML: pip install pyyaml, or write the classes as text"
-        ) from error
+    import yaml
+
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none

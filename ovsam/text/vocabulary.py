@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ovsam.errors import VocabularyError
+from ovsam.strict import suggest_names
 from ovsam.text.class_embeddings import check_embeddings
 from ovsam.text.class_list import (
     Split,
@@ -25,7 +26,6 @@ from ovsam.text.class_list import (
     check_texts,
     fold_name,
     make_class,
-    suggest_names,
 )
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ovsam.errors import CheckpointError, VocabularyError
-from ovsam.text.class_list import VocabularyClass, parse_class_names, read_class_file, suggest_names
+from ovsam.strict import suggest_names
+from ovsam.text.class_list import VocabularyClass, parse_class_names, read_class_file
 from ovsam.text.vocabulary import Vocabulary
 from ovsam.weights.files import replace_file
 
@@ -43,7 +44,6 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
 
     Raises:
         VocabularyError: Neither a built-in name nor a file, or the content is refused.
-        MissingDependencyError: A YAML file, and PyYAML is not installed.
     """
     name = str(name_or_path)
     file_name = BUILT_IN_VOCABULARIES.get(name.lower())

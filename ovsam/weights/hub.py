@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ovsam.errors import ConfigError, DownloadError
-from ovsam.text.class_list import suggest_names
+from ovsam.strict import suggest_names
 from ovsam.weights.download import Progress, check_md5, check_sha256, download, explain_disk_errors
 from ovsam.weights.files import find_cache_folder, write_atomically
 from ovsam.weights.known_weights import KNOWN_MODELS, MODELS, KnownModel, Licence, WeightFile

@@ -124,7 +124,7 @@ def convert(
 def _find_files(name: str) -> tuple[KnownModel | None, tuple[WeightFile, ...]]:
     """Return the entry and files of a model, or None and the files of a detector."""
     from ovsam.errors import ConfigError
-    from ovsam.text.class_list import suggest_names
+    from ovsam.strict import suggest_names
     from ovsam.weights.known_weights import KNOWN_MODELS
     from ovsam_pipeline.detectors.official.weights import find_fetchable, list_detector_names
 

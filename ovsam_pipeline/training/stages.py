@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ovsam.errors import ConfigError
+from ovsam.strict import build_strict
 from ovsam.training.loop.distributed import join_ranks
 from ovsam.training.loop.loop import TrainingRun
 from ovsam.training.loop.loop_settings import LoopSettings
-from ovsam.training.loop.settings import build_settings
 from ovsam_pipeline.training.nano_detector import DetectorStep, DetectorStepSettings
 from ovsam_pipeline.training.request import DataLimits, StageRequest
 
@@ -76,11 +76,11 @@ def _run_nano_stage(request: StageRequest) -> None:
 
     where = str(request.config)
     if request.stage == "clip":
-        settings = build_settings(nano.ClipStageSettings, request.values(), where)
+        settings = build_strict(nano.ClipStageSettings, request.values(), where)
         init = request.before() if request.init else None
         nano.train_clip(settings, request.pool(), request.out, init)
     elif request.stage == "text":
-        text = build_settings(nano.TextStageSettings, request.values(), where)
+        text = build_strict(nano.TextStageSettings, request.values(), where)
         nano.fit_text(text, request.before(), request.out)
     else:
         masks, head = request.before_both()
@@ -99,7 +99,7 @@ def _run_label_stage(request: StageRequest) -> None:
     # A check needs no YAML: --data and --vocabulary say all.
     is_plain = request.stage == "check" and request.config is None
     values = {"loop": {"steps": 1}} if is_plain else request.values()
-    settings = build_settings(LabelStageSettings, values, str(request.config))
+    settings = build_strict(LabelStageSettings, values, str(request.config))
     settings = apply_limits(settings, request.limits)
     source = TrainingData(request.data, request.images)
     if request.stage == "check":
@@ -117,20 +117,20 @@ def _run_distillation(request: StageRequest) -> None:
 
     where = str(request.config)
     if request.stage == "teacher":
-        teacher = build_settings(distil.TeacherStageSettings, request.values(), where)
+        teacher = build_strict(distil.TeacherStageSettings, request.values(), where)
         distil.train_teacher(teacher, request.pool(), request.out)
     elif request.stage == "start":
         from ovsam.training.stages.stage_files import save_stage
         from ovsam.training.stages.start import StartSettings, start_model
 
-        start = build_settings(StartSettings, request.values(), where)
+        start = build_strict(StartSettings, request.values(), where)
         model = start_model(start, *request.before_both())
         save_stage(model, request.out, "start of SAM2CLIP distillation: CLIP and SAM, a new neck")
     elif request.stage == "cache-teacher":
-        settings = build_settings(distil.DistilStageSettings, request.values(), where)
+        settings = build_strict(distil.DistilStageSettings, request.values(), where)
         distil.cache_teacher(settings, request.pool(), request.before(), request.out)
     else:
-        settings = build_settings(distil.DistilStageSettings, request.values(), where)
+        settings = build_strict(distil.DistilStageSettings, request.values(), where)
         teacher_folder, student_folder = request.before_both()
         distil.distil(settings, request.pool(), teacher_folder, student_folder, request.out)
 
@@ -143,10 +143,10 @@ def _run_baseline(request: StageRequest) -> None:
 
     where = str(request.config)
     if request.stage == "combine":
-        parts = build_settings(baselines.CombineSettings, request.values(), where)
+        parts = build_strict(baselines.CombineSettings, request.values(), where)
         baselines.combine_stage(parts, request.init, request.out)
     else:
-        settings = build_settings(baselines.BaselineStageSettings, request.values(), where)
+        settings = build_strict(baselines.BaselineStageSettings, request.values(), where)
         settings = apply_limits(settings, request.limits)
         source = TrainingData(request.data, request.images)
         baselines.train_baseline(settings, source, request.init, request.out)
@@ -158,7 +158,7 @@ def _draw_pools(request: StageRequest) -> None:
     from ovsam.training.scenes.iconify import add_styles
     from ovsam.training.scenes.sprites import load_noto_atlas
 
-    settings = build_settings(PoolSettings, request.values(), str(request.config))
+    settings = build_strict(PoolSettings, request.values(), str(request.config))
     atlas = add_styles(load_noto_atlas(), [Path(folder) for folder in settings.styles])
     for name, count, world, scenes in (
         ("train", settings.count, scene_pool.TRAIN_WORLD, scene_pool.TRAIN_SCENES),
@@ -177,7 +177,7 @@ def _train_detector(request: StageRequest) -> None:
     from ovsam.training.scenes.pool import ScenePool
     from ovsam_pipeline.detectors.nano import build_nano_network
 
-    settings = build_settings(DetectorStageSettings, request.values(), str(request.config))
+    settings = build_strict(DetectorStageSettings, request.values(), str(request.config))
     torch.manual_seed(settings.loop.seed)
     ranks = join_ranks()
     network = build_nano_network().to(ranks.device, memory_format=torch.channels_last)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ovsam.errors import ConfigError, ImageError
-from ovsam.text.class_list import suggest_names
+from ovsam.strict import suggest_names
 from ovsam.text.vocabulary import Vocabulary
 from ovsam.training.data.coco import CocoTrainingSet
 from ovsam.training.data.mixed import DataPart, DataSettings, OpenedData, open_data

@@ -7,7 +7,7 @@ from pathlib import Path
 from ovsam.errors import CheckpointError, ConfigError
 from ovsam.load import load_model
 from ovsam.model import OVSAM
-from ovsam.text.class_list import suggest_names
+from ovsam.strict import suggest_names
 from ovsam.weights.checkpoint import save_checkpoint
 from ovsam.weights.hub import require
 from ovsam.weights.known_weights import KNOWN_MODELS

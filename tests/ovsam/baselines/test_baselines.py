@@ -210,7 +210,7 @@ def test_inference_keeps_prompts_in_float32(image, words, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"crop": "pixels"}, "crop must be one of image, feature, got 'pixels'"),
+        ({"crop": "pixels"}, "expected crop as one of image, feature, got 'pixels'"),
         ({"crop": "image", "adapter": "conv"}, "needs crop: feature, got crop: image"),
         ({"margin": 0.5}, "margin must be 1 or more, got 0.5"),
         ({"context_tokens": -1}, "context_tokens must be 0 or more, got -1"),

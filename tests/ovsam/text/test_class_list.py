@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from ovsam.errors import MissingDependencyError, VocabularyError
+from ovsam.errors import VocabularyError
 from ovsam.text.class_list import (
     MAX_NAME_CHARACTERS,
     make_class,
@@ -97,12 +97,6 @@ def test_yaml_forms_read_alike(tmp_path, content):
 def test_ultralytics_ids_are_kept(tmp_path):
     classes = read(tmp_path, "data.yml", "path: x\nnames:\n  0: cat\n  7: dog\n")
     assert [c.category_id for c in classes] == [0, 7]
-
-
-def test_missing_yaml_package_names_the_pip_line(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "yaml", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install pyyaml"):
-        read(tmp_path, "a.yaml", "- cat")
 
 
 @pytest.mark.parametrize(

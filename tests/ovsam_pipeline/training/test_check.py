@@ -53,5 +53,5 @@ def test_a_part_above_one_is_refused() -> None:
 def test_a_wrong_value_in_a_list_of_sets_is_named_by_its_place(tmp_path) -> None:
     config = tmp_path / "mixed.yaml"
     config.write_text("loop: {steps: 1}\ndata: [{kind: pool, path: a, ratoi: 2}]\n")
-    with pytest.raises(ConfigError, match=r"'ratoi' in .*data\[0\]; did you mean 'ratio'"):
+    with pytest.raises(ConfigError, match=r"'ratoi' in .*data\[0\] \(did you mean 'ratio'"):
         check(config=config)

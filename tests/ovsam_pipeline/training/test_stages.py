@@ -232,7 +232,7 @@ def test_unknown_setting_is_refused_before_anything_is_written(data, start, tmp_
 def test_shipped_config_fits_its_stage(name):
     import yaml
 
-    from ovsam.training.loop.settings import build_settings
+    from ovsam.strict import build_strict
     from ovsam.training.stages import (
         baseline as baseline_stages,
     )
@@ -265,7 +265,7 @@ def test_shipped_config_fits_its_stage(name):
         kind = baseline_stages.CombineSettings
     elif name.stem.startswith(("coop-", "adapter-", "sam-finetune-")):
         kind = baseline_stages.BaselineStageSettings
-    assert isinstance(build_settings(kind, yaml.safe_load(name.read_text()), name.name), kind)
+    assert isinstance(build_strict(kind, yaml.safe_load(name.read_text()), name.name), kind)
 
 
 def test_a_run_goes_on_with_its_own_weights_and_data_alone(data, start, teacher, tmp_path):

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from ovsam.errors import ConfigError
+from ovsam.strict import build_strict
 from ovsam.training.loop.distributed import Ranks, average_gradients
 from ovsam.training.loop.loop import LoopSettings, TrainingRun
 from ovsam.training.loop.optimiser import OptimiserSettings, build_optimiser, group_parameters
 from ovsam.training.loop.schedule import Schedule
-from ovsam.training.loop.settings import build_settings
 from ovsam.training.steps.label import LabelStepSettings
 
 FAST = OptimiserSettings(learning_rate=0.01, clip_norm=1.0)
@@ -100,11 +100,11 @@ def test_run_needs_exactly_one_length(length):
 
 def test_settings_name_the_nearest_key():
     with pytest.raises(ConfigError, match="did you mean 'minutes'"):
-        build_settings(LoopSettings, {"minuets": 3})
+        build_strict(LoopSettings, {"minuets": 3})
 
 
 def test_settings_convert_lists_and_nested_mappings():
-    settings = build_settings(
+    settings = build_strict(
         LabelStepSettings, {"train_parts": ["neck"], "augment": {"max_ratio": 1}}
     )
     assert settings.train_parts == ("neck",)
@@ -114,14 +114,14 @@ def test_settings_convert_lists_and_nested_mappings():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"steps": "many"}, "expected int"),
-        ({"schedule": 3}, "expected a mapping"),
-        ({"schedule": {"kind": "linear"}}, "'cosine' or 'step'"),
+        ({"steps": "many"}, "expected config.steps as a whole number, got 'many'"),
+        ({"schedule": 3}, "expected config.schedule as a mapping, got 3"),
+        ({"schedule": {"kind": "linear"}}, "schedule.kind as one of cosine, step, got 'linear'"),
     ],
 )
 def test_wrong_values_are_refused(values, message):
     with pytest.raises(ConfigError, match=message):
-        build_settings(LoopSettings, values)
+        build_strict(LoopSettings, values)
 
 
 def test_unknown_part_is_refused():

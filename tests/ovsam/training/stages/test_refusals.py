@@ -3,9 +3,9 @@
 import pytest
 
 from ovsam.errors import ConfigError
+from ovsam.strict import build_strict
 from ovsam.training.loop.loop import LoopSettings
 from ovsam.training.loop.schedule import Schedule
-from ovsam.training.loop.settings import build_settings
 from ovsam.training.samples import AugmentSettings
 from ovsam.training.scenes.pool import ScenePool
 
@@ -28,5 +28,5 @@ def test_a_folder_without_a_pool_names_what_is_missing(tmp_path) -> None:
 
 def test_a_single_value_for_a_list_is_refused() -> None:
     values = {"steps": 1, "schedule": {"milestones": 0.5}}
-    with pytest.raises(ConfigError, match=r"expected a list for run.schedule.milestones, got 0.5"):
-        build_settings(LoopSettings, values, "run")
+    with pytest.raises(ConfigError, match=r"expected run.schedule.milestones as a list, got 0.5"):
+        build_strict(LoopSettings, values, "run")
