@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from ovsam.errors import ImageError, MissingDependencyError
+from ovsam.errors import ImageError
 from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.export.drawing import (
+    COLOURS,
+    Box,
+    draw_label,
+    draw_outline,
+    encode_jpeg,
+    find_outline,
+)
 from ovsam_pipeline.output.folder import PREVIEW_FOLDER, list_parts
 from ovsam_pipeline.output.parts import iterate_part_rows
 from ovsam_pipeline.records import ImageRecord
@@ -25,24 +32,18 @@ logger = logging.getLogger(__name__)
 # Pictures are drawn at a size at which text is readable: smaller images are enlarged, larger ones
 # reduced, before anything is drawn.
 _SHORTEST, _LONGEST = 640, 1600
-# A mask is a full picture in memory while it is drawn.
+# More would cover each other.
 _MOST_OBJECTS = 100
+_OPACITY = 0.4
 
 
 def write_previews(output: AnyPath, images: Iterable[ImageRecord], count: int) -> list[AnyPath]:
-    """Draw `count` labelled images, spread evenly over the output, into OUT/preview.
+    """Draw `count` labelled images, spread evenly over the output, into OUT/preview; return them.
 
-    Args:
-        output: folder of a run.
-        images: where the files are; only these can be drawn.
-        count: most pictures; earlier ones are replaced.
-
-    Returns:
-        The pictures written.
+    Only `images`, whose files are known, can be drawn. Pictures of an earlier run are removed.
 
     Raises:
-        OutputError: a part cannot be read, or a picture not be written.
-        MissingDependencyError: supervision is not installed.
+        OutputError: a part cannot be read, or a picture cannot be written.
     """
     chosen = _choose_rows(output, {image.file_name for image in images}, count)
     records = {image.file_name: image for image in images if image.file_name in chosen}
@@ -61,61 +62,47 @@ def write_previews(output: AnyPath, images: Iterable[ImageRecord], count: int) -
             logger.warning("no preview of %s: %s", file_name, error)
             continue
         path = folder / f"{number:03d}_{Path(file_name).stem[:60]}.jpg"
-        _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
-        write_atomically(path, encoded.tobytes())
+        write_atomically(path, encode_jpeg(picture))
         written.append(path)
     return written
 
 
-def draw_objects(image: np.ndarray, objects: list[dict[str, Any]]) -> np.ndarray:
-    """Return a picture of the objects of an image.
+def draw_objects(image: np.ndarray, objects: Sequence[dict[str, Any]]) -> np.ndarray:
+    """Return a picture of the objects of an image, at most 1600 pixels a side.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         objects: as in a row of the output; the 100 best-scoring ones are drawn.
 
     Returns:
-        (H', W', 3) uint8 RGB, at most 1600 pixels a side.
-
-    Raises:
-        MissingDependencyError: supervision is not installed.
+        (H', W', 3) uint8 RGB.
     """
-    try:
-        import supervision as sv
-    except ImportError as error:
-        raise MissingDependencyError(
-            "--preview draws with the package supervision; pip install supervision"
-        ) from error
     scale = _choose_scale(image.shape[0], image.shape[1])
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    scene: NDArray[np.uint8] = cv2.resize(  # type: ignore[assignment]
-        image, (width, height), interpolation=interpolation
-    )[:, :, ::-1].copy()
-    if not objects:
-        return scene[:, :, ::-1]
+    picture = cv2.resize(image, (width, height), interpolation=interpolation)
+    best = sorted(objects, key=lambda item: -item["score"])[:_MOST_OBJECTS]
     # Large objects first, so that a small one on top of them stays visible.
-    objects = sorted(objects, key=lambda item: -item["score"])[:_MOST_OBJECTS]
-    objects = sorted(objects, key=lambda item: -item["area"])
-    detections = sv.Detections(
-        xyxy=np.array([_to_xyxy(item["bbox"]) for item in objects], np.float32) * scale,
-        mask=np.array([_decode_mask(item, (width, height)) for item in objects]),
-        class_id=np.arange(len(objects)),
-    )
+    drawn = sorted(best, key=lambda item: -item["area"])
+    colours = [COLOURS[index % len(COLOURS)] for index in range(len(drawn))]
+    # Tinted once: masks mixed one after another would hide what lies under them.
+    tinted, outlines = picture.copy(), []
+    for item, colour in zip(drawn, colours, strict=True):
+        mask = _decode_mask(item, (width, height))
+        tinted[mask > 0] = colour
+        outlines.append(find_outline(mask))
+    picture = cv2.addWeighted(tinted, _OPACITY, picture, 1 - _OPACITY, 0)
     side = max(height, width)
-    text_scale, thickness = max(0.45, side / 1300), max(1, round(side / 500))
-    names = [f"{item['category']} {item['score']:.2f}" for item in objects]
-    scene = sv.MaskAnnotator(opacity=0.45).annotate(scene, detections)
-    scene = sv.PolygonAnnotator(thickness=thickness).annotate(scene, detections)
-    scene = sv.BoxAnnotator(thickness=thickness).annotate(scene, detections)
-    scene = sv.LabelAnnotator(
-        text_scale=text_scale,
-        text_thickness=max(1, round(text_scale * 1.6)),
-        text_padding=max(2, round(side / 250)),
-        text_color=sv.Color.BLACK,
-        smart_position=True,
-    ).annotate(scene, detections, labels=names)
-    return np.ascontiguousarray(scene[:, :, ::-1])
+    thickness = max(1, round(side / 800))
+    boxes = [_find_corners(item["bbox"], scale) for item in drawn]
+    for outline, box, colour in zip(outlines, boxes, colours, strict=True):
+        cv2.rectangle(picture, box[:2], box[2:], colour, thickness)
+        draw_outline(picture, outline, colour, thickness)
+    plates: list[Box] = []
+    for item, box, colour in zip(drawn, boxes, colours, strict=True):
+        text = f"{item['category']} {item['score']:.2f}"
+        plates.append(draw_label(picture, text, box, colour, max(0.45, side / 1300), plates))
+    return picture
 
 
 def _choose_rows(output: AnyPath, file_names: set[str], count: int) -> dict[str, dict[str, Any]]:
@@ -145,13 +132,14 @@ def _choose_scale(height: int, width: int) -> float:
     return min(max(1.0, _SHORTEST / longest), _LONGEST / longest)
 
 
-def _to_xyxy(box_xywh: list[float]) -> tuple[float, float, float, float]:
-    left, top, width, height = box_xywh
+def _find_corners(box_xywh: Sequence[float], scale: float) -> Box:
+    left, top, width, height = (round(value * scale) for value in box_xywh)
     return left, top, left + width, top + height
 
 
 def _decode_mask(item: dict[str, Any], size_wh: tuple[int, int]) -> np.ndarray:
     from pycocotools import mask as coco_mask
 
-    full = coco_mask.decode(item["segmentation"])
-    return cv2.resize(full, size_wh, interpolation=cv2.INTER_NEAREST).astype(bool)
+    return cv2.resize(
+        coco_mask.decode(item["segmentation"]), size_wh, interpolation=cv2.INTER_NEAREST
+    )

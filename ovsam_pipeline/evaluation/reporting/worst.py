@@ -18,6 +18,14 @@ from pycocotools import mask as coco_mask
 from ovsam.errors import OvsamError
 from ovsam.masks import to_rle
 from ovsam_pipeline.evaluation.structures import GroundTruth, Matches, Predictions
+from ovsam_pipeline.export.drawing import (
+    BLACK,
+    draw_outline,
+    draw_text,
+    encode_jpeg,
+    find_outline,
+    shorten_text,
+)
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.sources.read_image import decode_image
 from ovsam_pipeline.storage.atomic import write_atomically
@@ -25,14 +33,14 @@ from ovsam_pipeline.storage.atomic import write_atomically
 if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.scoring.instances import InstanceScores
 
-# Told apart by people who do not see red and green apart too; on a dark rim they show everywhere.
-_TRUTH, _PREDICTED, _RIM = (80, 170, 255), (255, 150, 0), (0, 0, 0)
+# Blue and orange differ for people who do not see red and green apart, too.
+_TRUTH, _PREDICTED = (80, 170, 255), (255, 150, 0)
 _LEGEND = "blue: annotation, orange: prediction"
 _SIDE = 480
 _MARGIN = 0.4
 _LEAST_MARGIN = 16
 _LINE = 18
-_FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
+_TEXT_SCALE = 0.42
 
 
 @dataclass(frozen=True)
@@ -157,29 +165,27 @@ def _read_image(truth: GroundTruth, index: int, path: Path | None) -> np.ndarray
 def _draw(image: np.ndarray, truth: GroundTruth, predictions: Predictions, case: _Case) -> bytes:
     """Return a JPEG: the surroundings of the object with both outlines, and a line of words."""
     height, width = image.shape[:2]
-    outlines = []
-    boxes = []
+    shown = []
     if case.truth_row is not None:
-        item = truth.segments.read(int(truth.segment_rows[case.truth_row]))
-        outlines.append((item, truth.boxes_xywh[case.truth_row], _TRUTH))
-        boxes.append(truth.boxes_xywh[case.truth_row])
+        row = case.truth_row
+        item = truth.segments.read(int(truth.segment_rows[row]))
+        shown.append((item, truth.boxes_xywh[row], _TRUTH))
     if case.prediction_row is not None:
         row = case.prediction_row
         item = predictions.segments.read(int(predictions.segment_rows[row]))
-        outlines.append((item, predictions.boxes_xywh[row], _PREDICTED))
-        boxes.append(predictions.boxes_xywh[row])
-    left, top, right, bottom = _choose_window(np.array(boxes), height, width)
+        shown.append((item, predictions.boxes_xywh[row], _PREDICTED))
+    left, top, right, bottom = _choose_window(np.array([box for _, box, _ in shown]), height, width)
     scale = _SIDE / max(right - left, bottom - top)
     size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
     picture = cv2.resize(image[top:bottom, left:right], size, interpolation=cv2.INTER_AREA)
-    for item, box, colour in outlines:
+    for item, box, colour in shown:
         mask = _decode(item, box, height, width)[top:bottom, left:right]
-        mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
-        lines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, lines, -1, _RIM, 4, cv2.LINE_AA)
-        cv2.drawContours(picture, lines, -1, colour, 2, cv2.LINE_AA)
+        outline = find_outline(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST))
+        # On a black rim a line shows on a background of its own colour, too.
+        draw_outline(picture, outline, BLACK, 4)
+        draw_outline(picture, outline, colour, 2)
     name = truth.file_names[case.image_index] or str(truth.image_ids[case.image_index])
-    return _encode(picture, [case.words, name, _LEGEND])
+    return encode_jpeg(_add_lines(picture, [case.words, name, _LEGEND]))
 
 
 def _choose_window(boxes_xywh: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
@@ -207,25 +213,12 @@ def _decode(item: Any, box_xywh: np.ndarray, height: int, width: int) -> np.ndar
     return mask
 
 
-def _encode(picture: np.ndarray, lines: list[str]) -> bytes:
-    strip = np.full((_LINE * len(lines) + 8, max(picture.shape[1], _SIDE), 3), 255, np.uint8)
+def _add_lines(picture: np.ndarray, lines: list[str]) -> np.ndarray:
+    """Return a picture with lines of text under it, white where it is narrower than they are."""
+    height, width = picture.shape[:2]
+    whole = np.full((height + _LINE * len(lines) + 8, max(width, _SIDE), 3), 255, np.uint8)
+    whole[:height, :width] = picture
     for index, line in enumerate(lines):
-        text = _fit(line.encode("ascii", "replace").decode(), strip.shape[1] - 12)
-        place = (6, _LINE * (index + 1))
-        cv2.putText(strip, text, place, _FONT, _FONT_SCALE, (0, 0, 0), 1, cv2.LINE_AA)
-    padded = np.full((picture.shape[0], strip.shape[1], 3), 255, np.uint8)
-    padded[:, : picture.shape[1]] = picture
-    whole = np.concatenate([padded, strip])
-    done, data = cv2.imencode(".jpg", whole[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
-    assert done
-    return bytes(data)
-
-
-def _fit(text: str, width: int) -> str:
-    """Return a text that fits, its middle left out where it is too long."""
-    half = len(text) // 2
-    short = text
-    while half > 1 and cv2.getTextSize(short, _FONT, _FONT_SCALE, 1)[0][0] > width:
-        half -= 1
-        short = f"{text[:half]}...{text[-half:]}"
-    return short
+        text = shorten_text(line, whole.shape[1] - 12, _TEXT_SCALE)
+        draw_text(whole, text, (6, height + _LINE * (index + 1)), _TEXT_SCALE)
+    return whole
