@@ -1,37 +1,42 @@
-"""Which exit code an error stands for; those of a run that ended are `RunSummary.exit_code`."""
+"""Exit codes of the command line: which there are, and which one an error leads to."""
 
 from __future__ import annotations
 
+from ovsam import errors as core
+from ovsam_pipeline import errors
+
 
 class ExitCode:
-    """What the command's exit status means."""
+    """What an exit code of `ovsam` means; codes of runs that ended are `RunSummary.exit_code`."""
 
     DONE = 0
     FAILED = 1
     USAGE = 2
     SOME_IMAGES_FAILED = 3
     OVER_BUDGET = 4
+    METRIC_DROPPED = 5
     TIME_LIMIT = 6
+    # As sendmail's EX_TEMPFAIL: the same command works later.
     LOCKED = 75
+    # As a shell reports a process that Ctrl-C ended: 128 + SIGINT.
     INTERRUPTED = 130
 
 
-def exit_code_of(error: BaseException) -> int:
-    """Return the exit code of an error: 2 usage or settings, 75 locked, 130 a signal, else 1."""
-    from ovsam import errors as core
-    from ovsam_pipeline import errors
+_USAGE_ERRORS = (
+    core.ConfigError,
+    core.MissingDependencyError,
+    core.PromptError,
+    core.VocabularyError,
+    errors.DatasetError,
+    errors.SourceError,
+)
 
-    usage = (
-        core.ConfigError,
-        core.MissingDependencyError,
-        core.PromptError,
-        core.VocabularyError,
-        errors.DatasetError,
-        errors.SourceError,
-    )
+
+def exit_code_of(error: BaseException) -> int:
+    """Return the exit code of a command that ended by an error."""
     if isinstance(error, errors.OutputLockedError):
         return ExitCode.LOCKED
-    if isinstance(error, usage):
+    if isinstance(error, _USAGE_ERRORS):
         return ExitCode.USAGE
-    # Ctrl-C and SIGTERM are no Exception, so that nothing catches them on the way.
+    # Ctrl-C and SIGTERM are not an Exception, so that no handler swallows them.
     return ExitCode.FAILED if isinstance(error, Exception) else ExitCode.INTERRUPTED

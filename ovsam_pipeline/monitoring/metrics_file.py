@@ -1,9 +1,9 @@
 """Counts of a run as a Prometheus text file, for a node exporter's textfile collector.
 
-Written by rename at the start, every 15 seconds and at the end, also when the run fails.
-`ovsam_run_*` is the run that goes on or ended last; `ovsam_last_*` survives a run that fails, as it
-is read back from the file. All are gauges: a run counts from 0. The label `output` keeps the files
-of several outputs apart.
+Replaced when the run takes its output, every 15 seconds, and at the end, also when the run fails.
+`ovsam_run_*` is the run in progress or the last one; `ovsam_last_*` survives later runs, as it is
+read back from the file. All are gauges, because a run counts from 0. The label `output` keeps the
+files of several outputs apart.
 """
 
 from __future__ import annotations
@@ -31,29 +31,27 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# What node exporters are scraped at by default.
 _EVERY_S = 15.0
-_LOOK_EVERY_S = 1.0
+_CHECK_EVERY_S = 1.0
 _ENDING = ".prom"
 _SUCCESSES = (ExitCode.DONE, ExitCode.SOME_IMAGES_FAILED)
-_KEPT = (
-    "ovsam_last_run_timestamp_seconds",
-    "ovsam_last_run_exit_code",
-    "ovsam_last_success_timestamp_seconds",
-)
+_LAST_RUN = "ovsam_last_run_timestamp_seconds"
+_LAST_CODE = "ovsam_last_run_exit_code"
+_LAST_SUCCESS = "ovsam_last_success_timestamp_seconds"
+_KEPT = {
+    _LAST_RUN: "When a run last ended.",
+    _LAST_CODE: "Exit code of it.",
+    _LAST_SUCCESS: "When one last ended with 0 or 3.",
+}
 
 
 @contextmanager
 def keep_metrics(state: RunState, path: str | None) -> Iterator[None]:
-    """Keep the metrics file up to date while the block runs, and say in it how the run ended.
+    """Keep the metrics file up to date while the block runs, and record how the run ended.
 
-    A run that finds its output held by another one writes nothing: the file is the other's.
-
-    Args:
-        state: of the run.
-        path: the file; None for none.
-
-    Raises:
-        ConfigError: the file cannot be written.
+    A run that finds its output held by another one writes nothing: the file is the other's. None
+    for `path` keeps no file; one that cannot be written is a ConfigError before the block.
     """
     if path is None:
         yield
@@ -61,7 +59,7 @@ def keep_metrics(state: RunState, path: str | None) -> Iterator[None]:
     file = _MetricsFile(path)
     file.check()
     try:
-        with repeat(lambda: file.write_when_due(state), lambda _: _LOOK_EVERY_S):
+        with repeat(lambda: file.write_when_due(state), lambda _: _CHECK_EVERY_S):
             yield
     except BaseException as error:
         state.fail(error)
@@ -73,11 +71,7 @@ def keep_metrics(state: RunState, path: str | None) -> Iterator[None]:
 
 @contextmanager
 def record_failed_start(path: str | None) -> Iterator[None]:
-    """Write the metrics file when the block fails: a run that was wrong before it began.
-
-    Args:
-        path: the file; None for none.
-    """
+    """Write the metrics file when the block fails: for settings that are wrong before a run."""
     try:
         yield
     except OvsamError as error:
@@ -95,14 +89,14 @@ class _MetricsFile:
         self._has_warned = False
 
     def check(self) -> None:
-        """Refuse a place that cannot be written, with a ConfigError; warn of other names."""
+        """Refuse a place that cannot be written; warn of a name that is not collected."""
         try:
             self._path.with_name(f"{self._path.name}.tmp").touch()
             self._path.with_name(f"{self._path.name}.tmp").unlink()
         except OSError as error:
             raise ConfigError(
                 f"expected --metrics-file in a folder that can be written, got {self._path}: "
-                f"{error.strerror}"
+                f"{error.strerror or error}"
             ) from error
         if self._path.suffix != _ENDING:
             logger.warning(
@@ -115,18 +109,17 @@ class _MetricsFile:
             self.write(state)
 
     def write(self, state: RunState, *, is_started: bool = True) -> None:
-        """Replace the file; where that fails, one warning is all.
+        """Replace the file, or warn once.
 
-        Args:
-            state: of the run.
-            is_started: whether its output is known; else the label is what the file says so far.
+        A run that was not started does not know its output: the label stays that of the file.
         """
         from prometheus_client import write_to_textfile
 
         self._written_s = time.monotonic()
         try:
-            kept, before = _read_kept(self._path)
-            label = _name_output(state.output) if is_started else before
+            kept, label = _read_kept(self._path)
+            if is_started:
+                label = _name_output(state.output)
             write_to_textfile(str(self._path), _build_registry(state, label, kept))
         except OSError as error:
             if not self._has_warned:
@@ -135,12 +128,12 @@ class _MetricsFile:
 
 
 def _name_output(output: AnyPath) -> str:
-    """Return the whole path; an object store's is one already."""
+    """Return the whole path; an object store's is whole already."""
     return str(output.absolute() if isinstance(output, Path) else output)
 
 
 def _read_kept(path: Path) -> tuple[dict[str, float], str]:
-    """Return what survives of the file that stands there, and its output; nothing of others."""
+    """Return the `_KEPT` values of an earlier file and its output; nothing of a foreign file."""
     from prometheus_client.parser import text_string_to_metric_families
 
     kept, output = dict[str, float](), ""
@@ -150,15 +143,13 @@ def _read_kept(path: Path) -> tuple[dict[str, float], str]:
                 output = sample.labels.get("output", output)
                 if sample.name in _KEPT:
                     kept[sample.name] = sample.value
-    except FileNotFoundError:
-        return {}, ""
-    except ValueError:  # not what Prometheus reads; it is replaced
+    except (FileNotFoundError, ValueError):  # ValueError: not Prometheus' format
         return {}, ""
     return kept, output
 
 
 class _Gauges:
-    """A registry to which values are put one family at a time, all with the label `output`."""
+    """A registry that is filled one family at a time, all with the label `output`."""
 
     def __init__(self, output: str) -> None:
         from prometheus_client import CollectorRegistry
@@ -177,46 +168,49 @@ class _Gauges:
     def _build(self, name: str, text: str, *labels: str) -> Gauge:
         from prometheus_client import Gauge
 
-        return Gauge(f"ovsam_{name}", text, ("output", *labels), registry=self.registry)
+        return Gauge(name, text, ("output", *labels), registry=self.registry)
 
 
 def _build_registry(state: RunState, output: str, kept: Mapping[str, float]) -> CollectorRegistry:
     gauges = _Gauges(output)
-    gauges.put("run_in_progress", "Whether a run goes on.", float(state.state == "running"))
-    gauges.put("run_start_timestamp_seconds", "When the run began.", state.started.timestamp())
-    gauges.put("run_duration_seconds", "Time since the run began.", round(state.seconds, 3))
-    gauges.put_by("phase", "run_phase_seconds", "Time by phase.", dict(state.phase_seconds))
-    gauges.put_by("change", "run_plan_images", "Images by what the run found.", state.plan)
+    is_running = float(state.state == "running")
+    began_s, lasted_s = state.started.timestamp(), round(state.seconds, 3)
+    phases = dict(state.phase_seconds)  # a copy: the run adds to it in another thread
+    gauges.put("ovsam_run_in_progress", "Whether a run is in progress.", is_running)
+    gauges.put("ovsam_run_start_timestamp_seconds", "When the run began.", began_s)
+    gauges.put("ovsam_run_duration_seconds", "Time since the run began.", lasted_s)
+    gauges.put_by("phase", "ovsam_run_phase_seconds", "Time by phase.", phases)
+    gauges.put_by("change", "ovsam_run_plan_images", "Images by what the run found.", state.plan)
     if state.report is not None:
         _put_counts(gauges, state.report)
-    texts = ("When a run last ended.", "Exit code of it.", "When one last ended with 0 or 3.")
     values = {**kept, **_describe_end(state)}
-    for name, text in zip(_KEPT, texts, strict=True):
+    for name, text in _KEPT.items():
         if name in values:
-            gauges.put(name.removeprefix("ovsam_"), text, values[name])
+            gauges.put(name, text, values[name])
     return gauges.registry
 
 
 def _put_counts(gauges: _Gauges, report: RunReport) -> None:
     """Add what is known once labelling began."""
-    reasons = Counter[str]()
+    reasons, stages = Counter[str](), Counter[str]()
+    # Copies, as the thread that labels adds to both.
     for reason, count in list(report.reasons.items()):
         reasons[classify_reason(reason)] += count
-    stages = Counter[str]()
     for worker in list(report.workers.values()):
         stages.update(dict(worker.stage_seconds))
     statuses = {name: report.statuses[name] for name in STATUSES}
-    gauges.put_by("status", "run_images", "Images of the run with a row.", statuses)
-    gauges.put("run_objects", "Objects found in the run.", report.objects)
-    gauges.put("run_images_left", "Images still to do.", report.num_images - report.done)
-    gauges.put_by("reason", "run_failures", "Failed images by kind of reason.", reasons)
-    gauges.put_by("stage", "run_stage_seconds", "Busy time of all workers by stage.", stages)
+    left = report.num_images - report.done
+    gauges.put_by("status", "ovsam_run_images", "Images of the run with a row.", statuses)
+    gauges.put("ovsam_run_objects", "Objects found in the run.", report.objects)
+    gauges.put("ovsam_run_images_left", "Images still to do.", left)
+    gauges.put_by("reason", "ovsam_run_failures", "Failed images by kind of reason.", reasons)
+    gauges.put_by("stage", "ovsam_run_stage_seconds", "Busy time of all workers by stage.", stages)
 
 
 def _describe_end(state: RunState) -> dict[str, float]:
     """Return the `_KEPT` values that a run sets when it ends."""
     if state.exit_code is None:
         return {}
-    now, (run, code, success) = time.time(), _KEPT
-    ended = {run: now, code: float(state.exit_code)}
-    return {**ended, success: now} if state.exit_code in _SUCCESSES else ended
+    now_s = time.time()
+    ended = {_LAST_RUN: now_s, _LAST_CODE: float(state.exit_code)}
+    return {**ended, _LAST_SUCCESS: now_s} if state.exit_code in _SUCCESSES else ended

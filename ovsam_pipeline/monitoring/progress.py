@@ -1,14 +1,14 @@
-"""Progress of a run as numbers, as one sentence, and on the terminal.
+"""Progress of a run: counts → numbers → one sentence.
 
-One line stands for the whole run, be it this process or a cluster: on a terminal beside a bar,
-without one (cron, CI, a pipe) as a plain line every few seconds, later every minute. `ovsam status`
-says the same sentence from the numbers in status.json.
+One sentence describes the whole run, be it this process or a cluster. A running command shows it
+(`terminal.bars`), and `ovsam status` makes it from the numbers in status.json.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ovsam_pipeline.records import STATUSES
@@ -19,15 +19,33 @@ if TYPE_CHECKING:
 _GIB = 1 << 30
 
 
+class PaceMeter:
+    """Images per second over the last minute, or since the start where that is shorter."""
+
+    def __init__(self, window_s: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._window_s = window_s
+        self._clock = clock
+        self._seen: deque[tuple[float, int]] = deque([(clock(), 0)])
+
+    def update(self, done: int) -> float:
+        """Return the pace, given the number of images that are done now."""
+        now_s = self._clock()
+        self._seen.append((now_s, done))
+        # The last sample before the window stays: the window begins between it and the next.
+        while len(self._seen) > 2 and now_s - self._seen[1][0] >= self._window_s:
+            self._seen.popleft()
+        first_s, first = self._seen[0]
+        return (done - first) / (now_s - first_s) if now_s > first_s else 0.0
+
+
 def measure_progress(
     report: RunReport, pace: float, seconds: float | None = None
 ) -> dict[str, Any]:
-    """Return where a run stands, as plain values.
+    """Return how far a run is, as plain values.
 
     Args:
-        report: counted by the engine.
-        pace: images a second just now; 0 where nothing was finished lately.
-        seconds: that labelling took; None while it goes on.
+        pace: images per second at present; 0 where none was finished lately.
+        seconds: time that labelling took; None while it is in progress.
 
     Returns:
         done, total, labelled, empty, failed, objects; images_per_s (overall),
@@ -38,12 +56,12 @@ def measure_progress(
     seconds = report.seconds if seconds is None else seconds
     overall = done / seconds if done and seconds else 0.0
     rate = pace or overall
-    # Not `asdict`: of a thousand workers it would take the driver a fifth of its time.
+    # Not `asdict`: for a thousand workers it would take a fifth of the driver's time.
     workers = [
         {**vars(worker), "stage_seconds": dict(worker.stage_seconds)}
         for worker in list(report.workers.values())
     ]
-    if len(workers) == 1:  # what it does is what the run does
+    if len(workers) == 1:  # its pace is the run's, which is known better
         workers[0]["images_per_s"] = round(rate, 3)
     stages: dict[str, float] = {}
     for worker in workers:
@@ -81,13 +99,13 @@ def format_progress(numbers: Mapping[str, Any]) -> str:
         name = numbers["slowest_stage"]
         parts.append(f"slowest: {name} ({100 * stages[name] / sum(stages.values()):.0f} %)")
     workers = numbers["workers"]
-    parts += [_format_crew(workers)] if len(workers) > 1 else []
+    parts += [_format_workers(workers)] if len(workers) > 1 else []
     parts += _format_gpus(workers)
     return " · ".join(parts)
 
 
-def _format_crew(workers: list[dict[str, Any]]) -> str:
-    """Return "4 workers, 0.71-0.83/s each, 1 starting": lost ones count no more."""
+def _format_workers(workers: list[dict[str, Any]]) -> str:
+    """Return "4 workers, 0.71-0.83/s each, 1 starting, 1 lost"; lost ones are not among the 4."""
     states = Counter(worker["state"] for worker in workers)
     paces = [worker["images_per_s"] for worker in workers if worker["state"] == "labelling"]
     text = f"{len(workers) - states['lost']} workers"
@@ -99,7 +117,7 @@ def _format_crew(workers: list[dict[str, Any]]) -> str:
 
 
 def _format_gpus(workers: list[dict[str, Any]]) -> list[str]:
-    """Return ["GPU 21.5/80.0 GiB, 93 %"]: the range over all GPUs; [] without any."""
+    """Return ["GPU 21.5/80.0 GiB, 93 %"], with ranges over several GPUs; [] without any."""
     live = [worker for worker in workers if worker["state"] != "lost"]
     used = [w["gpu_memory_used"] / _GIB for w in live if w["gpu_memory_used"] is not None]
     most = [w["gpu_memory_total"] / _GIB for w in live if w["gpu_memory_total"] is not None]

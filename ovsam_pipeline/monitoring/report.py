@@ -1,6 +1,6 @@
-"""Counts and reasons of a run; owns the failure budget and the exit code.
+"""Counts of a run and what they decide: whether it must stop early, and its exit code.
 
-Rows are counted one by one where they are made, or a shard at a time where a worker counted them.
+Engines add rows one by one, or whole shards that a worker counted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ from ovsam_pipeline.outcomes import NOT_THE_IMAGE, Tally
 from ovsam_pipeline.records import LabelRecord
 
 Outcome = Literal["finished", "over budget"] | StopReason
+# A handful of bad files may well be the first ones; twenty equal errors of ours are a broken setup.
 _HOPELESS_AFTER = 20
+_EXIT_CODES = {
+    "interrupted": ExitCode.INTERRUPTED,
+    "over budget": ExitCode.OVER_BUDGET,
+    "time limit": ExitCode.TIME_LIMIT,
+}
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,8 @@ class RunSummary:
         empty: images of this run without objects.
         failed: images of this run that failed.
         objects: objects found in this run.
-        left: images that were to do and were not reached.
-        reasons: failed images of this run by reason.
+        left: images that this run was to label and did not reach.
+        reasons: number of failed images of this run by reason.
         seconds: wall time of labelling, without loading the model.
     """
 
@@ -48,19 +54,14 @@ class RunSummary:
 
     @property
     def done(self) -> int:
-        """Images of this run that have a row now."""
+        """Number of images of this run that have a row now."""
         return self.labelled + self.empty + self.failed
 
     @property
     def exit_code(self) -> int:
-        """The command's exit status."""
-        if self.outcome == "interrupted":
-            return ExitCode.INTERRUPTED
-        if self.outcome == "over budget":
-            return ExitCode.OVER_BUDGET
-        if self.outcome == "time limit":
-            return ExitCode.TIME_LIMIT
-        return ExitCode.SOME_IMAGES_FAILED if self.failed else ExitCode.DONE
+        """Exit code of the command."""
+        finished = ExitCode.SOME_IMAGES_FAILED if self.failed else ExitCode.DONE
+        return _EXIT_CODES.get(self.outcome, finished)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -69,18 +70,17 @@ class RunSummary:
 
 @dataclass
 class WorkerState:
-    """What is known of one worker while it labels; for progress and `ovsam status`.
+    """What is known of one worker while it labels.
 
     Attributes:
-        name: "this process", or node and process of an actor.
-        state: "starting", "labelling", "idle" or "lost".
+        name: "this process", or "machine:process" of a cluster's worker.
         done: images that it labelled.
         images_per_s: over the last minute or so.
         stage_seconds: busy time by stage: decode, detect, segment, write.
-        gpu_memory_used: bytes on its GPU, of all processes; None without one.
-        gpu_memory_total: bytes of its GPU; None without one.
-        gpu_utilisation: share of the time in which the GPU worked, in [0, 1]; None where unknown.
-        seen_s: when this was known, by `time.monotonic` of the process that drives the run.
+        gpu_memory_used: bytes in use on its GPU, by all processes; None without a GPU.
+        gpu_memory_total: bytes of its GPU; None without a GPU.
+        gpu_utilisation: share of the time in which the GPU was busy, in [0, 1]; None where unknown.
+        seen_s: when this was known, by `time.monotonic` of the driver.
     """
 
     name: str
@@ -96,14 +96,13 @@ class WorkerState:
 
 @dataclass
 class RunReport:
-    """Counts of a run while it goes on; filled from one thread, read from others.
+    """Counts of a run while it labels; written by one thread, read by others.
 
     Attributes:
         num_images: images that the run is to label.
         max_failures: more failures than this stop the run; None for no limit.
         max_failure_rate: the same as a fraction of `num_images`; None for no limit.
-        tally: what was counted.
-        workers: by name; empty where an engine does not tell.
+        workers: by name.
     """
 
     num_images: int
@@ -114,48 +113,40 @@ class RunReport:
     started_s: float = field(default_factory=time.monotonic)
 
     def add(self, row: LabelRecord) -> None:
-        """Count a row.
-
-        Raises:
-            ShardError: every image so far failed by a fault of ours, so going on is pointless.
-        """
+        """Count a row; a ShardError where every image so far failed for the same reason of ours."""
         self.tally.add(row)
         if row.error is not None:
             self._check_hopeless()
 
     def add_tally(self, tally: Tally) -> None:
-        """Count the rows of a shard.
-
-        Raises:
-            ShardError: as `add`.
-        """
+        """Count the rows of a shard; a ShardError as `add`."""
         self.tally.merge(tally)
         if tally.reasons:
             self._check_hopeless()
 
     @property
     def statuses(self) -> Counter[str]:
-        """Rows by status."""
+        """Number of rows by status."""
         return self.tally.statuses
 
     @property
     def reasons(self) -> Counter[str]:
-        """Failed rows by grouped reason."""
+        """Number of failed rows by grouped reason."""
         return self.tally.reasons
 
     @property
     def objects(self) -> int:
-        """Objects of all rows."""
+        """Number of objects of all rows."""
         return self.tally.objects
 
     @property
     def done(self) -> int:
-        """Rows counted."""
+        """Number of rows."""
         return self.statuses.total()
 
     @property
     def failed(self) -> int:
-        """Failed rows counted."""
+        """Number of failed rows."""
         return self.statuses["failed"]
 
     @property
@@ -163,6 +154,7 @@ class RunReport:
         """Most failures allowed; infinite without a budget."""
         allowed = math.inf if self.max_failures is None else self.max_failures
         if self.max_failure_rate is not None:
+            # 0.29 * 100 is 28.999...: without the 1e-9 one failure too few would be allowed.
             allowed = min(allowed, math.floor(self.max_failure_rate * self.num_images + 1e-9))
         return allowed
 
@@ -173,21 +165,17 @@ class RunReport:
 
     @property
     def seconds(self) -> float:
-        """Wall time since the start."""
+        """Wall time since labelling began."""
         return time.monotonic() - self.started_s
 
     def conclude(self, stop: StopRequest) -> RunSummary:
-        """Return the final counts of a run that is over, and how it ended.
-
-        Args:
-            stop: what it was stopped by, if it did not reach every image.
-        """
+        """Return the final counts of a run that is over, and how it ended."""
         if self.is_over_budget:
             return self.summarise("over budget")
         return self.summarise("finished" if self.done >= self.num_images else stop.reason)
 
     def summarise(self, outcome: Outcome) -> RunSummary:
-        """Return the final counts."""
+        """Return the counts as they are now, with a given outcome."""
         return RunSummary(
             outcome=outcome,
             labelled=self.statuses["labelled"],
@@ -204,6 +192,6 @@ class RunReport:
         is_same = self.done == self.failed == count
         if reason.startswith(NOT_THE_IMAGE) and is_same and self.done >= _HOPELESS_AFTER:
             raise ShardError(
-                f"each of the first {self.done} images failed the same way ({reason}); the run "
-                "stops, as this is no fault of the images"
+                f"the first {self.done} images all failed with the same error ({reason}), so the "
+                "images are not the cause; stopping"
             )

@@ -1,6 +1,6 @@
-"""What is known of a run from its first second to its last: phases, counts, how it ended.
+"""A run from its first second to its last: phases, counts, and how it ended.
 
-The run fills it; status.json, the metrics file and run.json are written from it.
+`runs.run` fills it; status.json, the metrics file and run.json are written from it.
 """
 
 from __future__ import annotations
@@ -18,25 +18,22 @@ from ovsam_pipeline.monitoring.progress import measure_progress
 from ovsam_pipeline.monitoring.report import RunReport, RunSummary
 from ovsam_pipeline.storage.remote_path import AnyPath
 
-# In the order of a run; a phase lasts from the end of the one before.
+# In the order of a run; each lasts from the end of the one before.
 PHASES = ("list", "load", "plan", "label", "export")
 
 
 @dataclass
 class RunState:
-    """A run as it is now; filled from one thread, read from others.
+    """A run as it is now; written by one thread, read by others.
 
     Attributes:
-        output: the output folder.
         engine: "local" or "ray"; "" before it is open.
-        report: counts, once labelling starts.
-        plan: images of the plan by what happened to them ("new", "changed", ...), once it is made.
-        is_holding: whether the run holds the output folder: only then may it write about it.
+        report: None before labelling.
+        plan: number of images by what the plan found ("new", "changed", ...); empty before it.
+        is_holding: whether the run holds the output folder; only then may it write about it.
         state: "running", an `Outcome`, or "failed".
-        exit_code: of the command; None while it runs.
-        error: why it failed.
-        phase_seconds: time that each phase took, those that ended.
-        started: when it began, UTC.
+        exit_code: None while the run is in progress.
+        phase_seconds: time of each phase that has ended.
     """
 
     output: AnyPath
@@ -55,7 +52,7 @@ class RunState:
 
     @property
     def phase(self) -> str | None:
-        """The phase that goes on; None after the last."""
+        """The phase in progress; None after the last."""
         return next((name for name in PHASES if name not in self.phase_seconds), None)
 
     @property
@@ -64,30 +61,27 @@ class RunState:
         return time.monotonic() - self.started_s
 
     def end_phase(self, phase: str) -> None:
-        """Charge the time since the end of the last phase."""
+        """Record the time since the end of the phase before."""
         now_s = time.monotonic()
         if phase == "label" and self.report is not None:
+            # Else images per second would fall while annotations.json is written.
             self._labelling_s = self.report.seconds
         self.phase_seconds[phase] = round(now_s - self._phase_since_s, 3)
         self._phase_since_s = now_s
 
     def finish(self, summary: RunSummary) -> None:
-        """Note how the run ended."""
+        """Record how the run ended."""
         self.state, self.exit_code = summary.outcome, summary.exit_code
 
     def fail(self, error: BaseException) -> None:
-        """Note that an error ended the run."""
+        """Record that an error or a signal ended the run."""
         self.exit_code = exit_code_of(error)
         is_signal = not isinstance(error, Exception)
         self.state = "interrupted" if is_signal else "failed"
         self.error = None if is_signal else str(error) or type(error).__name__
 
     def to_dict(self, pace: float) -> dict[str, Any]:
-        """Return plain values for status.json.
-
-        Args:
-            pace: images a second just now.
-        """
+        """Return plain values for status.json; `pace` is images per second at present."""
         progress = {}
         if self.report is not None:
             progress = measure_progress(self.report, pace, self._labelling_s)

@@ -1,7 +1,7 @@
-"""OUT/status.json: how a run stands, for those who look from elsewhere.
+"""OUT/status.json: how far a run is, or how the last one ended, for everybody who can read OUT.
 
-Written every few seconds by the run that holds the folder, read by `ovsam status`. A file that
-cannot be written is one warning and nothing more: no run waits for it or fails by it.
+The run that holds the folder replaces it every few seconds; `ovsam status` and `ovsam report` read
+it. A file that cannot be written is one warning: no run waits for it or fails by it.
 """
 
 from __future__ import annotations
@@ -14,39 +14,36 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from ovsam.errors import OvsamError
-from ovsam_pipeline.monitoring.repeating import PaceMeter, repeat
+from ovsam_pipeline.monitoring.exit_codes import ExitCode
+from ovsam_pipeline.monitoring.progress import PaceMeter
+from ovsam_pipeline.monitoring.repeating import repeat
 from ovsam_pipeline.monitoring.run_state import RunState
 from ovsam_pipeline.output.folder import STATUS_FILE, read_run_file
 from ovsam_pipeline.output.lock import is_held
-from ovsam_pipeline.records import STATUSES
 from ovsam_pipeline.storage.atomic import write_atomically
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
 
 logger = logging.getLogger(__name__)
 
 _EVERY_S = 3.0
+# On an object store every write is a request that is paid for.
 _EVERY_ON_STORES_S = 15.0
-# Younger than this, a status is believed whatever else speaks against it.
-_FRESH_S = 10.0
 # Many intervals: longer than a busy machine or store delays one.
 _SILENT_S = 60.0
 _SILENT_ON_STORES_S = 180.0
+# A run that ended must not wait long for a write that hangs on a network.
 _JOIN_TIMEOUT_S = 10.0
+_KEYS = {"state", "started", "updated", "host", "process"}
 
 
 @contextmanager
 def keep_status(state: RunState) -> Iterator[None]:
-    """Keep status.json up to date while the block runs, and say in it how the run ended.
-
-    Args:
-        state: of a run that holds its output folder.
-    """
+    """Keep status.json up to date while the block runs, and record in it how the run ended."""
     writer = _StatusWriter(state)
-    every_s = _EVERY_S if isinstance(state.output, Path) else _EVERY_ON_STORES_S
+    every_s = _EVERY_ON_STORES_S if isinstance(state.output, RemotePath) else _EVERY_S
     writer.write()
     try:
         with repeat(writer.write, lambda _: every_s, join_timeout_s=_JOIN_TIMEOUT_S):
@@ -72,103 +69,77 @@ class _StatusWriter:
             write_atomically(self._state.output / STATUS_FILE, content)
         except (OvsamError, OSError) as error:
             if not self._has_warned:
-                logger.warning("%s; `ovsam status` will not see this run, which goes on", error)
+                logger.warning("%s; the run continues without a status file", error)
             self._has_warned = True
 
 
 def read_status(output: AnyPath) -> dict[str, Any]:
-    """Return how the last run into an output folder stands or ended.
+    """Return the state of the run that writes an output folder, or of the last one that did.
+
+    The one place that decides whether a run is alive; docs/cron.md states the rule.
 
     Returns:
-        status.json, or as much of it as run.json knows where there is none. `state` is also
-        "died" (the run is gone without a word) or "unknown" (no run has written here).
-
-    Raises:
-        OutputError: run.json is there and cannot be read.
+        status.json, or what run.json holds where the run could not write it. `state` is also "died"
+        (the run is gone and did not record its end) or "unknown" (no run has written here).
     """
-    status = _read_status_file(output)
-    run = read_run_file(output)
-    # The folder may have been filled since by a version that wrote no status.
-    if not status or status["started"] < run.get("started", ""):
-        status = _read_from_run(run)
-    if status["state"] == "running" and _is_dead(output, status):
-        status["state"], status["exit_code"] = "died", 1
+    status = _read_latest(output)
+    while status["state"] == "running" and _is_dead(output, status):
+        # The run may have ended between the two looks: only a file that stays the same is final.
+        again = _read_latest(output)
+        if again == status:
+            return {**status, "state": "died", "exit_code": ExitCode.FAILED}
+        status = again
     return status
 
 
-def is_over(status: dict[str, Any]) -> bool:
-    """Whether nothing more is to come of a run."""
-    return status["state"] != "running"
+def _read_latest(output: AnyPath) -> dict[str, Any]:
+    """Return what a run wrote last of itself."""
+    status = _read_status_file(output)
+    run = read_run_file(output)
+    # An older status.json is of the run before: this one could not replace it.
+    if status and status["started"] >= run.get("started", ""):
+        return status
+    state = run.get("state", "unknown")
+    # A failed run has no summary; its exit code was not stored.
+    failed = ExitCode.FAILED if state == "failed" else None
+    return {
+        "state": state,
+        "phase": "label" if state == "running" else None,  # run.json is written when it begins
+        "started": run.get("started"),
+        "updated": run.get("finished"),
+        "exit_code": run.get("run", {}).get("exit_code", failed),
+        "phase_seconds": run.get("phase_seconds", {}),
+        **{name: run.get(name) for name in ("error", "host", "process", "engine")},
+        "plan": {},
+        "progress": {},
+    }
 
 
 def _read_status_file(output: AnyPath) -> dict[str, Any]:
-    """Return status.json; {} where there is none that can be understood."""
+    """Return status.json; {} where it is missing or damaged."""
     try:
         values = json.loads((output / STATUS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    is_ours = isinstance(values, dict) and {"state", "started", "updated"} <= values.keys()
-    return values if is_ours else {}
-
-
-def _read_from_run(run: dict[str, Any]) -> dict[str, Any]:
-    summary = run.get("run", {})
-    state = run.get("state", "unknown")
-    # A failed run has no summary; its exit code was not stored.
-    code = summary.get("exit_code", 1 if state == "failed" else None)
-    return {
-        "state": state,
-        "started": run.get("started"),
-        "updated": run.get("finished"),
-        "exit_code": code,
-        "error": run.get("error"),
-        "host": run.get("host"),
-        "process": run.get("process"),
-        "phase_seconds": run.get("phase_seconds", {}),
-        "engine": run.get("engine"),
-        "plan": {},
-        "progress": _read_progress(summary, run.get("stage_seconds", {})) if summary else {},
-    }
-
-
-def _read_progress(summary: dict[str, Any], stages: dict[str, float]) -> dict[str, Any]:
-    """Return the counts of a run that ended in the form of `measure_progress`."""
-    statuses = {name: summary[name] for name in STATUSES}
-    done = sum(statuses.values())
-    return {
-        "done": done,
-        "total": done + summary["left"],
-        **statuses,
-        "objects": summary["objects"],
-        "images_per_s": round(done / summary["seconds"], 3) if summary["seconds"] else 0.0,
-        "images_per_s_last_minute": 0.0,
-        "seconds_left": None,
-        "stage_seconds": stages,
-        "slowest_stage": max(stages, key=lambda name: stages[name]) if stages else None,
-        "workers": [],
-    }
+    is_whole = isinstance(values, dict) and _KEYS <= values.keys()
+    return values if is_whole else {}
 
 
 def _is_dead(output: AnyPath, status: dict[str, Any]) -> bool:
-    """Whether a run that never said how it ended is gone."""
-    is_local = not isinstance(output, RemotePath)
-    fresh_s, silent_s = (_FRESH_S, _SILENT_S) if is_local else (_SILENT_S, _SILENT_ON_STORES_S)
-    quiet_s = _count_seconds_since(status["updated"])
-    if quiet_s < fresh_s:
-        return False
-    is_here = status.get("host") == platform.node() and status.get("process")
-    if is_here and not _is_process(int(status["process"])):
-        return True
-    # Elsewhere, or here where the number may be another process's by now.
+    """Whether a run that did not record its end is gone."""
+    silent_s = math.inf
+    if status["updated"] is not None:
+        updated = datetime.fromisoformat(status["updated"])
+        silent_s = (datetime.now(UTC) - updated).total_seconds()
+    is_here = status["host"] == platform.node()
     if isinstance(output, RemotePath):
-        return quiet_s >= silent_s
-    return quiet_s >= silent_s and not is_held(output)
-
-
-def _count_seconds_since(moment: str | None) -> float:
-    if moment is None:
-        return math.inf
-    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+        # A store has no lock to ask, and a number may be of a process in a container that has this
+        # machine's name; so the number alone is not enough.
+        is_gone = is_here and not _is_process(int(status["process"]))
+        return silent_s >= (_SILENT_S if is_gone else _SILENT_ON_STORES_S)
+    # On the run's own machine the kernel frees the lock with the process. Elsewhere a lock that
+    # seems free may be one that a network disk does not pass on.
+    return not is_held(output) and (is_here or silent_s >= _SILENT_S)
 
 
 def _is_process(number: int) -> bool:

@@ -1,4 +1,4 @@
-"""The wish to end a run early, in good order, and why."""
+"""A request to stop a run early but cleanly, with its reason."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ StopReason = Literal["interrupted", "time limit"]
 
 
 class StopRequest(threading.Event):
-    """An event that the engines look at between images; once set, the first reason stays.
+    """An event that the engines check between images.
 
-    Attributes:
-        reason: why; "interrupted" also where nobody named one.
+    The first reason stays. A plain `set`, as on Ctrl-C in a notebook, is an interruption.
     """
 
     def __init__(self) -> None:
@@ -22,7 +21,7 @@ class StopRequest(threading.Event):
         self.reason: StopReason = "interrupted"
 
     def request(self, reason: StopReason) -> None:
-        """Ask for the end; later wishes change nothing."""
+        """Set the event, unless it is set."""
         if not self.is_set():
             self.reason = reason
             self.set()
@@ -30,16 +29,11 @@ class StopRequest(threading.Event):
 
 @contextmanager
 def stop_after(stop: StopRequest, seconds: float | None) -> Iterator[None]:
-    """Ask for the end when the block has run for so long.
-
-    Args:
-        stop: what is asked.
-        seconds: at or below 0 asks at once; None never does.
-    """
+    """Request a stop once the block has run for `seconds`; at once for 0 or less, never for None."""
     if seconds is None:
         yield
         return
-    # Not a Timer of 0 s: nothing is begun when the time is over before.
+    # Not left to a Timer of 0 s, which would let the first images begin.
     if seconds <= 0:
         stop.request("time limit")
     timer = threading.Timer(max(seconds, 0.0), stop.request, ("time limit",))
