@@ -1,4 +1,4 @@
-"""`ovsam report`: what an output folder holds."""
+"""`ovsam report`: what an output folder contains."""
 
 from __future__ import annotations
 
@@ -34,13 +34,10 @@ def report(
 
 
 def collect_report(output: AnyPath) -> dict[str, Any]:
-    """Return counts by status, class and reason, from the parts alone.
-
-    Raises:
-        OutputError: a part cannot be read.
-    """
+    """Return counts by status, class and reason, from the parts alone, and the run's state."""
     from collections import Counter
 
+    from ovsam_pipeline.monitoring.status_file import read_status
     from ovsam_pipeline.outcomes import group_reason
     from ovsam_pipeline.output.folder import list_parts, read_run_file
     from ovsam_pipeline.output.part_tables import iterate_tables
@@ -56,12 +53,12 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
         for error, count in _count_values(table["error"]).items():
             if error:
                 reasons[group_reason(error)] += count
-    run = read_run_file(output)
+    last = read_status(output)
     return {
         "output": str(output),
-        "state": _find_state(run),
-        "started": run.get("started"),
-        "depends_on": run.get("depends_on", {}),
+        "state": last["state"],
+        "started": last["started"],
+        "depends_on": read_run_file(output).get("depends_on", {}),
         "images": statuses.total(),
         **{name: statuses[name] for name in STATUSES},
         "objects": classes.total(),
@@ -91,23 +88,6 @@ def _count_values(column: pa.ChunkedArray) -> dict[Any, int]:
     import pyarrow.compute as pc
 
     return {found["values"]: found["counts"] for found in pc.value_counts(column).to_pylist()}
-
-
-def _find_state(run: dict[str, Any]) -> str:
-    """Return the state in run.json, or "killed" where its process is gone without a word."""
-    import os
-    import platform
-
-    state = str(run.get("state", "unknown"))
-    if state != "running" or run.get("host") != platform.node():
-        return state
-    try:
-        os.kill(int(run["process"]), 0)
-    except ProcessLookupError:
-        return "killed"
-    except PermissionError:
-        return state
-    return state
 
 
 def format_report(found: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`ovsam status`: how the run into an output folder stands, seen from elsewhere."""
+"""`ovsam status`: how far the run into an output folder is, asked from elsewhere."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def status(
         bool, typer.Option("--json", help="Print JSON: one object, with --watch one a line.")
     ] = False,
 ) -> None:
-    """Say how the run that writes an output folder stands, or how the last one ended.
+    """Show the progress of the run that writes OUT, or how the last run ended.
 
     Reads OUT/status.json, which a run replaces every few seconds; the run is not disturbed.
 
-    Exit codes: 0 while a run goes on; else that of the last run (see `ovsam label`), 1 where it
-    died without a word; 2 no output folder.
+    Exit codes: 0 while a run is in progress; else that of the last run (see `ovsam label`), 1 where
+    it died and did not record its end; 2 where OUT is not an output folder.
     """
     import time
 
-    from ovsam_pipeline.monitoring.status_file import is_over, read_status
+    from ovsam_pipeline.monitoring.status_file import read_status
     from ovsam_pipeline.terminal.app import print_result
 
     folder = _find_output(output)
     found = read_status(folder)
-    while watch and not is_over(found):
+    while watch and found["state"] == "running":
         print_result(format_json_line(found) if json else format_status(found)[-1])
         time.sleep(every)
         found = read_status(folder)
@@ -83,7 +83,7 @@ def format_json_line(found: dict[str, Any]) -> str:
 
 
 def format_status(found: dict[str, Any]) -> list[str]:
-    """Return the status line by line: what the run is, then how far it is."""
+    """Return the status line by line: the state of the run, then how far it is."""
     from ovsam_pipeline.monitoring.progress import format_progress
 
     since = f"since {found['started']}" if found["started"] else ""
@@ -93,7 +93,7 @@ def format_status(found: dict[str, Any]) -> list[str]:
     if state == "running":
         lines = [f"running, {_PHASES[found['phase']]} ({where}, {since})"]
     elif state == "unknown":
-        lines = ["no run has told how it ended here"]
+        lines = ["no run has recorded its end here"]
     if found["error"]:
         lines.append(f"  {found['error']}")
     lines += [f"  {line}" for line in _describe_workers(found)]
@@ -124,7 +124,7 @@ _SENTENCES = {
 
 
 def _describe_workers(found: dict[str, Any]) -> list[str]:
-    """Return a line for each worker of a run that goes on, where there are several."""
+    """Return one line per worker of a run in progress, where there are several."""
     workers = found["progress"].get("workers", []) if found["state"] == "running" else []
     if len(workers) < 2:
         return []

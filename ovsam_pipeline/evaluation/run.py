@@ -37,6 +37,7 @@ from ovsam_pipeline.evaluation.scoring.detection import DetectionScores, score_d
 from ovsam_pipeline.evaluation.scoring.found_objects import find_objects
 from ovsam_pipeline.evaluation.scoring.instances import InstanceScores, measure_instances
 from ovsam_pipeline.evaluation.structures import GroundTruth, IouType, Predictions
+from ovsam_pipeline.monitoring.exit_codes import ExitCode
 from ovsam_pipeline.output.place import parse_output
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
     from ovsam_pipeline.runs.run import LabelResult
 
 logger = logging.getLogger(__name__)
-
-_OVER_BUDGET, _INTERRUPTED = 4, 130
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,7 @@ def run_evaluation(
                 showing=showing,
                 embedding=embedding,
             )
-        if labelled.exit_code in (_OVER_BUDGET, _INTERRUPTED):
+        if labelled.exit_code in (ExitCode.OVER_BUDGET, ExitCode.INTERRUPTED):
             return EvalResult(output, {}, None, labelled, labelled.exit_code)
     with clock.step("read predictions"):
         predictions = read_predictions(

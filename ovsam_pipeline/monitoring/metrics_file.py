@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ovsam.errors import ConfigError, OvsamError
+from ovsam.errors import ConfigError, OvsamError, describe_error
 from ovsam_pipeline.monitoring.exit_codes import ExitCode
 from ovsam_pipeline.monitoring.repeating import repeat
 from ovsam_pipeline.monitoring.run_state import RunState
@@ -96,7 +96,7 @@ class _MetricsFile:
         except OSError as error:
             raise ConfigError(
                 f"expected --metrics-file in a folder that can be written, got {self._path}: "
-                f"{error.strerror or error}"
+                f"{describe_error(error)}"
             ) from error
         if self._path.suffix != _ENDING:
             logger.warning(

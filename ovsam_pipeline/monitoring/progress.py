@@ -43,9 +43,8 @@ def measure_progress(
 ) -> dict[str, Any]:
     """Return how far a run is, as plain values.
 
-    Args:
-        pace: images per second at present; 0 where none was finished lately.
-        seconds: time that labelling took; None while it is in progress.
+    `pace` is images per second at present, 0 where none was finished lately; `seconds` the time
+    that labelling took, None while it is in progress.
 
     Returns:
         done, total, labelled, empty, failed, objects; images_per_s (overall),

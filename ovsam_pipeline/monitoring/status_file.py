@@ -69,7 +69,7 @@ class _StatusWriter:
             write_atomically(self._state.output / STATUS_FILE, content)
         except (OvsamError, OSError) as error:
             if not self._has_warned:
-                logger.warning("%s; the run continues without a status file", error)
+                logger.warning("%s; the run continues, but `ovsam status` does not see it", error)
             self._has_warned = True
 
 
@@ -121,7 +121,7 @@ def _read_status_file(output: AnyPath) -> dict[str, Any]:
         values = json.loads((output / STATUS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    is_whole = isinstance(values, dict) and _KEYS <= values.keys()
+    is_whole = isinstance(values, dict) and values.keys() >= _KEYS
     return values if is_whole else {}
 
 

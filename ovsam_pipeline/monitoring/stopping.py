@@ -29,7 +29,7 @@ class StopRequest(threading.Event):
 
 @contextmanager
 def stop_after(stop: StopRequest, seconds: float | None) -> Iterator[None]:
-    """Request a stop once the block has run for `seconds`; at once for 0 or less, never for None."""
+    """Request a stop when the block has run for so long: at once for 0 or less, never for None."""
     if seconds is None:
         yield
         return

@@ -1,10 +1,10 @@
-"""One run at a time into an output: a lock that frees itself when its owner dies.
+"""One run at a time into an output: a lock that is freed when its owner dies.
 
-A folder is held with flock, which the kernel lets go with the process. On an object store, which
-has no locks, a run holds a lease: an object of its own that it renews, and that counts for nothing
-once it is old. Two runs never hold leases at once: each writes its own lease first and looks for
-others afterwards, so of two that start together at least the later one sees the other and gives
-way. Ages are taken from the store's clock alone.
+A folder is locked with flock, which the kernel frees with the process. An object store has no
+locks, so a run holds a lease there: an object of its own that it renews, and that expires. Two runs
+never hold leases at once: each writes its own lease first and looks for others afterwards, so of
+two that start together at least the later one sees the other and gives way. Ages are compared by
+the store's clock alone.
 """
 
 from __future__ import annotations
@@ -29,19 +29,17 @@ LEASE_S = 120.0
 _LOCK_FILE = ".lock"
 _LEASE_PREFIX = ".lock-"
 _TRIES = 4
-# Stores tell times in whole seconds: nobody takes a lease over before its owner has given it up.
+# Stores report times in whole seconds: no lease is taken over before its owner has given it up.
 _MARGIN_S = 2.0
+# Pauses between tries of flock: `is_held` takes the lock for a moment as well.
+_FLOCK_PAUSES_S = (0.0, 0.02, 0.1)
 
 
 class OutputLock(Protocol):
     """The right to write an output."""
 
     def check(self) -> None:
-        """Make sure that the right is still ours.
-
-        Raises:
-            OutputError: it was lost.
-        """
+        """Raise an OutputError where the right was lost."""
         ...
 
     def close(self) -> None:
@@ -50,28 +48,27 @@ class OutputLock(Protocol):
 
 
 def take_lock(output: AnyPath, *, lease_s: float = LEASE_S) -> OutputLock:
-    """Take the right to write an output.
+    """Take the right to write an output; an OutputLockedError where another run holds it.
 
     Args:
-        output: the folder, which is there, or the prefix on a store.
-        lease_s: seconds after which a lease that was not renewed counts for nothing.
+        output: a folder that exists, or a prefix on a store.
+        lease_s: age at which a lease on a store expires.
 
     Raises:
-        OutputLockedError: another run holds it.
         OSError: the file system or the store refuses.
     """
     return _Lease(output, lease_s) if isinstance(output, RemotePath) else _Flock(output)
 
 
 def has_lock(output: AnyPath) -> bool:
-    """Whether a run has ever held a folder, or one holds (or left) a lease on a store."""
+    """Whether a run has ever locked a folder, or a lease is on the store, expired or not."""
     if isinstance(output, RemotePath):
         return any(True for _ in output.glob(f"{_LEASE_PREFIX}*"))
     return (output / _LOCK_FILE).exists()
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a run holds a folder now; the lock is asked for a moment, so not while one starts."""
+    """Whether a run holds a folder now; exact on the machine of the run, see docs/storage.md."""
     try:
         with (folder / _LOCK_FILE).open("rb") as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -87,16 +84,22 @@ class _Flock:
 
     def __init__(self, output: Path) -> None:
         self._stream = (output / _LOCK_FILE).open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not self._try_lock():
             self._stream.seek(0)
             owner = self._stream.read(200).strip()
             self._stream.close()
-            raise _explain(output, owner) from error
+            raise _explain(output, owner)
         self._stream.truncate(0)
         self._stream.write(_describe_owner())
         self._stream.flush()
+
+    def _try_lock(self) -> bool:
+        for pause_s in _FLOCK_PAUSES_S:
+            time.sleep(pause_s)
+            with suppress(BlockingIOError):
+                fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+        return False
 
     def check(self) -> None:
         """Do nothing: the kernel keeps the lock."""
@@ -127,17 +130,17 @@ class _Lease:
         self._thread.start()
 
     def check(self) -> None:
-        # By its age too: the renewing thread may be waiting for a store that is silent.
+        # By its age too: the renewing thread may wait for a store that does not answer.
         if self._is_lost or self._is_old():
             raise OutputError(
-                f"the lease on {self._output} ran out after {self._lease_s:.0f} s without contact "
+                f"the lease on {self._output} expired after {self._lease_s:.0f} s without contact "
                 "to the store, and another run may write there; run the same command again"
             )
 
     def close(self) -> None:
         self._is_over.set()
         self._thread.join()
-        with suppress(OSError):  # it runs out by itself
+        with suppress(OSError):  # it expires by itself
             self._object.unlink(missing_ok=True)
 
     def _take(self, sleep: Callable[[float], None]) -> None:
@@ -147,7 +150,7 @@ class _Lease:
             if other is None:
                 return
             self._object.unlink(missing_ok=True)
-            # Two runs that met at their start both gave way: the one that waits less comes first.
+            # Two runs that start together may both give way: the one that waits less comes first.
             if attempt + 1 < _TRIES:
                 sleep(random.uniform(0.2, 1.5))
         raise _explain(self._output, other or "", self._lease_s)
@@ -161,7 +164,7 @@ class _Lease:
         self._renewed_s = start_s
 
     def _find_other(self) -> str | None:
-        """Return who else holds a lease that counts; leases of the dead are removed."""
+        """Return the owner of another lease that has not expired; remove those that have."""
         now_ns = self._object.stat().st_mtime_ns
         living = None
         for lease in self._output.glob(f"{_LEASE_PREFIX}*"):
@@ -176,7 +179,7 @@ class _Lease:
 
     def _renew(self) -> None:
         while not self._is_over.wait(self._lease_s / 6):
-            # The wall clock goes on while a machine sleeps.
+            # By the wall clock, which continues while a machine sleeps.
             if self._is_old():
                 self._is_lost = True
                 return
@@ -192,7 +195,7 @@ class _Lease:
                     self._object.unlink(missing_ok=True)
                     return
             except OSError:
-                continue  # until the lease has run out
+                continue  # until the lease expires
 
 
 def _describe_owner() -> str:

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.table import Column
 
-from ovsam_pipeline.monitoring.progress import format_progress, measure_progress
-from ovsam_pipeline.monitoring.repeating import PaceMeter, repeat
+from ovsam_pipeline.monitoring.progress import PaceMeter, format_progress, measure_progress
+from ovsam_pipeline.monitoring.repeating import repeat
 from ovsam_pipeline.terminal.notes import divert_notes, has_bars, print_note
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from locations import DOUBLES, ROOT
 from ovsam_pipeline.monitoring.report import RunReport
 from ovsam_pipeline.monitoring.run_state import RunState
 from ovsam_pipeline.monitoring.status_file import keep_status
+from ovsam_pipeline.output.lock import OutputLock, take_lock
 
 NOBODY = 2**22 + 1  # above the largest process number of Linux
 
@@ -44,6 +46,11 @@ def read_done(out: Path) -> int | None:
     return json.loads(path.read_text())["progress"].get("done") if path.exists() else None
 
 
+def hold(out: Path) -> AbstractContextManager[OutputLock]:
+    """Hold an output as a run does."""
+    return closing(take_lock(out))
+
+
 def change_status(out: Path, **changes: object) -> None:
     path = out / "status.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
@@ -56,7 +63,7 @@ def test_status_of_a_run_that_goes_on_is_its_phase_and_counts(run_ovsam, images,
     state = RunState(tmp_path / "out", engine="local", report=report)
     for phase in ("list", "load", "plan"):
         state.end_phase(phase)
-    with keep_status(state):
+    with hold(tmp_path / "out"), keep_status(state):
         found = run_ovsam("status", tmp_path / "out")
     assert found.code == 0
     assert found.out.startswith(f"running, labelling (process {os.getpid()} on ")
@@ -88,11 +95,33 @@ def test_status_beside_a_run_tells_how_far_it_is_until_it_ends(tmp_path, run_ovs
     assert lines[2].startswith("interrupted; run the same command again")
 
 
-def test_killed_run_is_dead_until_the_same_command_goes_on(tmp_path, images, run_ovsam):
+@pytest.mark.slow
+def test_status_and_report_agree_on_a_killed_run_at_once_and_later(tmp_path, run_ovsam):
+    out = tmp_path / "out"
+
+    def ask() -> tuple[str, str]:
+        names = ("status", "report")
+        status, report = (json.loads(run_ovsam(name, out, "--json").out) for name in names)
+        assert status["started"] == report["started"]
+        return status["state"], report["state"]
+
+    process = start_slow_run(tmp_path)
+    assert ask() == ("running", "running")
+    process.kill()
+    process.wait()
+    assert ask() == ("died", "died")
+    time.sleep(1.0)
+    assert ask() == ("died", "died")
+    change_status(out, updated="2026-01-01T00:00:00+00:00")
+    assert ask() == ("died", "died")
+    assert run_ovsam("status", out).out.startswith("the run died; run the same command again")
+    assert run_ovsam("report", out).out.startswith(f"{out}: last run died, started 20")
+
+
+def test_killed_run_is_dead_until_the_same_command_continues_it(tmp_path, images, run_ovsam):
     out = tmp_path / "out"
     run_ovsam("label", images, "-o", out)
     change_status(out, state="running", phase="label", exit_code=None, process=NOBODY)
-    change_status(out, updated="2026-01-01T00:00:00+00:00")
     found = run_ovsam("status", out)
     assert found.code == 1
     assert found.out.startswith("the run died; run the same command again")
@@ -121,11 +150,11 @@ def test_status_of_a_failed_start_gives_the_reason(run_ovsam, images, tmp_path):
     assert "different conf (0.25 before, 0.5 now)" in found.out
 
 
-def test_output_of_an_earlier_version_is_told_from_its_run_file(run_ovsam, images, tmp_path):
+def test_run_without_a_status_file_is_known_from_its_run_file(run_ovsam, images, tmp_path):
     run_ovsam("label", images, "-o", tmp_path / "out")
     (tmp_path / "out" / "status.json").unlink()
     found = run_ovsam("status", tmp_path / "out")
-    assert (found.code, "6/6 images (100 %)" in found.out) == (0, True)
+    assert (found.code, found.out.startswith("finished (process ")) == (0, True)
 
 
 def test_output_without_a_word_says_so(run_ovsam, images, tmp_path):
@@ -133,7 +162,7 @@ def test_output_without_a_word_says_so(run_ovsam, images, tmp_path):
     for name in ("status.json", "run.json"):
         (tmp_path / "out" / name).unlink()
     found = run_ovsam("status", tmp_path / "out")
-    assert (found.code, found.out) == (0, "no run has told how it ended here\n")
+    assert (found.code, found.out) == (0, "no run has recorded its end here\n")
 
 
 def test_watching_in_json_is_one_object_a_line(run_ovsam, images, tmp_path):
@@ -164,7 +193,8 @@ def test_workers_of_a_cluster_are_listed_one_a_line(run_ovsam, images, tmp_path)
         {**worker, "name": "node2:9", "state": "lost"},
     ]
     path.write_text(json.dumps({**values, "state": "running", "phase": "label"}))
-    lines = run_ovsam("status", tmp_path / "out").out.splitlines()
+    with hold(tmp_path / "out"):
+        lines = run_ovsam("status", tmp_path / "out").out.splitlines()
     assert "  node1:7: labelling, 4 images, 2.00/s, GPU memory 3.0 GiB, GPU 50 %" in lines
     assert any(line.startswith("  node2:9: lost, 6 images") for line in lines)
     assert "1 workers, 2.00/s each, 1 lost · GPU 3.0/80.0 GiB, 50 %" in lines[-1]

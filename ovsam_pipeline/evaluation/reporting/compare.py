@@ -17,12 +17,11 @@ from ovsam_pipeline.evaluation.reporting.files import read_metrics, read_samples
 from ovsam_pipeline.evaluation.reporting.tables import UNDEFINED, format_percent
 from ovsam_pipeline.evaluation.scoring.average_precision import compute_curves, sort_matches
 from ovsam_pipeline.evaluation.structures import Matches
+from ovsam_pipeline.monitoring.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-DROPPED = 5
-"""Exit code where a number fell by more than the tolerance."""
 _GROUPS = {
     "instances": tuple(f"{n}{s}" for n in ("iou", "accuracy") for s in ("", "_base", "_novel")),
     "segm": ("AP", "AP50"),
@@ -72,7 +71,7 @@ class Comparison:
     @property
     def exit_code(self) -> int:
         """5 where something dropped, else 0."""
-        return DROPPED if any(change.is_drop for change in self.changes) else 0
+        return ExitCode.METRIC_DROPPED if any(change.is_drop for change in self.changes) else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -111,7 +111,7 @@ def test_running_shows_the_counts_and_how_the_run_before_ended(tmp_path):
 
 
 def test_file_is_written_while_the_run_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(metrics_file, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(metrics_file, "_CHECK_EVERY_S", 0.01)
     path = tmp_path / "a.prom"
     with keep_metrics(make_state(tmp_path), str(path)):
         deadline = time.monotonic() + 5
@@ -179,7 +179,7 @@ def test_disk_that_fills_up_is_one_warning_and_the_run_goes_on(tmp_path, caplog,
     folder = tmp_path / "metrics"
     folder.mkdir()
     caplog.set_level(logging.WARNING, "ovsam_pipeline.monitoring.metrics_file")
-    monkeypatch.setattr(metrics_file, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(metrics_file, "_CHECK_EVERY_S", 0.01)
     monkeypatch.setattr(metrics_file, "_EVERY_S", 0.0)
     with keep_metrics(make_state(tmp_path), str(folder / "a.prom")):
         folder.rename(tmp_path / "gone")

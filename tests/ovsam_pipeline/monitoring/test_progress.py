@@ -77,3 +77,34 @@ def test_numbers_are_plain_json():
     assert json.loads(json.dumps(numbers)) == numbers
     assert (numbers["done"], numbers["total"], numbers["seconds_left"]) == (10, 40, 15.0)
     assert numbers["workers"][0]["state"] == "idle"
+
+
+class FakeClock:
+    def __init__(self):
+        self.now_s = 100.0
+
+    def __call__(self):
+        return self.now_s
+
+
+def test_pace_is_that_of_the_window():
+    clock = FakeClock()
+    meter = progress.PaceMeter(window_s=60, clock=clock)
+    assert meter.update(0) == 0.0
+    clock.now_s += 10
+    assert meter.update(20) == 2.0
+    for _ in range(12):  # two minutes at one a second
+        clock.now_s += 10
+        pace = meter.update(20 + int(clock.now_s - 110))
+    assert pace == 1.0
+
+
+def test_pace_is_nothing_when_nothing_was_done_for_a_minute():
+    clock = FakeClock()
+    meter = progress.PaceMeter(window_s=60, clock=clock)
+    clock.now_s += 1
+    meter.update(50)
+    for _ in range(7):
+        clock.now_s += 10
+        pace = meter.update(50)
+    assert pace == 0.0

@@ -1,15 +1,7 @@
 import threading
 import time
 
-from ovsam_pipeline.monitoring.repeating import PaceMeter, repeat
-
-
-class FakeClock:
-    def __init__(self):
-        self.now_s = 100.0
-
-    def __call__(self):
-        return self.now_s
+from ovsam_pipeline.monitoring.repeating import repeat
 
 
 def test_action_is_repeated_and_ends_with_the_block():
@@ -38,26 +30,3 @@ def test_a_call_that_hangs_does_not_hold_up_the_end():
         time.sleep(0.05)
     assert time.monotonic() - start_s < 5
     is_free.set()
-
-
-def test_pace_is_that_of_the_window():
-    clock = FakeClock()
-    meter = PaceMeter(window_s=60, clock=clock)
-    assert meter.update(0) == 0.0
-    clock.now_s += 10
-    assert meter.update(20) == 2.0
-    for _ in range(12):  # two minutes at one a second
-        clock.now_s += 10
-        pace = meter.update(20 + int(clock.now_s - 110))
-    assert pace == 1.0
-
-
-def test_pace_is_nothing_when_nothing_was_done_for_a_minute():
-    clock = FakeClock()
-    meter = PaceMeter(window_s=60, clock=clock)
-    clock.now_s += 1
-    meter.update(50)
-    for _ in range(7):
-        clock.now_s += 10
-        pace = meter.update(50)
-    assert pace == 0.0

@@ -65,7 +65,7 @@ def test_budget_stops_only_when_exceeded():
 
 def test_a_bug_that_fails_every_image_stops_the_run():
     report = RunReport(100)
-    with pytest.raises(ShardError, match="first 20 images failed the same way"):
+    with pytest.raises(ShardError, match="first 20 images all failed with the same error"):
         count(report, failed=20, error="internal error: KeyError: 'x'")
 
 
@@ -96,7 +96,7 @@ def test_shards_count_as_their_rows_do():
 def test_a_bug_that_fails_every_shard_stops_the_run():
     report = RunReport(100)
     report.add_tally(tally(failed=15, error="internal error: KeyError: 'x'"))
-    with pytest.raises(ShardError, match="first 30 images failed the same way"):
+    with pytest.raises(ShardError, match="first 30 images all failed with the same error"):
         report.add_tally(tally(failed=15, error="internal error: KeyError: 'x'"))
 
 

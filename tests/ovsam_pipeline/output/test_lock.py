@@ -1,5 +1,6 @@
 """Leases on a store (in memory here), and flock on folders."""
 
+import fcntl
 import random
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def test_owner_whose_store_is_silent_loses_its_lease_before_another_may_have_it(
     is_silent = threading.Event()
     monkeypatch.setattr(RemotePath, "exists", lambda path: is_silent.wait(5.0))
     time.sleep(0.5)
-    with pytest.raises(OutputError, match=r"the lease on memory://.* ran out after 0 s"):
+    with pytest.raises(OutputError, match=r"the lease on memory://.* expired after 0 s"):
         lock.check()
     is_silent.set()
     monkeypatch.setattr(RemotePath, "exists", lambda path: path.name in leases(out))
@@ -160,3 +161,12 @@ def test_folder_is_free_when_its_owner_was_killed(tmp_path):
     owner.stdout.close()
     take_lock(tmp_path).close()
     assert has_lock(tmp_path)
+
+
+def test_run_that_starts_while_someone_asks_for_its_lock_is_not_refused(tmp_path):
+    with (tmp_path / ".lock").open("wb") as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)  # as `is_held`, but for long
+        timer = threading.Timer(0.05, asking.close)
+        timer.start()
+        take_lock(tmp_path).close()
+        timer.join()
