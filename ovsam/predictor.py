@@ -1,10 +1,15 @@
-"""The front door: numpy in, structures out; encode an image once, prompt it many times.
+"""Images and prompts (numpy) → masks and labels: encode an image once, prompt it many times.
 
 `set_image` + `predict` serve people; `encode` + `segment` serve the pipeline (batches of prepared
 images, RLE instead of full masks). The first pair only calls the second.
+
+Letters: N prompts, P points of a prompt, K classes, C channels, S side of the network input.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -21,6 +26,7 @@ from ovsam.postprocess import mask_region, stability_scores
 from ovsam.preprocess import prepare_image, to_network_input
 from ovsam.structures import (
     EncodedImage,
+    FloatArray,
     Prediction,
     PreparedImage,
     Prompts,
@@ -31,14 +37,40 @@ from ovsam.text.embedding import embed_vocabulary
 from ovsam.text.vocabulary import Vocabulary
 
 MaskForm = Literal["full", "rle", "both", "none"]
-# Image cells a decoder chunk may hold: beyond it a CPU's caches spill, and a GPU's memory fills.
+# Image cells that a chunk of prompts may hold: the decoder keeps a copy of the image per prompt.
+# More would spill a CPU's caches, or fill a GPU's memory.
 _CELLS_PER_CHUNK = {"cpu": 1 << 15, "cuda": 1 << 19}
 # Regions recognised together: each takes 0.6 MB of pooling weights at the full size.
 _REGIONS_PER_CHUNK = 64
 
 
+@dataclass(frozen=True)
+class _Scores:
+    """What N regions were recognised as: (N, K + 1) logits, and (N,) of the best class of each."""
+
+    head: Tensor
+    clip: Tensor
+    fused: Tensor
+    labels: Tensor
+    scores: Tensor
+    margins: Tensor
+
+
 class Predictor:
-    """Masks and open-vocabulary labels for boxes and points of an image."""
+    """Masks and open-vocabulary labels for boxes and points of an image.
+
+    Use `predict` for one image at a time. Use `encode` and `segment` for batches of images, for RLE
+    instead of full masks, or to prompt several encoded images in turn:
+
+        predictor = ovsam.Predictor(ovsam.load_model("nano"), ovsam.load_vocabulary("nano"))
+        predictor.set_image(image)
+        prediction = predictor.predict(boxes_xyxy=[[10, 20, 200, 180]])
+        names = [predictor.vocabulary.names[label] for label in prediction.labels]
+
+    Attributes:
+        model: what predicts.
+        vocabulary: the classes to choose from, with embeddings; `Prediction.labels` index it.
+    """
 
     def __init__(
         self, model: LabellingModel, vocabulary: Vocabulary, *, restrict_to_split: bool = True
@@ -47,11 +79,11 @@ class Predictor:
 
         Args:
             model: OV-SAM or a baseline, in eval mode; `prepare_for_inference` makes it faster.
-            vocabulary: its embeddings are computed by the model's text tower where it has none.
-                A vocabulary without a base/novel split takes as base the classes that the model's
-                label head was trained on.
+            vocabulary: where it has no embeddings, the model's text tower computes them. Where it
+                has no base/novel split, the classes that the model's label head was trained on are
+                base: the fused score trusts the head for these and frozen CLIP for all others.
             restrict_to_split: with a base/novel split, never choose a class in neither set, as the
-                paper's protocols do. A labelling tool wants all classes: False.
+                paper's protocols do. Give False to label with all classes.
 
         Raises:
             VocabularyError: the model's text tower refuses a name, or embeddings do not fit.
@@ -98,26 +130,39 @@ class Predictor:
     ) -> Prediction:
         """Segment and label prompts of the image given to `set_image`.
 
+        Give boxes, points or both; a box and points of one row describe the same object. A box
+        gives the most exact mask and label. Points alone find a region of their own, whose box is
+        then recognised.
+
         Args:
-            boxes_xyxy: (N, 4) in pixels of the original image.
-            points_xy: (N, P, 2) or (N, 2) in pixels of the original image.
+            boxes_xyxy: (N, 4) corners in pixels of the original image; parts outside are allowed.
+            points_xy: (N, P, 2), or (N, 2) for one point each, in pixels of the original image.
             point_labels: (N, P): 1 object, 0 background, -1 padding; all ones by default.
-            mask_logits: (N, S/4, S/4) coarse masks, as `Prediction.low_res_logits`.
+            mask_logits: (N, S/4, S/4) coarse masks to refine, as `Prediction.low_res_logits`.
             clip_boxes_xyxy: (N, 4) regions for the frozen-CLIP score instead of the prompt's box or
                 the predicted mask's (the released point protocol gives ground-truth boxes).
 
+        Returns:
+            Masks (N, H, W) at the original size, labels and scores, without RLE.
+
         Raises:
-            PromptError: prompts of the wrong shape, no finite numbers, a box upside down or wholly
-                outside the image, or no image was set.
+            PromptError: no image was set, prompts have the wrong shape or are not finite, a box is
+                upside down, or lies wholly outside the image.
         """
         if self._image is None:
             raise PromptError("no image to prompt: call set_image(image) first")
-        prompts = Prompts(boxes_xyxy, points_xy, point_labels, mask_logits)  # type: ignore[arg-type]
+        prompts = Prompts(boxes_xyxy, points_xy, point_labels, mask_logits)
         return self.segment(self._image, prompts, masks="full", clip_boxes_xyxy=clip_boxes_xyxy)
 
     @torch.inference_mode()
     def encode(self, images: Sequence[PreparedImage]) -> list[EncodedImage]:
-        """Run the frozen encoder over a batch of prepared images.
+        """Run the frozen encoder over a batch of images: what is computed once per image.
+
+        Args:
+            images: B results of `prepare_image` for this model's input size.
+
+        Returns:
+            B encoded images, on the model's device, to be given to `segment`.
 
         Raises:
             ImageError: an image was prepared for another input size than this model's.
@@ -151,7 +196,7 @@ class Predictor:
         masks: MaskForm = "rle",
         clip_boxes_xyxy: ArrayLike | None = None,
     ) -> Prediction:
-        """Segment and label prompts of one encoded image.
+        """Segment and label prompts of one encoded image (paper figure 3, sections 3.1 to 3.3).
 
         Args:
             encoded: from `encode`.
@@ -161,27 +206,59 @@ class Predictor:
             clip_boxes_xyxy: as in `predict`.
 
         Raises:
-            PromptError: boxes lie wholly outside the image, coarse masks have another size, or
-                `clip_boxes_xyxy` are no boxes of these prompts.
+            PromptError: a box lies wholly outside the image, coarse masks have another size, or
+                `clip_boxes_xyxy` are not one box per prompt.
         """
-        clip_boxes = None
+        own_boxes = None
         if clip_boxes_xyxy is not None:
-            clip_boxes = check_boxes("clip_boxes_xyxy", clip_boxes_xyxy)
-        self._check_prompts(encoded, prompts, clip_boxes)
+            own_boxes = check_boxes("clip_boxes_xyxy", clip_boxes_xyxy)
+        self._check_prompts(encoded, prompts, own_boxes)
+        size, sizes_hw = self.model.config.input_size, encoded.original_size_hw
+
+        # Embed the prompts and decode them: low-resolution mask logits, and a label token each.
         logits, label_tokens = self._decode(encoded, prompts)
-        regions = self._find_regions(encoded, prompts, logits)
-        clip_regions = regions
-        if clip_boxes is not None:
-            clip_regions = self._to_input(encoded, clip_boxes)
-        head, clip, fused = self._score(encoded, logits, label_tokens, (regions, clip_regions))
-        labels, scores, margins = best_classes(fused)
-        return self._finish(
-            encoded, to_numpy(logits), (head, clip, fused), masks, (labels, scores, margins)
+
+        # Choose the region to recognise: the prompt's box where there is one, else the mask's.
+        if prompts.boxes_xyxy is not None:
+            regions = self._to_input(encoded, clip_boxes(prompts.boxes_xyxy, sizes_hw))
+        else:
+            regions = boxes_of_masks(logits, size)
+        clip_regions = regions if own_boxes is None else self._to_input(encoded, own_boxes)
+
+        # Recognise it twice, by CLIP2SAM and by frozen CLIP, and fuse both scores.
+        scores = self._recognise(encoded, logits, label_tokens, regions, clip_regions)
+
+        # Up-scale the logits to the original image and threshold them.
+        low_res_logits = to_numpy(logits)
+        boxes, areas = np.zeros((len(prompts), 4), np.float32), np.zeros(len(prompts), np.int64)
+        found = []
+        if masks != "none":
+            found = [mask_region(x, size, encoded.input_size_hw, sizes_hw) for x in low_res_logits]
+            # The reshapes give an image without prompts its empty arrays.
+            boxes = np.array([mask.box_xyxy() for mask in found], np.float32).reshape(-1, 4)
+            areas = np.array([mask.area() for mask in found], np.int64)
+        full = None
+        if masks in ("full", "both"):
+            full = np.array([mask.full() for mask in found], bool).reshape(-1, *sizes_hw)
+        return Prediction(
+            boxes_xyxy=boxes,
+            labels=scores.labels.cpu().numpy(),
+            scores=to_numpy(scores.scores),
+            margins=to_numpy(scores.margins),
+            mask_scores=stability_scores(low_res_logits, size, encoded.input_size_hw),
+            areas=areas,
+            head_logits=to_numpy(scores.head),
+            clip_logits=to_numpy(scores.clip),
+            fused_logits=to_numpy(scores.fused),
+            low_res_logits=low_res_logits,
+            masks=full,
+            rles=[mask.rle() for mask in found] if masks in ("rle", "both") else None,
         )
 
     def _check_prompts(
-        self, encoded: EncodedImage, prompts: Prompts, clip_boxes: NDArray[np.float32] | None
+        self, encoded: EncodedImage, prompts: Prompts, own_boxes: FloatArray | None
     ) -> None:
+        """Refuse what only the image and the model can show to be wrong."""
         height, width = encoded.original_size_hw
         if prompts.boxes_xyxy is not None:
             boxes = prompts.boxes_xyxy
@@ -197,18 +274,18 @@ class Predictor:
             raise PromptError(
                 f"mask_logits must have shape (N, {size}, {size}), got {prompts.mask_logits.shape}"
             )
-        if clip_boxes is not None and clip_boxes.shape != (len(prompts), 4):
+        if own_boxes is not None and own_boxes.shape != (len(prompts), 4):
             raise PromptError(
-                f"clip_boxes_xyxy must have shape ({len(prompts)}, 4), got {clip_boxes.shape}"
+                f"clip_boxes_xyxy must have shape ({len(prompts)}, 4), got {own_boxes.shape}"
             )
 
-    def _to_input(self, encoded: EncodedImage, array: NDArray[np.float32]) -> Tensor:
+    def _to_input(self, encoded: EncodedImage, array: FloatArray) -> Tensor:
         """Scale (..., 2 or 4) coordinates from original pixels to the network input's."""
         scale = np.resize(np.array(encoded.scale_xy, np.float32), array.shape[-1])
         return torch.from_numpy(array * scale).to(self.model.device)
 
     def _decode(self, encoded: EncodedImage, prompts: Prompts) -> tuple[Tensor, Tensor]:
-        """Return mask logits and label tokens of all prompts, decoded in chunks that fit."""
+        """Return mask logits (N, S/4, S/4) and label tokens (N, C), decoded in chunks that fit."""
         device = self.model.device
         boxes, points = prompts.boxes_xyxy, prompts.points_xy
         labels, masks = prompts.point_labels, prompts.mask_logits
@@ -226,26 +303,21 @@ class Predictor:
         logits, tokens = zip(*parts, strict=True)
         return torch.cat(logits), torch.cat(tokens)
 
-    def _find_regions(self, encoded: EncodedImage, prompts: Prompts, logits: Tensor) -> Tensor:
-        """Return (N, 4) regions to recognise, input pixels: the prompts' boxes, else the masks'."""
-        if prompts.boxes_xyxy is None:
-            return boxes_of_masks(logits, self.model.config.input_size)
-        return self._to_input(encoded, clip_boxes(prompts.boxes_xyxy, encoded.original_size_hw))
-
-    def _score(
+    def _recognise(
         self,
         encoded: EncodedImage,
         logits: Tensor,
         label_tokens: Tensor,
-        regions: tuple[Tensor, Tensor],
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return head, CLIP and fused logits; `regions` are those of the head and of CLIP."""
-        model, parts = self.model, []
+        regions: Tensor,
+        clip_regions: Tensor,
+    ) -> _Scores:
+        """Score (N, 4) regions of the network input; frozen CLIP looks at its own ones."""
+        parts = []
         for rows in _chunks(len(logits), _REGIONS_PER_CHUNK):
-            embeddings, clip_embeddings, has_mask = model.embed_regions(
+            embeddings, clip_embeddings, has_mask = self.model.embed_regions(
                 encoded.features,
-                regions[0][rows],
-                regions[1][rows],
+                regions[rows],
+                clip_regions[rows],
                 label_tokens[rows],
                 logits[rows],
             )
@@ -253,46 +325,8 @@ class Predictor:
             clip = self._classifier.cosine_logits(clip_embeddings)
             parts.append((head, clip, self._classifier.fuse(head, clip, has_mask)))
         head, clip, fused = (torch.cat(column) for column in zip(*parts, strict=True))
-        return head, clip, fused
-
-    def _finish(
-        self,
-        encoded: EncodedImage,
-        low_res_logits: NDArray[np.float32],
-        logits: tuple[Tensor, Tensor, Tensor],
-        masks: MaskForm,
-        best: tuple[Tensor, Tensor, Tensor],
-    ) -> Prediction:
-        """Turn logits into masks at the original size."""
-        size = self.model.config.input_size
-        regions = [
-            mask_region(row, size, encoded.input_size_hw, encoded.original_size_hw)
-            for row in (low_res_logits if masks != "none" else ())
-        ]
-        full = None
-        if masks in ("full", "both"):
-            height, width = encoded.original_size_hw
-            full = np.array([region.full() for region in regions]).reshape(-1, height, width)
-        boxes, areas = np.zeros((len(low_res_logits), 4), np.float32), [0] * len(low_res_logits)
-        if regions:
-            boxes = np.array([region.box_xyxy() for region in regions], np.float32)
-            areas = [region.area() for region in regions]
-        labels, scores, margins = best
-        head, clip, fused = (to_numpy(x) for x in logits)
-        return Prediction(
-            boxes_xyxy=boxes,
-            labels=labels.cpu().numpy(),
-            scores=to_numpy(scores),
-            margins=to_numpy(margins),
-            mask_scores=stability_scores(low_res_logits, size, encoded.input_size_hw),
-            areas=np.array(areas, np.int64),
-            head_logits=head,
-            clip_logits=clip,
-            fused_logits=fused,
-            low_res_logits=low_res_logits,
-            masks=full,
-            rles=[region.rle() for region in regions] if masks in ("rle", "both") else None,
-        )
+        labels, scores, margins = best_classes(fused)
+        return _Scores(head, clip, fused, labels, scores, margins)
 
 
 def _chunks(count: int, step: int) -> list[slice]:

@@ -2,10 +2,11 @@
 
 What people give (prompts, prepared images) is checked when made; what we compute is not.
 
-Letters: N prompts, P points of a prompt, C channels, K classes, H W pixels of the original image.
+Letters: B images, N prompts, P points of a prompt, C channels, K classes, H W pixels of the
+original image, S side of the network input.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Self, TypedDict
 
 import numpy as np
@@ -45,11 +46,7 @@ def _as_float_array(name: str, value: object, shape_text: str, ndim: int, last: 
 
 
 def check_boxes(name: str, value: object) -> FloatArray:
-    """Return boxes as (N, 4) float32, an empty list as (0, 4).
-
-    Raises:
-        PromptError: another shape, values that are no finite numbers, a box upside down.
-    """
+    """Return boxes as (N, 4) float32, an empty list as (0, 4); anything else is a PromptError."""
     boxes = _as_float_array(name, value, "(N, 4)", 2, 4)
     wrong = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
     if wrong.any():
@@ -61,13 +58,13 @@ def check_boxes(name: str, value: object) -> FloatArray:
     return boxes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Prompts:
     """What to segment: N prompts of one kind, all in pixels of the ORIGINAL image.
 
-    Origin at the top left corner. A box has continuous corners; a point is the index of a pixel,
-    whose centre is half a pixel further (the prompt encoder adds it). Every prompt has a box,
-    points, or both, and optionally a coarse mask.
+    The origin is the top left corner. A box has continuous corners; a point is the index of a
+    pixel, whose centre is half a pixel further (the prompt encoder adds it). Every prompt has a
+    box, points, or both, and optionally a coarse mask.
 
     Attributes:
         boxes_xyxy: (N, 4) float32, or None.
@@ -80,62 +77,72 @@ class Prompts:
         PromptError: shapes disagree, values are not finite, a box is upside down, no prompt.
     """
 
-    boxes_xyxy: FloatArray | None = None
-    points_xy: FloatArray | None = None
-    point_labels: NDArray[np.int64] | None = None
-    mask_logits: FloatArray | None = None
+    boxes_xyxy: FloatArray | None
+    points_xy: FloatArray | None
+    point_labels: NDArray[np.int64] | None
+    mask_logits: FloatArray | None
 
-    def __post_init__(self) -> None:
-        if self.boxes_xyxy is None and self.points_xy is None:
+    def __init__(
+        self,
+        boxes_xyxy: ArrayLike | None = None,
+        points_xy: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        mask_logits: ArrayLike | None = None,
+    ) -> None:
+        """Take arrays or nested lists; (N, 2) points are one point per prompt."""
+        if boxes_xyxy is None and points_xy is None:
             raise PromptError("a prompt needs boxes_xyxy, points_xy or both, got neither")
-        if self.boxes_xyxy is not None:
-            object.__setattr__(self, "boxes_xyxy", check_boxes("boxes_xyxy", self.boxes_xyxy))
-        if self.points_xy is not None:
-            self._check_points(self.points_xy, self.point_labels)
-        elif self.point_labels is not None:
-            raise PromptError("point_labels need points_xy, got labels alone")
-        if self.mask_logits is not None:
-            self._check_masks(self.mask_logits)
-        counts = {
-            len(x) for x in (self.boxes_xyxy, self.points_xy, self.mask_logits) if x is not None
-        }
+        boxes = None if boxes_xyxy is None else check_boxes("boxes_xyxy", boxes_xyxy)
+        points, labels = _check_points(points_xy, point_labels)
+        masks = None if mask_logits is None else _check_masks(mask_logits)
+        counts = {len(x) for x in (boxes, points, masks) if x is not None}
         if len(counts) > 1:
             raise PromptError(
                 f"boxes, points and masks must be of the same prompts, got counts {sorted(counts)}"
             )
-
-    def _check_points(self, points: ArrayLike, labels: ArrayLike | None) -> None:
-        array = _to_numbers("points_xy", points, "(N, P, 2)")
-        if array.ndim == 2 and array.shape[-1] == 2:
-            array = array[:, None]
-        array = _as_float_array("points_xy", array, "(N, P, 2)", 3, 2)
-        shape = array.shape[:2]
-        given = np.ones(shape) if labels is None else labels
-        given = _to_numbers("point_labels", given, str(shape))
-        if given.size != shape[0] * shape[1]:
-            raise PromptError(
-                f"point_labels must have shape {shape} like points_xy, got {given.shape}"
-            )
-        if not np.isin(given, (-1, 0, 1)).all():
-            raise PromptError(
-                f"point_labels must be 1, 0 or -1 (padding), got {np.unique(given).tolist()}"
-            )
-        object.__setattr__(self, "points_xy", array)
-        object.__setattr__(self, "point_labels", given.astype(np.int64).reshape(shape))
-
-    def _check_masks(self, value: object) -> None:
-        array = _to_numbers("mask_logits", value, "(N, S, S)")
-        if array.ndim != 3 or array.shape[1] != array.shape[2]:
-            raise PromptError(f"mask_logits must have shape (N, S, S), got {array.shape}")
-        if not np.isfinite(array).all():
-            raise PromptError("mask_logits must be finite numbers")
-        object.__setattr__(self, "mask_logits", array)
+        # A frozen dataclass lets its own constructor set fields only this way.
+        object.__setattr__(self, "boxes_xyxy", boxes)
+        object.__setattr__(self, "points_xy", points)
+        object.__setattr__(self, "point_labels", labels)
+        object.__setattr__(self, "mask_logits", masks)
 
     def __len__(self) -> int:
         """Number of prompts N."""
         array = self.boxes_xyxy if self.boxes_xyxy is not None else self.points_xy
         assert array is not None
         return len(array)
+
+
+def _check_points(
+    points: ArrayLike | None, labels: ArrayLike | None
+) -> tuple[FloatArray | None, NDArray[np.int64] | None]:
+    if points is None:
+        if labels is not None:
+            raise PromptError("point_labels need points_xy, got labels alone")
+        return None, None
+    array = _to_numbers("points_xy", points, "(N, P, 2)")
+    if array.ndim == 2 and array.shape[-1] == 2:
+        array = array[:, None]
+    array = _as_float_array("points_xy", array, "(N, P, 2)", 3, 2)
+    shape = array.shape[:2]
+    given = np.ones(shape) if labels is None else labels
+    given = _to_numbers("point_labels", given, str(shape))
+    if given.size != shape[0] * shape[1]:
+        raise PromptError(f"point_labels must have shape {shape} like points_xy, got {given.shape}")
+    if not np.isin(given, (-1, 0, 1)).all():
+        raise PromptError(
+            f"point_labels must be 1, 0 or -1 (padding), got {np.unique(given).tolist()}"
+        )
+    return array, given.astype(np.int64).reshape(shape)
+
+
+def _check_masks(value: ArrayLike) -> FloatArray:
+    array = _to_numbers("mask_logits", value, "(N, S, S)")
+    if array.ndim != 3 or array.shape[1] != array.shape[2]:
+        raise PromptError(f"mask_logits must have shape (N, S, S), got {array.shape}")
+    if not np.isfinite(array).all():
+        raise PromptError("mask_logits must be finite numbers")
+    return array
 
 
 @dataclass(frozen=True)
@@ -251,8 +258,8 @@ class Prediction:
     clip_logits: FloatArray
     fused_logits: FloatArray
     low_res_logits: FloatArray
-    masks: NDArray[np.bool_] | None = field(default=None)
-    rles: list[RLE] | None = field(default=None)
+    masks: NDArray[np.bool_] | None = None
+    rles: list[RLE] | None = None
 
     def __len__(self) -> int:
         """Number of prompts N."""
