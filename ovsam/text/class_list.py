@@ -1,8 +1,7 @@
-"""Class lists as people write them -> `VocabularyClass` records.
+"""Class lists as people write them → `VocabularyClass` records.
 
-Reads text (one class a line), JSON, YAML and COCO-format files, and a comma list from a command
-line. Splits a name into the texts that are embedded, by the rules of the released OV-SAM. Knows
-nothing of tensors, models or the built-in vocabularies (vocabulary.py).
+Reads text files (one class per line), JSON, YAML and COCO-format files, and comma lists. Splits a
+name into the texts that are embedded, by the rules of the released OV-SAM.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ class VocabularyClass:
     """One class: its id and name in the output, and the texts that stand for it in the model.
 
     Attributes:
-        category_id: Id written to COCO files.
-        name: Name shown and written; unique in its vocabulary, whatever the case.
-        aliases: Texts to embed, the name's own prototypes first unless the list replaces them
+        category_id: id written to COCO files.
+        name: unique in its vocabulary, whatever the case.
+        aliases: texts to embed, the name's own prototypes first unless the list replaces them
             (COCO's "orange" is embedded as "orange fruit").
-        split: "base" when the model's labels were trained on it, "novel" when not, None when the
+        split: "base" where the model's labels were trained on it, "novel" where not, None where the
             vocabulary has no split or leaves the class out of both.
         frequency: LVIS's "frequent", "common" or "rare".
-        synonyms: Other names; found by `Vocabulary.index_of`, embedded only by `with_synonyms`.
+        synonyms: other names; found by `Vocabulary.index_of`, embedded only by `with_synonyms`.
     """
 
     category_id: int
@@ -58,11 +57,7 @@ def split_prototypes(name: str) -> tuple[str, ...]:
 def make_class(
     name: str, *, category_id: int, aliases: Sequence[str] = (), where: str = "class"
 ) -> VocabularyClass:
-    """Build a class from a name and further texts for it.
-
-    Raises:
-        VocabularyError: The name is empty or no text, or longer than 256 characters.
-    """
+    """Build a class from a name and further texts for it; `where` is their place, for messages."""
     if not isinstance(name, str):
         raise VocabularyError(f"expected a class name at {where}, got {name!r:.80}; write a text")
     shown = " ".join(name.split())
@@ -80,11 +75,7 @@ def make_class(
 
 
 def parse_class_names(text: str) -> list[VocabularyClass]:
-    """Read a comma list such as `cat,dog, traffic light` into classes numbered from 1.
-
-    Raises:
-        VocabularyError: The list is empty, has an empty name or names a class twice.
-    """
+    """Read a comma list such as `cat,dog, traffic light` into classes numbered from 1."""
     if not text.strip():
         raise VocabularyError("expected class names such as 'cat,dog', got an empty list")
     parts = text.split(",")
@@ -99,16 +90,13 @@ def parse_class_names(text: str) -> list[VocabularyClass]:
 def read_class_file(path: Path) -> tuple[list[VocabularyClass], str]:
     """Read a class list from a file; the second value is its title.
 
-    Formats by suffix: `.json` (and `.json.gz`), `.yaml`/`.yml`, anything else is text.
-
-    Raises:
-        VocabularyError: The file is missing, unreadable, empty, of an unknown form, or its names
-            are empty, repeated or too long.
+    Formats by suffix: `.json`, `.yaml` or `.yml`, anything else is text; `.gz` after it is allowed.
+    Whatever cannot be used is a VocabularyError that names the line or entry.
     """
     text = _read_text(path)
     if not text.strip():
         raise VocabularyError(
-            f"expected class names in {path}, got an empty file; write one class a line, "
+            f"expected class names in {path}, got an empty file; write one class per line, "
             "'cat, kitty' for a class with an alias"
         )
     suffixes = [suffix.lower() for suffix in path.suffixes]
@@ -122,11 +110,7 @@ def read_class_file(path: Path) -> tuple[list[VocabularyClass], str]:
 
 
 def check_unique(classes: Sequence[VocabularyClass], places: Sequence[str], source: str) -> None:
-    """Refuse a list in which one name, or a name and another class's alias, occur twice.
-
-    Raises:
-        VocabularyError: Naming both places.
-    """
+    """Refuse a list in which two classes share a name or alias; the message names both places."""
     seen: dict[str, int] = {}
     for index, item in enumerate(classes):
         for text in dict.fromkeys((fold_name(item.name), *item.aliases)):
@@ -145,7 +129,7 @@ def fold_name(name: str) -> str:
 
 
 def check_texts(texts: Sequence[str], where: str) -> tuple[str, ...]:
-    """Return the texts of one class; one bare text would be taken letter by letter."""
+    """Return the texts of one class; a single text is refused, its letters would be the texts."""
     if isinstance(texts, str) or not all(isinstance(t, str) and t.strip() for t in texts):
         raise VocabularyError(f"expected a list of texts as aliases at {where}, got {texts!r:.80}")
     return tuple(texts)
@@ -154,7 +138,7 @@ def check_texts(texts: Sequence[str], where: str) -> tuple[str, ...]:
 def check_indices(
     indices: Iterable[int] | None, num_classes: int, name: str
 ) -> tuple[int, ...] | None:
-    """Return class indices once each, in order; VocabularyError for one that is no class."""
+    """Return class indices once each, in order; a VocabularyError for one out of range."""
     if indices is None:
         return None
     checked = tuple(dict.fromkeys(int(index) for index in indices))
@@ -209,7 +193,7 @@ def _parse_yaml(text: str, path: Path) -> Any:
 
 
 def _classes_from_lines(text: str, path: Path) -> list[VocabularyClass]:
-    """One class a line, `name, alias, alias`; blank lines and lines starting with # are skipped."""
+    """Read one class per line, `name, alias, alias`; blank lines and # comments are skipped."""
     classes: list[VocabularyClass] = []
     places: list[str] = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -248,13 +232,13 @@ def _classes_from_data(data: Any, path: Path) -> tuple[list[VocabularyClass], st
     places = [f"entry {index}" for index in range(1, len(classes) + 1)]
     check_unique(classes, places, str(path))
     _check_ids(classes, path)
-    # prompts are the writer's own choice of texts and may be shared: put in after the check
+    # Prompts are chosen by hand and two classes may share one, so they come after the check.
     prompted = [_with_prompts(c, e, p) for c, e, p in zip(classes, entries, places, strict=True)]
     return _split_by_frequency(prompted), title
 
 
 def _entry_from_pair(key: Any, value: Any, path: Path) -> dict[str, Any]:
-    """`{name: aliases}`, or `{id: name}` as in Ultralytics data files."""
+    """Read `name: aliases`, or `id: name` as in Ultralytics data files."""
     if isinstance(value, str) and str(key).isdecimal():
         return {"id": int(key), "name": value}
     if isinstance(value, Mapping):
@@ -335,7 +319,7 @@ def _check_ids(classes: Sequence[VocabularyClass], path: Path) -> None:
 
 
 def _split_by_frequency(classes: list[VocabularyClass]) -> list[VocabularyClass]:
-    """LVIS files state a frequency and no split: rare is novel, the rest base."""
+    """Make LVIS's rare classes novel and the rest base: its files have no split (paper 4.1)."""
     if any(item.split for item in classes) or not all(item.frequency for item in classes):
         return classes
     return [

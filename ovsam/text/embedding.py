@@ -1,8 +1,8 @@
-"""Class texts -> their averaged template embeddings, from disk where they were computed before.
+"""Vocabulary + text tower → the vocabulary with embeddings, from disk where computed before.
 
 A file holds the embeddings of one list of texts by one text tower; its name is the digest of the
-texts, the templates and the tower's weights, so nothing in it can be out of date. What can happen
-is a damaged file: it is noticed by its checksum, computed anew and replaced.
+texts, the templates and the tower's weights, so that it cannot be out of date. A damaged file is
+noticed by its checksum, computed again and replaced.
 
 Letters: U different texts, T templates, D embedding width.
 """
@@ -26,6 +26,14 @@ from ovsam.text.text_tower import TEMPLATES, TextTower
 from ovsam.text.vocabulary import Vocabulary
 from ovsam.weights.files import find_cache_folder, write_atomically
 
+logger = logging.getLogger(__name__)
+
+# Files that this process has read or written: `collect_used_files` sends them to other machines.
+_used_files: set[Path] = set()
+# Part of a file's name: raise it when what a file holds changes its meaning.
+_FORMAT = "1"
+_LOG_EVERY_S = 10.0
+
 
 def embed_vocabulary(
     vocabulary: Vocabulary,
@@ -37,28 +45,27 @@ def embed_vocabulary(
 ) -> Vocabulary:
     """Return the vocabulary with (C, K, D) embeddings by the model's own text tower.
 
-    Each text goes through the tower's templates (CLIP's: 14); each template's embedding is
-    normalised, averaged, normalised. Classes with fewer texts than the most repeat their first one.
-    A vocabulary that has embeddings is returned as it is. Results are kept on disk by content
-    hash; a damaged file is computed anew and replaced.
+    Each text is put into the tower's templates (CLIP's: 14); the templates' unit embeddings are
+    averaged and brought to unit length again (the released OV-SAM's way). A class with fewer texts
+    than K repeats its first one. A vocabulary that has embeddings is returned unchanged.
+
+    The result is kept on disk under a hash of texts, templates and weights; a damaged file is
+    computed again and replaced.
 
     Args:
-        vocabulary: The classes to embed.
-        text_tower: The model's text tower, weights loaded.
-        cache_dir: Folder of the cache; None: `OVSAM_CACHE`, else the user's cache folder.
-        batch_size: Sentences (a text in a template) in one pass of the text tower.
-        progress: Called with (texts done, texts in all) after each batch; not on a cache hit.
+        vocabulary: C classes.
+        text_tower: the model's (`model.text_tower`), weights loaded.
+        cache_dir: folder of the cache; None: `text/` in `OVSAM_CACHE`, else in `~/.cache/ovsam`.
+        batch_size: sentences (a text in a template) in one pass of the text tower.
+        progress: called with (texts done, texts in all) after each batch; not on a cache hit. None:
+            a log line every ten seconds.
 
     Raises:
-        VocabularyError: A name is longer than the text tower's context, or the embedded model does
+        VocabularyError: a name is longer than the text tower's context, or the embedded model does
             not know it.
     """
     if vocabulary.embeddings is not None:
         return vocabulary
-    import torch
-
-    from ovsam.text.embedding import embed_texts
-
     text_tower.check_names([text for aliases in vocabulary.aliases for text in aliases])
     texts = list(dict.fromkeys(text for aliases in vocabulary.aliases for text in aliases))
     embeddings_UD = embed_texts(
@@ -78,14 +85,6 @@ def embed_vocabulary(
     return vocabulary.with_embeddings(embeddings_UD[torch.tensor(index_CK)])
 
 
-logger = logging.getLogger(__name__)
-
-# Files that this process has read or written, for other machines.
-_used_files: set[Path] = set()
-_FORMAT = "1"
-_TELL_EVERY_S = 10.0
-
-
 def embed_texts(
     texts: Sequence[str],
     text_tower: TextTower,
@@ -95,16 +94,9 @@ def embed_texts(
     progress: Callable[[int, int], None] | None = None,
     templates: Sequence[str] = TEMPLATES,
 ) -> Tensor:
-    """Return (U, D) float32 unit embeddings of class texts, averaged over the templates.
+    """Return (U, D) float32 unit embeddings of different texts, averaged over the templates.
 
-    Args:
-        texts: U different class texts.
-        text_tower: The tower that embeds them, weights loaded.
-        cache_dir: Folder of the cache; None: the user's.
-        batch_size: Sentences in one pass of the tower.
-        progress: Called with (texts done, U) after each pass; not when the cache has them. None:
-            a log line every ten seconds.
-        templates: Sentences that a text is put into, "{}" in its place.
+    `templates` are sentences with "{}" in the text's place; the rest is as in `embed_vocabulary`.
     """
     path = _cache_path(texts, text_tower, cache_dir, templates)
     _used_files.add(path)
@@ -122,18 +114,14 @@ def embed_texts(
 
 
 def collect_used_files() -> dict[str, bytes]:
-    """Return name and content of the cache files that this process has used so far.
-
-    `store_files` puts them into the cache of another machine, which then computes nothing.
-    """
+    """Return name and content of the cache files that this process has used so far."""
     return {path.name: path.read_bytes() for path in _used_files if path.is_file()}
 
 
 def store_files(files: Mapping[str, bytes]) -> None:
-    """Put cache files of another machine into the user's cache, those that it lacks.
+    """Add another machine's `collect_used_files` to this one's cache, so that it computes nothing.
 
-    Args:
-        files: what `collect_used_files` returned there. A damaged one is noticed when it is read.
+    A damaged file needs no check here: it is noticed when it is read.
     """
     folder = find_cache_folder() / "text"
     for name, content in files.items():
@@ -142,7 +130,7 @@ def store_files(files: Mapping[str, bytes]) -> None:
             try:
                 write_atomically(path, content)
             except OSError as error:
-                logger.warning("cannot write %s: %s; it is computed anew", path, error)
+                logger.warning("cannot write %s: %s; it is computed again", path, error)
 
 
 def _compute(
@@ -155,10 +143,10 @@ def _compute(
     sentences = [
         (row, template.format(text)) for row, text in enumerate(texts) for template in templates
     ]
-    # sentences of like length together: a pass is as long as its longest one
+    # Sentences of equal length share a pass: a pass costs as much as its longest sentence.
     sentences.sort(key=lambda item: len(item[1].split()))
     sums_UD = torch.zeros(len(texts), text_tower.dim)
-    started_s = told_s = time.monotonic()
+    started_s = logged_s = time.monotonic()
     for start in range(0, len(sentences), batch_size):
         rows, batch = zip(*sentences[start : start + batch_size], strict=True)
         with torch.inference_mode():
@@ -166,15 +154,11 @@ def _compute(
         done = min(start + batch_size, len(sentences)) / len(sentences)
         if progress is not None:
             progress(int(done * len(texts)), len(texts))
-        elif time.monotonic() - told_s > _TELL_EVERY_S:
-            told_s = time.monotonic()
-            left_s = (told_s - started_s) * (1 - done) / done
-            logger.info(
-                "embedding %d class texts: %.0f %%, %.0f s left (once)",
-                len(texts),
-                done * 100,
-                left_s,
-            )
+        elif time.monotonic() - logged_s > _LOG_EVERY_S:
+            logged_s = time.monotonic()
+            left_s = (logged_s - started_s) * (1 - done) / done
+            message = "embedding %d class texts: %.0f %%, %.0f s left (once)"
+            logger.info(message, len(texts), done * 100, left_s)
     return F.normalize(sums_UD, dim=-1)
 
 
@@ -188,7 +172,7 @@ def _cache_path(
 
 
 def _read_cached(path: Path, shape: tuple[int, int]) -> Tensor | None:
-    """The cached (U, D) embeddings; None when there are none, or they are damaged."""
+    """Return the cached (U, D) embeddings; None where there are none, or they are damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -196,10 +180,10 @@ def _read_cached(path: Path, shape: tuple[int, int]) -> Tensor | None:
     except FileNotFoundError:
         return None
     except (OSError, SafetensorError) as error:
-        logger.warning("cached text embeddings are damaged and computed anew: %s: %s", path, error)
+        logger.warning("cached text embeddings are damaged and computed again: %s: %s", path, error)
         return None
     digest = hashlib.sha256(embeddings_UD.numpy().tobytes()).hexdigest()
     if digest != metadata.get("sha256") or tuple(embeddings_UD.shape) != shape:
-        logger.warning("cached text embeddings are damaged and computed anew: %s", path)
+        logger.warning("cached text embeddings are damaged and computed again: %s", path)
         return None
     return embeddings_UD

@@ -1,4 +1,4 @@
-"""CLIP's text transformer: class texts -> unit embeddings, in the space of the image tower.
+"""CLIP's text transformer: class texts → unit embeddings, in the space of the image tower.
 
 The structure is open_clip's, built from numbers (no download); the tokenizer is open_clip's, from
 the file inside that package. The embedded model's tower has token rows only for the words it was
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ovsam.config import ClipConfig, TextConfig
 from ovsam.errors import CheckpointError, VocabularyError
+from ovsam.text.vocabulary_files import load_vocabulary
 
 if TYPE_CHECKING:
     from open_clip.tokenizer import SimpleTokenizer
@@ -46,12 +47,8 @@ _CLIP_TEXT_TENSORS = ("positional_embedding", "text_projection")
 class TextTower(nn.Module):
     """CLIP text tower with random weights; `load_clip_state_dict` fills it from an open_clip file.
 
-    Args:
-        text: Width, heads, layers, context and vocabulary size.
-        embed_dim: D, width of the space shared with the image tower.
-        with_quick_gelu: OpenAI's CLIP was trained with x * sigmoid(1.702 x); LAION's with GELU.
-        known_texts: The only texts that this tower can embed, for a compact tower; its token
-            table has rows for their tokens and the templates' alone. None: any text.
+    OpenAI's CLIP was trained `with_quick_gelu`, x * sigmoid(1.702 x); LAION's with GELU. A compact
+    tower embeds `known_texts` alone: its token table has rows for their tokens and the templates'.
     """
 
     token_ids: Tensor
@@ -99,12 +96,10 @@ class TextTower(nn.Module):
         return digest.hexdigest()
 
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """Embed texts as they are (no templates): (N, D) float32 of unit length.
+        """Embed texts without templates: (N, D) float32 of unit length.
 
         Texts longer than the context are cut, as open_clip does; `check_names` refuses them before.
-
-        Raises:
-            VocabularyError: A compact tower meets a token it has no row for.
+        A compact tower raises VocabularyError for a token that it has no row for.
         """
         if not texts:
             return torch.empty(0, self.dim)
@@ -120,12 +115,8 @@ class TextTower(nn.Module):
         return F.normalize((hidden_NC @ tower.text_projection).float(), dim=-1)
 
     def embed_tokens(self, tokens_NL: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what goes into the transformer, positions aside, and where each text ends.
-
-        Returns:
-            (N, L, C), and (N,) int64 places of the end tokens.
-        """
-        # The end token has the largest id.
+        """Return (N, L, C) tokens without positions, and the (N,) int64 places of end tokens."""
+        # The end token has the largest id of all.
         return self.transformer.token_embedding(tokens_NL), tokens_NL.argmax(dim=1)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
@@ -148,12 +139,7 @@ class TextTower(nn.Module):
         return rows_NL
 
     def check_names(self, names: Iterable[str]) -> None:
-        """Refuse class texts that this tower cannot embed.
-
-        Raises:
-            VocabularyError: A text has more tokens than the context leaves beside the templates, or
-                a compact tower was not trained on it.
-        """
+        """Refuse class texts that are too long for the templates, or unknown to a compact tower."""
         names = list(names)
         if self.known_texts is not None:
             known = set(self.known_texts)
@@ -171,11 +157,7 @@ class TextTower(nn.Module):
                 )
 
     def load_clip_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
-        """Fill this tower from an open_clip state dict; its image tower's tensors are ignored.
-
-        Raises:
-            CheckpointError: A text tensor is missing or has another shape.
-        """
+        """Fill this tower from an open_clip state dict, ignoring its image tower's tensors."""
         found = {
             key: state_dict[source]
             for source in state_dict
@@ -212,14 +194,9 @@ class TextTower(nn.Module):
 
 
 def build_text_tower(clip: ClipConfig) -> TextTower:
-    """Build the text tower that belongs to a CLIP image tower, with random weights.
-
-    A compact tower (nano) knows the texts of the built-in vocabulary `nano`.
-    """
+    """Build the text tower that belongs to a CLIP image tower, with random weights."""
     known_texts = None
     if clip.text.compact:
-        from ovsam.text.vocabulary_files import load_vocabulary
-
         known_texts = [text for aliases in load_vocabulary("nano").aliases for text in aliases]
     return TextTower(
         clip.text,
@@ -237,7 +214,7 @@ def _tokenizer() -> SimpleTokenizer:
 
 
 def _used_token_ids(texts: Iterable[str]) -> list[int]:
-    """Sorted ids of all tokens in the texts and templates; the end token stays the largest."""
+    """Return the sorted ids of all tokens in texts and templates; the end token stays last."""
     tokenizer = _tokenizer()
     used = {_PADDING_ID, tokenizer.sot_token_id, tokenizer.eot_token_id}
     for template in TEMPLATES:

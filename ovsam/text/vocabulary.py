@@ -1,10 +1,8 @@
-"""Class names, their texts, base/novel split and text embeddings.
+"""`Vocabulary`: class names, the texts that stand for them, base/novel split, text embeddings.
 
-A name or a file -> `Vocabulary`; a vocabulary and a text tower -> the same vocabulary with its
-(C, K, D) embeddings, from a cache on disk where that has them. File formats are class_list.py's,
-the text transformer is text_tower.py's.
+File formats are in class_list.py and vocabulary_files.py, embeddings are computed in embedding.py.
 
-Letters: C classes, K texts (prototypes) a class, D embedding width, U different texts.
+Letters: C classes, K texts (prototypes) per class, D embedding width.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from ovsam.errors import VocabularyError
 from ovsam.strict import suggest_names
-from ovsam.text.class_embeddings import check_embeddings
 from ovsam.text.class_list import (
     Split,
     VocabularyClass,
@@ -35,20 +32,27 @@ if TYPE_CHECKING:
 class Vocabulary:
     """The classes that a model chooses from, in order; immutable.
 
+        ovsam.Vocabulary(["cat", "dog"])
+        ovsam.Vocabulary(["cat", "dog"], base=[0], novel=[1], aliases=[["cat", "kitten"], []])
+
     Args:
         names: (C) class names, different whatever their case.
         embeddings: (C, K, D) or (C, D) text embeddings; kept as float32 and brought to unit
             length where they are not. None: `embed_vocabulary` computes them.
-        base: Indices of the classes that the model's labels were trained on.
-        novel: Indices of the classes to keep beside `base`; with a split, classes in neither set
+        base: indices of the classes that the model's labels were trained on (paper section 4.1).
+        novel: indices of the classes to keep besides `base`; with a split, classes in neither set
             are never chosen.
-        aliases: For each class the texts to embed, as they are; None, or an empty list: the
-            name's own (`split_prototypes`).
+        aliases: for each class the texts to embed, unchanged; None, or an empty list: the name's
+            own (`split_prototypes`). A class scores by its best text.
         category_ids: (C) ids written to COCO files; None: 1 to C.
-        title: What the vocabulary is called in reports.
+        title: what the vocabulary is called in reports.
+
+    Attributes:
+        classes: (C) `VocabularyClass` records.
+        title: as given.
 
     Raises:
-        VocabularyError: No classes, empty or repeated names, aliases that are no lists of texts,
+        VocabularyError: no classes, empty or repeated names, aliases that are not lists of texts,
             lists of other lengths, indices outside the classes or in both sets, embeddings of
             another shape, not finite or zero.
     """
@@ -99,12 +103,12 @@ class Vocabulary:
             classes.append(item)
         self._set(classes, title)
         if embeddings is not None:
-            self._embeddings = check_embeddings(embeddings, len(classes))
+            self._embeddings = _check_embeddings(embeddings, len(classes))
             self._own_embeddings = True
 
     @classmethod
     def from_classes(cls, classes: Sequence[VocabularyClass], title: str) -> Vocabulary:
-        """Build a vocabulary of ready classes (their texts, splits and ids are kept)."""
+        """Build a vocabulary from ready classes; their texts, splits and ids are kept."""
         vocabulary = cls.__new__(cls)
         vocabulary._set(classes, title)
         return vocabulary
@@ -137,7 +141,7 @@ class Vocabulary:
 
     @cached_property
     def aliases(self) -> tuple[tuple[str, ...], ...]:
-        """(C) the texts embedded for each class."""
+        """(C) tuples of the texts embedded for each class."""
         return tuple(item.aliases for item in self.classes)
 
     @property
@@ -167,10 +171,10 @@ class Vocabulary:
 
     @cached_property
     def content_hash(self) -> str:
-        """Hex digest of all that decides labels: names, ids, texts, split, embeddings given.
+        """Hex digest of all that decides labels: ids, names, texts, split, given embeddings.
 
-        Embeddings that `embed_vocabulary` computed follow from the texts and the model, and do not
-        change it.
+        Embeddings that `embed_vocabulary` computed follow from the texts and the model, and are
+        left out.
         """
         rows = [[c.category_id, c.name, list(c.aliases), c.split] for c in self.classes]
         digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode())
@@ -182,7 +186,7 @@ class Vocabulary:
         """Return the index of a class by its name, else by an alias or synonym of one class.
 
         Raises:
-            VocabularyError: No class, or several by alias, carry that name.
+            VocabularyError: no class has that name, or it is an alias of several.
         """
         wanted = fold_name(name)
         if wanted in self._index_by_name:
@@ -205,7 +209,10 @@ class Vocabulary:
     def subset(self, names: Iterable[str]) -> Vocabulary:
         """Return a vocabulary of only the named classes, in the given order.
 
-        Ids, texts, splits and embeddings are kept. Raises VocabularyError for an unknown name.
+        Ids, texts, splits and embeddings are kept.
+
+        Raises:
+            VocabularyError: a name is unknown.
         """
         indices = list(dict.fromkeys(self.index_of(name) for name in names))
         chosen = Vocabulary.from_classes([self.classes[i] for i in indices], self.title)
@@ -217,13 +224,13 @@ class Vocabulary:
     def with_embeddings(self, embeddings: torch.Tensor) -> Vocabulary:
         """Return this vocabulary with (C, K, D) or (C, D) embeddings computed from its texts."""
         chosen = Vocabulary.from_classes(self.classes, self.title)
-        chosen._embeddings = check_embeddings(embeddings, self.num_classes)
+        chosen._embeddings = _check_embeddings(embeddings, self.num_classes)
         return chosen
 
     def with_own_embeddings(self, embeddings: torch.Tensor) -> Vocabulary:
-        """Return this vocabulary with (C, K, D) or (C, D) embeddings that no text tower made.
+        """Return this vocabulary with (C, K, D) or (C, D) embeddings learned from examples.
 
-        They are part of what decides labels (`content_hash`).
+        Unlike a text tower's they do not follow from the texts, so `content_hash` includes them.
         """
         chosen = self.with_embeddings(embeddings)
         chosen._own_embeddings = True
@@ -259,3 +266,24 @@ class Vocabulary:
 
     def __repr__(self) -> str:
         return f"Vocabulary({self.title!r}, {self.num_classes} classes)"
+
+
+def _check_embeddings(embeddings: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Return (C, K, D) or (C, D) embeddings as (C, K, D) float32 of unit length on the CPU."""
+    import torch
+
+    tensor = torch.as_tensor(embeddings).detach().to("cpu", torch.float32)
+    if tensor.ndim == 2:
+        tensor = tensor[:, None]
+    if tensor.ndim != 3 or tensor.shape[0] != num_classes or 0 in tensor.shape:
+        raise VocabularyError(
+            f"expected embeddings of shape ({num_classes}, K, D) for {num_classes} classes, "
+            f"got {tuple(tensor.shape)}"
+        )
+    norms = tensor.norm(dim=-1)
+    if not torch.isfinite(norms).all() or (norms == 0).any():
+        raise VocabularyError("expected finite embeddings that are not zero, got one that is")
+    # Unit vectors stay bit for bit as given: `content_hash` reads them.
+    if (norms - 1).abs().max() > 1e-4:
+        tensor = tensor / norms[..., None]
+    return tensor.contiguous()

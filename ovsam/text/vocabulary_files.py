@@ -1,7 +1,7 @@
-"""A vocabulary with embeddings of its own in one safetensors file.
+"""A built-in name, a file's path or a comma list → `Vocabulary`; and one with embeddings to disk.
 
-For classes whose names mean nothing to CLIP's text tower: their embeddings were learned from
-examples (`ovsam train labels` with `class_embeddings: examples`).
+Safetensors files hold classes with learned embeddings, for names that mean nothing to CLIP's text
+tower (`ovsam train labels` with `class_embeddings: examples`). Other formats are class_list.py's.
 """
 
 from __future__ import annotations
@@ -11,17 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ovsam.errors import CheckpointError, VocabularyError
-from ovsam.strict import suggest_names
+from ovsam.strict import build_strict, suggest_names
 from ovsam.text.class_list import VocabularyClass, parse_class_names, read_class_file
 from ovsam.text.vocabulary import Vocabulary
 from ovsam.weights.files import replace_file
 
-_FILE_SUFFIXES = (".txt", ".json", ".yaml", ".yml", ".gz", ".safetensors")
-
-
 _FOLDER = Path(__file__).parent.parent / "data" / "vocabularies"
-
-
 BUILT_IN_VOCABULARIES = {
     "coco": "coco.json",
     "coco-80": "coco.json",
@@ -31,19 +26,27 @@ BUILT_IN_VOCABULARIES = {
     "objects365": "objects365.json",
     "openimages": "openimages.json",
 }
+VOCABULARY_SUFFIX = ".safetensors"
+_FILE_SUFFIXES = (".txt", ".json", ".yaml", ".yml", ".gz", VOCABULARY_SUFFIX)
+_CLASSES, _EMBEDDINGS = "ovsam-classes", "embeddings"
 
 
 def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
-    """Load a built-in vocabulary by name, a file's or a comma list's classes; no embeddings yet.
+    """Load a built-in vocabulary by name, or the classes of a file or of a comma list.
 
-    Built in: coco (48 base and 17 novel classes; the other 15 are never chosen), coco-80 (all 80,
-    no split), lvis, lvis+imagenet21k, objects365, openimages, nano. Files: text with one class a
-    line (`cat, kitty` for aliases), JSON, YAML, COCO-format JSON, and the safetensors files of
-    `vocabulary_file.save_vocabulary`, which have embeddings. A text with a comma that is no
-    file is the list of names itself.
+    Built in are coco (48 base and 17 novel classes; the other 15 are never chosen), coco-80 (all
+    80, no split), lvis (rare classes are novel), lvis+imagenet21k, objects365, openimages and nano.
+
+    Args:
+        name_or_path: a built-in name, in any case; or the path of a text file with one class per
+            line (`cat, kitty` for aliases), of a JSON, YAML or COCO-format file, or of a
+            safetensors file from `ovsam train`; or the names themselves (`cat,dog`).
+
+    Returns:
+        The classes without embeddings, which `Predictor` computes; a safetensors file has them.
 
     Raises:
-        VocabularyError: Neither a built-in name nor a file, or the content is refused.
+        VocabularyError: neither a built-in name nor a file, or the content is refused.
     """
     name = str(name_or_path)
     file_name = BUILT_IN_VOCABULARIES.get(name.lower())
@@ -58,52 +61,31 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
         raise VocabularyError(
             f"unknown vocabulary {name!r}"
             + suggest_names(name.lower(), list(BUILT_IN_VOCABULARIES))
-            + f"; built in are {', '.join(BUILT_IN_VOCABULARIES)}, or give the path of a file, or "
-            "names with commas (a single one with a comma behind it)"
+            + f"; give one of {', '.join(BUILT_IN_VOCABULARIES)}, the path of a file, or names "
+            "with commas (a single name with a comma after it)"
         )
-    if path.suffix.lower() == ".safetensors":
-        from ovsam.text.vocabulary_files import read_vocabulary
-
+    if path.suffix.lower() == VOCABULARY_SUFFIX:
         return read_vocabulary(path)
     classes, title = read_class_file(path)
     return Vocabulary.from_classes(classes, title)
 
 
 def parse_vocabulary(text: str) -> Vocabulary:
-    """Build a vocabulary from a comma list of names, as in `--classes "cat,dog"`.
-
-    Raises:
-        VocabularyError: The list is empty, has an empty name or names a class twice.
-    """
+    """Build a vocabulary from a comma list of names, as in `--classes "cat,dog"`."""
     return Vocabulary.from_classes(parse_class_names(text), "custom")
 
 
 def _is_file_name(text: str) -> bool:
-    """Whether a text with commas is meant as a path: it is there, or ends like a class file."""
+    """Whether a text with commas is meant as a path: it exists, or ends like a class file."""
     path = Path(text).expanduser()
     try:
-        return path.exists() or path.suffix.lower() in (
-            ".txt",
-            ".json",
-            ".yaml",
-            ".yml",
-            ".gz",
-            ".safetensors",
-        )
+        return path.exists() or path.suffix.lower() in _FILE_SUFFIXES
     except OSError:  # longer than a path may be
         return False
 
 
-VOCABULARY_SUFFIX = ".safetensors"
-_CLASSES, _EMBEDDINGS = "ovsam-classes", "embeddings"
-
-
 def save_vocabulary(vocabulary: Vocabulary, path: Path) -> None:
-    """Write classes and embeddings, whole or not at all.
-
-    Raises:
-        VocabularyError: it has no embeddings, or the file cannot be written.
-    """
+    """Write classes and embeddings to one file; a VocabularyError where there are none."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -120,28 +102,18 @@ def save_vocabulary(vocabulary: Vocabulary, path: Path) -> None:
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    """Read what `save_vocabulary` wrote.
-
-    Raises:
-        VocabularyError: it cannot be read, or is another file.
-    """
+    """Read what `save_vocabulary` wrote; a VocabularyError for any other file."""
     from ovsam.weights.tensor_files import read_metadata, read_tensors
 
     try:
         rows = json.loads(read_metadata(path)[_CLASSES])
-        classes = [_build_class(row) for row in rows]
+        classes = [build_strict(VocabularyClass, row, "class") for row in rows]
         embeddings = read_tensors(path)[_EMBEDDINGS]
     except CheckpointError as error:
         raise VocabularyError(f"cannot read the vocabulary {path}: {error}") from error
     except (KeyError, ValueError, TypeError) as error:
         raise VocabularyError(
             f"expected a vocabulary with embeddings in {path}, got another safetensors file "
-            f"({error!r}); `ovsam train` writes vocabulary{VOCABULARY_SUFFIX} beside its model"
+            f"({error!r}); `ovsam train` writes vocabulary{VOCABULARY_SUFFIX} next to its model"
         ) from error
     return Vocabulary.from_classes(classes, path.stem).with_own_embeddings(embeddings)
-
-
-def _build_class(row: dict[str, object]) -> VocabularyClass:
-    """Return a class of JSON values, where tuples are lists."""
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in row.items()}
-    return VocabularyClass(**values)  # type: ignore[arg-type]
