@@ -39,6 +39,7 @@ from ovsam.training.scenes.pool import (
 )
 from ovsam.training.scenes.sprites import SpriteAtlas, load_noto_atlas
 from ovsam_pipeline.detectors.base import DetectorImage
+from ovsam_pipeline.detectors.box_rules import clean
 from ovsam_pipeline.detectors.nano import NanoDetector
 from ovsam_pipeline.records import ImageRecord
 
@@ -91,13 +92,16 @@ def draw_pool(folder: Path, atlas: SpriteAtlas, count: int) -> ScenePool:
     return ScenePool(folder)
 
 
-def detect(detector: NanoDetector, image: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+def detect(
+    detector: NanoDetector, image: np.ndarray, number: int, conf: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Boxes and scores of one picture."""
     record = ImageRecord(
         image_id=number, file_name=f"{number}.png", path=Path(f"{number}.png"),
         size_bytes=0, mtime_ns=0, width=image.shape[1], height=image.shape[0],
     )  # fmt: skip
     found = detector.detect([DetectorImage(record, image)])[0]
+    found, _ = clean(found, image.shape[:2], conf=conf)
     return found.boxes_xyxy, found.scores
 
 
@@ -114,7 +118,7 @@ def measure_scenes(pool: ScenePool, indices: range) -> dict[str, object]:
         scene, boxes = pool.scene(index), pool.boxes_xyxy(index)
         image = np.array(scene.image)
         predictor.set_image(image)
-        detected, scores = detect(detector, image, index)
+        detected, scores = detect(detector, image, index, conf=0.01)
         found_boxes += [
             {"image_id": index, "category_id": 1, "score": float(score),
              "bbox": [float(b[0]), float(b[1]), float(b[2] - b[0]), float(b[3] - b[1])]}
@@ -224,7 +228,7 @@ def measure_photos(folder: Path) -> list[dict[str, object]]:
     for number, path in enumerate(sorted(p for p in folder.iterdir() if p.is_file())):
         with Image.open(path) as picture:
             image = np.array(picture.convert("RGB"))
-        boxes, scores = detect(detector, image, number)
+        boxes, scores = detect(detector, image, number, conf=0.25)
         labels: list[str] = []
         if len(boxes):
             predictor.set_image(image)

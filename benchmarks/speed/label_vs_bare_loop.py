@@ -28,6 +28,7 @@ import torch
 from ovsam.preprocess import prepare_image
 from ovsam.structures import Prompts
 from ovsam_pipeline.detectors.base import DetectorImage
+from ovsam_pipeline.detectors.box_rules import clean
 from ovsam_pipeline.engines.engine import Work
 from ovsam_pipeline.engines.local import LocalEngine
 from ovsam_pipeline.export.coco import export_coco
@@ -86,6 +87,7 @@ def run_bare_loop(images: tuple[ImageRecord, ...], labeller: Labeller) -> dict[s
     for record in images:
         rgb = labeller.decode(record)
         (found,) = labeller.detector.detect([DetectorImage(record, rgb)])
+        found, _ = clean(found, rgb.shape[:2], conf=labeller.config.conf)
         found = labeller.rules.keep_boxes(found)
         if not len(found):
             continue

@@ -1,16 +1,15 @@
 """What every source of boxes is: a detector of image batches, and the boxes it returns.
 
-Input: images as decoded, with their records. Output: one `Detections` an image, checked when made.
-A detector neither suppresses duplicates across classes nor filters classes: `suppression.py` does
-both for all of them.
+Input: images as decoded, with their records. Output: one `Detections` per image, checked when made.
+A detector gives boxes as it finds them: `box_rules.py` clips, cuts and drops for all of them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -25,13 +24,14 @@ class Detections:
 
     Attributes:
         boxes_xyxy: (N, 4) float32, left, top, right, bottom in pixels of the ORIGINAL upright
-            image, finite, right >= left and bottom >= top.
+            image, finite, right >= left and bottom >= top; they may reach beyond the image.
         scores: (N,) float32, finite.
         category_names: N class names, or None when the detector has no classes.
         points_xy: (N, 2) float32 in the frame of the boxes, or None. Where given, the point is the
             prompt, not the box.
         category_ids: (N,) int64 ids in the detector's own numbering, or None.
         prompt_ids: (N,) int64 ids of the annotations that the boxes are of, or None.
+        dropped: how many boxes of this image the detector had to leave out, by reason.
     """
 
     boxes_xyxy: np.ndarray
@@ -40,6 +40,7 @@ class Detections:
     points_xy: np.ndarray | None = None
     category_ids: np.ndarray | None = None
     prompt_ids: np.ndarray | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check shapes, dtypes and values.
@@ -75,7 +76,7 @@ class Detections:
         return cls(boxes, scores, category_names=() if with_categories else None)
 
     def select(self, indices: np.ndarray) -> Detections:
-        """Return the detections at `indices`, in that order.
+        """Return the detections at `indices`, in that order; `dropped` stays behind.
 
         Args:
             indices: (K,) integer positions.
@@ -128,9 +129,9 @@ class Detector(Protocol):
             images: any number of images of any sizes, also none.
 
         Returns:
-            One Detections an image, in the order given, with boxes inside the image and scores at
-            least the detector's confidence threshold. The run suppresses duplicates and cuts to
-            its `max_det` afterwards. An image's boxes do not depend on the others of the batch.
+            One Detections per image, in the order given. The run clips boxes to the image, drops
+            those that score less than its `conf`, suppresses duplicates and cuts to its `max_det`
+            afterwards. An image's boxes do not depend on the others of the batch.
 
         Raises:
             OvsamError: the detector cannot work on one of the images, or on any. The caller tries

@@ -1,60 +1,154 @@
-"""What a network found → checked `Detections`: the last step of detectors that wrap foreign code.
+"""The rules for boxes, the same for every detector (docs/detectors.md, "Bad boxes").
 
-Input: boxes in pixels of the original image, scores and label numbers, as the network gave them.
-Output: boxes inside the image, above the threshold, best first. Duplicates are the run's to drop.
+What a network or a file gives → `to_detections` → `Detections` → `clean` → boxes that an image can
+be prompted with → `keep_classes`, `suppress_duplicates` → the boxes that the run keeps.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ovsam_pipeline.detectors.base import Detections
-from ovsam_pipeline.detectors.stored.box_table import SURPLUS
+
+# Boxes that are looked at per box that the run keeps. Duplicates are suppressed after this cut,
+# so it must leave enough for crowded places; without it, comparing all pairs of the 100,000 boxes
+# that a detector without a limit can give would take minutes per image.
+SURPLUS = 10
 
 
-def clean_boxes(
+def to_detections(
     boxes_xyxy: np.ndarray,
     scores: np.ndarray,
-    labels: np.ndarray,
-    names: Sequence[str | None],
-    size_hw: tuple[int, int],
-    conf: float,
-    max_det: int,
+    labels: np.ndarray | None = None,
+    names: Sequence[str | None] = (),
+    category_ids: np.ndarray | None = None,
 ) -> Detections:
-    """Clip, filter and sort the boxes of one image.
+    """Return what a network found as `Detections`, best first, before any threshold.
 
-    Dropped are boxes that are not finite, without area after clipping, of a label without a name,
-    or below the threshold; then all but the best ten times `max_det`.
+    Boxes that `Detections` would refuse are left out and counted: half precision can overflow.
 
     Args:
         boxes_xyxy: (N, 4) float, pixels of the original image, possibly outside it.
         scores: (N,) float.
-        labels: (N,) integer positions in `names`.
-        names: class name of each label; None for a label that is no class.
-        size_hw: height and width of the original image.
-        conf: least score, inclusive.
-        max_det: boxes that the run keeps an image.
+        labels: (N,) integer positions in `names`; None: boxes without classes.
+        names: class name of each label; None for a label that is not a class. Boxes of such labels,
+            and of labels beyond the list, are left out.
+        category_ids: (K,) int64 id of each label; None: the labels are the ids.
     """
-    height, width = size_hw
     boxes = np.asarray(boxes_xyxy, np.float32).reshape(-1, 4)
     scores = np.asarray(scores, np.float32)
-    is_finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
-    boxes = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
-    has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    is_named = np.array([name is not None for name in names] + [False], bool)
-    is_class = is_named[np.clip(labels, 0, len(names))]
-    kept = np.flatnonzero(is_finite & has_area & is_class & (scores >= np.float32(conf)))
-    kept = kept[np.argsort(-scores[kept], kind="stable")][: max_det * SURPLUS]
+    is_finite, has_area = check_numbers(boxes, scores)
+    is_kept = is_finite & has_area
+    if labels is not None:
+        is_named = np.array([*(name is not None for name in names), False], bool)
+        is_kept &= is_named[np.clip(labels, 0, len(names))]
+    kept = np.flatnonzero(is_kept)
+    kept = kept[np.argsort(-scores[kept], kind="stable")]
+    dropped = Counter({"not finite": int((~is_finite).sum())})
+    dropped["no area"] = int((is_finite & ~has_area).sum())
+    if labels is None:
+        return Detections(boxes[kept], scores[kept], dropped=+dropped)
+    labels = labels[kept].astype(np.int64)
     return Detections(
         boxes[kept],
         scores[kept],
-        tuple(str(names[label]) for label in labels[kept]),
-        category_ids=labels[kept].astype(np.int64),
+        tuple(str(names[label]) for label in labels),
+        category_ids=labels if category_ids is None else category_ids[labels],
+        dropped=+dropped,
     )
 
 
 def list_class_names(names: Sequence[str | None]) -> tuple[str, ...]:
     """Return the different class names of a list by label, in order."""
     return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+def check_numbers(boxes_xyxy: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return two (N,) bool arrays: box and score are finite, and the box has an area.
+
+    Args:
+        boxes_xyxy: (N, 4) float32.
+        scores: (N,) float32.
+    """
+    is_finite = np.isfinite(boxes_xyxy).all(axis=1) & np.isfinite(scores)
+    return is_finite, np.asarray((boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1))
+
+
+def clean(
+    found: Detections, size_hw: tuple[int, int], *, conf: float = 0.0, max_det: int | None = None
+) -> tuple[Detections, Counter[str]]:
+    """Clip boxes to their image and drop those that it cannot be prompted with.
+
+    Args:
+        found: N boxes, pixels of the original image, possibly outside it.
+        size_hw: height and width of that image.
+        conf: least score, inclusive.
+        max_det: boxes that the run keeps; of more than `SURPLUS` times as many the best stay. None:
+            no limit.
+
+    Returns:
+        The rest in their order (`found` itself where nothing changes), and what was dropped, by
+        reason, with what was dropped before. Scores below `conf` are not counted: such boxes are
+        not bad, they were not asked for.
+    """
+    height, width = size_hw
+    boxes = np.clip(found.boxes_xyxy, 0, np.array([width, height, width, height], np.float32))
+    _, has_area = check_numbers(found.boxes_xyxy, found.scores)
+    _, is_inside = check_numbers(boxes, found.scores)
+    dropped = Counter(found.dropped)
+    dropped["no area"] += int((~has_area).sum())
+    dropped["outside the image"] += int((has_area & ~is_inside).sum())
+    is_usable = is_inside
+    if found.points_xy is not None:
+        is_usable = is_inside & ((found.points_xy >= 0) & (found.points_xy <= (width, height))).all(
+            axis=1
+        )
+        dropped["point outside the image"] += int((is_inside & ~is_usable).sum())
+    # In float32, as scores are: a score of 0.7 that was stored is not below 0.7.
+    kept = np.flatnonzero(is_usable & (found.scores >= np.float32(conf)))
+    if max_det is not None and len(kept) > SURPLUS * max_det:
+        dropped[f"beyond {SURPLUS} x max-det"] += len(kept) - SURPLUS * max_det
+        kept = kept[np.argsort(-found.scores[kept], kind="stable")[: SURPLUS * max_det]]
+    if len(kept) < len(found) or not np.array_equal(boxes, found.boxes_xyxy):
+        found = replace(found, boxes_xyxy=boxes).select(kept)
+    return found, +dropped
+
+
+def keep_classes(found: Detections, names: frozenset[str]) -> Detections:
+    """Return the detections whose class is among `names`; all of them without classes."""
+    if found.category_names is None:
+        return found
+    kept = [index for index, name in enumerate(found.category_names) if name in names]
+    return found.select(np.array(kept, np.int64))
+
+
+def suppress_duplicates(boxes_xyxy: np.ndarray, scores: np.ndarray, iou: float) -> np.ndarray:
+    """Return the boxes that stay where of those that overlap too much the best one does.
+
+    Classes do not matter: OV-SAM names the object, so one object needs one box whatever the
+    detector called it. This comes after a detector's own suppression.
+
+    Args:
+        boxes_xyxy: (N, 4) float32, finite.
+        scores: (N,) float32, finite.
+        iou: a box goes when it overlaps a better one by more than this (strictly): at 1 all stay,
+            at 0 none may touch. Of equal scores the first in the input is the better one.
+
+    Returns:
+        (K,) int64 indices, by falling score, ties in the order of the input.
+    """
+    if len(scores) == 0:
+        return np.zeros(0, np.int64)
+    # Imported here: what lists and checks boxes files needs no torch.
+    import torch
+    from torchvision.ops import nms
+
+    # Sorted first, so that ties do not depend on how torchvision sorts.
+    order = np.argsort(-scores, kind="stable")
+    boxes = torch.from_numpy(np.ascontiguousarray(boxes_xyxy[order], np.float32))
+    ranks = torch.arange(len(order), 0, -1, dtype=torch.float32)
+    return order[nms(boxes, ranks, iou).numpy()]

@@ -31,6 +31,7 @@ from ovsam_pipeline.detectors.base import (
     compute_fingerprint,
     hash_file,
 )
+from ovsam_pipeline.detectors.box_rules import to_detections
 from ovsam_pipeline.errors import DetectorError
 
 INPUT_SIZE = 320
@@ -168,7 +169,6 @@ class NanoDetector:
     ) -> None:
         self.name = "nano"
         self.device = device
-        self.conf = conf
         path = weights or _default_weights()
         self.network = build_nano_network().to(device).eval().requires_grad_(False)
         self.network.load_state_dict(_read_weights(path, self.network.state_dict()))
@@ -186,21 +186,17 @@ class NanoDetector:
         # One image at a time: an image's boxes must not depend on its neighbours in the batch.
         found = [self.network([row])[0] for row in pixels]
         return [
-            self._to_detections(boxes, image.rgb.shape[:2], one.scale_xy)
-            for boxes, image, one in zip(found, images, prepared, strict=True)
+            self._to_detections(boxes, one.scale_xy)
+            for boxes, one in zip(found, prepared, strict=True)
         ]
 
     def _to_detections(
-        self, found: Mapping[str, Tensor], size_hw: tuple[int, ...], scale_xy: tuple[float, float]
+        self, found: Mapping[str, Tensor], scale_xy: tuple[float, float]
     ) -> Detections:
-        """Bring one image's boxes to original pixels, inside the image, best first."""
+        """Bring one image's boxes to original pixels."""
         scores = found["scores"].cpu().numpy().astype(np.float32)
         scaled = found["boxes"].cpu().numpy() / np.array([*scale_xy, *scale_xy])
-        limits = np.array([size_hw[1], size_hw[0]] * 2)
-        boxes = np.clip(scaled, 0, limits).astype(np.float32)
-        has_area = (boxes[:, 2:] - boxes[:, :2] > 0).all(axis=1)
-        kept = has_area & (scores >= self.conf)
-        return Detections(boxes[kept], scores[kept])
+        return to_detections(scaled, scores)
 
 
 def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

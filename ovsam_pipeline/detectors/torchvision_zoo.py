@@ -28,6 +28,7 @@ from ovsam_pipeline.detectors.base import (
     compute_fingerprint,
     hash_file,
 )
+from ovsam_pipeline.detectors.box_rules import list_class_names, to_detections
 from ovsam_pipeline.errors import DetectorError
 
 DEFAULT_NAME = "fasterrcnn_resnet50_fpn_v2"
@@ -150,10 +151,8 @@ class TorchvisionDetector:
         self.name = f"torchvision:{name}"
         self.fingerprint = fingerprint
         self.device = device
-        self.conf = conf
-        self.categories = tuple(categories)
-        names = tuple(name for name in categories if name not in _NO_CLASS)
-        self.class_names: tuple[str, ...] | None = names
+        self.categories = tuple(None if name in _NO_CLASS else name for name in categories)
+        self.class_names: tuple[str, ...] | None = list_class_names(self.categories)
         self.network = network.to(device).eval().requires_grad_(False)
         # Two-stage models keep their thresholds in the second stage. They test ">".
         head = getattr(network, "roi_heads", network)
@@ -173,26 +172,17 @@ class TorchvisionDetector:
         for indices in groups.values():
             outputs = self.network([self._to_tensor(images[index].rgb) for index in indices])
             for index, output in zip(indices, outputs, strict=True):
-                found[index] = self._to_detections(output, images[index].rgb.shape)
+                found[index] = to_detections(
+                    output["boxes"].float().cpu().numpy(),
+                    output["scores"].float().cpu().numpy(),
+                    output["labels"].cpu().numpy(),
+                    self.categories,
+                )
         return [found[index] for index in range(len(images))]
 
     def _to_tensor(self, rgb: np.ndarray) -> Tensor:
         """(H, W, 3) uint8 → (3, H, W) float32 in [0, 1]."""
         return torch.from_numpy(rgb).to(self.device).permute(2, 0, 1).float().div_(255)
-
-    def _to_detections(self, output: dict[str, Tensor], shape: tuple[int, ...]) -> Detections:
-        height, width = shape[:2]
-        boxes = output["boxes"].float().cpu().numpy()
-        scores = output["scores"].float().cpu().numpy()
-        labels = output["labels"].cpu().numpy().astype(np.int64)
-        boxes = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
-        is_class = np.array([self.categories[label] not in _NO_CLASS for label in labels], bool)
-        has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        is_finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
-        kept = np.flatnonzero(is_finite & has_area & is_class & (scores >= np.float32(self.conf)))
-        kept = kept[np.argsort(-scores[kept], kind="stable")]
-        names = tuple(self.categories[label] for label in labels[kept])
-        return Detections(boxes[kept], scores[kept], names, category_ids=labels[kept])
 
 
 @contextlib.contextmanager

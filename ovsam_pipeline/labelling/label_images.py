@@ -25,8 +25,8 @@ import numpy as np
 from ovsam.errors import ImageError, OvsamError
 from ovsam.preprocess import prepare_image
 from ovsam.structures import PreparedImage, Prompts
-from ovsam_pipeline.detectors.base import Detections, Detector, DetectorImage
-from ovsam_pipeline.detectors.inside_image import keep_inside
+from ovsam_pipeline.detectors.base import Detections, DetectorImage
+from ovsam_pipeline.detectors.box_rules import clean
 from ovsam_pipeline.labelling.objects import build_box, build_objects
 from ovsam_pipeline.labelling.run_ahead import run_ahead
 from ovsam_pipeline.labelling.stats import ShardStats
@@ -158,18 +158,21 @@ def _detect_batches(
     held: _HeldPixels,
 ) -> Generator[list[_Item]]:
     """Find boxes, drop bad ones and duplicates; the full-size pixels are let go here."""
+    config = labeller.config
+    # Every annotation is a prompt: ground truth has no limit.
+    max_det = None if config.detector.startswith("gt:") else config.max_det
 
     def run(batch: Sequence[_Item]) -> None:
         images = [DetectorImage(item.record, _given(item.rgb)) for item in batch]
         for item, given in zip(batch, labeller.detector.detect(images), strict=True):
             found, dropped = given, Counter[str]()
             if labeller.stored is None:  # stored boxes were cleaned, and each has its object
-                found, dropped = keep_inside(given, _given(item.size_hw))
+                size_hw = _given(item.size_hw)
+                found, dropped = clean(given, size_hw, conf=config.conf, max_det=max_det)
             kept = found if labeller.rules is None else labeller.rules.keep_boxes(found)
             dropped["duplicate or not asked for"] = len(found) - len(kept)
             item.detections, item.dropped = kept, dropped
 
-    before = _find_unusable(labeller.detector)
     for items in _group(decoded, labeller.batch):
         if stop.is_set():
             break
@@ -181,8 +184,6 @@ def _detect_batches(
             item.rgb = None
         stats.add_time("detect", start_s)
         yield items
-    for reason, count in (_find_unusable(labeller.detector) - before).items():
-        stats.add_dropped(reason, count)
 
 
 def _count_dropped(items: Iterable[_Item], stats: ShardStats) -> None:
@@ -191,13 +192,6 @@ def _count_dropped(items: Iterable[_Item], stats: ShardStats) -> None:
         for reason, count in item.dropped.items():
             stats.add_dropped(reason, count)
         item.dropped = Counter()
-
-
-def _find_unusable(detector: Detector) -> Counter[str]:
-    """Return what a detector that reads boxes from a file could not use so far; else nothing."""
-    from ovsam_pipeline.detectors.stored.box_table import TableDetector
-
-    return detector.dropped if isinstance(detector, TableDetector) else Counter()
 
 
 def _segment_batches(

@@ -12,10 +12,8 @@ import numpy as np
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.detectors.base import Detections
-from ovsam_pipeline.detectors.class_filter import filter_classes
+from ovsam_pipeline.detectors.box_rules import keep_classes, suppress_duplicates
 from ovsam_pipeline.detectors.class_match import describe_unmatched, match_detector_classes
-from ovsam_pipeline.detectors.stored.box_table import SURPLUS
-from ovsam_pipeline.detectors.suppression import suppress_duplicates
 
 if TYPE_CHECKING:
     from ovsam.text.vocabulary import Vocabulary
@@ -52,19 +50,12 @@ class LabelRules:
     keeps_empty_masks: bool = False
 
     def keep_boxes(self, found: Detections) -> Detections:
-        """Return the detections to prompt with, best first where duplicates are dropped.
-
-        Of more than ten times `max_det` only the best are looked at.
-        """
+        """Return the detections to prompt with, best first where duplicates are dropped."""
         if self.labels == "detector":
             names = frozenset(filter(self._is_wanted, found.category_names or ()))
-            found = filter_classes(found, names)
+            found = keep_classes(found, names)
         if self.iou is None:
             return found
-        most = None if self.max_det is None else SURPLUS * self.max_det
-        if most is not None and len(found) > most:
-            # A detector without a limit of its own: comparing all pairs would take minutes.
-            found = found.select(np.argsort(-found.scores, kind="stable")[:most])
         indices = suppress_duplicates(found.boxes_xyxy, found.scores, self.iou)
         return found.select(np.asarray(indices[: self.max_det], dtype=np.int64))
 

@@ -27,7 +27,7 @@ from ovsam_pipeline.detectors.base import (
     compute_fingerprint,
     hash_file,
 )
-from ovsam_pipeline.detectors.box_rules import clean_boxes
+from ovsam_pipeline.detectors.box_rules import to_detections
 from ovsam_pipeline.detectors.detectron2_zoo.config import (
     ZooModel,
     build_zoo_model,
@@ -162,8 +162,6 @@ class Detectron2Detector:
         self.name = name
         self.fingerprint = fingerprint
         self.device = device
-        self.conf = conf
-        self.max_det = max_det
         self.model = model
         names = model.class_names
         if names is None and model.num_classes is not None:
@@ -182,7 +180,7 @@ class Detectron2Detector:
         for indices in groups.values():
             outputs = self.model.network([inputs[index] for index in indices])
             for index, output in zip(indices, outputs, strict=True):
-                found[index] = self._to_detections(output, images[index].rgb.shape)
+                found[index] = self._to_detections(output)
         return [found[index] for index in range(len(images))]
 
     def _prepare(self, rgb: np.ndarray) -> dict[str, Any]:
@@ -195,7 +193,7 @@ class Detectron2Detector:
         height, width = rgb.shape[:2]
         return {"image": image.float().to(self.device), "height": height, "width": width}
 
-    def _to_detections(self, output: dict[str, Any], shape: tuple[int, ...]) -> Detections:
+    def _to_detections(self, output: dict[str, Any]) -> Detections:
         instances = output.get("instances")
         if instances is None or instances.pred_boxes.tensor.shape[-1] != 4:
             came = "none" if instances is None else "rotated boxes"
@@ -207,14 +205,11 @@ class Detectron2Detector:
         names = self.class_names
         if names is None:
             names = tuple(f"class {index}" for index in range(labels.max(initial=-1) + 1))
-        return clean_boxes(
+        return to_detections(
             instances.pred_boxes.tensor.float().cpu().numpy(),
             instances.scores.float().cpu().numpy(),
             labels,
             names,
-            (shape[0], shape[1]),
-            self.conf,
-            self.max_det,
         )
 
 

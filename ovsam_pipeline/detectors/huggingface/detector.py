@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ovsam.errors import ConfigError, MissingDependencyError, OvsamError
 from ovsam_pipeline.detectors.base import Detections, DetectorImage, compute_fingerprint
-from ovsam_pipeline.detectors.box_rules import clean_boxes, list_class_names
+from ovsam_pipeline.detectors.box_rules import list_class_names, to_detections
 from ovsam_pipeline.detectors.huggingface.detr import SIGMOID_MODELS, SOFTMAX_MODELS, DetrFinder
 from ovsam_pipeline.detectors.huggingface.finder import Candidates, Finder, keep_boxes_in_float32
 from ovsam_pipeline.detectors.huggingface.grounding import GROUNDING_MODELS, GroundingFinder
@@ -190,8 +190,6 @@ class HuggingFaceDetector:
     ) -> None:
         self.name = name
         self.device = device
-        self.conf = conf
-        self.max_det = max_det
         self.dtype = _DTYPES[dtype]
         self.finder = finder
         self.processor = processor
@@ -256,14 +254,11 @@ class HuggingFaceDetector:
             np.array(self.finder.measure_frame(height, width), np.float32), 2
         )
         centres, sizes = boxes[:, :2], boxes[:, 2:]
-        return clean_boxes(
+        return to_detections(
             np.concatenate((centres - sizes / 2, centres + sizes / 2), axis=1),
             candidates.scores[row].numpy(),
             candidates.labels[row].numpy(),
             self.finder.names,
-            (height, width),
-            self.conf,
-            self.max_det,
         )
 
 

@@ -27,6 +27,7 @@ from ovsam_pipeline.detectors.base import (
     compute_fingerprint,
     hash_file,
 )
+from ovsam_pipeline.detectors.box_rules import to_detections
 from ovsam_pipeline.detectors.official.array_pickle import read_array_pickle
 from ovsam_pipeline.detectors.official.rcnn.detic import build_detic
 from ovsam_pipeline.detectors.official.rcnn.faster_rcnn import build_faster_rcnn
@@ -143,7 +144,6 @@ class OfficialDetector:
         self.licence = licence
         self.fingerprint = fingerprint
         self.device = settings.device
-        self.conf = settings.conf
         self.mode = mode
         self.vocabulary = vocabulary
         self.class_names: tuple[str, ...] | None = None
@@ -216,18 +216,11 @@ class OfficialDetector:
         )
 
     def _to_detections(self, found: DetectedBoxes) -> Detections:
-        boxes = found.boxes_xyxy.float().cpu().numpy()
-        scores = found.scores.float().cpu().numpy()
-        # Half precision can overflow: what is no number is no box.
-        is_finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
-        kept = np.flatnonzero(is_finite & (scores >= np.float32(self.conf)))
+        boxes, scores = found.boxes_xyxy.float().cpu().numpy(), found.scores.float().cpu().numpy()
         if self.class_names is None:
-            return Detections(boxes[kept], scores[kept])
-        classes = found.classes.cpu().numpy()[kept]
-        names = tuple(self.class_names[index] for index in classes)
-        return Detections(
-            boxes[kept], scores[kept], names, category_ids=self._category_ids[classes]
-        )
+            return to_detections(boxes, scores)
+        classes = found.classes.cpu().numpy()
+        return to_detections(boxes, scores, classes, self.class_names, self._category_ids)
 
 
 def _split_argument(settings: DetectorSettings) -> tuple[str, Mode]:

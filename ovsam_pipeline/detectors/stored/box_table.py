@@ -1,9 +1,8 @@
 """Boxes read from a file, kept in flat arrays, and the detector that hands them out.
 
 Input: boxes as the readers in `boxes_file.py` and `ground_truth.py` meet them. Output: Detections.
-Rules for bad boxes are here and in docs/detectors.md: not four finite numbers, a score that is not
-finite, no area, wholly outside the image, a prompt point that is none or lies outside, more than
-`SURPLUS` times what the run keeps → dropped and counted; partly outside → clipped.
+Boxes that are not four finite numbers with an area are dropped and counted here, as no table can
+hold them; `box_rules.py` has the rules for the others.
 """
 
 from __future__ import annotations
@@ -18,14 +17,12 @@ import numpy as np
 
 from ovsam.errors import ImageError
 from ovsam_pipeline.detectors.base import Detections, DetectorImage
+from ovsam_pipeline.detectors.box_rules import check_numbers, clean
 from ovsam_pipeline.detectors.stored.image_index import ImageIndex
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.records import ImageRecord
 
 logger = logging.getLogger(__name__)
-
-# Boxes looked at an image, per box that the run keeps after duplicates are suppressed.
-SURPLUS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,15 +127,14 @@ class BoxTableBuilder:
         with np.errstate(over="ignore", invalid="ignore"):
             corners = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
             boxes = corners.astype(np.float32)
-            finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores.astype(np.float32))
-            has_area = (xywh[:, 2:] > 0).all(axis=1)
+            scores = scores.astype(np.float32)
+        finite, has_area = check_numbers(boxes, scores)
         for row in np.flatnonzero(~(finite & has_area)).tolist():
             reason = "no area" if finite[row] else "not finite"
             self._count_drop(self._image_indices[row], reason)
-        # In float32, as detectors compare: a score of 0.7 that was stored is not below 0.7.
-        is_sure = True if conf is None else scores.astype(np.float32) >= np.float32(conf)
-        is_kept = finite & has_area & is_sure
-        kept = np.flatnonzero(is_kept)
+        # `clean` would drop these too: here it saves the memory of boxes that nobody asks for.
+        is_sure = np.ones(len(scores), bool) if conf is None else scores >= np.float32(conf)
+        kept = np.flatnonzero(finite & has_area & is_sure)
         images = np.asarray(self._image_indices)[kept]
         order = np.lexsort((images,) if conf is None else (-scores[kept], images))
         kept, images = kept[order], images[order]
@@ -148,7 +144,7 @@ class BoxTableBuilder:
             images=self.images,
             offsets=np.searchsorted(images, np.arange(self.images.num_images + 1)),
             boxes_xyxy=boxes[kept],
-            scores=scores[kept].astype(np.float32),
+            scores=scores[kept],
             category_ids=category_ids if has_categories else None,
             name_indices=name_indices,
             class_names=class_names,
@@ -166,8 +162,6 @@ class TableDetector:
         name: as the user wrote it.
         fingerprint: of the file and the settings.
         table: the boxes.
-        max_det: boxes that the run keeps an image; ten times as many are handed out, best first,
-            since duplicates are suppressed afterwards. None hands out all, in the table's order.
         is_record_of_run: whether the table has every image that was looked at, those without boxes
             too; then an image that it lacks fails.
     """
@@ -179,7 +173,6 @@ class TableDetector:
         name: str,
         fingerprint: str,
         table: BoxTable,
-        max_det: int | None = None,
         *,
         is_record_of_run: bool = False,
     ) -> None:
@@ -188,8 +181,6 @@ class TableDetector:
         self.table = table
         self.class_names = table.class_names or None
         self._is_record_of_run = is_record_of_run
-        self._dropped: dict[int, Counter[str]] = {}
-        self._limit = None if max_det is None else max_det * SURPLUS
         self._has_warned_of_size = False
         self._has_warned_of_outside = False
         if table.dropped:
@@ -197,11 +188,6 @@ class TableDetector:
             is_all = table.dropped.total() == num_all
             what = f"none of {num_all} boxes can be used" if is_all else "boxes that cannot be used"
             logger.warning("%s: %s: %s", name, what, _describe(table.dropped))
-
-    @property
-    def dropped(self) -> Counter[str]:
-        """Boxes of the images looked up so far that were not handed out, by reason."""
-        return sum(self._dropped.values(), Counter())
 
     def detect(self, images: Sequence[DetectorImage]) -> list[Detections]:
         """Look the images up; see `Detector.detect`. Unknown images have no boxes."""
@@ -255,55 +241,36 @@ class TableDetector:
             raise ImageError(f"no boxes in {self.name}: {table.failures[index]}")
         self._compare_size(image)
         rows = np.arange(table.offsets[index], table.offsets[index + 1])
-        height, width = image.rgb.shape[:2]
-        limits = np.array([width, height, width, height], np.float32)
-        boxes = np.clip(table.boxes_xyxy[rows], 0, limits)
-        kept = self._choose_rows(image, index, rows, boxes)
-        rows, boxes = rows[kept], boxes[kept]
         ids = table.category_ids
         names = table.name_indices
-        return Detections(
-            np.ascontiguousarray(boxes),
+        found = Detections(
+            table.boxes_xyxy[rows],
             table.scores[rows],
             None if names is None else tuple(table.class_names[i] for i in names[rows]),
-            self._get_points(image, rows, boxes),
+            self._get_points(image, rows),
             None if ids is None else ids[rows],
             None if table.prompt_ids is None else table.prompt_ids[rows],
+            dropped=table.dropped_by_image.get(index, {}),
         )
+        self._warn_of_outside(image, found)
+        return found
 
-    def _choose_rows(
-        self, image: DetectorImage, index: int, rows: np.ndarray, boxes_xyxy: np.ndarray
-    ) -> np.ndarray:
-        """Return the positions in `rows` that are handed out; count the others."""
+    def _get_points(self, image: DetectorImage, rows: np.ndarray) -> np.ndarray | None:
+        """Return the prompt point of each row, where the table has points."""
+        del image
+        return None if self.table.points_xy is None else self.table.points_xy[rows]
+
+    def _warn_of_outside(self, image: DetectorImage, found: Detections) -> None:
+        """Warn once when an image can use none of its boxes."""
+        if self._has_warned_of_outside or not len(found):
+            return
         height, width = image.rgb.shape[:2]
-        # Counted anew each time: an image may be looked up twice when its batch failed.
-        dropped = Counter(self.table.dropped_by_image.get(index))
-        is_inside = (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)
-        dropped["outside the image"] = int((~is_inside).sum())
-        is_usable = is_inside
-        if self.table.points_xy is not None:
-            points = self.table.points_xy[rows]
-            is_usable = is_inside & ((points >= 0) & (points <= (width, height))).all(axis=1)
-            dropped["point outside the image"] = int((is_inside & ~is_usable).sum())
-        usable = np.flatnonzero(is_usable)
-        kept = usable[: self._limit]
-        dropped[f"beyond {SURPLUS} x max-det"] = len(usable) - len(kept)
-        if dropped := +dropped:
-            self._dropped[index] = dropped
-        if len(rows) and not is_usable.any() and not self._has_warned_of_outside:
+        if not len(clean(found, (height, width))[0]):
             self._has_warned_of_outside = True
             logger.warning(
                 "%s: all %d boxes of %s lie outside its %d x %d pixels: were they made for another "
-                "size? (said once)", self.name, len(rows), image.record.file_name, width, height,
+                "size? (said once)", self.name, len(found), image.record.file_name, width, height,
             )  # fmt: skip
-        return kept
-
-    def _get_points(
-        self, image: DetectorImage, rows: np.ndarray, boxes_xyxy: np.ndarray
-    ) -> np.ndarray | None:
-        """Return the prompt point of each row, where the table has points."""
-        del image, boxes_xyxy
-        return None if self.table.points_xy is None else self.table.points_xy[rows]
 
     def _compare_size(self, image: DetectorImage) -> None:
         """Say once when boxes were made for an image of another size."""

@@ -80,7 +80,7 @@ def build_boxes_detector(argument: str, *, conf: float, max_det: int) -> TableDe
         contents = [_hash_content(file) for file in files]
     fingerprint = compute_fingerprint("boxes", contents, conf, max_det, *class_names)
     name = f"boxes:{argument}"
-    return TableDetector(name, fingerprint, table, max_det, is_record_of_run=bool(run))
+    return TableDetector(name, fingerprint, table, is_record_of_run=bool(run))
 
 
 def _hash_content(file: AnyPath) -> str:

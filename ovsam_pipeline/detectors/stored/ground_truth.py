@@ -87,18 +87,18 @@ class _PointDetector(TableDetector):
         self.segmentations = segmentations
         self.without_mask: Counter[str] = Counter()
 
-    def _get_points(
-        self, image: DetectorImage, rows: np.ndarray, boxes_xyxy: np.ndarray
-    ) -> np.ndarray:
+    def _get_points(self, image: DetectorImage, rows: np.ndarray) -> np.ndarray:
         """Return (N, 2) float32; the centre of the box where an annotation has no mask."""
         height, width = image.rgb.shape[:2]
         points = np.zeros((len(rows), 2), np.float32)
+        limits = np.array([width, height, width, height], np.float32)
         for index, row in enumerate(self.table.rows[rows]):
             segmentation = json.loads(self.segmentations[row])
             mask = decode_segmentation(segmentation, height, width)
             if not mask.any():
                 self.without_mask["centre of the box taken"] += 1
-                points[index] = (boxes_xyxy[index, :2] + boxes_xyxy[index, 2:]) / 2
+                left, top, right, bottom = np.clip(self.table.boxes_xyxy[rows[index]], 0, limits)
+                points[index] = (left + right) / 2, (top + bottom) / 2
             else:
                 points[index] = compute_centre_point(mask)
         return points

@@ -3,19 +3,16 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.detectors import build as build_module
-from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.detectors.build import (
     build_detector,
     check_detector_images,
     choose_detector,
     find_family,
 )
-from ovsam_pipeline.detectors.class_filter import filter_classes, match_class_names
 from ovsam_pipeline.detectors.official import weights as official_weights
 from ovsam_pipeline.errors import DatasetError
 
@@ -148,38 +145,6 @@ def test_building_imports_no_network_before_it_is_asked_for():
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
-
-
-# Class filter
-
-
-def make_detections(*names):
-    boxes = np.zeros((len(names), 4), np.float32)
-    return Detections(boxes, np.zeros(len(names), np.float32), names)
-
-
-def test_filter_keeps_boxes_of_the_named_classes():
-    found = filter_classes(make_detections("cat", "dog", "cat"), frozenset({"cat"}))
-    assert found.category_names == ("cat", "cat")
-    assert len(filter_classes(make_detections("cat"), frozenset())) == 0
-
-
-def test_filter_leaves_class_agnostic_boxes_alone():
-    found = Detections(np.zeros((2, 4), np.float32), np.zeros(2, np.float32))
-    assert len(filter_classes(found, frozenset({"cat"}))) == 2
-
-
-def test_names_match_whatever_their_case_and_underscores():
-    known = ("traffic light", "Cat", "hot_dog")
-    expected = {"traffic light", "Cat", "hot_dog"}
-    assert match_class_names(["Traffic_Light", "cat ", "hot dog"], known) == expected
-
-
-def test_unknown_name_is_an_error_with_the_nearest():
-    with pytest.raises(ConfigError, match=r"2 classes, got 'catt'; did you mean cat\?"):
-        match_class_names(["catt"], ("cat", "dog"))
-    with pytest.raises(ConfigError, match="got 'zebra'; none is near"):
-        match_class_names(["zebra"], ("cat", "dog"))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from torch import nn
 from ovsam.errors import ConfigError
 from ovsam_pipeline.detectors import torchvision_zoo
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
+from ovsam_pipeline.detectors.box_rules import clean
 from ovsam_pipeline.detectors.torchvision_zoo import (
     TorchvisionDetector,
     build_torchvision_detector,
@@ -67,9 +68,11 @@ def test_low_scores_slots_without_class_flat_boxes_and_nan_are_dropped():
     boxes = [[0.0, 0, 9, 9], [0, 0, 9, 9], [0, 0, 9, 9], [4, 4, 4, 9], [40, 0, 50, 9]]
     boxes += [[0, 0, float("nan"), 9]]
     scores, labels = [0.3, 0.29, 0.9, 0.9, 0.9, 0.9], [1, 1, 2, 1, 1, 1]
-    (found,) = make_detector(boxes, scores, labels).detect([make_image()])
+    (raw,) = make_detector(boxes, scores, labels).detect([make_image()])
+    found, dropped = clean(raw, (20, 30), conf=0.3)
     assert found.boxes_xyxy.tolist() == [[0, 0, 9, 9]]
     assert found.scores.tolist() == pytest.approx([0.3])
+    assert dropped == {"not finite": 1, "no area": 1, "outside the image": 1}
 
 
 def test_thresholds_reach_the_network():

@@ -3,13 +3,11 @@
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from ovsam.errors import CheckpointError, ConfigError, MissingDependencyError
-from ovsam_pipeline.detectors.box_rules import clean_boxes, list_class_names
 from ovsam_pipeline.detectors.detectron2_zoo.config import locate_config
 from ovsam_pipeline.detectors.detectron2_zoo.detector import (
     _find_trained,
@@ -85,37 +83,3 @@ def test_anchors_and_pixel_statistics_of_old_files_do_not_matter():
     state["proposal_generator.anchor_generator.cell_anchors.0"] = torch.zeros(3, 4)
     _load_weights(network, state, Path("x.pth"))
     assert network.weight.tolist() == [[1, 1]]
-
-
-# clean_boxes
-
-
-def test_boxes_are_clipped_filtered_and_sorted():
-    boxes = [[-5, -5, 9, 9], [1, 1, 5, 5], [40, 0, 50, 9], [0, 0, np.nan, 9], [0, 0, 9, 9]]
-    scores, labels = np.array([0.3, 0.9, 0.9, 0.9, 0.29]), np.array([0, 2, 0, 0, 0])
-    found = clean_boxes(
-        np.array(boxes), scores, labels, ("cat", None, "dog"), (20, 30), conf=0.3, max_det=5
-    )
-    assert found.boxes_xyxy.tolist() == [[1, 1, 5, 5], [0, 0, 9, 9]]
-    assert found.category_names == ("dog", "cat")
-    assert found.category_ids.tolist() == [2, 0]
-
-
-def test_labels_without_a_name_are_no_boxes():
-    boxes = np.tile([0.0, 0, 9, 9], (3, 1))
-    found = clean_boxes(
-        boxes, np.ones(3), np.array([1, 3, 0]), ("cat", None), (20, 30), conf=0.0, max_det=5
-    )
-    assert found.category_names == ("cat",)
-
-
-def test_at_most_ten_times_the_kept_boxes_come_out():
-    boxes = np.tile([0.0, 0, 9, 9], (40, 1))
-    found = clean_boxes(
-        boxes, np.ones(40), np.zeros(40, int), ("cat",), (20, 30), conf=0.0, max_det=3
-    )
-    assert len(found) == 30
-
-
-def test_class_names_are_listed_once():
-    assert list_class_names(("cat", None, "dog", "cat")) == ("cat", "dog")

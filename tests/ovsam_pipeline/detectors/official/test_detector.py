@@ -12,6 +12,7 @@ from ovsam.errors import CheckpointError, ConfigError, DownloadError
 from ovsam.text.vocabulary_files import load_vocabulary, parse_vocabulary
 from ovsam_pipeline.detectors import random_weights
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
+from ovsam_pipeline.detectors.box_rules import clean
 from ovsam_pipeline.detectors.build import build_detector
 from ovsam_pipeline.detectors.official import detector as official
 from ovsam_pipeline.detectors.official import weights as official_weights
@@ -93,9 +94,9 @@ def test_no_images_give_no_detections():
 
 def test_score_of_the_threshold_stays_and_less_goes():
     grey = 128
-    at, above = grey / 255, grey / 255 + 1e-4
-    assert len(make_detector(conf=at).detect([make_image(9, 9, grey)])[0]) == 1
-    assert len(make_detector(conf=above).detect([make_image(9, 9, grey)])[0]) == 0
+    (found,) = make_detector().detect([make_image(9, 9, grey)])
+    assert len(clean(found, (9, 9), conf=grey / 255)[0]) == 1
+    assert len(clean(found, (9, 9), conf=grey / 255 + 1e-4)[0]) == 0
 
 
 def test_box_that_is_not_a_number_is_dropped():

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
+from ovsam_pipeline.detectors.box_rules import clean
 from ovsam_pipeline.detectors.build import check_detector_images
 from ovsam_pipeline.detectors.stored.boxes_file import build_boxes_detector
 from ovsam_pipeline.errors import DatasetError
@@ -82,23 +83,24 @@ def test_bad_boxes_are_dropped_and_counted_by_reason(tmp_path, caplog):
     detector = build(write(tmp_path / "r.json", rows))
     (found,) = detector.detect([make_image(image_id=7)])
     assert found.boxes_xyxy.tolist() == [[1, 1, 6, 6]]
-    assert detector.dropped == {"not finite": 4, "no area": 2, "not four numbers and a score": 4}
+    assert found.dropped == {"not finite": 4, "no area": 2, "not four numbers and a score": 4}
     assert "boxes that cannot be used: 4 " in caplog.text
 
 
 def test_boxes_are_clipped_to_the_image_and_those_outside_dropped(tmp_path):
     bboxes = [[-5, -5, 20, 20], [90, 70, 50, 50], [100, 0, 5, 5], [-9, 0, 9, 9], [0, 0, 100, 80]]
     detector = build(write(tmp_path / "r.json", [result(7, bbox) for bbox in bboxes]))
-    (found,) = detector.detect([make_image(image_id=7)])
+    found, dropped = clean(detector.detect([make_image(image_id=7)])[0], (80, 100))
     assert found.boxes_xyxy.tolist() == [[0, 0, 15, 15], [90, 70, 100, 80], [0, 0, 100, 80]]
-    assert detector.dropped == {"outside the image": 2}
+    assert dropped == {"outside the image": 2}
 
 
 def test_a_hundred_thousand_boxes_on_an_image_are_cut_to_the_best(tmp_path):
     scores = np.linspace(0.3, 0.9, 100_000)
     rows = [result(7, [1, 1, 5, 5], float(score)) for score in scores]
-    (found,) = build(write(tmp_path / "r.json", rows), max_det=20).detect([make_image(image_id=7)])
-    assert len(found) == 200
+    (found,) = build(write(tmp_path / "r.json", rows)).detect([make_image(image_id=7)])
+    found, dropped = clean(found, (80, 100), max_det=20)
+    assert (len(found), dropped) == (200, {"beyond 10 x max-det": 99_800})
     assert found.scores[0] == pytest.approx(0.9)
 
 
