@@ -70,7 +70,6 @@ class AugmentSettings:
     Attributes:
         min_ratio: Smallest long side, as a part of the input size.
         max_ratio: Largest long side, as a part of the input size; what sticks out is cropped.
-        flip: Probability of a horizontal flip.
         gain: Largest change of brightness and of each colour, as a logarithm.
     """
 
@@ -91,11 +90,7 @@ class AugmentSettings:
 def augment_sample(
     sample: TrainingSample, input_size: int, settings: AugmentSettings, random: np.random.Generator
 ) -> TrainingSample:
-    """Resize, crop, flip and tint one sample; objects with under 32 visible pixels are dropped.
-
-    Returns:
-        A sample with sides of at most `input_size`; it may have no objects left.
-    """
+    """Resize, crop, flip and tint one sample; objects with under 32 visible pixels are dropped."""
     height, width = sample.pixels.shape[:2]
     ratio = random.uniform(settings.min_ratio, settings.max_ratio)
     scale = ratio * input_size / max(height, width)
@@ -150,11 +145,7 @@ def draw_sample(
     augment: AugmentSettings,
     random: np.random.Generator,
 ) -> TrainingSample:
-    """Load and augment until an image has an object left.
-
-    Raises:
-        ConfigError: None of 1,000 images had one.
-    """
+    """Load and augment until an image has an object left."""
     for _ in range(_MOST_TRIES):
         sample = augment_sample(load_sample(random), input_size, augment, random)
         if len(sample):

@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 
 def run_check(settings: LabelStageSettings, data: TrainingData) -> None:
-    """Write what is found to stdout, a line each.
-
-    Raises:
-        ConfigError: A set cannot be opened, or too much of one is bad.
-    """
+    """Write what is found to stdout, a line each."""
     entries = data.entries(settings.data)
     opened = open_data(entries, load_classes(settings.vocabulary, entries))
     report = check_data(opened, settings.check_images, settings.step.with_labels)

@@ -44,8 +44,6 @@ class RaySize:
     """What a training takes of a cluster.
 
     Attributes:
-        num_workers: Actors.
-        threads: CPUs, and threads, of each.
         address: Of the cluster; None: Ray is started on this machine.
         max_restarts: How often the run may be started again after a worker's death.
     """
@@ -109,14 +107,6 @@ def train_on_ray(request: StageRequest, size: RaySize, run: RunStage = run_stage
 
     Args:
         request: The stage; its paths must be good on every node.
-        size: What it takes of the cluster.
-        run: What each process does.
-
-    Raises:
-        ConfigError: The cluster does not answer, or is too small.
-        OvsamError: As the stage.
-        RunStoppedError: SIGTERM or Ctrl-C came; the run is saved.
-        TrainingError: Workers died more often than is allowed.
     """
     is_ours = not ray.is_initialized()
     if is_ours:
@@ -145,11 +135,7 @@ def _train_with_restarts(request: StageRequest, size: RaySize, run: RunStage) ->
 
 
 def _train_once(request: StageRequest, size: RaySize, run: RunStage, log: LogFollower) -> None:
-    """Start the actors, let them train, and end them.
-
-    Raises:
-        WorkerLostError: One died.
-    """
+    """Start the actors, let them train, and end them."""
     has_gpus = ray.cluster_resources().get("GPU", 0) > 0
     _check_room(size, has_gpus)
     options: dict[str, Any] = {
@@ -221,14 +207,7 @@ def _collect(waiting: Sequence[Any]) -> list[Exception]:
 
 
 def _get(order: Any) -> Any:
-    """Return an answer; errors of ours come as themselves.
-
-    Raises:
-        OvsamError: The actor raised it.
-        RunStoppedError: The actor was asked to end.
-        WorkerLostError: The actor died.
-        RayTaskError: Anything else that the actor raised.
-    """
+    """Return an answer; errors of ours come as themselves."""
     try:
         return ray.get(order)
     except RayTaskError as error:
@@ -240,12 +219,7 @@ def _get(order: Any) -> Any:
 
 
 def _wait_for_start(actors: Sequence[Any]) -> None:
-    """Wait until every actor is there.
-
-    Raises:
-        ConfigError: The cluster has no room for all of them.
-        WorkerLostError: One died.
-    """
+    """Wait until every actor is there."""
     looks = [actor.look.remote() for actor in actors]
     ready, missing = ray.wait(looks, num_returns=len(looks), timeout=_START_S)
     if missing:

@@ -34,7 +34,6 @@ class DataLimits:
     Attributes:
         max_bad: Largest part of the data that may be bad.
         all_images: Decode every picture and mask, not some.
-        vocabulary: Names the classes.
     """
 
     max_bad: float | None = None
@@ -60,11 +59,7 @@ class StageRequest:
     limits: DataLimits = field(default_factory=DataLimits)
 
     def values(self) -> dict[str, Any]:
-        """Read the YAML file.
-
-        Raises:
-            ConfigError: It is missing, not given or not a mapping.
-        """
+        """Read the YAML file."""
         if self.config is None:
             raise ConfigError(f"`ovsam train {self.stage}` needs --config FILE")
         try:
@@ -78,31 +73,19 @@ class StageRequest:
         return values
 
     def pool(self) -> Path:
-        """Folder of the data.
-
-        Raises:
-            ConfigError: It was not given.
-        """
+        """Folder of the data."""
         if self.data is None:
             raise ConfigError(f"`ovsam train {self.stage}` needs --data (see `ovsam train pool`)")
         return self.data
 
     def before(self) -> Path:
-        """Folder of the stage before.
-
-        Raises:
-            ConfigError: None was given, or several.
-        """
+        """Folder of the stage before."""
         if len(self.init) != 1:
             raise ConfigError(f"`ovsam train {self.stage}` needs --init once, got {len(self.init)}")
         return self.init[0]
 
     def before_both(self) -> tuple[Path, Path]:
-        """Folders of the two stages before.
-
-        Raises:
-            ConfigError: Another number of them was given.
-        """
+        """Folders of the two stages before."""
         if len(self.init) != 2:
             raise ConfigError(
                 f"`ovsam train {self.stage}` needs --init twice, got {len(self.init)}"

@@ -26,9 +26,7 @@ class TrainingPlace:
 
     Attributes:
         engine: "local" (alone, or one of torchrun's processes) or "ray".
-        num_workers: Processes on a Ray cluster.
         address: Of that cluster; None: Ray is started on this machine.
-        threads: CPU threads of each process.
     """
 
     engine: str = "local"
@@ -50,12 +48,7 @@ class TrainingPlace:
 
 
 def run_training(request: StageRequest, place: TrainingPlace) -> int:
-    """Run a stage and return the exit code: 0 done, or stopped by SIGTERM and saved; 130 Ctrl-C.
-
-    Raises:
-        OvsamError: As the stage.
-        MissingDependencyError: Ray is not installed.
-    """
+    """Run a stage and return the exit code: 0 done, or stopped by SIGTERM and saved; 130 Ctrl-C."""
     logging.getLogger("ovsam.training").setLevel(logging.INFO)
     # Of torchrun's processes the first one alone has something to show.
     is_first = os.environ.get("RANK", "0") == "0"

@@ -23,7 +23,6 @@ class PoolSettings:
     """configs/training/nano-pool.yaml.
 
     Attributes:
-        count: Training scenes.
         held_out: Scenes that the runs are watched with.
         size: Of a scene, in pixels.
         styles: Folders of unpacked @iconify-json packages: a class is then drawn by Noto or by one
@@ -45,12 +44,7 @@ class DetectorStageSettings:
 
 
 def run_stage(request: StageRequest) -> None:
-    """Run one stage.
-
-    Raises:
-        ConfigError: A setting or a folder is missing or cannot work.
-        CheckpointError: A checkpoint or model file does not fit.
-    """
+    """Run one stage."""
     if request.limits != DataLimits() and request.stage not in _CHECKS_DATA:
         raise ConfigError(
             "--vocabulary, --max-bad and --all-images are for the stages that learn from labelled "

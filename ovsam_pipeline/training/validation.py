@@ -22,11 +22,7 @@ def make_validation(settings: ValidationSettings, out: Path) -> Validate | None:
     """Return what measures a model on the data set of a stage's `validation`; None without one.
 
     Args:
-        settings: which data set, how.
         out: folder of the run; each evaluation has a folder of its own there until it ends.
-
-    Raises:
-        ConfigError: The data set is not there, so that a run need not find out at its end.
     """
     from ovsam_pipeline.evaluation.datasets import find_dataset
 

@@ -35,11 +35,7 @@ class Finding:
     """One kind of oddity in one training set.
 
     Attributes:
-        source: Title of the set.
         what: What was found, in the plural.
-        count: How many.
-        out_of: Of how many looked at.
-        examples: The first few, by name.
         is_bad: Whether it counts against the budget, or is only told.
     """
 
@@ -81,11 +77,7 @@ class DataReport:
         return [head, *marks] if marks else [head, "nothing is wrong"]
 
     def refuse_past(self, budget: float) -> None:
-        """Do nothing if the data may be trained on.
-
-        Raises:
-            ConfigError: More than `budget` of what was looked at is bad in one way.
-        """
+        """Do nothing if the data may be trained on."""
         over = [f for f in self.findings if f.is_bad and f.share > budget]
         if over:
             worst = max(over, key=lambda finding: finding.share)
@@ -104,11 +96,7 @@ def open_checked_data(
     num_decoded: int,
     with_labels: bool,
 ) -> OpenedData:
-    """Open the sets of a training, log what is found in them, and refuse them past the budget.
-
-    Raises:
-        ConfigError: A set cannot be opened, or too much of it is bad.
-    """
+    """Open the sets of a training, log what is found in them, and refuse them past the budget."""
     opened = open_data(entries, vocabulary)
     report = check_data(opened, num_decoded, with_labels)
     for line in report.lines():
@@ -121,7 +109,6 @@ def check_data(opened: OpenedData, num_decoded: int, with_labels: bool = True) -
     """Look at every training set.
 
     Args:
-        opened: Of the training.
         num_decoded: Pictures and masks to decode of each set; below 0: all.
         with_labels: Whether classes are learned, so that categories matter.
     """

@@ -17,20 +17,12 @@ class ClassNames:
     """Names by id; an id that the file does not have is itself a name."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Read a file of names, or none.
-
-        Raises:
-            ConfigError: It cannot be read, or holds nothing of the kind.
-        """
+        """Read a file of names, or none."""
         self.path = path
         self._names: dict[str, str] = _read_names(path) if path else {}
 
     def find(self, key: str) -> str:
-        """Return the name of a folder or class number.
-
-        Raises:
-            ConfigError: A number without a name: it would be learned as the word "17".
-        """
+        """Return the name of a folder or class number."""
         key = key.strip()
         name = self._names.get(key, key)
         if name.isdigit():

@@ -29,11 +29,6 @@ class CocoTrainingSet:
             annotations: COCO instances JSON; LVIS's form (`coco_url`, no `file_name`) too.
             images: Folder that file names are relative to. LVIS: COCO's folder, with `train2017`
                 and `val2017` in it, or one folder with the pictures of both.
-            has_masks: Train on masks; False: on boxes alone.
-
-        Raises:
-            ConfigError: The file is not an instances file, an object names an image or a category
-                that the file lacks, or no object is left.
         """
         self.title = str(annotations)
         self.folder = images
@@ -61,19 +56,11 @@ class CocoTrainingSet:
         return np.bincount(self.table.category, minlength=len(self.categories))
 
     def read_image(self, index: int) -> np.ndarray:
-        """Decode one image, (H, W, 3) uint8 RGB.
-
-        Raises:
-            ImageError: The file is missing or no picture.
-        """
+        """Decode one image, (H, W, 3) uint8 RGB."""
         return read_picture(self.path(index), f"image {self.table.image_ids[index]}")
 
     def load(self, index: int, labels: np.ndarray) -> TrainingSample:
-        """Return one image with all its objects; see `SampleSource.load`.
-
-        Raises:
-            ImageError: The file is missing or no picture, or not of the size that masks have.
-        """
+        """Return one image with all its objects; see `SampleSource.load`."""
         pixels = self.read_image(index)
         self._check_size(index, pixels.shape[:2])
         rows = self.rows(index)
@@ -101,11 +88,7 @@ class CocoTrainingSet:
         return slice(int(self.table.starts[index]), int(self.table.starts[index + 1]))
 
     def masks(self, index: int, size_hw: tuple[int, ...]) -> np.ndarray:
-        """Decode an image's masks, (N, H, W) uint8; empty ones too.
-
-        Raises:
-            ImageError: A run-length mask has another size than the picture, or cannot be decoded.
-        """
+        """Decode an image's masks, (N, H, W) uint8; empty ones too."""
         rows = self.rows(index)
         texts = self.table.segmentations
         assert texts is not None

@@ -30,7 +30,6 @@ class CocoTable:
         sizes_hw: (I, 2) int32; 0 where the file does not say.
         num_empty: How many images of the file have no objects.
         first_empty: File names of the first few of them.
-        categories: Names of the C categories.
         starts: (I + 1,) int64.
         category: (N,) int32 rows of `categories`.
         boxes_xywh: (N, 4) float32 as the file says; NaN where it says nothing.
@@ -54,12 +53,7 @@ def read_coco_table(path: Path, with_masks: bool) -> CocoTable:
     """Read an instances file; LVIS's form (`coco_url`, no `file_name`) too.
 
     Args:
-        path: A .json or .json.gz file.
         with_masks: Keep objects with a segmentation that are no crowds, else all that are none.
-
-    Raises:
-        ConfigError: It is no such file, an object names an image or a category that the file
-            lacks, or no object is left.
     """
     reader = _Reader(with_masks)
     try:

@@ -27,9 +27,6 @@ class FolderTrainingSet:
         Args:
             folder: Holds a folder a class, named by WordNet id or by the class.
             names: What ids are called: see class_names.py.
-
-        Raises:
-            ConfigError: There is no folder with a picture, or an id without a name.
         """
         self.title, self.folder = str(folder), folder
         class_names = ClassNames(names)
@@ -75,11 +72,7 @@ class FolderTrainingSet:
         return np.bincount(self._category, minlength=len(self.categories))
 
     def read_image(self, index: int) -> np.ndarray:
-        """Decode one image, (H, W, 3) uint8 RGB.
-
-        Raises:
-            ImageError: The file is missing or no picture.
-        """
+        """Decode one image, (H, W, 3) uint8 RGB."""
         return read_picture(self.path(index))
 
     def load(self, index: int, labels: np.ndarray) -> TrainingSample:

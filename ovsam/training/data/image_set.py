@@ -26,22 +26,14 @@ class ImageSet(Protocol):
         """Name of one image in its data set."""
 
     def load(self, index: int) -> np.ndarray:
-        """Decode one image, (H, W, 3) uint8 RGB.
-
-        Raises:
-            ImageError: It is missing, or no picture.
-        """
+        """Decode one image, (H, W, 3) uint8 RGB."""
 
 
 class FolderImages:
     """All pictures below a folder, by their path in it: SA-1B's `sa_000000/sa_1.jpg`, or any."""
 
     def __init__(self, folder: Path) -> None:
-        """List the folder; links to folders are not followed.
-
-        Raises:
-            ConfigError: There is no picture in it, or it cannot be listed.
-        """
+        """List the folder; links to folders are not followed."""
         self.folder = folder
         try:
             names = sorted(_list_pictures(folder, ""))
@@ -86,11 +78,7 @@ class PoolImages:
 
 
 def open_images(path: Path) -> ImageSet:
-    """Open the folder of `ovsam train pool`, or any folder of pictures.
-
-    Raises:
-        ConfigError: It is neither.
-    """
+    """Open the folder of `ovsam train pool`, or any folder of pictures."""
     if not path.is_dir():
         raise ConfigError(
             f"expected a folder of images or of `ovsam train pool`, got {path}; distillation needs "

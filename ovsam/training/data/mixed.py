@@ -43,7 +43,6 @@ class DataSettings:
         kind: "instances" (COCO or LVIS JSON, masks), "boxes" (such a JSON, its boxes alone),
             "folders" (a folder a class), "webdataset" (tars), "sa1b", or "pool".
         path: The JSON, the folder or the tar.
-        images: Image folder of a JSON.
         names: What class numbers or WordNet ids are called; see class_names.py.
         ratio: How often a sample comes from this set, against the other sets' ratios.
         classes: "own": its categories become training classes beside the vocabulary's;
@@ -115,11 +114,7 @@ class OpenedData:
 
 
 def open_data(entries: Sequence[DataSettings], vocabulary: Vocabulary) -> OpenedData:
-    """Open training sets and match their categories.
-
-    Raises:
-        ConfigError: None is given, or one cannot be opened.
-    """
+    """Open training sets and match their categories."""
     if not entries:
         raise ConfigError("expected training data, got none; give --data, or `data` in the config")
     classes = TrainingClasses(vocabulary)
@@ -156,7 +151,6 @@ class MixedData:
         """Bind opened sets.
 
         Args:
-            parts: The sets.
             budget: Largest part of a set's images that may turn out to be unreadable.
         """
         self.parts = tuple(parts)
@@ -172,11 +166,7 @@ class MixedData:
         return sum(len(rows) for rows in self._bad)
 
     def sample(self, random: np.random.Generator) -> TrainingSample:
-        """Draw a set by its ratio and an image of it.
-
-        Raises:
-            TrainingError: More images than the budget allows cannot be read.
-        """
+        """Draw a set by its ratio and an image of it."""
         for _ in range(_MOST_TRIES):
             row = int(np.searchsorted(self._ends, random.random(), side="right"))
             number = min(row, len(self.parts) - 1)

@@ -16,11 +16,7 @@ def read_picture(path: Path, title: str = "") -> np.ndarray:
     """Decode a file, (H, W, 3) uint8 RGB.
 
     Args:
-        path: Of the file.
         title: What else to call it in the message.
-
-    Raises:
-        ImageError: It is missing, or no picture.
     """
     shown = f"{path} ({title})" if title else str(path)
     try:
@@ -33,11 +29,7 @@ def read_picture(path: Path, title: str = "") -> np.ndarray:
 
 
 def decode_picture(data: bytes, shown: str) -> np.ndarray:
-    """Decode the bytes of a file, (H, W, 3) uint8 RGB; `shown` names it in the message.
-
-    Raises:
-        ImageError: They are no picture.
-    """
+    """Decode the bytes of a file, (H, W, 3) uint8 RGB; `shown` names it in the message."""
     picture = None
     if data:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

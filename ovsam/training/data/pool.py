@@ -21,11 +21,7 @@ class PoolTrainingSet:
         """Map a pool into memory.
 
         Args:
-            folder: Of the pool.
             categories: (C) names of its class ids.
-
-        Raises:
-            ConfigError: There is no complete pool, or it has more classes than names.
         """
         self.title = str(folder)
         self.pool = ScenePool(folder)

@@ -33,9 +33,6 @@ class Sa1bTrainingSet:
             folder: Of SA-1B, or some of its parts.
             most_masks: Objects taken of an image, evenly spread over its list; SA-1B has a hundred
                 an image, and their full-size masks are large.
-
-        Raises:
-            ConfigError: There is no picture with a JSON beside it.
         """
         self.title, self.folder, self.most_masks = str(folder), folder, most_masks
         try:
@@ -63,19 +60,11 @@ class Sa1bTrainingSet:
         return np.zeros(0, np.int64)
 
     def read_image(self, index: int) -> np.ndarray:
-        """Decode one image, (H, W, 3) uint8 RGB.
-
-        Raises:
-            ImageError: The file is missing or no picture.
-        """
+        """Decode one image, (H, W, 3) uint8 RGB."""
         return read_picture(self.path(index))
 
     def load(self, index: int, labels: np.ndarray) -> TrainingSample:
-        """Return one image and its masks, all labelled -1; see `SampleSource.load`.
-
-        Raises:
-            ImageError: The picture or its JSON cannot be read, or they do not fit together.
-        """
+        """Return one image and its masks, all labelled -1; see `SampleSource.load`."""
         del labels
         pixels = self.read_image(index)
         masks = self.masks(index, pixels.shape[:2])
@@ -83,11 +72,7 @@ class Sa1bTrainingSet:
         return TrainingSample(pixels, masks, np.full(len(masks), -1, np.int64))
 
     def masks(self, index: int, size_hw: tuple[int, ...]) -> np.ndarray:
-        """Decode an image's masks, (N, H, W) uint8; empty ones too.
-
-        Raises:
-            ImageError: The JSON cannot be read, or is of another image.
-        """
+        """Decode an image's masks, (N, H, W) uint8; empty ones too."""
         path = self.path(index).with_suffix(".json")
         try:
             rows = json.loads(path.read_bytes())["annotations"]

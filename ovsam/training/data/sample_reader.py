@@ -32,7 +32,6 @@ class SampleReader(Generic[T]):
 
         Args:
             prepare: Makes one sample; called in several threads at once.
-            count: Samples that this process takes a step.
             threads: How many read ahead; 0: `read` does it itself.
             ahead: Samples to have ready or in the making, beyond the step's own.
         """
@@ -44,11 +43,7 @@ class SampleReader(Generic[T]):
         self._first: StepRandom | None = None
 
     def read(self, random: StepRandom) -> list[T]:
-        """Return the step's samples in order; steps are expected one after the other.
-
-        Raises:
-            Exception: Whatever `prepare` raised for one of them.
-        """
+        """Return the step's samples in order; steps are expected one after the other."""
         if self._pool is None:
             return [self.prepare(random.of_sample(i, self.count)) for i in range(self.count)]
         if self._first != random:

@@ -34,21 +34,13 @@ class SampleSource(Protocol):
         """Count the objects of each category, (C,) int64."""
 
     def read_image(self, index: int) -> np.ndarray:
-        """Decode one image, (H, W, 3) uint8 RGB.
-
-        Raises:
-            ImageError: It is missing, or no picture.
-        """
+        """Decode one image, (H, W, 3) uint8 RGB."""
 
     def load(self, index: int, labels: np.ndarray) -> TrainingSample:
         """Return one image with all its objects.
 
         Args:
-            index: Which image.
             labels: (C,) int64 training class of each category; -1 where it is not trained on.
-
-        Raises:
-            ImageError: It is missing, or no picture.
         """
 
 

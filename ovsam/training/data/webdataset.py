@@ -35,10 +35,6 @@ class WebDatasetTrainingSet:
         Args:
             path: A .tar file, or a folder of them.
             names: What class numbers or WordNet ids are called: see class_names.py.
-
-        Raises:
-            ConfigError: There is no tar, one is damaged, no sample has both a picture and a class,
-                or a class number has no name.
         """
         self.title = str(path)
         self.tars = sorted(path.glob("*.tar")) if path.is_dir() else [path]
@@ -75,11 +71,7 @@ class WebDatasetTrainingSet:
         return np.bincount(self._label_of, minlength=len(self.categories))
 
     def read_image(self, index: int) -> np.ndarray:
-        """Decode one image, (H, W, 3) uint8 RGB.
-
-        Raises:
-            ImageError: The tar is gone, or there is no picture at that place.
-        """
+        """Decode one image, (H, W, 3) uint8 RGB."""
         number, start, size = (int(value) for value in self.places[index])
         try:
             with self.tars[number].open("rb") as file:

@@ -9,12 +9,7 @@ import torch
 
 
 def autocast_bfloat16(device: torch.device, wanted: bool = True) -> torch.autocast:
-    """Return a context of bfloat16 autocast, which does nothing where the device emulates it.
-
-    Args:
-        device: where the block computes.
-        wanted: False: do nothing.
-    """
+    """Return a context of bfloat16 autocast, which does nothing where the device emulates it."""
     is_on = wanted and _has_bfloat16(device.type)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_on)
 

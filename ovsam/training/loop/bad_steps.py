@@ -31,15 +31,9 @@ def save_bad_batch(
     """Write this process's batch of a bad step.
 
     Args:
-        folder: Of the run.
-        ranks: Of this process.
-        step: Steps done before it.
         compute_losses: The step; without a report there are no tensors to keep.
         numbers: Losses, gradient norm and seed: with the seed and the step, the batch can also be
             drawn again.
-
-    Returns:
-        `bad-batch-<step>-rank<rank>.safetensors`; its metadata has the numbers as JSON.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"bad-batch-{step:08d}-rank{ranks.rank}.safetensors"
@@ -50,17 +44,7 @@ def save_bad_batch(
 
 
 def judge_bad_step(path: Path, numbers: Mapping[str, float], *, skipped: int, allowed: int) -> None:
-    """Allow a bad step to be skipped, with a warning.
-
-    Args:
-        path: Of its batch.
-        numbers: Losses and gradient norm.
-        skipped: Bad steps before this one.
-        allowed: How many a run may skip.
-
-    Raises:
-        TrainingError: No more may be skipped.
-    """
+    """Allow a bad step to be skipped, with a warning."""
     bad = ", ".join(
         f"{name} {value}" for name, value in numbers.items() if not math.isfinite(value)
     )

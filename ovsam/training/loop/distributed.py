@@ -90,7 +90,6 @@ def average_scalar(value: Tensor, ranks: Ranks) -> Tensor:
 
     Args:
         value: a scalar; all processes call this equally often.
-        ranks: of this process.
     """
     if ranks.world_size == 1:
         return value.detach().clone()

@@ -46,12 +46,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over stored averages.
-
-        Raises:
-            KeyError: one is missing.
-            RuntimeError: one has another shape.
-        """
+        """Take over stored averages."""
         for name, average in self.tensors.items():
             average.copy_(tensors[name])
 

@@ -41,10 +41,7 @@ class TrainingRun:
     """One run in one folder: `log.jsonl` and `checkpoint-<step>.*`.
 
     Attributes:
-        modules: What trains, by name.
-        state: Where the run stands.
         log: Of the run; lines may be added after it.
-        ranks: Of this process.
     """
 
     def __init__(
@@ -61,18 +58,11 @@ class TrainingRun:
 
         Args:
             modules: What trains, by name, on this process's device.
-            settings: Of the loop.
             folder: Of the run; the same for all processes.
-            ranks: Of this process.
             about: The stage's settings, a dataclass: a run with others does not go on from these
                 checkpoints.
             inputs: What the run was given, by the option's name, in short: the identity of the
                 weights that it starts from, the size of its data. As binding as the settings.
-
-        Raises:
-            CheckpointError: The folder's checkpoints are of other settings, other inputs or another
-                model.
-            ConfigError: Nothing trains.
         """
         self.modules = modules
         self.settings = settings
@@ -96,12 +86,7 @@ class TrainingRun:
         """Train until the run's length is reached; with a moving average, the modules become it.
 
         Args:
-            compute_losses: The step.
             evaluate: Called now and then, and at the end, in the first process.
-
-        Raises:
-            RunStoppedError: SIGTERM or Ctrl-C came; the run is saved.
-            TrainingError: A loss or gradient was not finite; the batch is saved.
         """
         if self.settings.progress(self.state.step, self.state.elapsed_s) >= 1:
             logger.info("%s is at its end already, step %d", self.folder, self.state.step)
@@ -203,11 +188,7 @@ class TrainingRun:
         self.state.skipped += 1
 
     def _stop(self, *, is_interrupted: bool) -> None:
-        """Save, wait until the checkpoint is there, and end.
-
-        Raises:
-            RunStoppedError: Always.
-        """
+        """Save, wait until the checkpoint is there, and end."""
         self.save()
         wait_for_all(self.ranks)
         raise RunStoppedError(self.state.step, is_interrupted=is_interrupted)

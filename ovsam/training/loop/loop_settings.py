@@ -23,13 +23,9 @@ class LoopSettings:
         ema_decay: Of the moving average of the weights that is evaluated and left behind; 0: none.
         log_every: Steps between two lines of the log.
         save_every: Steps between two checkpoints; 0: by the seconds alone.
-        save_every_s: Seconds between two checkpoints.
         keep_checkpoints: How many of the newest stay.
-        evaluate_every_s: Seconds between two evaluations.
         skip_bad_steps: Steps with a loss or gradient that is not finite that may be left out
             before the run ends with an error.
-        optimiser: AdamW's numbers.
-        schedule: Learning rate over the run.
     """
 
     steps: int = 0

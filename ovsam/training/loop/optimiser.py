@@ -41,11 +41,7 @@ def group_parameters(modules: Iterable[nn.Module], weight_decay: float) -> list[
 
 
 def build_optimiser(modules: Iterable[nn.Module], settings: OptimiserSettings) -> torch.optim.AdamW:
-    """Return AdamW over the trainable parameters of some modules.
-
-    Raises:
-        ConfigError: None of them is trainable.
-    """
+    """Return AdamW over the trainable parameters of some modules."""
     groups = group_parameters(modules, settings.weight_decay)
     if not any(group["params"] for group in groups):
         raise ConfigError("nothing to train: every parameter is frozen; check train_parts")
@@ -54,11 +50,6 @@ def build_optimiser(modules: Iterable[nn.Module], settings: OptimiserSettings) -
 
 
 def clip_gradients(parameters: Sequence[nn.Parameter], most: float) -> float:
-    """Scale all gradients together down to a norm; return the norm before.
-
-    Args:
-        parameters: Those without a gradient are left out.
-        most: Largest norm allowed; 0 allows any.
-    """
+    """Scale all gradients together down to a norm; return the norm before."""
     limit = most if most > 0 else float("inf")
     return float(nn.utils.clip_grad_norm_(parameters, limit))

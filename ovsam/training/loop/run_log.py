@@ -30,7 +30,6 @@ class RunLog:
 
         Args:
             path: `log.jsonl`; TensorBoard's files go into its folder, where it is installed.
-            is_written: False in all but the first process.
         """
         self.path = path
         self.is_written = is_written

@@ -37,7 +37,6 @@ class RunState:
     """Where a run stands.
 
     Attributes:
-        step: Steps done.
         elapsed_s: Seconds spent training, all sittings together.
         skipped: Steps left out for a loss that was not finite.
         sums: Of the losses since the last line of the log, so that the next one is exact.
@@ -54,8 +53,6 @@ class TrainedParts:
     """What a checkpoint holds the tensors of.
 
     Attributes:
-        modules: Parts by name.
-        optimiser: Over their trainable parameters.
         average: Moving average of them, if there is one.
     """
 
@@ -77,12 +74,7 @@ class TrainedParts:
         return found
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over the tensors of a checkpoint.
-
-        Raises:
-            KeyError: One is missing.
-            RuntimeError: One is missing or has another shape.
-        """
+        """Take over the tensors of a checkpoint."""
         for name, module in self.modules.items():
             module.load_state_dict(_cut(tensors, f"module.{name}."))
         rows: dict[int, dict[str, Tensor]] = {}
@@ -110,18 +102,7 @@ class TrainedParts:
 def write_run_state(
     folder: Path, state: RunState, parts: TrainedParts, settings: Mapping[str, Any], keep: int
 ) -> Path:
-    """Write a checkpoint, then remove those before the newest `keep`.
-
-    Args:
-        folder: Of the run.
-        state: Where it stands.
-        parts: What it trains.
-        settings: What a resumed run must agree on.
-        keep: At least 1.
-
-    Returns:
-        The JSON file.
-    """
+    """Write a checkpoint, then remove those before the newest `keep`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"checkpoint-{state.step:08d}.json"
     weights = path.with_suffix(".safetensors")
@@ -155,9 +136,6 @@ def read_run_state(folder: Path, parts: TrainedParts, settings: Mapping[str, Any
     """Load the newest whole checkpoint of a folder into what a run trains; none is a new run.
 
     A damaged one is left aside with a warning, for the one before it.
-
-    Raises:
-        CheckpointError: It is of other settings or of another model, or all are damaged.
     """
     paths = list_checkpoints(folder)
     for path in paths:
@@ -189,13 +167,7 @@ def read_run_state(folder: Path, parts: TrainedParts, settings: Mapping[str, Any
 
 
 def _read_whole(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read a pair.
-
-    Raises:
-        OSError: A file is missing or cannot be read.
-        ValueError: The two do not agree, or the JSON is none.
-        KeyError: A value is missing.
-    """
+    """Read a pair."""
     content = json.loads(path.read_text(encoding="utf-8"))
     weights = path.with_suffix(".safetensors")
     if content["version"] != _VERSION:

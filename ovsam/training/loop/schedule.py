@@ -15,8 +15,6 @@ class Schedule:
 
     Attributes:
         kind: "cosine" to `final_factor`, or "step": x 0.1 at each of `milestones`.
-        warmup_steps: Steps of linear warm-up.
-        warmup_factor: Factor at step 0.
         final_factor: Factor at the end of a cosine.
         milestones: Progress values at which a "step" schedule drops.
     """

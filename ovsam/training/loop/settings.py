@@ -16,7 +16,6 @@ def list_binding(settings: Any, prefix: str) -> dict[str, Any]:
     Args:
         settings: A settings dataclass; fields with `metadata=FREE` are left out, as they do not
             reach the weights.
-        prefix: Begins every name.
     """
     found: dict[str, Any] = {}
     for field in dataclasses.fields(settings):

@@ -21,7 +21,6 @@ class StepRandom:
     """What may be random in a step.
 
     Attributes:
-        seed: of the run.
         step: number of the step, from 0.
         ranks: which process this is, of how many.
         part: with accumulation, number of this micro-batch in the step, from 0.

@@ -23,10 +23,6 @@ class RunStoppedError(Exception):
     """A run was ended early, saved, and goes on from there when started again.
 
     Not an `OvsamError`: nothing went wrong.
-
-    Attributes:
-        step: steps done.
-        is_interrupted: Ctrl-C rather than SIGTERM.
     """
 
     def __init__(self, step: int, *, is_interrupted: bool) -> None:

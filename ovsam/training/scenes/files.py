@@ -29,7 +29,6 @@ class SceneFile:
 
     Attributes:
         name: File name; the suffix chooses the format (.jpg or .png).
-        size_hw: Height and width as seen.
         is_rotated: Store the picture turned, with an EXIF orientation that turns it back.
     """
 
@@ -49,16 +48,8 @@ def write_scene_files(
 
     Args:
         folder: Made if missing; files of the same name are overwritten.
-        atlas: The sprites.
         files: What to write; scene i is named by (seed, i).
         seed: Seed of the world: 1 is training's, 2 the metrics', so take another.
-        settings: Number and size of objects.
-
-    Returns:
-        The path of `annotations.json`.
-
-    Raises:
-        ConfigError: No files, or two of the same name.
     """
     if not files or len({file.name for file in files}) != len(files):
         raise ConfigError(f"expected one or more files of different names, got {len(files)} files")

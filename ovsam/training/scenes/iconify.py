@@ -29,17 +29,9 @@ def load_iconify_sprites(
 ) -> tuple[tuple[np.ndarray, ...], ...]:
     """Draw the glyphs of classes in a package's style.
 
-    Args:
-        folder: Of the package.
-        classes: What to draw.
-
     Returns:
         For each class (H, W, 4) uint8 RGBA pictures, trimmed to their alpha; none of a glyph that
         the package does not have.
-
-    Raises:
-        ConfigError: The folder is no such package, it draws none of the classes, or resvg_py is not
-            installed.
     """
     icons, names = _read(folder, "icons.json"), _read(folder, "chars.json")
     bodies: Mapping[str, Any] = icons.get("icons", {})
@@ -63,11 +55,7 @@ def _find_name(code: int, names: Mapping[str, str], icons: Mapping[str, Any]) ->
 
 
 def add_styles(atlas: SpriteAtlas, folders: Sequence[Path]) -> SpriteAtlas:
-    """Return an atlas with the drawings of more packages beside its own.
-
-    Raises:
-        ConfigError: See `load_iconify_sprites`.
-    """
+    """Return an atlas with the drawings of more packages beside its own."""
     styles = [load_iconify_sprites(folder, atlas.classes) for folder in folders]
     groups = zip(atlas.sprites, *styles, strict=True)
     return SpriteAtlas(atlas.classes, tuple(sum(group, ()) for group in groups))

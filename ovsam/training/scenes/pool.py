@@ -29,11 +29,7 @@ class ScenePool:
     """A pool of scenes on disk."""
 
     def __init__(self, folder: Path) -> None:
-        """Map a pool into memory.
-
-        Raises:
-            ConfigError: There is no complete pool in the folder.
-        """
+        """Map a pool into memory."""
         try:
             self.images = np.load(folder / "images.npy", mmap_mode="r")
             self.id_maps = np.load(folder / "id_maps.npy", mmap_mode="r")
@@ -63,7 +59,6 @@ class ScenePool:
         """Return one scene for training.
 
         Args:
-            index: Which scene.
             class_labels: (C,) int64, the training label of each class id; -1 hides a class.
         """
         scene = self.scene(index)
@@ -102,12 +97,8 @@ def fill_pool(
     """Draw some scenes of a pool.
 
     Args:
-        folder: Of the pool, made by `create_pool`.
-        atlas: The sprites.
         seed: World, and number of the pool's first scene in it: a scene depends on its world and
             number alone, not on who draws it.
-        settings: What a scene may contain.
-        indices: Rows of the pool to fill.
     """
     images = open_memmap(folder / "images.npy", "r+")
     id_maps = open_memmap(folder / "id_maps.npy", "r+")

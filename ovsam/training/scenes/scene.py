@@ -146,13 +146,9 @@ def draw_scene(
     """Draw one scene with exact visible masks.
 
     Args:
-        atlas: The sprites.
         size_hw: Height and width of the picture in pixels.
         seed: Numbers that name this scene, e.g. (world seed, index).
         settings: Number and size of the objects; defaults are those of the metrics.
-
-    Returns:
-        A scene with at least one object; every object shows at least 55 % of its area.
     """
     chosen = settings or SceneSettings()
     random = np.random.default_rng(list(seed))

@@ -78,9 +78,6 @@ def render_glyph(font: ImageFont.FreeTypeFont, codepoint: int) -> np.ndarray:
 
     Returns:
         (H, W, 4) uint8 RGBA.
-
-    Raises:
-        ConfigError: The font has no drawing for this code point.
     """
     canvas = Image.new("RGBA", (192, 192))
     ImageDraw.Draw(canvas).text((16, 16), chr(codepoint), font=font, embedded_color=True)
@@ -95,11 +92,7 @@ def render_glyph(font: ImageFont.FreeTypeFont, codepoint: int) -> np.ndarray:
 def load_noto_atlas(
     font_path: Path = NOTO_FONT, classes: Sequence[NanoClass] | None = None
 ) -> SpriteAtlas:
-    """Render the sprites of all nano classes from the Noto colour font.
-
-    Raises:
-        ConfigError: The font file is missing or lacks a glyph.
-    """
+    """Render the sprites of all nano classes from the Noto colour font."""
     if not font_path.is_file():
         raise ConfigError(
             f"expected the emoji font at {font_path}, no such file; "

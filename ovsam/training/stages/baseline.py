@@ -55,7 +55,6 @@ class BaselineChoices:
     """Which baseline; what is not said here is explained at `BaselineConfig`.
 
     Attributes:
-        name: What reports call it.
         sam: Name of the official SAM whose file is given.
         teacher: Size of a SAM of our own, whose folder (of `train teacher`) is given.
         clip: Name of the OV-SAM whose CLIP it is, where open_clip's own file is given.
@@ -113,15 +112,10 @@ def build_from(choices: BaselineChoices, sources: Sequence[Path]) -> Baseline:
     """Put a baseline together from files.
 
     Args:
-        choices: Which one.
         sources: The SAM's and the CLIP's file or folder, in this order; or one baseline, which has
             both. A SAM is a folder of `train teacher`, an official checkpoint or a baseline; a CLIP
             is an OV-SAM's file or folder, open_clip's file or a baseline. Of a baseline its adapter
             and its context are left behind.
-
-    Raises:
-        ConfigError: Another number of sources, or choices that cannot work.
-        CheckpointError: A file that does not fit.
     """
     if len(sources) not in (1, 2):
         raise ConfigError(
@@ -222,13 +216,7 @@ def train_baseline(
     Base classes alone teach labels; objects of every class teach masks.
 
     Args:
-        settings: Of the stage.
         data: That of OV-SAM's second stage.
-        sources: See `build_from`.
-        out: Folder of this run.
-
-    Raises:
-        ConfigError: The data is too bad to train on, or the choices cannot work.
     """
     ranks = join_ranks()
     torch.manual_seed(settings.loop.seed)

@@ -15,17 +15,7 @@ from ovsam.training.scenes.pool import ScenePool
 def evaluate_baseline(
     model: LabellingModel, vocabulary: Vocabulary, pool: ScenePool, *, scenes: int
 ) -> dict[str, float]:
-    """Mean IoU and label accuracy with ground-truth boxes as prompts, over base and novel classes.
-
-    Args:
-        model: In eval mode.
-        vocabulary: With embeddings; its classes are the pool's.
-        pool: Held-out scenes.
-        scenes: How many of them.
-
-    Returns:
-        `iou`, `accuracy`, `accuracy_base`, `accuracy_novel`; 0 for a set without objects.
-    """
+    """Measure mean IoU and label accuracy with ground-truth boxes, over base and novel classes."""
     predictor = Predictor(model, vocabulary)
     is_novel_class = np.isin(np.arange(vocabulary.num_classes), vocabulary.novel or ())
     ious: list[float] = []

@@ -72,10 +72,8 @@ class DistilStageSettings:
     """configs/training/nano-distil.yaml, sam2clip.yaml; of `cache-teacher` too.
 
     Attributes:
-        loop: how long, how fast.
         sam: an official teacher's name, where it is given as a file.
         size: of a teacher of our own, given as a folder.
-        images_per_step: B.
         with_bfloat16: see `DistilStep`; the teacher too.
         threads: read images ahead in so many threads.
         features: type of stored features, "float16" or "bfloat16".
@@ -96,11 +94,7 @@ def _teacher_config(size: TeacherSize) -> SamConfig:
 
 
 def load_small_sam(config: SamConfig, folder: Path) -> SAM:
-    """Load a SAM of our own from its folder.
-
-    Raises:
-        CheckpointError: there is none, or it is of another size.
-    """
+    """Load a SAM of our own from its folder."""
     sam = build_sam(config)
     where = f"{folder} (is its size what the config says?)"
     assign_tensors(sam, read_tensors(folder / TEACHER_FILE), where)
@@ -132,17 +126,7 @@ def train_teacher(settings: TeacherStageSettings, data: Path, out: Path) -> None
 
 
 def cache_teacher(settings: DistilStageSettings, data: Path, teacher: Path, out: Path) -> None:
-    """Store a teacher's embedding of every image; started again, it goes on.
-
-    Args:
-        settings: of the distillation that will read them.
-        data: folder of images, or of scene pools.
-        teacher: folder of `train_teacher`, or a SAM checkpoint.
-        out: folder of the features.
-
-    Raises:
-        ConfigError: there is no room, or `out` holds other features.
-    """
+    """Store a teacher's embedding of every image; started again, it goes on."""
     ranks = join_ranks()
     images = open_images(data)
     sam = load_teacher(settings, teacher).requires_grad_(False)
@@ -206,16 +190,9 @@ def distil(settings: DistilStageSettings, data: Path, teacher: Path, init: Path,
     """Distil a teacher into the neck of a model.
 
     Args:
-        settings: of the stage.
         data: folder of images, or of scene pools; masks are not used.
         teacher: folder of `cache_teacher` (no teacher is loaded then) or of `train_teacher`, or a
             SAM checkpoint (`sam_vit_h_4b8939.pth`).
-        init: folder or file of the student.
-        out: folder of this run.
-
-    Raises:
-        ConfigError: teacher and student do not fit.
-        CheckpointError: the stored features are of other images.
     """
     ranks = join_ranks()
     student = load_stage(init).to(ranks.device)

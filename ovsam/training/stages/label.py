@@ -43,7 +43,6 @@ class ValidationSettings:
             pool of them, else nothing.
         image_root: Folder that the names of the images are relative to.
         data_root: Root of the named data sets.
-        prompts: "gt-box" or "gt-point".
         limit: Only so many images, the first by id; 0: all.
         vocabulary: Names the classes to choose from; "": those of the training.
     """
@@ -108,11 +107,7 @@ class TrainingData:
     images: Path | None = None
 
     def entries(self, listed: Sequence[DataSettings] = ()) -> tuple[DataSettings, ...]:
-        """Return the training sets: the command's own, or those that the YAML lists.
-
-        Raises:
-            ConfigError: There are both, or none, or a COCO file without its image folder.
-        """
+        """Return the training sets: the command's own, or those that the YAML lists."""
         if (self.path is None) == (not listed):
             came = "both" if listed else "neither"
             raise ConfigError(
@@ -141,12 +136,7 @@ class LabelStage:
     """What a stage of masks or labels is made of.
 
     Attributes:
-        model: Frozen but for its parts.
-        vocabulary: With embeddings.
         held_out: Folder of held-out scenes, if there are any.
-        parts: What trains, by name.
-        step: For `TrainingRun`.
-        inputs: For `TrainingRun`.
     """
 
     model: OVSAM
@@ -160,11 +150,7 @@ class LabelStage:
 def open_label_stage(
     settings: LabelStageSettings, data: TrainingData, init: Path, ranks: Ranks
 ) -> LabelStage:
-    """Check the data, load a model, freeze what does not train, and bind it to the data.
-
-    Raises:
-        ConfigError: The data is too bad to train on, or has no masks where masks alone train.
-    """
+    """Check the data, load a model, freeze what does not train, and bind it to the data."""
     entries = data.entries(settings.data)
     vocabulary = load_classes(settings.vocabulary, entries)
     if ranks.is_first:
@@ -226,10 +212,7 @@ def train_labels(
     vocabulary its head was trained on: the fusion weighs those classes differently.
 
     Args:
-        settings: Of the stage.
-        data: What to train on.
         init: Folder, file or name of the model to start from.
-        out: Folder of this run.
         validate: Measures the model now and then, instead of the quick measures on held-out scenes.
     """
     ranks = join_ranks()

@@ -69,15 +69,9 @@ def train_clip(
     """Train the image tower; writes the model file and the prototypes.
 
     Args:
-        settings: How.
-        data: Folder of pools.
-        out: Of the run.
         init: A trained nano that shall know more drawings of its classes: its tower trains on, and
             the prototypes are what its text tower makes of the names, and stay so. None: all is
             random.
-
-    Raises:
-        ConfigError: `init` has no text tower, or is no nano.
     """
     ranks = join_ranks()
     torch.manual_seed(settings.loop.seed)
@@ -121,11 +115,7 @@ def _embed_names(model: OVSAM) -> Tensor:
 
 
 def fit_text(settings: TextStageSettings, init: Path, out: Path) -> None:
-    """Fit the text tower to the prototypes of the clip stage's folder `init`.
-
-    Raises:
-        ConfigError: It is the folder of another stage.
-    """
+    """Fit the text tower to the prototypes of the clip stage's folder `init`."""
     if not (init / PROTOTYPES_FILE).is_file():
         raise ConfigError(
             f"expected the folder of `ovsam train clip`, {init} has no {PROTOTYPES_FILE}"
@@ -152,14 +142,7 @@ def merge_stages(masks: Path, labels: Path, out: Path, provenance: str) -> None:
     The text tower is that of the labels run, whose head learned with it.
 
     Args:
-        masks: Folder, file or name of the one.
-        labels: Of the other.
         out: The file, or a folder that gets `model.safetensors`.
-        provenance: What the file says of itself.
-
-    Raises:
-        ConfigError: The two runs froze different image towers, or the head is none that works with
-            any decoder.
     """
     model, head = load_stage(masks), load_stage(labels)
     ours, theirs = model.image_encoder.state_dict(), head.image_encoder.state_dict()

@@ -92,13 +92,7 @@ def overfit_labels(
 
     Args:
         settings: Of the stage; its loop is not used but for the seed.
-        data: Of the stage.
-        init: Of the stage.
         out: Folder for the log; it must not have one of another kind of run.
-        steps: How long.
-
-    Raises:
-        TrainingError: A loss did not come near zero.
     """
     ranks = join_ranks()
     still = replace(settings, step=keep_still(settings.step))

@@ -24,12 +24,7 @@ def save_stage(model: OVSAM, out: Path, provenance: str) -> None:
 
 
 def find_weights(init: Path) -> Path:
-    """Return the weight file that an --init means: of a stage's folder, itself, or of a name.
-
-    Raises:
-        ConfigError: There is nothing there, and no weights of one file have this name.
-        DownloadError: The weights of this name have not been fetched.
-    """
+    """Return the weight file that an --init means: of a stage's folder, itself, or of a name."""
     if init.is_dir():
         return init / MODEL_FILE
     if init.exists():
@@ -50,12 +45,7 @@ def find_weights(init: Path) -> Path:
 
 
 def load_stage(init: Path) -> OVSAM:
-    """Load the model of a stage's folder, a model file, or a model by its name ("nano").
-
-    Raises:
-        ConfigError: no weights have this name.
-        CheckpointError: a file does not fit, or is not an OV-SAM.
-    """
+    """Load the model of a stage's folder, a model file, or a model by its name ("nano")."""
     known = str(init) in KNOWN_MODELS and not init.exists()
     model = load_model(str(init) if known else find_weights(init))
     if not isinstance(model, OVSAM):

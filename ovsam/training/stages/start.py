@@ -35,7 +35,6 @@ class StartSettings:
 
     Attributes:
         model: name of a variant, such as "rn50x16" or "convnext-l-single-scale".
-        seed: of what is random.
     """
 
     model: str
@@ -46,16 +45,8 @@ def start_model(settings: StartSettings, clip: Path, sam: Path) -> OVSAM:
     """Build the student of the first stage.
 
     Args:
-        settings: which model.
         clip: CLIP's weights (open_clip), or any file of ovsam's own with that tower.
         sam: SAM's weights: an official checkpoint, or those of `ovsam train teacher`.
-
-    Returns:
-        The model, on the CPU, in eval mode, its text tower attached.
-
-    Raises:
-        CheckpointError: a file cannot be read, or does not belong to such a model.
-        ConfigError: the name is unknown.
     """
     torch.manual_seed(settings.seed)
     model = build_model(settings.model)
@@ -88,11 +79,7 @@ def _read_sam(sam: Path) -> dict[str, Tensor]:
 
 
 def _take(tensors: dict[str, Tensor], prefixes: tuple[str, ...], path: Path) -> dict[str, Tensor]:
-    """Return a file's tensors of some parts.
-
-    Raises:
-        CheckpointError: it has none.
-    """
+    """Return a file's tensors of some parts."""
     taken = {name: tensor for name, tensor in tensors.items() if name.startswith(prefixes)}
     if not taken:
         raise CheckpointError(f"expected tensors of {prefixes[0][:-1]} in {path}, got none")

@@ -74,9 +74,6 @@ def freeze_all_but_parts(baseline: Baseline, train_parts: Sequence[str]) -> dict
 
     Of SAM's decoder what makes the single-mask output trains; its other three masks and the
     predicted IoU stay as they are.
-
-    Raises:
-        ConfigError: the baseline has no such part.
     """
     tower = baseline.text_tower
     baseline.eval().requires_grad_(False)
@@ -110,11 +107,7 @@ class ClassTexts:
         """Check and keep the texts.
 
         Args:
-            tower: embeds them at every call.
             aliases: for each of K classes its texts, at least one.
-
-        Raises:
-            VocabularyError: the tower cannot embed a text.
         """
         texts = list(dict.fromkeys(text for row in aliases for text in row))
         tower.check_names(texts)
@@ -147,11 +140,8 @@ class BaselineStep(PromptedStep):
         """Bind a baseline to its data.
 
         Args:
-            baseline: Already frozen by `freeze_all_but_parts`.
             embed_classes: Returns (K, J, D) unit embeddings of the classes that labels index; it is
                 called once, or in every step where the context trains.
-            load_sample: Draws one training image.
-            settings: What trains and on how much.
         """
         super().__init__(load_sample, baseline.config.input_size, settings)
         self.baseline = baseline

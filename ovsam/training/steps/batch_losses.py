@@ -41,8 +41,6 @@ def compute_batch_label_losses(
     Args:
         embeddings: (N of all images, D) float32.
         classifier: Of the classes that labels index.
-        samples: The images.
-        proposals: What was prompted.
         random: Of the step; it knows the other processes.
     """
     device, ranks = embeddings.device, random.ranks
@@ -70,10 +68,6 @@ def compute_batch_mask_losses(
 
     Args:
         logits: For each image (N, S/4, S/4); not looked at where the image has no masks.
-        samples: The images.
-        proposals: What was prompted.
-        input_size: S.
-        num_points: Points a prompt.
         random: Of the step; each image's points are drawn by its own generator.
     """
     masks = [

@@ -46,7 +46,6 @@ class ClipStepSettings:
         crops_end: Up to here every fourth step of the scene part is one of 96-pixel crops.
         small_batch: Crops a step at 64 pixels.
         crop_batch: Crops a step at 96 pixels.
-        scene_batch: Scenes a step.
     """
 
     small_until: float = 0.25

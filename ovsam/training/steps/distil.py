@@ -67,13 +67,8 @@ class DistilStep:
         """Bind a student to images and what the teacher says of them.
 
         Args:
-            student: All but its neck frozen (`freeze_all_but(student, ("neck",))`).
-            targets: Of the teacher.
-            images: To draw from.
-            images_per_step: B.
             with_bfloat16: Run both networks under bfloat16 autocast where the device computes with
                 it; the loss stays float32.
-            threads: Read images ahead in so many threads.
         """
         self.student = student
         self.targets = targets

@@ -31,14 +31,9 @@ def embed_examples(model: OVSAM, opened: OpenedData, examples: int, seed: int) -
     """Return embeddings of the training classes, (K, 1, D) float32 unit vectors on the CPU.
 
     Args:
-        model: whose CLIP looks; in eval mode.
         opened: the training data, whose images are gone through in random order until every class
             has enough.
         examples: objects to take of a class, where it has so many.
-        seed: of the order.
-
-    Raises:
-        ConfigError: a class has no object.
     """
     size, classes = model.config.input_size, opened.classes.classes
     sums = torch.zeros(len(classes), model.config.clip.embed_dim)

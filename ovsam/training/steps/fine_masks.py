@@ -12,9 +12,6 @@ def add_fine_masks(model: OVSAM) -> None:
     """Let a model's mask decoder read CLIP's first stages, if it does not yet.
 
     Its masks stay the same until `mask_decoder` trains: the new weights are zero.
-
-    Args:
-        model: Changed in place, its config too.
     """
     if model.config.fine_masks:
         return

@@ -96,10 +96,7 @@ class LabelStep(PromptedStep):
         """Bind a model to its data.
 
         Args:
-            model: Already frozen by `freeze_all_but`.
             class_embeddings: (K, J, D) unit text embeddings of the classes that labels index.
-            load_sample: Draws one training image.
-            settings: What trains and on how much.
         """
         super().__init__(load_sample, model.config.input_size, settings)
         self.model = model

@@ -19,12 +19,7 @@ def switch_label_head(model: OVSAM, kind: str, seed: int) -> None:
     What two kinds share, the label token's MLP, keeps its weights.
 
     Args:
-        model: Changed in place, its config too.
-        kind: "fpn", "label-token" or "label-token+clip".
         seed: Of the new weights; every process must draw the same.
-
-    Raises:
-        ConfigError: There is no such kind.
     """
     if kind not in get_args(LabelHead):
         raise ConfigError(

@@ -31,10 +31,6 @@ def compute_class_loss(logits: Tensor, labels: Tensor, divisor: Tensor | None = 
         logits: (N, K + 1) float32; the last column is background.
         labels: (N,) int64 in [0, K]; -1 is ignored.
         divisor: What the sum is divided by, above zero; None: N.
-
-    Returns:
-        A scalar: the sum over labelled prompts (background counts 0.1) divided by the number of
-        all N prompts, ignored ones too, as the released code averages; zero without prompts.
     """
     weight = logits.new_ones(logits.shape[1])
     weight[-1] = BACKGROUND_WEIGHT
@@ -66,7 +62,6 @@ def sample_uncertain_points(
 
     Args:
         mask_logits: (N, H, W) float32.
-        num_points: P, how many points for each prompt.
         generator: Source of randomness on the logits' device; None uses torch's own.
 
     Returns:
@@ -92,9 +87,6 @@ def compute_mask_losses(
         masks: (N, H, W) ground truth in {0, 1}, of the same area at any resolution.
         points_xy: (N, P, 2) in [0, 1].
         divisor: What the sums over the prompts are divided by, above zero; None: N.
-
-    Returns:
-        BCE and Dice, means over the prompts; zeros when there are none.
     """
     if len(mask_logits) == 0:
         nothing = mask_logits.sum() * 0.0

@@ -24,18 +24,11 @@ class PromptedStep(ABC):
     """A step of training; call it with (step, progress, random).
 
     Attributes:
-        samples: Draws images and prompts.
         report: What the loop asks of a step: its batch, its speed.
     """
 
     def __init__(self, load_sample: LoadSample, input_size: int, settings: PromptSettings) -> None:
-        """Bind a step to its data.
-
-        Args:
-            load_sample: Draws one training image.
-            input_size: S of the network.
-            settings: How many images, prompts and threads.
-        """
+        """Bind a step to its data."""
         self.samples = PromptedSamples(load_sample, input_size, settings)
         self.report = StepReport()
 
@@ -74,9 +67,7 @@ def decode_by_sam(sam: SAM, embeddings: Tensor, proposals: Sequence[Proposals]) 
     """SAM's single-mask logits of each image's prompts, (N, S/4, S/4) float32.
 
     Args:
-        sam: Whose decoder is asked.
         embeddings: (B, C, S/16, S/16) of its image encoder.
-        proposals: Of the B images.
     """
     logits = []
     with sdpa_kernel(choose_attention(embeddings.device)):

@@ -19,12 +19,7 @@ class PromptSettings:
     """What is drawn for a step; the steps' own settings extend it.
 
     Attributes:
-        images_per_step: B.
-        proposals: Prompts an image.
-        box_jitter: See `sample_proposals`.
-        augment: Random geometry of an image.
         reader_threads: Threads that read and augment ahead of the step; 0: the step reads itself.
-        read_ahead: Samples to keep ready.
     """
 
     images_per_step: int = 16
@@ -47,13 +42,7 @@ class PromptedSamples:
     """Draws this process's part of each step's batch; with threads, ahead of the step."""
 
     def __init__(self, load_sample: LoadSample, input_size: int, settings: PromptSettings) -> None:
-        """Start nothing yet.
-
-        Args:
-            load_sample: Draws one training image.
-            input_size: S of the network.
-            settings: How many images, prompts and threads.
-        """
+        """Start nothing yet."""
         self.load_sample = load_sample
         self.input_size = input_size
         self.settings = settings
@@ -62,11 +51,7 @@ class PromptedSamples:
         )
 
     def read(self, random: StepRandom) -> tuple[list[TrainingSample], list[Proposals]]:
-        """Return the step's images and their prompts.
-
-        Raises:
-            Exception: Whatever `load_sample` raised for one of them.
-        """
+        """Return the step's images and their prompts."""
         drawn = self._reader.read(random)
         return [sample for sample, _ in drawn], [chosen for _, chosen in drawn]
 

@@ -61,7 +61,6 @@ def sample_proposals(
 
     Args:
         sample: Its objects; without any, no proposals are made.
-        random: Source of every choice.
         count: N, how many proposals; objects repeat to fill it.
         box_jitter: Standard deviation of box sides, as a part of the box's size (0: exact boxes).
     """

@@ -44,7 +44,6 @@ class Targets(Protocol):
         """Return the embeddings of a batch, (B, C, G, G) float32.
 
         Args:
-            keys: B names of images.
             pixels: (B, 3, S, S), the images as the networks see them.
         """
 
@@ -54,12 +53,8 @@ class FeatureForm:
     """What a folder of features holds.
 
     Attributes:
-        teacher: sha256 of the teacher's weights.
-        num_images: of the data set.
-        channels: C.
         grid: G.
         input_size: pixels a side that the teacher saw.
-        dtype: of the stored numbers.
     """
 
     teacher: str
@@ -86,12 +81,7 @@ class FeatureForm:
 
 
 def prepare_features(folder: Path, form: FeatureForm, images: ImageSet) -> None:
-    """Make a folder ready for features, or check that the ones in it are of the same kind.
-
-    Raises:
-        ConfigError: It holds features of another teacher or of other images, or the disk has no
-            room for those that are missing.
-    """
+    """Make a folder ready for features, or check that the ones in it are of the same kind."""
     folder.mkdir(parents=True, exist_ok=True)
     keys = "".join(f"{images.key(index)}\n" for index in range(len(images)))
     if (folder / FEATURES_FILE).exists():
@@ -125,9 +115,6 @@ def write_features(
     """Write one file of features.
 
     Args:
-        folder: from `prepare_features`.
-        form: of the folder.
-        number: of the file.
         embeddings: those of its images in order, (n, C, G, G) at a time.
     """
     path = _name_file(folder, number)
@@ -151,11 +138,7 @@ def write_features(
 
 
 def list_keys(folder: Path) -> list[str]:
-    """Return the images' names in order.
-
-    Raises:
-        CheckpointError: there is no list of them.
-    """
+    """Return the images' names in order."""
     try:
         return (folder / _KEYS_FILE).read_text("utf-8").splitlines()
     except OSError as error:
@@ -169,11 +152,7 @@ class StoredFeatures:
     """Features of a finished folder, mapped into memory and read as they are asked for."""
 
     def __init__(self, folder: Path) -> None:
-        """Open a folder.
-
-        Raises:
-            CheckpointError: it holds no features, or not all of them.
-        """
+        """Open a folder."""
         self.folder = folder
         self.form = _read_form(folder)
         self.identity = self.form.teacher
@@ -186,11 +165,7 @@ class StoredFeatures:
         self._open = lru_cache(_OPEN_FILES)(self._map)
 
     def check_keys(self, keys: Sequence[str]) -> None:
-        """Do nothing if every one of these images was encoded.
-
-        Raises:
-            CheckpointError: one was not.
-        """
+        """Do nothing if every one of these images was encoded."""
         missing = [key for key in keys if key not in self._rows]
         if missing:
             raise CheckpointError(
@@ -199,11 +174,7 @@ class StoredFeatures:
             )
 
     def collect(self, keys: Sequence[str], pixels: Tensor) -> Tensor:
-        """Return the stored embeddings of a batch, (B, C, G, G) float32.
-
-        Raises:
-            ImageError: an image is not among those that were encoded.
-        """
+        """Return the stored embeddings of a batch, (B, C, G, G) float32."""
         del pixels
         dtype = getattr(torch, self.form.dtype)
         bits = np.stack([self._read(key) for key in keys]).view(np.int16)

@@ -30,10 +30,7 @@ class TextFittingStep:
         """Bind a tower to the words and vectors it must connect.
 
         Args:
-            tower: Trained in place.
-            vocabulary: All names and aliases are used.
             prototypes: (C, D) unit vectors, one a class.
-            texts_per_step: Sentences a step.
         """
         self.tower = tower
         self.prototypes = prototypes

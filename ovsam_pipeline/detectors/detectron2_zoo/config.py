@@ -48,11 +48,7 @@ class ZooModel:
 
 
 def import_detectron2() -> Path:
-    """Import detectron2 and return its folder.
-
-    Raises:
-        MissingDependencyError: it is not installed.
-    """
+    """Import detectron2 and return its folder."""
     try:
         import detectron2
     except ImportError as error:
@@ -70,10 +66,6 @@ def locate_config(name: str, detectron2_folder: Path) -> tuple[Path, bool]:
 
     Args:
         name: a path, or a name in the model zoo, with or without its suffix.
-        detectron2_folder: where the package lies.
-
-    Raises:
-        ConfigError: neither, with the nearest name.
     """
     path = Path(name).expanduser()
     if path.is_file():
@@ -99,13 +91,8 @@ def build_zoo_model(path: Path, device: str, *, is_zoo: bool = False) -> ZooMode
     """Build the network of a configuration.
 
     Args:
-        path: .yaml or .py file.
-        device: where to compute.
         is_zoo: whether the file is detectron2's own; only there may yaml hold Python, as
             RetinaNet's does.
-
-    Raises:
-        ConfigError: the file is no configuration of a detector that detectron2 can build.
     """
     with _explain_failure(path):
         if path.suffix == ".py":

@@ -57,15 +57,6 @@ def build_detectron2_detector(
         argument: "CONFIG" or "CONFIG,WEIGHTS". CONFIG is a name in the model zoo, whose published
             weights are then fetched, or the path of a .yaml or LazyConfig .py file. WEIGHTS is a
             .pth, .pkl or .safetensors file; without it model_final.pth beside the file is taken.
-        conf: least score, inclusive.
-        max_det: most boxes an image.
-        device: where to compute.
-
-    Raises:
-        MissingDependencyError: detectron2 is not installed.
-        ConfigError: no such configuration, one that cannot be built, or one without weights.
-        CheckpointError: weights that are damaged, want code to be run, or are another network's.
-        DownloadError: published weights that cannot be fetched.
     """
     folder = import_detectron2()
     name, _, file_name = argument.partition(",")
@@ -118,11 +109,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _load_weights(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """Load all weights, or say what does not fit.
-
-    Raises:
-        CheckpointError: a weight is missing, left over, or of another shape.
-    """
+    """Load all weights, or say what does not fit."""
     own = network.state_dict()
     given = {name: value for name, value in state.items() if not _HARMLESS.fullmatch(name)}
     missing = [name for name in own if name not in given and not _HARMLESS.fullmatch(name)]
@@ -139,16 +126,7 @@ def _load_weights(network: nn.Module, state: dict[str, Tensor], path: Path) -> N
 
 
 class Detectron2Detector:
-    """A network of detectron2 behind the Detector protocol.
-
-    Args:
-        name: as the user wrote it.
-        model: network, resizing and class names.
-        fingerprint: of configuration, weights and settings.
-        conf: least score, inclusive.
-        max_det: most boxes an image.
-        device: where to compute.
-    """
+    """A network of detectron2 behind the Detector protocol."""
 
     def __init__(
         self,

@@ -52,19 +52,10 @@ def build_hf_detector(
         argument: name on the hub ("google/owlv2-base-patch16-ensemble"), or a folder with
             config.json, preprocessor_config.json, model.safetensors and, where the model reads
             text, the tokenizer's files.
-        conf: least score, inclusive.
         max_det: boxes that the run keeps an image; ten times as many come out at most.
-        device: "cpu", "cuda:0".
         dtype: "fp32", "bf16" or "fp16": what the network computes in; boxes and scores are
             float32.
         vocabulary: what an open-vocabulary model looks for; others ignore it.
-
-    Raises:
-        ConfigError: no model named, no such folder, a model that is no detector known here, an
-            open-vocabulary model without a vocabulary.
-        MissingDependencyError: transformers, or a package that this model needs, is not installed.
-        DetectorError: the model cannot be fetched or loaded.
-        VocabularyError: a class name that this model cannot read.
     """
     transformers = _import_transformers()
     source = _check_source(argument)
@@ -166,17 +157,7 @@ def _check_weights(argument: str, report: dict[str, Any]) -> None:
 
 
 class HuggingFaceDetector:
-    """A detector of `transformers` behind the Detector protocol.
-
-    Args:
-        name: as the user wrote it.
-        finder: network and how it is asked.
-        processor: image processor of the model.
-        conf: least score, inclusive.
-        max_det: boxes that the run keeps an image.
-        device: where to compute.
-        dtype: "fp32", "bf16" or "fp16".
-    """
+    """A detector of `transformers` behind the Detector protocol."""
 
     def __init__(
         self,

@@ -31,7 +31,6 @@ class DetrFinder:
 
     Args:
         network: gives `logits` (B, Q, C) and `pred_boxes` (B, Q, 4) for `pixel_values`.
-        config: its configuration; `id2label` names the classes.
     """
 
     def __init__(self, network: nn.Module, config: Any) -> None:

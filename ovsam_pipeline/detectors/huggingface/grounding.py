@@ -48,12 +48,7 @@ def build_captions(vocabulary: Vocabulary, tokenizer: Any, max_tokens: int) -> l
     end a phrase there.
 
     Args:
-        vocabulary: what to find.
         tokenizer: of the model; has a start token, an end token and ".".
-        max_tokens: most tokens of a caption.
-
-    Raises:
-        VocabularyError: a name that has no token, or more than fit into a caption.
     """
     phrases = [
         _tokenize(texts[0], name, tokenizer, max_tokens - 3)
@@ -90,17 +85,7 @@ def _join(phrases: Sequence[Sequence[int]], first_label: int, tokenizer: Any) ->
 
 
 class GroundingFinder:
-    """A grounding network with the captions of a vocabulary; see `Finder`.
-
-    Args:
-        network: `GroundingDinoForObjectDetection` or `MMGroundingDinoForObjectDetection`.
-        config: its configuration.
-        tokenizer: of the model.
-        vocabulary: what to find.
-
-    Raises:
-        VocabularyError: a name that has no token, or too many.
-    """
+    """A grounding network with the captions of a vocabulary; see `Finder`."""
 
     def __init__(
         self, network: nn.Module, config: Any, tokenizer: Any, vocabulary: Vocabulary

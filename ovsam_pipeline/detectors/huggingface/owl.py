@@ -30,9 +30,6 @@ class OwlFinder:
     """An OWL network with the queries of a vocabulary; see `Finder`.
 
     Args:
-        network: `OwlViTForObjectDetection` or `Owlv2ForObjectDetection`.
-        config: its configuration.
-        tokenizer: of the model.
         vocabulary: what to find; all texts of a class stand for it.
         is_padded: whether images are padded to a square, of which boxes are then shares.
     """

@@ -33,10 +33,6 @@ def read_array_pickle(path: str | Path) -> dict[str, Tensor]:
 
     Args:
         path: a file of named arrays, at the top or under "model"; of Python 2 or 3, any protocol.
-
-    Raises:
-        CheckpointError: no such file, truncated, no named arrays in it, or it asks for anything
-            else than arrays (it may want to run code).
     """
     path = Path(path)
     if not path.is_file():

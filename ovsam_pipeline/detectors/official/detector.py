@@ -63,15 +63,8 @@ def build_official_detector(known: KnownDetector, settings: DetectorSettings) ->
     """Build a detector with its official weights, or with those of a file or of random numbers.
 
     Args:
-        known: which one.
         settings: `argument` is "", "FILE", and in either case may end in "#proposals",
             "#refined" or "#detections".
-
-    Raises:
-        ConfigError: an unknown mode, or no such file.
-        DownloadError: weights that are not on this machine; the message has the command.
-        CheckpointError: a file that is damaged, runs code, or belongs to another detector.
-        VocabularyError: a class name that Detic's text tower cannot read.
     """
     file_name, mode = _split_argument(settings)
     seed = read_random_seed()
@@ -110,11 +103,7 @@ def build_official_detector(known: KnownDetector, settings: DetectorSettings) ->
 
 
 def read_official_file(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a `.pkl` of detectron2, a `.pth`, or a safetensors file.
-
-    Raises:
-        CheckpointError: no such file, damaged, without tensors, or it wants code to be run.
-    """
+    """Read the tensors of a `.pkl` of detectron2, a `.pth`, or a safetensors file."""
     return read_array_pickle(path) if path.suffix == ".pkl" else read_tensors(path)
 
 
@@ -126,8 +115,6 @@ class OfficialDetector:
         vocabulary: names and ids of its classes.
         mode: "detections": boxes with classes, as published; "refined": one box a proposal,
             whatever its class; "proposals": the first stage's boxes.
-        settings: of the run.
-        fingerprint: of weights, vocabulary and settings.
         licence: of the weights, for run.json; "" where it is not known.
     """
 

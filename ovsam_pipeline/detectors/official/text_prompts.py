@@ -28,10 +28,6 @@ def load_clip_text(file: Path | None, seed: int = 0) -> TextTower:
 
     Args:
         file: open_clip's weights; None: made-up ones.
-        seed: of made-up weights.
-
-    Raises:
-        CheckpointError: the file cannot be read, or belongs to another CLIP.
     """
     text = TextConfig(width=_WIDTH, heads=_HEADS, layers=_LAYERS)
     tower = TextTower(text, _WIDTH, with_quick_gelu=True).eval().requires_grad_(False)
@@ -60,11 +56,7 @@ def embed_class_names(
 
     Args:
         vocabulary: the classes; their aliases are not used, Detic has one text a class.
-        tower: from `load_clip_text`.
         cache_dir: folder of the cache; None: the user's.
-
-    Raises:
-        VocabularyError: a name is too long for the tower.
     """
     texts = write_class_texts(vocabulary)
     tower.check_names(texts)

@@ -31,18 +31,12 @@ class KnownDetector:
     """A detector with official weights.
 
     Attributes:
-        name: behind `--detector`.
-        family: which network it is.
         variant: of the family: "b", "l", "h", "swinb", "r50".
         classes: "coco" (80), "lvis" (1,203), or "any": the vocabulary of the run.
-        weights: the official file.
         parameters_m: millions of parameters, without the mask head, which is not used.
         gmacs: multiply-accumulates of an image at its native size (800 x 1088 for images resized by
             their short side), in thousands of millions; RoIAlign and NMS are not counted.
         box_ap: as published, percent; None where only masks were published.
-        box_ap_on: what it was measured on.
-        source: page with the number.
-        note: what else to know.
     """
 
     name: str
@@ -198,11 +192,7 @@ def locate_detector(detector: KnownDetector) -> tuple[Path, ...] | None:
 
 
 def require_weights(detector: KnownDetector) -> Path:
-    """Return the file of a detector's own weights.
-
-    Raises:
-        DownloadError: it is not on this machine; the message has the command that fetches it.
-    """
+    """Return the file of a detector's own weights."""
     path = _find(detector.weights)
     if path is None:
         raise DownloadError(
@@ -214,11 +204,7 @@ def require_weights(detector: KnownDetector) -> Path:
 
 
 def require_clip_text(name: str) -> Path:
-    """Return the file of CLIP's text tower.
-
-    Raises:
-        DownloadError: it is not on this machine; the message names the detector that needs it.
-    """
+    """Return the file of CLIP's text tower."""
     path = find_file(CLIP_TEXT_FILE)
     if path is None:
         raise DownloadError(

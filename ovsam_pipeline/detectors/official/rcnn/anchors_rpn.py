@@ -25,10 +25,8 @@ def build_anchors(grid_hw: SizeHW, stride: int, size: int, device: torch.device)
     """Return the anchors of one level.
 
     Args:
-        grid_hw: cells of the level.
         stride: pixels between cells; the first is centred on pixel 0.
         size: side of the square anchor; the others have its area.
-        device: where to put them.
 
     Returns:
         (H x W x 3, 4) float32 xyxy; cells row by row, height / width 0.5, 1, 2 at each.
@@ -72,10 +70,6 @@ class RegionProposals(nn.Module):
     """RPN head, anchors, and the choice of the best boxes.
 
     Args:
-        channels: of every level.
-        num_convs: shared convolutions of the head.
-        strides: of the levels, finest first.
-        anchor_sizes: side of the anchors of each level.
         best_per_level: boxes of a level that go into NMS.
         nms_threshold: boxes of one level that overlap by more suppress each other.
     """
@@ -103,8 +97,6 @@ class RegionProposals(nn.Module):
 
         Args:
             features: (B, C, H, W) of each level, finest first.
-            sizes_hw: B sizes of the resized, unpadded images.
-            keep: most boxes an image.
         """
         outputs = [self.rpn_head(level) for level in features]
         levels = [self._decode_level(i, *output) for i, output in enumerate(outputs)]

@@ -144,10 +144,6 @@ class CascadeHeads(nn.Module):
     """Three heads, each on the boxes of the one before; probabilities are averaged.
 
     Args:
-        box_heads: one a stage.
-        box_predictors: one a stage.
-        levels: level numbers to pool from, finest first.
-        is_sigmoid: classes are independent; else softmax.
         multiplies_proposal_score: the score is the root of probability times proposal score
             (Detic).
     """

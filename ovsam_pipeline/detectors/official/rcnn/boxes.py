@@ -24,7 +24,6 @@ def decode_deltas(deltas: Tensor, boxes: Tensor, weights: Weights) -> Tensor:
     Args:
         deltas: (N, 4K): shift of the centre in box sizes, log of the growth, each times its weight.
         boxes: (N, 4) xyxy.
-        weights: that the deltas are divided by.
 
     Returns:
         (N, 4K) float32 xyxy.
@@ -56,8 +55,6 @@ def restore_boxes(boxes: Tensor, resized_hw: SizeHW, original_hw: SizeHW) -> tup
 
     Args:
         boxes: (N, 4), pixels of the resized image.
-        resized_hw: its size.
-        original_hw: size of the image as it came.
 
     Returns:
         (M, 4) boxes in original pixels and (M,) int64, their rows among the N.

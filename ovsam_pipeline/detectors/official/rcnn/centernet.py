@@ -67,9 +67,6 @@ class CenterProposals(nn.Module):
     """CenterNet head and the choice of the best boxes.
 
     Args:
-        channels: of every level.
-        strides: of the levels, finest first.
-        least_heat: cells with a lower probability propose nothing.
         best_per_level: boxes of a level that go into NMS.
         nms_threshold: boxes that overlap by more suppress each other, over all levels.
     """
@@ -124,7 +121,6 @@ class CenterProposals(nn.Module):
         """Return the best boxes (N, 4) and scores (N,) of one level of one image.
 
         Args:
-            level: its position.
             logits: (1, H, W).
             sides: (4, H, W).
         """

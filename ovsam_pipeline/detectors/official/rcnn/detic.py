@@ -40,10 +40,6 @@ def build_detic(body: str | SwinNumbers, num_classes: int = 1) -> RCNN:
 
     Args:
         body: "swinb" or "r50", or the numbers of another Swin.
-        num_classes: room for texts until `set_vocabulary` brings them.
-
-    Raises:
-        ConfigError: another body.
     """
     network = RCNN(
         backbone=_build_pyramid(body),

@@ -39,8 +39,6 @@ class FeaturePyramid(nn.Module):
     Args:
         body: maps (B, 3, H, W) to named maps, finest first.
         body_channels: level number → channels of the body's map there, finest first.
-        channels: of every output.
-        top_block: makes the levels above.
     """
 
     def __init__(

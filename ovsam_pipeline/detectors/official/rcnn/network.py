@@ -41,7 +41,6 @@ class RCNN(nn.Module):
 
     Args:
         backbone: maps (B, 3, H, W) to named levels {"p2": (B, C, H/4, W/4), ...}, finest first.
-        proposal_generator: the first stage.
         roi_heads: the second stage.
         recipe: how images are prepared and which boxes stay; may be replaced at any time.
     """
@@ -75,10 +74,6 @@ class RCNN(nn.Module):
 
         Args:
             embeddings: (K, 512) CLIP text embeddings, one row a class, of any norm.
-
-        Raises:
-            ConfigError: a detector with fixed classes.
-            VocabularyError: not such a tensor.
         """
         if not self.has_vocabulary or not isinstance(self.roi_heads, CascadeHeads):
             raise ConfigError("expected Detic to set a vocabulary, got a detector of fixed classes")
@@ -146,12 +141,6 @@ class RCNN(nn.Module):
             mode: "classes": the official detections, suppressed class by class; "refined": one box
                 a proposal with its best class, suppressed whatever the class; "proposals": boxes of
                 the first stage, suppressed, scored by it, class -1.
-
-        Returns:
-            One DetectedBoxes an image.
-
-        Raises:
-            ConfigError: another mode.
         """
         if mode not in ("classes", "refined", "proposals"):
             raise ConfigError(f"expected mode classes, refined or proposals, got '{mode}'")

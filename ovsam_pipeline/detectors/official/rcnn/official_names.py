@@ -42,15 +42,7 @@ def load_official_state(network: RCNN, state: Mapping[str, Any]) -> RCNN:
     """Load the entries of an official file, tensors or numpy arrays.
 
     Args:
-        network: of the file's architecture and class count.
         state: as read; what `filter_official_state` leaves out may be there or not.
-
-    Returns:
-        The network, with parameters replaced (also those on the meta device).
-
-    Raises:
-        CheckpointError: a name is missing or unexpected, or a shape differs: a file of another
-            architecture.
     """
     own = network.state_dict()
     given = filter_official_state(state)

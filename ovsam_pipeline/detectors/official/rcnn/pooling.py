@@ -35,9 +35,7 @@ def pool_boxes(
 
     Args:
         features: {"p2": (B, C, H, W), ...}.
-        image_index: which image of the batch.
         boxes: (N, 4) float32 xyxy, pixels of the resized image.
-        levels: level numbers to pool from, finest first.
 
     Returns:
         (N, C, 7, 7) in the features' dtype.

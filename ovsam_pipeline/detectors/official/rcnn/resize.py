@@ -50,13 +50,9 @@ def prepare(image: np.ndarray, recipe: Recipe) -> Prepared:
 
     Args:
         image: (H, W, 3) uint8 RGB, upright.
-        recipe: the detector's.
 
     Returns:
         (3, h, w) float32 pixels in the recipe's channel order, and both sizes.
-
-    Raises:
-        ImageError: not such an array, or one without pixels.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ImageError(
@@ -87,7 +83,6 @@ def build_batch(pixels: Sequence[Tensor], recipe: Recipe) -> Tensor:
     Args:
         pixels: (3, H, W) float32 each, as `prepare` made them. But for a square recipe the sizes
             should be equal: padding to another image's size changes what the network finds.
-        recipe: the detector's.
 
     Returns:
         (B, 3, H, W) float32.

@@ -26,14 +26,12 @@ class Recipe:
     Attributes:
         channel_order: "rgb" or "bgr", the order of the network's input.
         mean: subtracted from the 0-255 pixels, in `channel_order`.
-        std: divides them afterwards.
         short_side: pixels that the shorter side is resized to ...
         max_side: ... unless the longer side would pass this.
         pad_multiple: sides are padded (right, bottom) to a multiple of this.
         square_side: sides are padded to this instead; 0 means not.
         score_threshold: boxes stay whose score is above this (strictly).
         nms_threshold: of boxes that overlap by more than this IoU, the best stays.
-        top_k: most boxes an image.
         proposals: most boxes of the first stage an image.
     """
 
@@ -50,11 +48,7 @@ class Recipe:
     proposals: int
 
     def __post_init__(self) -> None:
-        """Check the numbers.
-
-        Raises:
-            ConfigError: a number that cannot work, named with what is allowed.
-        """
+        """Check the numbers."""
         if self.channel_order not in ("rgb", "bgr"):
             raise ConfigError(f"expected channel_order rgb or bgr, got '{self.channel_order}'")
         for name in ("short_side", "max_side", "pad_multiple", "top_k", "proposals"):
@@ -74,7 +68,6 @@ class Prepared(NamedTuple):
 
     Attributes:
         pixels: (3, H, W) float32, resized and normalised, not padded.
-        resized_hw: H and W.
         original_hw: height and width of the image as it came.
     """
 

@@ -37,11 +37,7 @@ def build_vitdet(
 
     Args:
         size: "b", "l" or "h", or the numbers of another transformer.
-        num_classes: without background.
         is_sigmoid: independent classes (the LVIS form) or softmax; None: sigmoid for 1203 classes.
-
-    Raises:
-        ConfigError: another size.
     """
     if not isinstance(size, VitConfig) and size not in VITDET_SIZES:
         raise ConfigError(f"expected ViTDet size b, l or h, got '{size}'")
