@@ -1,6 +1,6 @@
 """Name → OVSAM: every number of every variant is visible here.
 
-Source: paper appendix A and Table 7; measured channel counts of open_clip's towers.
+Source: paper appendix A and Table 7; channel counts measured on open_clip's towers.
 """
 
 import dataclasses
@@ -12,122 +12,68 @@ from ovsam.config import ClipConfig, ModelConfig, NeckConfig, TextConfig
 from ovsam.errors import ConfigError
 from ovsam.model import OVSAM
 
+# OpenAI's CLIP: open_clip's name, layers per stage, width, image size, embedding, text width.
+_RESNETS = {
+    "rn50":    ("RN50",    (3, 4, 6, 3),     64, 224, 1024,  512),
+    "rn50x4":  ("RN50x4",  (4, 6, 10, 6),    80, 288,  640,  640),
+    "rn50x16": ("RN50x16", (6, 8, 18, 8),    96, 384,  768,  768),
+    "rn50x64": ("RN50x64", (3, 15, 36, 10), 128, 448, 1024, 1024),
+}  # fmt: skip
+# LAION's CLIP: open_clip's name, timm's, width, image size, embedding = text width, text layers,
+# and the training run.
+_CONVNEXTS = {
+    "convnext-b": (
+        "convnext_base_w_320", "convnext_base", 128, 320, 640, 12, "laion_aesthetic_s13b_b82k"
+    ),
+    "convnext-l": (
+        "convnext_large_d_320", "convnext_large", 192, 320, 768, 16, "laion2b_s29b_b131k_ft_soup"
+    ),
+    "convnext-xxl": (
+        "convnext_xxlarge", "convnext_xxlarge", 384, 256, 1024, 24, "laion2b_s34b_b82k_augreg_soup"
+    ),
+}  # fmt: skip
+_HEAD_WIDTH = 64  # of every text tower of CLIP
 
-def _resnet(name: str, layers: tuple[int, int, int, int], width: int, **numbers: int) -> ClipConfig:
-    """OpenAI CLIP ResNet: `numbers` are image_size, embed_dim, text_width, text_heads."""
-    return ClipConfig(
+MODEL_NAMES = (*_RESNETS, *_CONVNEXTS, "nano")
+_SINGLE_SCALE = "-single-scale"
+
+
+def _resnet(name: str) -> ModelConfig:
+    open_clip_name, layers, width, image_size, embed_dim, text_width = _RESNETS[name]
+    text = TextConfig(width=text_width, heads=text_width // _HEAD_WIDTH, layers=12)
+    clip = ClipConfig(
         kind="resnet",
-        open_clip_name=name,
+        open_clip_name=open_clip_name,
         pretrained="openai",
         layers=layers,
         width=width,
         channels=(width * 4, width * 8, width * 16, width * 32),
-        image_size=numbers["image_size"],
-        embed_dim=numbers["embed_dim"],
-        text=TextConfig(width=numbers["text_width"], heads=numbers["text_heads"], layers=12),
+        image_size=image_size,
+        embed_dim=embed_dim,
+        text=text,
     )
+    return ModelConfig(name=name, clip=clip)
 
 
-def _convnext(name: str, timm_name: str, pretrained: str, width: int, **numbers: int) -> ClipConfig:
-    """LAION CLIP ConvNeXt: `numbers` as for `_resnet`, and text_layers."""
-    # open_clip's large tower alone projects by an MLP.
-    return ClipConfig(
+def _convnext(name: str) -> ModelConfig:
+    open_clip_name, timm_name, width, image_size, dim, text_layers, pretrained = _CONVNEXTS[name]
+    clip = ClipConfig(
         kind="convnext",
-        projection="mlp" if timm_name == "convnext_large" else "linear",
-        open_clip_name=name,
+        open_clip_name=open_clip_name,
         pretrained=pretrained,
         timm_name=timm_name,
+        # open_clip's large tower alone projects by an MLP.
+        projection="mlp" if timm_name == "convnext_large" else "linear",
         channels=(width, width * 2, width * 4, width * 8),
-        image_size=numbers["image_size"],
-        embed_dim=numbers["embed_dim"],
-        text=TextConfig(
-            width=numbers["text_width"],
-            heads=numbers["text_heads"],
-            layers=numbers["text_layers"],
-        ),
+        image_size=image_size,
+        embed_dim=dim,
+        text=TextConfig(width=dim, heads=dim // _HEAD_WIDTH, layers=text_layers),
     )
-
-
-def _rn50() -> ModelConfig:
-    clip = _resnet(
-        "RN50", (3, 4, 6, 3), 64, image_size=224, embed_dim=1024, text_width=512, text_heads=8
-    )
-    return ModelConfig(name="rn50", clip=clip)
-
-
-def _rn50x4() -> ModelConfig:
-    clip = _resnet(
-        "RN50x4", (4, 6, 10, 6), 80, image_size=288, embed_dim=640, text_width=640, text_heads=10
-    )
-    return ModelConfig(name="rn50x4", clip=clip)
-
-
-def _rn50x16() -> ModelConfig:
-    clip = _resnet(
-        "RN50x16", (6, 8, 18, 8), 96, image_size=384, embed_dim=768, text_width=768, text_heads=12
-    )
-    return ModelConfig(name="rn50x16", clip=clip)
-
-
-def _rn50x64() -> ModelConfig:
-    clip = _resnet(
-        "RN50x64",
-        (3, 15, 36, 10),
-        128,
-        image_size=448,
-        embed_dim=1024,
-        text_width=1024,
-        text_heads=16,
-    )
-    return ModelConfig(name="rn50x64", clip=clip)
-
-
-def _convnext_b() -> ModelConfig:
-    clip = _convnext(
-        "convnext_base_w_320",
-        "convnext_base",
-        "laion_aesthetic_s13b_b82k",
-        128,
-        image_size=320,
-        embed_dim=640,
-        text_width=640,
-        text_heads=10,
-        text_layers=12,
-    )
-    return ModelConfig(name="convnext-b", clip=clip)
-
-
-def _convnext_l() -> ModelConfig:
-    clip = _convnext(
-        "convnext_large_d_320",
-        "convnext_large",
-        "laion2b_s29b_b131k_ft_soup",
-        192,
-        image_size=320,
-        embed_dim=768,
-        text_width=768,
-        text_heads=12,
-        text_layers=16,
-    )
-    return ModelConfig(name="convnext-l", clip=clip)
-
-
-def _convnext_xxl() -> ModelConfig:
-    clip = _convnext(
-        "convnext_xxlarge",
-        "convnext_xxlarge",
-        "laion2b_s34b_b82k_augreg_soup",
-        384,
-        image_size=256,
-        embed_dim=1024,
-        text_width=1024,
-        text_heads=16,
-        text_layers=24,
-    )
-    return ModelConfig(name="convnext-xxl", clip=clip)
+    return ModelConfig(name=name, clip=clip)
 
 
 def _nano() -> ModelConfig:
+    """Return the embedded model: the same structure, small enough to be trained on CPUs."""
     clip = ClipConfig(
         kind="resnet",
         layers=(1, 2, 2, 1),
@@ -137,12 +83,14 @@ def _nano() -> ModelConfig:
         embed_dim=256,
         text=TextConfig(width=128, heads=4, layers=2, context_length=16, compact=True),
     )
+    # 320 pixels are a 20 x 20 grid: small enough for global attention everywhere.
+    neck = NeckConfig(
+        width=128, depth=2, heads=4, window=0, global_blocks=(0, 1), learn_positions=True
+    )
     return ModelConfig(
         name="nano",
         clip=clip,
-        neck=NeckConfig(
-            width=128, depth=2, heads=4, window=0, global_blocks=(0, 1), learn_positions=True
-        ),
+        neck=neck,
         input_size=320,
         embed_channels=128,
         decoder_mlp=512,
@@ -154,45 +102,38 @@ def _nano() -> ModelConfig:
     )
 
 
-def _single_scale(config: ModelConfig) -> ModelConfig:
-    """Table 5's ablation: the neck reads stage 3 alone."""
-    neck = dataclasses.replace(config.neck, kind="single-scale")
-    return dataclasses.replace(config, name=f"{config.name}-single-scale", neck=neck)
-
-
-_VARIANTS = {
-    "rn50": _rn50,
-    "rn50x4": _rn50x4,
-    "rn50x16": _rn50x16,
-    "rn50x64": _rn50x64,
-    "convnext-b": _convnext_b,
-    "convnext-l": _convnext_l,
-    "convnext-xxl": _convnext_xxl,
-    "nano": _nano,
-}
-SINGLE_SCALE_SUFFIX = "-single-scale"
-MODEL_NAMES = tuple(_VARIANTS)
-
-
 def get_config(name: str) -> ModelConfig:
-    """Return the numbers of a variant; `<name>-single-scale` gives Table 5's ablation.
+    """Return the numbers of a variant.
+
+    Args:
+        name: one of `MODEL_NAMES`. With "-single-scale" after it the neck reads CLIP's stage 3
+            alone, the ablation of the paper's Table 5.
 
     Raises:
-        ConfigError: no variant has this name; the message lists those that exist.
+        ConfigError: the name is unknown; the message lists those that exist.
     """
-    base = name.removesuffix(SINGLE_SCALE_SUFFIX)
-    if base not in _VARIANTS:
+    base = name.removesuffix(_SINGLE_SCALE)
+    if base not in MODEL_NAMES:
         raise ConfigError(f"unknown model '{name}'; known models: {', '.join(MODEL_NAMES)}")
-    config = _VARIANTS[base]()
-    return _single_scale(config) if name.endswith(SINGLE_SCALE_SUFFIX) else config
+    if base in _RESNETS:
+        config = _resnet(base)
+    elif base in _CONVNEXTS:
+        config = _convnext(base)
+    else:
+        config = _nano()
+    if name == base:
+        return config
+    neck = dataclasses.replace(config.neck, kind="single-scale")
+    return dataclasses.replace(config, name=name, neck=neck)
 
 
 def build_model(model: str | ModelConfig, device: str | torch.device = "cpu") -> OVSAM:
     """Build an OV-SAM with random weights, in eval mode.
 
     Args:
-        model: a variant's name, or a config of your own.
-        device: where the parameters live; "meta" allocates nothing (for counting).
+        model: a name, as for `get_config`, or a `ModelConfig`.
+        device: where the parameters are created; "meta" allocates nothing (to count, or to be
+            filled by `load_released_checkpoint`).
 
     Raises:
         ConfigError: the name is unknown.

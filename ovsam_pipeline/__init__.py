@@ -8,28 +8,36 @@
 Names are loaded when used: importing the package, or asking `ovsam --help`, loads no torch.
 """
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["EvalConfig", "EvalResult", "LabelConfig", "LabelResult", "detect", "evaluate", "label"]
+if TYPE_CHECKING:  # the same names for type checkers, which do not run `__getattr__`
+    from ovsam_pipeline.evaluation.config import EvalConfig as EvalConfig
+    from ovsam_pipeline.evaluation.run import EvalResult as EvalResult
+    from ovsam_pipeline.evaluation.run import evaluate as evaluate
+    from ovsam_pipeline.runs.api import detect as detect
+    from ovsam_pipeline.runs.api import label as label
+    from ovsam_pipeline.runs.run import LabelResult as LabelResult
+    from ovsam_pipeline.settings.label import LabelConfig as LabelConfig
 
-_HOMES = {
-    "EvalConfig": "ovsam_pipeline.evaluation.config",
-    "EvalResult": "ovsam_pipeline.evaluation.run",
-    "LabelConfig": "ovsam_pipeline.settings.label",
-    "LabelResult": "ovsam_pipeline.runs.api",
-    "detect": "ovsam_pipeline.runs.api",
-    "evaluate": "ovsam_pipeline.evaluation.run",
-    "label": "ovsam_pipeline.runs.api",
+_HOME_OF = {
+    "EvalConfig": "evaluation.config",
+    "EvalResult": "evaluation.run",
+    "evaluate": "evaluation.run",
+    "LabelConfig": "settings.label",
+    "LabelResult": "runs.run",
+    "detect": "runs.api",
+    "label": "runs.api",
 }
+__all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ovsam_pipeline' has no attribute '{name}'")
-    from importlib import import_module
-
-    return getattr(import_module(_HOMES[name]), name)
+    """Import a public name from its module at first use."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'ovsam_pipeline' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"ovsam_pipeline.{_HOME_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_HOME_OF])
