@@ -134,9 +134,9 @@ def draw(folder: Path, style: str, images: int, per_image: int, iou_type: str, s
 
 def run_ours(folder: Path, iou_type: str, style: str) -> tuple[dict[str, float], float]:
     """Return the metrics and the seconds of reading."""
-    from ovsam_pipeline.evaluation.reading.results import read_predictions
+    from ovsam_pipeline.evaluation.reading.predictions import read_predictions
     from ovsam_pipeline.evaluation.reading.truth import read_ground_truth
-    from ovsam_pipeline.evaluation.scoring.detection import score_detections
+    from ovsam_pipeline.evaluation.scoring.average_precision import score_detections
 
     start_s = time.perf_counter()
     truth = read_ground_truth(folder / "truth.json", style=style)

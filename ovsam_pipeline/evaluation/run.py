@@ -23,7 +23,7 @@ from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.evaluation.config import EvalConfig
 from ovsam_pipeline.evaluation.datasets import Dataset, find_dataset
 from ovsam_pipeline.evaluation.output_place import choose_output, find_predictions
-from ovsam_pipeline.evaluation.reading.results import read_predictions
+from ovsam_pipeline.evaluation.reading.predictions import read_predictions
 from ovsam_pipeline.evaluation.reading.truth import read_ground_truth
 from ovsam_pipeline.evaluation.reporting.compare import (
     Baseline,
@@ -33,15 +33,18 @@ from ovsam_pipeline.evaluation.reporting.compare import (
     read_baseline,
 )
 from ovsam_pipeline.evaluation.reporting.files import write_metrics, write_per_class, write_samples
-from ovsam_pipeline.evaluation.scoring.detection import DetectionScores, score_detections
-from ovsam_pipeline.evaluation.scoring.found_objects import find_objects
-from ovsam_pipeline.evaluation.scoring.instances import InstanceScores, measure_instances
+from ovsam_pipeline.evaluation.scoring.average_precision import DetectionScores, score_detections
+from ovsam_pipeline.evaluation.scoring.instances import (
+    InstanceScores,
+    find_objects,
+    measure_instances,
+)
 from ovsam_pipeline.evaluation.structures import GroundTruth, IouType, Predictions
 from ovsam_pipeline.monitoring.exit_codes import ExitCode
 from ovsam_pipeline.output.place import parse_output
 
 if TYPE_CHECKING:
-    from ovsam_pipeline.evaluation.scoring.detection import Engine
+    from ovsam_pipeline.evaluation.scoring.average_precision import Engine
     from ovsam_pipeline.evaluation.scoring.matching import AreaRule
     from ovsam_pipeline.evaluation.structures import ScoreKind
     from ovsam_pipeline.monitoring.report import RunReport
@@ -207,7 +210,7 @@ def _read_baseline(config: EvalConfig, dataset: Dataset, truth: GroundTruth) -> 
 
 def _read_truth(config: EvalConfig, dataset: Dataset) -> GroundTruth:
     from ovsam.text.vocabulary_files import load_vocabulary
-    from ovsam_pipeline.evaluation.reading.splits import keep_split_classes, with_splits
+    from ovsam_pipeline.evaluation.reading.truth import keep_split_classes, with_splits
 
     style: Literal["auto", "lvis"] = "lvis" if dataset.is_lvis else "auto"
     truth = read_ground_truth(dataset.annotations, style=style, limit=config.limit)

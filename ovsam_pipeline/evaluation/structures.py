@@ -1,9 +1,10 @@
 """The tables that evaluation works on: ground truth, predictions, and which answers which.
 
-Flat numpy columns, checked where they are read. Masks stay outside, in a `SegmentStore`: a table
-row names its row there.
+Flat numpy columns, checked where they are read. Masks are not in them: they stay in a
+`SegmentStore`, whose rows the tables name.
 
-Letters: I images, K categories, G annotations, N predictions, T IoU thresholds, A area ranges.
+Letters: I images, K categories, G annotations, N predictions, T IoU thresholds, A area ranges,
+R recalls, M limits of predictions.
 """
 
 from __future__ import annotations
@@ -18,40 +19,34 @@ import numpy as np
 if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.reading.segment_store import SegmentStore
 
-
 ScoreKind = Literal["stored", "detector", "model", "product"]
-
-
 IouType = Literal["bbox", "segm"]
 
+# Source: COCO evaluation (pycocotools' Params); lvis-api has the same.
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
-"""(10,) float64. Source: COCO evaluation."""
 RECALL_THRESHOLDS = np.linspace(0.0, 1.0, 101)
-"""(101,) float64. Source: COCO evaluation."""
 AREA_NAMES = ("all", "small", "medium", "large")
+# (4, 2) pixels of the original image, both ends inclusive.
 AREA_RANGES = np.array([[0, 1e10], [0, 32**2], [32**2, 96**2], [96**2, 1e10]], np.float64)
-"""(4, 2) pixels of the original image, both ends inclusive. Source: COCO evaluation."""
+# The M limits that recall is stated for; AP is at the last. COCO's are per image and category,
+# LVIS's per image over all categories. Source: pycocotools and lvis-api.
+COCO_MAX_DETECTIONS = (1, 10, 100)
+LVIS_MAX_DETECTIONS = (300,)
 
 
 @dataclass
 class Problems:
-    """What is odd about the input: counted by kind, the first few named.
+    """What is odd about the input: counted by kind, the first three named.
 
-    A kind is a whole clause that reads well behind a number: "predictions are of images that are
-    not in the ground truth: left out".
+    A kind is a clause that is read after a number: "predictions are of images that are not in the
+    ground truth: left out".
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, kind: str, items: Sequence[str], count: int | None = None) -> None:
-        """Count items of a kind.
-
-        Args:
-            kind: the clause.
-            items: names of (some of) the items: "image 7, row 12".
-            count: how many there are, where `items` names only some.
-        """
+        """Count items of a kind; `count` is how many there are where `items` names only some."""
         number = len(items) if count is None else count
         if not number:
             return
@@ -60,7 +55,7 @@ class Problems:
         known.extend(items[: 3 - len(known)])
 
     def describe(self) -> list[str]:
-        """Return one sentence a kind: "12 predictions are …, such as image 7 (row 12)"."""
+        """Return one sentence per kind: "12 predictions are …, such as image 7 (row 12)"."""
         return [
             f"{number} {kind}" + (f", such as {'; '.join(named)}" if named else "")
             for kind, number in self.counts.most_common()
@@ -90,6 +85,11 @@ class Categories:
         """Return the number of classes K."""
         return len(self.names)
 
+    def get_splits(self, category_index: np.ndarray) -> np.ndarray:
+        """Return "base", "novel" or "" for each index: (n,) object."""
+        splits = np.array([split or "" for split in self.splits], object)
+        return splits[category_index] if len(splits) else np.zeros(0, object)
+
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
@@ -100,7 +100,7 @@ class GroundTruth:
 
     Attributes:
         title: the path, for messages.
-        is_lvis: federated annotations: `negative` and `not_exhaustive` count, 300 predictions an
+        is_lvis: federated annotations: `negative` and `not_exhaustive` count, 300 predictions per
             image, no crowds.
         image_ids: (I,) int64, ascending.
         image_sizes_hw: (I, 2) int32 pixels; -1 where the file states none.
@@ -111,15 +111,15 @@ class GroundTruth:
         category_index: (G,) int32 into the categories.
         areas: (G,) float64 pixels as the file states them (reference tools do not recompute).
         boxes_xywh: (G, 4) float64, original pixels.
-        is_crowd: (G,) bool, COCO's iscrowd.
+        is_crowd: (G,) bool, COCO's iscrowd; all False for LVIS.
         is_ignored: (G,) bool: COCO: is_crowd; LVIS: the file's `ignore`.
         segment_rows: (G,) int64 rows of `segments`.
         segments: the masks.
-        negative: (M,) int64, sorted codes image_index * K + category_index of classes that are
-            known to be absent (LVIS; empty else).
+        negative: (n,) int64, sorted codes image_index * K + category_index of classes that are
+            known to be absent (LVIS; otherwise empty).
         not_exhaustive: the same of classes whose objects are not all annotated.
         problems: what was odd.
-        num_left_out: images of the file that are not measured: behind the limit, or without an
+        num_left_out: images of the file that are not measured: after the limit, or without an
             annotation of the classes that are.
         has_masks: whether any annotation has a segmentation; True where there are no annotations.
     """
@@ -150,6 +150,15 @@ class GroundTruth:
         """I."""
         return len(self.image_ids)
 
+    @property
+    def max_detections(self) -> tuple[int, ...]:
+        """The M limits of predictions of the rules that apply, ascending."""
+        return LVIS_MAX_DETECTIONS if self.is_lvis else COCO_MAX_DETECTIONS
+
+    def name_class(self, row: int) -> str:
+        """Return the class name of an annotation."""
+        return self.categories.names[self.category_index[row]]
+
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
@@ -163,6 +172,7 @@ class Predictions:
         image_index: (N,) int32 into the ground truth's images.
         category_index: (N,) int32 into the ground truth's categories; -1 where the predicted class
             has no counterpart there (kept for instance accuracy, ignored by AP).
+        labels: (N,) object, names of the predicted classes.
         scores: (N,) float64, finite.
         boxes_xywh: (N, 4) float64, original pixels; the tight box of the mask where the file has
             no boxes.
@@ -170,21 +180,20 @@ class Predictions:
         has_boxes: whether the file states boxes (decides the reference tools' area rule).
         has_masks: whether the file states masks.
         rows: (N,) int64, position in the file, for messages.
-        ranks: (N,) int32, place among all predictions of the image by falling score, those that
-            were left out counted: LVIS looks at the first 300.
+        ranks: (N,) int32, place among all predictions of the image by falling score, including
+            those that were left out: LVIS looks at the first 300.
         segment_rows: (N,) int64 rows of `segments`; -1 where there is no mask.
         segments: the masks.
         prompt_ids: (N,) int64, id of the annotation that prompted it; -1 where it is not known.
-        labels: (N,) object names of the predicted classes, for `labels` outputs; None for files of
-            results.
-        answered_images: (I,) bool: images that the predictions speak about (a file of results
-            speaks about all; an output folder about those with a row that did not fail).
+        answered_images: (I,) bool: the images that were predicted on: all for a results file, for
+            an output folder those with a row that did not fail.
         problems: what was odd.
     """
 
     title: str
     image_index: np.ndarray
     category_index: np.ndarray
+    labels: np.ndarray
     scores: np.ndarray
     boxes_xywh: np.ndarray
     areas: np.ndarray
@@ -195,7 +204,6 @@ class Predictions:
     segment_rows: np.ndarray
     segments: SegmentStore
     prompt_ids: np.ndarray
-    labels: np.ndarray | None
     answered_images: np.ndarray
     problems: Problems
 
@@ -211,27 +219,22 @@ class Matches:
     Sorted by category, then image, then rank (falling score; ties in the order of the file).
 
     Attributes:
-        iou_type: "bbox" or "segm".
-        is_class_agnostic: whether categories were put together (K is then 1).
         rows: (N,) int64 rows of the Predictions.
         image_index: (N,) int32.
-        category_index: (N,) int32.
+        category_index: (N,) int32; 0 where categories are put together.
         ranks: (N,) int32, 0 for the best of its image and category.
         scores: (N,) float64.
         matched: (N, A, T) bool: it found an annotation.
         ignored: (N, A, T) bool: it counts neither as right nor as wrong.
-        num_truth: (K, A) int64 annotations to be found.
+        num_truth: (K, A) int64 annotations to be found; K is 1 where categories are put together.
         truth_image_index: (G',) int32 images of the annotations that count over all areas.
         truth_category_index: (G',) int32 their categories.
+        truth_in_area: (G', A) bool whether the annotation counts in each area range.
         truth_rows: (G',) int64 rows of the GroundTruth.
         found_by: (G',) int64 row of the Predictions that found it at IoU 0.5, or -1.
         found_iou: (G',) float64 its IoU, or 0.
-        truth_in_area: (G', A) bool whether the annotation counts in each area range; None where
-            it is not known (weights of images then give no result by area).
     """
 
-    iou_type: IouType
-    is_class_agnostic: bool
     rows: np.ndarray
     image_index: np.ndarray
     category_index: np.ndarray
@@ -242,11 +245,22 @@ class Matches:
     num_truth: np.ndarray
     truth_image_index: np.ndarray
     truth_category_index: np.ndarray
+    truth_in_area: np.ndarray
     truth_rows: np.ndarray
     found_by: np.ndarray
     found_iou: np.ndarray
-    truth_in_area: np.ndarray | None = None
 
-    def __len__(self) -> int:
-        """Return the number of predictions N."""
-        return len(self.rows)
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Precision and recall; -1 where a category has no annotation to be found.
+
+    Attributes:
+        precision: (T, R, K, A) float64 at the highest limit.
+        recall: (T, K, A, M) float64.
+        max_detections: the M limits, ascending.
+    """
+
+    precision: np.ndarray
+    recall: np.ndarray
+    max_detections: tuple[int, ...]

@@ -13,8 +13,7 @@ def column(items, key, default, dtype):
 
 def store(items):
     segments = SegmentStore()
-    for item in items:
-        segments.append(item.get("segmentation"))
+    segments.append_many([item.get("segmentation") for item in items])
     return segments
 
 
@@ -33,7 +32,7 @@ def build_truth(data, *, is_lvis=False, splits=None) -> GroundTruth:
     kinds = sorted(data["categories"], key=lambda kind: kind["id"])
     image_ids, kind_ids = column(images, "id", 0, np.int64), column(kinds, "id", 0, np.int64)
     items = sorted(data["annotations"], key=lambda item: item["image_id"])
-    crowd = column(items, "iscrowd", 0, bool)
+    crowd = column(items, "iscrowd", 0, bool) & (not is_lvis)
 
     def codes(key):
         found = [
@@ -86,7 +85,8 @@ def build_predictions(results, truth) -> Predictions:
     return Predictions(
         title="predictions",
         image_index=np.searchsorted(truth.image_ids, images).astype(np.int32),
-        category_index=np.searchsorted(truth.categories.ids, kinds).astype(np.int32),
+        category_index=(index := np.searchsorted(truth.categories.ids, kinds)).astype(np.int32),
+        labels=np.array(truth.categories.names, object)[index],
         scores=column(items, "score", 0, np.float64),
         boxes_xywh=boxes,
         areas=np.full(len(items), np.nan),
@@ -97,7 +97,6 @@ def build_predictions(results, truth) -> Predictions:
         segment_rows=np.arange(len(items)) if has_masks else np.full(len(items), -1),
         segments=store(items),
         prompt_ids=np.full(len(items), -1),
-        labels=None,
         answered_images=np.ones(truth.num_images, bool),
         problems=Problems(),
     )

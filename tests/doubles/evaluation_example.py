@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from build_tables import build_predictions, build_truth
 
-from ovsam_pipeline.evaluation.scoring.detection import score_detections
+from ovsam_pipeline.evaluation.scoring.average_precision import score_detections
 from ovsam_pipeline.evaluation.scoring.instances import measure_instances
 
 CAT, DOG, BIRD = 3, 7, 9

@@ -1,25 +1,75 @@
 """Fields of many JSON objects at once → numpy columns, with the rules for odd values.
 
-Each function takes the objects of a block and gives a column; where the plain way fails it looks
-at one object after another, to name the one to blame.
+Each `read_…` takes one field of the objects of a block and gives a column. Where numpy cannot take
+the block as a whole, objects are looked at one by one, to find and name the one to blame.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ovsam_pipeline.errors import DatasetError
+from ovsam_pipeline.evaluation.reading.segment_store import SegmentStore
 from ovsam_pipeline.evaluation.structures import Problems
 
 Place = Callable[[int], str]
 """The name of an object for messages, given its position in the block."""
 
+_SHAPES = {"bbox": (0, 4), "size_hw": (0, 2)}
+_INTEGERS = {"id", "image_id", "category_id", "prompt_id", "row", "size_hw"}
+_FLAGS = {"is_readable", "has_mask", "iscrowd", "ignore"}
+
+
+class Columns:
+    """Columns by name, added block by block and joined at the end."""
+
+    def __init__(self) -> None:
+        self._pieces: dict[str, list[np.ndarray]] = defaultdict(list)
+
+    def add(self, name: str, piece: np.ndarray) -> None:
+        """Append a block to a column."""
+        self._pieces[name].append(piece)
+
+    def join(self, name: str) -> np.ndarray:
+        """Return a whole column: (n,), bbox (n, 4), size_hw (n, 2); n is 0 for an unknown one."""
+        if pieces := self._pieces[name]:
+            pieces[:] = [np.concatenate(pieces)]  # once: columns are asked for again
+            return pieces[0]
+        kind = np.int64 if name in _INTEGERS else bool if name in _FLAGS else np.float64
+        return np.zeros(_SHAPES.get(name, 0), kind)
+
+
+@dataclass
+class RawPredictions:
+    """Predictions as their file has them, before they are compared with a ground truth.
+
+    Attributes:
+        title: where they come from.
+        columns: in the order of the file: image_id, category_id, score, prompt_id (-1: none), row
+            (position in the file); bbox where `has_boxes`; is_readable and size_hw (of run
+            lengths, else -1) where `has_masks`; area where it is known.
+        segments: a row per prediction where `has_masks`, else empty.
+        categories: id and name of the classes that the file lists.
+        answered_images: (I,) bool, see `Predictions`; None for all.
+    """
+
+    title: str
+    columns: Columns = field(default_factory=Columns)
+    segments: SegmentStore = field(default_factory=SegmentStore)
+    has_boxes: bool = False
+    has_masks: bool = False
+    categories: list[tuple[int, str]] = field(default_factory=list)
+    answered_images: np.ndarray | None = None
+    problems: Problems = field(default_factory=Problems)
+
 
 def to_id(value: Any) -> int | None:
-    """Return an id as a whole number (also of 7.0 or "7"), None where it is none."""
+    """Return an id as a whole number (also of 7.0 or "7"), None where it is not one."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str) and value.strip().isdecimal():
@@ -29,17 +79,10 @@ def to_id(value: Any) -> int | None:
     return int(value) if isinstance(value, float) and value.is_integer() else None
 
 
-def read_ids(values: Sequence[Any], place: Place, field: str, problems: Problems) -> np.ndarray:
-    """Return (n,) int64 ids.
+def read_ids(values: Sequence[Any], place: Place, name: str, problems: Problems) -> np.ndarray:
+    """Return (n,) int64 ids; text is counted as a problem, what is not a whole number is an error.
 
-    Args:
-        values: as in the file; None where the field is absent.
-        place: names an object.
-        field: its name, for messages.
-        problems: where ids written as text are counted.
-
-    Raises:
-        DatasetError: no whole number.
+    `values` are as in the file, None where the field is absent; `name` is the field's.
     """
     column = _to_array(values)
     if column is not None and column.dtype.kind == "i":
@@ -49,43 +92,50 @@ def read_ids(values: Sequence[Any], place: Place, field: str, problems: Problems
         number = to_id(value)
         if number is None:
             raise DatasetError(
-                f"expected a whole number as {field} in {place(index)}, got {value!r:.60}"
+                f"expected a whole number as {name} in {place(index)}, got {value!r:.60}"
             )
         if isinstance(value, str):
-            problems.add(f"{field}s are written as text and read as numbers", [place(index)])
+            problems.add(f"{name}s are written as text and read as numbers", [place(index)])
         ids[index] = number
     return ids
 
 
-def read_numbers(values: Sequence[Any], place: Place, field: str) -> np.ndarray:
-    """Return (n,) float64.
-
-    Raises:
-        DatasetError: a value is missing or no number.
-    """
+def read_numbers(values: Sequence[Any], place: Place, name: str) -> np.ndarray:
+    """Return (n,) float64; a value that is missing or not a number is an error."""
     column = _to_array(values)
     if column is not None and column.dtype.kind in "iuf":
         return column.astype(np.float64)
     for index, value in enumerate(values):
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise DatasetError(f"expected a number as {field} in {place(index)}, got {value!r:.60}")
+        if not _is_number(value):
+            raise DatasetError(f"expected a number as {name} in {place(index)}, got {value!r:.60}")
     return np.array(values, np.float64)
 
 
 def read_boxes(values: Sequence[Any]) -> np.ndarray:
     """Return (n, 4) float64 boxes x, y, w, h; NaN where a box is not four numbers."""
-    column = _to_array(values) if len({_length(value) for value in values}) == 1 else None
+    column = _to_array(values)
     if column is not None and column.dtype.kind in "iuf" and column.shape[1:] == (4,):
         return column.astype(np.float64)
     boxes = np.full((len(values), 4), np.nan)
     for index, value in enumerate(values):
-        if _length(value) == 4 and all(_is_number(number) for number in value):
+        if isinstance(value, list) and len(value) == 4 and all(map(_is_number, value)):
             boxes[index] = value
     return boxes
 
 
+def read_category(entry: Any, path: object) -> tuple[int, str]:
+    """Return the id and name of an entry of `categories`."""
+    number = to_id(entry.get("id")) if isinstance(entry, dict) else None
+    if number is None or not isinstance(entry.get("name"), str):
+        raise DatasetError(
+            f"expected a whole number as id and a name in the categories of {path}, got "
+            f"{str(entry)[:80]}"
+        )
+    return number, entry["name"]
+
+
 def find_positions(known: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return where each value stands among ascending `known`, -1 where it does not: (n,) int64."""
+    """Return the position of each value in ascending `known`, -1 where it is absent: (n,) int64."""
     if not len(known):
         return np.full(len(values), -1, np.int64)
     positions = np.searchsorted(known, values).clip(0, len(known) - 1)
@@ -93,7 +143,7 @@ def find_positions(known: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def rank_in_group(groups: np.ndarray) -> np.ndarray:
-    """Return the place of each within its run of equal numbers, which are >= -1: (N,) int32."""
+    """Return the place of each within its run of equal numbers, which are >= -1: (n,) int32."""
     positions = np.arange(len(groups))
     starts = np.flatnonzero(np.diff(groups, prepend=-2))
     lengths = np.diff(starts, append=len(groups))
@@ -105,10 +155,6 @@ def _to_array(values: Sequence[Any]) -> np.ndarray | None:
         return np.array(values)
     except (ValueError, OverflowError):  # lists of different lengths, numbers beyond 64 bits
         return None
-
-
-def _length(value: Any) -> int:
-    return len(value) if isinstance(value, list | tuple) else -1
 
 
 def _is_number(value: Any) -> bool:

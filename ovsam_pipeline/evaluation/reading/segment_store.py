@@ -1,8 +1,8 @@
 """Masks of millions of objects, on disk while they are not looked at.
 
-COCO segmentations go in as they stand in the JSON file, in order, and come out by row, compressed
-run lengths as bytes. They lie in
-an unnamed temporary file, so memory stays small and nothing is left behind when the process ends.
+COCO segmentations are appended in the order of their file and come back by row: compressed run
+lengths as bytes, anything else as it was. They lie in an unnamed temporary file, so memory stays
+small and nothing is left on disk when the process ends.
 """
 
 from __future__ import annotations
@@ -12,16 +12,32 @@ import tempfile
 import weakref
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 
+from ovsam.errors import describe_error
 from ovsam.masks import to_rle
 from ovsam_pipeline.errors import DatasetError, OutputError
-from ovsam_pipeline.evaluation.reading.result_blocks import RunLengths
 
 _BUFFER_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class RunLengths:
+    """Compressed run lengths of n masks, joined.
+
+    Attributes:
+        codes: (b,) uint8, the characters.
+        lengths: (n,) int64, how many of them each mask has.
+        sizes_hw: (n, 2) int64, height and width that the masks claim.
+    """
+
+    codes: np.ndarray
+    lengths: np.ndarray
+    sizes_hw: np.ndarray
 
 
 class SegmentStore:
@@ -30,6 +46,7 @@ class SegmentStore:
     def __init__(self) -> None:
         self._stream = tempfile.TemporaryFile(prefix="ovsam-masks-", buffering=_BUFFER_BYTES)  # noqa: SIM115 - lives as long as the store
         weakref.finalize(self, self._stream.close)
+        # Arrays, not lists: 16 bytes per row instead of some hundred.
         self._offsets = array("q", [0])
         self._heights, self._widths = array("i"), array("i")  # of run lengths, else -1
         self._map: mmap.mmap | bytes | None = None
@@ -38,15 +55,8 @@ class SegmentStore:
         """Return the number of rows."""
         return len(self._offsets) - 1
 
-    def append(self, segmentation: Any) -> None:
-        """Add a row; see `append_many`."""
-        self.append_many([segmentation])
-
     def append_many(self, segmentations: Sequence[Any]) -> None:
-        """Add rows.
-
-        Args:
-            segmentations: as in a COCO file: list of polygons, {"size", "counts"}, or None.
+        """Add rows as in a COCO file: lists of polygons, {"size", "counts"}, or None.
 
         Raises:
             OutputError: the temporary file cannot be written (disk full).
@@ -65,11 +75,7 @@ class SegmentStore:
         self._append(lengths, "".join(pieces).encode("ascii"))
 
     def append_run_lengths(self, masks: RunLengths) -> None:
-        """Add rows of compressed run lengths; one of no characters is None.
-
-        Raises:
-            OutputError: the temporary file cannot be written (disk full).
-        """
+        """Add rows as `append_many`; a mask of no characters is None."""
         sizes_hw = masks.sizes_hw.astype(np.int32)
         self._heights.frombytes(sizes_hw[:, 0].tobytes())
         self._widths.frombytes(sizes_hw[:, 1].tobytes())
@@ -81,21 +87,17 @@ class SegmentStore:
             self._stream.write(content)
         except OSError as error:
             raise OutputError(
-                f"cannot keep masks in {tempfile.gettempdir()}: {error.strerror}; name a folder "
-                "with more space in TMPDIR"
+                f"cannot keep masks in {tempfile.gettempdir()}: {describe_error(error)}; name a "
+                "folder with more space in TMPDIR"
             ) from error
         self._map = None
 
     def read(self, row: int) -> Any:
-        """Return a row as it was appended, but compressed run lengths as bytes."""
+        """Return one row; see `read_many`."""
         return self.read_many(np.array([row]))[0]
 
     def read_many(self, rows: np.ndarray) -> list[Any]:
-        """Return rows, in the order asked for.
-
-        Args:
-            rows: (M,) integers; -1 gives None.
-        """
+        """Return rows as they were appended, in the order asked for; -1 gives None."""
         content, offsets = self._map_file(), self._offsets
         result: list[Any] = []
         for row in rows.tolist():
@@ -110,17 +112,20 @@ class SegmentStore:
         return result
 
     def read_rles(self, rows: np.ndarray, sizes_hw: np.ndarray) -> list[dict[str, Any]]:
-        """Return rows as RLE, in the order asked for.
+        """Return rows as RLE, an empty mask for None.
 
         Args:
-            rows: (M,) integers; -1 gives an empty mask.
-            sizes_hw: (M, 2) of their images, which polygons are drawn on; -1 where not known.
+            rows: (n,) integers; -1 gives an empty mask.
+            sizes_hw: (n, 2) of their images, which polygons are drawn on; -1 where not known.
 
         Raises:
             DatasetError: polygons of an image whose size is not known.
         """
         return [
-            to_rle_in_image(item, *size)
+            # Compressed run lengths are RLE already: most masks, of which there may be millions.
+            item
+            if isinstance(item, dict) and isinstance(item["counts"], bytes)
+            else draw_segmentation(item, *size)
             for item, size in zip(self.read_many(rows), sizes_hw.tolist(), strict=True)
         ]
 
@@ -135,13 +140,13 @@ class SegmentStore:
         return self._map
 
 
-def to_rle_in_image(segmentation: Any, height: int, width: int) -> dict[str, Any]:
-    """Return a segmentation as RLE; `height` and `width` are -1 where the file states none.
+def draw_segmentation(segmentation: Any, height: int, width: int) -> dict[str, Any]:
+    """Return a checked segmentation as RLE; a side is -1 where the image's size is not known.
 
     Raises:
         DatasetError: polygons of an image whose size is not known.
     """
-    if segmentation is None:
+    if segmentation is None:  # it overlaps nothing, whatever its size
         return to_rle(None, max(height, 1), max(width, 1))
     if isinstance(segmentation, list):
         check_size(height, width)

@@ -1,54 +1,62 @@
 """A COCO or LVIS file → `GroundTruth`: read in blocks, kept as columns, every oddity counted.
 
-Nothing is dropped in silence; what cannot be used is counted by kind and named, what makes the
-numbers meaningless (repeated ids, ids that are no numbers) is an error.
+Nothing is dropped in silence: what cannot be used is counted by kind and named, what makes the
+numbers meaningless (repeated ids, ids that are not numbers) is an error. Afterwards classes get
+their base/novel split, from the file or from a vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import compress, pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ovsam.coco_json import get_image_file_name, iterate_json_blocks
-from ovsam.masks import compute_tight_boxes, to_rle
+from ovsam.errors import VocabularyError, explain_json
+from ovsam.masks import compute_tight_boxes
 from ovsam_pipeline.errors import DatasetError
-from ovsam_pipeline.evaluation.reading.columns import find_positions, read_boxes, read_ids, to_id
+from ovsam_pipeline.evaluation.reading.columns import (
+    Columns,
+    find_positions,
+    read_boxes,
+    read_category,
+    read_ids,
+    to_id,
+)
 from ovsam_pipeline.evaluation.reading.segment_checks import check_segmentations
-from ovsam_pipeline.evaluation.reading.segment_store import SegmentStore
+from ovsam_pipeline.evaluation.reading.segment_store import SegmentStore, draw_segmentation
 from ovsam_pipeline.evaluation.structures import Categories, GroundTruth, Problems
 
-_LVIS_KEYS = ("neg_category_ids", "not_exhaustive_category_ids")
+if TYPE_CHECKING:
+    from ovsam.text.vocabulary import Vocabulary
+
+_LISTS = ("images", "annotations", "categories")
+_NEGATIVE, _NOT_EXHAUSTIVE = "neg_category_ids", "not_exhaustive_category_ids"
 _FREQUENCIES = ("r", "c", "f", None)
 
 
 def read_ground_truth(
     path: Path, *, style: Literal["auto", "coco", "lvis"] = "auto", limit: int | None = None
 ) -> GroundTruth:
-    """Read a data set.
+    """Read a COCO or LVIS file, `.json` or `.json.gz`.
 
     Args:
-        path: a COCO or LVIS file, `.json` or `.json.gz`.
+        path: the file.
         style: whose rules apply; "auto": LVIS's where images list the classes they lack.
         limit: only the first images, by id.
 
     Raises:
-        DatasetError: the file cannot be read, is no data set, or has ids that are repeated or are
-            no whole numbers.
+        DatasetError: the file cannot be read, is not a data set, or has ids that are repeated or
+            are not whole numbers.
     """
     reader = _Reader(path)
-    try:
+    with explain_json(path, DatasetError):
         for key, value in iterate_json_blocks(path):
             reader.take(key, value)
-    except DatasetError:  # a ValueError too, and already a sentence
-        raise
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise DatasetError(f"expected JSON in {path}, got {error}") from error
     return reader.build(style, limit)
 
 
@@ -59,36 +67,34 @@ class _Reader:
         self.path = path
         self.keys: set[str] = set()
         self.images: list[tuple[int, str | None, int, int]] = []
-        self.absent: dict[str, list[tuple[int, int]]] = {key: [] for key in _LVIS_KEYS}
-        self.has_absent = False
+        self.class_lists: dict[str, list[tuple[int, int]]] = {_NEGATIVE: [], _NOT_EXHAUSTIVE: []}
+        self.has_class_lists = False
         self.categories: list[dict[str, Any]] = []
-        self.columns: dict[str, list[np.ndarray]] = {
-            name: []
-            for name in ("id", "image_id", "category_id", "area", "bbox", "mask", "crowd", "ignore")
-        }
+        self.columns = Columns()
         self.num_annotations = 0
         self.segments = SegmentStore()
         self.problems = Problems()
 
     def take(self, key: str, value: Any) -> None:
-        """Take one value of the top level, or a block of a list."""
+        """Take one value of the top level, or a block of a list (its key ends in "[]")."""
         self.keys.add(key)
-        if key == "" or key == "[]":
+        if key in ("", "[]"):
             raise DatasetError(
                 f"expected a COCO or LVIS data set in {self.path}, got a list: results are given "
                 "as --predictions"
             )
-        if key in ("images[]", "annotations[]", "categories[]"):
-            wrong = next((item for item in value if not isinstance(item, dict)), None)
-            if wrong is not None:
-                raise DatasetError(f"expected objects in {key} of {self.path}, got {wrong!r:.60}")
-        if key in ("images", "annotations", "categories") and not isinstance(value, list):
+        if key in _LISTS and not isinstance(value, list):
             raise DatasetError(f"expected a list of {key} in {self.path}, got {value!r:.60}")
+        if key.removesuffix("[]") not in _LISTS or key in _LISTS:
+            return
+        wrong = next((item for item in value if not isinstance(item, dict)), None)
+        if wrong is not None:
+            raise DatasetError(f"expected objects in {key} of {self.path}, got {wrong!r:.60}")
         if key == "images[]":
             self._take_images(value)
         elif key == "annotations[]":
             self._take_annotations(value)
-        elif key == "categories[]":
+        else:
             self.categories += value
 
     def _take_images(self, images: Sequence[dict[str, Any]]) -> None:
@@ -102,68 +108,74 @@ class _Reader:
         for image_id, image in zip(ids.tolist(), images, strict=True):
             height, width = (_read_side(image.get(name)) for name in ("height", "width"))
             self.images.append((image_id, get_image_file_name(image)[0], height, width))
-            for name in _LVIS_KEYS:
+            for name in self.class_lists:
                 if name in image:
-                    self.has_absent = True
-                    self._take_absent(name, image_id, image[name])
+                    self.has_class_lists = True
+                    self._take_class_list(name, image_id, image[name])
 
-    def _take_absent(self, name: str, image_id: int, numbers: Any) -> None:
+    def _take_class_list(self, name: str, image_id: int, numbers: Any) -> None:
         ids = [to_id(number) for number in (numbers if isinstance(numbers, list) else [])]
         if None in ids or not isinstance(numbers, list | None):
             raise DatasetError(
                 f"expected a list of category ids as {name} of image {image_id} in {self.path}, "
                 f"got {numbers!r:.60}"
             )
-        self.absent[name] += [(image_id, number) for number in ids if number is not None]
+        self.class_lists[name] += [(image_id, number) for number in ids if number is not None]
 
     def _take_annotations(self, annotations: Sequence[dict[str, Any]]) -> None:
         first = self.num_annotations
         self.num_annotations += len(annotations)
 
+        def collect(name: str) -> list[Any]:
+            return [item.get(name) for item in annotations]
+
         def place(index: int) -> str:
             return f"annotations[{first + index}] of {self.path}"
 
-        for name in ("id", "image_id", "category_id"):
-            values = [item.get(name) for item in annotations]
-            self.columns[name].append(read_ids(values, place, name, self.problems))
-        segmentations = [item.get("segmentation") for item in annotations]
-        ids = self.columns["id"][-1]
-        self.columns["mask"].append(np.array([bool(item) for item in segmentations], bool))
+        ids = read_ids(collect("id"), place, "id", self.problems)
+        self.columns.add("id", ids)
+        for name in ("image_id", "category_id"):
+            self.columns.add(name, read_ids(collect(name), place, name, self.problems))
+        segmentations = collect("segmentation")
+        self.columns.add("has_mask", np.array([bool(item) for item in segmentations], bool))
         check_segmentations(
-            segmentations,
-            lambda i: f"annotation {ids[i]}",
-            self.problems,
+            segmentations, lambda i: f"annotation {ids[i]}", self.problems,
             "kept with an empty mask",
-        )
+        )  # fmt: skip
         self.segments.append_many(segmentations)
-        boxes = read_boxes([item.get("bbox") for item in annotations])
-        self.columns["bbox"].append(boxes)
-        self.columns["area"].append(_read_areas(annotations))
-        for name, key in (("crowd", "iscrowd"), ("ignore", "ignore")):
-            values = [bool(item.get(key)) for item in annotations]
-            self.columns[name].append(np.array(values, bool))
+        self.columns.add("bbox", read_boxes(collect("bbox")))
+        areas = [area if isinstance(area, int | float) else np.nan for area in collect("area")]
+        self.columns.add("area", np.array(areas, np.float64))
+        for name in ("iscrowd", "ignore"):
+            self.columns.add(name, np.array([bool(value) for value in collect(name)], bool))
 
     def build(self, style: str, limit: int | None) -> GroundTruth:
         """Put the lists together."""
-        wanted = {"images", "annotations", "categories"}
-        if not wanted <= self.keys:
+        if missing := set(_LISTS) - self.keys:
             raise DatasetError(
                 f"expected a COCO or LVIS data set in {self.path}, got an object without "
-                f"{' and '.join(sorted(wanted - self.keys))}"
+                f"{' and '.join(sorted(missing))}"
             )
-        is_lvis = self.has_absent if style == "auto" else style == "lvis"
-        images = self._sort_images(limit)
+        is_lvis = self.has_class_lists if style == "auto" else style == "lvis"
+        images = self._sort_images()[:limit]
         image_ids = np.array([image[0] for image in images], np.int64)
         categories = _build_categories(self.categories, self.path, self.problems)
-        columns = {name: _join(parts, name) for name, parts in self.columns.items()}
+        names = ("id", "image_id", "category_id", "bbox", "area", "has_mask", "iscrowd", "ignore")
+        columns = {name: self.columns.join(name) for name in names}
         self._check_annotation_ids(columns["id"])
         image_index = find_positions(image_ids, columns["image_id"])
         category_index = find_positions(categories.ids, columns["category_id"])
-        kept = self._choose_rows(columns, image_index, category_index, limit)
+        if limit is None:  # else images are missing on purpose
+            self._count_unknown(columns, "image_id", image_index, "images")
+        self._count_unknown(columns, "category_id", category_index, "categories")
+        kept = np.flatnonzero((image_index >= 0) & (category_index >= 0))
         kept = kept[np.argsort(image_index[kept], kind="stable")]
         boxes, areas = self._complete(columns, kept)
         self._count_odd(columns, kept)
-        is_crowd = columns["crowd"][kept] & (not is_lvis)
+        is_crowd = columns["iscrowd"][kept] & (not is_lvis)
+        has_mask = columns["has_mask"]
+        codes = [self._encode(name, image_ids, categories) for name in self.class_lists]
+        negative, not_exhaustive = codes if is_lvis else [np.zeros(0, np.int64)] * 2
         return GroundTruth(
             title=str(self.path),
             is_lvis=is_lvis,
@@ -180,14 +192,14 @@ class _Reader:
             is_ignored=columns["ignore"][kept] if is_lvis else is_crowd,
             segment_rows=kept,
             segments=self.segments,
-            negative=self._encode(_LVIS_KEYS[0], image_ids, categories, is_lvis),
-            not_exhaustive=self._encode(_LVIS_KEYS[1], image_ids, categories, is_lvis),
+            negative=negative,
+            not_exhaustive=not_exhaustive,
             problems=self.problems,
             num_left_out=len(self.images) - len(images),
-            has_masks=bool(columns["mask"].any()) or not len(columns["mask"]),
+            has_masks=bool(has_mask.any()) or not len(has_mask),
         )
 
-    def _sort_images(self, limit: int | None) -> list[tuple[int, str | None, int, int]]:
+    def _sort_images(self) -> list[tuple[int, str | None, int, int]]:
         images = sorted(self.images, key=lambda image: image[0])
         for before, after in pairwise(images):
             if before[0] == after[0]:
@@ -195,7 +207,7 @@ class _Reader:
                     f"expected different image ids in {self.path}, got {after[0]} twice "
                     f"({before[1]} and {after[1]})"
                 )
-        return images[:limit]
+        return images
 
     def _check_annotation_ids(self, ids: np.ndarray) -> None:
         numbers, counts = np.unique(ids, return_counts=True)
@@ -206,72 +218,46 @@ class _Reader:
                 f"{counts.max()} times ({len(repeated)} ids are repeated)"
             )
 
-    def _choose_rows(
-        self,
-        columns: dict[str, np.ndarray],
-        image_index: np.ndarray,
-        category_index: np.ndarray,
-        limit: int | None,
-    ) -> np.ndarray:
-        for index, field in ((image_index, "image_id"), (category_index, "category_id")):
-            if field == "image_id" and limit is not None:
-                continue  # images left out on purpose
-            unknown = np.flatnonzero(index < 0)
-            what = "images" if field == "image_id" else "categories"
-            self.problems.add(
-                f"annotations are of {what} that the file does not list: left out",
-                [f"{field} {columns[field][row]} (annotation {columns['id'][row]})"
-                 for row in unknown[:3]],
-                len(unknown),
-            )  # fmt: skip
-        return np.flatnonzero((image_index >= 0) & (category_index >= 0))
+    def _count_unknown(
+        self, columns: dict[str, np.ndarray], name: str, index: np.ndarray, what: str
+    ) -> None:
+        unknown = np.flatnonzero(index < 0)
+        self.problems.add(
+            f"annotations are of {what} that the file does not list: left out",
+            [f"{name} {columns[name][row]} (annotation {columns['id'][row]})"
+             for row in unknown[:3]],
+            len(unknown),
+        )  # fmt: skip
 
     def _complete(
         self, columns: dict[str, np.ndarray], kept: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return boxes and areas; missing ones from the polygons, or from the box."""
-        boxes, areas = columns["bbox"][kept], columns["area"][kept]
-        names = columns["id"][kept]
+        boxes, areas, ids = (columns[name][kept] for name in ("bbox", "area", "id"))
         without = np.flatnonzero(~np.isfinite(boxes).all(axis=1))
-        self.problems.add(
-            "annotations have no box of four numbers: taken from the mask",
-            [f"annotation {names[row]}" for row in without[:3]],
-            len(without),
-        )
+        self._count("annotations have no box of four numbers: taken from the mask", ids, without)
         for row in without.tolist():
             boxes[row] = _bound(self.segments.read(int(kept[row])))
         without = np.flatnonzero(~np.isfinite(areas))
-        self.problems.add(
-            "annotations have no area: taken from the box",
-            [f"annotation {names[row]}" for row in without[:3]],
-            len(without),
-        )
+        self._count("annotations have no area: taken from the box", ids, without)
         areas[without] = boxes[without, 2] * boxes[without, 3]
         return boxes, areas
 
     def _count_odd(self, columns: dict[str, np.ndarray], kept: np.ndarray) -> None:
-        names = columns["id"][kept]
-        without = np.flatnonzero(~columns["mask"][kept])
-        if len(without) < len(kept):
-            self.problems.add(
-                "annotations have no segmentation: kept with an empty mask",
-                [f"annotation {names[row]}" for row in without[:3]],
-                len(without),
-            )
+        ids, has_mask = columns["id"][kept], columns["has_mask"][kept]
+        if has_mask.any():  # a file of boxes alone is not odd
+            kind = "annotations have no segmentation: kept with an empty mask"
+            self._count(kind, ids, np.flatnonzero(~has_mask))
         # The reference tools keep the id of what was found, and read a 0 as nothing found.
-        zero = np.flatnonzero(names == 0)
-        self.problems.add(
-            "annotations have the id 0: right here when found, wrong in pycocotools and lvis-api",
-            ["annotation 0"] if len(zero) else [],
-            len(zero),
-        )
+        kind = "annotations have the id 0: right here when found, wrong in pycocotools and lvis-api"
+        self._count(kind, ids, np.flatnonzero(ids == 0))
 
-    def _encode(
-        self, name: str, image_ids: np.ndarray, categories: Categories, is_lvis: bool
-    ) -> np.ndarray:
-        if not is_lvis or not self.absent[name]:
-            return np.zeros(0, np.int64)
-        pairs = np.array(self.absent[name], np.int64)
+    def _count(self, kind: str, ids: np.ndarray, rows: np.ndarray) -> None:
+        self.problems.add(kind, [f"annotation {ids[row]}" for row in rows[:3]], len(rows))
+
+    def _encode(self, name: str, image_ids: np.ndarray, categories: Categories) -> np.ndarray:
+        """Return the codes of `GroundTruth.negative` of one kind of class list."""
+        pairs = np.array(self.class_lists[name], np.int64).reshape(-1, 2)
         image = find_positions(image_ids, pairs[:, 0])
         category = find_positions(categories.ids, pairs[:, 1])
         known = (image >= 0) & (category >= 0)
@@ -283,34 +269,27 @@ def _build_categories(
 ) -> Categories:
     by_id: dict[int, dict[str, Any]] = {}
     for entry in entries:
-        number = to_id(entry.get("id"))
-        if number is None or not isinstance(entry.get("name"), str):
-            raise DatasetError(
-                f"expected a whole number as id and a name in the categories of {path}, got "
-                f"{str(entry)[:80]}"
-            )
+        number, _ = read_category(entry, path)
         if by_id.setdefault(number, entry) is not entry:
             raise DatasetError(f"expected different category ids in {path}, got {number} twice")
     if not by_id:
         raise DatasetError(f"expected at least one category in {path}, got an empty list")
     ordered = [by_id[number] for number in sorted(by_id)]
+    frequencies = [entry.get("frequency") for entry in ordered]
     odd = [
         f"{entry['name']} ({frequency!r:.20})"
-        for entry in ordered
-        if (frequency := entry.get("frequency")) not in _FREQUENCIES
+        for entry, frequency in zip(ordered, frequencies, strict=True)
+        if frequency not in _FREQUENCIES
     ]
     problems.add(
-        "categories have a frequency that is none of r, c, f: in none of APr, APc, APf",
+        "categories have a frequency that is not one of r, c, f: in none of APr, APc, APf",
         odd[:3],
         len(odd),
     )
     return Categories(
         ids=np.array(sorted(by_id), np.int64),
         names=tuple(entry["name"] for entry in ordered),
-        frequencies=tuple(
-            frequency if (frequency := entry.get("frequency")) in _FREQUENCIES else None
-            for entry in ordered
-        ),
+        frequencies=tuple(known if known in _FREQUENCIES else None for known in frequencies),
         splits=tuple(
             entry["split"] if entry.get("split") in ("base", "novel") else None for entry in ordered
         ),
@@ -326,15 +305,10 @@ def _read_side(value: Any) -> int:
     return -1 if number is None or number <= 0 else number
 
 
-def _read_areas(annotations: Sequence[dict[str, Any]]) -> np.ndarray:
-    values = [item.get("area") for item in annotations]
-    return np.array([v if isinstance(v, int | float) else np.nan for v in values], np.float64)
-
-
 def _bound(segmentation: Any) -> np.ndarray:
     """Return the box x, y, w, h of a segmentation; zeros where there is none."""
     if isinstance(segmentation, dict):
-        return compute_tight_boxes([to_rle(segmentation, *segmentation["size"])])[0]
+        return compute_tight_boxes([draw_segmentation(segmentation, 0, 0)])[0]
     rings = [np.asarray(ring, np.float64).reshape(-1, 2) for ring in segmentation or ()]
     if not rings:
         return np.zeros(4)
@@ -342,9 +316,81 @@ def _bound(segmentation: Any) -> np.ndarray:
     return np.concatenate([points.min(axis=0), np.ptp(points, axis=0)])
 
 
-def _join(parts: list[np.ndarray], name: str) -> np.ndarray:
-    if parts:
-        return np.concatenate(parts)
-    kinds = {"bbox": np.zeros((0, 4)), "area": np.zeros(0)}
-    empty = np.zeros(0, bool if name in ("mask", "crowd", "ignore") else np.int64)
-    return kinds.get(name, empty)
+def with_splits(truth: GroundTruth, vocabulary: Vocabulary | None) -> GroundTruth:
+    """Return the ground truth with base, novel or None for each class.
+
+    The file's own splits stay where it has any; else they are those of the vocabulary's classes of
+    the same names. None takes all splits away.
+    """
+    categories = truth.categories
+    if vocabulary is None:
+        splits: tuple[str | None, ...] = (None,) * len(categories)
+    elif any(categories.splits):
+        return truth
+    else:
+        splits = tuple(
+            _find_split(vocabulary, (name, *aliases))
+            for name, aliases in zip(categories.names, categories.aliases, strict=True)
+        )
+    return replace(truth, categories=replace(categories, splits=splits))
+
+
+def _find_split(vocabulary: Vocabulary, names: Iterable[str]) -> str | None:
+    """Return the split of the class with the first of the names that is known."""
+    for name in names:
+        try:
+            return vocabulary.classes[vocabulary.index_of(name)].split
+        except VocabularyError:
+            continue
+    return None
+
+
+def keep_split_classes(truth: GroundTruth) -> GroundTruth:
+    """Return the ground truth of the base and novel classes alone.
+
+    As the paper's COCO numbers are measured: classes in neither set are left out, and with them
+    images that have no annotation of another class. Where every class is in one of the sets, or
+    none is, nothing changes.
+    """
+    categories = truth.categories
+    is_kept = np.array([split is not None for split in categories.splits], bool)
+    if is_kept.all() or not is_kept.any():
+        return truth
+    rows = np.flatnonzero(is_kept[truth.category_index])
+    images = np.unique(truth.image_index[rows])
+    new_category = np.cumsum(is_kept) - 1
+    new_image = np.full(truth.num_images, -1)
+    new_image[images] = np.arange(len(images))
+
+    def translate(codes: np.ndarray) -> np.ndarray:
+        image, category = codes // len(categories), codes % len(categories)
+        kept = is_kept[category] & (new_image[image] >= 0)
+        return new_image[image[kept]] * int(is_kept.sum()) + new_category[category[kept]]
+
+    def select(values: tuple[Any, ...], flags: Iterable[bool]) -> tuple[Any, ...]:
+        return tuple(compress(values, flags))
+
+    return replace(
+        truth,
+        image_ids=truth.image_ids[images],
+        image_sizes_hw=truth.image_sizes_hw[images],
+        file_names=select(truth.file_names, new_image >= 0),
+        categories=Categories(
+            categories.ids[is_kept],
+            select(categories.names, is_kept),
+            select(categories.frequencies, is_kept),
+            select(categories.splits, is_kept),
+            select(categories.aliases, is_kept),
+        ),
+        annotation_ids=truth.annotation_ids[rows],
+        image_index=new_image[truth.image_index[rows]].astype(np.int32),
+        category_index=new_category[truth.category_index[rows]].astype(np.int32),
+        areas=truth.areas[rows],
+        boxes_xywh=truth.boxes_xywh[rows],
+        is_crowd=truth.is_crowd[rows],
+        is_ignored=truth.is_ignored[rows],
+        segment_rows=truth.segment_rows[rows],
+        negative=translate(truth.negative),
+        not_exhaustive=translate(truth.not_exhaustive),
+        num_left_out=truth.num_left_out + truth.num_images - len(images),
+    )

@@ -355,8 +355,6 @@ def _rebuild_matches(
     nothing = np.zeros(len(truth["image_id"]), np.int64)
     counts = np.bincount(truth["category_index"], minlength=largest + 1)
     return Matches(
-        iou_type="segm",
-        is_class_agnostic=False,
         rows=np.arange(len(rows["score"])),
         image_index=np.searchsorted(image_ids, rows["image_id"]).astype(np.int32),
         category_index=rows["category_index"].astype(np.int32),

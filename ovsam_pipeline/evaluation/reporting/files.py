@@ -20,7 +20,7 @@ from ovsam_pipeline.evaluation.structures import GroundTruth
 from ovsam_pipeline.storage.atomic import replace_file, write_atomically
 
 if TYPE_CHECKING:
-    from ovsam_pipeline.evaluation.scoring.detection import DetectionScores
+    from ovsam_pipeline.evaluation.scoring.average_precision import DetectionScores
     from ovsam_pipeline.evaluation.scoring.instances import InstanceScores
 
 

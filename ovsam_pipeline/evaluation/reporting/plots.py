@@ -15,7 +15,7 @@ from ovsam_pipeline.storage.atomic import replace_file
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ovsam_pipeline.evaluation.scoring.detection import DetectionScores
+    from ovsam_pipeline.evaluation.scoring.average_precision import DetectionScores
     from ovsam_pipeline.evaluation.scoring.instances import InstanceScores
 
 _DPI = 150

@@ -1,7 +1,8 @@
-"""Precision and recall over rank: `Matches` in, `Curves` out, with the numbers of pycocotools.
+"""Average precision and recall: ground truth and predictions in, `DetectionScores` out.
 
-Precision can only be highest at a right prediction, so only those are looked at. With weights of
-images (bootstrap) sort once with `sort_matches`, then compute as often as needed.
+match predictions (or run a reference tool) → curves of precision and recall → the numbers that the
+reference tools print. With weights of images (bootstrap) sort the matches once with `sort_matches`,
+then compute curves as often as needed.
 
 Letters: N predictions, K categories, T IoU thresholds, A area ranges, R recalls, M limits.
 """
@@ -9,25 +10,100 @@ Letters: N predictions, K categories, T IoU thresholds, A area ranges, R recalls
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from ovsam_pipeline.evaluation.structures import RECALL_THRESHOLDS, Matches
+from ovsam_pipeline.evaluation.scoring.matching import (
+    AreaRule,
+    match_predictions,
+    select_predictions,
+)
+from ovsam_pipeline.evaluation.structures import (
+    AREA_NAMES,
+    IOU_THRESHOLDS,
+    RECALL_THRESHOLDS,
+    Categories,
+    Curves,
+    GroundTruth,
+    IouType,
+    Matches,
+    Predictions,
+)
+
+Engine = Literal["fast", "faster-coco-eval", "reference"]
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
-    """Precision and recall; -1 where a category has no annotation to be found.
+class DetectionScores:
+    """How good predictions are.
 
     Attributes:
-        precision: (T, R, K, A) float64 at the highest limit.
-        recall: (T, K, A, M) float64.
-        max_detections: the M limits, ascending.
+        iou_type: whether boxes or masks were compared.
+        metrics: fractions by name ("AP", "AP50", "APs", "AR@100", …); -1 where undefined.
+        per_category: "AP", "AP50", "AR" (fractions, -1 undefined), "num_truth",
+            "num_predictions": (K,) each; K is 1 where categories are put together.
+        curves: precision and recall.
+        matches: who found what; None from the reference tools.
     """
 
-    precision: np.ndarray
-    recall: np.ndarray
-    max_detections: tuple[int, ...]
+    iou_type: IouType
+    metrics: dict[str, float]
+    per_category: dict[str, np.ndarray]
+    curves: Curves
+    matches: Matches | None
+
+
+def score_detections(
+    truth: GroundTruth,
+    predictions: Predictions,
+    iou_type: IouType,
+    *,
+    engine: Engine = "fast",
+    class_agnostic: bool = False,
+    area_rule: AreaRule = "auto",
+) -> DetectionScores:
+    """Compute average precision and recall.
+
+    Args:
+        truth: the annotations.
+        predictions: the predictions.
+        iou_type: compare boxes or masks.
+        engine: "fast" is ours; "reference" runs pycocotools (COCO) or lvis-api (LVIS).
+        class_agnostic: put all categories together.
+        area_rule: see `match_predictions`.
+
+    Raises:
+        ConfigError: an engine or area rule that does not fit the data.
+        DatasetError: masks are to be compared, and there are none.
+        MissingDependencyError: the engine's package is not installed.
+    """
+    matches = None
+    if engine == "fast":
+        matches = match_predictions(
+            truth, predictions, iou_type, class_agnostic=class_agnostic, area_rule=area_rule
+        )
+        curves = compute_curves(matches, max_detections=truth.max_detections)
+    else:
+        from ovsam_pipeline.evaluation.scoring.reference_engines import compute_reference_curves
+
+        curves = compute_reference_curves(
+            truth,
+            predictions,
+            iou_type,
+            engine=engine,
+            class_agnostic=class_agnostic,
+            area_rule=area_rule,
+        )
+    categories = None if class_agnostic else truth.categories
+    return DetectionScores(
+        iou_type,
+        _summarize(curves, categories, is_lvis=truth.is_lvis),
+        _score_categories(curves)
+        | _count_by_category(truth, predictions, matches, class_agnostic=class_agnostic),
+        curves,
+        matches,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +138,7 @@ def sort_matches(matches: Matches) -> SortedMatches:
     counts = ~matches.ignored.reshape(columns)[order]
     matched = matches.matched.reshape(columns)[order]
     right = counts & matched
-    # Behind the last right prediction of its category nothing changes a curve.
+    # After the last right prediction of its category nothing changes a curve: leave the rest out.
     hits = np.flatnonzero(right.any(axis=1))
     last = np.full(len(matches.num_truth), -1)
     last[category[hits]] = hits
@@ -92,9 +168,6 @@ def compute_curves(
         max_detections: M limits, ascending: the recall is that of the best so many of an image and
             category.
         image_weights: (I,) integers or floats, how often each image counts (bootstrap); None: once.
-
-    Returns:
-        The curves.
     """
     table = matches if isinstance(matches, SortedMatches) else sort_matches(matches)
     num_categories, num_areas, num_thresholds = table.shape
@@ -123,16 +196,12 @@ def _count_truth(table: SortedMatches, image_weights: np.ndarray | None) -> np.n
     matches = table.matches
     if image_weights is None:
         return matches.num_truth
-    in_area = matches.truth_in_area
-    if in_area is None:
-        in_area = np.zeros((len(matches.truth_rows), table.shape[1]), bool)
-        in_area[:, 0] = True
     weights = image_weights[matches.truth_image_index]
     category = matches.truth_category_index
     return np.stack(
         [
             np.bincount(category, weights=weights * column, minlength=table.shape[0])
-            for column in in_area.T
+            for column in matches.truth_in_area.T
         ],
         axis=1,
     )
@@ -145,7 +214,11 @@ def _compute_precision(
     category_index: np.ndarray,
     num_truth: np.ndarray,
 ) -> np.ndarray:
-    """Return the highest precision at every recall or beyond: (K, R) float64."""
+    """Return the highest precision at every recall or beyond: (K, R) float64.
+
+    Precision falls at every wrong prediction, so it can be highest only at a right one: only
+    `positions` are looked at, at which sums over all predictions are taken.
+    """
     num_categories = len(num_truth)
     result = np.zeros((num_categories, len(RECALL_THRESHOLDS)))
     category = category_index[positions]
@@ -158,6 +231,7 @@ def _compute_precision(
     misses = _sum_up(wrong if weights is None else wrong * weights)
     tp = hits[1:] - hits[np.searchsorted(category, every)][category]
     fp = misses[positions + 1] - misses[np.searchsorted(category_index, every)][category]
+    # np.spacing(1) is in pycocotools' formula; without it numbers differ in the last digits.
     precision = tp / (fp + tp + np.spacing(1))
     reached = np.searchsorted(RECALL_THRESHOLDS, tp / num_truth[category], side="right") - 1
     keys = category.astype(np.int64) * len(RECALL_THRESHOLDS) + reached
@@ -181,7 +255,7 @@ def _compute_recall(
     num_truth: np.ndarray,
     max_detections: tuple[int, ...],
 ) -> np.ndarray:
-    """Return the share that was found, for every limit: (K, M) float64."""
+    """Return the fraction that was found, for every limit: (K, M) float64."""
     found = np.empty((len(num_truth), len(max_detections)))
     for index, limit in enumerate(max_detections):
         some = positions[table.ranks[positions] < limit]
@@ -191,3 +265,75 @@ def _compute_recall(
             minlength=len(num_truth),
         )
     return found / np.where(num_truth > 0, num_truth, 1)[:, None]
+
+
+def _summarize(curves: Curves, categories: Categories | None, *, is_lvis: bool) -> dict[str, float]:
+    """Return the numbers that the reference tools print, under their names.
+
+    Without `categories` (all put together) there are no means over some of them.
+    """
+    precision, recall, last = curves.precision, curves.recall, curves.max_detections[-1]
+    sizes = list(enumerate(AREA_NAMES))[1:]
+    metrics = {
+        "AP": _mean(precision[..., 0]),
+        "AP50": _mean(precision[_at(0.5), ..., 0]),
+        "AP75": _mean(precision[_at(0.75), ..., 0]),
+        **{f"AP{name[0]}": _mean(precision[..., a]) for a, name in sizes},
+    }
+    if is_lvis and categories is not None:
+        for letter in "rcf":
+            chosen = [value == letter for value in categories.frequencies]
+            metrics[f"AP{letter}"] = _mean(precision[:, :, chosen, 0])
+    for index, limit in enumerate(curves.max_detections):
+        metrics[f"AR@{limit}"] = _mean(recall[:, :, 0, index])
+    for a, name in sizes:
+        key = f"AR{name[0]}@{last}" if is_lvis else f"AR{name[0]}"
+        metrics[key] = _mean(recall[:, :, a, -1])
+    if categories is not None and any(categories.splits):
+        for split in ("base", "novel"):
+            chosen = [value == split for value in categories.splits]
+            metrics[f"AP_{split}"] = _mean(precision[:, :, chosen, 0])
+            metrics[f"AP50_{split}"] = _mean(precision[_at(0.5)][:, chosen, 0])
+    return metrics
+
+
+def _at(threshold: float) -> int:
+    return int(np.argmin(np.abs(IOU_THRESHOLDS - threshold)))
+
+
+def _mean(values: np.ndarray) -> float:
+    """Return the mean of what is defined, -1 where nothing is."""
+    defined = values[values > -1]
+    return float(np.mean(defined)) if len(defined) else -1.0
+
+
+def _score_categories(curves: Curves) -> dict[str, np.ndarray]:
+    # An undefined category is -1 everywhere, so its mean is -1, too.
+    return {
+        "AP": curves.precision[..., 0].mean(axis=(0, 1)),
+        "AP50": curves.precision[_at(0.5), ..., 0].mean(axis=0),
+        "AR": curves.recall[:, :, 0, -1].mean(axis=0),
+    }
+
+
+def _count_by_category(
+    truth: GroundTruth, predictions: Predictions, matches: Matches | None, *, class_agnostic: bool
+) -> dict[str, np.ndarray]:
+    """Return annotations that count, and predictions that take part: (K,) int64 each."""
+    # LVIS: annotations without area do not take part, see `match_predictions`.
+    counts = ~truth.is_ignored & ((truth.areas > 0) | (not truth.is_lvis))
+    annotated = truth.category_index[counts]
+    if matches is None:
+        predicted = predictions.category_index[select_predictions(truth, predictions)]
+    else:
+        predicted = matches.category_index
+    if class_agnostic:
+        return {
+            "num_truth": np.array([len(annotated)]),
+            "num_predictions": np.array([len(predicted)]),
+        }
+    size = len(truth.categories)
+    return {
+        "num_truth": np.bincount(annotated, minlength=size),
+        "num_predictions": np.bincount(predicted, minlength=size),
+    }

@@ -1,39 +1,45 @@
-"""The mask and the label of every prompted annotation: `InstanceScores`, the paper's IoU and Acc.
+"""How each annotation was answered: `InstanceScores`.
 
-Each prediction is compared with the annotation that prompted it, no matter how it scores: mean IoU
-over annotations, and the share whose class is right.
-Letters: G annotations, N predictions, M annotations that count.
+`measure_instances` compares each prediction with the annotation that prompted it, no matter how it
+scores: the paper's mean IoU over annotations, and the accuracy of their labels. `find_objects` does
+the same for detections, where nothing names the annotation that a box is of.
+
+Letters: G annotations, N predictions, n annotations that count.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ovsam.masks import compute_mask_areas, intersect_masks
+from ovsam_pipeline.evaluation.reading.columns import find_positions
+from ovsam_pipeline.evaluation.scoring.matching import match_predictions
 from ovsam_pipeline.evaluation.structures import GroundTruth, Predictions
 
+# Added to the union. Source: the paper's evaluation.
 _EPSILON = 1e-8
-"""Added to the union. Source: the paper's evaluation."""
+# Pairs of masks in memory at once.
 _BLOCK = 4096
 
 
 @dataclass(frozen=True, eq=False)
 class InstanceScores:
-    """How well each prompted annotation was answered; sorted as the ground truth.
+    """How well each annotation was answered; sorted as the ground truth.
 
     Attributes:
-        truth_rows: (M,) int64 rows of the GroundTruth.
-        ious: (M,) float64 IoU of masks, 0 without an answer.
-        is_right: (M,) bool whether the predicted class is the annotation's.
-        has_answer: (M,) bool.
-        prediction_rows: (M,) int64 rows of the Predictions, -1 without an answer.
+        truth_rows: (n,) int64 rows of the GroundTruth.
+        ious: (n,) float64, 0 without an answer.
+        is_right: (n,) bool whether the predicted class is the annotation's.
+        has_answer: (n,) bool.
+        prediction_rows: (n,) int64 rows of the Predictions, -1 without an answer.
         metrics: "iou", "accuracy" (fractions, None where nothing counts) and "instances" (how
             many), the same with "_base" and "_novel"; "instances_unanswered": annotations left out
             since their image has no answer at all; "instances_missing": counted as 0 and wrong,
             since their image was answered and they were not; "instances_repeated": further
-            predictions of one prompt, left out; "instances_in_neither_split": left out.
+            predictions of one prompt, left out; "instances_in_neither_split": left out. Empty for
+            detections.
     """
 
     truth_rows: np.ndarray
@@ -41,34 +47,26 @@ class InstanceScores:
     is_right: np.ndarray
     has_answer: np.ndarray
     prediction_rows: np.ndarray
-    metrics: dict[str, float | int | None]
+    metrics: dict[str, float | int | None] = field(default_factory=dict)
 
 
 def measure_instances(truth: GroundTruth, predictions: Predictions) -> InstanceScores:
-    """Compare each annotation with the prediction that it prompted.
+    """Compare each annotation with the first prediction that it prompted, by masks.
 
     Crowds and ignored annotations are left out; with a base/novel split so are those of classes in
     neither set, as the paper's filter does.
-
-    Args:
-        truth: the annotations; its categories' splits decide what is base and novel.
-        predictions: with `prompt_ids`. Of several for one annotation the first counts.
     """
-    splits = np.array([split or "" for split in truth.categories.splits], object)
-    split_of = splits[truth.category_index] if len(splits) else np.zeros(0, object)
+    split_of = truth.categories.get_splits(truth.category_index)
     is_prompted = ~(truth.is_crowd | truth.is_ignored)
-    is_split_off = is_prompted & (split_of == "") & bool((splits != "").any())
+    is_split_off = is_prompted & (split_of == "") & any(truth.categories.splits)
     is_answered = predictions.answered_images[truth.image_index]
     is_counted = is_prompted & ~is_split_off
     rows = np.flatnonzero(is_counted & is_answered)
     found, num_repeated = _find_answers(truth, predictions, rows)
-    has_answer = found >= 0
     ious = np.zeros(len(rows))
+    has_answer = found >= 0
     ious[has_answer] = _compute_ious(truth, rows[has_answer], predictions, found[has_answer])
-    is_right = np.zeros(len(rows), bool)
-    is_right[has_answer] = (
-        predictions.category_index[found[has_answer]] == truth.category_index[rows[has_answer]]
-    )
+    is_right = _compare_classes(truth, rows, predictions, found)
     metrics = {
         **_average("", ious, is_right, np.ones(len(rows), bool)),
         **_average("_base", ious, is_right, split_of[rows] == "base"),
@@ -81,6 +79,30 @@ def measure_instances(truth: GroundTruth, predictions: Predictions) -> InstanceS
     return InstanceScores(rows, ious, is_right, has_answer, found, metrics)
 
 
+def find_objects(truth: GroundTruth, predictions: Predictions) -> InstanceScores:
+    """Match boxes at an IoU of 0.5 without looking at classes, the best-scoring ones first.
+
+    AP compares within a class: a cat that is called a dog is for it a dog too many and a cat too
+    few. Here boxes are matched first and classes compared then, so confusions can be counted.
+    """
+    matches = match_predictions(truth, predictions, "bbox", class_agnostic=True)
+    rows, found = matches.truth_rows, matches.found_by
+    is_right = _compare_classes(truth, rows, predictions, found)
+    return InstanceScores(rows, matches.found_iou, is_right, found >= 0, found)
+
+
+def _compare_classes(
+    truth: GroundTruth, rows: np.ndarray, predictions: Predictions, found: np.ndarray
+) -> np.ndarray:
+    """Return (n,) bool whether the answers (-1: none) have the class of the annotations."""
+    is_right = np.zeros(len(rows), bool)
+    has_answer = found >= 0
+    is_right[has_answer] = (
+        predictions.category_index[found[has_answer]] == truth.category_index[rows[has_answer]]
+    )
+    return is_right
+
+
 def _find_answers(
     truth: GroundTruth, predictions: Predictions, rows: np.ndarray
 ) -> tuple[np.ndarray, int]:
@@ -90,15 +112,13 @@ def _find_answers(
     """
     prompted = np.flatnonzero(predictions.prompt_ids >= 0)
     ids, first = np.unique(predictions.prompt_ids[prompted], return_index=True)
-    if not len(ids):
-        return np.full(len(rows), -1, np.int64), 0
-    wanted = truth.annotation_ids[rows]
-    positions = np.searchsorted(ids, wanted).clip(0, len(ids) - 1)
-    found = prompted[first[positions]]
-    is_same = (ids[positions] == wanted) & (
-        predictions.image_index[found] == truth.image_index[rows]
-    )
-    return np.where(is_same, found, -1).astype(np.int64), len(prompted) - len(ids)
+    positions = find_positions(ids, truth.annotation_ids[rows])
+    found = np.full(len(rows), -1, np.int64)
+    is_named = positions >= 0
+    found[is_named] = prompted[first[positions[is_named]]]
+    is_same = predictions.image_index[found[is_named]] == truth.image_index[rows[is_named]]
+    found[is_named] = np.where(is_same, found[is_named], -1)
+    return found, len(prompted) - len(ids)
 
 
 def _compute_ious(

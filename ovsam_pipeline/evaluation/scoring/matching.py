@@ -5,7 +5,7 @@ range at once. Groups (an image and a category, or an image where categories are
 not touch each other, so all groups go step by step together: first the best prediction of each,
 then the second, and only those that overlap something enough.
 
-Letters: N predictions, G annotations, E pairs, A area ranges, T IoU thresholds.
+Letters: N predictions, G annotations, K categories, E pairs, A area ranges, T IoU thresholds.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from ovsam_pipeline.evaluation.structures import (
 
 AreaRule = Literal["auto", "box", "mask"]
 
-_COCO_MAX_DETECTIONS = 100
-_LVIS_MAX_DETECTIONS = 300
+# Bounds of memory: a pair takes about 0.5 kB while it is matched (all areas and thresholds), a
+# mask some hundred bytes of run lengths.
 _PAIRS_IN_MEMORY = 200_000
 _MASKS_IN_MEMORY = 50_000
+# Source: COCO evaluation; the cap keeps a threshold of 1 within reach.
 _LOWEST_IOUS = np.minimum(IOU_THRESHOLDS, 1 - 1e-10)
-"""Source: COCO evaluation; the cap keeps a threshold of 1 within reach."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +73,11 @@ def match_predictions(
     *,
     class_agnostic: bool = False,
     area_rule: AreaRule = "auto",
-    max_detections: int | None = None,
 ) -> Matches:
     """Find for every prediction whether it is right, wrong, or does not count.
+
+    The best 100 predictions of an image and category take part (COCO; of an image where categories
+    are put together), or the best 300 of an image (LVIS).
 
     Args:
         truth: the annotations.
@@ -84,8 +86,6 @@ def match_predictions(
         class_agnostic: put all categories together.
         area_rule: what a prediction's area is: "box" width times height, "mask" its pixels, "auto"
             as the reference tools: of the box where the file states boxes.
-        max_detections: the most predictions of an image and category (COCO, 100 by default; of an
-            image where categories are put together) or of an image (LVIS, 300).
 
     Returns:
         The matches, sorted by category, image, rank.
@@ -97,7 +97,7 @@ def match_predictions(
     if iou_type == "segm" and len(predictions) and not predictions.has_masks:
         raise DatasetError(
             f"{predictions.title}: masks are to be compared, but the predictions have none (the "
-            "first one speaks for all); evaluate boxes (--type bbox), or give results with "
+            "first one decides for all); evaluate boxes (--type bbox), or give results with "
             "`segmentation`"
         )
     if iou_type == "segm" and not truth.has_masks:
@@ -105,7 +105,7 @@ def match_predictions(
             f"{truth.title}: masks are to be compared, but no annotation has a segmentation; "
             "evaluate boxes (--type bbox)"
         )
-    table = _build_table(truth, predictions, class_agnostic, max_detections)
+    table = _build_table(truth, predictions, class_agnostic)
     areas = compute_prediction_areas(truth, predictions, table.rows, area_rule)[:, None]
     if truth.is_lvis:
         # As lvis-api, which looks up both sides by "area > 0".
@@ -114,7 +114,9 @@ def match_predictions(
         table = replace(table, rows=rows, groups=groups, ranks=rank_in_group(groups))
     left_out = (areas < AREA_RANGES[:, 0]) | (areas > AREA_RANGES[:, 1])
     if truth.is_lvis:
-        left_out |= _is_not_exhaustive(truth, predictions, table.rows)[:, None]
+        # What is found of a class whose objects are not all annotated cannot be called wrong.
+        codes = _encode(predictions, table.rows, len(truth.categories))
+        left_out |= np.isin(codes, truth.not_exhaustive)[:, None]
     shape = (len(table.rows), len(AREA_RANGES), len(IOU_THRESHOLDS))
     matched = np.zeros(shape, bool)
     ignored = np.repeat(left_out[:, :, None], shape[2], axis=2)
@@ -125,37 +127,13 @@ def match_predictions(
         close = ious >= _LOWEST_IOUS[0]
         found = _match_greedily(truth, table, (p[close], t[close], ious[close]), matched, ignored)
         found_by[found[0]], found_iou[found[0]] = table.rows[found[1]], found[2]
-    return _build_matches(
-        truth, predictions, table, (iou_type, class_agnostic), (matched, ignored),
-        (found_by, found_iou),
-    )  # fmt: skip
 
-
-def _build_matches(
-    truth: GroundTruth,
-    predictions: Predictions,
-    table: _Table,
-    kind: tuple[IouType, bool],
-    flags: tuple[np.ndarray, np.ndarray],
-    found: tuple[np.ndarray, np.ndarray],
-) -> Matches:
-    """Sort by category and count what there was to find.
-
-    Args:
-        truth: the annotations.
-        predictions: the predictions.
-        table: both, by group.
-        kind: what was compared, and whether categories are put together.
-        flags: matched and ignored, (N, A, T) bool.
-        found: for each annotation of the table the prediction that found it, and the IoU.
-    """
-    (iou_type, is_agnostic), (matched, ignored), (found_by, found_iou) = kind, flags, found
-    category = np.zeros(len(table.rows), np.int32)
-    truth_category = np.zeros(len(table.truth_rows), np.int32)
-    if not is_agnostic:
-        category = predictions.category_index[table.rows]
-        truth_category = truth.category_index[table.truth_rows]
-    num_categories = 1 if is_agnostic else len(truth.categories)
+    category = predictions.category_index[table.rows]
+    truth_category = truth.category_index[table.truth_rows]
+    num_categories = len(truth.categories)
+    if class_agnostic:
+        category, truth_category = np.zeros_like(category), np.zeros_like(truth_category)
+        num_categories = 1
     in_area = ~table.truth_ignored
     num_truth = np.stack(
         [np.bincount(truth_category[column], minlength=num_categories) for column in in_area.T],
@@ -163,8 +141,6 @@ def _build_matches(
     ).astype(np.int64)
     order, counts = np.argsort(category, kind="stable"), in_area[:, 0]
     return Matches(
-        iou_type=iou_type,
-        is_class_agnostic=is_agnostic,
         rows=table.rows[order],
         image_index=predictions.image_index[table.rows[order]],
         category_index=category[order],
@@ -175,16 +151,14 @@ def _build_matches(
         num_truth=num_truth,
         truth_image_index=truth.image_index[table.truth_rows[counts]],
         truth_category_index=truth_category[counts],
+        truth_in_area=in_area[counts],
         truth_rows=table.truth_rows[counts],
         found_by=found_by[counts],
         found_iou=found_iou[counts],
-        truth_in_area=in_area[counts],
     )
 
 
-def select_predictions(
-    truth: GroundTruth, predictions: Predictions, max_detections: int | None = None
-) -> np.ndarray:
+def select_predictions(truth: GroundTruth, predictions: Predictions) -> np.ndarray:
     """Return the rows that take part, before the cut by category: (N',) int64, ascending.
 
     LVIS: the best of every image, of categories that the image is annotated for. COCO: all.
@@ -192,11 +166,9 @@ def select_predictions(
     rows = np.flatnonzero(predictions.category_index >= 0)
     if not truth.is_lvis:
         return rows
-    most = _LVIS_MAX_DETECTIONS if max_detections is None else max_detections
-    rows = rows[predictions.ranks[rows] < most]
+    rows = rows[predictions.ranks[rows] < truth.max_detections[-1]]
     num_categories = len(truth.categories)
-    present = truth.image_index.astype(np.int64) * num_categories + truth.category_index
-    present = present[truth.areas > 0]
+    present = _encode(truth, np.flatnonzero(truth.areas > 0), num_categories)
     codes = _encode(predictions, rows, num_categories)
     return rows[np.isin(codes, np.concatenate([present, truth.negative]))]
 
@@ -204,16 +176,13 @@ def select_predictions(
 def compute_prediction_areas(
     truth: GroundTruth, predictions: Predictions, rows: np.ndarray, area_rule: AreaRule
 ) -> np.ndarray:
-    """Return the areas by which predictions are small, medium or large.
+    """Return the areas in pixels by which predictions are small, medium or large: (n,) float64.
 
     Args:
-        truth: the annotations (sizes of images, for polygons).
+        truth: sizes of images, for polygons.
         predictions: the predictions.
-        rows: (M,) rows of the predictions.
+        rows: (n,) rows of the predictions.
         area_rule: see `match_predictions`.
-
-    Returns:
-        (M,) float64 pixels.
 
     Raises:
         ConfigError: areas of masks are asked for, and there are none.
@@ -233,20 +202,20 @@ def compute_prediction_areas(
     return areas
 
 
-def _build_table(
-    truth: GroundTruth, predictions: Predictions, class_agnostic: bool, max_detections: int | None
-) -> _Table:
-    rows = select_predictions(truth, predictions, max_detections)
+def _build_table(truth: GroundTruth, predictions: Predictions, class_agnostic: bool) -> _Table:
+    rows = select_predictions(truth, predictions)
     num_categories = len(truth.categories)
     codes = _encode(predictions, rows, num_categories)
-    truth_codes = truth.image_index.astype(np.int64) * num_categories + truth.category_index
+    truth_codes = _encode(truth, np.arange(len(truth.areas)), num_categories)
+    # A code is image * K + category, so that what is left of it is the image.
+    group_size = num_categories if class_agnostic else 1
+    groups = codes // group_size
     # The codes sort by category within an image: the order in which pycocotools joins categories.
-    groups = predictions.image_index[rows].astype(np.int64) if class_agnostic else codes
     order = np.lexsort((codes, -predictions.scores[rows], groups))
     rows, groups = rows[order], groups[order]
     ranks = rank_in_group(groups)
-    if not truth.is_lvis:
-        kept = ranks < (_COCO_MAX_DETECTIONS if max_detections is None else max_detections)
+    if not truth.is_lvis:  # there `select_predictions` has cut, by image
+        kept = ranks < truth.max_detections[-1]
         rows, groups, ranks = rows[kept], groups[kept], ranks[kept]
     truth_rows = np.argsort(truth_codes, kind="stable")
     if truth.is_lvis:
@@ -257,20 +226,12 @@ def _build_table(
         | (areas < AREA_RANGES[:, 0])
         | (areas > AREA_RANGES[:, 1])
     )
-    truth_groups = truth.image_index.astype(np.int64) if class_agnostic else truth_codes
-    return _Table(rows, groups, ranks, truth_rows, truth_groups[truth_rows], ignored)
+    return _Table(rows, groups, ranks, truth_rows, truth_codes[truth_rows] // group_size, ignored)
 
 
-def _encode(predictions: Predictions, rows: np.ndarray, num_categories: int) -> np.ndarray:
-    """Return image and category as one number: (M,) int64."""
-    image = predictions.image_index[rows].astype(np.int64)
-    return image * num_categories + predictions.category_index[rows]
-
-
-def _is_not_exhaustive(
-    truth: GroundTruth, predictions: Predictions, rows: np.ndarray
-) -> np.ndarray:
-    return np.isin(_encode(predictions, rows, len(truth.categories)), truth.not_exhaustive)
+def _encode(table: GroundTruth | Predictions, rows: np.ndarray, num_categories: int) -> np.ndarray:
+    """Return image and category of rows as one number: (n,) int64."""
+    return table.image_index[rows].astype(np.int64) * num_categories + table.category_index[rows]
 
 
 def _iterate_pairs(table: _Table) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -297,14 +258,16 @@ def _compute_overlaps(
     iou_type: IouType,
     pairs: tuple[np.ndarray, np.ndarray],
 ) -> np.ndarray:
+    """Return the overlap of each pair: (E,) float64."""
     p, t = pairs
     if iou_type == "segm":
         rows = (table.rows, table.truth_rows)
         return compute_mask_overlaps(truth, predictions, rows, pairs, table.groups[p])
     truth_rows = table.truth_rows[t]
-    is_crowd = truth.is_crowd[truth_rows] & (not truth.is_lvis)
     return compute_box_overlaps(
-        predictions.boxes_xywh[table.rows[p]], truth.boxes_xywh[truth_rows], is_crowd
+        predictions.boxes_xywh[table.rows[p]],
+        truth.boxes_xywh[truth_rows],
+        truth.is_crowd[truth_rows],
     )
 
 
@@ -333,13 +296,14 @@ def _match_greedily(
     base = int(t.min()) if len(t) else 0
     size = int(t.max()) - base + 1 if len(t) else 0
     taken = np.zeros((size, *matched.shape[1:]), bool)
-    is_crowd = truth.is_crowd[table.truth_rows] & (not truth.is_lvis)
+    is_crowd = truth.is_crowd[table.truth_rows]
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for step in _iterate_steps(p, table.groups):
         starts = np.flatnonzero(np.diff(p[step], prepend=-1))
         who = p[step][starts]
         chosen, is_matched, is_ignored = _choose(
             ious[step],
+            # A crowd can be found by any number of predictions.
             taken[t[step] - base] & ~is_crowd[t[step], None, None],
             table.truth_ignored[t[step]],
             starts,
@@ -383,6 +347,8 @@ def _choose(
     Returns:
         (P, A, T) the chosen pair, whether there is one, whether its annotation is ignored.
     """
+    # One maximum per prediction replaces the loop over annotations: pairs are numbered from 1 by
+    # rising IoU, those that count above all that are ignored, and 0 is "none".
     num = len(ious)
     preference = np.arange(1, num + 1, dtype=np.int32)[:, None] + np.where(is_ignored, 0, num)
     reaches = ious[:, None] >= _LOWEST_IOUS

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from ovsam.masks import compute_mask_areas, compute_mask_ious, compute_tight_boxes
-from ovsam_pipeline.evaluation.reading.segment_store import check_size, to_rle_in_image
+from ovsam_pipeline.evaluation.reading.segment_store import check_size, draw_segmentation
 from ovsam_pipeline.evaluation.structures import IOU_THRESHOLDS, GroundTruth, Predictions
 
+# So that rounding never rules out a pair at the threshold.
 _SLACK = 1e-9
-"""So that rounding never rules out a pair at the threshold."""
 
 
 def compute_pairs(
@@ -44,16 +44,14 @@ def compute_pairs(
 def compute_box_overlaps(
     predicted_xywh: np.ndarray, truth_xywh: np.ndarray, is_crowd: np.ndarray
 ) -> np.ndarray:
-    """Return the overlap of boxes, pair by pair, in pycocotools' order of operations.
+    """Return the overlap of boxes, pair by pair: (E,) float64, 0 where they do not meet.
 
     Args:
         predicted_xywh: (E, 4) float64 pixels.
         truth_xywh: (E, 4) float64 pixels.
         is_crowd: (E,) bool: intersection over the prediction's area instead of over the union.
-
-    Returns:
-        (E,) float64, 0 where the boxes do not meet.
     """
+    # In pycocotools' order of operations: another one rounds otherwise, and so orders ties.
     intersections = _intersect(predicted_xywh, truth_xywh)
     areas = predicted_xywh[:, 2] * predicted_xywh[:, 3]
     truth_areas = truth_xywh[:, 2] * truth_xywh[:, 3]
@@ -86,8 +84,9 @@ def compute_mask_overlaps(
     prediction_rows, truth_rows = rows[0][used_p], rows[1][used_t]
     predicted = read_prediction_rles(truth, predictions, prediction_rows)
     annotated = truth.segments.read_many(truth.segment_rows[truth_rows])
-    is_crowd = truth.is_crowd[truth_rows] & (not truth.is_lvis)
+    is_crowd = truth.is_crowd[truth_rows]
 
+    # What boxes and areas rule out, without drawing a polygon or decoding a run: most pairs.
     boxes, areas = compute_tight_boxes(predicted), compute_mask_areas(predicted)
     sizes_hw = truth.image_sizes_hw[truth.image_index[truth_rows]].tolist()
     truth_boxes, truth_areas = _bound_annotations(annotated, sizes_hw)
@@ -99,7 +98,7 @@ def compute_mask_overlaps(
     within_reach = np.flatnonzero((most > 0) & (most >= (IOU_THRESHOLDS[0] - _SLACK) * divisor))
 
     for position in np.unique(t[within_reach]).tolist():
-        annotated[position] = to_rle_in_image(annotated[position], *sizes_hw[position])
+        annotated[position] = draw_segmentation(annotated[position], *sizes_hw[position])
     crowds = is_crowd.tolist()
     p, t = p[within_reach], t[within_reach]
     starts = np.flatnonzero(np.diff(groups[within_reach], prepend=-1)).tolist()
@@ -113,7 +112,7 @@ def compute_mask_overlaps(
 def read_prediction_rles(
     truth: GroundTruth, predictions: Predictions, rows: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Return the masks of predictions as run lengths; an empty mask where there is none."""
+    """Return the masks of predictions as RLE; an empty mask where there is none."""
     sizes_hw = truth.image_sizes_hw[predictions.image_index[rows]]
     return predictions.segments.read_rles(predictions.segment_rows[rows], sizes_hw)
 
@@ -131,7 +130,7 @@ def _compute_group(
         [annotated[k] for k in some_t],
         [int(is_crowd[k]) for k in some_t],
     )
-    if ious.size == 1:
+    if ious.size == 1:  # the usual case
         return ious[0]
     row_of = {k: row for row, k in enumerate(some_p)}
     column_of = {k: column for column, k in enumerate(some_t)}
@@ -144,7 +143,7 @@ def _bound_annotations(
     """Return boxes that surely hold the masks, (G, 4), and their areas, (G,), NaN if not known."""
     boxes, areas = np.zeros((len(segmentations), 4)), np.full(len(segmentations), np.nan)
     are_rles = [isinstance(item, dict) for item in segmentations]
-    rles = [to_rle_in_image(item, 0, 0) for item in segmentations if isinstance(item, dict)]
+    rles = [draw_segmentation(item, 0, 0) for item in segmentations if isinstance(item, dict)]
     boxes[are_rles], areas[are_rles] = compute_tight_boxes(rles), compute_mask_areas(rles)
     for position, rings in enumerate(segmentations):
         if isinstance(rings, list) and rings:

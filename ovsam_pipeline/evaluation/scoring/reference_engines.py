@@ -1,7 +1,7 @@
 """The reference tools on our tables: pycocotools, lvis-api, faster-coco-eval.
 
 Ground truth and predictions go in as the dictionaries that those tools read; `Curves` come out.
-Ids are counted anew from 1, since pycocotools takes an annotation id 0 for "no match".
+Ids are numbered from 1 again, since pycocotools takes an annotation id 0 for "no match".
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any, Literal
 import numpy as np
 
 from ovsam.errors import ConfigError, MissingDependencyError
-from ovsam_pipeline.evaluation.scoring.average_precision import Curves
 from ovsam_pipeline.evaluation.scoring.matching import (
     AreaRule,
     compute_prediction_areas,
@@ -29,13 +28,11 @@ from ovsam_pipeline.evaluation.structures import (
     AREA_RANGES,
     IOU_THRESHOLDS,
     RECALL_THRESHOLDS,
+    Curves,
     GroundTruth,
     IouType,
     Predictions,
 )
-
-_COCO_LIMITS = (1, 10, 100)
-_LVIS_LIMITS = (300,)
 
 
 def compute_reference_curves(
@@ -47,18 +44,7 @@ def compute_reference_curves(
     class_agnostic: bool = False,
     area_rule: AreaRule = "auto",
 ) -> Curves:
-    """Run a reference tool.
-
-    Args:
-        truth: the annotations.
-        predictions: the predictions.
-        iou_type: compare boxes or masks.
-        engine: "reference": pycocotools, or lvis-api for LVIS.
-        class_agnostic: put all categories together (COCO only).
-        area_rule: see `match_predictions`.
-
-    Returns:
-        The tool's precision and recall.
+    """Run a reference tool; "reference" is pycocotools, or lvis-api for LVIS.
 
     Raises:
         ConfigError: LVIS with categories put together, which the tools cannot do.
@@ -84,8 +70,16 @@ def compute_reference_curves(
         if area_rule != "auto":
             areas = compute_prediction_areas(truth, predictions, rows, area_rule)
         if truth.is_lvis and engine == "reference":
-            return _run_lvis(tool, dataset, results, iou_type, areas)
-        return _run_coco((tool, truth.is_lvis), (dataset, results), iou_type, class_agnostic, areas)
+            precision, recall = _run_lvis(tool, dataset, results, iou_type, areas)
+        else:
+            evaluator = _prepare_coco(tool, dataset, results, iou_type, areas, truth.is_lvis)
+            evaluator.params.maxDets = list(truth.max_detections)
+            evaluator.params.useCats = 0 if class_agnostic else 1
+            evaluator.evaluate()
+            evaluator.accumulate()
+            precision = np.asarray(evaluator.eval["precision"])[..., -1]
+            recall = np.asarray(evaluator.eval["recall"])
+        return Curves(precision, recall, truth.max_detections)
 
 
 def _import_tool(truth: GroundTruth, engine: str) -> ModuleType:
@@ -128,7 +122,6 @@ def _old_float_name() -> Iterator[None]:
 
 def _score_nothing(truth: GroundTruth, class_agnostic: bool) -> Curves:
     """Return zeros where there is something to find: the tools fail on an empty list."""
-    limits = _LVIS_LIMITS if truth.is_lvis else _COCO_LIMITS
     num_categories = 1 if class_agnostic else len(truth.categories)
     category = truth.category_index * (not class_agnostic)
     areas = truth.areas[:, None]
@@ -141,47 +134,52 @@ def _score_nothing(truth: GroundTruth, class_agnostic: bool) -> Curves:
     )
     value = np.where(num_truth > 0, 0.0, -1.0)
     precision = np.tile(value, (len(IOU_THRESHOLDS), len(RECALL_THRESHOLDS), 1, 1))
+    limits = truth.max_detections
     recall = np.tile(value[:, :, None], (len(IOU_THRESHOLDS), 1, 1, len(limits)))
     return Curves(precision, recall, limits)
 
 
 def _build_dataset(truth: GroundTruth, iou_type: IouType) -> dict[str, Any]:
     """Return the ground truth as the content of a COCO or LVIS file; ids are rows plus 1."""
-    num_categories = max(len(truth.categories), 1)
+    num_categories = len(truth.categories)
+    lists = {
+        "neg_category_ids": truth.negative,
+        "not_exhaustive_category_ids": truth.not_exhaustive,
+    }
     images = [
-        {"id": i + 1, "height": h, "width": w, "neg_category_ids": []}
-        | {"not_exhaustive_category_ids": []}
+        {"id": i + 1, "height": h, "width": w, **{name: [] for name in lists}}
         for i, (h, w) in enumerate(truth.image_sizes_hw.tolist())
     ]
-    named = (("neg_category_ids", truth.negative),)
-    for key, codes in (*named, ("not_exhaustive_category_ids", truth.not_exhaustive)):
+    for name, codes in lists.items():
         for code in codes.tolist():
-            images[code // num_categories][key].append(code % num_categories + 1)
+            images[code // num_categories][name].append(code % num_categories + 1)
     categories = [
         {"id": k + 1, "name": name, "frequency": frequency or "f"}
         for k, (name, frequency) in enumerate(
             zip(truth.categories.names, truth.categories.frequencies, strict=True)
         )
     ]
-    annotations: list[dict[str, Any]] = [
-        {"id": row + 1, "image_id": image + 1, "category_id": category + 1}
-        for row, (image, category) in enumerate(
-            zip(truth.image_index.tolist(), truth.category_index.tolist(), strict=True)
-        )
-    ]
+    rows = np.arange(len(truth.areas))
     if truth.is_lvis:
         # lvis-api leaves them out by itself; faster-coco-eval does not.
-        annotations = [item for item in annotations if truth.areas[item["id"] - 1] > 0]
-    for item in annotations:
-        row = item["id"] - 1
-        item["area"] = float(truth.areas[row])
-        item["bbox"] = truth.boxes_xywh[row].tolist()
-        item["iscrowd"] = int(truth.is_crowd[row] and not truth.is_lvis)
-        item["ignore"] = int(truth.is_ignored[row])
-        if iou_type == "segm":
-            sizes_hw = truth.image_sizes_hw[truth.image_index[row : row + 1]]
-            rles = truth.segments.read_rles(truth.segment_rows[row : row + 1], sizes_hw)
-            item["segmentation"] = rles[0]
+        rows = rows[truth.areas > 0]
+    annotations: list[dict[str, Any]] = [
+        {
+            "id": row + 1,
+            "image_id": int(truth.image_index[row]) + 1,
+            "category_id": int(truth.category_index[row]) + 1,
+            "area": float(truth.areas[row]),
+            "bbox": truth.boxes_xywh[row].tolist(),
+            "iscrowd": int(truth.is_crowd[row]),
+            "ignore": int(truth.is_ignored[row]),
+        }
+        for row in rows.tolist()
+    ]
+    if iou_type == "segm":
+        sizes_hw = truth.image_sizes_hw[truth.image_index[rows]]
+        rles = truth.segments.read_rles(truth.segment_rows[rows], sizes_hw)
+        for item, rle in zip(annotations, rles, strict=True):
+            item["segmentation"] = rle
     return {"images": images, "categories": categories, "annotations": annotations}
 
 
@@ -208,60 +206,57 @@ def _build_results(
     return results
 
 
-def _run_coco(
-    tool: tuple[ModuleType, bool],
-    data: tuple[dict[str, Any], list[dict[str, Any]]],
+def _prepare_coco(
+    tool: ModuleType,
+    dataset: dict[str, Any],
+    results: list[dict[str, Any]],
     iou_type: IouType,
-    class_agnostic: bool,
     areas: np.ndarray | None,
-) -> Curves:
-    module, is_lvis = tool
-    limits = _LVIS_LIMITS if is_lvis else _COCO_LIMITS
-    if module.__name__ == "faster_coco_eval":
-        truth = module.COCO(data[0])
-        results = truth.loadRes(data[1])
-        evaluator = module.COCOeval_faster(truth, results, iou_type, lvis_style=is_lvis)
+    is_lvis: bool,
+) -> Any:
+    """Return the evaluator of pycocotools or faster-coco-eval."""
+    if tool.__name__ == "faster_coco_eval":
+        truth = tool.COCO(dataset)
+        found = truth.loadRes(results)
+        evaluator = tool.COCOeval_faster(truth, found, iou_type, lvis_style=is_lvis)
     else:
         truth = importlib.import_module("pycocotools.coco").COCO()
-        truth.dataset = data[0]
+        truth.dataset = dataset
         truth.createIndex()
-        results = truth.loadRes(data[1])
-        evaluator = module.COCOeval(truth, results, iou_type)
-    _set_areas(results.dataset["annotations"], areas)
-    evaluator.params.maxDets = list(limits)
-    evaluator.params.useCats = 0 if class_agnostic else 1
-    evaluator.evaluate()
-    evaluator.accumulate()
-    precision = np.asarray(evaluator.eval["precision"])
-    return Curves(precision[..., -1], np.asarray(evaluator.eval["recall"]), limits)
+        found = truth.loadRes(results)
+        evaluator = tool.COCOeval(truth, found, iou_type)
+    _set_areas(found.dataset["annotations"], areas)
+    return evaluator
 
 
 def _run_lvis(
-    module: ModuleType,
+    tool: ModuleType,
     dataset: dict[str, Any],
-    items: list[dict[str, Any]],
+    results: list[dict[str, Any]],
     iou_type: IouType,
     areas: np.ndarray | None,
-) -> Curves:
-    for position, item in enumerate(items):
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return precision and recall of lvis-api."""
+    for position, item in enumerate(results):
         item["position"] = position
     # Its constructor reads nothing but files.
-    truth = module.LVIS.__new__(module.LVIS)
+    truth = tool.LVIS.__new__(tool.LVIS)
     truth.logger = logging.getLogger("lvis.lvis")
     truth.dataset = dataset
     truth._create_index()
-    results = module.LVISResults(truth, items)
-    kept = results.dataset["annotations"]
+    found = tool.LVISResults(truth, results)
+    kept = found.dataset["annotations"]  # it cuts by image itself
     _set_areas(kept, None if areas is None else areas[[item["position"] for item in kept]])
-    evaluator = module.LVISEval(truth, results, iou_type)
+    evaluator = tool.LVISEval(truth, found, iou_type)
     with _old_float_name():
         evaluator.evaluate()
         evaluator.accumulate()
     recall = np.asarray(evaluator.eval["recall"])[..., None]
-    return Curves(np.asarray(evaluator.eval["precision"]), recall, _LVIS_LIMITS)
+    return np.asarray(evaluator.eval["precision"]), recall
 
 
 def _set_areas(items: list[dict[str, Any]], areas: np.ndarray | None) -> None:
+    """Overwrite the areas that a tool took of the predictions by its own rule."""
     if areas is not None:
         for item, area in zip(items, areas.tolist(), strict=True):
             item["area"] = area

@@ -8,7 +8,7 @@ import pytest
 from build_tables import build_predictions, build_truth
 from locations import TESTS
 
-from ovsam_pipeline.evaluation.scoring.detection import score_detections
+from ovsam_pipeline.evaluation.scoring.average_precision import score_detections
 
 GOLDEN = TESTS / "ovsam_pipeline" / "evaluation" / "golden"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())

@@ -12,7 +12,7 @@ def make_store(*rows):
     store = SegmentStore()
     for row in rows:
         is_compressed = row is COMPRESSED
-        store.append({**row, "counts": row["counts"].decode()} if is_compressed else row)
+        store.append_many([{**row, "counts": row["counts"].decode()} if is_compressed else row])
     return store
 
 
@@ -30,7 +30,7 @@ def test_rows_come_in_the_order_asked_for_and_minus_one_is_none() -> None:
 def test_rows_can_be_added_after_reading() -> None:
     store = make_store(COMPRESSED)
     assert store.read(0) == COMPRESSED
-    store.append(POLYGONS)
+    store.append_many([POLYGONS])
     assert store.read_many(np.arange(2)) == [COMPRESSED, POLYGONS]
 
 

@@ -3,7 +3,7 @@ from build_tables import build_truth
 
 from ovsam.text.vocabulary import Vocabulary
 from ovsam.text.vocabulary_files import load_vocabulary
-from ovsam_pipeline.evaluation.reading.splits import keep_split_classes, with_splits
+from ovsam_pipeline.evaluation.reading.truth import keep_split_classes, with_splits
 
 
 def make_truth(names, splits=None):

@@ -11,7 +11,7 @@ from ovsam.errors import ConfigError
 from ovsam_pipeline.evaluation.reporting import compare
 from ovsam_pipeline.evaluation.reporting.compare import read_baseline
 from ovsam_pipeline.evaluation.reporting.files import _write_table, write_metrics, write_samples
-from ovsam_pipeline.evaluation.scoring.detection import DetectionScores
+from ovsam_pipeline.evaluation.scoring.average_precision import DetectionScores
 
 DATASET = {"name": "x", "style": "coco", "images": 2, "annotations_count": 3, "categories": 3}
 SETTINGS = {"resamples": 100, "seed": 0}

@@ -7,7 +7,7 @@ from build_tables import build_predictions
 from evaluation_example import make_example, make_truth
 
 from ovsam_pipeline.evaluation.reporting.plots import _count_confusions, write_plots
-from ovsam_pipeline.evaluation.scoring.detection import score_detections
+from ovsam_pipeline.evaluation.scoring.average_precision import score_detections
 
 
 def test_what_was_measured_is_drawn(tmp_path) -> None:

@@ -5,8 +5,11 @@ import pytest
 from build_tables import build_predictions, build_truth
 from random_detections import make_case
 
-from ovsam_pipeline.evaluation.scoring.average_precision import compute_curves, sort_matches
-from ovsam_pipeline.evaluation.scoring.detection import score_detections
+from ovsam_pipeline.evaluation.scoring.average_precision import (
+    compute_curves,
+    score_detections,
+    sort_matches,
+)
 from ovsam_pipeline.evaluation.scoring.matching import match_predictions
 
 

@@ -8,7 +8,7 @@ from build_tables import build_predictions, build_truth
 from locations import TESTS
 
 from ovsam.text.vocabulary_files import load_vocabulary
-from ovsam_pipeline.evaluation.reading.splits import with_splits
+from ovsam_pipeline.evaluation.reading.truth import with_splits
 from ovsam_pipeline.evaluation.scoring.instances import measure_instances
 
 GOLDEN = TESTS / "ovsam_pipeline" / "evaluation" / "golden"

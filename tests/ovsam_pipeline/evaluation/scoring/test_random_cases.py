@@ -5,7 +5,7 @@ import pytest
 from build_tables import build_predictions, build_truth
 from random_detections import make_case
 
-from ovsam_pipeline.evaluation.scoring.detection import score_detections
+from ovsam_pipeline.evaluation.scoring.average_precision import score_detections
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ovsam_pipeline.errors import DatasetError
-from ovsam_pipeline.evaluation.reading.results import read_predictions
+from ovsam_pipeline.evaluation.reading.predictions import read_predictions
 from ovsam_pipeline.evaluation.reading.truth import read_ground_truth
 
 # Rows 5 to 8 and columns 3 to 19 of an image of 60 x 40 pixels.
@@ -173,7 +173,7 @@ def test_results_that_cannot_be_used_are_left_out_and_counted(tmp_path, result, 
 @pytest.mark.parametrize(
     ("result", "sentence"),
     [
-        (make_result(), "1 predictions stand there twice: kept, such as row 1"),
+        (make_result(), "1 predictions are there twice: kept, such as row 1"),
         (make_result(bbox=[50, 2, 30, 20]), "1 boxes reach beyond their image: kept"),
         (make_result(bbox=[5, 2, -3, 20]), "1 boxes have a negative width"),
         (make_result(image_id="7", score=1), "1 image_ids are written as text"),

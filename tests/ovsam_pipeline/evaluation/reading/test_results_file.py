@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from ovsam_pipeline.evaluation.reading import results as module
-from ovsam_pipeline.evaluation.reading.result_blocks import parse_results
+from ovsam_pipeline.evaluation.reading import results_file as module
+from ovsam_pipeline.evaluation.reading.predictions import read_predictions
+from ovsam_pipeline.evaluation.reading.results_file import parse_results
 from ovsam_pipeline.evaluation.reading.truth import read_ground_truth
 
 MASK = {"size": [40, 60], "counts": "m34T10000000000000000000000000000000ka1"}
@@ -31,7 +32,7 @@ def read(tmp_path, text):
     for name, content in (("truth", json.dumps(truth)), ("results", text)):
         (tmp_path / f"{name}.json").write_text(content)
     truth = read_ground_truth(tmp_path / "truth.json")
-    found = module.read_predictions(tmp_path / "results.json", truth)
+    found = read_predictions(tmp_path / "results.json", truth)
     columns = {name: getattr(found, name).tolist() for name in COLUMNS}
     columns["masks"] = found.segments.read_many(found.segment_rows)
     return columns, found.problems.describe()
@@ -71,7 +72,7 @@ def test_blocks_give_what_results_one_by_one_give(tmp_path, monkeypatch, results
 def test_plain_results_become_columns() -> None:
     text = json.dumps([make_result(), make_result(image_id=70, prompt_id=3)])[1:-1]
     block = parse_results(text, "}, {")
-    assert len(block) == 2
+    assert block.scores.tolist() == [0.5, 0.5]
     assert block.image_ids.tolist() == [7, 70]
     assert block.prompt_ids.tolist() == [-1, 3]
     assert block.boxes_xywh.tolist() == [[1, 2, 10.25, 20]] * 2

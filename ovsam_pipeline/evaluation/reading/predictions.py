@@ -1,0 +1,319 @@
+"""Predictions, wherever they lie → `Predictions` of a ground truth's images and classes.
+
+Read the file or folder → find which class is which → leave out and count what cannot be used →
+sort by image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ovsam.masks import compute_mask_areas, compute_tight_boxes
+from ovsam_pipeline.detectors.class_match import match_names, read_class_map
+from ovsam_pipeline.errors import DatasetError
+from ovsam_pipeline.evaluation.reading.columns import (
+    Columns,
+    RawPredictions,
+    find_positions,
+    rank_in_group,
+)
+from ovsam_pipeline.evaluation.reading.output_folder import read_output_folder
+from ovsam_pipeline.evaluation.reading.results_file import read_results_file
+from ovsam_pipeline.evaluation.reading.segment_store import SegmentStore
+from ovsam_pipeline.evaluation.structures import (
+    Categories,
+    GroundTruth,
+    Predictions,
+    Problems,
+    ScoreKind,
+)
+from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
+
+# Of the index of a class: the truth has no such class; the file gives its id no name either.
+_NO_COUNTERPART, _NO_NAME = -1, -2
+# Pixels that a box may reach beyond the image before it is counted: rounding.
+_ROOM = 1.0
+_MASKS_IN_MEMORY = 50_000
+
+
+def read_predictions(
+    path: AnyPath,
+    truth: GroundTruth,
+    *,
+    class_map: Path | None = None,
+    scores: ScoreKind = "stored",
+) -> Predictions:
+    """Read predictions of the images of a ground truth.
+
+    Args:
+        path: an output folder of `ovsam label`, a COCO results file, or a COCO data set whose
+            annotations have scores; `.json` or `.json.gz`.
+        truth: the ground truth.
+        class_map: file of predicted name → name in the ground truth, for predictions that name
+            their classes.
+        scores: what ranks the predictions of an output folder; results files have one score only.
+
+    Raises:
+        DatasetError: the file cannot be read, is none of the three, a prediction lacks what it
+            must have, or not one is of an image or class of the ground truth.
+        OutputError: a part of an output folder cannot be read.
+    """
+    if path.is_dir():
+        raw = read_output_folder(path, truth, scores)
+    elif isinstance(path, RemotePath):
+        raise DatasetError(
+            f"expected an output of ovsam label at {path}, found none there; a COCO results file "
+            "is read from this machine: copy it here"
+        )
+    elif path.is_file():
+        raw = read_results_file(path, truth, scores)
+    else:
+        raise DatasetError(
+            f"expected predictions in {path}, which is not there: give an output folder of "
+            "ovsam label or a COCO results file"
+        )
+    return _build_predictions(raw, truth, _choose_classes(raw, truth.categories, class_map))
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Predicted classes and their places in the ground truth.
+
+    Attributes:
+        index_of_id: predicted category id → index of the ground truth's category; absent where it
+            has no counterpart.
+        names: predicted category id → its name.
+    """
+
+    index_of_id: Mapping[int, int]
+    names: Mapping[int, str]
+
+
+def _choose_classes(
+    raw: RawPredictions, categories: Categories, class_map: Path | None
+) -> ClassMap:
+    """Match classes by id where ids mean the same on both sides, else by name."""
+    own = dict(zip(categories.ids.tolist(), categories.names, strict=True))
+    if class_map is None and all(own.get(number) == name for number, name in raw.categories):
+        return ClassMap({number: index for index, number in enumerate(own)}, own)
+    return map_classes(dict(raw.categories) or own, categories, class_map)
+
+
+def map_classes(
+    predicted: Mapping[int, str], categories: Categories, class_map: Path | None = None
+) -> ClassMap:
+    """Match classes by name, as names of a detector and of the vocabulary are matched.
+
+    Args:
+        predicted: id → name of each predicted class.
+        categories: of the ground truth.
+        class_map: JSON or YAML file, predicted name → name in the ground truth; goes first.
+
+    Raises:
+        DatasetError: the file cannot be read, or names classes that are not there.
+    """
+    names = list(predicted.values())
+    explicit: dict[str, int] = {}
+    if class_map is not None:
+        owners = ("the predictions", "the data set")
+        explicit = read_class_map(class_map, names, categories.names, owners)
+    index_of = match_names(names, categories.names, categories.aliases, explicit)
+    return ClassMap(
+        {number: index_of[name] for number, name in predicted.items() if name in index_of},
+        predicted,
+    )
+
+
+def _build_predictions(raw: RawPredictions, truth: GroundTruth, classes: ClassMap) -> Predictions:
+    """Leave out what cannot be used, sort by image, complete boxes and areas."""
+    columns, problems = raw.columns, raw.problems
+    all_images = find_positions(truth.image_ids, columns.join("image_id"))
+    category_ids = columns.join("category_id")
+    all_categories = _map_ids(category_ids, classes)
+    _check_any(raw, truth, all_images, all_categories, classes)
+    kept = _choose(raw, truth, all_images, all_categories, classes)
+    kept = kept[np.argsort(all_images[kept], kind="stable")]
+    image, category = all_images[kept].astype(np.int32), all_categories[kept].astype(np.int32)
+    rows = columns.join("row")[kept]
+    sizes_hw = truth.image_sizes_hw[image]
+    segment_rows = rows if raw.has_masks else np.full(len(rows), -1, np.int64)
+    if raw.has_boxes:
+        boxes = columns.join("bbox")[kept]
+        areas = columns.join("area")
+        areas = areas[kept] if len(areas) else np.full(len(kept), np.nan)
+    else:
+        boxes, areas = _measure_masks(raw.segments, segment_rows, sizes_hw)
+    scores = columns.join("score")[kept]
+    if raw.has_masks:
+        _count_other_sizes(columns.join("size_hw")[kept], sizes_hw, rows, problems)
+    _count_odd_boxes(boxes, sizes_hw, rows, problems)
+    _count_repeated(np.column_stack([image, category, scores, boxes]), rows, problems)
+    answered = raw.answered_images
+    return Predictions(
+        title=raw.title,
+        image_index=image,
+        category_index=category,
+        labels=np.array([classes.names[number] for number in category_ids[kept].tolist()], object),
+        scores=scores,
+        boxes_xywh=boxes,
+        areas=areas,
+        has_boxes=raw.has_boxes,
+        has_masks=raw.has_masks,
+        rows=rows,
+        # Ranks count what is left out: LVIS takes the first 300 of an image before it looks at
+        # classes.
+        ranks=_rank_in_image(all_images, columns.join("score"))[kept],
+        segment_rows=segment_rows,
+        segments=raw.segments,
+        prompt_ids=columns.join("prompt_id")[kept],
+        answered_images=np.ones(truth.num_images, bool) if answered is None else answered,
+        problems=problems,
+    )
+
+
+def _rank_in_image(image: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return the place of each among all of its image by falling score, ties as in the file."""
+    order = np.lexsort((-scores, image))
+    ranks = np.empty(len(image), np.int32)
+    ranks[order] = rank_in_group(image[order])
+    return ranks
+
+
+def _map_ids(category_ids: np.ndarray, classes: ClassMap) -> np.ndarray:
+    """Return the index in the truth of each predicted class; _NO_COUNTERPART, _NO_NAME."""
+    known = np.array(sorted(classes.names), np.int64)
+    targets = [classes.index_of_id.get(int(i), _NO_COUNTERPART) for i in known]
+    positions = find_positions(known, category_ids)
+    # One more target, which the position -1 of an unknown id takes.
+    return np.array([*targets, _NO_NAME], np.int64)[positions]
+
+
+def _check_any(
+    raw: RawPredictions,
+    truth: GroundTruth,
+    image: np.ndarray,
+    category: np.ndarray,
+    classes: ClassMap,
+) -> None:
+    """Refuse predictions of which not one can be right: most likely of another data set."""
+    image_ids, category_ids = (raw.columns.join(name) for name in ("image_id", "category_id"))
+    is_known = image >= 0
+    if len(image) and not is_known.any() and not truth.num_left_out:
+        raise DatasetError(
+            f"expected predictions of the images of {truth.title} in {raw.title}, got none of "
+            f"{len(image)}: they are of images such as {image_ids[0]}, it has such as "
+            f"{truth.image_ids[0] if truth.num_images else 'none'}"
+        )
+    # The mask of a prompted annotation counts whatever its class.
+    is_prompted = (raw.columns.join("prompt_id") >= 0).any()
+    if is_known.any() and not is_prompted and not (category[is_known] >= 0).any():
+        named = [classes.names.get(int(i), f"id {i}") for i in np.unique(category_ids)[:5]]
+        raise DatasetError(
+            f"expected predictions of the classes of {truth.title} in {raw.title}, got none of "
+            f"{len(image)}: they are of {', '.join(named)}; give --class-map"
+        )
+
+
+def _choose(
+    raw: RawPredictions,
+    truth: GroundTruth,
+    image: np.ndarray,
+    category: np.ndarray,
+    classes: ClassMap,
+) -> np.ndarray:
+    """Return the rows that can be used, and count the others."""
+    columns = raw.columns
+    category_ids = columns.join("category_id")
+    boxes, readable = columns.join("bbox"), columns.join("is_readable")
+    wrong_box = ~np.isfinite(boxes).all(axis=1) if len(boxes) else np.zeros(len(image), bool)
+    unreadable = ~readable if len(readable) else np.zeros(len(image), bool)
+    others = "that the ground truth does not have"
+    if truth.num_left_out:
+        others = f"that are not among the {truth.num_images} measured (--limit, --split only)"
+    unusable = {
+        f"predictions are of images {others}": image < 0,
+        "predictions are of classes that the ground truth does not have": category == _NO_NAME,
+        "predictions have a score that is not finite": ~np.isfinite(columns.join("score")),
+        "predictions have a box that is not four finite numbers": wrong_box,
+    }
+    for kind, is_so in unusable.items():
+        found = np.flatnonzero(is_so)
+        items = [_name_row(columns, row) for row in found[:3]]
+        raw.problems.add(f"{kind}: left out", items, len(found))
+    renamed = np.flatnonzero(category == _NO_COUNTERPART)
+    names = dict.fromkeys(classes.names[int(i)] for i in category_ids[renamed[:1000]])
+    raw.problems.add(
+        "predictions are of classes without a counterpart in the ground truth: wrong, or left out "
+        "of AP",
+        list(names),
+        len(renamed),
+    )
+    return np.flatnonzero(~np.logical_or.reduce([*unusable.values(), unreadable]))
+
+
+def _name_row(columns: Columns, index: int) -> str:
+    row, image_id, category_id = (
+        columns.join(name)[index] for name in ("row", "image_id", "category_id")
+    )
+    # Images of an output folder that the truth lacks have no id in it.
+    image = f"image_id {image_id}, " if image_id >= 0 else ""
+    return f"row {row} ({image}category_id {category_id})"
+
+
+def _measure_masks(
+    segments: SegmentStore, segment_rows: np.ndarray, sizes_hw: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the tight boxes and areas of masks, some at a time."""
+    boxes, areas = np.zeros((len(segment_rows), 4)), np.zeros(len(segment_rows))
+    for start in range(0, len(segment_rows), _MASKS_IN_MEMORY):
+        some = slice(start, start + _MASKS_IN_MEMORY)
+        rles = segments.read_rles(segment_rows[some], sizes_hw[some])
+        boxes[some], areas[some] = compute_tight_boxes(rles), compute_mask_areas(rles)
+    return boxes, areas
+
+
+def _count_other_sizes(
+    mask_hw: np.ndarray, sizes_hw: np.ndarray, rows: np.ndarray, problems: Problems
+) -> None:
+    other = (mask_hw >= 0).all(axis=1) & (sizes_hw >= 0).all(axis=1) & (mask_hw != sizes_hw).any(1)
+    found = np.flatnonzero(other)
+    items = [
+        f"row {rows[i]} ({mask_hw[i, 1]} x {mask_hw[i, 0]}, image {sizes_hw[i, 1]} x "
+        f"{sizes_hw[i, 0]})"
+        for i in found[:3]
+    ]
+    problems.add("masks have another size than their image: overlap nothing", items, len(found))
+
+
+def _count_odd_boxes(
+    boxes: np.ndarray, sizes_hw: np.ndarray, rows: np.ndarray, problems: Problems
+) -> None:
+    is_negative = (boxes[:, 2:] < 0).any(axis=1)
+    ends = boxes[:, :2] + boxes[:, 2:]
+    is_beyond = (boxes[:, :2] < -_ROOM).any(1) | (ends > sizes_hw[:, ::-1] + _ROOM).any(1)
+    is_beyond &= (sizes_hw > 0).all(axis=1)
+    for kind, is_so in (
+        ("boxes have a negative width or height: kept, overlap nothing", is_negative),
+        ("boxes reach beyond their image: kept", is_beyond),
+    ):
+        found = np.flatnonzero(is_so)
+        problems.add(kind, [f"row {rows[i]}" for i in found[:3]], len(found))
+
+
+def _count_repeated(values: np.ndarray, rows: np.ndarray, problems: Problems) -> None:
+    """Count predictions that are equal to another in (N, 7) values."""
+    # Sorting one number per row is several times faster than np.unique over rows. Equal rows have
+    # equal sums; the rare unequal rows that have them too are compared in full.
+    keys = values @ np.random.default_rng(0).random(values.shape[1])
+    order = np.argsort(keys, kind="stable")
+    same = np.flatnonzero(np.diff(keys[order]) == 0)
+    same = same[(values[order[same]] == values[order[same + 1]]).all(axis=1)]
+    problems.add(
+        "predictions are there twice: kept",
+        [f"row {rows[order[i + 1]]}" for i in same[:3]],
+        len(same),
+    )
