@@ -1,8 +1,7 @@
 """The rows that cross the pipeline: an image to label, one labelled object, one labelled image.
 
-Input: what `sources.py` lists. Output: plain dict rows with exactly the fields of the output
-folder's Parquet files.
-Nothing here opens an image, and nothing here imports torch or pyarrow.
+Input: what `sources` lists. Output: plain dict rows with the columns of the Parquet files in the
+output folder, which are declared here, once. Imports neither torch nor pyarrow.
 """
 
 from __future__ import annotations
@@ -10,21 +9,61 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import IO, Any, Literal, Protocol, get_args
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, get_args
+
+if TYPE_CHECKING:
+    from ovsam.structures import RLE
 
 Status = Literal["labelled", "empty", "failed"]
 STATUSES: tuple[str, ...] = get_args(Status)
 
+# Column → type, in the order of the files. `output/part.py` knows the types.
+ROW_COLUMNS = {
+    "image_id": "int64",
+    "file_name": "string",
+    "width": "int32",
+    "height": "int32",
+    "status": "string",
+    "error": "string",
+}
+# Of the structs in the `objects` list of a row: of `ovsam label`, and of `ovsam detect`.
+OBJECT_COLUMNS = {
+    "bbox": "float32[4]",
+    "category_id": "int64",
+    "category": "string",
+    "score": "float32",
+    "detector_score": "float32",
+    "detector_category": "string",
+    "margin": "float32",
+    "mask_score": "float32",
+    "area": "int64",
+    "segmentation": "run lengths",
+    "prompt_id": "int64",
+    "detector_margin": "float32",
+    "model_category": "string",
+    "model_score": "float32",
+    "detector_box_xyxy": "float32[]",
+    "detector_point_xy": "float32[]",
+}
+BOX_COLUMNS = {
+    "bbox": "float32[4]",
+    "detector_score": "float32",
+    "detector_category": "string",
+    "detector_category_id": "int64",
+    "detector_box_xyxy": "float32[]",
+    "detector_point_xy": "float32[]",
+    "prompt_id": "int64",
+}
+# Columns of an object that are fields of its prompt; all others are its own fields.
+_PROMPT_COLUMNS = BOX_COLUMNS.keys() & OBJECT_COLUMNS.keys() - {"bbox"}
+
 
 def compute_image_id(file_name: str) -> int:
-    """Return the stable id of an image that no COCO file numbers.
+    """Return the stable id of an image that no COCO file numbers, in [0, 2**63).
 
-    Args:
-        file_name: the relative POSIX path or URI of the image, as it will stand in the output.
-
-    Returns:
-        An integer in [0, 2**63): the first 63 bits of BLAKE2b over the UTF-8 name. It depends on
-        the name alone, so images added to a folder later do not renumber the others.
+    It is the first 63 bits of BLAKE2b over the UTF-8 name, as the output will have it: a relative
+    POSIX path or a URI. It depends on the name alone, so images that are added to a folder later do
+    not renumber the others.
     """
     digest = hashlib.blake2b(file_name.encode("utf-8"), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
@@ -64,15 +103,14 @@ class ImageRecord:
         image_id: from the COCO file when the source is one, else `compute_image_id(file_name)`.
         file_name: relative POSIX path, or a URI; never only the base name of a nested file; valid
             Unicode.
-        path: where its bytes are: a `Path` for a file of this machine.
-        size_bytes: size when listed; -1 where it could not be found, or nobody says.
-        mtime_ns: modification time in nanoseconds when listed; 0 where it could not be found, or
-            nobody says.
+        path: where its bytes are: a `Path` for a local file.
+        size_bytes: size when listed; -1 where it is not known.
+        mtime_ns: modification time in nanoseconds when listed; 0 where it is not known.
         width: pixels as a COCO file states them, else None. A hint, never trusted over the decoded
             image.
         height: as `width`.
-        version: what stands for size and time in `identity` where these do not tell a change: of an
-            archive's member, those of the archive and its place in it; None for files.
+        version: replaces size and time in `identity` where these do not show a change: for a member
+            of an archive, those of the archive and its place in it; None for files.
     """
 
     image_id: int
@@ -92,130 +130,17 @@ class ImageRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectRecord:
-    """One labelled object of an image.
-
-    Attributes:
-        bbox_xywh: tight box of the mask, pixels of the upright original image, left, top, width,
-            height.
-        category_id: id of the label in the vocabulary.
-        category: name of the label.
-        score: probability of the label, in [0, 1].
-        detector_score: confidence of the detector, finite.
-        detector_category: class name that the detector gave, None where it has no classes.
-        margin: probability of the label minus that of the runner-up.
-        mask_score: stability of the mask, in [0, 1].
-        area: pixels of the mask.
-        segmentation_size: (height, width) of the image.
-        segmentation_counts: COCO compressed run lengths.
-        prompt_id: id of the annotation that prompted the object (`gt:`), else None.
-        detector_margin: OV-SAM's probability of its label minus that of the detector's class: 0
-            where they agree, None where that class has no counterpart in the vocabulary.
-        model_category: OV-SAM's own label, whoever named the object; None in older parts.
-        model_score: its probability, in [0, 1]; None in older parts.
-        detector_box_xyxy: the box that was the prompt, left, top, right, bottom in pixels of the
-            upright original image; None in older parts.
-        detector_point_xy: the point that was the prompt in its stead, or None.
-    """
-
-    bbox_xywh: tuple[float, float, float, float]
-    category_id: int
-    category: str
-    score: float
-    detector_score: float
-    detector_category: str | None
-    margin: float
-    mask_score: float
-    area: int
-    segmentation_size: tuple[int, int]
-    segmentation_counts: str
-    prompt_id: int | None = None
-    detector_margin: float | None = None
-    model_category: str | None = None
-    model_score: float | None = None
-    detector_box_xyxy: tuple[float, ...] | None = None
-    detector_point_xy: tuple[float, ...] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse values that would make a row unreadable.
-
-        Raises:
-            ValueError: bbox without 4 finite numbers, or a score that is not finite.
-        """
-        if len(self.bbox_xywh) != 4 or not all(math.isfinite(value) for value in self.bbox_xywh):
-            raise ValueError(f"expected bbox_xywh as 4 finite numbers, got {self.bbox_xywh}")
-        scores = (self.score, self.detector_score, self.margin, self.mask_score)
-        if not all(math.isfinite(value) for value in scores):
-            raise ValueError(
-                f"expected finite score, detector_score, margin and mask_score, got {scores}"
-            )
-
-    def to_row(self) -> dict[str, Any]:
-        """Return the plain dict that stands in the `objects` list of a row."""
-        return {
-            "bbox": [float(value) for value in self.bbox_xywh],
-            "category_id": int(self.category_id),
-            "category": self.category,
-            "score": float(self.score),
-            "detector_score": float(self.detector_score),
-            "detector_category": self.detector_category,
-            "margin": float(self.margin),
-            "mask_score": float(self.mask_score),
-            "area": int(self.area),
-            "segmentation": {
-                "size": [int(value) for value in self.segmentation_size],
-                "counts": self.segmentation_counts,
-            },
-            "prompt_id": self.prompt_id,
-            "detector_margin": self.detector_margin,
-            "model_category": self.model_category,
-            "model_score": self.model_score,
-            "detector_box_xyxy": _to_list(self.detector_box_xyxy),
-            "detector_point_xy": _to_list(self.detector_point_xy),
-        }
-
-    @classmethod
-    def from_row(cls, row: dict[str, Any]) -> ObjectRecord:
-        """Build the record back from `to_row`'s dict.
-
-        Raises:
-            KeyError: a field is missing.
-        """
-        left, top, width, height = row["bbox"]
-        size_h, size_w = row["segmentation"]["size"]
-        return cls(
-            bbox_xywh=(left, top, width, height),
-            category_id=row["category_id"],
-            category=row["category"],
-            score=row["score"],
-            detector_score=row["detector_score"],
-            detector_category=row["detector_category"],
-            margin=row["margin"],
-            mask_score=row["mask_score"],
-            area=row["area"],
-            segmentation_size=(size_h, size_w),
-            segmentation_counts=row["segmentation"]["counts"],
-            # Older parts have none of these.
-            prompt_id=row.get("prompt_id"),
-            detector_margin=row.get("detector_margin"),
-            model_category=row.get("model_category"),
-            model_score=row.get("model_score"),
-            detector_box_xyxy=_to_tuple(row.get("detector_box_xyxy")),
-            detector_point_xy=_to_tuple(row.get("detector_point_xy")),
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class BoxRecord:
-    """One box of an image without mask and label: what `ovsam detect` stores.
+    """One box that a detector found, or a prompt in its place: what `ovsam detect` stores.
 
     Attributes:
         detector_box_xyxy: left, top, right, bottom, pixels of the upright original image.
-        detector_score: confidence of the detector.
+        detector_score: confidence of the detector, finite.
         detector_category: class name that the detector gave, None where it has no classes.
-        detector_category_id: id of that class in the detector's own numbering, or None.
-        detector_point_xy: the point that is the prompt in the box's stead, or None.
-        prompt_id: id of the annotation that the box is of, or None.
+        detector_category_id: id of that class in the detector's own numbering, or None. Rows of
+            `ovsam label` do not have it.
+        detector_point_xy: the point that is the prompt instead of the box, or None.
+        prompt_id: id of the annotation that the box is from (`gt:`), else None.
     """
 
     detector_box_xyxy: tuple[float, ...]
@@ -225,18 +150,85 @@ class BoxRecord:
     detector_point_xy: tuple[float, ...] | None = None
     prompt_id: int | None = None
 
-    def to_row(self) -> dict[str, Any]:
-        """Return the plain dict that stands in the `objects` list of a row."""
+    @property
+    def bbox(self) -> tuple[float, float, float, float]:
+        """The box as left, top, width, height."""
         left, top, right, bottom = self.detector_box_xyxy
+        return left, top, right - left, bottom - top
+
+    def to_row(self) -> dict[str, Any]:
+        """Return one item of the `objects` list of a row of `ovsam detect`."""
+        return {name: getattr(self, name) for name in BOX_COLUMNS}
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRecord:
+    """One labelled object of an image.
+
+    Attributes:
+        prompt: the box that was segmented and labelled.
+        bbox: tight box of the mask: left, top, width, height, pixels of the upright original image.
+        category_id: id of the label in the vocabulary.
+        category: name of the label.
+        score: probability of the label, in [0, 1].
+        margin: probability of the label minus that of the runner-up.
+        mask_score: stability of the mask, in [0, 1].
+        area: pixels of the mask.
+        segmentation: the mask.
+        model_category: the model's own label, whichever of model and detector named the object.
+        model_score: its probability, in [0, 1].
+        detector_margin: the model's probability of its label minus that of the detector's class: 0
+            where they agree, None where that class has no counterpart in the vocabulary.
+    """
+
+    prompt: BoxRecord
+    bbox: tuple[float, ...]
+    category_id: int
+    category: str
+    score: float
+    margin: float
+    mask_score: float
+    area: int
+    segmentation: RLE
+    model_category: str
+    model_score: float
+    detector_margin: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values that would make a row unreadable.
+
+        Raises:
+            ValueError: bbox without 4 finite numbers, or a score that is not finite.
+        """
+        if len(self.bbox) != 4 or not all(math.isfinite(value) for value in self.bbox):
+            raise ValueError(f"expected bbox as 4 finite numbers, got {self.bbox}")
+        scores = (self.score, self.prompt.detector_score, self.margin, self.mask_score)
+        if not all(math.isfinite(value) for value in scores):
+            raise ValueError(
+                f"expected finite score, detector_score, margin and mask_score, got {scores}"
+            )
+
+    def to_row(self) -> dict[str, Any]:
+        """Return one item of the `objects` list of a row of `ovsam label`."""
         return {
-            "bbox": [left, top, right - left, bottom - top],
-            "detector_score": self.detector_score,
-            "detector_category": self.detector_category,
-            "detector_category_id": self.detector_category_id,
-            "detector_box_xyxy": list(self.detector_box_xyxy),
-            "detector_point_xy": _to_list(self.detector_point_xy),
-            "prompt_id": self.prompt_id,
+            name: getattr(self.prompt if name in _PROMPT_COLUMNS else self, name)
+            for name in OBJECT_COLUMNS
         }
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> ObjectRecord:
+        """Build the record back from `to_row`'s dict, also after Parquet.
+
+        Raises:
+            KeyError: a column is missing.
+        """
+        prompt: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        for name in OBJECT_COLUMNS:
+            value = row[name]
+            fields = prompt if name in _PROMPT_COLUMNS else own
+            fields[name] = tuple(value) if isinstance(value, list) else value
+        return cls(BoxRecord(**prompt), **own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +243,7 @@ class LabelRecord:
         status: "labelled" (at least one object), "empty" (none), "failed" (`error` says why).
         error: reason of a failed row, one sentence; None otherwise.
         objects: the labelled objects, or the boxes of `ovsam detect`.
-        identity: the ImageRecord's identity when it was labelled, for resume. Not a field of the
+        identity: the ImageRecord's identity when it was labelled, for resume. Not a column of the
             row.
     """
 
@@ -309,40 +301,16 @@ class LabelRecord:
         )
 
     def to_row(self) -> dict[str, Any]:
-        """Return the plain dict of one Parquet row, in the field order of the output folder."""
-        return {
-            "image_id": int(self.image_id),
-            "file_name": self.file_name,
-            "width": self.width,
-            "height": self.height,
-            "status": self.status,
-            "error": self.error,
-            "objects": [item.to_row() for item in self.objects],
-        }
+        """Return one row of a Parquet file as a plain dict."""
+        row = {name: getattr(self, name) for name in ROW_COLUMNS}
+        return {**row, "objects": [item.to_row() for item in self.objects]}
 
     @classmethod
     def from_row(cls, row: dict[str, Any], identity: str = "") -> LabelRecord:
-        """Build the record back from `to_row`'s dict.
+        """Build the record back from a row of `ovsam label`.
 
         Raises:
-            KeyError: a field is missing.
+            KeyError: a column is missing.
         """
         objects = tuple(ObjectRecord.from_row(item) for item in row["objects"] or ())
-        return cls(
-            row["image_id"],
-            row["file_name"],
-            row["width"],
-            row["height"],
-            row["status"],
-            row["error"],
-            objects,
-            identity,
-        )
-
-
-def _to_list(numbers: tuple[float, ...] | None) -> list[float] | None:
-    return None if numbers is None else [float(number) for number in numbers]
-
-
-def _to_tuple(numbers: list[float] | None) -> tuple[float, ...] | None:
-    return None if numbers is None else tuple(numbers)
+        return cls(**{name: row[name] for name in ROW_COLUMNS}, objects=objects, identity=identity)

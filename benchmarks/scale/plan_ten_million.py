@@ -26,13 +26,18 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 from ovsam_pipeline.export.coco import export_coco
 from ovsam_pipeline.output.folder import OutputFolder, list_parts
 from ovsam_pipeline.output.parts import write_part
 from ovsam_pipeline.output.plan import Plan, check_images, plan_run
-from ovsam_pipeline.records import ImageRecord, LabelRecord, ObjectRecord, compute_image_id
+from ovsam_pipeline.records import (
+    BoxRecord,
+    ImageRecord,
+    LabelRecord,
+    ObjectRecord,
+    compute_image_id,
+)
 from ovsam_pipeline.sources.listing import list_images, local
 from ovsam_pipeline.sources.spool import ImageSpool
 
@@ -117,18 +122,28 @@ def check_plan(plan: Plan, name: str, meter: Meter) -> bool:
 def label(plan: Plan, folder: OutputFolder) -> None:
     """Write a part for every 1,024 images: one object each, some empty and some failed."""
     dice = random.Random(0)
-    item = ObjectRecord((1, 2, 30, 40), 1, "a", 0.5, 0.6, "a", 0.1, 0.9, 800, (480, 640), "")
-    contours = ["".join(dice.choices("0123456789LMNOabc", k=80)) for _ in range(500)]
-    objects = [(ObjectRecord(**{**as_fields(item), "segmentation_counts": c}),) for c in contours]
+    objects = [(make_object("".join(dice.choices("0123456789LMNOabc", k=80))),) for _ in range(500)]
     remaining = iter(plan.images)
     while images := list(islice(remaining, PART_IMAGES)):
         rows = [make_row(image, dice.random(), dice.choice(objects)) for image in images]
         write_part(folder.parts_folder, rows, FINGERPRINT)
 
 
-def as_fields(item: ObjectRecord) -> dict[str, Any]:
-    """Return the fields of an object by name."""
-    return {name: getattr(item, name) for name in item.__slots__}
+def make_object(counts: str) -> ObjectRecord:
+    """Return an object with these run lengths."""
+    return ObjectRecord(
+        BoxRecord((1, 2, 31, 42), 0.6, "a"),
+        bbox=(1, 2, 30, 40),
+        category_id=1,
+        category="a",
+        score=0.5,
+        margin=0.1,
+        mask_score=0.9,
+        area=800,
+        segmentation={"size": [480, 640], "counts": counts},
+        model_category="a",
+        model_score=0.5,
+    )
 
 
 def make_row(image: ImageRecord, chance: float, objects: tuple[ObjectRecord]) -> LabelRecord:

@@ -31,7 +31,7 @@ from ovsam_pipeline.commands.report import collect_report
 from ovsam_pipeline.export.coco import count_output, export_coco
 from ovsam_pipeline.output.folder import list_parts
 from ovsam_pipeline.output.parts import SCHEMA, open_part, write_part
-from ovsam_pipeline.records import LabelRecord, ObjectRecord
+from ovsam_pipeline.records import BoxRecord, LabelRecord, ObjectRecord
 
 NUM_CLASSES = 1203
 COUNTS_LENGTH = 250
@@ -116,21 +116,18 @@ def draw_objects(rng: np.random.Generator, count: int) -> tuple[ObjectRecord, ..
         letters = rng.integers(ord("0"), ord("0") + 64, COUNTS_LENGTH).astype(np.uint8)
         found.append(
             ObjectRecord(
-                bbox_xywh=box,
+                BoxRecord(box, scores[1], f"class {other}"),
+                bbox=box,
                 category_id=class_id,
                 category=f"class {class_id}",
                 score=scores[0],
-                detector_score=scores[1],
-                detector_category=f"class {other}",
                 margin=scores[2],
                 mask_score=scores[3],
                 area=int(rng.integers(300_000)),
-                segmentation_size=(480, 640),
-                segmentation_counts=letters.tobytes().decode("ascii"),
+                segmentation={"size": [480, 640], "counts": letters.tobytes().decode("ascii")},
                 detector_margin=scores[4],
                 model_category=f"class {class_id}",
                 model_score=scores[5],
-                detector_box_xyxy=box,
             )
         )
     return tuple(found)

@@ -35,12 +35,10 @@ from ovsam_pipeline.output.part_tables import iterate_tables
 from ovsam_pipeline.storage.atomic import replace_file
 from ovsam_pipeline.storage.remote_path import AnyPath
 
-# What stands in an annotation where the object has it, in this order; rows of earlier versions may
-# lack the columns.
-_OPTIONAL_NAMES = ("detector_category", "model_category")
-_OPTIONAL = ("detector_category", "detector_margin", "model_category", "model_score", "prompt_id")
 _REQUIRED = ("category_id", "segmentation", "area", "bbox", "score", "detector_score")
-_IMAGE_COLUMNS = (*COUNTED_COLUMNS, "file_name", "width", "height")
+# Left out of an annotation where the row has a null.
+_OPTIONAL = ("detector_category", "detector_margin", "model_category", "model_score", "prompt_id")
+_IMAGE_FIELDS = ("file_name", "width", "height")
 _OBJECT_COLUMNS = ("image_id", *(f"objects.list.element.{n}" for n in (*_REQUIRED, *_OPTIONAL)))
 
 
@@ -99,14 +97,10 @@ def count_output(output: AnyPath) -> OutputCounts:
 
 def _iterate_images(parts: Sequence[AnyPath], counts: RowCounts) -> Iterator[memoryview]:
     """Yield the images as lines of text, counting all rows on the way."""
-    for table in iterate_tables(parts, _IMAGE_COLUMNS):
+    for table in iterate_tables(parts, (*COUNTED_COLUMNS, *_IMAGE_FIELDS)):
         counts.add(table)
         seen = table.filter(pc.not_equal(table["status"], "failed")).combine_chunks()
-        columns = {
-            name: _get_only_chunk(seen[name])
-            for name in _IMAGE_COLUMNS
-            if name in seen.column_names
-        }
+        columns = {name: _get_only_chunk(seen[name]) for name in ("image_id", *_IMAGE_FIELDS)}
         yield join_lines(
             '{"id":',
             encode_numbers(columns["image_id"]),
@@ -179,13 +173,13 @@ def _format_annotations(
         _or_null(encode_numbers(columns["score"])),
         ',"detector_score":',
         _or_null(encode_numbers(columns["detector_score"])),
-        *(_encode_optional(name, columns[name]) for name in _OPTIONAL if name in columns),
+        *(_encode_optional(name, columns[name]) for name in _OPTIONAL),
         "}",
     )
 
 
 def _encode_optional(name: str, values: pa.Array) -> pa.StringArray:
-    if name in _OPTIONAL_NAMES:
+    if pa.types.is_string(values.type):
         return encode_name_field(name, values)
     return prefix_field(name, encode_numbers(values))
 

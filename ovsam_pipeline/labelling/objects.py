@@ -67,19 +67,12 @@ def _build_object(
 ) -> ObjectRecord:
     assert prediction.rles is not None
     left, top, right, bottom = (float(value) for value in prediction.boxes_xyxy[row])
-    rle = prediction.rles[row]
-    prompt = build_box(found, row)
     return ObjectRecord(
-        bbox_xywh=(left, top, right - left, bottom - top),
-        detector_score=prompt.detector_score,
-        detector_category=prompt.detector_category,
+        prompt=build_box(found, row),
+        bbox=(left, top, right - left, bottom - top),
         mask_score=float(prediction.mask_scores[row]),
         area=int(prediction.areas[row]),
-        segmentation_size=(int(rle["size"][0]), int(rle["size"][1])),
-        segmentation_counts=rle["counts"],
-        prompt_id=prompt.prompt_id,
-        detector_box_xyxy=prompt.detector_box_xyxy,
-        detector_point_xy=prompt.detector_point_xy,
+        segmentation=prediction.rles[row],
         **describe_label(prediction, rules, row, label),
     )
 

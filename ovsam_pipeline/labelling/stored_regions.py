@@ -83,7 +83,6 @@ class StoredRegions:
         # A class of the detector that nothing was found of may stand in a class map as well.
         known = self.run.get("class_names") or ()
         self.class_names = tuple(dict.fromkeys((*known, *sorted(names - {""})))) or None
-        self._has_warned_of_boxes = False
         # Images come in the order in which the parts were written, in two stages close together.
         self._read_part = lru_cache(maxsize=4)(self._read_part_once)
 
@@ -153,28 +152,14 @@ class StoredRegions:
         objects = [item for item in row.objects if isinstance(item, ObjectRecord)]
         if not objects:
             return Detections.empty(with_categories=self.class_names is not None)
-        names = tuple(item.detector_category or "" for item in objects)
-        points = [item.detector_point_xy for item in objects if item.detector_point_xy]
+        prompts = [item.prompt for item in objects]
+        points = [item.detector_point_xy for item in prompts if item.detector_point_xy]
         return Detections(
-            np.array([self._get_box(item) for item in objects], np.float32),
-            np.array([item.detector_score for item in objects], np.float32),
-            names if self.class_names else None,
-            np.array(points, np.float32) if len(points) == len(objects) else None,
+            np.array([item.detector_box_xyxy for item in prompts], np.float32),
+            np.array([item.detector_score for item in prompts], np.float32),
+            tuple(item.detector_category or "" for item in prompts) if self.class_names else None,
+            np.array(points, np.float32) if len(points) == len(prompts) else None,
         )
-
-    def _get_box(self, item: ObjectRecord) -> tuple[float, ...]:
-        """Return the box of the prompt; of its mask where an earlier version stored none."""
-        if item.detector_box_xyxy is not None:
-            return item.detector_box_xyxy
-        if not self._has_warned_of_boxes:
-            self._has_warned_of_boxes = True
-            logger.warning(
-                "%s was made by an earlier version, which kept no prompts: the boxes of the masks "
-                "stand in for them, and labels may differ from those of a new run",
-                self.output,
-            )
-        left, top, width, height = item.bbox_xywh
-        return left, top, left + width, top + height
 
     def _read_row(self, image: ImageRecord) -> LabelRecord:
         """Return the row of an image.

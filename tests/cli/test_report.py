@@ -2,18 +2,18 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
+from row_objects import PROMPT, make_object
 
 from ovsam_pipeline.commands.report import collect_report
 from ovsam_pipeline.output.parts import BOX_SCHEMA, SCHEMA, write_part
 from ovsam_pipeline.records import BoxRecord, LabelRecord, ObjectRecord
 
 
-def make_object(category: str, detector_category: str | None) -> ObjectRecord:
-    return ObjectRecord(
-        (0, 0, 1, 1), 1, category, 0.5, 0.5, detector_category, 0.1, 0.9, 1, (2, 2), "04"
-    )
+def label(category: str, detected: str | None) -> ObjectRecord:
+    return make_object(replace(PROMPT, detector_category=detected), category=category)
 
 
 def make_box(detector_category: str | None) -> BoxRecord:
@@ -39,7 +39,11 @@ def make_output(folder, objects, errors=(), schema=SCHEMA):
 
 
 def test_labels_and_reasons_are_counted(tmp_path):
-    objects = [(make_object("cat", "dog"), make_object("é", None)), (), (make_object("cat", None),)]
+    objects = [
+        (label("cat", "dog"), label("é", None)),
+        (),
+        (label("cat", None),),
+    ]
     errors = ["file not found: a/b.jpg", "file not found: c/d.jpg", "torn at byte 7"]
     found = collect_report(make_output(tmp_path, objects, errors))
     assert found["classes"] == {"cat": 2, "é": 1}

@@ -1,62 +1,51 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from row_objects import make_object
 
 from ovsam_pipeline.records import (
     BoxRecord,
     ImageRecord,
     LabelRecord,
-    ObjectRecord,
     compute_image_id,
 )
 
 IMAGE = ImageRecord(7, "a/b.jpg", Path("/x/a/b.jpg"), 100, 200)
-OBJECT = ObjectRecord(
-    (1.0, 2.0, 3.0, 4.0), 18, "dog", 0.9, 0.8, "cat", 0.5, 0.97, 11, (480, 640), "abc"
+OBJECT = make_object(BoxRecord((1.0, 2.0, 4.5, 6.5), 0.8, "cat"))
+PROMPTED = make_object(
+    BoxRecord((1.0, 2.0, 4.5, 6.5), 0.8, None, None, (3.0, 4.0), prompt_id=4), detector_margin=0.25
 )
-PROMPTED = replace(
-    OBJECT, prompt_id=4, detector_margin=0.25, model_category="dog", model_score=0.9,
-    detector_box_xyxy=(1.0, 2.0, 4.5, 6.5), detector_point_xy=(3.0, 4.0),
-)  # fmt: skip
 
 
 def test_object_row_has_the_fields_of_the_contract():
     assert OBJECT.to_row() == {
-        "bbox": [1.0, 2.0, 3.0, 4.0],
-        "category_id": 18,
-        "category": "dog",
-        "score": 0.9,
+        "bbox": (1.0, 2.0, 3.0, 4.0),
+        "category_id": 5,
+        "category": "cat",
+        "score": 0.5,
         "detector_score": 0.8,
         "detector_category": "cat",
-        "margin": 0.5,
-        "mask_score": 0.97,
-        "area": 11,
-        "segmentation": {"size": [480, 640], "counts": "abc"},
+        "margin": 0.125,
+        "mask_score": 0.75,
+        "area": 12,
+        "segmentation": {"size": [9, 8], "counts": "abc"},
         "prompt_id": None,
         "detector_margin": None,
-        "model_category": None,
-        "model_score": None,
-        "detector_box_xyxy": None,
+        "model_category": "cat",
+        "model_score": 0.5,
+        "detector_box_xyxy": (1.0, 2.0, 4.5, 6.5),
         "detector_point_xy": None,
     }
 
 
-def test_object_of_an_older_part_has_none_of_the_newer_fields():
-    newer = ("prompt_id", "detector_margin", "model_category", "model_score")
-    newer += ("detector_box_xyxy", "detector_point_xy")
-    row = {name: value for name, value in PROMPTED.to_row().items() if name not in newer}
-    assert ObjectRecord.from_row(row) == OBJECT
-
-
 def test_box_row_has_the_fields_of_the_contract():
     assert BoxRecord((1.0, 2.0, 4.5, 6.5), 0.75, "cat", 3, (2.0, 3.0), 8).to_row() == {
-        "bbox": [1.0, 2.0, 3.5, 4.5],
+        "bbox": (1.0, 2.0, 3.5, 4.5),
         "detector_score": 0.75,
         "detector_category": "cat",
         "detector_category_id": 3,
-        "detector_box_xyxy": [1.0, 2.0, 4.5, 6.5],
-        "detector_point_xy": [2.0, 3.0],
+        "detector_box_xyxy": (1.0, 2.0, 4.5, 6.5),
+        "detector_point_xy": (2.0, 3.0),
         "prompt_id": 8,
     }
 
@@ -112,9 +101,11 @@ def test_contradictions_are_refused(values, reason):
 
 def test_object_refuses_what_is_not_finite():
     with pytest.raises(ValueError, match="4 finite numbers"):
-        ObjectRecord((1, 2, 3, float("nan")), 1, "a", 1, 1, None, 1, 1, 1, (1, 1), "")
+        make_object(bbox=(1, 2, 3, float("nan")))
     with pytest.raises(ValueError, match="finite score"):
-        ObjectRecord((1, 2, 3, 4), 1, "a", float("inf"), 1, None, 1, 1, 1, (1, 1), "")
+        make_object(score=float("inf"))
+    with pytest.raises(ValueError, match="finite score"):
+        make_object(BoxRecord((1, 2, 3, 4), float("nan")))
 
 
 def test_image_id_is_stable_and_has_63_bits():

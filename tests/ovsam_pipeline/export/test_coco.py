@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from row_objects import make_object
 
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export import coco
@@ -14,8 +14,8 @@ from ovsam_pipeline.export.coco import count_output, export_coco
 from ovsam_pipeline.export.json_text import encode_numbers, encode_texts, round_to_cents
 from ovsam_pipeline.output import part_tables
 from ovsam_pipeline.output.folder import iterate_rows
-from ovsam_pipeline.output.parts import SCHEMA, write_part
-from ovsam_pipeline.records import LabelRecord, ObjectRecord
+from ovsam_pipeline.output.parts import write_part
+from ovsam_pipeline.records import BoxRecord, LabelRecord, ObjectRecord
 from ovsam_pipeline.storage.remote_path import parse_path
 
 OPTIONAL = ("detector_category", "detector_margin", "model_category", "model_score", "prompt_id")
@@ -30,31 +30,27 @@ HOSTILE = (
 
 
 def make_objects(count: int, seed: int) -> tuple[ObjectRecord, ...]:
-    """Objects with all kinds of numbers and texts; every optional field is absent in some."""
+    """Objects with all kinds of numbers and texts; each field that may be null is null in some."""
     rng = np.random.default_rng(seed)
     found = []
     for index in range(count):
         box = (rng.random(4) * 1000).round(int(rng.integers(4)))
-        item = ObjectRecord(
-            bbox_xywh=tuple(float(side) for side in box),
+        nullable = {"detector_category": HOSTILE[index % 6], "prompt_id": 2**60}
+        prompt = BoxRecord((0, 0, 1, 1), (0.0, 1.0, 0.5, float(rng.random()))[index % 4])
+        prompt = replace(prompt, **{k: v for k, v in nullable.items() if rng.random() < 0.6})
+        counts = ("PQ\\1\\\\o0", "", "0" * 300, "\\")[index % 4]
+        item = make_object(
+            prompt,
+            bbox=tuple(float(side) for side in box),
             category_id=int(rng.integers(2000)),
-            category="a \\ name",
             score=float(np.float32(rng.random() ** 8)),
-            detector_score=(0.0, 1.0, 0.5, float(rng.random()))[index % 4],
-            detector_category=None,
-            margin=0.25,
-            mask_score=0.75,
             area=int(rng.integers(2**40)),
-            segmentation_size=(480, 640 + index),
-            segmentation_counts=("PQ\\1\\\\o0", "", "0" * 300, "\\")[index % 4],
+            segmentation={"size": [480, 640 + index], "counts": counts},
+            model_category=HOSTILE[(index + 1) % 6],
+            model_score=1 / 3,
+            detector_margin=-1e-9 * index if rng.random() < 0.6 else None,
         )
-        names = {
-            "detector_category": HOSTILE[index % 6],
-            "model_category": HOSTILE[(index + 1) % 6],
-        }
-        more = {**names, "detector_margin": -1e-9 * index, "model_score": 1 / 3, "prompt_id": 2**60}
-        chosen = {name: value for name, value in more.items() if rng.random() < 0.6}
-        found.append(replace(item, **chosen))
+        found.append(item)
     return tuple(found)
 
 
@@ -83,21 +79,6 @@ def make_output(folder, parts: list[list[LabelRecord]]):
     return folder
 
 
-def write_old_part(folder, rows: list[LabelRecord]) -> None:
-    """Write a part as versions did that had no optional column but the detector's class."""
-    newer = (*OPTIONAL[1:], "detector_box_xyxy", "detector_point_xy")
-    table = pa.Table.from_pylist([row.to_row() for row in rows], schema=SCHEMA)
-    old = pa.struct(
-        [field for field in SCHEMA.field("objects").type.value_type if field.name not in newer]
-    )
-    plain = [
-        {**row, "objects": [{key: item[key] for key in old.names} for item in row["objects"]]}
-        for row in table.to_pylist()
-    ]
-    schema = SCHEMA.set(6, pa.field("objects", pa.list_(old)))
-    pq.write_table(pa.Table.from_pylist(plain, schema=schema), folder / "parts" / "part-0.parquet")
-
-
 def export_plainly(output) -> dict:
     """What the file has to say, one python object after the other."""
     rows = list(iterate_rows(output))
@@ -123,7 +104,7 @@ def describe(annotation_id: int, image_id: int, item: dict) -> dict:
     plain |= {name: item[name] for name in ("category_id", "segmentation", "area")}
     plain["bbox"] = [round(side, 2) for side in item["bbox"]]
     for name in ("score", "detector_score", *OPTIONAL):
-        value = item.get(name)
+        value = item[name]
         if value is not None:
             plain[name] = shorten(value) if isinstance(value, float) else value
     return plain
@@ -141,8 +122,7 @@ def read_json(path) -> dict:
 def test_file_says_what_the_rows_say(tmp_path, monkeypatch, table_bytes):
     monkeypatch.setattr(part_tables, "_TABLE_BYTES", table_bytes)
     rows = make_rows()
-    out = make_output(tmp_path, [rows[:10], rows[10:11], rows[11:30]])
-    write_old_part(out, rows[30:])
+    out = make_output(tmp_path, [rows[:10], rows[10:11], rows[11:]])
     counts = export_coco(out, out / "annotations.json")
     found, expected = read_json(out / "annotations.json"), export_plainly(out)
     assert found["images"] == expected["images"]

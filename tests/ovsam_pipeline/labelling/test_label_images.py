@@ -44,12 +44,11 @@ def test_row_of_a_labelled_image_holds_boxes_masks_and_both_opinions():
     (row,) = run(["a.jpg"])
     first, second = row.objects
     assert (row.width, row.height) == (40, 20)
-    assert first.bbox_xywh == (0, 0, 20, 10)
+    assert first.bbox == (0, 0, 20, 10)
     assert first.category != second.category
-    assert (first.detector_category, second.detector_category) == ("cat", "wolf")
-    assert (first.score, first.detector_score) == (0.75, pytest.approx(0.9))
-    rle = {"size": list(first.segmentation_size), "counts": first.segmentation_counts}
-    assert coco_mask.area(rle) == first.area == 200
+    assert (first.prompt.detector_category, second.prompt.detector_category) == ("cat", "wolf")
+    assert (first.score, first.prompt.detector_score) == (0.75, pytest.approx(0.9))
+    assert coco_mask.area(first.segmentation) == first.area == 200
 
 
 def test_no_image_is_decoded_twice():
@@ -179,7 +178,7 @@ def test_duplicate_boxes_are_dropped_and_counted():
 
     stats = ShardStats()
     (row,) = run(["a"], replace(make_labeller(decode=decode), detector=Doubling()), stats=stats)
-    assert [item.detector_score for item in row.objects] == [pytest.approx(0.9)]
+    assert [item.prompt.detector_score for item in row.objects] == [pytest.approx(0.9)]
     assert stats.dropped == {"duplicate or not asked for": 1}
     assert set(stats.seconds) == {"decode", "detect", "segment"}
 
@@ -197,7 +196,7 @@ def test_boxes_outside_the_image_are_dropped_and_counted_and_others_clipped(stop
         labeller = replace(labeller, predictor=None, rules=None)
     stats = ShardStats()
     (row,) = run(["a"], labeller, stats=stats)
-    assert [item.detector_box_xyxy for item in row.objects] == [(0, 0, 20, 10)]
+    assert [item.to_row()["detector_box_xyxy"] for item in row.objects] == [(0, 0, 20, 10)]
     assert stats.dropped == {"outside the image": 1, "no area": 1}
 
 
@@ -215,7 +214,7 @@ def test_of_two_boxes_with_the_same_mask_the_better_one_stays():
     stats = ShardStats()
     labeller = make_labeller(decode=decode, detector=Halving(), predictor=OneObject())
     (row,) = run(["a"], labeller, stats=stats)
-    scores = [item.detector_score for item in row.objects]
+    scores = [item.prompt.detector_score for item in row.objects]
     assert scores == [pytest.approx(0.9), pytest.approx(0.4)]
     assert stats.dropped["duplicate mask"] == 1
     rules = replace(labeller.rules, iou=None)
@@ -287,7 +286,7 @@ def test_objects_with_an_empty_mask_are_dropped():
     assert (row.status, stats.dropped["empty mask"]) == ("empty", 1)
     rules = replace(make_labeller().rules, keeps_empty_masks=True)
     (row,) = run(["a"], make_labeller(decode=decode, detector=Thin(), rules=rules))
-    assert [(item.area, item.prompt_id) for item in row.objects] == [(0, None)]
+    assert [(item.area, item.prompt.prompt_id) for item in row.objects] == [(0, None)]
 
 
 def test_objects_carry_the_ids_of_their_prompts():
@@ -298,7 +297,7 @@ def test_objects_carry_the_ids_of_their_prompts():
             return [Detections(boxes, np.ones(2, np.float32), prompt_ids=ids) for _ in images]
 
     (row,) = run(["a"], make_labeller(decode=decode, detector=Annotated()))
-    assert [item.prompt_id for item in row.objects] == [70, 3]
+    assert [item.prompt.prompt_id for item in row.objects] == [70, 3]
 
 
 def test_released_points_give_the_detectors_boxes_to_clip():

@@ -3,10 +3,8 @@
 import json
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 from locations import SCENES
 
@@ -14,8 +12,6 @@ import ovsam_pipeline
 from ovsam.errors import ConfigError
 from ovsam_pipeline.labelling.relabelling import complete_config
 from ovsam_pipeline.output.folder import iterate_rows, list_parts
-from ovsam_pipeline.output.parts import SCHEMA, write_part
-from ovsam_pipeline.records import LabelRecord
 from ovsam_pipeline.settings.label import LabelConfig
 
 NAMES = ("scene_0000.jpg", "scene_0001.jpg", "scene_0002.jpg")
@@ -162,26 +158,6 @@ def test_changed_and_new_images_and_failed_rows_are_told_apart(settings, tmp_pat
         NAMES[0]: "failed", NAMES[1]: "labelled", "broken.jpg": "failed",
     }  # fmt: skip
     assert rows[NAMES[0]]["error"].startswith("the image changed since")
-
-
-def test_output_of_an_earlier_version_is_relabelled_from_the_boxes_of_its_masks(
-    labelled, tmp_path, caplog
-):
-    old = tmp_path / "old"
-    shutil.copytree(labelled, old)
-    for part in list_parts(old):
-        index = pq.read_schema(part).metadata
-        objects = []
-        for row in pq.read_table(part).to_pylist():
-            record = LabelRecord.from_row(row)
-            items = tuple(replace(item, detector_box_xyxy=None) for item in record.objects)
-            objects.append(replace(record, objects=items))
-        table = pq.read_table(write_part(tmp_path, objects, "f"))
-        pq.write_table(table.replace_schema_metadata(index), part)
-        assert table.schema.equals(SCHEMA)
-    result = ovsam_pipeline.label(relabel=str(old), output=tmp_path / "new")
-    assert (result.exit_code, result.totals.objects) == (0, len(objects_of(labelled)))
-    assert caplog.text.count("the boxes of the masks stand in for them") == 1
 
 
 def objects_of(output):

@@ -2,9 +2,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from row_objects import PROMPT, make_object
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.errors import OutputError, OutputLockedError
@@ -18,7 +18,7 @@ from ovsam_pipeline.output.parts import (
     read_part_index,
     write_part,
 )
-from ovsam_pipeline.records import ImageRecord, LabelRecord, ObjectRecord, compute_image_id
+from ovsam_pipeline.records import ImageRecord, LabelRecord, compute_image_id
 
 DEPENDS_ON = {"model": "nano 1", "conf": 0.25}
 
@@ -27,8 +27,7 @@ def make_row(name: str, num_objects: int = 1, error: str | None = None) -> Label
     image = ImageRecord(compute_image_id(name), name, Path(name), 10, 20)
     if error:
         return LabelRecord.failed(image, error)
-    item = ObjectRecord((1, 2, 3, 4), 5, "cat", 0.5, 0.625, None, 0.125, 0.75, 12, (9, 8), "abc")
-    return LabelRecord.labelled(image, 8, 9, (item,) * num_objects)
+    return LabelRecord.labelled(image, 8, 9, (make_object(),) * num_objects)
 
 
 @pytest.fixture
@@ -57,47 +56,12 @@ def test_part_has_exactly_the_documented_row():
     )
 
 
-def write_old_part(folder: Path, names: list[str], first_missing: str) -> Path:
-    """Write a part as versions did that knew neither this field of an object nor later ones."""
-    part = write_part(folder, [make_row(name) for name in names], "f")
-    table = pq.read_table(part)
-    fields = list(SCHEMA.field("objects").type.value_type)
-    fields = fields[: [field.name for field in fields].index(first_missing)]
-    kept = {field.name for field in fields}
-    old = pa.schema([*list(SCHEMA)[:-1], ("objects", pa.list_(pa.struct(fields)))])
-    rows = [
-        {**row, "objects": [{k: v for k, v in o.items() if k in kept} for o in row["objects"]]}
-        for row in table.to_pylist()
-    ]
-    pq.write_table(
-        pa.Table.from_pylist(rows, old).replace_schema_metadata(table.schema.metadata), part
-    )
-    return part
-
-
-@pytest.mark.parametrize("first_missing", ["prompt_id", "detector_margin", "detector_box_xyxy"])
-def test_older_parts_are_read_and_rewritten(tmp_path, first_missing):
-    part = write_old_part(tmp_path, ["a.jpg", "b.jpg"], first_missing)
-    drop_part_rows(part, frozenset([0]))
-    (row,) = iterate_part_rows(part)
-    assert first_missing not in row["objects"][0]
-    assert LabelRecord.from_row(row) == replace(make_row("b.jpg"), identity="")
-
-
-def test_part_keeps_boxes_points_and_margins_beside_missing_ones(tmp_path):
-    row = make_row("a.jpg", 2)
-    values = {"detector_margin": 0.5, "model_category": "dog", "model_score": 0.25}
-    values |= {"detector_box_xyxy": (1.0, 2.0, 3.5, 4.0), "detector_point_xy": (2.0, 3.0)}
-    row = replace(row, objects=(replace(row.objects[0], **values), row.objects[1]), identity="")
+def test_part_keeps_points_ids_and_margins_beside_missing_ones(tmp_path):
+    prompt = replace(PROMPT, detector_category="dog", detector_point_xy=(2.0, 3.0), prompt_id=77)
+    objects = (make_object(prompt, detector_margin=0.5), make_object())
+    row = replace(make_row("a.jpg"), objects=objects, identity="")
     (read,) = iterate_part_rows(write_part(tmp_path, [row], "f"))
     assert LabelRecord.from_row(read) == row
-
-
-def test_part_keeps_prompt_ids(tmp_path):
-    row = make_row("a.jpg", 2)
-    prompted = replace(row.objects[0], prompt_id=77)
-    part = write_part(tmp_path, [replace(row, objects=(prompted, row.objects[1]))], "f")
-    (read,) = iterate_part_rows(part)
     assert [item["prompt_id"] for item in read["objects"]] == [77, None]
 
 
@@ -112,26 +76,6 @@ def test_part_gives_back_its_rows_and_says_what_they_were(tmp_path):
     assert index.rows.keys.tolist() == [compute_key(row.file_name) for row in rows]
     assert index.rows.identities.tolist() == [compute_key(row.identity) for row in rows]
     assert index.rows.is_failed.tolist() == [False, False, True]
-
-
-def test_footers_of_the_first_format_are_read(tmp_path):
-    """They held a JSON list of [key, identity, failed]."""
-    part = write_part(tmp_path, [make_row("a.jpg"), make_row("b.jpg", error="damaged")], "f")
-    index, table = read_part_index(part), pq.read_table(part)
-    rows = index.rows
-    images = [
-        [int(key), int(identity), int(failed)]
-        for key, identity, failed in zip(rows.keys, rows.identities, rows.is_failed, strict=True)
-    ]
-    stored = json.dumps({"format": 1, "fingerprint": "f", "images": images}).encode()
-    pq.write_table(table.replace_schema_metadata({b"ovsam": stored}), part)
-    old = read_part_index(part)
-    assert old.fingerprint == "f"
-    assert old.rows.keys.tolist() == rows.keys.tolist()
-    assert old.rows.identities.tolist() == rows.identities.tolist()
-    assert old.rows.is_failed.tolist() == [False, True]
-    drop_part_rows(part, [0])
-    assert read_part_index(part).rows.is_failed.tolist() == [True]
 
 
 def test_part_is_compressed_with_zstd_and_leaves_no_temporary_file(tmp_path):
