@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ovsam.decode import IMAGE_SUFFIXES
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.sources.containers import CONTAINER_SUFFIXES, open_container, open_containers
 from ovsam_pipeline.sources.entry import Entry, get_suffix, normalise, take_image
 from ovsam_pipeline.sources.patterns import PatternWalk, split_pattern
-from ovsam_pipeline.sources.read_image import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)

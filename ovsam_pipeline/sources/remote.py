@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
+from ovsam.decode import IMAGE_SUFFIXES
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.sources.containers import CONTAINER_SUFFIXES, open_containers
 from ovsam_pipeline.sources.entry import Entry, get_suffix, take_image
 from ovsam_pipeline.sources.patterns import PatternWalk, split_pattern
-from ovsam_pipeline.sources.read_image import IMAGE_SUFFIXES
 from ovsam_pipeline.storage.remote_path import RemotePath, parse_path
 from ovsam_pipeline.storage.web_file import HttpFile
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from ovsam.decode import IMAGE_SUFFIXES
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.records import StoredFile
 from ovsam_pipeline.sources.entry import Entry, take_image
-from ovsam_pipeline.sources.read_image import IMAGE_SUFFIXES
 from ovsam_pipeline.sources.tar_member import BLOCK_BYTES, TarHeader, TarMember, parse_tar_header
 
 _FILE, _LONG_NAME, _PAX, _SPARSE = ("0", "7"), "L", "x", "S"

@@ -16,7 +16,7 @@ import orjson
 
 from ovsam.coco_json import get_image_file_name, iterate_json_blocks
 from ovsam.errors import ConfigError
-from ovsam.training.data.picture_files import TextCollector, TextColumn
+from ovsam.training.data.text_column import TextCollector, TextColumn
 
 
 @dataclass(frozen=True)

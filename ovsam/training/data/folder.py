@@ -10,10 +10,9 @@ import numpy as np
 
 from ovsam.errors import ConfigError
 from ovsam.training.data.class_names import ClassNames
-from ovsam.training.data.picture_files import TextCollector, read_picture
+from ovsam.training.data.picture_files import is_picture, read_picture
+from ovsam.training.data.text_column import TextCollector
 from ovsam.training.samples import TrainingSample
-
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 class FolderTrainingSet:
@@ -36,9 +35,7 @@ class FolderTrainingSet:
             folders = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
             for inside in folders:
                 with os.scandir(folder / inside) as entries:
-                    found = sorted(
-                        e.name for e in entries if e.name.lower().endswith(PICTURE_SUFFIXES)
-                    )
+                    found = sorted(e.name for e in entries if is_picture(e.name))
                 if found:
                     categories.append(class_names.find(inside))
                 for name in found:
@@ -48,8 +45,7 @@ class FolderTrainingSet:
             raise ConfigError(f"cannot list the class folders in {folder}: {error}") from error
         if not categories:
             raise ConfigError(
-                f"expected folders of pictures ({', '.join(PICTURE_SUFFIXES)}), one a class, in "
-                f"{folder}, got none"
+                f"expected folders of pictures (JPEG, PNG, …), one a class, in {folder}, got none"
             )
         self.categories = tuple(categories)
         self._names = collector.finish()

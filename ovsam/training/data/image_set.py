@@ -10,10 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from ovsam.errors import ConfigError
-from ovsam.training.data.picture_files import collect_texts, read_picture
+from ovsam.training.data.picture_files import is_picture, read_picture
+from ovsam.training.data.text_column import collect_texts
 from ovsam.training.scenes.pool import ScenePool
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 class ImageSet(Protocol):
@@ -40,9 +39,7 @@ class FolderImages:
         except OSError as error:
             raise ConfigError(f"cannot list the images in {folder}: {error.strerror}") from error
         if not names:
-            raise ConfigError(
-                f"expected pictures ({', '.join(_SUFFIXES)}) below {folder}, got none"
-            )
+            raise ConfigError(f"expected pictures (JPEG, PNG, …) below {folder}, got none")
         self._names = collect_texts(names)
 
     def __len__(self) -> int:
@@ -96,5 +93,5 @@ def _list_pictures(folder: Path, inside: str) -> Iterator[str]:
             name = f"{inside}{entry.name}"
             if entry.is_dir(follow_symlinks=False):
                 yield from _list_pictures(folder / entry.name, f"{name}/")
-            elif entry.name.lower().endswith(_SUFFIXES) and not entry.name.startswith("."):
+            elif is_picture(entry.name) and not entry.name.startswith("."):
                 yield name

@@ -1,93 +1,30 @@
-"""Pictures for training: a file or its bytes → RGB pixels, and a column of many file names."""
+"""Pictures for training: a file or its bytes → RGB pixels, the same that labelling sees."""
 
-from __future__ import annotations
-
-from array import array
-from collections.abc import Iterable
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from ovsam.decode import IMAGE_SUFFIXES, decode_bytes, decode_file
 from ovsam.errors import ImageError
 
 
-def read_picture(path: Path, title: str = "") -> np.ndarray:
-    """Decode a file, (H, W, 3) uint8 RGB.
+def is_picture(name: str) -> bool:
+    """Whether a file is taken for a picture, by its name."""
+    return name.lower().endswith(tuple(IMAGE_SUFFIXES))
 
-    Args:
-        title: What else to call it in the message.
-    """
+
+def read_picture(path: Path, title: str = "") -> np.ndarray:
+    """Decode a file, (H, W, 3) uint8 RGB; `title` is added to its path in a message."""
     shown = f"{path} ({title})" if title else str(path)
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ImageError(
-            f"expected a picture at {shown}, cannot read it: {error.strerror}"
-        ) from error
-    return decode_picture(data, shown)
+        return decode_file(path)
+    except ImageError as error:
+        raise ImageError(f"cannot read the picture {shown}: {error}") from error
 
 
 def decode_picture(data: bytes, shown: str) -> np.ndarray:
-    """Decode the bytes of a file, (H, W, 3) uint8 RGB; `shown` names it in the message."""
-    picture = None
-    if data:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise ImageError(f"expected a picture at {shown}, cannot read its {len(data)} bytes")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-
-
-class TextColumn:
-    """Many short texts in one block of bytes: a tenth of the memory of a list of them.
-
-    Attributes:
-        data: UTF-8 of all texts, in any order; what is none (file names) survives as it is.
-        bounds: (N, 2) int64, where each text starts and ends.
-    """
-
-    def __init__(self, data: bytearray, bounds: np.ndarray) -> None:
-        self.data = data
-        self.bounds = bounds
-
-    def __len__(self) -> int:
-        """How many texts."""
-        return len(self.bounds)
-
-    def __getitem__(self, index: int) -> str:
-        """Return one text."""
-        start, end = self.bounds[index]
-        return self.data[start:end].decode(errors="surrogateescape")
-
-    def take(self, rows: np.ndarray) -> TextColumn:
-        """Return texts by row, without copying them."""
-        return TextColumn(self.data, self.bounds[rows])
-
-
-class TextCollector:
-    """Texts that come one by one, on their way to a `TextColumn`."""
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-        self._ends = array("q")
-
-    def append(self, text: str | bytes) -> None:
-        """Add a text at the end."""
-        if isinstance(text, str):
-            text = text.encode(errors="surrogateescape")
-        self._data += text
-        self._ends.append(len(self._data))
-
-    def finish(self) -> TextColumn:
-        """Return the column of all texts."""
-        ends = np.array(self._ends, np.int64)
-        starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])[: len(ends)]
-        return TextColumn(self._data, np.stack([starts, ends], axis=1))
-
-
-def collect_texts(texts: Iterable[str]) -> TextColumn:
-    """Return the column of some texts."""
-    collector = TextCollector()
-    for text in texts:
-        collector.append(text)
-    return collector.finish()
+    """Decode the bytes of a file, (H, W, 3) uint8 RGB; `shown` names it in a message."""
+    try:
+        return decode_bytes(data)
+    except ImageError as error:
+        raise ImageError(f"cannot read the picture {shown}: {error}") from error

@@ -14,7 +14,8 @@ import numpy as np
 
 from ovsam.errors import ConfigError, ImageError
 from ovsam.masks import decode_mask
-from ovsam.training.data.picture_files import collect_texts, read_picture
+from ovsam.training.data.picture_files import read_picture
+from ovsam.training.data.text_column import collect_texts
 from ovsam.training.samples import TrainingSample
 
 MOST_MASKS = 64

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ovsam.decode import IMAGE_SUFFIXES
 from ovsam.errors import ConfigError, ImageError
 from ovsam.training.data.class_names import ClassNames
-from ovsam.training.data.folder import PICTURE_SUFFIXES, whole_image
-from ovsam.training.data.picture_files import TextCollector, decode_picture
+from ovsam.training.data.folder import whole_image
+from ovsam.training.data.picture_files import decode_picture
+from ovsam.training.data.text_column import TextCollector
 from ovsam.training.samples import TrainingSample
 
 _LABEL_SUFFIXES = (".cls", ".txt", ".json")
@@ -98,7 +100,7 @@ class WebDatasetTrainingSet:
                 if f"{folder}/{stem}" != key:
                     self._note(key, number, picture, label)
                     key, picture, label = f"{folder}/{stem}", None, None
-                if suffix in PICTURE_SUFFIXES:
+                if suffix in IMAGE_SUFFIXES:
                     picture = (member.offset_data, member.size)
                 elif suffix in _LABEL_SUFFIXES and label is None:
                     content = file.extractfile(member)

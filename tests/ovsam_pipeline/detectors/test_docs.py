@@ -10,12 +10,12 @@ from locations import DOCS
 from PIL import Image
 from typer.testing import CliRunner
 
+from ovsam.decode import IMAGE_SUFFIXES
 from ovsam.text.vocabulary_files import load_vocabulary
 from ovsam_pipeline.cli import app
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
 from ovsam_pipeline.detectors.class_match import match_detector_classes
 from ovsam_pipeline.records import ImageRecord
-from ovsam_pipeline.sources.read_image import IMAGE_SUFFIXES
 
 
 def read_example():

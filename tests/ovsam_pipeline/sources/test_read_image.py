@@ -157,7 +157,7 @@ def test_too_little_memory_becomes_a_sentence(tmp_path, monkeypatch):
     def refuse(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr("ovsam_pipeline.sources.read_image._to_array", refuse)
+    monkeypatch.setattr("ovsam.decode._to_array", refuse)
     with pytest.raises(ImageError, match="not enough memory"):
         decode_image(path)
 
@@ -284,7 +284,7 @@ def test_jpeg_pixels_equal_opencvs(tmp_path):
 
 
 def test_image_taller_than_one_strip_is_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("ovsam_pipeline.sources.read_image._STRIP_BYTES", 60 * 3 * 7)
+    monkeypatch.setattr("ovsam.decode._STRIP_BYTES", 60 * 3 * 7)
     path = write(tmp_path, encode(Image.fromarray(PICTURE), "PNG"))
     assert (decode_image(path) == PICTURE).all()
 

@@ -171,7 +171,7 @@ def test_webdataset_samples_have_the_class_of_any_of_three_members(tars, tmp_pat
     ]
     sample = source.load(2, np.array([0, 1, 2]))
     assert (sample.labels.tolist(), sample.pixels[3, 3].tolist()) == ([2], [7, 7, 7])
-    with pytest.raises(ImageError, match=r"1\.tar:late, cannot read its 10 bytes"):
+    with pytest.raises(ImageError, match=r"picture .*1\.tar:late: expected an image"):
         source.load(3, np.array([0, 1, 2]))
 
 
