@@ -36,3 +36,12 @@ class OutputError(OvsamError):
 
 class OutputLockedError(OutputError):
     """Another run holds the output folder."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out; torch need not be imported for it.
+
+    torch's class differs by device and version, and on a CPU it is a RuntimeError with these words.
+    """
+    is_named = type(error).__name__ in ("OutOfMemoryError", "MemoryError")
+    return is_named or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))

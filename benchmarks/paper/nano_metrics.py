@@ -41,6 +41,7 @@ from ovsam.training.scenes.sprites import SpriteAtlas, load_noto_atlas
 from ovsam_pipeline.detectors.base import DetectorImage
 from ovsam_pipeline.detectors.box_rules import clean
 from ovsam_pipeline.detectors.nano import NanoDetector
+from ovsam_pipeline.detectors.settings import DetectorSettings
 from ovsam_pipeline.records import ImageRecord
 
 FIRST_SCENE = 10_000
@@ -110,7 +111,7 @@ def measure_scenes(pool: ScenePool, indices: range) -> dict[str, object]:
     model = ovsam.load_model("nano")
     vocabulary = ovsam.load_vocabulary("nano")
     predictor = ovsam.Predictor(model.prepare_for_inference(), vocabulary)
-    detector = NanoDetector(conf=0.01, max_det=100)
+    detector = NanoDetector(DetectorSettings(spec="nano", conf=0.01, max_det=100))
     novel = set(vocabulary.novel or ())
     tally, confusions = Tally(), Counter()
     found_boxes: list[dict[str, object]] = []
@@ -224,7 +225,7 @@ def load_iconify_atlas(folder: Path) -> tuple[SpriteAtlas, int]:
 def measure_photos(folder: Path) -> list[dict[str, object]]:
     """What nano says about ordinary pictures."""
     predictor = ovsam.Predictor(ovsam.load_model("nano"), ovsam.load_vocabulary("nano"))
-    detector, rows = NanoDetector(conf=0.25), []
+    detector, rows = NanoDetector(DetectorSettings(spec="nano", conf=0.25)), []
     for number, path in enumerate(sorted(p for p in folder.iterdir() if p.is_file())):
         with Image.open(path) as picture:
             image = np.array(picture.convert("RGB"))

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ovsam_pipeline.detectors.base import Detections
+from ovsam_pipeline.detectors.base import Detections, Detector
 from ovsam_pipeline.engines.choose import open_engine
 from ovsam_pipeline.engines.engine import Engine, Work
 from ovsam_pipeline.labelling.stats import ShardStats
@@ -303,7 +303,7 @@ def _time_calls(function: Callable[..., Any], spent: dict[str, float], name: str
     return timed
 
 
-class NothingFound:
+class NothingFound(Detector):
     """A detector that finds nothing, at once."""
 
     name = "nothing"

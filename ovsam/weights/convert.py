@@ -12,7 +12,7 @@ from pathlib import Path
 from ovsam.errors import CheckpointError, ConfigError
 from ovsam.weights.hub import require
 from ovsam.weights.known_weights import KNOWN_MODELS
-from ovsam.weights.tensor_files import read_metadata
+from ovsam.weights.tensor_files import DTYPES, read_metadata
 
 _UNKNOWN_LICENCE = "that of the source files: ask their authors"
 
@@ -59,8 +59,6 @@ def convert_weights(
 def _convert(
     paths: Sequence[Path], output: Path, structure: str, trained_on: str | None, dtype: str
 ) -> None:
-    import torch
-
     from ovsam.build import build_model, get_config
     from ovsam.text.vocabulary_files import load_vocabulary
     from ovsam.weights.checkpoint import load_released_checkpoint, save_checkpoint
@@ -74,7 +72,7 @@ def _convert(
             "expected CLIP's text tower among the files, got none, so class names could not be "
             "embedded; give also open_clip's file of the whole CLIP (`ovsam models list`)"
         )
-    stored = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[dtype]
+    stored = DTYPES[dtype]
     save_checkpoint(built, output, _describe(paths), dtype=stored)
 
 

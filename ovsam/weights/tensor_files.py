@@ -20,6 +20,9 @@ from torch import Tensor
 
 from ovsam.errors import CheckpointError
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What `--dtype` means."""
+
 
 class _Inert:
     """Stands in for an object of a file that is of no interest: keeps nothing, does nothing."""

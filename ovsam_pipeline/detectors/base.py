@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from ovsam_pipeline.records import ImageRecord
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,22 +110,25 @@ class DetectorImage(NamedTuple):
 
 @runtime_checkable
 class Detector(Protocol):
-    """A source of boxes.
+    """A source of boxes; a class that derives from it takes the defaults of the last two members.
 
     Attributes:
-        name: as the user wrote it, "nano", "boxes:found.json"; stands in run.json.
+        name: as the user wrote it, "nano", "boxes:found.json"; it is written to run.json.
         fingerprint: hash of the weights (or of the file) and of every setting that changes boxes;
             two runs whose detectors have equal fingerprints give equal boxes.
         class_names: every class that the detector can give, or None where it has no classes or does
             not know them.
         device: where it computes, "cpu" or "cuda:0".
+        licence: of the weights, for run.json; "" where it is not known.
     """
 
     name: str
     fingerprint: str
     class_names: tuple[str, ...] | None
     device: str
+    licence: str = ""
 
+    @abstractmethod
     def detect(self, images: Sequence[DetectorImage]) -> list[Detections]:
         """Find the boxes of a batch.
 
@@ -138,6 +145,45 @@ class Detector(Protocol):
                 the images alone to find out which.
         """
         ...
+
+    def check_images(self, records: Iterable[ImageRecord]) -> list[str]:
+        """Compare the images of the run with those that the detector knows, before it begins.
+
+        Args:
+            records: all images of the run, labelled before or not.
+
+        Returns:
+            Sentences worth a warning; none from a detector that looks at pixels.
+
+        Raises:
+            DatasetError: boxes read from a file are not of these images.
+        """
+        del records
+        return []
+
+
+def run_grouped(
+    items: Sequence[_T],
+    key: Callable[[_T], Hashable],
+    run: Callable[[list[_T]], Iterable[_R]],
+) -> list[_R]:
+    """Run the items that have one key together, and return the results in the order of the items.
+
+    Detectors group images by size: padding to a common size would change an image's boxes with its
+    neighbours in the batch.
+
+    Args:
+        items: N items.
+        key: what items must share to run together.
+        run: a group of items → one result per item, in order.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for index, item in enumerate(items):
+        groups.setdefault(key(item), []).append(index)
+    results: dict[int, _R] = {}
+    for indices in groups.values():
+        results.update(zip(indices, run([items[index] for index in indices]), strict=True))
+    return [results[index] for index in range(len(items))]
 
 
 def compute_fingerprint(*parts: Any) -> str:

@@ -1,17 +1,17 @@
-"""The detector that a name means: `--detector NAME` → a Detector, ready to use.
+"""The detector that a name means: `--detector NAME` → a `Detector`, ready to use.
 
-Each family is imported only when it is asked for. A new one is a file with a constructor, and a
-line in `_FAMILIES`.
+A new family is a file with a function of `DetectorSettings`, a name in `_FAMILIES` and a case in
+`_build`.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ovsam.errors import ConfigError
+from ovsam.strict import suggest_names
 from ovsam_pipeline.detectors.base import Detector
 from ovsam_pipeline.detectors.official.weights import (
     find_known_detector,
@@ -19,11 +19,11 @@ from ovsam_pipeline.detectors.official.weights import (
     locate_detector,
 )
 from ovsam_pipeline.detectors.settings import DetectorSettings
-from ovsam_pipeline.records import ImageRecord
 
 if TYPE_CHECKING:
     from ovsam.labelling_model import LabellingModel
 
+_FAMILIES = ("nano", "boxes", "gt", "torchvision", "hf", "detectron2", "python")
 # What "auto" looks for, best first, before and after torchvision's Faster R-CNN.
 _BETTER_OFFICIAL = (
     "detic",
@@ -62,8 +62,7 @@ def build_detector(spec: str, *, model: LabellingModel | None = None, **settings
         raise ConfigError(f"expected a file behind --detector {family}:, got '{spec}'")
     if family == "nano" and separator:
         raise ConfigError(f"expected nothing behind --detector nano, got '{spec}'")
-    build = _FAMILIES.get(family) or _build_official
-    return build(DetectorSettings(spec=spec, argument=argument, **settings))
+    return _build(family, DetectorSettings(spec=spec, argument=argument, **settings))
 
 
 def choose_detector(model: LabellingModel | None) -> str:
@@ -109,108 +108,49 @@ def _split_spec(spec: str) -> tuple[str, str, str]:
     return family, separator, argument
 
 
-def check_detector_images(detector: Detector, records: Iterable[ImageRecord]) -> list[str]:
-    """Compare a detector that reads boxes from a file with all images of the run.
+def _build(family: str, settings: DetectorSettings) -> Detector:
+    """Build a detector of a family; each is imported only when it is asked for: most need torch."""
+    match family:
+        case "nano":
+            from ovsam_pipeline.detectors.nano import NanoDetector
 
-    Args:
-        detector: any; those that look at pixels have nothing to compare.
-        records: all images of the run, labelled before or not.
+            return NanoDetector(settings)
+        case "boxes":
+            from ovsam_pipeline.detectors.stored.boxes_file import build_boxes_detector
 
-    Returns:
-        Sentences worth a warning: boxes of unknown images, images without boxes.
+            return build_boxes_detector(settings)
+        case "gt":
+            from ovsam_pipeline.detectors.stored.ground_truth import build_ground_truth_detector
 
-    Raises:
-        DatasetError: no image of the run is in the file, or two are the same one in it.
-    """
-    from ovsam_pipeline.detectors.stored.box_table import TableDetector
+            return build_ground_truth_detector(settings)
+        case "torchvision":
+            from ovsam_pipeline.detectors.torchvision_zoo import build_torchvision_detector
 
-    return detector.check_images(records) if isinstance(detector, TableDetector) else []
+            return build_torchvision_detector(settings)
+        case "hf":
+            from ovsam_pipeline.detectors.huggingface.detector import build_hf_detector
 
+            return build_hf_detector(settings)
+        case "detectron2":
+            from ovsam_pipeline.detectors.detectron2_zoo.detector import build_detectron2_detector
 
-def _build_nano(settings: DetectorSettings) -> Detector:
-    from ovsam_pipeline.detectors.nano import NanoDetector
+            return build_detectron2_detector(settings)
+        case "python":
+            from ovsam_pipeline.detectors.python_file import build_python_detector
 
-    return NanoDetector(conf=settings.conf, max_det=settings.max_det, device=settings.device)
+            return build_python_detector(settings)
+        case _:
+            from ovsam_pipeline.detectors.official.detector import build_official_detector
 
-
-def _build_boxes(settings: DetectorSettings) -> Detector:
-    from ovsam_pipeline.detectors.stored.boxes_file import build_boxes_detector
-
-    return build_boxes_detector(settings.argument, conf=settings.conf, max_det=settings.max_det)
-
-
-def _build_ground_truth(settings: DetectorSettings) -> Detector:
-    from ovsam_pipeline.detectors.stored.ground_truth import build_ground_truth_detector
-
-    return build_ground_truth_detector(settings.argument)
-
-
-def _build_torchvision(settings: DetectorSettings) -> Detector:
-    from ovsam_pipeline.detectors.torchvision_zoo import build_torchvision_detector
-
-    return build_torchvision_detector(
-        settings.argument,
-        conf=settings.conf,
-        max_det=settings.max_det,
-        device=settings.device,
-    )
-
-
-def _build_hf(settings: DetectorSettings) -> Detector:
-    from ovsam_pipeline.detectors.huggingface.detector import build_hf_detector
-
-    return build_hf_detector(
-        settings.argument,
-        conf=settings.conf,
-        max_det=settings.max_det,
-        device=settings.device,
-        dtype=settings.dtype,
-        vocabulary=settings.vocabulary,
-    )
-
-
-def _build_detectron2(settings: DetectorSettings) -> Detector:
-    from ovsam_pipeline.detectors.detectron2_zoo.detector import build_detectron2_detector
-
-    return build_detectron2_detector(
-        settings.argument,
-        conf=settings.conf,
-        max_det=settings.max_det,
-        device=settings.device,
-    )
-
-
-def _build_python(settings: DetectorSettings) -> Detector:
-    from ovsam_pipeline.detectors.python_file import build_python_detector
-
-    return build_python_detector(settings)
-
-
-def _build_official(settings: DetectorSettings) -> Detector:
-    from ovsam_pipeline.detectors.official.detector import build_official_detector
-
-    known = find_known_detector(_split_spec(settings.spec)[0])
-    assert known is not None
-    return build_official_detector(known, settings)
-
-
-_FAMILIES: dict[str, Callable[[DetectorSettings], Detector]] = {
-    "nano": _build_nano,
-    "boxes": _build_boxes,
-    "gt": _build_ground_truth,
-    "torchvision": _build_torchvision,
-    "hf": _build_hf,
-    "detectron2": _build_detectron2,
-    "python": _build_python,
-}
+            known = find_known_detector(family)
+            assert known is not None, "build_detector refuses unknown names"
+            return build_official_detector(known, settings)
 
 
 def _describe_unknown(spec: str, family: str) -> str:
-    known = (*_FAMILIES, *list_detector_names())
-    near = difflib.get_close_matches(family, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}? " if near else ""
+    hint = suggest_names(family, (*_FAMILIES, *list_detector_names()))
     return (
-        f"unknown detector '{spec}'; {hint}there are auto, nano, detic, vitdet, faster-rcnn and "
+        f"unknown detector '{spec}'{hint}; there are auto, nano, detic, vitdet, faster-rcnn and "
         "others of `ovsam detectors`, torchvision[:NAME], hf:MODEL, detectron2:CONFIG, "
         "python:FILE.py, boxes:FILE, gt:FILE[#points]"
     )

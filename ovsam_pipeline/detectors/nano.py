@@ -8,7 +8,7 @@ names the objects. It was trained on nano's own scenes only (docs/nano.md).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -16,22 +16,24 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign
 
+from ovsam.errors import CheckpointError, describe_error
 from ovsam.preprocess import prepare_image, to_network_input
 from ovsam.training.loop.autocast import autocast_bfloat16
+from ovsam.weights.tensor_files import read_tensors
 from ovsam_pipeline.detectors.base import (
     Detections,
+    Detector,
     DetectorImage,
     compute_fingerprint,
     hash_file,
 )
 from ovsam_pipeline.detectors.box_rules import to_detections
+from ovsam_pipeline.detectors.settings import DetectorSettings
 from ovsam_pipeline.errors import DetectorError
 
 INPUT_SIZE = 320
@@ -140,41 +142,38 @@ def build_nano_network() -> FasterRCNN:
     )
 
 
-def _default_weights() -> Path:
-    return Path(str(resources.files("ovsam").joinpath("data/nano/detector.safetensors")))
-
-
-class NanoDetector:
+class NanoDetector(Detector):
     """The embedded detector.
 
     Args:
-        conf: Least score of a box.
-        max_det: Most boxes of an image.
-        device: "cpu" or a CUDA device.
-        weights: Another file of the same network.
+        settings: `conf`, `max_det` and `device` are used.
+        weights: another file of the same network.
 
     Raises:
-        DetectorError: The weight file is missing or does not fit the network.
+        DetectorError: the weight file is missing or does not fit the network.
     """
 
-    class_names: tuple[str, ...] | None = None
+    class_names = None
 
-    def __init__(
-        self,
-        *,
-        conf: float = 0.25,
-        max_det: int = 300,
-        device: str = "cpu",
-        weights: Path | None = None,
-    ) -> None:
+    def __init__(self, settings: DetectorSettings, weights: Path | None = None) -> None:
+        path = weights or Path(str(resources.files("ovsam") / "data/nano/detector.safetensors"))
         self.name = "nano"
-        self.device = device
-        path = weights or _default_weights()
-        self.network = build_nano_network().to(device).eval().requires_grad_(False)
-        self.network.load_state_dict(_read_weights(path, self.network.state_dict()))
-        self.network.roi_heads.score_thresh = min(conf, self.network.roi_heads.score_thresh)
-        self.network.roi_heads.detections_per_img = max_det
-        self.fingerprint = compute_fingerprint("nano", hash_file(path), conf, max_det)
+        self.device = settings.device
+        self.network = build_nano_network()
+        try:
+            self.network.load_state_dict(read_tensors(path))
+        except (CheckpointError, RuntimeError) as error:
+            raise DetectorError(
+                f"expected the weights of the nano detector in {path}, got a file that does not "
+                f"load ({describe_error(error)[:160]}); reinstall ovsam"
+            ) from error
+        self.network.to(self.device).eval().requires_grad_(False)
+        heads = self.network.roi_heads
+        heads.score_thresh = min(settings.score_threshold, heads.score_thresh)
+        heads.detections_per_img = settings.max_det
+        self.fingerprint = compute_fingerprint(
+            "nano", hash_file(path), settings.conf, settings.max_det
+        )
 
     @torch.inference_mode()
     def detect(self, images: Sequence[DetectorImage]) -> list[Detections]:
@@ -186,31 +185,9 @@ class NanoDetector:
         # One image at a time: an image's boxes must not depend on its neighbours in the batch.
         found = [self.network([row])[0] for row in pixels]
         return [
-            self._to_detections(boxes, one.scale_xy)
+            to_detections(
+                boxes["boxes"].cpu().numpy() / np.array([*one.scale_xy, *one.scale_xy]),
+                boxes["scores"].cpu().numpy(),
+            )
             for boxes, one in zip(found, prepared, strict=True)
         ]
-
-    def _to_detections(
-        self, found: Mapping[str, Tensor], scale_xy: tuple[float, float]
-    ) -> Detections:
-        """Bring one image's boxes to original pixels."""
-        scores = found["scores"].cpu().numpy().astype(np.float32)
-        scaled = found["boxes"].cpu().numpy() / np.array([*scale_xy, *scale_xy])
-        return to_detections(scaled, scores)
-
-
-def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Read the network's tensors as its own dtypes."""
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise DetectorError(
-            f"expected the nano detector's weights at {path}, got {error}; reinstall ovsam"
-        ) from error
-    if set(tensors) != set(expected):
-        wrong = sorted(set(tensors) ^ set(expected))[0]
-        raise DetectorError(
-            f"expected the tensors of the nano detector in {path}, differs at {wrong!r}; "
-            "reinstall ovsam"
-        )
-    return {name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}

@@ -1,35 +1,35 @@
-"""`python:FILE.py`: a detector of one's own, from a file that defines `build_detector(settings)`.
+"""`python:FILE.py`: a user's detector, from a file that defines `build_detector(settings)`.
 
-The file is run as it stands: it is the user's own code. What goes wrong in it keeps its traceback.
+The file is run as it is: it is the user's own code. Errors in it keep their traceback.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.detectors.base import Detector
+from ovsam_pipeline.detectors.base import Detections, Detector, DetectorImage
 from ovsam_pipeline.detectors.settings import DetectorSettings
 
 _FUNCTION = "build_detector"
+_REQUIRED = ("name", "fingerprint", "class_names", "device", "detect")
 
 
 def build_python_detector(settings: DetectorSettings) -> Detector:
-    """Run a Python file and return what its `build_detector(settings)` gives.
+    """Run the Python file of the argument and return what its `build_detector(settings)` gives.
 
-    Args:
-        settings: of the run; `argument` is the file.
-
-    Raises:
-        ConfigError: no such file, no such function in it, or a result that is no Detector.
+    Raises a ConfigError where there is no such file, no such function in it, or the result is not
+    a detector.
     """
     path = Path(settings.argument).expanduser()
     if path.suffix != ".py" or not path.is_file():
         raise ConfigError(
-            f"expected a Python file behind --detector python:, got '{settings.argument}', which "
-            f"is {'no .py file' if path.exists() else 'not there'}"
+            f"expected a Python file after --detector python:, got '{settings.argument}', which "
+            f"{'is not a .py file' if path.exists() else 'does not exist'}"
         )
     name = f"ovsam_detector_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -42,15 +42,28 @@ def build_python_detector(settings: DetectorSettings) -> Detector:
     build = getattr(module, _FUNCTION, None)
     if not callable(build):
         raise ConfigError(
-            f"expected a function {_FUNCTION}(settings) in {path}, which returns a detector; got "
+            f"expected a function {_FUNCTION}(settings) in {path} that returns a detector, got "
             "none; docs/detectors.md has an example"
         )
     detector = build(settings)
-    if not isinstance(detector, Detector):
-        wanted = ("name", "fingerprint", "class_names", "device", "detect")
-        missing = ", ".join(item for item in wanted if not hasattr(detector, item))
+    if missing := [name for name in _REQUIRED if not hasattr(detector, name)]:
         raise ConfigError(
             f"expected a detector from {_FUNCTION} of {path}, got {type(detector).__name__} "
-            f"without {missing}"
+            f"without {', '.join(missing)}"
         )
-    return detector
+    return detector if isinstance(detector, Detector) else _OwnDetector(detector)
+
+
+class _OwnDetector(Detector):
+    """An object with what is required of a detector, and the defaults for the rest."""
+
+    def __init__(self, own: Any) -> None:
+        self._own = own
+        self.name, self.fingerprint = own.name, own.fingerprint
+        self.class_names, self.device = own.class_names, own.device
+        self.licence = getattr(own, "licence", "")
+
+    def detect(self, images: Sequence[DetectorImage]) -> list[Detections]:
+        """Find the boxes of a batch; see `Detector.detect`."""
+        found: list[Detections] = self._own.detect(images)
+        return found

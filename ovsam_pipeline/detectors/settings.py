@@ -1,4 +1,4 @@
-"""What every detector family is given to build a detector."""
+"""What every detector family, and `build_detector` of a `python:FILE.py`, is given."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class DetectorSettings:
     """Settings of a detector; each family takes what it knows.
 
     Attributes:
-        spec: what the user wrote behind `--detector`.
-        argument: of it, what stands behind the name.
+        spec: what the user wrote after `--detector`.
+        argument: of it, what comes after the name.
         conf: boxes that score less are left out; equal stays.
-        max_det: boxes that the run keeps an image.
+        max_det: boxes that the run keeps per image.
         device: "cpu", "cuda", "cuda:1".
         dtype: what the network's body computes in: "fp32", "bf16" or "fp16".
         is_compiled: whether the body goes through torch.compile.
@@ -32,3 +32,8 @@ class DetectorSettings:
     dtype: str = "fp32"
     is_compiled: bool = False
     vocabulary: Vocabulary | None = None
+
+    @property
+    def score_threshold(self) -> float:
+        """`conf` for a network that keeps what scores more than a threshold; the run tests >=."""
+        return max(0.0, self.conf - 1e-6)

@@ -7,7 +7,6 @@ resizes. These are not the paper's detectors; they need nothing but torchvision.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import pickle
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -22,13 +21,17 @@ from torchvision.models import detection as zoo
 from torchvision.models._api import WeightsEnum
 
 from ovsam.errors import ConfigError
+from ovsam.strict import suggest_names
 from ovsam_pipeline.detectors.base import (
     Detections,
+    Detector,
     DetectorImage,
     compute_fingerprint,
     hash_file,
+    run_grouped,
 )
 from ovsam_pipeline.detectors.box_rules import list_class_names, to_detections
+from ovsam_pipeline.detectors.settings import DetectorSettings
 from ovsam_pipeline.errors import DetectorError
 
 DEFAULT_NAME = "fasterrcnn_resnet50_fpn_v2"
@@ -76,32 +79,21 @@ _MODELS = {
 }
 
 
-def build_torchvision_detector(
-    name: str = "", *, conf: float, max_det: int, device: str
-) -> TorchvisionDetector:
+def build_torchvision_detector(settings: DetectorSettings) -> TorchvisionDetector:
     """Build a model of torchvision with its COCO weights, downloading them where they are not here.
 
-    Args:
-        name: of the model; "" is Faster R-CNN R50-FPN v2.
-        conf: least score, inclusive.
-        max_det: most boxes an image.
-        device: where to compute.
-
-    Raises:
-        ConfigError: no such model.
-        DetectorError: the weights cannot be fetched, or the file in the cache is damaged.
+    The argument is the model's name; "" is Faster R-CNN R50-FPN v2. Raises a ConfigError for an
+    unknown name, a DetectorError for weights that cannot be fetched or are damaged in the cache.
     """
-    name = name or DEFAULT_NAME
+    name = settings.argument or DEFAULT_NAME
     if name not in _MODELS:
-        near = difflib.get_close_matches(name, _MODELS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
         raise ConfigError(
-            f"expected a detection model of torchvision, got '{name}'; {hint}there are "
-            f"{', '.join(_MODELS)}"
+            f"expected a detection model of torchvision, got '{name}'"
+            f"{suggest_names(name, _MODELS)}; there are {', '.join(_MODELS)}"
         )
     model = _MODELS[name]
     path = locate_weights(model.weights.url)
-    # torch says on stdout what it downloads; that is for results.
+    # torch reports downloads on stdout, which is for results.
     with _explain_failure(name, model.weights.url, path), contextlib.redirect_stdout(sys.stderr):
         state = model.weights.get_state_dict(
             progress=sys.stderr.isatty(),
@@ -110,9 +102,11 @@ def build_torchvision_detector(
         )
         network = model.build(weights=None, weights_backbone=None, num_classes=91)
         network.load_state_dict(state)
-    categories = tuple(model.weights.meta["categories"])
-    fingerprint = compute_fingerprint("torchvision", name, hash_file(path), conf, max_det)
-    return TorchvisionDetector(network, name, categories, fingerprint, conf, max_det, device)
+    fingerprint = compute_fingerprint(
+        "torchvision", name, hash_file(path), settings.conf, settings.max_det
+    )
+    categories = model.weights.meta["categories"]
+    return TorchvisionDetector(network, name, categories, fingerprint, settings)
 
 
 def is_cached(name: str = DEFAULT_NAME) -> bool:
@@ -125,17 +119,15 @@ def locate_weights(url: str) -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
 
 
-class TorchvisionDetector:
-    """A torchvision detection model behind the Detector protocol.
+class TorchvisionDetector(Detector):
+    """A torchvision detection model as a `Detector`.
 
     Args:
         network: maps a list of (3, H, W) float images to boxes, labels and scores.
         name: of the model.
-        categories: class names by label; "__background__" and "N/A" are no classes.
+        categories: class names by label; "__background__" and "N/A" are not classes.
         fingerprint: of weights and settings.
-        conf: least score, inclusive.
-        max_det: most boxes an image.
-        device: where to compute.
+        settings: of the run.
     """
 
     def __init__(
@@ -144,41 +136,36 @@ class TorchvisionDetector:
         name: str,
         categories: Sequence[str],
         fingerprint: str,
-        conf: float,
-        max_det: int,
-        device: str,
+        settings: DetectorSettings,
     ) -> None:
         self.name = f"torchvision:{name}"
         self.fingerprint = fingerprint
-        self.device = device
+        self.device = settings.device
         self.categories = tuple(None if name in _NO_CLASS else name for name in categories)
         self.class_names: tuple[str, ...] | None = list_class_names(self.categories)
-        self.network = network.to(device).eval().requires_grad_(False)
-        # Two-stage models keep their thresholds in the second stage. They test ">".
+        self.network = network.to(settings.device).eval().requires_grad_(False)
+        # Two-stage models keep their thresholds in the second stage.
         head = getattr(network, "roi_heads", network)
-        head.score_thresh = max(0.0, conf - 1e-6)
-        head.detections_per_img = max_det
+        head.score_thresh = settings.score_threshold
+        head.detections_per_img = settings.max_det
 
     @torch.inference_mode()
     def detect(self, images: Sequence[DetectorImage]) -> list[Detections]:
-        """Find the boxes of a batch; see `Detector.detect`.
+        """Find the boxes of a batch; see `Detector.detect`."""
+        return run_grouped(images, lambda image: image.rgb.shape, self._run)
 
-        Images of one size run together. Others do not: padding to a common size changes boxes.
-        """
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for index, image in enumerate(images):
-            groups.setdefault(image.rgb.shape, []).append(index)
-        found: dict[int, Detections] = {}
-        for indices in groups.values():
-            outputs = self.network([self._to_tensor(images[index].rgb) for index in indices])
-            for index, output in zip(indices, outputs, strict=True):
-                found[index] = to_detections(
-                    output["boxes"].float().cpu().numpy(),
-                    output["scores"].float().cpu().numpy(),
-                    output["labels"].cpu().numpy(),
-                    self.categories,
-                )
-        return [found[index] for index in range(len(images))]
+    def _run(self, images: Sequence[DetectorImage]) -> list[Detections]:
+        """Run images of one size."""
+        outputs = self.network([self._to_tensor(image.rgb) for image in images])
+        return [
+            to_detections(
+                output["boxes"].float().cpu().numpy(),
+                output["scores"].float().cpu().numpy(),
+                output["labels"].cpu().numpy(),
+                self.categories,
+            )
+            for output in outputs
+        ]
 
     def _to_tensor(self, rgb: np.ndarray) -> Tensor:
         """(H, W, 3) uint8 → (3, H, W) float32 in [0, 1]."""

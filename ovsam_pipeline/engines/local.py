@@ -29,9 +29,7 @@ class LocalEngine:
 
     def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
         """See `Engine.check_images`."""
-        from ovsam_pipeline.detectors.build import check_detector_images
-
-        return check_detector_images(self._labeller.detector, images)
+        return self._labeller.detector.check_images(images)
 
     def label(self, work: Work) -> RunSummary:
         """See `Engine.label`."""

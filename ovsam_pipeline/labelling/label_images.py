@@ -27,6 +27,7 @@ from ovsam.preprocess import prepare_image
 from ovsam.structures import PreparedImage, Prompts
 from ovsam_pipeline.detectors.base import Detections, DetectorImage
 from ovsam_pipeline.detectors.box_rules import clean
+from ovsam_pipeline.errors import is_out_of_memory
 from ovsam_pipeline.labelling.objects import build_box, build_objects
 from ovsam_pipeline.labelling.run_ahead import run_ahead
 from ovsam_pipeline.labelling.stats import ShardStats
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MOST_HELD_BYTES = 1 << 30
-_MEMORY_ERRORS = ("OutOfMemoryError", "MemoryError")
 _T = TypeVar("_T")
 
 
@@ -282,7 +282,7 @@ def _isolate(run: Callable[[Sequence[_Item]], None], items: list[_Item]) -> None
     try:
         run(items)
     except Exception as error:  # noqa: BLE001 - an image's failure is its row; a bug is logged below
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             _release_memory()
         if len(items) == 1:
             items[0].error = _describe(error, items[0].record)
@@ -297,16 +297,10 @@ def _describe(error: Exception, record: ImageRecord) -> str:
         return str(error)
     if isinstance(error, OvsamError):
         return f"{MODEL_ERROR}: {error}"
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return f"{OUT_OF_MEMORY}; a smaller --max-det or --dtype bf16 needs less"
     logger.error("%s (image id %s): %r", record.file_name, record.image_id, error, exc_info=error)
     return f"{INTERNAL_ERROR}: {type(error).__name__}: {error}"
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Torch's class differs by device and version; on a CPU it is a RuntimeError that says so."""
-    is_named = type(error).__name__ in _MEMORY_ERRORS
-    return is_named or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
 
 
 def _release_memory() -> None:

@@ -267,11 +267,10 @@ def _choose_dtype(name: str, device: torch.device) -> str:
 
 
 def _load_model(config: LabelConfig, device: torch.device) -> LabellingModel:
-    import torch
-
     from ovsam.load import load_model
+    from ovsam.weights.tensor_files import DTYPES
 
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[config.dtype]
+    dtype = DTYPES[config.dtype]
     return load_model(config.model, device).prepare_for_inference(dtype)
 
 

@@ -121,9 +121,8 @@ def describe_parts(
 
 def describe_detector(detector: Detector) -> dict[str, str]:
     """Return what run.json says of the detector: with its weights' licence, where it states one."""
-    licence = getattr(detector, "licence", "")
     known = {"name": detector.name, "fingerprint": detector.fingerprint}
-    return {**known, "licence": licence} if licence else known
+    return {**known, "licence": detector.licence} if detector.licence else known
 
 
 def _find_licence(name_or_path: str) -> str:

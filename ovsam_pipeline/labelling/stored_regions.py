@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ovsam.errors import ConfigError, ImageError
-from ovsam_pipeline.detectors.base import Detections, DetectorImage, compute_fingerprint
+from ovsam_pipeline.detectors.base import Detections, Detector, DetectorImage, compute_fingerprint
 from ovsam_pipeline.labelling.choice import choose_label
 from ovsam_pipeline.labelling.objects import describe_label
 from ovsam_pipeline.labelling.rules import LabelRules
@@ -55,7 +55,7 @@ def read_labelled_run(output: AnyPath) -> dict[str, Any]:
     return run
 
 
-class StoredRegions:
+class StoredRegions(Detector):
     """The objects of an output folder, as a detector gives them.
 
     Args:

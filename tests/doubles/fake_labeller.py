@@ -19,7 +19,7 @@ from pycocotools import mask as coco_mask
 from ovsam.errors import ImageError
 from ovsam.structures import Prediction
 from ovsam.text.vocabulary import Vocabulary
-from ovsam_pipeline.detectors.base import Detections
+from ovsam_pipeline.detectors.base import Detections, Detector
 from ovsam_pipeline.labelling.labeller import Labeller
 from ovsam_pipeline.labelling.rules import LabelRules
 from ovsam_pipeline.settings.label import LabelConfig
@@ -27,7 +27,7 @@ from ovsam_pipeline.settings.label import LabelConfig
 NAMES = ("cat", "dog", "tree")
 
 
-class FakeDetector:
+class FakeDetector(Detector):
     """Two boxes an image, none where the name holds "empty"; an exception, a dead process or one
     that hangs for ever where it says so.
     """

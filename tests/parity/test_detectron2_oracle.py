@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 
 from ovsam.config import VitConfig
 from ovsam_pipeline.detectors.base import DetectorImage
+from ovsam_pipeline.detectors.build import build_detector
 from ovsam_pipeline.detectors.detectron2_zoo.config import import_detectron2
-from ovsam_pipeline.detectors.detectron2_zoo.detector import build_detectron2_detector
 from ovsam_pipeline.detectors.official.rcnn.faster_rcnn import build_faster_rcnn
 from ovsam_pipeline.detectors.official.rcnn.official_names import load_official_state
 from ovsam_pipeline.detectors.official.rcnn.resize import build_batch, prepare
@@ -105,8 +105,8 @@ def build_pair(case, folder, salt):
     load_official_state(ours, state)
     ours.recipe = dataclasses.replace(ours.recipe, score_threshold=threshold, top_k=100)
     save_file(state, folder / "weights.safetensors")
-    theirs = build_detectron2_detector(
-        f"{path},{folder / 'weights.safetensors'}", conf=threshold, max_det=100, device="cpu"
+    theirs = build_detector(
+        f"detectron2:{path},{folder / 'weights.safetensors'}", conf=threshold, max_det=100
     )
     return ours, theirs
 

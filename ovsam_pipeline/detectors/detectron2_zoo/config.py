@@ -8,7 +8,6 @@ are to be run. No weights are read here.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from typing import Any
 import yaml
 from torch import nn
 
-from ovsam.errors import ConfigError, MissingDependencyError
+from ovsam.errors import ConfigError, MissingDependencyError, describe_error
+from ovsam.strict import suggest_names
 
 # Where an object is in memory is no part of what a configuration says.
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -79,11 +79,10 @@ def locate_config(name: str, detectron2_folder: Path) -> tuple[Path, bool]:
         for kind in ("yaml", "py")
         for file in zoo.rglob(f"*.{kind}")
     ]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     raise ConfigError(
         f"expected a configuration behind --detector detectron2:, a .yaml or .py file or a name of "
         f"its model zoo such as COCO-Detection/faster_rcnn_R_50_FPN_3x.yaml, got '{name}'"
-        + (f"; did you mean {near[0]}?" if near else "")
+        f"{suggest_names(name, known)}"
     )
 
 
@@ -176,8 +175,8 @@ def _explain_failure(path: Path) -> Iterator[None]:
     except yaml.constructor.ConstructorError as error:
         raise ConfigError(
             f"expected plain values in {path} and the files it is based on, got Python in yaml "
-            f"({_shorten(error)}), which is run for detectron2's own files only; give the "
-            "config.yaml that a training writes into its output folder"
+            f"({describe_error(error)[:200]}), which is run for detectron2's own files only; give "
+            "the config.yaml that a training writes into its output folder"
         ) from error
     except (
         ArithmeticError,
@@ -195,10 +194,6 @@ def _explain_failure(path: Path) -> Iterator[None]:
     ) as error:
         raise ConfigError(
             f"expected a configuration that the installed detectron2 can build, got {path} "
-            f"({type(error).__name__}: {_shorten(error)}); what needs a project's own code needs a "
-            "LazyConfig file that imports it"
+            f"({type(error).__name__}: {describe_error(error)[:200]}); what needs a project's own "
+            "code needs a LazyConfig file that imports it"
         ) from error
-
-
-def _shorten(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from ovsam.errors import CheckpointError, ConfigError
 from ovsam.weights.download import download
 from ovsam.weights.files import find_cache_folder
-from ovsam.weights.tensor_files import read_tensors
 from ovsam_pipeline.detectors.base import (
     Detections,
+    Detector,
     DetectorImage,
     compute_fingerprint,
     hash_file,
+    run_grouped,
 )
 from ovsam_pipeline.detectors.box_rules import to_detections
 from ovsam_pipeline.detectors.detectron2_zoo.config import (
@@ -34,7 +35,8 @@ from ovsam_pipeline.detectors.detectron2_zoo.config import (
     import_detectron2,
     locate_config,
 )
-from ovsam_pipeline.detectors.official.array_pickle import read_array_pickle
+from ovsam_pipeline.detectors.official.array_pickle import read_official_file
+from ovsam_pipeline.detectors.settings import DetectorSettings
 from ovsam_pipeline.errors import DetectorError
 
 logger = logging.getLogger(__name__)
@@ -48,18 +50,17 @@ _HARMLESS = re.compile(
 _TRAINED = "model_final.pth"
 
 
-def build_detectron2_detector(
-    argument: str, *, conf: float, max_det: int, device: str
-) -> Detectron2Detector:
+def build_detectron2_detector(settings: DetectorSettings) -> Detectron2Detector:
     """Build a detector of detectron2 with weights.
 
     Args:
-        argument: "CONFIG" or "CONFIG,WEIGHTS". CONFIG is a name in the model zoo, whose published
-            weights are then fetched, or the path of a .yaml or LazyConfig .py file. WEIGHTS is a
-            .pth, .pkl or .safetensors file; without it model_final.pth beside the file is taken.
+        settings: `argument` is "CONFIG" or "CONFIG,WEIGHTS". CONFIG is a name in the model zoo,
+            whose published weights are then fetched, or the path of a .yaml or LazyConfig .py file.
+            WEIGHTS is a .pth, .pkl or .safetensors file; without it model_final.pth next to the
+            file is taken.
     """
     folder = import_detectron2()
-    name, _, file_name = argument.partition(",")
+    name, _, file_name = settings.argument.partition(",")
     config_path, is_zoo = locate_config(name, folder)
     if file_name:
         weights_path = Path(file_name).expanduser()
@@ -67,13 +68,18 @@ def build_detectron2_detector(
         weights_path = _fetch_zoo_weights(config_path.relative_to(folder / "model_zoo/configs"))
     else:
         weights_path = _find_trained(config_path)
-    state = _read_weights(weights_path)
-    model = build_zoo_model(config_path, device, is_zoo=is_zoo)
+    state = read_official_file(weights_path)
+    model = build_zoo_model(config_path, settings.device, is_zoo=is_zoo)
     _load_weights(model.network, state, weights_path)
     fingerprint = compute_fingerprint(
-        "detectron2", model.description, model.class_names, hash_file(weights_path), conf, max_det
+        "detectron2",
+        model.description,
+        model.class_names,
+        hash_file(weights_path),
+        settings.conf,
+        settings.max_det,
     )
-    return Detectron2Detector(f"detectron2:{argument}", model, fingerprint, conf, max_det, device)
+    return Detectron2Detector(model, fingerprint, settings)
 
 
 def _find_trained(config_path: Path) -> Path:
@@ -104,10 +110,6 @@ def _fetch_zoo_weights(config_name: Path) -> Path:
     return path
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    return read_array_pickle(path) if path.suffix == ".pkl" else read_tensors(path)
-
-
 def _load_weights(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     """Load all weights, or say what does not fit."""
     own = network.state_dict()
@@ -125,41 +127,29 @@ def _load_weights(network: nn.Module, state: dict[str, Tensor], path: Path) -> N
     network.load_state_dict(given, strict=False)
 
 
-class Detectron2Detector:
-    """A network of detectron2 behind the Detector protocol."""
+class Detectron2Detector(Detector):
+    """A network of detectron2 as a `Detector`."""
 
-    def __init__(
-        self,
-        name: str,
-        model: ZooModel,
-        fingerprint: str,
-        conf: float,
-        max_det: int,
-        device: str,
-    ) -> None:
-        self.name = name
+    def __init__(self, model: ZooModel, fingerprint: str, settings: DetectorSettings) -> None:
+        self.name = settings.spec
         self.fingerprint = fingerprint
-        self.device = device
+        self.device = settings.device
         self.model = model
         names = model.class_names
         if names is None and model.num_classes is not None:
             names = tuple(f"class {index}" for index in range(model.num_classes))
         self.class_names: tuple[str, ...] | None = names
-        _apply_settings(model.network, conf, max_det)
+        _apply_settings(model.network, settings)
 
     @torch.inference_mode()
     def detect(self, images: Sequence[DetectorImage]) -> list[Detections]:
         """Find the boxes of a batch; see `Detector.detect`."""
-        inputs = [self._prepare(image.rgb) for image in images]
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for index, item in enumerate(inputs):
-            groups.setdefault(tuple(item["image"].shape), []).append(index)
-        found: dict[int, Detections] = {}
-        for indices in groups.values():
-            outputs = self.model.network([inputs[index] for index in indices])
-            for index, output in zip(indices, outputs, strict=True):
-                found[index] = self._to_detections(output)
-        return [found[index] for index in range(len(images))]
+        outputs = run_grouped(
+            [self._prepare(image.rgb) for image in images],
+            lambda item: item["image"].shape,
+            self.model.network,
+        )
+        return [self._to_detections(output) for output in outputs]
 
     def _prepare(self, rgb: np.ndarray) -> dict[str, Any]:
         """(H, W, 3) uint8 → the resized image and the size that boxes are to be given in."""
@@ -191,18 +181,17 @@ class Detectron2Detector:
         )
 
 
-def _apply_settings(network: nn.Module, conf: float, max_det: int) -> None:
+def _apply_settings(network: nn.Module, settings: DetectorSettings) -> None:
     """Set thresholds wherever detectron2 keeps them, and switch off masks and keypoints."""
     network.eval().requires_grad_(False)
-    settings: dict[str, Any] = {
-        # Tested with ">".
-        "test_score_thresh": max(0.0, conf - 1e-6),
-        "test_topk_per_image": max_det,
-        "max_detections_per_image": max_det,
+    values: dict[str, Any] = {
+        "test_score_thresh": settings.score_threshold,
+        "test_topk_per_image": settings.max_det,
+        "max_detections_per_image": settings.max_det,
         "mask_on": False,
         "keypoint_on": False,
     }
     for module in network.modules():
-        for name, value in settings.items():
+        for name, value in values.items():
             if hasattr(module, name):
                 setattr(module, name, value)

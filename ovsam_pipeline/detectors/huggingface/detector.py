@@ -20,43 +20,42 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ovsam.errors import ConfigError, MissingDependencyError, OvsamError
-from ovsam_pipeline.detectors.base import Detections, DetectorImage, compute_fingerprint
+from ovsam.errors import ConfigError, MissingDependencyError, OvsamError, describe_error
+from ovsam.weights.tensor_files import DTYPES
+from ovsam_pipeline.detectors.base import (
+    Detections,
+    Detector,
+    DetectorImage,
+    compute_fingerprint,
+    run_grouped,
+)
 from ovsam_pipeline.detectors.box_rules import list_class_names, to_detections
 from ovsam_pipeline.detectors.huggingface.detr import SIGMOID_MODELS, SOFTMAX_MODELS, DetrFinder
 from ovsam_pipeline.detectors.huggingface.finder import Candidates, Finder, keep_boxes_in_float32
 from ovsam_pipeline.detectors.huggingface.grounding import GROUNDING_MODELS, GroundingFinder
 from ovsam_pipeline.detectors.huggingface.owl import OWL_MODELS, OwlFinder
+from ovsam_pipeline.detectors.settings import DetectorSettings
 from ovsam_pipeline.errors import DetectorError
 
 if TYPE_CHECKING:
     from ovsam.text.vocabulary import Vocabulary
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _OPEN_MODELS = (*OWL_MODELS, *GROUNDING_MODELS)
 _KNOWN_MODELS = (*_OPEN_MODELS, *SOFTMAX_MODELS, *SIGMOID_MODELS)
 
 
 def build_hf_detector(
-    argument: str,
-    *,
-    conf: float,
-    max_det: int,
-    device: str,
-    dtype: str = "fp32",
-    vocabulary: Vocabulary | None = None,
+    settings: DetectorSettings,
 ) -> HuggingFaceDetector:
     """Load a detector of `transformers`.
 
     Args:
-        argument: name on the hub ("google/owlv2-base-patch16-ensemble"), or a folder with
-            config.json, preprocessor_config.json, model.safetensors and, where the model reads
-            text, the tokenizer's files.
-        max_det: boxes that the run keeps an image; ten times as many come out at most.
-        dtype: "fp32", "bf16" or "fp16": what the network computes in; boxes and scores are
-            float32.
-        vocabulary: what an open-vocabulary model looks for; others ignore it.
+        settings: `argument` is a name on the hub ("google/owlv2-base-patch16-ensemble"), or a
+            folder with config.json, preprocessor_config.json, model.safetensors and, where the
+            model reads text, the tokenizer's files; `vocabulary` is what an open-vocabulary model
+            looks for, others ignore it.
     """
+    argument, vocabulary = settings.argument, settings.vocabulary
     transformers = _import_transformers()
     source = _check_source(argument)
     with _explain_failure(argument), _quiet(transformers):
@@ -64,7 +63,7 @@ def build_hf_detector(
     _check_model_type(argument, config.model_type, vocabulary)
     with _explain_failure(argument), _quiet(transformers):
         finder, processor = _load(transformers, argument, source, config, vocabulary)
-    return HuggingFaceDetector(f"hf:{argument}", finder, processor, conf, max_det, device, dtype)
+    return HuggingFaceDetector(finder, processor, settings)
 
 
 def _import_transformers() -> Any:
@@ -156,22 +155,13 @@ def _check_weights(argument: str, report: dict[str, Any]) -> None:
         )
 
 
-class HuggingFaceDetector:
-    """A detector of `transformers` behind the Detector protocol."""
+class HuggingFaceDetector(Detector):
+    """A detector of `transformers` as a `Detector`."""
 
-    def __init__(
-        self,
-        name: str,
-        finder: Finder,
-        processor: Any,
-        conf: float,
-        max_det: int,
-        device: str,
-        dtype: str,
-    ) -> None:
-        self.name = name
-        self.device = device
-        self.dtype = _DTYPES[dtype]
+    def __init__(self, finder: Finder, processor: Any, settings: DetectorSettings) -> None:
+        self.name = settings.spec
+        self.device = settings.device
+        self.dtype = DTYPES[settings.dtype]
         self.finder = finder
         self.processor = processor
         self.class_names: tuple[str, ...] | None = list_class_names(finder.names)
@@ -181,9 +171,9 @@ class HuggingFaceDetector:
             finder.network.config.to_dict(),  # type: ignore[union-attr, operator]
             processor.to_dict(),
             finder.depends_on,
-            [conf, max_det, dtype],
+            [settings.conf, settings.max_det, settings.dtype],
         )
-        finder.network.to(device).eval().requires_grad_(False)
+        finder.network.to(settings.device).eval().requires_grad_(False)
         if self.dtype is not torch.float32:
             keep_boxes_in_float32(finder.network)
         self._inputs = frozenset(inspect.signature(finder.network.forward).parameters)
@@ -192,19 +182,18 @@ class HuggingFaceDetector:
     def detect(self, images: Sequence[DetectorImage]) -> list[Detections]:
         """Find the boxes of a batch; see `Detector.detect`."""
         prepared = [self._prepare(image) for image in images]
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for index, inputs in enumerate(prepared):
-            groups.setdefault(tuple(inputs["pixel_values"].shape), []).append(index)
-        found: dict[int, Detections] = {}
-        for indices in groups.values():
-            inputs = {
-                name: torch.cat([prepared[index][name] for index in indices]).to(self.device)
-                for name in prepared[indices[0]]
-            }
-            candidates = self._find(inputs)
-            for row, index in enumerate(indices):
-                found[index] = self._to_detections(candidates, row, images[index].rgb.shape)
-        return [found[index] for index in range(len(images))]
+        found = run_grouped(prepared, lambda inputs: inputs["pixel_values"].shape, self._run)
+        return [
+            self._to_detections(one, image.rgb.shape)
+            for one, image in zip(found, images, strict=True)
+        ]
+
+    def _run(self, prepared: Sequence[dict[str, Tensor]]) -> list[Candidates]:
+        """Run images of one size; return the candidates of each."""
+        inputs = {
+            name: torch.cat([one[name] for one in prepared]).to(self.device) for name in prepared[0]
+        }
+        return [Candidates(*rows) for rows in zip(*self._find(inputs), strict=True)]
 
     def _prepare(self, image: DetectorImage) -> dict[str, Tensor]:
         """(H, W, 3) uint8 → what the network takes, each tensor of batch 1."""
@@ -216,7 +205,8 @@ class HuggingFaceDetector:
             height, width = image.rgb.shape[:2]
             raise DetectorError(
                 f"expected an image that {self.name} can resize, got {image.record.file_name} of "
-                f"{width} x {height} pixels ({_shorten(error)}); use another detector for it"
+                f"{width} x {height} pixels ({describe_error(error)[:160]}); use another detector "
+                "for it"
             ) from error
         return {name: values for name, values in inputs.items() if name in self._inputs}
 
@@ -227,18 +217,16 @@ class HuggingFaceDetector:
             found = self.finder.find(inputs)
         return Candidates(*(values.cpu() for values in found))
 
-    def _to_detections(
-        self, candidates: Candidates, row: int, shape: tuple[int, ...]
-    ) -> Detections:
+    def _to_detections(self, found: Candidates, shape: tuple[int, ...]) -> Detections:
         height, width = shape[:2]
-        boxes = candidates.boxes[row].numpy() * np.tile(
+        boxes = found.boxes.numpy() * np.tile(
             np.array(self.finder.measure_frame(height, width), np.float32), 2
         )
         centres, sizes = boxes[:, :2], boxes[:, 2:]
         return to_detections(
             np.concatenate((centres - sizes / 2, centres + sizes / 2), axis=1),
-            candidates.scores[row].numpy(),
-            candidates.labels[row].numpy(),
+            found.scores.numpy(),
+            found.labels.numpy(),
             self.finder.names,
         )
 
@@ -278,20 +266,16 @@ def _explain_failure(argument: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise MissingDependencyError(
-            f"hf:{argument} needs a package that is not installed: {_shorten(error)}"
+            f"hf:{argument} needs a package that is not installed: {describe_error(error)[:160]}"
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         if Path(argument).expanduser().is_dir():
             raise DetectorError(
                 f"expected a detector of transformers with weights in safetensors files in "
-                f"{argument}, got one that does not load: {_shorten(error)}"
+                f"{argument}, got one that does not load: {describe_error(error)[:160]}"
             ) from error
         raise DetectorError(
             f"cannot get {argument} from the Hugging Face hub or its cache here "
-            f"({_shorten(error)}): fetch it on a connected machine with `hf download {argument} "
-            "--local-dir FOLDER` and give --detector hf:FOLDER, or use --detector nano"
+            f"({describe_error(error)[:160]}): fetch it on a connected machine with `hf download "
+            f"{argument} --local-dir FOLDER` and give --detector hf:FOLDER, or use --detector nano"
         ) from error
-
-
-def _shorten(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]

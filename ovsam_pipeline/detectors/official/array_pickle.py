@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ovsam.errors import CheckpointError
+from ovsam.weights.tensor_files import read_tensors
 
 # What Python's unpickler was seen to raise at files with bytes cut or changed.
 _DAMAGED = (
@@ -26,6 +27,15 @@ _DAMAGED = (
     OverflowError, RecursionError, struct.error,
 )  # fmt: skip
 _KINDS = "biuf"  # booleans, integers, floats; "O" would hold objects
+
+
+def read_official_file(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a `.pkl` of detectron2, a `.pth`, or a safetensors file.
+
+    Raises:
+        CheckpointError: no such file, damaged, without tensors, or it wants code to be run.
+    """
+    return read_array_pickle(path) if path.suffix == ".pkl" else read_tensors(path)
 
 
 def read_array_pickle(path: str | Path) -> dict[str, Tensor]:

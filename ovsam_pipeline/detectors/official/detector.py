@@ -20,15 +20,17 @@ from torch import Tensor
 from ovsam.errors import CheckpointError, ConfigError
 from ovsam.text.vocabulary import Vocabulary
 from ovsam.text.vocabulary_files import load_vocabulary
-from ovsam.weights.tensor_files import read_tensors
+from ovsam.weights.tensor_files import DTYPES
 from ovsam_pipeline.detectors.base import (
     Detections,
+    Detector,
     DetectorImage,
     compute_fingerprint,
     hash_file,
+    run_grouped,
 )
 from ovsam_pipeline.detectors.box_rules import to_detections
-from ovsam_pipeline.detectors.official.array_pickle import read_array_pickle
+from ovsam_pipeline.detectors.official.array_pickle import read_official_file
 from ovsam_pipeline.detectors.official.rcnn.detic import build_detic
 from ovsam_pipeline.detectors.official.rcnn.faster_rcnn import build_faster_rcnn
 from ovsam_pipeline.detectors.official.rcnn.official_names import load_official_state
@@ -47,6 +49,7 @@ from ovsam_pipeline.detectors.random_weights import (
     warn_meaningless,
 )
 from ovsam_pipeline.detectors.settings import DetectorSettings
+from ovsam_pipeline.errors import is_out_of_memory
 
 if TYPE_CHECKING:
     from ovsam_pipeline.detectors.official.rcnn.network import RCNN
@@ -55,7 +58,6 @@ logger = logging.getLogger(__name__)
 
 Mode = Literal["detections", "refined", "proposals"]
 _MODES: tuple[str, ...] = get_args(Mode)
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _NUM_CLASSES = {"coco": 80, "lvis": 1203}
 
 
@@ -82,8 +84,7 @@ def build_official_detector(known: KnownDetector, settings: DetectorSettings) ->
         network.set_vocabulary(_embed(vocabulary, text_file, seed))
     network.recipe = replace(
         network.recipe,
-        # The networks keep what scores more than a threshold, we also what equals it.
-        score_threshold=max(0.0, settings.conf - 1e-6),
+        score_threshold=settings.score_threshold,
         top_k=settings.max_det,
     )
     fingerprint = compute_fingerprint(
@@ -102,12 +103,7 @@ def build_official_detector(known: KnownDetector, settings: DetectorSettings) ->
     return OfficialDetector(network, vocabulary, mode, settings, fingerprint, licence)
 
 
-def read_official_file(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a `.pkl` of detectron2, a `.pth`, or a safetensors file."""
-    return read_array_pickle(path) if path.suffix == ".pkl" else read_tensors(path)
-
-
-class OfficialDetector:
+class OfficialDetector(Detector):
     """A network of `rcnn/` behind the Detector protocol.
 
     Args:
@@ -138,7 +134,7 @@ class OfficialDetector:
             self.class_names = vocabulary.names
         self.network = network.to(settings.device).eval().requires_grad_(False)
         if settings.dtype != "fp32":
-            network.cast_body(_DTYPES[settings.dtype])
+            network.cast_body(DTYPES[settings.dtype])
         if settings.is_compiled:
             # Not for sizes in general: the windows of Swin would take it many minutes.
             network.backbone.compile(dynamic=False)
@@ -149,15 +145,12 @@ class OfficialDetector:
     def detect(self, images: Sequence[DetectorImage]) -> list[Detections]:
         """Find the boxes of a batch; see `Detector.detect`."""
         recipe = self.network.recipe
-        prepared = [prepare(image.rgb, recipe) for image in images]
-        groups: dict[tuple[int, int], list[int]] = {}
-        for index, item in enumerate(prepared):
-            groups.setdefault(compute_padded_size([item.resized_hw], recipe), []).append(index)
-        found: dict[int, Detections] = {}
-        for indices in groups.values():
-            boxes = self._run([prepared[index] for index in indices])
-            found.update(zip(indices, map(self._to_detections, boxes), strict=True))
-        return [found[index] for index in range(len(images))]
+        found = run_grouped(
+            [prepare(image.rgb, recipe) for image in images],
+            lambda item: compute_padded_size([item.resized_hw], recipe),
+            self._run,
+        )
+        return [self._to_detections(boxes) for boxes in found]
 
     def _run(self, items: Sequence[Prepared]) -> list[DetectedBoxes]:
         """Run images of one padded size, as many together as memory has proved to hold."""
@@ -185,8 +178,8 @@ class OfficialDetector:
         """Run a batch; None when several images do not fit into memory together."""
         try:
             return self._forward(items)
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if len(items) == 1 or not _is_out_of_memory(error):
+        except RuntimeError as error:
+            if len(items) == 1 or not is_out_of_memory(error):
                 raise
         # Outside the handler: the traceback held the tensors of the attempt.
         if torch.cuda.is_available():
@@ -287,8 +280,3 @@ def _embed(vocabulary: Vocabulary, text_file: Path | None, seed: int | None) -> 
     from ovsam_pipeline.detectors.official.text_prompts import embed_class_names, load_clip_text
 
     return embed_class_names(vocabulary, load_clip_text(text_file, seed or 0))
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Torch's class differs by device; on a CPU it is a RuntimeError that says so."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ovsam.errors import ImageError
-from ovsam_pipeline.detectors.base import Detections, DetectorImage
+from ovsam_pipeline.detectors.base import Detections, Detector, DetectorImage
 from ovsam_pipeline.detectors.box_rules import check_numbers, clean
 from ovsam_pipeline.detectors.stored.image_index import ImageIndex
 from ovsam_pipeline.errors import DatasetError
@@ -155,7 +155,7 @@ class BoxTableBuilder:
         )
 
 
-class TableDetector:
+class TableDetector(Detector):
     """Hands out the boxes of a table.
 
     Args:
@@ -194,16 +194,9 @@ class TableDetector:
         return [self._detect_one(image) for image in images]
 
     def check_images(self, records: Iterable[ImageRecord]) -> list[str]:
-        """Compare the file with the images of the run.
+        """Report boxes of unknown images, and images without boxes; see `Detector.check_images`.
 
-        Args:
-            records: all images of the run.
-
-        Returns:
-            Sentences worth a warning.
-
-        Raises:
-            DatasetError: no image of the run is in the file, or two are the same one in it.
+        Raises a DatasetError where no image of the run is in the file, or two are the same one.
         """
         matched, num_unknown = self.table.images.match(records)
         num_images = len(matched) + num_unknown

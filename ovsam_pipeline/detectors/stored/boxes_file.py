@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ovsam_pipeline.detectors.base import compute_fingerprint, hash_file
+from ovsam_pipeline.detectors.settings import DetectorSettings
 from ovsam_pipeline.detectors.stored.box_table import BoxTable, BoxTableBuilder, TableDetector
 from ovsam_pipeline.detectors.stored.coco_boxes import CocoBoxes
 from ovsam_pipeline.errors import DatasetError
@@ -39,18 +40,14 @@ _OBJECT_FIELDS = (
 )  # fmt: skip
 
 
-def build_boxes_detector(argument: str, *, conf: float, max_det: int) -> TableDetector:
-    """Load the boxes of a file.
+def build_boxes_detector(settings: DetectorSettings) -> TableDetector:
+    """Load the boxes of a file; the argument is FILE or FILE#DATASET.
 
-    Args:
-        argument: FILE or FILE#DATASET.
-        conf: boxes that score less are left out; boxes without a score count as 1.
-        max_det: boxes that the run keeps an image.
-
-    Raises:
-        DatasetError: the file is not there, or is none of the formats.
+    Boxes without a score count as 1. Raises a DatasetError where the file does not exist, or has
+    none of the formats.
     """
-    path, dataset = _split_argument(argument)
+    conf, max_det = settings.conf, settings.max_det
+    path, dataset = _split_argument(settings.argument)
     try:
         for given in (path, dataset):
             if given is not None and not given.exists():
@@ -79,8 +76,7 @@ def build_boxes_detector(argument: str, *, conf: float, max_det: int) -> TableDe
         files = [*(parts or [path]), *([dataset] if dataset else [])]
         contents = [_hash_content(file) for file in files]
     fingerprint = compute_fingerprint("boxes", contents, conf, max_det, *class_names)
-    name = f"boxes:{argument}"
-    return TableDetector(name, fingerprint, table, is_record_of_run=bool(run))
+    return TableDetector(settings.spec, fingerprint, table, is_record_of_run=bool(run))
 
 
 def _hash_content(file: AnyPath) -> str:

@@ -19,20 +19,18 @@ import numpy as np
 
 from ovsam.masks import decode_mask
 from ovsam_pipeline.detectors.base import DetectorImage, compute_fingerprint, hash_file
+from ovsam_pipeline.detectors.settings import DetectorSettings
 from ovsam_pipeline.detectors.stored.box_table import BoxTable, TableDetector
 from ovsam_pipeline.detectors.stored.coco_boxes import CocoBoxes
 from ovsam_pipeline.errors import DatasetError
 
 
-def build_ground_truth_detector(argument: str) -> TableDetector:
-    """Load the annotations of a file.
+def build_ground_truth_detector(settings: DetectorSettings) -> TableDetector:
+    """Load the annotations of a file; the argument is FILE, or FILE#points for centre points.
 
-    Args:
-        argument: FILE, or FILE#points for centre points instead of boxes.
-
-    Raises:
-        DatasetError: the file is not there, or is not a COCO data set.
+    Raises a DatasetError where the file does not exist, or is not a COCO data set.
     """
+    argument = settings.argument
     path, prompt = Path(argument).expanduser(), ""
     if "#" in argument and not path.is_file():  # a # may be part of the name
         text, _, prompt = argument.rpartition("#")
@@ -59,10 +57,9 @@ def build_ground_truth_detector(argument: str) -> TableDetector:
     table.scores[:] = 1.0
     table = replace(table, prompt_ids=np.asarray(ids, np.int64)[table.rows])
     fingerprint = compute_fingerprint("gt", prompt or "boxes", hash_file(path))
-    name = f"gt:{argument}"
     if prompt == "points":
-        return _PointDetector(name, fingerprint, table, segmentations)
-    return TableDetector(name, fingerprint, table)
+        return _PointDetector(settings.spec, fingerprint, table, segmentations)
+    return TableDetector(settings.spec, fingerprint, table)
 
 
 def _read_id(annotation: dict[str, Any], path: Path) -> int:

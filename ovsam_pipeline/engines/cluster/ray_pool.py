@@ -219,7 +219,6 @@ class Crew:
 
     def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
         """See `Engine`; boxes of a file are read here as well, which needs no model."""
-        from ovsam_pipeline.detectors.build import check_detector_images
         from ovsam_pipeline.labelling.labeller import build_run_detector
 
         if (
@@ -228,7 +227,7 @@ class Crew:
         ):
             return []
         _, detector = build_run_detector(self.facts.config, None)
-        return check_detector_images(detector, images)
+        return detector.check_images(images)
 
     def _wait_for_scout(self) -> WorkerInfo:
         """Start the first actor, and another one if it dies; say so where there is no room yet."""

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -8,6 +6,7 @@ from ovsam_pipeline.detectors.base import (
     Detector,
     compute_fingerprint,
     hash_file,
+    run_grouped,
 )
 
 BOXES = np.array([[0, 0, 4, 4], [1, 2, 3, 5]], np.float32)
@@ -67,12 +66,24 @@ def test_file_hash_depends_on_content_alone(tmp_path):
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_a_class_with_the_four_attributes_and_detect_is_a_detector():
-    class Constant:
+def test_a_derived_class_needs_four_attributes_and_detect():
+    class Constant(Detector):
         name, fingerprint, class_names, device = "constant", "0", None, "cpu"
 
         def detect(self, images):
             return [Detections(BOXES, SCORES) for _ in images]
 
     assert isinstance(Constant(), Detector)
-    assert not isinstance(json, Detector)
+    assert (Constant().licence, Constant().check_images([])) == ("", [])
+
+
+def test_items_of_one_key_run_together_and_results_keep_their_order():
+    groups = []
+
+    def run(items):
+        groups.append(items)
+        return [item.upper() for item in items]
+
+    assert run_grouped(["aa", "b", "cc", "d"], len, run) == ["AA", "B", "CC", "D"]
+    assert groups == [["aa", "cc"], ["b", "d"]]
+    assert run_grouped([], len, run) == []

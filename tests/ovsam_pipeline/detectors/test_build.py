@@ -9,7 +9,6 @@ from ovsam.errors import ConfigError
 from ovsam_pipeline.detectors import build as build_module
 from ovsam_pipeline.detectors.build import (
     build_detector,
-    check_detector_images,
     choose_detector,
     find_family,
 )
@@ -24,10 +23,10 @@ def make_model(trained_on):
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        ("nanno", "unknown detector 'nanno'; did you mean nano"),
-        ("detik", "unknown detector 'detik'; did you mean detic.*there are auto, nano, detic"),
-        ("vitdet-x#refined", "unknown detector 'vitdet-x#refined'; did you mean vitdet"),
-        ("torchvison:x", "did you mean torchvision"),
+        ("nanno", r"unknown detector 'nanno' \(did you mean 'nano'"),
+        ("detik", r"unknown detector 'detik' \(did you mean 'detic'.*there are auto, nano, detic"),
+        ("vitdet-x#refined", r"unknown detector 'vitdet-x#refined' \(did you mean 'vitdet"),
+        ("torchvison:x", "did you mean 'torchvision'"),
         ("", "unknown detector ''"),
         ("boxes", "expected a file behind --detector boxes:, got 'boxes'"),
         ("gt:", "expected a file behind --detector gt:, got 'gt:'"),
@@ -51,8 +50,7 @@ def test_file_detectors_are_built_with_their_argument(tmp_path):
 
 def test_name_and_settings_reach_the_family(monkeypatch):
     given = []
-    families = {"nano": given.append, "torchvision": given.append}
-    monkeypatch.setattr(build_module, "_FAMILIES", families)
+    monkeypatch.setattr(build_module, "_build", lambda _, settings: given.append(settings))
     build_detector("torchvision:ssd", conf=0.1, max_det=7, device="cuda:1", dtype="bf16")
     build_detector("nano")
     first, second = given
@@ -72,9 +70,11 @@ def test_name_and_settings_reach_the_family(monkeypatch):
 )
 def test_official_names_take_a_file_and_a_mode(monkeypatch, spec, argument):
     given = []
-    monkeypatch.setattr(build_module, "_build_official", given.append)
+    monkeypatch.setattr(build_module, "_build", lambda *pair: given.append(pair))
     build_detector(spec)
-    assert (given[0].spec, given[0].argument) == (spec, argument)
+    ((family, settings),) = given
+    assert (settings.spec, settings.argument) == (spec, argument)
+    assert official_weights.find_known_detector(family) is not None
 
 
 def test_unknown_setting_is_a_programming_error():
@@ -132,12 +132,8 @@ def test_auto_takes_the_best_that_is_here_unless_the_model_is_nano(caches, here,
 
 
 def test_auto_builds_what_was_chosen(monkeypatch):
-    monkeypatch.setattr(build_module, "_FAMILIES", {"nano": lambda settings: settings})
+    monkeypatch.setattr(build_module, "_build", lambda _, settings: settings)
     assert build_detector("auto", model=make_model("nano"), max_det=3).max_det == 3
-
-
-def test_detectors_that_look_at_pixels_have_no_coverage_to_check():
-    assert check_detector_images(SimpleNamespace(), []) == []
 
 
 def test_building_imports_no_network_before_it_is_asked_for():

@@ -14,6 +14,7 @@ from ovsam.decode import IMAGE_SUFFIXES
 from ovsam.text.vocabulary_files import load_vocabulary
 from ovsam_pipeline.cli import app
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
+from ovsam_pipeline.detectors.build import build_detector
 from ovsam_pipeline.detectors.class_match import match_detector_classes
 from ovsam_pipeline.records import ImageRecord
 
@@ -23,10 +24,9 @@ def read_example():
     return code
 
 
-def test_the_example_detector_is_one():
-    names: dict = {}
-    exec(compile(read_example(), "docs/detectors.md", "exec"), names)
-    detector = names["CentreDetector"](share=0.5)
+def test_the_example_detector_is_one(tmp_path):
+    (tmp_path / "mine.py").write_text(read_example())
+    detector = build_detector(f"python:{tmp_path / 'mine.py'}")
     assert isinstance(detector, Detector)
     image = DetectorImage(ImageRecord(1, "a.jpg", Path("a.jpg")), np.zeros((40, 80, 3), np.uint8))
     (found,) = detector.detect([image])

@@ -1,6 +1,7 @@
 import pytest
 
 from ovsam.errors import ConfigError
+from ovsam_pipeline.detectors.base import Detector
 from ovsam_pipeline.detectors.build import build_detector
 
 CODE = """
@@ -29,20 +30,32 @@ def test_function_of_the_file_is_given_the_settings(tmp_path):
     path.write_text(CODE)
     detector = build_detector(f"python:{path}", device="cuda:1")
     assert (detector.name, detector.device) == ("nothing", "cuda:1")
+    assert isinstance(detector, Detector)
+    assert [len(found) for found in detector.detect([None, None])] == [0, 0]
+    assert (detector.licence, detector.check_images([])) == ("", [])
+
+
+def test_a_detector_may_state_its_licence_or_derive_from_the_base(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(CODE.replace('"0"', '"0"\n    licence: str = "MIT"'))
+    assert build_detector(f"python:{path}").licence == "MIT"
+    derived = CODE.replace("class Nothing:", "class Nothing(Detector):")
+    path.write_text(derived.replace("import Detections", "import Detections, Detector"))
+    assert type(build_detector(f"python:{path}")).__name__ == "Nothing"
 
 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("", "got '', which is no .py file"),
-        ("missing.py", "missing.py', which is not there"),
-        ("text.txt", "which is no .py file"),
+        ("", "got '', which is not a .py file"),
+        ("missing.py", "missing.py', which does not exist"),
+        ("text.txt", "which is not a .py file"),
     ],
 )
 def test_what_is_no_python_file_is_explained(tmp_path, name, reason):
     (tmp_path / "text.txt").write_text("")
     argument = str(tmp_path / name) if name else ""
-    with pytest.raises(ConfigError, match=rf"Python file behind --detector python:, .*{reason}"):
+    with pytest.raises(ConfigError, match=rf"Python file after --detector python:, .*{reason}"):
         build_detector(f"python:{argument}")
 
 

@@ -11,6 +11,7 @@ from ovsam.errors import ConfigError
 from ovsam_pipeline.detectors import torchvision_zoo
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
 from ovsam_pipeline.detectors.box_rules import clean
+from ovsam_pipeline.detectors.settings import DetectorSettings
 from ovsam_pipeline.detectors.torchvision_zoo import (
     TorchvisionDetector,
     build_torchvision_detector,
@@ -45,7 +46,12 @@ class FixedNetwork(nn.Module):
 
 def make_detector(boxes=(), scores=(), labels=(), conf=0.3):
     network = FixedNetwork(boxes, scores, labels)
-    return TorchvisionDetector(network, "fixed", CATEGORIES, "0", conf, 7, "cpu")
+    settings = DetectorSettings(spec="torchvision:fixed", conf=conf, max_det=7)
+    return TorchvisionDetector(network, "fixed", CATEGORIES, "0", settings)
+
+
+def build(name, **settings):
+    return build_torchvision_detector(DetectorSettings(spec="", argument=name, **settings))
 
 
 def make_image(height=20, width=30, value=0):
@@ -102,9 +108,9 @@ def test_network_is_given_rgb_from_zero_to_one():
 
 def test_unknown_model_is_a_configuration_error():
     with pytest.raises(
-        ConfigError, match="got 'fasterrcnn_resnet50'; did you mean fasterrcnn_resn"
+        ConfigError, match=r"got 'fasterrcnn_resnet50' \(did you mean 'fasterrcnn_resn"
     ):
-        build_torchvision_detector("fasterrcnn_resnet50", conf=0.3, max_det=9, device="cpu")
+        build("fasterrcnn_resnet50")
 
 
 @pytest.fixture
@@ -118,7 +124,7 @@ def weights_path(tmp_path, monkeypatch):
 def test_downloading_says_nothing_on_stdout(weights_path, monkeypatch, capsys):
     monkeypatch.setattr(torch.hub, "urlopen", lambda *_, **__: (_ for _ in ()).throw(URLError("x")))
     with pytest.raises(DetectorError):
-        build_torchvision_detector(SMALLEST, conf=0.3, max_det=9, device="cpu")
+        build(SMALLEST)
     assert capsys.readouterr().out == ""
 
 
@@ -131,20 +137,20 @@ def test_weights_that_cannot_be_fetched_are_explained(weights_path, monkeypatch)
         r"cannot fetch .*mobilenet.* from https://download.pytorch.org.*no route to host.*put it"
     )
     with pytest.raises(DetectorError, match=reason):
-        build_torchvision_detector(SMALLEST, conf=0.3, max_det=9, device="cpu")
+        build(SMALLEST)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 cut off"])
 def test_damaged_weights_are_explained(weights_path, content):
     weights_path.write_bytes(content)
     with pytest.raises(DetectorError, match=r"a file that does not load .*delete it"):
-        build_torchvision_detector(SMALLEST, conf=0.3, max_det=9, device="cpu")
+        build(SMALLEST)
 
 
 def test_weights_of_another_model_are_explained(weights_path):
     torch.save({"a": torch.zeros(1)}, weights_path)
     with pytest.raises(DetectorError, match=r"a file that does not load .*Missing key"):
-        build_torchvision_detector(SMALLEST, conf=0.3, max_det=9, device="cpu")
+        build(SMALLEST)
 
 
 def test_weights_that_run_code_are_refused(weights_path):
@@ -154,7 +160,7 @@ def test_weights_that_run_code_are_refused(weights_path):
 
     torch.save({"a": Harmful()}, weights_path)
     with pytest.raises(DetectorError, match="a file that does not load"):
-        build_torchvision_detector(SMALLEST, conf=0.3, max_det=9, device="cpu")
+        build(SMALLEST)
 
 
 def test_model_with_weights_from_the_cache_finds_boxes(weights_path):
@@ -164,7 +170,7 @@ def test_model_with_weights_from_the_cache_finds_boxes(weights_path):
     torch.save(network.state_dict(), weights_path)
     assert is_cached(SMALLEST)
     assert not is_cached()
-    detector = build_torchvision_detector(SMALLEST, conf=0.0, max_det=5, device="cpu")
+    detector = build(SMALLEST, conf=0.0, max_det=5)
     assert len(detector.class_names) == 80
     rng = np.random.default_rng(0)
     images = [

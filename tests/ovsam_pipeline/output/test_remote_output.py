@@ -112,9 +112,9 @@ def test_boxes_on_a_store_are_a_detector(s3, source):
 
 
 def labeller_detector(spec: str):
-    from ovsam_pipeline.detectors.stored.boxes_file import build_boxes_detector
+    from ovsam_pipeline.detectors.build import build_detector
 
-    return build_boxes_detector(spec.removeprefix("boxes:"), conf=0.1, max_det=10)
+    return build_detector(spec, conf=0.1, max_det=10)
 
 
 def test_failed_images_are_tried_again_by_the_output_alone(s3, source):

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from ovsam.errors import CheckpointError, ConfigError, MissingDependencyError
+from ovsam_pipeline.detectors.build import build_detector
 from ovsam_pipeline.detectors.detectron2_zoo.config import locate_config
 from ovsam_pipeline.detectors.detectron2_zoo.detector import (
     _find_trained,
     _load_weights,
-    build_detectron2_detector,
 )
 
 
@@ -20,7 +20,7 @@ def test_missing_detectron2_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "detectron2", None)
     reason = r"github.com/facebookresearch/detectron2, by pip with --no-build-isolation.*vitdet"
     with pytest.raises(MissingDependencyError, match=reason):
-        build_detectron2_detector("x.yaml", conf=0.1, max_det=9, device="cpu")
+        build_detector("detectron2:x.yaml")
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_file_comes_before_the_zoo(package, tmp_path):
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("COCO-Detection/faster_rcnn_R_50_FPN_1x", "; did you mean COCO-Detection/faster_rcnn_R"),
+        ("COCO-Detection/faster_rcnn_R_50_FPN_1x", r"\(did you mean 'COCO-Detection/faster_rcnn_R"),
         ("", "got ''$"),
     ],
 )

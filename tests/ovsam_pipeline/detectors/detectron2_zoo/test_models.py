@@ -16,7 +16,6 @@ from ovsam_pipeline.detectors.base import Detector, DetectorImage
 from ovsam_pipeline.detectors.box_rules import clean
 from ovsam_pipeline.detectors.build import build_detector
 from ovsam_pipeline.detectors.detectron2_zoo.config import build_zoo_model
-from ovsam_pipeline.detectors.detectron2_zoo.detector import build_detectron2_detector
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.runs.api import label
 
@@ -41,7 +40,7 @@ def make_images(*sizes):
 
 
 def build(argument, conf=0.0, max_det=50):
-    return build_detectron2_detector(str(argument), conf=conf, max_det=max_det, device="cpu")
+    return build_detector(f"detectron2:{argument}", conf=conf, max_det=max_det)
 
 
 @pytest.fixture

@@ -9,9 +9,12 @@ from ovsam.errors import ConfigError, MissingDependencyError
 from ovsam.text.vocabulary_files import parse_vocabulary
 from ovsam_pipeline.detectors.huggingface import detector as huggingface
 from ovsam_pipeline.detectors.huggingface.detector import build_hf_detector
+from ovsam_pipeline.detectors.settings import DetectorSettings
 from ovsam_pipeline.errors import DetectorError
 
-SETTINGS = {"conf": 0.1, "max_det": 10, "device": "cpu"}
+
+def build(argument, **settings):
+    return build_hf_detector(DetectorSettings(spec=f"hf:{argument}", argument=argument, **settings))
 
 
 class FakeTransformers:
@@ -37,7 +40,7 @@ class FakeTransformers:
 def test_missing_transformers_is_an_install_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'ovsam\[hf\]'"):
-        build_hf_detector("a/b", **SETTINGS)
+        build("a/b")
 
 
 @pytest.fixture
@@ -62,33 +65,33 @@ def fake(monkeypatch):
 def test_wrong_argument_is_explained(tmp_path, fake, argument, reason):
     (tmp_path / "weights.bin").write_bytes(b"x")
     with pytest.raises(ConfigError, match=reason):
-        build_hf_detector(argument.format(folder=tmp_path), **SETTINGS)
+        build(argument.format(folder=tmp_path))
 
 
 def test_model_that_is_no_detector_is_explained(fake):
     fake(model_type="bert")
     with pytest.raises(ConfigError, match=r"'a/b', which is of type bert; known are .*owlv2"):
-        build_hf_detector("a/b", **SETTINGS)
+        build("a/b")
 
 
 @pytest.mark.parametrize("model_type", ["owlv2", "grounding-dino"])
 def test_open_vocabulary_model_needs_a_vocabulary(fake, model_type):
     fake(model_type=model_type)
     with pytest.raises(ConfigError, match=rf"hf:a/b \({model_type}\) .* with --vocabulary"):
-        build_hf_detector("a/b", **SETTINGS)
+        build("a/b")
 
 
 def test_model_that_cannot_be_fetched_is_explained(fake):
     fake(failure=OSError("We couldn't connect\nto the hub"))
     reason = r"cannot get a/b .*couldn't connect to the hub\): .*`hf download a/b --local-dir"
     with pytest.raises(DetectorError, match=reason):
-        build_hf_detector("a/b", **SETTINGS, vocabulary=parse_vocabulary("cat"))
+        build("a/b", vocabulary=parse_vocabulary("cat"))
 
 
 def test_package_that_a_model_needs_is_named(fake):
     fake(failure=ImportError("requires the timm library"))
     with pytest.raises(MissingDependencyError, match=r"hf:a/b needs a package .* timm library"):
-        build_hf_detector("a/b", **SETTINGS)
+        build("a/b")
 
 
 def test_incomplete_weights_are_refused():

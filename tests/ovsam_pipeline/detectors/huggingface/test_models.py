@@ -18,8 +18,8 @@ from ovsam.text.vocabulary import Vocabulary
 from ovsam.text.vocabulary_files import parse_vocabulary
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
 from ovsam_pipeline.detectors.box_rules import clean
+from ovsam_pipeline.detectors.build import build_detector
 from ovsam_pipeline.detectors.huggingface import owl as huggingface_owl
-from ovsam_pipeline.detectors.huggingface.detector import build_hf_detector
 from ovsam_pipeline.detectors.huggingface.grounding import build_captions
 from ovsam_pipeline.errors import DetectorError
 from ovsam_pipeline.records import ImageRecord
@@ -62,8 +62,7 @@ def make_images(*sizes):
 
 
 def build(folder, conf=0.0, vocabulary=WORDS, **options):
-    settings = {"conf": conf, "max_det": 300, "device": "cpu", "vocabulary": vocabulary}
-    return build_hf_detector(str(folder), **(settings | options))
+    return build_detector(f"hf:{folder}", conf=conf, vocabulary=vocabulary, **options)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -10,8 +10,7 @@ import pytest
 
 from ovsam_pipeline.detectors.base import DetectorImage
 from ovsam_pipeline.detectors.box_rules import clean
-from ovsam_pipeline.detectors.stored.boxes_file import build_boxes_detector
-from ovsam_pipeline.detectors.stored.ground_truth import build_ground_truth_detector
+from ovsam_pipeline.detectors.build import build_detector
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.records import ImageRecord
 
@@ -20,7 +19,7 @@ NAN = float("nan")
 
 
 def build(path, conf=0.25):
-    return build_boxes_detector(str(path), conf=conf, max_det=300)
+    return build_detector(f"boxes:{path}", conf=conf)
 
 
 def write_json(path, rows):
@@ -148,7 +147,7 @@ def test_a_hash_may_be_part_of_a_file_name(tmp_path):
     assert len(build(path).detect([IMAGE])[0]) == 1
     assert build(both).detect([IMAGE])[0].category_names == ("cup",)
     for argument, has_points in ((truth, False), (f"{truth}#points", True)):
-        (found,) = build_ground_truth_detector(str(argument)).detect([IMAGE])
+        (found,) = build_detector(f"gt:{argument}").detect([IMAGE])
         assert (found.points_xy is not None) == has_points
     with pytest.raises(DatasetError, match=r"got .*x, which is not there"):
         build(tmp_path / "x#y.json")

@@ -8,8 +8,7 @@ import pytest
 
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
 from ovsam_pipeline.detectors.box_rules import clean
-from ovsam_pipeline.detectors.build import check_detector_images
-from ovsam_pipeline.detectors.stored.boxes_file import build_boxes_detector
+from ovsam_pipeline.detectors.build import build_detector
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.records import ImageRecord, compute_image_id
 
@@ -30,7 +29,7 @@ def write(path: Path, data: object) -> Path:
 
 
 def build(path, conf=0.25, max_det=300):
-    return build_boxes_detector(str(path), conf=conf, max_det=max_det)
+    return build_detector(f"boxes:{path}", conf=conf, max_det=max_det)
 
 
 def result(image_id, bbox, score=0.9, category_id=3, **more):
@@ -315,24 +314,24 @@ def test_ambiguous_names_are_not_guessed(tmp_path):
 def test_coverage_counts_unused_boxes_and_images_without_any(tmp_path):
     detector = build(write(tmp_path / "d.json", make_dataset()))
     records = [make_image("a.jpg").record, make_image("c.jpg").record]
-    unused, unknown = check_detector_images(detector, records)
+    unused, unknown = detector.check_images(records)
     assert "1 boxes of 1 images are not used" in unused
     assert "1 of 2 images have no boxes in it" in unknown
     both = [make_image("a.jpg").record, make_image("sub/b.jpg").record]
-    assert check_detector_images(detector, both) == []
+    assert detector.check_images(both) == []
 
 
 def test_no_image_of_the_run_in_the_file_is_an_error(tmp_path):
     detector = build(write(tmp_path / "r.json", [result(1, [1, 1, 5, 5])]))
     with pytest.raises(DatasetError, match="got none of 1 there; it has ids such as 1"):
-        check_detector_images(detector, [make_image("a.jpg").record])
+        detector.check_images([make_image("a.jpg").record])
 
 
 def test_two_images_for_one_name_is_an_error(tmp_path):
     detector = build(write(tmp_path / "d.json", make_dataset()))
     records = [make_image("x/a.jpg").record, make_image("y/a.jpg").record]
     with pytest.raises(DatasetError, match=r"got x/a\.jpg and y/a\.jpg for the same one"):
-        check_detector_images(detector, records)
+        detector.check_images(records)
 
 
 def test_image_of_another_size_than_annotated_is_warned_of_once(tmp_path, caplog):
@@ -357,4 +356,4 @@ def test_empty_results_are_boxes_of_no_image(tmp_path):
     assert len(detector.detect([make_image()])[0]) == 0
     assert detector.detect([]) == []
     expected = [f"{detector.name}: 1 of 1 images have no boxes in it"]
-    assert check_detector_images(detector, [make_image().record]) == expected
+    assert detector.check_images([make_image().record]) == expected

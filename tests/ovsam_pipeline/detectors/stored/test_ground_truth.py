@@ -7,8 +7,8 @@ from pycocotools import mask as coco_mask
 
 from ovsam_pipeline.detectors.base import DetectorImage
 from ovsam_pipeline.detectors.box_rules import clean
+from ovsam_pipeline.detectors.build import build_detector
 from ovsam_pipeline.detectors.stored.ground_truth import (
-    build_ground_truth_detector,
     compute_centre_point,
     decode_segmentation,
 )
@@ -37,7 +37,7 @@ def build(tmp_path, annotations, prompt=""):
         "categories": [{"id": 3, "name": "cup"}, {"id": 4, "name": "mug"}],
     }
     path.write_text(json.dumps(data))
-    return build_ground_truth_detector(f"{path}{prompt}")
+    return build_detector(f"gt:{path}{prompt}")
 
 
 def test_annotations_come_in_file_order_with_score_one_and_no_crowds(tmp_path):
@@ -168,4 +168,4 @@ def test_what_is_not_ground_truth_is_refused(tmp_path, monkeypatch, argument, re
     data = {"images": [{"id": 1}], "annotations": annotations, "categories": categories}
     Path("unknown.json").write_text(json.dumps(data))
     with pytest.raises(DatasetError, match=reason):
-        build_ground_truth_detector(argument)
+        build_detector(f"gt:{argument}")

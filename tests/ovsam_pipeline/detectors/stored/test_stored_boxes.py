@@ -9,7 +9,6 @@ from fake_labeller import FakeDetector, make_box_finder, make_labeller, write_im
 
 import ovsam_pipeline
 from ovsam_pipeline.detectors.build import build_detector
-from ovsam_pipeline.detectors.stored.boxes_file import build_boxes_detector
 from ovsam_pipeline.labelling import box_finder, labeller
 from ovsam_pipeline.labelling.provenance import describe_parts
 from ovsam_pipeline.output.folder import iterate_rows
@@ -75,7 +74,7 @@ def test_a_photo_that_was_not_detected_yet_fails_and_is_retried(images, tmp_path
 
 def test_fingerprint_of_an_output_follows_its_settings_and_the_runs(images, tmp_path):
     def build(name, conf=0.5):
-        return build_boxes_detector(str(tmp_path / name), conf=conf, max_det=300).fingerprint
+        return build_detector(f"boxes:{tmp_path / name}", conf=conf).fingerprint
 
     ovsam_pipeline.detect(images, output=tmp_path / "a")
     ovsam_pipeline.detect(images, output=tmp_path / "b", conf=0.3)
