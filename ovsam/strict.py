@@ -63,6 +63,7 @@ def convert(kind: Any, value: Any, name: str) -> Any:
         (kind,) = (each for each in arguments if each is not types.NoneType)
         return None if value is None else convert(kind, value, name)
     if origin is typing.Literal:
+        convert(str, value, name)
         if value not in arguments:
             raise ConfigError(f"expected {name} as one of {', '.join(arguments)}, got {value!r}")
         return value

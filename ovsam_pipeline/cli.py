@@ -14,6 +14,7 @@ from ovsam_pipeline.commands.export import export
 from ovsam_pipeline.commands.info import info
 from ovsam_pipeline.commands.label import label
 from ovsam_pipeline.commands.models import models_app
+from ovsam_pipeline.commands.options import HelpPage
 from ovsam_pipeline.commands.report import report
 from ovsam_pipeline.commands.scenes import scenes
 from ovsam_pipeline.commands.status import status
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-app.command()(label)
+app.command(cls=HelpPage)(label)
 app.command()(detect)
 app.command("eval")(evaluate)
 app.command()(status)

@@ -2,48 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import typer
 
-from ovsam_pipeline.commands import label_options as flags
-from ovsam_pipeline.terminal.notes import choose_logs
+from ovsam_pipeline.commands.label import load_settings, print_summary
+from ovsam_pipeline.commands.options import RunOptions, with_options
+from ovsam_pipeline.settings.label import LabelConfig
+from ovsam_pipeline.settings.setting import Panel, setting
 
 
+@dataclass(frozen=True, kw_only=True)
+class DetectOptions(LabelConfig):
+    """The settings of labelling whose help differs; they are the same settings."""
+
+    output: str | None = setting(
+        None,
+        "Output folder.",
+        panel=Panel.OUTPUT,
+        flags=("--output", "-o"),
+        shown_default="beside the first source, with _boxes behind its name",
+    )
+    vocabulary: str = setting(
+        "auto",
+        "Class names to look for, where the detector takes any (detic): a built-in name, a file, "
+        "or names with commas between.",
+        panel=Panel.MODELS,
+        shown_default="the detector's own",
+    )
+
+
+# They decide about masks and names, which there are none of.
+_OF_LABELLING = ("classes", "labels", "class_map", "allow_unmatched", "relabel", "iou", "preview")
+
+
+@with_options(DetectOptions, RunOptions, without=_OF_LABELLING)
 def detect(
-    sources: flags.Sources = None,
-    image_root: flags.ImageRoot = None,
-    output: flags.BoxesOutput = None,
-    detector: flags.Detector = None,
-    vocabulary: flags.DetectorVocabulary = None,
-    model: flags.Model = None,
-    conf: flags.Conf = None,
-    max_det: flags.MaxDet = None,
-    engine: flags.Engine = None,
-    address: flags.Address = None,
-    num_gpus: flags.NumGpus = None,
-    num_actors: flags.NumActors = None,
-    gpus_per_actor: flags.GpusPerActor = None,
-    cpus_per_actor: flags.CpusPerActor = None,
-    image_timeout: flags.ImageTimeout = None,
-    device: flags.Device = None,
-    dtype: flags.Dtype = None,
-    compile: flags.Compile = None,
-    batch: flags.Batch = None,
-    workers: flags.Workers = None,
-    on_existing: flags.OnExisting = None,
-    retry_failed: flags.RetryFailed = None,
-    prune: flags.Prune = None,
-    time_limit: flags.TimeLimit = None,
-    max_failures: flags.MaxFailures = None,
-    max_failure_rate: flags.MaxFailureRate = None,
-    metrics_file: flags.MetricsFile = None,
-    part_images: flags.PartImages = None,
-    part_seconds: flags.PartSeconds = None,
-    config: flags.ConfigFile = None,
-    quiet: flags.Quiet = False,
-    log_format: flags.LogFormat = "text",
-    json: flags.Json = False,
+    config: str | None, quiet: bool | None, log_format: str | None, json: bool | None, **given: Any
 ) -> None:
     """Find the boxes of images and store them, to be labelled without detecting again.
 
@@ -52,25 +48,11 @@ def detect(
     Running the same command again looks only at what is new or changed. Exit codes are those of
     `ovsam label`.
     """
-    given: dict[str, Any] = dict(locals())
-    choose_logs(given.pop("log_format"), is_quiet=given.pop("quiet"))
-    config_file, as_json = given.pop("config"), given.pop("json")
-    given["sources"] = tuple(sources) if sources else None
-    _run(config_file, given, as_json=as_json)
-
-
-def _run(config_file: str | None, given: dict[str, Any], *, as_json: bool) -> None:
-    from ovsam_pipeline.commands.label import print_summary
-    from ovsam_pipeline.monitoring.metrics_file import record_failed_start
-    from ovsam_pipeline.runs.settings import load_label_config
+    settings = load_settings(config, given, quiet=quiet, log_format=log_format)
+    from ovsam_pipeline.runs.api import run_detect
     from ovsam_pipeline.terminal.app import graceful_stop
     from ovsam_pipeline.terminal.bars import show_progress
 
-    with record_failed_start(given["metrics_file"]):
-        config = load_label_config(config_file, given)
-    # torch is loaded from here on; a wrong flag was refused before.
-    from ovsam_pipeline.runs.api import run_detect
-
-    result = run_detect(config, stopping=graceful_stop(), showing=show_progress)
-    print_summary(result, as_json=as_json)
+    result = run_detect(settings, stopping=graceful_stop(), showing=show_progress)
+    print_summary(result, as_json=json)
     raise typer.Exit(result.exit_code)

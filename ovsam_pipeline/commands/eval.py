@@ -6,59 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ovsam_pipeline.commands import eval_options as flags
-from ovsam_pipeline.commands import label_options as shared
+from ovsam_pipeline.commands.options import EvalOptions, with_options
+from ovsam_pipeline.evaluation.config import EvalConfig, load_eval_config
 from ovsam_pipeline.terminal.notes import choose_logs
 
 if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.run import EvalResult
 
 
+@with_options(EvalConfig, EvalOptions, without=("table", "seed"))
 def evaluate(
-    dataset: flags.Dataset = None,
-    predictions: flags.Predictions = None,
-    protocol: flags.Protocol = None,
-    prompts: flags.Prompts = None,
-    labels: shared.Labels = None,
-    scores: flags.Scores = None,
-    output: flags.Output = None,
-    data_root: flags.DataRoot = None,
-    image_root: shared.ImageRoot = None,
-    types: flags.Types = None,
-    engine: flags.Engine = None,
-    area_rule: flags.AreaRule = None,
-    class_agnostic: flags.ClassAgnostic = None,
-    class_map: flags.ClassMap = None,
-    split: flags.Split = None,
-    released_points: flags.ReleasedPoints = None,
-    limit: flags.Limit = None,
-    baseline: flags.Baseline = None,
-    tolerance: flags.Tolerance = None,
-    resamples: flags.Resamples = None,
-    plots: flags.Plots = None,
-    worst: flags.Worst = None,
-    model: shared.Model = None,
-    detector: flags.Detector = None,
-    vocabulary: flags.Vocabulary = None,
-    conf: flags.Conf = None,
-    iou: flags.Iou = None,
-    max_det: flags.MaxDet = None,
-    device: shared.Device = None,
-    dtype: shared.Dtype = None,
-    batch: shared.Batch = None,
-    workers: shared.Workers = None,
-    address: shared.Address = None,
-    num_gpus: shared.NumGpus = None,
-    num_actors: shared.NumActors = None,
-    gpus_per_actor: shared.GpusPerActor = None,
-    cpus_per_actor: shared.CpusPerActor = None,
-    on_existing: shared.OnExisting = None,
-    retry_failed: shared.RetryFailed = None,
-    max_failures: shared.MaxFailures = None,
-    max_failure_rate: shared.MaxFailureRate = None,
-    quiet: shared.Quiet = False,
-    log_format: shared.LogFormat = "text",
-    json: shared.Json = False,
+    protocol: str | None,
+    quiet: bool | None,
+    log_format: str | None,
+    json: bool | None,
+    **given: Any,
 ) -> None:
     """Measure labels against a data set: IoU, accuracy, AP, by the paper's protocols.
 
@@ -67,19 +29,12 @@ def evaluate(
 
     Exit codes: as `ovsam label`; 5 when a number dropped below --baseline by more than --tolerance.
     """
-    given: dict[str, Any] = dict(locals())
-    choose_logs(given.pop("log_format"), is_quiet=given.pop("quiet"))
-    preset, as_json = given.pop("protocol"), given.pop("json")
-    _run(preset, given, as_json=as_json)
-
-
-def _run(preset: str | None, given: dict[str, Any], *, as_json: bool) -> None:
-    from ovsam_pipeline.evaluation.config import load_eval_config
+    choose_logs(log_format or "text", is_quiet=bool(quiet))
+    config = load_eval_config(protocol, given)
+    # torch is loaded from here on; a wrong flag was refused before.
+    from ovsam_pipeline.evaluation.run import run_evaluation
     from ovsam_pipeline.terminal.app import graceful_stop, print_json
     from ovsam_pipeline.terminal.bars import EmbeddingProgress, show_progress
-
-    config = load_eval_config(preset, given)
-    from ovsam_pipeline.evaluation.run import run_evaluation
 
     result = run_evaluation(
         config,
@@ -87,7 +42,7 @@ def _run(preset: str | None, given: dict[str, Any], *, as_json: bool) -> None:
         showing=show_progress,
         embedding=EmbeddingProgress(),
     )
-    if as_json:
+    if json:
         print_json(result.to_dict())
     else:
         _print_result(result)

@@ -6,54 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ovsam_pipeline.commands import label_options as flags
+from ovsam_pipeline.commands.options import RunOptions, with_options
+from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.terminal.notes import choose_logs
 
 if TYPE_CHECKING:
     from ovsam_pipeline.runs.run import LabelResult
 
 
+@with_options(LabelConfig, RunOptions)
 def label(
-    sources: flags.Sources = None,
-    image_root: flags.ImageRoot = None,
-    output: flags.Output = None,
-    model: flags.Model = None,
-    detector: flags.Detector = None,
-    vocabulary: flags.Vocabulary = None,
-    classes: flags.Classes = None,
-    labels: flags.Labels = None,
-    class_map: flags.ClassMap = None,
-    allow_unmatched: flags.AllowUnmatched = None,
-    relabel: flags.Relabel = None,
-    conf: flags.Conf = None,
-    iou: flags.Iou = None,
-    max_det: flags.MaxDet = None,
-    engine: flags.Engine = None,
-    address: flags.Address = None,
-    num_gpus: flags.NumGpus = None,
-    num_actors: flags.NumActors = None,
-    gpus_per_actor: flags.GpusPerActor = None,
-    cpus_per_actor: flags.CpusPerActor = None,
-    image_timeout: flags.ImageTimeout = None,
-    device: flags.Device = None,
-    dtype: flags.Dtype = None,
-    compile: flags.Compile = None,
-    batch: flags.Batch = None,
-    workers: flags.Workers = None,
-    on_existing: flags.OnExisting = None,
-    retry_failed: flags.RetryFailed = None,
-    prune: flags.Prune = None,
-    time_limit: flags.TimeLimit = None,
-    max_failures: flags.MaxFailures = None,
-    max_failure_rate: flags.MaxFailureRate = None,
-    metrics_file: flags.MetricsFile = None,
-    preview: flags.Preview = None,
-    part_images: flags.PartImages = None,
-    part_seconds: flags.PartSeconds = None,
-    config: flags.ConfigFile = None,
-    quiet: flags.Quiet = False,
-    log_format: flags.LogFormat = "text",
-    json: flags.Json = False,
+    config: str | None, quiet: bool | None, log_format: str | None, json: bool | None, **given: Any
 ) -> None:
     """Find, outline and name the objects of images.
 
@@ -64,35 +27,38 @@ def label(
     4 stopped, too many images failed; 6 stopped at --time-limit; 75 another run holds the output;
     130 interrupted.
     """
-    given: dict[str, Any] = dict(locals())
-    choose_logs(given.pop("log_format"), is_quiet=given.pop("quiet"))
-    config_file, as_json = given.pop("config"), given.pop("json")
-    given["sources"] = tuple(sources) if sources else None
-    _run(config_file, given, as_json=as_json)
-
-
-def _run(config_file: str | None, given: dict[str, Any], *, as_json: bool) -> None:
-    from ovsam_pipeline.monitoring.metrics_file import record_failed_start
-    from ovsam_pipeline.runs.settings import load_label_config
+    settings = load_settings(config, given, quiet=quiet, log_format=log_format)
+    from ovsam_pipeline.runs.api import run_label
     from ovsam_pipeline.terminal.app import graceful_stop
     from ovsam_pipeline.terminal.bars import EmbeddingProgress, show_progress
 
-    with record_failed_start(given["metrics_file"]):
-        config = load_label_config(config_file, given)
-    # torch is loaded from here on; a wrong flag was refused before.
-    from ovsam_pipeline.runs.api import run_label
-
     result = run_label(
-        config,
+        settings,
         stopping=graceful_stop(),
         showing=show_progress,
         embedding=EmbeddingProgress(),
     )
-    print_summary(result, as_json=as_json)
+    print_summary(result, as_json=json)
     raise typer.Exit(result.exit_code)
 
 
-def print_summary(result: LabelResult, *, as_json: bool) -> None:
+def load_settings(
+    config_file: str | None,
+    given: dict[str, Any],
+    *,
+    quiet: bool | None,
+    log_format: str | None,
+) -> LabelConfig:
+    """Return the settings of a run, before torch is loaded: a wrong flag is refused at once."""
+    choose_logs(log_format or "text", is_quiet=bool(quiet))
+    from ovsam_pipeline.monitoring.metrics_file import record_failed_start
+    from ovsam_pipeline.runs.settings import load_label_config
+
+    with record_failed_start(given["metrics_file"]):
+        return load_label_config(config_file, given)
+
+
+def print_summary(result: LabelResult, *, as_json: bool | None) -> None:
     """Print what a run did, as sentences or as one JSON object."""
     from ovsam_pipeline.terminal.app import print_json, print_result
 

@@ -66,7 +66,7 @@ def read_class_map(
     """
     import yaml
 
-    from ovsam_pipeline.settings.strict_yaml import load_strict_yaml
+    from ovsam_pipeline.settings.config_file import load_strict_yaml
 
     try:
         values: Any = load_strict_yaml(path.read_text(encoding="utf-8"))

@@ -1,189 +1,170 @@
-"""What an evaluation is asked to do: frozen settings, checked when made, and presets of them.
+"""What `ovsam eval` can be asked, and presets of it.
 
-Input: command-line values and, optionally, a packaged preset ("paper-table-1") or a YAML file
-whose keys are the long flag names. Output: an `EvalConfig`. Nothing here imports torch.
+Command line and packaged preset ("paper-table-1") or YAML file → `EvalConfig`: frozen, and checked
+when made. Loads no torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.settings.checks import (
-    check_choice,
-    check_fraction,
-    check_least,
-    check_type,
-    read_config_file,
+from ovsam_pipeline.settings.label import SharedConfig
+from ovsam_pipeline.settings.setting import (
+    Panel,
+    document_settings,
+    setting,
+    settle_fields,
+    settle_values,
 )
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "prompts": ("gt-box", "gt-point", "detector"),
-    "labels": ("model", "detector", "fused"),
-    "scores": ("stored", "detector", "model", "product"),
-    "types": ("auto", "bbox", "segm", "both"),
-    "engine": ("fast", "faster-coco-eval", "reference"),
-    "area_rule": ("auto", "box", "mask"),
-    "split": ("auto", "only", "none"),
-    "table": ("1", "1-points", "2", "3", "4", "5", "6", "7", "8", "9", "10"),
-    "dtype": ("auto", "fp32", "bf16", "fp16"),
-    "on_existing": ("resume", "overwrite", "error"),
-}
-_FRACTIONS = ("tolerance", "conf", "iou", "max_failure_rate")
-_SMALLEST = {
-    "limit": 1,
-    "resamples": 1,
-    "seed": 0,
-    "worst": 0,
-    "max_det": 1,
-    "batch": 1,
-    "workers": 1,
-    "num_gpus": 0,
-    "num_actors": 1,
-    "gpus_per_actor": 0,
-    "cpus_per_actor": 1,
-    "max_failures": 0,
-}
 # How the answers are made; with predictions made before there is nothing to make.
-_LABELLING = ("prompts", "labels", "model", "detector", "released_points")
-_PROTOCOL = (
-    "prompts",
-    "labels",
-    "scores",
-    "types",
-    "engine",
-    "area_rule",
-    "class_agnostic",
-    "class_map",
-    "split",
-    "released_points",
-    "limit",
-    "vocabulary",
-    "model",
-    "detector",
-    "conf",
-    "iou",
-    "max_det",
-    "dtype",
+_MAKING = ("prompts", "labels", "model", "detector", "released_points", "conf", "iou", "max_det")
+# With those above, all that decides the numbers.
+_MEASURING = (
+    *("scores", "types", "engine", "area_rule", "class_agnostic", "class_map", "split", "limit"),
+    *("vocabulary", "dtype"),
 )
 
 
+@document_settings
 @dataclass(frozen=True, kw_only=True)
-class EvalConfig:
-    """Everything `ovsam eval` can be told; the names are those of the flags.
+class EvalConfig(SharedConfig):
+    """Everything that `ovsam eval` can be asked.
 
-    Attributes:
-        dataset: "coco", "lvis", "scenes" (see `datasets.DATASET_NAMES`), or a COCO or LVIS file.
-        data_root: root of the named data sets; None asks the environment, then ./datasets.
-        image_root: folder that the names of the images are relative to; None: the data set's.
-        output: output folder; None names it after the data set.
-        predictions: an output folder of `ovsam label` or a results file; None labels the data set.
-        prompts: "gt-box" or "gt-point" (annotations), or "detector".
-        labels: whose class names the objects: "model" (OV-SAM), "detector" or "fused".
-        scores: what ranks predictions: "stored", "detector", "model", or the "product" of both.
-        types: AP of "bbox", "segm", "both", or "auto" for what the predictions have.
-        engine: what computes AP: "fast" (ours), "faster-coco-eval", "reference".
-        area_rule: which area of a prediction sorts it by size: "box", "mask", "auto".
-        class_agnostic: AP of all categories together.
-        class_map: file of predicted class name → category of the data set.
-        split: "auto" splits classes into base and novel where the vocabulary does; "only" also
-            leaves out classes in neither set, and images without any other; "none".
-        released_points: give frozen CLIP the annotated box with "gt-point", as the release does.
-        limit: only the first images, by id.
-        table: number of the paper's table to print beside: "1", "1-points", "2", …
-        baseline: metrics.json of an earlier run to compare with.
-        tolerance: a drop up to this is accepted, in [0, 1].
-        resamples: bootstrap resamples of the images.
-        seed: of the bootstrap.
-        plots: whether to draw plots.
-        worst: how many of the worst instances to draw.
-        model: name or path of the weights; "auto" as in `ovsam label`.
-        detector: source of boxes with prompts "detector"; "auto" as in `ovsam label`.
-        vocabulary: name or path; "auto" is the data set's.
-        conf: detections scoring less are dropped, in [0, 1].
-        iou: of two boxes or masks that overlap more, the lower-scoring one is dropped; 1 keeps all.
-        max_det: most detections kept an image; None: what the data set's rules look at.
-        dtype: as in `ovsam label`.
-        device: as in `ovsam label`.
-        batch: as in `ovsam label`.
-        workers: as in `ovsam label`.
-        address: as in `ovsam label`, for labelling; so are the next four.
-        num_gpus: most GPUs to use.
-        num_actors: most workers.
-        gpus_per_actor: GPUs that a worker holds.
-        cpus_per_actor: CPUs that a worker holds.
-        on_existing: what to do with predictions already in the output folder.
-        retry_failed: label images again that failed in an earlier run.
-        max_failures: labelling stops when more images than this fail; None never stops.
-        max_failure_rate: the same as a fraction of the images, in [0, 1].
+    Raises:
+        ConfigError: a value has the wrong type, is out of range or not among the choices, or two
+            contradict each other.
     """
 
-    dataset: str
-    data_root: str | None = None
-    image_root: str | None = None
-    output: str | None = None
-    predictions: str | None = None
-    prompts: str = "gt-box"
-    labels: str = "model"
-    scores: str = "stored"
-    types: str = "auto"
-    engine: str = "fast"
-    area_rule: str = "auto"
-    class_agnostic: bool = False
-    class_map: str | None = None
-    split: str = "auto"
-    released_points: bool = False
-    limit: int | None = None
-    table: str | None = None
-    baseline: str | None = None
-    tolerance: float = 0.005
-    resamples: int = 200
-    seed: int = 0
-    plots: bool = True
-    worst: int = 20
-    model: str = "auto"
-    detector: str = "auto"
-    vocabulary: str = "auto"
-    conf: float = 0.001
-    iou: float = 1.0
-    max_det: int | None = None
-    dtype: str = "auto"
-    device: str = "auto"
-    batch: int | None = None
-    workers: int | None = None
-    address: str | None = None
-    num_gpus: int | None = None
-    num_actors: int | None = None
-    gpus_per_actor: float | None = None
-    cpus_per_actor: int | None = None
-    on_existing: str = "resume"
-    retry_failed: bool = False
-    max_failures: int | None = None
-    max_failure_rate: float | None = None
+    dataset: str = setting(
+        "",
+        "coco, lvis, scenes, coco_2017_train, lvis_v1_train, lvis_v1_minival, or a COCO or LVIS "
+        "JSON file.",
+        panel=Panel.DATA,
+    )
+    data_root: str | None = setting(
+        None,
+        "Folder of the named data sets.",
+        panel=Panel.DATA,
+        shown_default="$OVSAM_DATA, $DETECTRON2_DATASETS, ./datasets",
+    )
+    image_root: str | None = setting(
+        None,
+        "Folder or address that the names in COCO JSON files are relative to.",
+        panel=Panel.DATA,
+        shown_default="looked for around the file",
+    )
+    predictions: str | None = setting(
+        None,
+        "Measure these instead of labelling: an output folder of `ovsam label`, or a COCO results "
+        "file.",
+        panel=Panel.DATA,
+    )
+    limit: int | None = setting(None, "Only the first images, by id.", panel=Panel.DATA, least=1)
+    prompts: Literal["gt-box", "gt-point", "detector"] = setting(
+        "gt-box",
+        "gt-box or gt-point: IoU and accuracy of each annotation. detector: boxes of --detector, "
+        "measured by AP.",
+        panel=Panel.MEASURE,
+    )
+    scores: Literal["stored", "detector", "model", "product"] = setting(
+        "stored",
+        "What ranks predictions for AP: stored (as in the output), detector, model, or product of "
+        "both.",
+        panel=Panel.MEASURE,
+    )
+    types: Literal["auto", "bbox", "segm", "both"] = setting(
+        "auto",
+        "AP of bbox, segm or both.",
+        panel=Panel.MEASURE,
+        flags=("--type", "--types"),
+        shown_default="what the predictions have",
+    )
+    engine: Literal["fast", "faster-coco-eval", "reference"] = setting(
+        "fast",
+        "fast, or the oracles: reference (pycocotools, lvis-api), faster-coco-eval.",
+        panel=Panel.MEASURE,
+    )
+    area_rule: Literal["auto", "box", "mask"] = setting(
+        "auto",
+        "Area of a prediction for APs/APm/APl: box, mask, or auto: box where predictions have "
+        "boxes, as the reference tools.",
+        panel=Panel.MEASURE,
+    )
+    class_agnostic: bool = setting(
+        False, "AP and AR without looking at classes.", panel=Panel.MEASURE
+    )
+    class_map: str | None = setting(
+        None, "JSON or YAML file: predicted class name → name in the data set.", panel=Panel.MEASURE
+    )
+    split: Literal["auto", "only", "none"] = setting(
+        "auto",
+        "auto: base and novel classes of the data set (COCO 48/17, LVIS rare); only: without "
+        "classes in neither set; none.",
+        panel=Panel.MEASURE,
+    )
+    released_points: bool = setting(
+        False,
+        "With gt-point, give frozen CLIP the annotated boxes, as the released code does.",
+        panel=Panel.MEASURE,
+    )
+    table: Literal["1", "1-points", "2", "3", "4", "5", "6", "7", "8", "9", "10"] | None = setting(
+        None, "Table of the paper whose numbers are printed next to these.", panel=Panel.MEASURE
+    )
+    baseline: str | None = setting(
+        None,
+        "metrics.json of an earlier run to compare with; exit code 5 on a drop.",
+        panel=Panel.COMPARE,
+    )
+    tolerance: float = setting(
+        0.005, "A drop up to this is accepted, as a fraction.", panel=Panel.COMPARE, most=1
+    )
+    resamples: int = setting(
+        200, "Bootstrap resamples of the images.", panel=Panel.COMPARE, least=1
+    )
+    seed: int = setting(0, "Seed of the bootstrap.", panel=Panel.COMPARE, least=0)
+    detector: str = setting(
+        "auto",
+        "Source of boxes with --prompts detector, as in `ovsam label`.",
+        panel=Panel.MODELS,
+    )
+    vocabulary: str = setting(
+        "auto",
+        "Class names to choose from, as in `ovsam label`; other names than the data set's are "
+        "matched by name and alias.",
+        panel=Panel.MODELS,
+        shown_default="the data set's",
+    )
+    # An evaluation keeps far more boxes than labelling: AP counts recall at low scores too.
+    conf: float = setting(
+        0.001, "Drop boxes with a lower detector score.", panel=Panel.RESULT, most=1
+    )
+    iou: float = setting(
+        1.0,
+        "Of two boxes that overlap more, keep the better; 1 keeps all.",
+        panel=Panel.RESULT,
+        most=1,
+    )
+    max_det: int | None = setting(
+        None, "Most boxes an image.", panel=Panel.RESULT, shown_default="100, LVIS 300", least=1
+    )
+    output: str | None = setting(
+        None,
+        "Output folder.",
+        panel=Panel.OUTPUT,
+        flags=("--output", "-o"),
+        shown_default="eval_DATASET here",
+    )
+    plots: bool = setting(True, "Draw plots.", panel=Panel.OUTPUT, flags=("--plots/--no-plots",))
+    worst: int = setting(20, "Draw this many bad instances.", panel=Panel.OUTPUT, least=0)
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot work, naming the setting.
-
-        Raises:
-            ConfigError: a value has the wrong type, is out of range or names no known choice, or
-                two contradict each other.
-        """
         if not self.dataset:
             raise ConfigError("expected --dataset: coco, lvis, scenes or a COCO or LVIS file")
-        for field in fields(self):
-            check_type(field.name, getattr(self, field.name), str(field.type))
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) is not None:
-                check_choice(name, getattr(self, name), choices)
-        for name in _FRACTIONS:
-            check_fraction(name, getattr(self, name))
-        for name, smallest in _SMALLEST.items():
-            check_least(name, getattr(self, name), smallest)
-        self._check_combinations()
-
-    def _check_combinations(self) -> None:
+        settle_fields(self)
         if self.detector.startswith("gt:"):
             raise ConfigError(
                 "--prompts gt-box and --prompts gt-point take the data set's annotations as "
@@ -209,28 +190,23 @@ class EvalConfig:
 
         With predictions made before, how those were made is not among them.
         """
-        left_out = () if self.predictions is None else (*_LABELLING, "conf", "iou", "max_det")
-        values = self.to_dict()
-        return {name: values[name] for name in _PROTOCOL if name not in left_out}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values that YAML and JSON can hold."""
-        return asdict(self)
+        names = _MEASURING if self.predictions is not None else (*_MAKING, *_MEASURING)
+        return {name: getattr(self, name) for name in names}
 
 
 def load_eval_config(protocol_or_file: str | None, given: Mapping[str, Any]) -> EvalConfig:
-    """Join a preset and the values given on the command line; the latter win.
+    """Join a preset and the values given by name; the latter win, None values were not given.
 
-    Args:
-        protocol_or_file: name of a packaged preset ("paper-table-1"), or the path of a YAML file;
-            None for none.
-        given: settings by name; None values were not given.
+    `protocol_or_file` is the name of a packaged preset ("paper-table-1") or the path of a YAML
+    file.
 
     Raises:
-        ConfigError: the preset cannot be read, has an unknown key, or a value cannot work.
+        ConfigError: the preset cannot be read, a name is unknown, or a value cannot work.
     """
-    known = {field.name for field in fields(EvalConfig)}
-    values = read_config_file(protocol_or_file, known, "eval") if protocol_or_file else {}
-    values.update({name: value for name, value in given.items() if value is not None})
-    values.setdefault("dataset", "")
-    return EvalConfig(**values)
+    values: dict[str, Any] = {}
+    if protocol_or_file:
+        from ovsam_pipeline.settings.config_file import read_config_file
+
+        values = read_config_file(protocol_or_file, EvalConfig, "eval")
+    not_none = {name: value for name, value in given.items() if value is not None}
+    return EvalConfig(**{**values, **settle_values(EvalConfig, not_none)})

@@ -17,7 +17,8 @@ from ovsam_pipeline.evaluation.config import EvalConfig
 from ovsam_pipeline.evaluation.datasets import Dataset
 from ovsam_pipeline.evaluation.reading.columns import to_id
 from ovsam_pipeline.evaluation.structures import GroundTruth
-from ovsam_pipeline.settings.label import LabelConfig
+from ovsam_pipeline.settings.label import LabelConfig, SharedConfig
+from ovsam_pipeline.settings.setting import list_settings
 from ovsam_pipeline.sources.coco_file import read_coco_images
 from ovsam_pipeline.storage.atomic import replace_file
 
@@ -28,25 +29,6 @@ if TYPE_CHECKING:
 
 _COCO_DETECTIONS = 100
 _LVIS_DETECTIONS = 300
-_SHARED = (
-    "labels",
-    "model",
-    "conf",
-    "iou",
-    "dtype",
-    "device",
-    "batch",
-    "workers",
-    "address",
-    "num_gpus",
-    "num_actors",
-    "gpus_per_actor",
-    "cpus_per_actor",
-    "on_existing",
-    "retry_failed",
-    "max_failures",
-    "max_failure_rate",
-)
 
 
 def build_label_config(
@@ -82,7 +64,7 @@ def build_label_config(
         vocabulary=dataset.vocabulary if config.vocabulary == "auto" else config.vocabulary,
         max_det=most if config.max_det is None else config.max_det,
         protocol=_choose_protocol(config),
-        **{name: getattr(config, name) for name in _SHARED},
+        **{name: getattr(config, name) for name in list_settings(SharedConfig)},
     )
 
 

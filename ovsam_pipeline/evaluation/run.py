@@ -13,14 +13,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 import ovsam
-from ovsam.errors import ConfigError
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.evaluation.config import EvalConfig
+from ovsam_pipeline.evaluation.config import EvalConfig, load_eval_config
 from ovsam_pipeline.evaluation.datasets import Dataset, find_dataset
 from ovsam_pipeline.evaluation.output_place import choose_output, find_predictions
 from ovsam_pipeline.evaluation.reading.predictions import read_predictions
@@ -44,9 +43,6 @@ from ovsam_pipeline.monitoring.exit_codes import ExitCode
 from ovsam_pipeline.output.place import parse_output
 
 if TYPE_CHECKING:
-    from ovsam_pipeline.evaluation.scoring.average_precision import Engine
-    from ovsam_pipeline.evaluation.scoring.matching import AreaRule
-    from ovsam_pipeline.evaluation.structures import ScoreKind
     from ovsam_pipeline.monitoring.report import RunReport
     from ovsam_pipeline.monitoring.stopping import StopRequest
     from ovsam_pipeline.runs.run import LabelResult
@@ -122,11 +118,7 @@ def evaluate(dataset: str | Path, **settings: Any) -> EvalResult:
     Raises:
         OvsamError: the settings cannot work, data are missing or damaged, or labelling failed.
     """
-    unknown = settings.keys() - EvalConfig.__dataclass_fields__.keys()
-    if unknown:
-        raise ConfigError(f"unknown setting '{min(unknown)}'; see ovsam_pipeline.EvalConfig")
-    given: dict[str, Any] = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}
-    return run_evaluation(EvalConfig(dataset=str(dataset), **given))
+    return run_evaluation(load_eval_config(None, {"dataset": dataset, **settings}))
 
 
 def run_evaluation(
@@ -179,7 +171,7 @@ def run_evaluation(
             find_predictions(config, output),
             truth,
             class_map=Path(config.class_map) if config.class_map else None,
-            scores=cast("ScoreKind", config.scores),
+            scores=config.scores,
         )
     scores = _measure(config, truth, predictions, clock)
     metrics = _describe(config, dataset, truth, predictions, scores)
@@ -239,9 +231,9 @@ def _measure(
                 truth,
                 predictions,
                 iou_type,
-                engine=cast("Engine", config.engine),
+                engine=config.engine,
                 class_agnostic=config.class_agnostic,
-                area_rule=cast("AreaRule", config.area_rule),
+                area_rule=config.area_rule,
             )
     return scores
 

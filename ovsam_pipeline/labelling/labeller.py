@@ -19,7 +19,7 @@ from ovsam_pipeline.labelling.facts import RunFacts
 from ovsam_pipeline.labelling.provenance import describe_parts, describe_settings
 from ovsam_pipeline.labelling.rules import LabelRules, build_rules
 from ovsam_pipeline.records import ImageRecord
-from ovsam_pipeline.settings.label import LabelConfig
+from ovsam_pipeline.settings.label import Dtype, LabelConfig
 from ovsam_pipeline.sources.read_image import decode_image
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def _choose_device(name: str) -> torch.device:
     return device
 
 
-def _choose_dtype(name: str, device: torch.device) -> str:
+def _choose_dtype(name: Dtype, device: torch.device) -> Dtype:
     """Return bf16 where a GPU computes it natively; a CPU keeps float32, the reference."""
     import torch
 

@@ -22,8 +22,8 @@ from ovsam_pipeline.labelling.labeller import (
 from ovsam_pipeline.labelling.stored_regions import StoredRegions, read_labelled_run
 from ovsam_pipeline.output.earlier_run import find_source, join_file, join_folder
 from ovsam_pipeline.output.place import check_store, parse_output
-from ovsam_pipeline.settings.checks import flag
 from ovsam_pipeline.settings.label import LabelConfig
+from ovsam_pipeline.settings.setting import list_settings
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 # What makes or chooses regions, and so does not change labels here.
@@ -120,7 +120,7 @@ def _refuse_other_regions(config: LabelConfig, old: AnyPath) -> None:
     wanted = [f"--detector {config.detector}"] if config.detector != "auto" else []
     wanted += ["--classes"] if config.classes else []
     wanted += [
-        f"{flag(name)} {getattr(config, name)}"
+        f"{list_settings(LabelConfig)[name].flag} {getattr(config, name)}"
         for name in _NUMBERS
         if getattr(config, name) != getattr(unset, name)
     ]

@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from ovsam.errors import ConfigError
 from ovsam_pipeline.labelling.labeller import BuildLabeller
 from ovsam_pipeline.monitoring.metrics_file import record_failed_start
 from ovsam_pipeline.monitoring.report import RunReport
 from ovsam_pipeline.monitoring.stopping import StopRequest
 from ovsam_pipeline.output.place import choose_output
 from ovsam_pipeline.runs.run import LabelResult, fill_output
+from ovsam_pipeline.runs.settings import load_label_config
 from ovsam_pipeline.settings.label import LabelConfig
 
 
@@ -31,7 +31,7 @@ def label(*sources: str | Path, output: str | Path | None = None, **settings: An
     Raises:
         OvsamError: the settings cannot work, or the run as a whole failed.
     """
-    return run_label(_build_config(sources, output, settings))
+    return run_label(load_label_config(None, {"sources": sources, "output": output, **settings}))
 
 
 def detect(*sources: str | Path, output: str | Path | None = None, **settings: Any) -> LabelResult:
@@ -48,24 +48,7 @@ def detect(*sources: str | Path, output: str | Path | None = None, **settings: A
     Raises:
         OvsamError: the settings cannot work, or the run as a whole failed.
     """
-    return run_detect(_build_config(sources, output, settings))
-
-
-def _build_config(
-    sources: tuple[str | Path, ...], output: str | Path | None, settings: dict[str, Any]
-) -> LabelConfig:
-    unknown = settings.keys() - LabelConfig.__dataclass_fields__.keys()
-    if unknown:
-        raise ConfigError(f"unknown setting '{min(unknown)}'; see ovsam_pipeline.LabelConfig")
-    if isinstance(settings.get("classes"), list):
-        settings["classes"] = tuple(settings["classes"])
-    settings["sources"] = tuple(str(source) for source in sources)
-    settings["output"] = None if output is None else str(output)
-    if settings.get("retry_failed"):
-        from ovsam_pipeline.output.earlier_run import complete_retry
-
-        settings = complete_retry(settings)
-    return LabelConfig(**settings)
+    return run_detect(load_label_config(None, {"sources": sources, "output": output, **settings}))
 
 
 def run_label(

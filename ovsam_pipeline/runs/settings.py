@@ -1,55 +1,33 @@
-"""A config file and the command line → the settings of a run."""
+"""A config file and given values → the settings of a run; the latter win."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
-from ovsam.errors import ConfigError
-from ovsam_pipeline.settings.checks import parse_duration, read_config_file
 from ovsam_pipeline.settings.label import LabelConfig
-
-_LISTS = ("sources", "classes")
-
-
-# Evaluation and `--retry-failed OUT` set these; they are no flags of `ovsam label`.
-_INTERNAL = ("protocol", "only_failed")
+from ovsam_pipeline.settings.setting import settle_values
 
 
 def load_label_config(config_file: str | None, given: Mapping[str, Any]) -> LabelConfig:
-    """Join a config file and the values given on the command line; the latter win.
+    """Join a config file and the values given by name; None values were not given.
 
-    Args:
-        config_file: path of a YAML file, or the name of a packaged one ("label-quick"); None for
-            none.
-        given: settings by name; None values were not given.
+    `config_file` is the path of a YAML file, or the name of a packaged one ("label-nightly").
+    `--retry-failed OUT` adds the settings of the run that filled OUT.
 
     Raises:
-        ConfigError: the file cannot be read, has an unknown key, or a value cannot work.
+        ConfigError: the file cannot be read, a name is unknown, or a value cannot work.
+        OutputError: the run.json of OUT cannot be read.
     """
     values: dict[str, Any] = {}
     if config_file:
-        known = {field.name for field in fields(LabelConfig)} - set(_INTERNAL)
-        values = read_config_file(config_file, known, "label")
-    values.update({name: value for name, value in given.items() if value is not None})
-    for name in _LISTS:
-        if isinstance(values.get(name), str):
-            values[name] = _split_names(values[name]) if name == "classes" else (values[name],)
-        elif isinstance(values.get(name), list):
-            values[name] = tuple(values[name])
-    if isinstance(values.get("time_limit"), str):
-        values["time_limit"] = parse_duration("time_limit", values["time_limit"])
-    values.setdefault("sources", ())
+        from ovsam_pipeline.settings.config_file import read_config_file
+
+        values = read_config_file(config_file, LabelConfig, "label")
+    not_none = {name: value for name, value in given.items() if value is not None}
+    values |= settle_values(LabelConfig, not_none)
     if values.get("retry_failed"):
         from ovsam_pipeline.output.earlier_run import complete_retry
 
         values = complete_retry(values)
     return LabelConfig(**values)
-
-
-def _split_names(text: str) -> tuple[str, ...]:
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not names:
-        raise ConfigError(f"expected --classes as names with commas between, got {text!r}")
-    return names

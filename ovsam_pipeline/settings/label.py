@@ -1,173 +1,312 @@
-"""What a run is asked to do: frozen settings, checked when made, and their strict YAML form.
+"""What `ovsam label` and `ovsam detect` can be asked, and what they share with `ovsam eval`.
 
-Input: command-line values and, optionally, one YAML file (`--config`), whose keys are the long
-flag names. Output: a `LabelConfig`. Nothing here imports torch or reads an image.
+Command line and config file → `LabelConfig`: frozen, and checked when made. Loads no torch.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.settings.checks import (
-    check_choice,
-    check_fraction,
-    check_least,
-    check_type,
-    flag,
+from ovsam_pipeline.settings.setting import (
+    Panel,
+    document_settings,
+    list_settings,
+    parse_duration,
+    parse_names,
+    setting,
+    settle_fields,
 )
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "labels": ("model", "detector", "fused"),
-    "engine": ("auto", "local", "ray"),
-    "dtype": ("auto", "fp32", "bf16", "fp16"),
-    "on_existing": ("resume", "overwrite", "error"),
-    "protocol": ("label", "evaluate", "evaluate-all-classes", "evaluate-released-points"),
-}
-_FRACTIONS = ("conf", "iou", "max_failure_rate")
-_SMALLEST = {
-    "max_det": 1,
-    "batch": 1,
-    "workers": 1,
-    "part_images": 1,
-    "num_gpus": 0,
-    "num_actors": 1,
-    "gpus_per_actor": 0,
-    "cpus_per_actor": 1,
-    "max_failures": 0,
-    "preview": 0,
-}
-_ABOVE_ZERO = ("part_seconds", "image_timeout", "time_limit")
+Dtype = Literal["auto", "fp32", "bf16", "fp16"]
+
 _OF_A_CLUSTER = ("address", "num_gpus", "num_actors", "gpus_per_actor", "cpus_per_actor")
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelConfig:
-    """Everything `ovsam label` can be told; the names are those of the flags.
+class SharedConfig:
+    """Settings that an evaluation hands to its labelling as they are."""
 
-    Attributes:
-        sources: folders, globs, image files, list files, COCO/LVIS JSON files.
-        image_root: folder that the names in COCO JSON files are relative to; None looks around.
-        output: output folder; None puts it beside the first source.
-        model: name or path of the weights; "auto" takes the best ones in the cache, else nano.
-        detector: source of boxes; "auto" takes the best one in the cache, else nano's.
-        vocabulary: name or path; "auto" is nano's own words with nano, the detector's names where
-            it names the objects, else lvis.
-        classes: only these names come out; () keeps all.
-        labels: whose class names the objects: "model" (OV-SAM), "detector", or "fused" (both).
-        class_map: YAML or JSON file, detector's class name → vocabulary's class name.
-        relabel: an output folder whose masks and boxes are kept and get new labels; its sources,
-            model and vocabulary stand in for those that are not given.
-        allow_unmatched: whether the detector may have classes that the vocabulary lacks where it
-            has a say in names; OV-SAM alone names their boxes.
-        conf: detections scoring less are dropped, in [0, 1].
-        iou: of two boxes, then of two masks, that overlap more than this, the lower-scoring one is
-            dropped, in [0, 1].
-        max_det: most detections kept an image.
-        dtype: "fp32", "bf16", "fp16", or "auto" for what the device is fastest and exact enough at.
-        device: "auto", "cpu", "cuda", "cuda:1".
-        compile: whether the detector's body goes through torch.compile (Detic, ViTDet, Faster
-            R-CNN): minutes at the start, faster afterwards.
-        batch: images the networks see together; None is 1 on a CPU and 8 on a GPU.
-        workers: threads that decode images; None asks the machine.
-        engine: "local", "ray", or "auto": ray where a cluster is named or this machine has several
-            GPUs.
-        address: address of a Ray cluster; None takes RAY_ADDRESS, else starts one on this machine.
-        num_gpus: most GPUs to use on a Ray cluster; None takes all.
-        num_actors: most workers on a Ray cluster; None is one a GPU, or what the CPUs hold.
-        gpus_per_actor: GPUs that a worker holds, may be a fraction; None is 1 where there are GPUs.
-        cpus_per_actor: CPUs that a worker holds; None is 2 without GPUs, 1 with.
-        image_timeout: seconds after which a worker that finished no image counts as hung.
-        on_existing: what to do with results already in the output folder.
-        retry_failed: label images again that failed in an earlier run; with an output folder as
-            the only source, those alone, by that folder's own sources and settings.
-        prune: remove the rows of images that are no longer in the sources.
-        time_limit: seconds after which the run stops in good order; None for no limit.
-        max_failures: the run stops when more images than this fail; None never stops.
-        max_failure_rate: the same as a fraction of the images to label, in [0, 1].
-        metrics_file: Prometheus text file with the counts of the run, for a node exporter.
-        preview: how many pictures with masks and names to draw.
-        part_images: most images in one Parquet part; None is 64, more in runs of a million images.
-        part_seconds: a part is written after this time even when it is not full; None is 10, 60 in
-            runs of 100,000 images.
-        protocol: "label", or as an evaluation labels: "evaluate" keeps objects with an empty mask
-            and never chooses a class outside the vocabulary's base/novel split,
-            "evaluate-all-classes" keeps the former only, "evaluate-released-points" is "evaluate"
-            with the detector's boxes given to frozen CLIP.
-        only_failed: leave new and changed images alone, as `--retry-failed OUT` does.
-    """
-
-    sources: tuple[str, ...]
-    image_root: str | None = None
-    output: str | None = None
-    model: str = "auto"
-    detector: str = "auto"
-    vocabulary: str = "auto"
-    classes: tuple[str, ...] = ()
-    labels: str = "model"
-    class_map: str | None = None
-    allow_unmatched: bool = False
-    relabel: str | None = None
-    conf: float = 0.25
-    iou: float = 0.5
-    max_det: int = 300
-    dtype: str = "auto"
-    device: str = "auto"
-    compile: bool = False
-    batch: int | None = None
-    workers: int | None = None
-    engine: str = "auto"
-    address: str | None = None
-    num_gpus: int | None = None
-    num_actors: int | None = None
-    gpus_per_actor: float | None = None
-    cpus_per_actor: int | None = None
-    image_timeout: float = 600.0
-    on_existing: str = "resume"
-    retry_failed: bool = False
-    prune: bool = False
-    time_limit: float | None = None
-    max_failures: int | None = None
-    max_failure_rate: float | None = None
-    metrics_file: str | None = None
-    preview: int = 0
-    part_images: int | None = None
-    part_seconds: float | None = None
-    protocol: str = "label"
-    only_failed: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse values that cannot work, naming the setting.
-
-        Raises:
-            ConfigError: a value has the wrong type, is out of range, or names no known choice.
-        """
-        for field in fields(self):
-            check_type(field.name, getattr(self, field.name), str(field.type))
-        if not all(self.sources) or not (self.sources or self.relabel):
-            raise ConfigError("expected at least one source (folder, glob, list or COCO JSON)")
-        for name, choices in _CHOICES.items():
-            check_choice(name, getattr(self, name), choices)
-        for name in _FRACTIONS:
-            check_fraction(name, getattr(self, name))
-        for name, smallest in _SMALLEST.items():
-            check_least(name, getattr(self, name), smallest)
-        for name in _ABOVE_ZERO:
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"expected {flag(name)} above 0, got {value}")
-        self._check_engine()
-
-    def _check_engine(self) -> None:
-        given = [flag(name) for name in _OF_A_CLUSTER if getattr(self, name) is not None]
-        if given and self.engine == "local":
-            raise ConfigError(
-                f"{given[0]} is of a Ray cluster, and --engine local labels in this process; leave "
-                "one of them out"
-            )
+    model: str = setting(
+        "auto",
+        "Weights: a name (`ovsam models list`) or a file. auto: the best ones already in the "
+        "cache, else the embedded nano.",
+        panel=Panel.MODELS,
+        retry="resolved",
+    )
+    labels: Literal["model", "detector", "fused"] = setting(
+        "model",
+        "Who names the objects: model, detector or fused.",
+        panel=Panel.RESULT,
+        retry="given",
+    )
+    conf: float = setting(
+        0.25,
+        "Drop boxes with a lower detector score.",
+        panel=Panel.RESULT,
+        flags=("--conf", "--confidence-threshold"),
+        most=1,
+        retry="given",
+    )
+    iou: float = setting(
+        0.5,
+        "Of two boxes, then of two masks, that overlap more, keep the better, whatever their "
+        "classes.",
+        panel=Panel.RESULT,
+        most=1,
+        retry="given",
+    )
+    device: str = setting("auto", "auto, cpu, cuda, cuda:1.", panel=Panel.SPEED, retry="given")
+    dtype: Dtype = setting(
+        "auto",
+        "auto, fp32, bf16 or fp16. auto: bf16 on GPUs that have it, else fp32.",
+        panel=Panel.SPEED,
+        retry="resolved",
+    )
+    batch: int | None = setting(
+        None,
+        "Images the networks see together.",
+        panel=Panel.SPEED,
+        shown_default="1 on a CPU, 8 on a GPU",
+        least=1,
+        retry="given",
+    )
+    workers: int | None = setting(
+        None,
+        "Threads that decode images.",
+        panel=Panel.SPEED,
+        shown_default="by the machine, at most 8",
+        least=1,
+        retry="given",
+    )
+    address: str | None = setting(
+        None,
+        "Address of a Ray cluster, e.g. auto or ray://head:10001.",
+        panel=Panel.SPEED,
+        shown_default="RAY_ADDRESS, else Ray is started on this machine",
+        retry="given",
+    )
+    num_gpus: int | None = setting(
+        None,
+        "Most GPUs to use on a Ray cluster; 0: CPUs.",
+        panel=Panel.SPEED,
+        shown_default="all",
+        least=0,
+        retry="given",
+    )
+    num_actors: int | None = setting(
+        None,
+        "Most workers on a Ray cluster.",
+        panel=Panel.SPEED,
+        shown_default="one a GPU, or what CPUs hold",
+        least=1,
+        retry="given",
+    )
+    gpus_per_actor: float | None = setting(
+        None,
+        "GPUs a worker holds; 0.5 puts two on one GPU.",
+        panel=Panel.SPEED,
+        shown_default="1",
+        least=0,
+        retry="given",
+    )
+    cpus_per_actor: int | None = setting(
+        None,
+        "CPUs a worker holds.",
+        panel=Panel.SPEED,
+        shown_default="1 beside a GPU, 2 without",
+        least=1,
+        retry="given",
+    )
+    on_existing: Literal["resume", "overwrite", "error"] = setting(
+        "resume",
+        "When the output holds results: resume (label what is new or changed), overwrite or error.",
+        panel=Panel.RUNS,
+    )
+    retry_failed: bool = setting(
+        False,
+        "Label failed images again. With an output folder in place of sources: those alone, by "
+        "its own sources and settings.",
+        panel=Panel.RUNS,
+    )
+    max_failures: int | None = setting(
+        None,
+        "Stop with exit code 4 when more images fail.",
+        panel=Panel.RUNS,
+        shown_default="no limit",
+        least=0,
+    )
+    max_failure_rate: float | None = setting(
+        None,
+        "The same as a fraction of the images to label, 0 to 1.",
+        panel=Panel.RUNS,
+        shown_default="no limit",
+        most=1,
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that YAML and JSON can hold."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+@document_settings
+@dataclass(frozen=True, kw_only=True)
+class LabelConfig(SharedConfig):
+    """Everything that `ovsam label` can be asked.
+
+    Raises:
+        ConfigError: a value has the wrong type, is out of range or not among the choices, or two
+            contradict each other.
+    """
+
+    sources: tuple[str, ...] = setting(
+        (),
+        "Folders (searched recursively), globs, image files, list files (one path or address a "
+        "line), COCO or LVIS JSON files, .tar shards, .parquet files; here or at s3://, gs://, "
+        "az://, hf://, https://.",
+        panel=Panel.WHAT,
+        flags=("SOURCE...",),
+        parse=lambda _, text: (text,),
+    )
+    image_root: str | None = setting(
+        None,
+        "Folder or address that the names in COCO JSON files are relative to.",
+        panel=Panel.WHAT,
+        shown_default="looked for around the file",
+        retry="given",
+    )
+    output: str | None = setting(
+        None,
+        "Output folder.",
+        panel=Panel.OUTPUT,
+        flags=("--output", "-o"),
+        shown_default="beside the first source, with _ovsam behind its name",
+    )
+    detector: str = setting(
+        "auto",
+        "Source of boxes: detic, vitdet, faster-rcnn (`ovsam detectors` lists all), nano, "
+        "torchvision, boxes:FILE, gt:FILE, gt:FILE#points. auto: the best one in the cache, else "
+        "nano.",
+        panel=Panel.MODELS,
+        retry="resolved",
+    )
+    vocabulary: str = setting(
+        "auto",
+        "Class names to choose from: coco, lvis, lvis+imagenet21k, objects365, openimages, nano, "
+        "a file, or the names with commas between. auto: nano with the model nano, the detector's "
+        "names with --labels detector, else lvis.",
+        panel=Panel.MODELS,
+        retry="given",
+    )
+    classes: tuple[str, ...] = setting(
+        (),
+        "Only these names come out, e.g. 'cat,dog'. Without --vocabulary, names that the default "
+        "one lacks are added to it.",
+        panel=Panel.RESULT,
+        parse=parse_names,
+        retry="given",
+    )
+    class_map: str | None = setting(
+        None,
+        "YAML or JSON file, detector's class: vocabulary's class, for names that differ.",
+        panel=Panel.RESULT,
+        retry="given",
+    )
+    allow_unmatched: bool = setting(
+        False,
+        "With --labels detector or fused: OV-SAM names the boxes of classes that the vocabulary "
+        "lacks.",
+        panel=Panel.RESULT,
+        retry="given",
+    )
+    relabel: str | None = setting(
+        None,
+        "Keep the objects and masks of this output folder and give them new labels, into another "
+        "folder. Its sources, model and vocabulary stand in for those not given.",
+        panel=Panel.WHAT,
+        metavar="OUT",
+        retry="given",
+    )
+    max_det: int = setting(300, "Most boxes an image.", panel=Panel.RESULT, least=1, retry="given")
+    compile: bool = setting(
+        False,
+        "Compile the detector: minutes at the start, faster afterwards.",
+        panel=Panel.SPEED,
+        retry="given",
+    )
+    engine: Literal["auto", "local", "ray"] = setting(
+        "auto",
+        "local (this process), ray (a cluster, or all cores and GPUs of this machine), or auto: "
+        "ray where a cluster is named (--address, RAY_ADDRESS) or there are several GPUs.",
+        panel=Panel.SPEED,
+        retry="given",
+    )
+    image_timeout: float = setting(
+        600.0,
+        "A worker that finishes no image for this many seconds is replaced (Ray).",
+        panel=Panel.SPEED,
+        above=0,
+        retry="given",
+    )
+    prune: bool = setting(
+        False, "Remove the rows of images that are no longer in the sources.", panel=Panel.RUNS
+    )
+    time_limit: float | None = setting(
+        None,
+        "Stop in good order after this time (6h, 90m, 1h30m, seconds) with exit code 6; the same "
+        "command goes on.",
+        panel=Panel.RUNS,
+        shown_default="no limit",
+        above=0,
+        parse=parse_duration,
+    )
+    metrics_file: str | None = setting(
+        None,
+        "Write the counts of the run to this Prometheus text file, e.g. for a node exporter.",
+        panel=Panel.RUNS,
+    )
+    preview: int = setting(
+        0, "Draw this many labelled images into OUTPUT/preview.", panel=Panel.OUTPUT, least=0
+    )
+    part_images: int | None = setting(
+        None,
+        "Images in one Parquet part; what is in a part is safe.",
+        panel=Panel.OUTPUT,
+        shown_default="64, up to 1024 in runs of millions",
+        least=1,
+        retry="given",
+    )
+    part_seconds: float | None = setting(
+        None,
+        "Write a part after this time even when it is not full.",
+        panel=Panel.OUTPUT,
+        shown_default="10; 60 from 100,000 images on",
+        above=0,
+        retry="given",
+    )
+    protocol: str = setting(
+        "label",
+        "label, or as an evaluation labels: evaluate keeps objects with an empty mask and never "
+        "chooses a class outside the base/novel split; evaluate-all-classes does the former only; "
+        "evaluate-released-points is evaluate with the detector's boxes given to frozen CLIP.",
+        panel=Panel.INTERNAL,
+        retry="given",
+    )
+    only_failed: bool = setting(
+        False,
+        "Leave new and changed images alone, as `--retry-failed OUT` does.",
+        panel=Panel.INTERNAL,
+    )
+
+    def __post_init__(self) -> None:
+        settle_fields(self)
+        if not all(self.sources) or not (self.sources or self.relabel):
+            raise ConfigError("expected at least one source (folder, glob, list or COCO JSON)")
+        given = [name for name in _OF_A_CLUSTER if getattr(self, name) is not None]
+        if given and self.engine == "local":
+            flag = list_settings(LabelConfig)[given[0]].flag
+            raise ConfigError(
+                f"{flag} needs a Ray cluster, but --engine local labels in this process; drop one "
+                "of the two"
+            )

@@ -11,7 +11,7 @@ import yaml
 from ovsam.errors import ConfigError
 from ovsam.training.stages.baseline import BaselineStageSettings
 from ovsam.training.stages.label import LabelStageSettings
-from ovsam_pipeline.settings.strict_yaml import load_strict_yaml
+from ovsam_pipeline.settings.config_file import load_strict_yaml
 
 Settings = TypeVar("Settings", LabelStageSettings, BaselineStageSettings)
 

@@ -42,6 +42,7 @@ def test_nested_values_of_a_file_become_dataclasses():
         ([], r"expected config as a mapping, got \[\]"),
         ({"kinds": "round"}, r"unknown key 'kinds' in config \(did you mean 'kind'\?\)"),
         ({"zzz": 1}, "unknown key 'zzz' in config; known keys: corner, fast, inner"),
+        ({"kind": 1}, "expected config.kind as text, got 1"),
         ({"kind": "oval"}, "expected config.kind as one of round, square, got 'oval'"),
         ({"inner": {"ratio": 1}}, "expected 'size' in config.inner, got only ratio"),
         ({"inner": {"size": True}}, "expected config.inner.size as a whole number, got True"),

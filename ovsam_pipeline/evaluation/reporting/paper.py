@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ovsam_pipeline.settings.checks import find_packaged_configs
+from ovsam_pipeline.settings.config_file import find_packaged_configs
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def test_own_file_takes_flags_as_keys_and_is_strict(tmp_path):
         0.001,
     )
     path.write_text("arearule: mask\n")
-    with pytest.raises(ConfigError, match=r"unknown key 'arearule' in .*did you mean 'area_rule'"):
+    with pytest.raises(ConfigError, match=r"unknown key 'arearule' in .*did you mean 'area-rule'"):
         load_eval_config(str(path), {"dataset": "coco"})
 
 

@@ -109,10 +109,10 @@ def test_only_failed_is_no_key_of_a_config_file(tmp_path):
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"output": "other"}, "and -o other is another one; leave -o out"),
-        ({"prune": True}, "leave --prune out, or give the sources: ovsam label SOURCES -o"),
-        ({"relabel": "old"}, "leave --relabel out"),
-        ({"on_existing": "error"}, "leave --on-existing out"),
+        ({"output": "other"}, "but -o other is another one; drop -o"),
+        ({"prune": True}, "drop --prune, or give the sources: ovsam label SOURCES -o"),
+        ({"relabel": "old"}, "drop --relabel"),
+        ({"on_existing": "error"}, "drop --on-existing"),
     ],
 )
 def test_contradictions_are_refused(output, given, sentence):
@@ -127,11 +127,11 @@ def test_the_same_output_and_resume_are_no_contradiction(output):
 
 def test_run_file_without_settings_is_refused_with_the_way_out(output):
     (output / "run.json").write_text('{"ovsam": "1"}')
-    with pytest.raises(ConfigError, match=r"say them: ovsam label SOURCES -o .* --retry-failed"):
+    with pytest.raises(ConfigError, match=r"give them: ovsam label SOURCES -o .* --retry-failed"):
         retry(output)
 
 
 def test_source_that_is_gone_is_named_with_the_way_out(tmp_path):
-    sentence = "a source of the run in old .*run.json.*is not there; .*: ovsam label S --of old"
+    sentence = "source '.*gone' recorded in old.run.json does not exist; .*: ovsam label S --of old"
     with pytest.raises(ConfigError, match=sentence):
         find_source("gone", tmp_path, Path("old"), "ovsam label S --of {old}")

@@ -3,7 +3,7 @@ from locations import CONFIGS
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.runs.settings import load_label_config
-from ovsam_pipeline.settings.checks import find_config_file
+from ovsam_pipeline.settings.config_file import find_config_file
 from ovsam_pipeline.settings.label import LabelConfig
 
 RUNS = sorted((CONFIGS / "runs").glob("label-*.yaml"))
@@ -25,11 +25,14 @@ def test_command_line_overrides_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("confidence: 0.4", "unknown key 'confidence' in .*; did you mean 'conf'"),
-        ("max_dets: 4", "did you mean 'max_det'"),
+        (
+            "confidence: 0.4",
+            r"unknown key 'confidence' in .* \(did you mean 'confidence-threshold' or 'conf'",
+        ),
+        ("max_dets: 4", "did you mean 'max-det'"),
         ("zzz: 4", "known keys: .*conf"),
-        ("conf: 0.4\nconf: 0.5", "the key 'conf' stands twice"),
-        ("max_det: 4\nmax-det: 5", "the key 'max-det' stands twice"),
+        ("conf: 0.4\nconf: 0.5", "duplicate key 'conf'"),
+        ("max_det: 4\nmax-det: 5", "duplicate key 'max-det' in .*; keep one"),
         ("conf: '0.4'", "expected --conf as a number, got '0.4'"),
         ("retry_failed: maybe", "expected --retry-failed as true or false, got 'maybe'"),
         ("max_det: true", "expected --max-det as a whole number, got True"),
@@ -44,11 +47,9 @@ def test_config_file_is_strict(tmp_path, text, message):
         load_label_config(write(tmp_path, text), {"sources": ("x",)})
 
 
-def test_protocol_is_no_flag_but_a_choice(tmp_path):
+def test_protocol_is_no_key_of_a_file(tmp_path):
     with pytest.raises(ConfigError, match="unknown key 'protocol'"):
         load_label_config(write(tmp_path, "protocol: evaluate"), {"sources": ("x",)})
-    with pytest.raises(ConfigError, match="expected --protocol as one of label, evaluate"):
-        LabelConfig(sources=("x",), protocol="test")
 
 
 def test_preset_of_an_evaluation_is_refused():
@@ -71,8 +72,8 @@ def test_preset_of_an_evaluation_is_refused():
         ({"labels": "both"}, "expected --labels as one of model, detector, fused, got 'both'"),
         ({"dtype": "int8"}, "expected --dtype as one of auto, fp32, bf16, fp16"),
         ({"on_existing": "skip"}, "expected --on-existing as one of resume, overwrite, error"),
-        ({"engine": "local", "address": "auto"}, "--address is of a Ray cluster, and --engine lo"),
-        ({"engine": "local", "num_gpus": 2}, "--num-gpus is of a Ray cluster"),
+        ({"engine": "local", "address": "auto"}, "--address needs a Ray cluster, but --engine lo"),
+        ({"engine": "local", "num_gpus": 2}, "--num-gpus needs a Ray cluster"),
         ({"num_actors": 0}, "expected --num-actors of at least 1, got 0"),
         ({"gpus_per_actor": -0.5}, "expected --gpus-per-actor of at least 0, got -0.5"),
         ({"image_timeout": 0.0}, "expected --image-timeout above 0, got 0"),

@@ -1,0 +1,122 @@
+"""A YAML file of settings, packaged or somebody's own → its values by setting name, strictly.
+
+Keys are long flags without the dashes. Plain values only; a key that occurs twice is an error,
+which PyYAML lets pass.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from ovsam.errors import ConfigError
+from ovsam.strict import suggest_keys
+from ovsam_pipeline.settings.setting import Panel, list_settings, settle_values
+
+_EVAL_PREFIX = "paper-table-"
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, minus its habit of letting the last of two equal keys win."""
+
+
+def _build_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    loader.flatten_mapping(node)
+    mapping: dict[Any, Any] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in mapping:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"duplicate key '{key}'", key_node.start_mark
+            )
+        mapping[key] = loader.construct_object(value_node, deep=True)
+    return mapping
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _build_mapping)
+
+
+def load_strict_yaml(text: str) -> Any:
+    """Return the value of a YAML document.
+
+    Raises:
+        yaml.YAMLError: not YAML, a tag that would build an object, or a repeated key.
+    """
+    return yaml.load(text, Loader=_StrictLoader)
+
+
+def read_config_file(
+    config_file: str, cls: type, command: Literal["label", "eval"]
+) -> dict[str, Any]:
+    """Return the settings of a YAML file by name, as the fields of `cls` have them.
+
+    `config_file` is a path, or the name of a packaged file; a packaged one of the other command is
+    refused. A key without a value counts as not given.
+
+    Raises:
+        ConfigError: no such file, not YAML, not a mapping, a key that is unknown or occurs twice,
+            or a value that cannot work.
+    """
+    path = find_config_file(config_file, command)
+    try:
+        loaded = load_strict_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"cannot read the config file {path}: {reason}") from error
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"expected {path} to hold 'flag: value' lines, got {loaded!r:.60}")
+    names = {
+        key: name
+        for name, declared in list_settings(cls).items()
+        if declared.panel is not Panel.INTERNAL
+        for key in declared.keys
+    }
+    values: dict[str, Any] = {}
+    for key, value in loaded.items():
+        name = names.get(str(key).replace("_", "-"))
+        if name is None:
+            raise ConfigError(f"unknown key '{key}' in {path}{suggest_keys(str(key), names)}")
+        if name in values:
+            raise ConfigError(f"duplicate key '{key}' in {path}; keep one")
+        values[name] = value
+    given = {name: value for name, value in values.items() if value is not None}
+    return settle_values(cls, given)
+
+
+def find_config_file(name_or_path: str, command: Literal["label", "eval"] = "label") -> Path:
+    """Return the file that is meant: a path, or a packaged example without `.yaml`.
+
+    Raises:
+        ConfigError: neither exists (the message lists the packaged names), or it is a packaged
+            one of the other command.
+    """
+    path = Path(name_or_path)
+    packaged = {
+        found.stem: found for found in sorted((find_packaged_configs() / "runs").glob("*.yaml"))
+    }
+    found = path if path.is_file() else packaged.get(name_or_path)
+    if found is not None and found.stem in packaged and _command_of(found.stem) != command:
+        option = "--protocol" if command == "label" else "--config"
+        raise ConfigError(
+            f"{found.stem} holds settings of `ovsam {_command_of(found.stem)}`, not of "
+            f"`ovsam {command}`; run `ovsam {_command_of(found.stem)} {option} {found.stem}`"
+        )
+    if found is not None:
+        return found
+    known = ", ".join(sorted(name for name in packaged if _command_of(name) == command)) or "none"
+    raise ConfigError(f"no config file '{name_or_path}'; packaged ones: {known}")
+
+
+def _command_of(stem: str) -> str:
+    """Return the command whose settings a packaged file holds, by its name."""
+    return "eval" if stem.startswith(_EVAL_PREFIX) else "label"
+
+
+def find_packaged_configs() -> Path:
+    """Return the folder `configs/`: inside the package of a wheel, next to it in a checkout."""
+    package = Path(str(resources.files("ovsam_pipeline"))).resolve()
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
