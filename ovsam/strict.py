@@ -92,14 +92,14 @@ def _convert_items(kinds: tuple[Any, ...], values: Any, name: str) -> tuple[Any,
     return tuple(convert(kind, value, f"{name}[{index}]") for index, (kind, value) in pairs)
 
 
-def suggest_names(name: str, known: Iterable[str]) -> str:
+def suggest_names(name: str, known: Iterable[str], most: int = 3) -> str:
     """Return ` (did you mean ...?)` with the known names nearest to `name`, or nothing."""
-    nearest = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    nearest = difflib.get_close_matches(name, list(known), n=most, cutoff=0.5)
     if not nearest:
         return ""
     return f" (did you mean {' or '.join(repr(item) for item in nearest)}?)"
 
 
 def suggest_keys(name: str, known: Iterable[str]) -> str:
-    """Return the nearest known names, or all of them where none is near."""
-    return suggest_names(name, known) or f"; known keys: {', '.join(sorted(known))}"
+    """Return the same with the nearest known key, or all of them where none is near."""
+    return suggest_names(name, known, most=1) or f"; known keys: {', '.join(sorted(known))}"

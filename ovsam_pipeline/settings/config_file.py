@@ -29,9 +29,8 @@ def _build_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, A
     for key_node, value_node in node.value:
         key = loader.construct_object(key_node, deep=True)
         if key in mapping:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"duplicate key '{key}'", key_node.start_mark
-            )
+            line = key_node.start_mark.line + 1
+            raise yaml.YAMLError(f"duplicate key '{key}' in line {line}; keep one")
         mapping[key] = loader.construct_object(value_node, deep=True)
     return mapping
 

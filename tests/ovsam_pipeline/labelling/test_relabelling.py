@@ -224,5 +224,5 @@ def test_sources_and_vocabulary_are_found_from_any_working_folder(
     ovsam_pipeline.label(relabel="../home/out", output="new")
     assert read(Path("new")) == read(tmp_path / "home" / "out")
     shutil.rmtree(tmp_path / "home" / "images")
-    with pytest.raises(ConfigError, match=r"images, a source of .*out/run.json.* is not there"):
+    with pytest.raises(ConfigError, match=r"images' recorded in .*out/run.json does not exist"):
         ovsam_pipeline.label(relabel="../home/out", output="newer")

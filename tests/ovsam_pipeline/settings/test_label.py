@@ -27,11 +27,11 @@ def test_command_line_overrides_the_file(tmp_path):
     [
         (
             "confidence: 0.4",
-            r"unknown key 'confidence' in .* \(did you mean 'confidence-threshold' or 'conf'",
+            r"unknown key 'confidence' in .* \(did you mean 'confidence-threshold'",
         ),
         ("max_dets: 4", "did you mean 'max-det'"),
         ("zzz: 4", "known keys: .*conf"),
-        ("conf: 0.4\nconf: 0.5", "duplicate key 'conf'"),
+        ("conf: 0.4\nconf: 0.5", "duplicate key 'conf' in line 2; keep one"),
         ("max_det: 4\nmax-det: 5", "duplicate key 'max-det' in .*; keep one"),
         ("conf: '0.4'", "expected --conf as a number, got '0.4'"),
         ("retry_failed: maybe", "expected --retry-failed as true or false, got 'maybe'"),
