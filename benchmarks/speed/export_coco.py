@@ -28,7 +28,8 @@ import numpy as np
 import orjson
 
 from ovsam_pipeline.commands.report import collect_report
-from ovsam_pipeline.export.coco import count_output, export_coco
+from ovsam_pipeline.export.coco import export_coco
+from ovsam_pipeline.export.row_counts import count_output
 from ovsam_pipeline.output.folder import list_parts
 from ovsam_pipeline.output.parts import SCHEMA, open_part, write_part
 from ovsam_pipeline.records import BoxRecord, LabelRecord, ObjectRecord

@@ -37,7 +37,7 @@ from ovsam_pipeline.labelling.stats import ShardStats
 from ovsam_pipeline.monitoring.report import RunReport
 from ovsam_pipeline.monitoring.stopping import StopRequest
 from ovsam_pipeline.output.folder import OutputFolder
-from ovsam_pipeline.output.part_writer import PartWriter
+from ovsam_pipeline.output.parts import PartWriter
 from ovsam_pipeline.output.plan import Plan
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.settings.label import LabelConfig

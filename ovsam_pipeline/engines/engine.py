@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ovsam_pipeline.labelling.stats import ShardStats
     from ovsam_pipeline.monitoring.report import RunReport, RunSummary
     from ovsam_pipeline.monitoring.stopping import StopRequest
-    from ovsam_pipeline.output.part_writer import PartWriter
+    from ovsam_pipeline.output.parts import PartWriter
     from ovsam_pipeline.output.plan import Plan
     from ovsam_pipeline.records import ImageRecord
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ovsam_pipeline.labelling.labeller import Labeller
-    from ovsam_pipeline.output.part_writer import PartWriter
+    from ovsam_pipeline.output.parts import PartWriter
     from ovsam_pipeline.settings.label import LabelConfig
 
 _MOST_NOTES = 100

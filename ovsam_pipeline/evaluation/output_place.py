@@ -28,7 +28,7 @@ def choose_output(config: EvalConfig, dataset: Dataset) -> Path:
     if config.predictions:
         check_store(parse_output(config.predictions))
     if path.exists() and not path.is_dir():
-        raise ConfigError(f"expected -o to be a folder, and {path} is a file")
+        raise ConfigError(f"expected a folder as -o, got the file {path}")
     if config.predictions and path.resolve() == parse_output(config.predictions).resolve():
         raise ConfigError(f"the output {path} is the predictions' own folder; give another as -o")
     try:

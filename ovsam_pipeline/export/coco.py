@@ -1,13 +1,9 @@
 """Parts → `annotations.json`: COCO instances with compressed RLE, streamed.
 
-Two passes over the parts: the first writes images and counts their objects, so that annotation ids
-do not depend on how rows are spread over parts; the second writes annotations. Memory: 20 bytes an
-image, whatever the number of objects. Failed images are left out: as images without objects they
-would teach "nothing here".
-
-Columns become text as a whole (`json_text.py`). Numbers are the shortest decimals that are the
-stored float32: parsed as float64 they are what `float(str(np.float32(x)))` is, boxes what
-`round(x, 2)` is. Whole ones stand without ".0".
+Two passes over the parts: the first writes images and counts their objects (`row_counts.py`), so
+that annotation ids do not depend on how rows are spread over parts; the second writes annotations.
+Columns become text as a whole (`json_text.py`). Failed images are left out: as images without
+objects they would teach "nothing here".
 """
 
 from __future__ import annotations
@@ -45,12 +41,8 @@ _OBJECT_COLUMNS = ("image_id", *(f"objects.list.element.{n}" for n in (*_REQUIRE
 def export_coco(output: AnyPath, target: AnyPath) -> OutputCounts:
     """Write the labels of an output folder as one COCO instances file; return what it holds.
 
-    Annotation ids count from 1 over the images in order of their id, so the same labels get the
-    same ids however often the run was interrupted.
-
-    Args:
-        output: folder that `ovsam label` wrote.
-        target: the JSON file; replaced when complete.
+    The target is replaced when the file is complete. Annotation ids count from 1 over the images in
+    order of their id, so the same labels get the same ids however often the run was interrupted.
 
     Raises:
         OutputError: run.json or a part is missing or damaged, two images have one id, or the file
@@ -82,21 +74,8 @@ def export_coco(output: AnyPath, target: AnyPath) -> OutputCounts:
     return counts.summarise()
 
 
-def count_output(output: AnyPath) -> OutputCounts:
-    """Return how many images and objects the parts of an output folder hold.
-
-    Raises:
-        OutputError: a part is damaged, or two images have one id.
-    """
-    counts = RowCounts()
-    for table in iterate_tables(list_parts(output), COUNTED_COLUMNS):
-        counts.add(table)
-    counts.number_annotations(output)
-    return counts.summarise()
-
-
 def _iterate_images(parts: Sequence[AnyPath], counts: RowCounts) -> Iterator[memoryview]:
-    """Yield the images as lines of text, counting all rows on the way."""
+    """Yield the images as lines of text; count all rows, the failed ones too."""
     for table in iterate_tables(parts, (*COUNTED_COLUMNS, *_IMAGE_FIELDS)):
         counts.add(table)
         seen = table.filter(pc.not_equal(table["status"], "failed")).combine_chunks()
@@ -115,12 +94,7 @@ def _iterate_images(parts: Sequence[AnyPath], counts: RowCounts) -> Iterator[mem
 
 
 def _iterate_annotations(parts: Sequence[AnyPath], first_ids: np.ndarray) -> Iterator[memoryview]:
-    """Yield the annotations as lines of text.
-
-    Args:
-        parts: in the order of `first_ids`.
-        first_ids: (N,) int64 id of the first annotation of each row.
-    """
+    """Yield the annotations as lines of text; `first_ids` has the first id of each row: (N,)."""
     row = 0
     for table in iterate_tables(parts, _OBJECT_COLUMNS):
         lengths = count_objects(table)
@@ -135,8 +109,8 @@ def _iterate_annotations(parts: Sequence[AnyPath], first_ids: np.ndarray) -> Ite
         yield _format_annotations(ids, image_ids, objects)
     if row != len(first_ids):
         raise OutputError(
-            "the parts changed while they were exported; wait for the end of the run that writes "
-            "them, and export again"
+            "the parts changed during the export; export again when the run that writes them has "
+            "ended"
         )
 
 
@@ -185,7 +159,7 @@ def _encode_optional(name: str, values: pa.Array) -> pa.StringArray:
 
 
 def _split(lists: pa.FixedSizeListArray) -> np.ndarray:
-    """Return the numbers of lists of one length, by place: (length, N)."""
+    """Return N lists of one length as an array: (length, N)."""
     numbers = lists.flatten().to_numpy().reshape(-1, lists.type.list_size)
     return np.ascontiguousarray(numbers.T)
 
@@ -195,12 +169,12 @@ def _or_null(texts: pa.StringArray) -> pa.StringArray:
 
 
 def _get_only_chunk(column: pa.ChunkedArray) -> pa.Array:
-    """Return a column as one array; tables here have one chunk, none where there is no row."""
+    """Return a column as one array: tables have one chunk, or none where they have no rows."""
     return column.chunk(0) if column.num_chunks else pa.array([], column.type)
 
 
 def _write_list(stream: IO[bytes], blocks: Iterator[memoryview]) -> None:
-    """Write lines that each follow a comma, the first without it."""
+    """Write blocks of lines that each begin with a comma; leave out the first comma."""
     is_first = True
     for block in blocks:
         stream.write(block[1:] if is_first else block)

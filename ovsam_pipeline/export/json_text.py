@@ -1,6 +1,6 @@
-"""Arrow columns → JSON text, whole columns at a time: no python object a row.
+"""Arrow columns → JSON text, whole columns at a time: no Python object per row.
 
-Every function gives a string column with one JSON value, or one object, a row.
+All functions but the last return a string column with one piece of JSON per row.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _SEPARATOR = ",\n"
 def encode_numbers(numbers: pa.Array) -> pa.StringArray:
     """Return numbers as their shortest decimal; null stays null.
 
-    Parsed as float64 a float32 becomes what `float(str(np.float32(x)))` is: scores keep their order
-    and their ties. Whole numbers stand without ".0". What is not finite becomes `NaN` or `Infinity`
-    as in python's json.
+    Parsed as float64, a float32 becomes what `float(str(np.float32(x)))` is: scores keep their
+    order and their ties. Whole numbers have no ".0". What is not finite becomes `NaN` or `Infinity`
+    as in Python's json.
     """
     texts = pc.cast(numbers, pa.string())
     if pa.types.is_floating(numbers.type) and not pc.all(pc.is_finite(numbers)).as_py():
@@ -29,7 +29,7 @@ def encode_numbers(numbers: pa.Array) -> pa.StringArray:
 
 
 def round_to_cents(values: np.ndarray) -> np.ndarray:
-    """Round float32 as python's `round(value, 2)` does: to the nearest, ties to even.
+    """Round float32 as Python's `round(value, 2)` does: to the nearest, ties to even.
 
     A hundred times a float32 is exact in float64, so nothing is rounded twice.
     """
@@ -38,6 +38,8 @@ def round_to_cents(values: np.ndarray) -> np.ndarray:
 
 def encode_texts(texts: pa.StringArray) -> pa.StringArray:
     """Return texts as JSON strings without the quotes around them; none may be null."""
+    # Most texts are run lengths without any character to escape but the backslash: the bytes of the
+    # whole column are looked at, and changed, at once.
     start, stop = texts.offset, texts.offset + len(texts)
     offsets = np.frombuffer(texts.buffers()[1], np.int32)[start : stop + 1]
     if not len(texts) or offsets[0] == offsets[-1]:
@@ -48,7 +50,7 @@ def encode_texts(texts: pa.StringArray) -> pa.StringArray:
         return pa.array([_encode(text)[1:-1] for text in texts.to_pylist()], pa.string())
     if b"\\" not in data:
         return texts
-    # Run lengths are full of backslashes; this is three times as fast as replace_substring.
+    # This is three times as fast as replace_substring.
     places = np.flatnonzero(bytes_ == ord("\\"))
     offsets = offsets - offsets[0]
     offsets = (offsets + np.searchsorted(places, offsets)).astype(np.int32)
@@ -57,19 +59,19 @@ def encode_texts(texts: pa.StringArray) -> pa.StringArray:
 
 
 def encode_name_field(name: str, texts: pa.StringArray) -> pa.StringArray:
-    """Return `,"name":"text"` a row, null where the text is; each distinct text is encoded once."""
+    """Return `,"name":"text"` per row, null where the text is; encodes each distinct text once."""
     distinct = texts.dictionary_encode()
     fields = [f",{_encode(name)}:{_encode(text)}" for text in distinct.dictionary.to_pylist()]
     return pa.array(fields, pa.string()).take(distinct.indices)
 
 
 def prefix_field(name: str, values: pa.StringArray) -> pa.StringArray:
-    """Return `,"name":value` a row, null where the value is."""
+    """Return `,"name":value` per row, null where the value is."""
     return pc.binary_join_element_wise(f",{_encode(name)}:", values, "")
 
 
 def join_lines(*pieces: pa.StringArray | str) -> memoryview:
-    r"""Join columns and constants to a line a row, each after ",\n"; a null is nothing."""
+    r"""Join columns and constants to one line per row, each after ",\n"; nulls are left out."""
     lines = pc.binary_join_element_wise(_SEPARATOR, *pieces, "", null_handling="skip")
     if not len(lines):
         return memoryview(b"")

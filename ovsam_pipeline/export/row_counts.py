@@ -1,7 +1,7 @@
-"""What the rows of an output hold, in 20 bytes an image: counts, and annotation ids.
+"""What the parts of an output hold: counts of images and objects, and ids for annotations.
 
 Annotation ids count from 1 over the images in order of their id, so they do not depend on how rows
-are spread over parts.
+are spread over parts. Memory: 20 bytes per image.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.output.folder import list_parts
+from ovsam_pipeline.output.part_tables import iterate_tables
 from ovsam_pipeline.records import STATUSES
+from ovsam_pipeline.storage.remote_path import AnyPath
 
-# Of the objects their number alone is asked for, by the smallest column that all of them have.
+# Only the number of objects is needed, so of them the smallest column that labels and boxes have.
 COUNTED_COLUMNS = ("image_id", "status", "objects.list.element.detector_score")
+# Rows numbered at once: temporary arrays of 8 MB instead of as many as there are rows.
 _AT_ONCE = 1 << 20
 
 
@@ -45,7 +49,7 @@ class RowCounts:
     """Counts rows, table after table; then numbers their annotations, once."""
 
     def __init__(self) -> None:
-        # These grow in place, where a list of arrays would be copied at the end.
+        # They grow in place; a list of NumPy arrays would be copied at the end.
         self._image_ids = array("q")
         self._num_objects = array("i")
         self._statuses: Counter[str] = Counter()
@@ -64,13 +68,10 @@ class RowCounts:
             **{name: self._statuses[name] for name in STATUSES}, objects=int(num_objects.sum())
         )
 
-    def number_annotations(self, output: object) -> np.ndarray:
+    def number_annotations(self, output: AnyPath) -> np.ndarray:
         """Return the id of the first annotation of each row, in the order of rows: (N,) int64.
 
-        Use it last: the image ids are overwritten.
-
-        Args:
-            output: name of the folder, for the error.
+        Use it last: the image ids are overwritten. `output` is named in errors.
 
         Raises:
             OutputError: two rows have one image id.
@@ -78,7 +79,7 @@ class RowCounts:
         image_ids = np.frombuffer(self._image_ids, np.int64)
         num_objects = np.frombuffer(self._num_objects, np.int32)
         order = np.argsort(image_ids)
-        self._check_unique(image_ids, order, output)
+        _check_unique(image_ids, order, output)
         first_ids, next_id = image_ids, 1
         for start in range(0, len(order), _AT_ONCE):
             rows = order[start : start + _AT_ONCE]
@@ -87,16 +88,29 @@ class RowCounts:
             next_id = int(ends[-1])
         return first_ids
 
-    @staticmethod
-    def _check_unique(image_ids: np.ndarray, order: np.ndarray, output: object) -> None:
-        for start in range(0, len(order), _AT_ONCE):
-            some = image_ids[order[start : start + _AT_ONCE + 1]]
-            repeated = np.flatnonzero(some[1:] == some[:-1])
-            if len(repeated):
-                raise OutputError(f"two rows of {output} have the image id {some[repeated[0]]}")
+
+def count_output(output: AnyPath) -> OutputCounts:
+    """Return how many images and objects the parts of an output folder hold.
+
+    Raises:
+        OutputError: a part is damaged, or two images have one id.
+    """
+    counts = RowCounts()
+    for table in iterate_tables(list_parts(output), COUNTED_COLUMNS):
+        counts.add(table)
+    counts.number_annotations(output)
+    return counts.summarise()
 
 
 def count_objects(table: pa.Table) -> np.ndarray:
     """Return the objects of each row: (N,) int64."""
     lengths = pc.fill_null(pc.list_value_length(table["objects"]), 0)
     return lengths.to_numpy().astype(np.int64)
+
+
+def _check_unique(image_ids: np.ndarray, order: np.ndarray, output: AnyPath) -> None:
+    for start in range(0, len(order), _AT_ONCE):
+        some = image_ids[order[start : start + _AT_ONCE + 1]]
+        repeated = np.flatnonzero(some[1:] == some[:-1])
+        if len(repeated):
+            raise OutputError(f"two rows of {output} have the image id {some[repeated[0]]}")

@@ -20,7 +20,7 @@ from ovsam_pipeline.detectors.base import Detections, Detector, DetectorImage, c
 from ovsam_pipeline.labelling.choice import choose_label
 from ovsam_pipeline.labelling.objects import describe_label
 from ovsam_pipeline.labelling.rules import LabelRules
-from ovsam_pipeline.output.done_index import DoneIndexBuilder, compute_key
+from ovsam_pipeline.output.done_index import PartIndex, build_done_index, compute_key
 from ovsam_pipeline.output.folder import is_output, list_parts, read_run_file
 from ovsam_pipeline.output.parts import iterate_part_rows, read_part_index
 from ovsam_pipeline.records import ImageRecord, LabelRecord, ObjectRecord
@@ -73,13 +73,13 @@ class StoredRegions(Detector):
         self.run = read_labelled_run(output)
         self.name = f"the regions of {output}"
         self.fingerprint = compute_fingerprint("regions", self.run["fingerprint"])
-        builder = DoneIndexBuilder()
+        indices: dict[str, PartIndex] = {}
         names: set[str] = set()
         for part in list_parts(output):
-            builder.add(part.name, read_part_index(part).rows)
+            indices[part.name] = read_part_index(part)
             for row in iterate_part_rows(part, (_NAMES_COLUMN,)):
                 names.update(item["detector_category"] or "" for item in row["objects"] or ())
-        self._places, _ = builder.build()
+        self._places, _ = build_done_index(indices)
         # A class of the detector that nothing was found of may stand in a class map as well.
         known = self.run.get("class_names") or ()
         self.class_names = tuple(dict.fromkeys((*known, *sorted(names - {""})))) or None
@@ -95,7 +95,7 @@ class StoredRegions(Detector):
         known, num_images = ImageSpool(), 0
         for image in images:
             num_images += 1
-            if self._places.find_place(compute_key(image.file_name)) is not None:
+            if self._places.find_place(image.file_name) is not None:
                 known.append(image)
         if not len(known):
             raise ConfigError(
@@ -167,7 +167,7 @@ class StoredRegions(Detector):
         Raises:
             ImageError: the image, or the folder, changed since.
         """
-        place = self._places.find_place(compute_key(image.file_name))
+        place = self._places.find_place(image.file_name)
         if place is None:
             raise ImageError(f"no regions in {self.output}: the image is not in it")
         identity, part, position = place

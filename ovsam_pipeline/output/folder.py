@@ -1,13 +1,14 @@
-"""The output folder: lock, parts, failures, run.json, and the rules of continuing a run.
+"""The output folder: lock, parts, failures, run.json, and the rules of resuming a run.
 
-    OUT/parts/part-<key>.parquet   one row an image; written beside its name, fsynced, renamed
-    OUT/annotations.json           built from the parts by `exporters/coco.py`
-    OUT/failures.jsonl             reasons, built from the parts, one line a failed image
+    OUT/parts/part-<key>.parquet   one row per image, see `parts.py`
+    OUT/annotations.json           built from the parts by `export/coco.py`
+    OUT/failures.jsonl             built from the parts, one line per failed image
     OUT/run.json                   provenance, settings, counts, timings
-    OUT/status.json                how the run stands, by `live_status.py`
-    OUT/.lock                      held by the run that writes, see `output_lock.py`
+    OUT/status.json                progress of the run, by `monitoring/status_file.py`
+    OUT/retrying.json              what --retry-failed has taken out and not labelled yet
+    OUT/.lock                      held by the run that writes, see `lock.py`
 
-OUT is a folder of this machine or a prefix of an object store.
+OUT is a local folder or a prefix of an object store.
 
 A row is in the output from the moment its part has its final name. Rows of changed images are
 removed before their images are labelled again, so that no moment shows an image twice.
@@ -23,34 +24,27 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, describe_error, explain
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.output.done_index import DoneIndex, DoneIndexBuilder
+from ovsam_pipeline.output.done_index import DoneIndex, PartIndex, build_done_index
 from ovsam_pipeline.output.lock import has_lock, take_lock
-from ovsam_pipeline.output.parts import (
-    PartIndex,
-    drop_part_rows,
-    iterate_part_rows,
-    read_part_index,
-)
-from ovsam_pipeline.output.retried import RETRYING_FILE
+from ovsam_pipeline.output.parts import drop_part_rows, iterate_part_rows, read_part_index
 from ovsam_pipeline.storage.atomic import sweep_temporary_files, write_atomically
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
 
 RUN_FILE = "run.json"
+RETRYING_FILE = "retrying.json"
 STATUS_FILE = "status.json"
 ANNOTATIONS_FILE = "annotations.json"
 FAILURES_FILE = "failures.jsonl"
 PREVIEW_FOLDER = "preview"
 _PARTS_FOLDER = "parts"
 _READERS, _READERS_OF_STORES = 4, 32
+_OVERWRITE = "remove it, or label everything again with --on-existing overwrite"
 
 
 class OutputFolder:
     """An output folder that this process holds; use as a context manager.
-
-    Args:
-        path: the folder; made when absent.
 
     Raises:
         OutputLockedError: another run holds it.
@@ -60,13 +54,12 @@ class OutputFolder:
     def __init__(self, path: AnyPath) -> None:
         self.path = path
         self.parts_folder = path / _PARTS_FOLDER
+        # Whether parts have failed rows, by name: what was read once is not read again at the end.
         self._has_failed: dict[str, bool] = {}
-        try:
+        with explain("cannot use the output folder", path, OutputError):
             path.mkdir(parents=True, exist_ok=True)
             self._lock = take_lock(path)
             self.parts_folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot use the output folder {path}: {error}") from error
         for folder in (path, self.parts_folder):
             sweep_temporary_files(folder)
 
@@ -82,27 +75,23 @@ class OutputFolder:
         self.close()
 
     def close(self) -> None:
-        """Let the next run in."""
+        """Release the lock."""
         self._lock.close()
 
     def check_lock(self) -> None:
-        """Make sure that no other run may write here by now.
-
-        Raises:
-            OutputError: the lease on a store ran out.
-        """
+        """Raise an OutputError where the lease on a store has expired: another run may write."""
         self._lock.check()
 
     def prepare(self, fingerprint: str, depends_on: Mapping[str, Any], on_existing: str) -> None:
-        """Make sure that new rows may stand beside the old ones, or remove the old ones.
+        """Check that new rows may join the old ones, or remove the old ones.
 
         Args:
             fingerprint: of everything that changes labels.
-            depends_on: the same in words, to name what differs.
+            depends_on: the same as names and values, to report what differs.
             on_existing: "resume", "overwrite" or "error".
 
         Raises:
-            ConfigError: there are results, and the policy or different settings forbid to go on.
+            ConfigError: there are results, and the policy or different settings forbid to resume.
         """
         if on_existing == "overwrite":
             self._remove_results()
@@ -118,32 +107,26 @@ class OutputFolder:
     def read_done(self, fingerprint: str) -> DoneIndex:
         """Return the rows that exist; read from footers.
 
-        A row that stands twice (a part copied by hand, a worker that was thought dead) is removed
-        from the second part.
+        Where two parts have a row of one image (a part copied by hand, a worker that was thought
+        lost), the one in the second part is removed.
 
         Raises:
             ConfigError: a part was made with other settings.
             OutputError: a part cannot be read.
         """
-        builder = DoneIndexBuilder()
-        for name, index in self._read_indices(list_parts(self.path)):
-            if index.fingerprint != fingerprint:
-                raise _explain_difference(self.path, {}, {})
-            builder.add(name, index.rows)
-        done, doubled = builder.build()
+        indices = dict(self._read_indices(list_parts(self.path)))
+        if any(index.fingerprint != fingerprint for index in indices.values()):
+            raise _explain_difference(self.path, {}, {})
+        done, doubled = build_done_index(indices)
         if not doubled:
             return done
         self.drop_rows(doubled)
         return self.read_done(fingerprint)
 
     def reconcile(self, accepted: Set[str], fingerprint: str) -> None:
-        """Remove rows that stand twice, where there is a part that nobody reported.
+        """Remove doubled rows where there is a part besides the `accepted` ones, given by name.
 
         A worker that was given up, or one of a run that was killed, may have written its part late.
-
-        Args:
-            accepted: file names of the parts that the run's workers reported.
-            fingerprint: of the run.
 
         Raises:
             OutputError: a part cannot be read or rewritten.
@@ -152,16 +135,8 @@ class OutputFolder:
         if any(part.name not in known for part in list_parts(self.path)):
             self.read_done(fingerprint)
 
-    def _read_indices(self, parts: Sequence[AnyPath]) -> Iterator[tuple[str, PartIndex]]:
-        """Yield name and index of parts in order, from a few threads: a store answers slowly."""
-        num_threads = _READERS_OF_STORES if isinstance(self.path, RemotePath) else _READERS
-        with ThreadPoolExecutor(num_threads, thread_name_prefix="ovsam-footers") as pool:
-            for part, index in zip(parts, pool.map(read_part_index, parts), strict=True):
-                self._has_failed[part.name] = bool(index.rows.is_failed.any())
-                yield part.name, index
-
     def drop_rows(self, stale: Mapping[str, Iterable[int]]) -> None:
-        """Remove rows by part name and position.
+        """Remove rows, given by part name and positions.
 
         Raises:
             OutputError: a part cannot be rewritten.
@@ -171,8 +146,45 @@ class OutputFolder:
             self._has_failed.pop(part, None)
             drop_part_rows(self.parts_folder / part, positions)
 
+    def read_failed(self) -> set[str]:
+        """Return the images whose row is a failed one, or was when a retry that was cut off began.
+
+        Raises:
+            OutputError: a part, or retrying.json, cannot be read.
+        """
+        path = self.path / RETRYING_FILE
+        rows = iterate_rows(self.path, ("file_name", "status"))
+        failed = {row["file_name"] for row in rows if row["status"] == "failed"}
+        try:
+            return failed.union(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return failed
+        except (OSError, ValueError, TypeError) as error:
+            raise OutputError(
+                f"cannot read {path}, the images of a retry that was cut off: "
+                f"{describe_error(error)}; remove it, and run ovsam label SOURCES -o {self.path}"
+            ) from error
+
+    def start_retry(self, file_names: Iterable[str]) -> None:
+        """Write down which failed images are retried.
+
+        Their rows are removed before they are labelled again. If the run is cut off in between,
+        nothing else records that they ever failed, and the same command would find nothing to do.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        content = json.dumps(sorted(file_names), ensure_ascii=False).encode()
+        write_atomically(self.path / RETRYING_FILE, content)
+
+    def end_retry(self) -> None:
+        """Remove the list of `start_retry`: all its images have a row."""
+        path = self.path / RETRYING_FILE
+        with explain("cannot remove", path, OutputError):
+            path.unlink(missing_ok=True)
+
     def write_run_file(self, values: Mapping[str, Any]) -> None:
-        """Replace run.json: one top-level key a line.
+        """Replace run.json: one top-level key per line.
 
         Raises:
             OutputError: the file system refuses.
@@ -188,10 +200,8 @@ class OutputFolder:
     def write_failures(self) -> int:
         """Rebuild failures.jsonl from the failed rows; return how many there are.
 
-        Footers that this run has read before are not read again.
-
         Raises:
-            OutputError: a part cannot be read, or the file not be written.
+            OutputError: a part cannot be read, or the file cannot be written.
         """
         self.check_lock()
         lines = []
@@ -209,23 +219,27 @@ class OutputFolder:
         write_atomically(self.path / FAILURES_FILE, "".join(f"{x}\n" for x in lines).encode())
         return len(lines)
 
+    def _read_indices(self, parts: Sequence[AnyPath]) -> Iterator[tuple[str, PartIndex]]:
+        """Yield name and index of parts in order."""
+        # Threads, as a store answers slowly.
+        num_threads = _READERS_OF_STORES if isinstance(self.path, RemotePath) else _READERS
+        with ThreadPoolExecutor(num_threads, thread_name_prefix="ovsam-footers") as pool:
+            for part, index in zip(parts, pool.map(read_part_index, parts), strict=True):
+                self._has_failed[part.name] = bool(index.is_failed.any())
+                yield part.name, index
+
     def _remove_results(self) -> None:
-        try:
+        with explain("cannot empty", self.path, OutputError):
             for part in list_parts(self.path):
                 part.unlink()
             for name in (ANNOTATIONS_FILE, FAILURES_FILE, RETRYING_FILE, RUN_FILE):
                 (self.path / name).unlink(missing_ok=True)
-            self._remove_previews()
-        except OSError as error:
-            raise OutputError(f"cannot empty {self.path}: {error}") from error
-
-    def _remove_previews(self) -> None:
-        folder = self.path / PREVIEW_FOLDER
-        if isinstance(folder, RemotePath):
-            for picture in folder.iterdir():
-                picture.unlink(missing_ok=True)
-        elif folder.is_dir():
-            shutil.rmtree(folder)
+            previews = self.path / PREVIEW_FOLDER
+            if isinstance(previews, RemotePath):
+                for picture in previews.iterdir():
+                    picture.unlink(missing_ok=True)
+            elif previews.is_dir():
+                shutil.rmtree(previews)
 
 
 def list_parts(output: AnyPath) -> list[AnyPath]:
@@ -235,10 +249,8 @@ def list_parts(output: AnyPath) -> list[AnyPath]:
         OutputError: the folder cannot be listed.
     """
     folder = output / _PARTS_FOLDER
-    try:
+    with explain("cannot list", folder, OutputError):
         parts: list[AnyPath] = [*folder.glob("part-*.parquet")]
-    except OSError as error:
-        raise OutputError(f"cannot list {folder}: {error.strerror or error}") from error
     return sorted(parts, key=lambda part: part.name)
 
 
@@ -256,7 +268,7 @@ def read_run_file(output: AnyPath) -> dict[str, Any]:
     """Return run.json, or {} where there is none.
 
     Raises:
-        OutputError: it is there, and is not what ovsam writes.
+        OutputError: it is there, and ovsam did not write it.
     """
     path = output / RUN_FILE
     try:
@@ -264,34 +276,32 @@ def read_run_file(output: AnyPath) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise OutputError(f"cannot read {path}: {error.strerror or error}") from error
+        raise OutputError(f"cannot read {path}: {describe_error(error)}") from error
     except ValueError as error:
-        raise OutputError(
-            f"cannot read {path}: {error}; --on-existing overwrite starts afresh"
-        ) from error
+        raise OutputError(f"cannot read {path}: {error}; {_OVERWRITE}") from error
     if not isinstance(values, dict):
-        raise OutputError(f"{path} is not a run file; --on-existing overwrite starts afresh")
+        raise OutputError(
+            f"expected an object in {path}, got {type(values).__name__}; {_OVERWRITE}"
+        )
     return values
 
 
 def is_output(path: AnyPath) -> bool:
-    """Whether a run has used this folder as its output, whatever became of it.
+    """Whether a run has used this folder as its output, however it ended.
 
     Raises:
         OutputError: the folder cannot be listed.
     """
-    try:
+    with explain("cannot list", path, OutputError):
         is_known = has_lock(path)
-    except OSError as error:
-        raise OutputError(f"cannot look into {path}: {error.strerror or error}") from error
     return is_known or _has_own_run_file(path) or bool(list_parts(path))
 
 
 def check_own_files(path: AnyPath) -> None:
-    """Refuse a folder with files of other makers under the names that a run replaces.
+    """Refuse a folder with files that ovsam did not write under names that a run replaces.
 
     Raises:
-        ConfigError: there are such files, e.g. the annotations of a data set.
+        ConfigError: there are such files, such as the annotations of a data set.
     """
     names = (ANNOTATIONS_FILE, FAILURES_FILE, RUN_FILE, STATUS_FILE, PREVIEW_FOLDER)
     foreign = _find_names(path, names)
@@ -303,14 +313,12 @@ def check_own_files(path: AnyPath) -> None:
 
 
 def _find_names(path: AnyPath, names: Sequence[str]) -> list[str]:
-    """Return which of the names there are in a folder; a store is asked once for all."""
+    """Return which of the names exist in a folder; one request for all of them on a store."""
     if not isinstance(path, RemotePath):
         return [name for name in names if os.path.lexists(path / name)]
-    try:
-        there = {child.name for child in path.iterdir()}
-    except OSError as error:
-        raise OutputError(f"cannot look into {path}: {error.strerror or error}") from error
-    return [name for name in names if name in there]
+    with explain("cannot list", path, OutputError):
+        found = {child.name for child in path.iterdir()}
+    return [name for name in names if name in found]
 
 
 def _has_own_run_file(path: AnyPath) -> bool:
@@ -324,7 +332,7 @@ def _explain_difference(
     output: AnyPath, old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> ConfigError:
     different = [name for name, value in new.items() if name in old and old[name] != value]
-    # A hash follows from names and numbers that say more; alone it is new weights or a new file.
+    # A hash differs with a name or number that shows more; alone it is new weights or a new file.
     words = [
         f"{name} ({old[name]} before, {new[name]} now)"
         for name in different

@@ -1,7 +1,7 @@
 """Parts → Arrow tables of a few megabytes: many small parts together, a large one in pieces.
 
-Parts are small, so opening them is most of the work. Threads read ahead: a few for a disk, many for
-a store, which answers slowly.
+Opening small parts is most of the work of reading them. Threads read ahead: a few for a disk, many
+for a store, which answers slowly.
 """
 
 from __future__ import annotations
@@ -16,32 +16,31 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ovsam.errors import describe_error
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.output.parts import open_part
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
 
+# Large enough that the cost per table does not count, small against the memory of a process.
 _TABLE_BYTES = 8_000_000
 _MOST_READERS, _READERS_OF_STORES = 4, 32
-# An object up to this size is fetched in one request instead of one a column.
+# An object up to this size is fetched in one request instead of one per column.
 _WHOLE_BYTES = 4_000_000
 
 
 def iterate_tables(parts: Sequence[AnyPath], columns: Sequence[str]) -> Iterator[pa.Table]:
     """Yield the rows of parts in order, as tables whose columns have one chunk.
 
-    Parts whose columns differ, as older ones' do, never share a table.
-
-    Args:
-        parts: in which order.
-        columns: names, or the beginnings of dotted names; one that a part lacks is left out.
+    Columns may be the beginnings of dotted names; one that the parts lack is left out.
 
     Raises:
         OutputError: a part cannot be read.
     """
     waiting: list[pa.Table] = []
     num_bytes = 0
-    for table in _read_ahead(parts, columns):
+    for table in _read_ahead(parts, list(columns)):
         is_full = num_bytes + table.nbytes > _TABLE_BYTES
+        # A future version may write further columns into the same output.
         if waiting and (is_full or table.schema != waiting[0].schema):
             yield from _cut(waiting, num_bytes)
             waiting, num_bytes = [], 0
@@ -61,20 +60,19 @@ def _cut(tables: list[pa.Table], num_bytes: int) -> Iterator[pa.Table]:
         yield table.slice(start, num_rows).combine_chunks()
 
 
-def _read_ahead(parts: Sequence[AnyPath], columns: Sequence[str]) -> Iterator[pa.Table]:
+def _read_ahead(parts: Sequence[AnyPath], columns: list[str]) -> Iterator[pa.Table]:
     is_remote = bool(parts) and isinstance(parts[0], RemotePath)
     num_readers = _READERS_OF_STORES if is_remote else min(_MOST_READERS, os.cpu_count() or 1)
-    names = list(columns)
     coming = iter(parts)
     ahead: deque[Future[pa.Table]] = deque()
     with ThreadPoolExecutor(num_readers, thread_name_prefix="ovsam-parts") as pool:
         try:
             ahead.extend(
-                pool.submit(_read, part, names) for part in islice(coming, 2 * num_readers)
+                pool.submit(_read, part, columns) for part in islice(coming, 2 * num_readers)
             )
             while ahead:
                 table = ahead.popleft().result()
-                ahead.extend(pool.submit(_read, part, names) for part in islice(coming, 1))
+                ahead.extend(pool.submit(_read, part, columns) for part in islice(coming, 1))
                 yield table
         finally:
             for future in ahead:
@@ -86,7 +84,7 @@ def _read(part: AnyPath, columns: list[str]) -> pa.Table:
         with _open(part) as stream:
             table = stream.read(columns=columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:
-        raise OutputError(f"cannot read {part}: {error}") from error
+        raise OutputError(f"cannot read {part}: {describe_error(error)}") from error
     return table.replace_schema_metadata(None)
 
 

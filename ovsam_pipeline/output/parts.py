@@ -1,26 +1,30 @@
-"""One Parquet part: LabelRecords ↔ a file that is either whole or absent.
+"""Rows as they come → Parquet parts, each either whole or absent; and a part → rows.
 
 One row per image, also for empty and failed ones; objects are a list of structs. What resume needs
-(which image in which state, under which settings) stands in the footer's metadata, so that the rows
+(which image in which state, under which settings) is in the footer's metadata, so that the rows
 hold labels only and a resuming run reads footers only.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ovsam.errors import describe_error, explain
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.outcomes import Tally
-from ovsam_pipeline.output.done_index import PartRows, compute_keys, compute_part_name
+from ovsam_pipeline.output.done_index import PartIndex, compute_keys
 from ovsam_pipeline.records import BOX_COLUMNS, OBJECT_COLUMNS, ROW_COLUMNS, LabelRecord
 from ovsam_pipeline.storage.atomic import replace_file, sync_folder
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
@@ -43,57 +47,164 @@ def _build_schema(object_columns: Mapping[str, str]) -> pa.Schema:
     return pa.schema([*row, ("objects", pa.list_(item))])
 
 
+# Of `ovsam label`, and of `ovsam detect`.
 SCHEMA, BOX_SCHEMA = _build_schema(OBJECT_COLUMNS), _build_schema(BOX_COLUMNS)
-_REPEATED_TEXTS = ("category", "detector_category", "model_category")
+# Few distinct values, unlike run lengths, whose dictionary would fill up for nothing.
+_DICTIONARY_COLUMNS = (
+    "status",
+    "objects.list.element.category",
+    "objects.list.element.detector_category",
+    "objects.list.element.model_category",
+)
 _METADATA_KEY = b"ovsam"
 _FORMAT = 2
+# Rows with large masks are big as Python objects.
+_ROWS_AT_ONCE = 64
 
 
-@dataclass(frozen=True)
-class PartIndex:
-    """What a part's footer says.
+class PartWriter:
+    """Collects rows and commits them as a part when enough, or old enough, are together.
 
-    Attributes:
-        fingerprint: of the settings under which its rows were made.
-        rows: which images, in which state.
+    A part is committed when it has `max_images` rows, or when its oldest row is `max_seconds` old.
+    `guard` is called before each commit and raises where another run holds the output by now; it
+    is left out when a writer is pickled for another process.
     """
 
-    fingerprint: str
-    rows: PartRows
+    def __init__(
+        self,
+        folder: AnyPath,
+        fingerprint: str,
+        *,
+        max_images: int,
+        max_seconds: float,
+        schema: pa.Schema = SCHEMA,
+        guard: Callable[[], None] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.fingerprint = fingerprint
+        self._guard = guard
+        self.max_images = max_images
+        self._max_seconds = max_seconds
+        self._schema = schema
+        self._rows: list[LabelRecord] = []
+        self._oldest_s = 0.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle without the guard."""
+        return {**self.__dict__, "_guard": None}
+
+    def without_limits(self) -> PartWriter:
+        """Return an empty writer for the same place that commits only on `commit`."""
+        return PartWriter(
+            self.folder,
+            self.fingerprint,
+            max_images=sys.maxsize,
+            max_seconds=math.inf,
+            schema=self._schema,
+            guard=self._guard,
+        )
+
+    def has_part(self, name: str) -> bool:
+        """Whether any process has committed a part of this name.
+
+        Raises:
+            OutputError: the store cannot be reached.
+        """
+        path = self.folder / name
+        with explain("cannot read", path, OutputError):
+            return path.exists()
+
+    def check(self) -> None:
+        """Raise an OutputError where another run holds the output by now."""
+        if self._guard is not None:
+            self._guard()
+
+    def add(self, row: LabelRecord) -> bool:
+        """Take a row; return whether that committed a part.
+
+        Raises:
+            OutputError: the part cannot be written.
+        """
+        if not self._rows:
+            self._oldest_s = time.monotonic()
+        self._rows.append(row)
+        is_old = time.monotonic() - self._oldest_s >= self._max_seconds
+        if len(self._rows) >= self.max_images or is_old:
+            self.commit()
+            return True
+        return False
+
+    def commit(self) -> str | None:
+        """Write the rows that were added; return the file name of the part, None without rows.
+
+        Raises:
+            OutputError: the part cannot be written.
+        """
+        if not self._rows:
+            return None
+        self.check()
+        part = write_part(self.folder, self._rows, self.fingerprint, self._schema)
+        self._rows = []
+        return part.name
+
+
+def compute_part_name(identities: Iterable[str], fingerprint: str) -> str:
+    """Return the file name of the part with the rows of these images, in any order.
+
+    It depends on the images and the settings alone, so writing the same part twice replaces it
+    instead of doubling it.
+    """
+    digest = hashlib.blake2b(fingerprint.encode(), digest_size=8)
+    for identity in sorted(identities):
+        digest.update(identity.encode("utf-8") + b"\0")
+    return f"part-{digest.hexdigest()}.parquet"
 
 
 def write_part(
     folder: AnyPath, rows: Sequence[LabelRecord], fingerprint: str, schema: pa.Schema = SCHEMA
 ) -> AnyPath:
-    """Write rows as one part and return its path; the part is on disk when this returns.
-
-    Args:
-        folder: OUT/parts.
-        rows: at least one.
-        fingerprint: of the settings under which they were made.
-        schema: SCHEMA for labels, BOX_SCHEMA for boxes alone.
+    """Write at least one row as a part in OUT/parts; return its path once it is on disk.
 
     Raises:
         OutputError: the file system refuses (no space, no permission).
     """
     path = folder / compute_part_name((row.identity for row in rows), fingerprint)
-    index = PartRows(
+    index = PartIndex(
+        fingerprint,
         compute_keys(row.file_name for row in rows),
         compute_keys(row.identity for row in rows),
         np.array([row.status == "failed" for row in rows], bool),
     )
-    table = pa.Table.from_pylist([row.to_row() for row in rows], schema=schema)
-    _write_table(path, table, PartIndex(fingerprint, index))
+    _write_table(path, pa.Table.from_pylist([row.to_row() for row in rows], schema=schema), index)
     return path
+
+
+def drop_part_rows(path: AnyPath, positions: Iterable[int]) -> None:
+    """Rewrite a part without the rows at `positions`, or remove it when none is left.
+
+    Raises:
+        OutputError: the part cannot be read or replaced.
+    """
+    index = read_part_index(path)
+    is_kept = np.ones(len(index.keys), bool)
+    is_kept[list(positions)] = False
+    if not is_kept.any():
+        with explain("cannot remove", path, OutputError):
+            path.unlink()
+            sync_folder(path.parent)
+        return
+    with open_part(path) as part:
+        table = part.read()
+    _write_table(path, table.filter(pa.array(is_kept)), index.keep(is_kept))
 
 
 @contextmanager
 def open_part(path: AnyPath) -> Iterator[pq.ParquetFile]:
-    """Open a part; of one on a store only what is asked for is fetched.
+    """Open a part; of one on a store only the parts that are read are fetched.
 
     Raises:
         OSError: it cannot be read.
-        pa.ArrowException: it is no Parquet file.
+        pa.ArrowException: it is not a Parquet file.
     """
     if isinstance(path, RemotePath):
         with path.open() as stream, pq.ParquetFile(stream) as part:
@@ -104,58 +215,45 @@ def open_part(path: AnyPath) -> Iterator[pq.ParquetFile]:
 
 
 def read_part_index(path: AnyPath) -> PartIndex:
-    """Return what the footer of a part says, without reading its rows.
+    """Return what the footer of a part records, without reading its rows.
 
     Raises:
         OutputError: the file is not a part that ovsam wrote.
     """
-    stored = _read_metadata(path)
-    rows = PartRows(
+    try:
+        with open_part(path) as part:
+            metadata = part.schema_arrow.metadata or {}
+    except (OSError, pa.ArrowException) as error:
+        raise OutputError(
+            f"cannot read {path}: {describe_error(error)}; remove the file, and its images are "
+            "labelled again"
+        ) from error
+    if _METADATA_KEY not in metadata:
+        raise OutputError(f"{path} was not written by ovsam; move it out of the output folder")
+    stored = json.loads(metadata[_METADATA_KEY])
+    return PartIndex(
+        stored["fingerprint"],
         _to_array(stored["keys"], "<u8"),
         _to_array(stored["identities"], "<u8"),
         _to_array(stored["is_failed"], bool),
     )
-    return PartIndex(stored["fingerprint"], rows)
-
-
-def drop_part_rows(path: AnyPath, positions: Iterable[int]) -> None:
-    """Rewrite a part without the rows at `positions`, or remove it when none is left.
-
-    Raises:
-        OutputError: the part cannot be read or replaced.
-    """
-    index = read_part_index(path)
-    is_kept = np.ones(len(index.rows.keys), bool)
-    is_kept[list(positions)] = False
-    if not is_kept.any():
-        try:
-            path.unlink()
-            sync_folder(path.parent)
-        except OSError as error:
-            raise OutputError(f"cannot remove {path}: {error.strerror or error}") from error
-        return
-    rows = PartRows(
-        index.rows.keys[is_kept], index.rows.identities[is_kept], index.rows.is_failed[is_kept]
-    )
-    with open_part(path) as part:
-        table = part.read()
-    _write_table(path, table.filter(pa.array(is_kept)), PartIndex(index.fingerprint, rows))
 
 
 def iterate_part_rows(
     path: AnyPath, columns: Sequence[str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a part as plain dicts, reading a bounded number at a time.
+    """Yield the rows of a part, or some columns of it, as plain dicts.
 
     Raises:
         OutputError: the part cannot be read.
     """
+    names = list(columns) if columns else None
     try:
         with open_part(path) as part:
-            for batch in part.iter_batches(64, columns=list(columns) if columns else None):
+            for batch in part.iter_batches(_ROWS_AT_ONCE, columns=names):
                 yield from batch.to_pylist()
     except (OSError, pa.ArrowException) as error:
-        raise OutputError(f"cannot read {path}: {error}") from error
+        raise OutputError(f"cannot read {path}: {describe_error(error)}") from error
 
 
 def tally_part(path: AnyPath) -> Tally:
@@ -170,26 +268,14 @@ def tally_part(path: AnyPath) -> Tally:
     return tally
 
 
-def _read_metadata(path: AnyPath) -> dict[str, Any]:
-    try:
-        with open_part(path) as part:
-            stored = (part.schema_arrow.metadata or {}).get(_METADATA_KEY)
-    except (OSError, pa.ArrowException) as error:
-        raise OutputError(
-            f"cannot read {path}: {error}; remove the file and its images are labelled again"
-        ) from error
-    if stored is None:
-        raise OutputError(f"{path} was not written by ovsam; move it out of the output folder")
-    return json.loads(stored)
-
-
 def _write_table(path: AnyPath, table: pa.Table, index: PartIndex) -> None:
+    # Base64 of the arrays: a JSON list of numbers would take ten times as long to read.
     stored = {
         "format": _FORMAT,
         "fingerprint": index.fingerprint,
-        "keys": _to_text(index.rows.keys, "<u8"),
-        "identities": _to_text(index.rows.identities, "<u8"),
-        "is_failed": _to_text(index.rows.is_failed, bool),
+        "keys": _to_text(index.keys, "<u8"),
+        "identities": _to_text(index.identities, "<u8"),
+        "is_failed": _to_text(index.is_failed, bool),
     }
     metadata = {_METADATA_KEY: json.dumps(stored, separators=(",", ":")).encode()}
     with replace_file(path) as temporary:
@@ -198,7 +284,7 @@ def _write_table(path: AnyPath, table: pa.Table, index: PartIndex) -> None:
             temporary,
             compression="zstd",
             compression_level=3,
-            use_dictionary=["status", *(f"objects.list.element.{n}" for n in _REPEATED_TEXTS)],
+            use_dictionary=list(_DICTIONARY_COLUMNS),
         )
 
 

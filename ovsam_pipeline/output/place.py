@@ -1,60 +1,53 @@
-"""Where a run writes and what it goes back to: -o and OUT on the command line → checked places.
+"""Where a run writes, or an earlier one wrote: -o and OUT on the command line → checked places.
 
-Input: texts as the user wrote them. Output: folders of this machine or prefixes of a store whose
-bucket is there. What is wrong with them is said here, before anything slow.
+Input: texts as the user wrote them. Output: local folders, or prefixes on a store whose bucket
+exists. What is wrong with them is reported here, before anything slow.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, describe_error, explain
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath, is_remote, parse_path
 
 _READ_ONLY = ("http", "https", "file")
 
 
-def choose_output(config: LabelConfig, ending: str = "_ovsam") -> AnyPath:
-    """Return the output folder: as given, or beside the first source with `ending` behind its name.
+def choose_output(sources: Sequence[str], output: str | None, ending: str) -> AnyPath:
+    """Return the output folder: as given, or next to the first source, its name with `ending`.
 
-    What lies at an address has its output in the current folder.
-
-    Args:
-        config: settings.
-        ending: of the name that is made here.
+    The output of a source with an address is in the current folder.
 
     Raises:
-        ConfigError: the output is one of the sources, or is on a store that cannot be used so.
+        ConfigError: the output is one of the sources, a file, or on a store that cannot be used.
         OutputError: the store cannot be reached.
     """
-    path: AnyPath = (
-        _place_beside(config.sources[0], ending)
-        if config.output is None
-        else parse_output(config.output)
-    )
-    if any(_is_same(source, path) for source in config.sources):
+    path = _find_neighbour(sources[0], ending) if output is None else parse_output(output)
+    if any(_is_same(source, path) for source in sources):
         raise ConfigError(f"the output {path} is one of the sources; give another folder as -o")
     check_store(path)
-    try:
-        is_file = path.is_file() if isinstance(path, RemotePath) else _is_no_folder(path)
-    except OSError as error:
-        raise OutputError(f"cannot look at {path}: {error.strerror or error}") from error
-    if is_file:
-        raise ConfigError(f"expected -o to be a folder, and {path} is a file")
+    with explain("cannot read", path, OutputError):
+        # A device or socket cannot be a folder either; a store has objects alone.
+        is_taken = (
+            path.is_file() if isinstance(path, RemotePath) else path.exists() and not path.is_dir()
+        )
+    if is_taken:
+        raise ConfigError(f"expected a folder as -o, got the file {path}")
     return path
 
 
 def parse_output(text: str) -> AnyPath:
-    """Return the folder or the prefix that a text names; nothing is asked.
+    """Return the folder or the prefix that a text names, without looking at it.
 
     Raises:
         ConfigError: an address that cannot hold an output.
     """
     if not may_be_output(text):
         raise ConfigError(
-            f"expected a folder or an address that can be written (s3://, gs://, az://), got {text}"
+            f"expected a folder or a writable address (s3://, gs://, az://), got {text}"
         )
     try:
         return parse_path(text)
@@ -79,37 +72,32 @@ def find_output(text: str) -> AnyPath:
     path = parse_output(text)
     check_store(path)
     if not is_output(path):
-        raise ConfigError(f"expected a folder that ovsam label wrote, got {path}")
+        raise ConfigError(f"expected an output folder of ovsam label, got {path}")
     return path
 
 
 def check_store(path: AnyPath) -> None:
-    """Make sure that a store answers, knows us, and has the bucket.
-
-    Args:
-        path: a folder of this machine is not looked at.
+    """Check that a store can be reached and the bucket exists; pass over local folders.
 
     Raises:
-        ConfigError: there is no such bucket, the login is refused, or nothing here knows the store.
+        ConfigError: there is no such bucket, the login is refused, or the store's package is
+            missing.
         OutputError: the store cannot be reached.
     """
     if not isinstance(path, RemotePath):
         return
     try:
         path.check_bucket()
-    except (FileNotFoundError, PermissionError, ValueError) as error:
-        raise ConfigError(
-            f"cannot use {path}: {getattr(error, 'strerror', None) or error}"
-        ) from error
-    except ImportError as error:
-        raise ConfigError(f"cannot use {path}: {error}") from error
+    except (FileNotFoundError, PermissionError, ValueError, ImportError) as error:
+        raise ConfigError(f"cannot use {path}: {describe_error(error)}") from error
     except OSError as error:
-        raise OutputError(f"cannot use {path}: {error.strerror or error}") from error
+        raise OutputError(f"cannot use {path}: {describe_error(error)}") from error
 
 
-def _place_beside(source: str, ending: str) -> Path:
+def _find_neighbour(source: str, ending: str) -> Path:
     _, is_address, rest = source.rpartition("://")
     first = Path(rest.partition("?")[0]) if is_address else Path(rest).expanduser()
+    # A pattern has its output next to the folder that its images are in.
     while any(sign in str(first) for sign in "*?[{"):
         first = first.parent
     if is_address:
@@ -122,7 +110,3 @@ def _is_same(source: str, path: AnyPath) -> bool:
     if isinstance(path, RemotePath):
         return source.rstrip("/") == path.uri
     return not is_remote(source) and Path(source).resolve() == path.resolve()
-
-
-def _is_no_folder(path: Path) -> bool:
-    return path.exists() and not path.is_dir()

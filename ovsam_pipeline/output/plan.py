@@ -1,8 +1,8 @@
-"""What is left to do: the listed images against the index of rows that are already there.
+"""What is left to do: the listed images against the rows that exist.
 
 Input: image records as listed now, in a spool, and the `DoneIndex` of the output folder. Output: a
-`Plan`. Both sides may be ten million long: images are compared a chunk at a time, and what is
-remembered of each is a few bytes. Nothing here touches the output.
+`Plan`. Both sides may be ten million long: images are compared a chunk at a time, and a few bytes
+are kept per image. Nothing here touches the output.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ class Plan:
 
     Attributes:
         images: the images to label, in listing order.
-        stale: rows to remove before that, part → (K,) positions: their images changed, are tried
-            again, or are pruned.
+        stale: rows to remove before that, part → (K,) positions: their images changed, are retried,
+            or are pruned.
         num_new: images without a row.
         num_changed: images whose file changed since they were labelled.
-        num_retried: images that failed before and are tried again.
+        num_retried: images that failed before and are retried.
         num_unchanged: images that keep their row, failed ones included.
         num_failed_before: failed rows among the unchanged.
         num_deleted: rows whose image is no longer in the sources.
-        num_pruned: those of them that are removed; else they are kept.
+        num_pruned: how many of these rows are removed: all with `prune`, else none.
     """
 
     images: ImageSpool
@@ -68,12 +68,12 @@ def plan_run(
     """Compare the listed images with the rows that exist.
 
     Args:
-        images: as listed now; gone through more than once; a file listed twice counts once.
+        images: as listed now; iterated more than once; a file listed twice counts once.
         done: the rows that exist.
-        retry_failed: label images again whose row says "failed".
-        prune: remove the rows of images that are not listed. A source that cannot be read raised
-            before, so what is not listed is gone.
-        previews: folder of the output's own pictures, which are no sources.
+        retry_failed: label images again whose row is a failed one.
+        prune: remove the rows of images that are not listed. A source that cannot be read has
+            raised before, so what is not listed is gone.
+        previews: folder of pictures that ovsam drew, which are not sources.
 
     Raises:
         ConfigError: two different images have the same name or the same id.
@@ -112,7 +112,7 @@ def plan_run(
 
 
 def check_images(images: ImageSpool | Sequence[ImageRecord]) -> None:
-    """Refuse images that contradict each other, before anything is written.
+    """Refuse different images with one name or one id, before anything is written.
 
     Raises:
         ConfigError: two different images have the same name or the same id.
@@ -124,7 +124,11 @@ def check_images(images: ImageSpool | Sequence[ImageRecord]) -> None:
 
 
 class _Unique:
-    """Notes names and ids; the few that repeat are looked at in a second pass."""
+    """Finds different images with one name or one id.
+
+    The first pass keeps 8 bytes per name and id, which show which repeat (or, rarely, collide); the
+    second pass compares those few by their texts.
+    """
 
     def __init__(self) -> None:
         self._names, self._ids = KeySet(), KeySet()
@@ -132,7 +136,7 @@ class _Unique:
         self._repeated_ids: set[int] = set()
 
     def add(self, chunk: Sequence[ImageRecord], keys: np.ndarray) -> np.ndarray:
-        """Return (N,) bool, which images of a chunk come for the first time, by name."""
+        """Return (N,) bool: which images of a chunk have a name that did not occur before."""
         is_new = self._names.add(keys)
         for index in np.flatnonzero(~is_new).tolist():
             self._repeated_names.add(chunk[index].file_name)
@@ -143,7 +147,7 @@ class _Unique:
         return is_new
 
     def check(self, images: Iterable[ImageRecord]) -> None:
-        """Refuse repeated names of different places, and repeated ids of different names."""
+        """Refuse one name in different places, and one id of different names."""
         if not self._repeated_names and not self._repeated_ids:
             return
         places: dict[str, str] = {}
@@ -179,11 +183,11 @@ def _compare(
 
 
 def _leave_out(images: Iterable[ImageRecord], folder: AnyPath | None) -> Iterator[ImageRecord]:
-    """Yield the images that do not lie in a folder."""
+    """Yield the images that are not in a folder."""
     if folder is None:
         yield from images
         return
-    # Not Path.absolute, which keeps "..".
+    # Path.absolute would keep "..".
     top = os.path.abspath(folder) if isinstance(folder, Path) else str(folder)  # noqa: PTH100
     inside = f"{top}{os.sep}"
     for image in images:

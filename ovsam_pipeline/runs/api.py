@@ -75,7 +75,7 @@ def run_label(
     with record_failed_start(config.metrics_file):
         if config.relabel is not None:
             config, build = relabelling.complete_config(config), relabelling.build_relabeller
-        path = choose_output(config)
+        path = choose_output(config.sources, config.output, "_ovsam")
     return fill_output(config, path, build, stopping, showing, embedding)
 
 
@@ -93,5 +93,5 @@ def run_detect(
     from ovsam_pipeline.labelling import box_finder
 
     with record_failed_start(config.metrics_file):
-        path = choose_output(config, "_boxes")
+        path = choose_output(config.sources, config.output, "_boxes")
     return fill_output(config, path, box_finder.build_box_finder, stopping, showing)

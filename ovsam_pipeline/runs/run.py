@@ -137,7 +137,8 @@ def fill_output(
         facts = engine.facts
         folder.prepare(facts.fingerprint, facts.depends_on, config.on_existing)
         if config.only_failed:
-            images = stack.enter_context(_keep_failed(path, images))
+            failed = folder.read_failed()
+            images = stack.enter_context(ImageSpool(i for i in images if i.file_name in failed))
         plan = plan_run(
             images,
             folder.read_done(facts.fingerprint),
@@ -184,17 +185,6 @@ def _keep_stored(relabel: str, images: ImageSpool) -> ImageSpool:
     return ImageSpool(StoredRegions(parse_output(relabel)).choose_images(images))
 
 
-def _keep_failed(output: AnyPath, images: ImageSpool) -> ImageSpool:
-    """Return the images whose row in the output says "failed"."""
-    from ovsam_pipeline.output.folder import iterate_rows
-    from ovsam_pipeline.output.retried import read_retried
-
-    rows = iterate_rows(output, ("file_name", "status"))
-    failed = {row["file_name"] for row in rows if row["status"] == "failed"}
-    failed |= read_retried(output)
-    return ImageSpool(image for image in images if image.file_name in failed)
-
-
 class _Run:
     """One run into an output folder that is held and compared with the sources."""
 
@@ -222,12 +212,11 @@ class _Run:
         """Label, then bring the files beside the parts up to date."""
         from ovsam_pipeline.export.preview import write_previews
         from ovsam_pipeline.labelling.stats import ShardStats
-        from ovsam_pipeline.output.retried import forget_retried, note_retried
 
         stats = ShardStats()
         self._write_run_file("running", {})
         if self.config.only_failed:
-            note_retried(self.folder.path, (image.file_name for image in self.plan.images))
+            self.folder.start_retry(image.file_name for image in self.plan.images)
         self.folder.drop_rows(self.plan.stale)
         try:
             summary = self._label(stats, stopping, showing)
@@ -240,7 +229,7 @@ class _Run:
             # A worker that was given up for dead may have written its part after all.
             self.folder.reconcile(self.engine.accepted_parts, self.facts.fingerprint)
         if self.config.only_failed and not summary.left:
-            forget_retried(self.folder.path)
+            self.folder.end_retry()
         self.state.end_phase("label")
         self.folder.write_failures()
         totals = self._write_annotations(summary)
@@ -278,8 +267,7 @@ class _Run:
         stopping: AbstractContextManager[StopRequest],
         showing: Callable[[RunReport], AbstractContextManager[None]] | None,
     ) -> RunSummary:
-        from ovsam_pipeline.output.part_writer import PartWriter
-        from ovsam_pipeline.output.parts import BOX_SCHEMA, SCHEMA
+        from ovsam_pipeline.output.parts import BOX_SCHEMA, SCHEMA, PartWriter
 
         max_images, max_seconds = choose_part_limits(self.config, len(self.plan.images))
         writer = PartWriter(
@@ -306,7 +294,8 @@ class _Run:
 
     def _write_annotations(self, summary: RunSummary) -> OutputCounts:
         """Rebuild the COCO file of labels; an interrupted run leaves that to the one after it."""
-        from ovsam_pipeline.export.coco import count_output, export_coco
+        from ovsam_pipeline.export.coco import export_coco
+        from ovsam_pipeline.export.row_counts import count_output
 
         target = self.folder.path / "annotations.json"
         is_current = target.exists() and not summary.done and not self.plan.stale

@@ -199,7 +199,7 @@ def test_version_is_that_of_the_package(run_ovsam):
 @pytest.mark.parametrize("command", ["report", "export"])
 def test_folder_that_is_no_output_is_exit_code_2(run_ovsam, images, command):
     found = run_ovsam(command, images)
-    assert (found.code, "expected a folder that ovsam label wrote" in found.err) == (2, True)
+    assert (found.code, "expected an output folder of ovsam label" in found.err) == (2, True)
 
 
 def test_unknown_export_format_is_exit_code_2(run_ovsam, images):

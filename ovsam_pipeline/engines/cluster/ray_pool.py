@@ -41,7 +41,7 @@ from ovsam_pipeline.errors import ShardError
 from ovsam_pipeline.labelling.facts import RunFacts
 from ovsam_pipeline.labelling.labeller import BuildLabeller
 from ovsam_pipeline.monitoring.report import RunSummary, WorkerState
-from ovsam_pipeline.output.part_writer import PartWriter
+from ovsam_pipeline.output.parts import PartWriter
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.settings.label import LabelConfig
 

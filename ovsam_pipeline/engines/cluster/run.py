@@ -20,9 +20,7 @@ from ovsam_pipeline.errors import ShardError
 from ovsam_pipeline.labelling.stats import ShardStats
 from ovsam_pipeline.monitoring.report import RunReport, WorkerState
 from ovsam_pipeline.monitoring.stopping import StopRequest
-from ovsam_pipeline.output.done_index import compute_part_name
-from ovsam_pipeline.output.part_writer import PartWriter
-from ovsam_pipeline.output.parts import tally_part
+from ovsam_pipeline.output.parts import PartWriter, compute_part_name, tally_part
 from ovsam_pipeline.output.plan import Plan
 from ovsam_pipeline.records import LabelRecord
 

@@ -7,10 +7,8 @@ from fake_labeller import make_labeller, write_images
 
 from ovsam_pipeline.engines.worker import Worker
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.output.done_index import compute_part_name
 from ovsam_pipeline.output.folder import OutputFolder, iterate_rows, list_parts
-from ovsam_pipeline.output.part_writer import PartWriter
-from ovsam_pipeline.output.parts import tally_part
+from ovsam_pipeline.output.parts import PartWriter, compute_part_name, tally_part
 from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.sources.listing import list_images
 

@@ -10,8 +10,9 @@ from row_objects import make_object
 
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export import coco
-from ovsam_pipeline.export.coco import count_output, export_coco
+from ovsam_pipeline.export.coco import export_coco
 from ovsam_pipeline.export.json_text import encode_numbers, encode_texts, round_to_cents
+from ovsam_pipeline.export.row_counts import count_output
 from ovsam_pipeline.output import part_tables
 from ovsam_pipeline.output.folder import iterate_rows
 from ovsam_pipeline.output.parts import write_part
@@ -196,7 +197,7 @@ def test_damaged_part_is_named_and_leaves_the_old_file(tmp_path):
 def test_parts_that_change_meanwhile_are_refused(tmp_path, known):
     out = make_output(tmp_path, [make_rows(4)])
     parts = sorted((out / "parts").iterdir())
-    with pytest.raises(OutputError, match="parts changed while they were exported; wait"):
+    with pytest.raises(OutputError, match="parts changed during the export"):
         list(coco._iterate_annotations(parts, np.ones(known, np.int64)))
 
 

@@ -10,9 +10,9 @@ from ovsam.errors import ConfigError
 from ovsam_pipeline.errors import OutputError, OutputLockedError
 from ovsam_pipeline.output.done_index import compute_key
 from ovsam_pipeline.output.folder import OutputFolder, iterate_rows, list_parts, read_run_file
-from ovsam_pipeline.output.part_writer import PartWriter
 from ovsam_pipeline.output.parts import (
     SCHEMA,
+    PartWriter,
     drop_part_rows,
     iterate_part_rows,
     read_part_index,
@@ -73,9 +73,9 @@ def test_part_gives_back_its_rows_and_says_what_they_were(tmp_path):
     ]
     index = read_part_index(part)
     assert index.fingerprint == "f"
-    assert index.rows.keys.tolist() == [compute_key(row.file_name) for row in rows]
-    assert index.rows.identities.tolist() == [compute_key(row.identity) for row in rows]
-    assert index.rows.is_failed.tolist() == [False, False, True]
+    assert index.keys.tolist() == [compute_key(row.file_name) for row in rows]
+    assert index.identities.tolist() == [compute_key(row.identity) for row in rows]
+    assert index.is_failed.tolist() == [False, False, True]
 
 
 def test_part_is_compressed_with_zstd_and_leaves_no_temporary_file(tmp_path):
@@ -89,7 +89,7 @@ def test_dropping_rows_keeps_the_others_and_their_state(tmp_path):
     drop_part_rows(part, frozenset({1}))
     assert [row["file_name"] for row in iterate_part_rows(part)] == ["a", "c"]
     kept = [compute_key("a"), compute_key("c")]
-    assert read_part_index(part).rows.keys.tolist() == kept
+    assert read_part_index(part).keys.tolist() == kept
 
 
 def test_dropping_every_row_removes_the_part(tmp_path):
@@ -108,7 +108,7 @@ def test_foreign_parquet_file_is_refused_by_name(tmp_path):
 def test_truncated_part_is_refused_with_the_way_out(tmp_path):
     part = write_part(tmp_path, [make_row("a")], "f")
     part.write_bytes(part.read_bytes()[:-20])
-    with pytest.raises(OutputError, match="remove the file and its images are labelled again"):
+    with pytest.raises(OutputError, match="remove the file, and its images are labelled again"):
         read_part_index(part)
 
 
@@ -191,7 +191,7 @@ def test_run_file_round_trip_and_damage(folder):
     folder.write_run_file({"state": "finished", "settings": {"conf": 0.25}})
     assert read_run_file(folder.path)["settings"] == {"conf": 0.25}
     (folder.path / "run.json").write_text("{")
-    with pytest.raises(OutputError, match="overwrite starts afresh"):
+    with pytest.raises(OutputError, match="everything again with --on-existing overwrite"):
         read_run_file(folder.path)
 
 

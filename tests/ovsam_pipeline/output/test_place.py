@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ovsam_pipeline.runs.api import choose_output
-from ovsam_pipeline.settings.label import LabelConfig
+from ovsam_pipeline.output.place import choose_output
 
 
 @pytest.mark.parametrize(
@@ -24,4 +23,4 @@ def test_output_lies_beside_a_folder_and_here_for_an_address(
     tmp_path, monkeypatch, source, expected
 ):
     monkeypatch.chdir(tmp_path)
-    assert choose_output(LabelConfig(sources=(source,))) == Path(tmp_path).resolve() / expected
+    assert choose_output([source], None, "_ovsam") == Path(tmp_path).resolve() / expected

@@ -8,11 +8,11 @@ from ovsam.errors import ConfigError
 from ovsam_pipeline.output import plan as shards
 from ovsam_pipeline.output.done_index import (
     DoneIndex,
-    DoneIndexBuilder,
-    PartRows,
-    compute_key,
-    compute_part_name,
+    PartIndex,
+    build_done_index,
+    compute_keys,
 )
+from ovsam_pipeline.output.parts import compute_part_name
 from ovsam_pipeline.output.plan import check_images, plan_run
 from ovsam_pipeline.records import ImageRecord, LabelRecord, compute_image_id
 from ovsam_pipeline.sources import spool as image_spool
@@ -25,16 +25,16 @@ def make_image(name: str, mtime_ns: int = 1, folder: str = "/data") -> ImageReco
 
 def index(*images: ImageRecord, failed: tuple[str, ...] = (), part_size: int = 99) -> DoneIndex:
     """The index of an output that holds rows of these images, in parts a, b, c, ..."""
-    builder = DoneIndexBuilder()
+    indices = {}
     for start in range(0, len(images), part_size):
         part = images[start : start + part_size]
-        rows = PartRows(
-            np.array([compute_key(image.file_name) for image in part], np.uint64),
-            np.array([compute_key(image.identity) for image in part], np.uint64),
+        indices[f"part-{chr(97 + start // part_size)}.parquet"] = PartIndex(
+            "f",
+            compute_keys(image.file_name for image in part),
+            compute_keys(image.identity for image in part),
             np.array([image.file_name in failed for image in part], bool),
         )
-        builder.add(f"part-{chr(97 + start // part_size)}.parquet", rows)
-    done, doubled = builder.build()
+    done, doubled = build_done_index(indices)
     assert not doubled
     return done
 

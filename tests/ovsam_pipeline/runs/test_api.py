@@ -147,9 +147,9 @@ def test_a_bug_that_hits_every_image_ends_the_run(images, out, monkeypatch):
 def test_full_disk_tells_the_first_reason_and_loses_nothing(images, out, monkeypatch):
     from ovsam_pipeline.errors import OutputError
     from ovsam_pipeline.output import folder as store
-    from ovsam_pipeline.output import part_writer
+    from ovsam_pipeline.output import parts as parts_module
 
-    real, parts = part_writer.write_part, []
+    real, parts = parts_module.write_part, []
 
     def refuse_all(*arguments):
         raise OutputError("cannot write anything")
@@ -161,7 +161,7 @@ def test_full_disk_tells_the_first_reason_and_loses_nothing(images, out, monkeyp
         parts.append(real(folder, rows, fingerprint, schema))
         return parts[-1]
 
-    monkeypatch.setattr(part_writer, "write_part", write_part)
+    monkeypatch.setattr(parts_module, "write_part", write_part)
     with pytest.raises(OutputError, match="cannot write the part"):
         ovsam_pipeline.label(images, output=out, part_images=3)
     monkeypatch.undo()
@@ -209,7 +209,7 @@ def test_default_output_lies_beside_the_source(images):
 
 def test_output_that_is_a_file_is_refused(images, out):
     out.write_text("")
-    with pytest.raises(ConfigError, match="expected -o to be a folder"):
+    with pytest.raises(ConfigError, match="expected a folder as -o"):
         ovsam_pipeline.label(images, output=out)
 
 

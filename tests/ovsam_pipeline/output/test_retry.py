@@ -7,8 +7,7 @@ from fake_labeller import make_labeller, write_images
 
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.monitoring.stopping import StopRequest
-from ovsam_pipeline.output.folder import iterate_rows
-from ovsam_pipeline.output.retried import RETRYING_FILE, note_retried, read_retried
+from ovsam_pipeline.output.folder import RETRYING_FILE, OutputFolder, iterate_rows
 from ovsam_pipeline.runs.run import fill_output
 from ovsam_pipeline.settings.label import LabelConfig
 
@@ -67,9 +66,10 @@ def test_images_that_got_a_row_meanwhile_are_left_alone(failed_output):
 
 
 def test_list_that_cannot_be_read_is_named(tmp_path):
-    note_retried(tmp_path, ["b", "a"])
-    assert json.loads((tmp_path / RETRYING_FILE).read_text()) == ["a", "b"]
-    assert read_retried(tmp_path) == {"a", "b"}
-    (tmp_path / RETRYING_FILE).write_text("{")
-    with pytest.raises(OutputError, match=r"retrying\.json, the images of a retry"):
-        read_retried(tmp_path)
+    with OutputFolder(tmp_path) as folder:
+        folder.start_retry(["b", "a"])
+        assert json.loads((tmp_path / RETRYING_FILE).read_text()) == ["a", "b"]
+        assert folder.read_failed() == {"a", "b"}
+        (tmp_path / RETRYING_FILE).write_text("{")
+        with pytest.raises(OutputError, match=r"retrying\.json, the images of a retry"):
+            folder.read_failed()
