@@ -1,7 +1,7 @@
 """Numbers that define a model: frozen dataclasses, checked when made.
 
-`build.py` holds one function a variant that fills these in; `checkpoint.py` writes them into our
-own safetensors files, so that a file knows how to build the model it belongs to.
+`build.py` has the numbers of every variant; `weights/checkpoint.py` writes them into each
+safetensors file, which therefore knows the model that it belongs to.
 """
 
 import dataclasses
@@ -15,14 +15,18 @@ NeckKind = Literal["multi-scale", "single-scale"]
 LabelHead = Literal["fpn", "label-token", "label-token+clip"]
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
-
-
 @dataclass(frozen=True, kw_only=True)
 class TextConfig:
-    """CLIP's text transformer. `compact` keeps only the token rows seen in training (nano)."""
+    """CLIP's text transformer.
+
+    Attributes:
+        width: of the token embeddings.
+        heads: attention heads per layer.
+        layers: number of transformer blocks.
+        context_length: most tokens of a text, with start and end.
+        vocab_size: rows of the token table; a compact tower has fewer.
+        compact: keep only the token rows that were seen in training (nano).
+    """
 
     width: int
     heads: int
@@ -34,11 +38,21 @@ class TextConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
-    """The frozen CLIP model: image tower (`kind`) and text tower.
+    """The frozen CLIP model: image tower and text tower (paper section 3.1).
 
-    `open_clip_name` and `pretrained` are open_clip's names; None for towers of our own (nano).
-    `layers`, `width` describe open_clip's ModifiedResNet; `timm_name` and `projection` a ConvNeXt.
-    `channels` are those of the four stages at strides 4, 8, 16, 32.
+    Attributes:
+        kind: of the image tower.
+        embed_dim: width D of the space shared by images and texts.
+        image_size: side in pixels of the images that this CLIP was trained on.
+        channels: of the four stages, at strides 4, 8, 16, 32.
+        text: the text tower.
+        open_clip_name: open_clip's name of the structure; None for nano. Kept for the reader of a
+            file: nothing is looked up by it.
+        pretrained: open_clip's name of the training run; None for nano.
+        layers: blocks per stage of a ResNet.
+        width: base width of a ResNet.
+        timm_name: timm's name of a ConvNeXt.
+        projection: last layer of a ConvNeXt, to `embed_dim`.
     """
 
     kind: Literal["resnet", "convnext"]
@@ -66,9 +80,17 @@ class ClipConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class NeckConfig:
-    """SAM2CLIP: transformer blocks at stride 16 (paper section 3.2).
+    """SAM2CLIP: transformer blocks at stride 16 (paper section 3.2, Table 5).
 
-    The position embedding is SAM-H's and frozen, as released, unless `learn_positions` is set.
+    Attributes:
+        kind: "multi-scale" fuses CLIP's four stages, "single-scale" reads stage 3 alone.
+        width: channels of the blocks.
+        depth: number of blocks.
+        heads: attention heads per block.
+        mlp_ratio: hidden width of a block's MLP over `width`.
+        window: side in cells of the windows that blocks attend within; 0: the whole grid.
+        global_blocks: indices of the blocks that attend over the whole grid all the same.
+        learn_positions: train the position embedding. The released one is SAM-H's, frozen.
     """
 
     kind: NeckKind = "multi-scale"
@@ -81,10 +103,10 @@ class NeckConfig:
     learn_positions: bool = False
 
     def __post_init__(self) -> None:
-        _require(
-            self.width % self.heads == 0,
-            f"neck.width must be a multiple of neck.heads, got {self.width} and {self.heads}",
-        )
+        if self.width % self.heads:
+            raise ConfigError(
+                f"neck.width must be a multiple of neck.heads, got {self.width} and {self.heads}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,41 +136,25 @@ class SamConfig(VitConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """A whole OV-SAM.
+class LabellingConfig:
+    """What the configs of OV-SAM and of the baselines have in common.
 
-    `input_size` is the side of the square network input in pixels; cosines are multiplied by
-    exp(`logit_scale`); `trained_on` names the vocabulary whose base classes the label head saw.
-    With `fine_masks` the mask decoder also reads CLIP's stages 1 and 2 (not in the paper; see
-    `FineMasks`).
+    Attributes:
+        name: what reports call the model.
+        clip: the frozen CLIP.
+        logit_scale: cosines are multiplied by its exponential; CLIP's own is log 100.
+        trained_on: vocabulary whose base classes the labels were trained on; None: none.
     """
 
     name: str
     clip: ClipConfig
-    neck: NeckConfig = NeckConfig()
-    input_size: int = 1024
-    embed_channels: int = 256
-    decoder_depth: int = 2
-    decoder_heads: int = 8
-    decoder_mlp: int = 2048
-    fpn_channels: int = 256
-    roi_size: int = 12
-    roi_base_size: float = 56.0
-    label_head: LabelHead = "fpn"
     logit_scale: float = 4.6052
     trained_on: str | None = None
-    fine_masks: bool = False
 
-    def __post_init__(self) -> None:
-        _require(
-            self.input_size > 0 and self.input_size % 32 == 0,
-            f"input_size must be a positive multiple of 32, got {self.input_size}",
-        )
-        _require(
-            self.embed_channels % (2 * self.decoder_heads) == 0,
-            f"embed_channels must be a multiple of 2 x decoder_heads, got {self.embed_channels} "
-            f"and {self.decoder_heads}",
-        )
+    @property
+    def input_size(self) -> int:
+        """Side of the square network input, in pixels."""
+        raise NotImplementedError
 
     @property
     def grid_size(self) -> int:
@@ -161,7 +167,7 @@ class ModelConfig:
         return self.input_size // 4
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as stored in our safetensors files."""
+        """Return plain values, as stored in ovsam's safetensors files."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -177,3 +183,50 @@ class ModelConfig:
             raise ConfigError(
                 f"model config does not fit this version of ovsam: {error}"
             ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(LabellingConfig):
+    """A whole OV-SAM.
+
+    Attributes:
+        name: what reports call the model.
+        clip: the frozen CLIP.
+        neck: SAM2CLIP.
+        input_size: side of the square network input, in pixels; a multiple of 32.
+        embed_channels: channels of the image embedding and of the decoder's tokens.
+        decoder_depth: two-way blocks of the mask decoder.
+        decoder_heads: their attention heads.
+        decoder_mlp: hidden width of their MLPs.
+        fpn_channels: channels of CLIP2SAM's levels.
+        roi_size: bins per side of CLIP2SAM's RoIAlign.
+        roi_base_size: side in input pixels from which on a region is pooled from the second level.
+        label_head: form of CLIP2SAM, a row of Table 6.
+        logit_scale: cosines are multiplied by its exponential; CLIP's own is log 100.
+        trained_on: vocabulary whose base classes the label head was trained on; None: none.
+        fine_masks: the mask decoder also reads CLIP's stages 1 and 2 (not in the paper; see
+            `mask_decoder.FineMasks`).
+    """
+
+    neck: NeckConfig = NeckConfig()
+    input_size: int = 1024
+    embed_channels: int = 256
+    decoder_depth: int = 2
+    decoder_heads: int = 8
+    decoder_mlp: int = 2048
+    fpn_channels: int = 256
+    roi_size: int = 12
+    roi_base_size: float = 56.0
+    label_head: LabelHead = "fpn"
+    fine_masks: bool = False
+
+    def __post_init__(self) -> None:
+        if self.input_size <= 0 or self.input_size % 32:
+            raise ConfigError(
+                f"input_size must be a positive multiple of 32, got {self.input_size}"
+            )
+        if self.embed_channels % (2 * self.decoder_heads):
+            raise ConfigError(
+                f"embed_channels must be a multiple of 2 x decoder_heads, got "
+                f"{self.embed_channels} and {self.decoder_heads}"
+            )

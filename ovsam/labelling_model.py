@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from ovsam.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from ovsam.baselines.config import BaselineConfig
-    from ovsam.config import ModelConfig
+    from ovsam.config import LabellingConfig
     from ovsam.structures import ImageFeatures
     from ovsam.text.text_tower import TextTower
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 class LabellingModel(nn.Module, ABC):
     """A promptable segmenter that embeds what it segmented into CLIP's text space."""
 
-    config: ModelConfig | BaselineConfig
+    config: LabellingConfig
 
     def __init__(self) -> None:
         super().__init__()

@@ -10,8 +10,8 @@ from ovsam.build import build_model, get_config
 from ovsam.errors import CheckpointError
 from ovsam.labelling_model import LabellingModel
 from ovsam.weights.checkpoint import load_checkpoint, load_released_checkpoint
-from ovsam.weights.hub import get_known_model, require
-from ovsam.weights.known_weights import KNOWN_MODELS
+from ovsam.weights.hub import require
+from ovsam.weights.known_weights import KNOWN_MODELS, get_known_model
 
 
 def load_model(name: str | Path, device: str | torch.device = "cpu") -> LabellingModel:

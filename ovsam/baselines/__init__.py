@@ -1,4 +1,5 @@
-"""The baselines of the paper's Table 1: SAM + CLIP, zero-shot, with CoOp or with an adapter.
+"""The baselines of the paper's Table 1: a SAM and a CLIP, zero-shot, with CoOp or with an adapter.
 
-config.py → model.py (crops.py, adapters.py) ; coop.py: class names ; files.py: to disk and back.
+Begin reading at model.py, which segments with SAM and names what it cuts out (crops.py) or pools
+(adapters.py). config.py has the numbers, coop.py the learned prompts, files.py the file on disk.
 """

@@ -1,12 +1,13 @@
-"""Numbers and choices of a baseline of the paper's Table 1; its safetensors file carries them."""
+"""Numbers and choices of a baseline of the paper's Table 1; its safetensors file has them."""
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from ovsam.config import ClipConfig, SamConfig
+from ovsam.build import get_config
+from ovsam.config import LabellingConfig, SamConfig
 from ovsam.errors import ConfigError
-from ovsam.strict import build_strict, check_fields
+from ovsam.sam import get_sam_config
+from ovsam.strict import check_fields
 
 Crop = Literal["image", "feature"]
 Background = Literal["mean", "black", "keep"]
@@ -16,33 +17,27 @@ AdapterKind = Literal["none", "conv", "simfpn"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaselineConfig:
+class BaselineConfig(LabellingConfig):
     """A SAM and a CLIP put together.
 
     Attributes:
-        name: What reports call it.
-        sam: The segmenter.
-        clip: The classifier.
+        sam: the segmenter.
         crop: "image": the object is cut out of the image and CLIP sees that crop; "feature": CLIP
             sees the image once and its last map is cropped.
-        region: What is cropped: the box of SAM's "mask", or the "prompt"'s box where it is one.
-        background: Of image crops, outside the mask: the "mean" colour, "black", or "keep" it.
-        margin: Side of an image crop, as a multiple of its box's longer side.
-        pooling: Of feature crops: "roi" aligns the box to the attention pool's grid; "mask"
+        region: what is cropped: the box of SAM's "mask", or the "prompt"'s box where it is one.
+        background: of image crops, outside the mask: the "mean" colour, "black", or "keep" it.
+        margin: side of an image crop over its box's longer side.
+        pooling: of feature crops: "roi" aligns the box to the attention pool's grid; "mask"
             averages the cells under the mask. A ConvNeXt has no such grid and always averages.
-        adapter: Trained layers between CLIP's maps and the region embedding, of feature crops.
-        adapter_width: Channels of the conv adapter's finest scale; the others double it.
-        fpn_channels: Channels of an adapter's levels.
-        roi_size: Bins of an adapter's RoIAlign.
-        roi_base_size: Side in input pixels from which on a region is pooled from the second level.
-        context_tokens: CoOp's learned tokens in front of a class name; 0: the plain text tower.
-        logit_scale: Cosines are multiplied by its exponential.
-        trained_on: The vocabulary whose base classes were trained on; None: nothing was.
+        adapter: trained layers between CLIP's maps and the region embedding, of feature crops.
+        adapter_width: channels of the conv adapter's finest scale; the others double it.
+        fpn_channels: channels of an adapter's levels.
+        roi_size: bins per side of an adapter's RoIAlign.
+        roi_base_size: side in input pixels from which on a region is pooled from the second level.
+        context_tokens: CoOp's learned tokens before a class name; 0: the plain text tower.
     """
 
-    name: str
     sam: SamConfig
-    clip: ClipConfig
     crop: Crop = "feature"
     region: Region = "mask"
     background: Background = "mean"
@@ -54,8 +49,6 @@ class BaselineConfig:
     roi_size: int = 12
     roi_base_size: float = 56.0
     context_tokens: int = 0
-    logit_scale: float = 4.6052
-    trained_on: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse choices that do not exist or contradict each other."""
@@ -79,30 +72,19 @@ class BaselineConfig:
         """Side of the square network input, in pixels: SAM's, for CLIP too."""
         return self.sam.input_size
 
-    @property
-    def grid_size(self) -> int:
-        """Side of SAM's image embedding, in cells."""
-        return self.input_size // 16
 
-    @property
-    def logits_size(self) -> int:
-        """Side of the low-resolution mask logits, in cells."""
-        return self.input_size // 4
+_PAPER_CHOICES: dict[str, dict[str, Any]] = {
+    "image-crop": {"crop": "image"},
+    "feature-crop": {},
+    "feature-crop-conv": {"adapter": "conv"},
+    "feature-crop-simfpn": {"adapter": "simfpn"},
+}
+BASELINE_NAMES = tuple(_PAPER_CHOICES)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as stored in our safetensors files."""
-        return dataclasses.asdict(self)
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Rebuild a config from `to_dict` values.
-
-        Raises:
-            ConfigError: A key is unknown or missing, or a value cannot work.
-        """
-        try:
-            return build_strict(cls, values, "it")
-        except ConfigError as error:
-            raise ConfigError(
-                f"baseline config does not fit this version of ovsam: {error}"
-            ) from error
+def get_baseline_config(name: str) -> BaselineConfig:
+    """Return a baseline of the paper's Table 1 at full size: SAM-H and CLIP RN50x16."""
+    if name not in _PAPER_CHOICES:
+        raise ConfigError(f"unknown baseline '{name}'; known: {', '.join(BASELINE_NAMES)}")
+    sam, clip = get_sam_config("sam-h"), get_config("rn50x16").clip
+    return BaselineConfig(name=name, sam=sam, clip=clip, **_PAPER_CHOICES[name])

@@ -1,6 +1,5 @@
 """A baseline as one safetensors file: weights, config, text tower; and how one is put together."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,17 +10,16 @@ from ovsam.baselines.config import BaselineConfig
 from ovsam.baselines.coop import add_context, build_baseline_text_tower
 from ovsam.baselines.model import Baseline, build_baseline
 from ovsam.clip_backbone import ClipBackbone
-from ovsam.errors import CheckpointError, ConfigError
+from ovsam.errors import CheckpointError
 from ovsam.sam import SAM
 from ovsam.text.text_tower import TextTower
 from ovsam.weights.checkpoint import (
     TEXT_PREFIX,
-    assign_tensors,
     hash_tensors,
-    take_prefix,
+    read_model_file,
     write_model_file,
 )
-from ovsam.weights.tensor_files import has_format, read_metadata, read_tensors
+from ovsam.weights.tensor_files import has_format, read_metadata
 
 FORMAT = "ovsam-baseline-1"
 
@@ -35,12 +33,8 @@ def combine(
 ) -> Baseline:
     """Put a SAM and a CLIP together; what neither has (adapter, context) starts at random.
 
-    Args:
-        config: of the baseline; its `sam` and `clip` are those of the parts.
-        sam: the segmenter; its tensors are shared, not copied.
-        image_encoder: CLIP's image tower; shared too.
-        text_tower: CLIP's text tower. With `context_tokens` a copy of it gets a context.
-        words: what the context starts from, as "a photo of a"; empty: random.
+    The parts' tensors are shared, not copied, but for a text tower that gets CoOp's context. The
+    context starts from `words` such as "a photo of a", or at random.
     """
     baseline = build_baseline(config)
     baseline.sam = sam
@@ -62,11 +56,7 @@ def save_baseline(
     *,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write one file; the arguments are those of `checkpoint.save_checkpoint`.
-
-    Raises:
-        CheckpointError: the model was folded for inference, or the file cannot be written.
-    """
+    """Write one file, as `checkpoint.save_checkpoint` does."""
     reference = build_baseline(baseline.config, "meta")
     info = {**(metadata or {}), "format": FORMAT}
     write_model_file(baseline, reference, path, info, dtype=dtype)
@@ -78,11 +68,7 @@ def is_baseline_file(path: str | Path) -> bool:
 
 
 def load_baseline(path: str | Path) -> Baseline:
-    """Read a file of `save_baseline`, in eval mode and float32.
-
-    Raises:
-        CheckpointError: missing, damaged or not such a file.
-    """
+    """Read a file of `save_baseline`, in eval mode."""
     path = Path(path)
     metadata = read_metadata(path)
     if metadata.get("format") != FORMAT:
@@ -90,19 +76,9 @@ def load_baseline(path: str | Path) -> Baseline:
             f"expected a baseline in {path} (format {FORMAT}), got format "
             f"{metadata.get('format')!r}; `ovsam train baseline` makes one"
         )
-    try:
-        config = BaselineConfig.from_dict(json.loads(metadata["config"]))
-    except (KeyError, json.JSONDecodeError, ConfigError) as error:
-        raise CheckpointError(f"{path} has no usable baseline config: {error}") from error
-    baseline = build_baseline(config, "meta")
-    tensors = read_tensors(path)
-    text = take_prefix(tensors, TEXT_PREFIX)
-    assign_tensors(baseline, tensors, str(path))
-    tower = build_baseline_text_tower(config)
-    assign_tensors(tower, text, str(path))
-    baseline.attach_text_tower(tower)
-    baseline.identity = metadata.get("identity", "") or _identify(baseline)
-    return baseline
+    return read_model_file(
+        path, metadata, BaselineConfig, build_baseline, build_baseline_text_tower
+    )
 
 
 def _identify(baseline: Baseline) -> str:

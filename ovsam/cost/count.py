@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ovsam.baselines.full_size import PAPER_BASELINES
 from ovsam.sam import build_sam
 from ovsam.vision_transformer import TransformerBlock
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 PAPER_PROMPTS = 8
-
+"""Prompts of an image, with which the counts meet the paper's; see profile.py."""
 
 PAPER = {
     "rn50": (165.0, 728.0),
@@ -31,15 +30,21 @@ PAPER = {
     "convnext-l-single-scale": (307.0, 1280.0),
     "sam-h": (641.0, 3001.0),
 }
-"""Model -> (parameters in millions, GMACs at 1024 x 1024), as the paper's tables state them."""
+PAPER_BASELINES = {
+    "image-crop": (808.0, 3748.0),
+    "feature-crop": (808.0, 3545.0),
+    "feature-crop-conv": (828.0, 3590.0),
+    "feature-crop-simfpn": (812.0, 3580.0),
+}
+"""Model → (parameters in millions, GMACs at 1024 x 1024) in the paper's Tables 1, 5 and 7."""
 
 
 @dataclass(frozen=True)
 class PartCost:
     """One part of a model.
 
-    `macs` is for one image, or for one prompt where `is_per_prompt`; `macs_saved` of them are
-    not spent by this implementation.
+    `macs` counts one image, or one prompt where `is_per_prompt`. This implementation does not spend
+    `macs_saved` of them.
     """
 
     name: str
@@ -80,7 +85,7 @@ class ModelCost:
 
 @functools.cache
 def sam_parts(config: SamConfig) -> tuple[PartCost, ...]:
-    """Count the parts of a SAM, once a process: every baseline has one."""
+    """Count the parts of a SAM, once per process: every baseline has one."""
     sam = build_sam(config, "meta")
     size = config.input_size
     pixels = torch.empty(1, 3, size, size, device="meta")
@@ -100,6 +105,7 @@ def count_macs(compute: Callable[..., Any], *inputs: Any) -> tuple[Any, int]:
     """Run on meta tensors; return the result and the multiply-accumulates."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         result = compute(*inputs)
+    # torch counts a multiplication and an addition as two.
     return result, counter.get_total_flops() // 2
 
 
@@ -109,7 +115,7 @@ def count_parameters(module: nn.Module | None) -> int:
 
 
 def window_padding_macs(module: nn.Module) -> int:
-    """Count what SAM spends on projecting the padded cells of windows, which we pad afterwards."""
+    """Count what SAM spends on projecting padded cells of windows; here they are padded after."""
     pos_embed = module.pos_embed
     assert isinstance(pos_embed, Tensor)
     grid = pos_embed.shape[1]

@@ -1,10 +1,10 @@
-"""Parameters and multiply-accumulates of a model, part by part, beside the paper's numbers.
+"""Parameters and multiply-accumulates of a model, part by part, next to the paper's numbers.
 
 Models are built on the "meta" device: seconds, and no memory, whatever their size. Only matrix
 products and convolutions count, as in the paper's tables.
 
 The paper does not say how it counted. All six of its numbers (Tables 1, 5, 7) are met within 1 % by
-the reference computation of one image with 8 to 10 prompts: SAM's windows padded in front of the
+the reference computation of one image with 8 to 10 prompts: SAM's windows padded before the
 projections, CLIP's attention pool run on each region's grid. That, with 8, is the convention here.
 This implementation does less for the same result; `macs_saved` has what the windows save.
 
@@ -14,12 +14,16 @@ Letters: S input size, C channels, N prompts.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import torch
 
-from ovsam.baselines.config import BaselineConfig
-from ovsam.baselines.full_size import PAPER_BASELINES, get_baseline_config
+from ovsam.baselines.adapters import RegionHead, build_adapter
+from ovsam.baselines.config import BASELINE_NAMES, BaselineConfig, get_baseline_config
+from ovsam.baselines.coop import build_baseline_text_tower
+from ovsam.build import build_model, get_config
+from ovsam.clip_backbone import build_clip_backbone
+from ovsam.config import ModelConfig, SamConfig
 from ovsam.cost.count import (
     PAPER_PROMPTS,
     ModelCost,
@@ -30,10 +34,12 @@ from ovsam.cost.count import (
     sam_parts,
     window_padding_macs,
 )
+from ovsam.model import OVSAM
+from ovsam.sam import SAM_NAMES, get_sam_config
+from ovsam.structures import ImageFeatures
+from ovsam.text.text_tower import build_text_tower
 
-if TYPE_CHECKING:
-    from ovsam.config import ModelConfig
-    from ovsam.model import OVSAM
+C = TypeVar("C", ModelConfig, SamConfig)
 
 
 def profile_model(
@@ -42,41 +48,35 @@ def profile_model(
     num_prompts: int = PAPER_PROMPTS,
     input_size: int | None = None,
 ) -> ModelCost:
-    """Count an OV-SAM ("rn50x16", "convnext-l-single-scale", a config), a SAM or a baseline.
+    """Count an OV-SAM ("rn50x16", a config), a SAM ("sam-h") or a baseline ("feature-crop").
 
-    Args:
-        model: Name or config; "sam-h" and "feature-crop" are such names.
-        num_prompts: N, box prompts of the image.
-        input_size: S; None: the model's own.
-
-    Raises:
-        ConfigError: The name is unknown, or the size is no multiple of 32.
+    The image has `num_prompts` box prompts and `input_size` pixels a side; None: the model's own.
     """
-    from ovsam.sam import SAM_NAMES
-
     if isinstance(model, str) and model in SAM_NAMES:
-        return _profile_sam(model, num_prompts, input_size)
-    if isinstance(model, str) and model in PAPER_BASELINES:
-        model = get_baseline_config(model)
+        sam = _resize(get_sam_config(model), input_size)
+        return ModelCost(model, sam.input_size, num_prompts, sam_parts(sam))
+    if isinstance(model, str):
+        model = get_baseline_config(model) if model in BASELINE_NAMES else get_config(model)
+    parts: tuple[PartCost, ...]
     if isinstance(model, BaselineConfig):
-        from ovsam.cost.baselines import profile_baseline
+        config = dataclasses.replace(model, sam=_resize(model.sam, input_size))
+        with torch.device("meta"):
+            parts = (*sam_parts(config.sam), *_clip_parts(config))
+            text = count_parameters(build_baseline_text_tower(config))
+        return ModelCost(config.name, config.input_size, num_prompts, parts, text)
+    whole = _resize(model, input_size)
+    parts = _ovsam_parts(build_model(whole, "meta"))
+    with torch.device("meta"):
+        text = count_parameters(build_text_tower(whole.clip))
+    return ModelCost(whole.name, whole.input_size, num_prompts, parts, text)
 
-        return profile_baseline(model, num_prompts=num_prompts, input_size=input_size)
-    from ovsam.build import build_model, get_config
 
-    config = get_config(model) if isinstance(model, str) else model
-    if input_size is not None:
-        config = dataclasses.replace(config, input_size=input_size)
-    built = build_model(config, "meta")
-    parts = _ovsam_parts(built)
-    return ModelCost(
-        config.name, config.input_size, num_prompts, parts, _count_text_parameters(config)
-    )
+def _resize(config: C, input_size: int | None) -> C:
+    """Return a config for another input size; None keeps its own."""
+    return config if input_size is None else dataclasses.replace(config, input_size=input_size)
 
 
 def _ovsam_parts(model: OVSAM) -> tuple[PartCost, ...]:
-    from ovsam.structures import ImageFeatures
-
     config = model.config
     pixels = torch.empty(1, 3, config.input_size, config.input_size, device="meta")
     box = torch.empty(1, 4, device="meta")
@@ -90,42 +90,18 @@ def _ovsam_parts(model: OVSAM) -> tuple[PartCost, ...]:
     fpn = count_parameters(getattr(model.clip2sam, "fpn", None))
     fine = count_parameters(model.mask_decoder.fine_masks)
     fine_masks = (PartCost("fine masks", fine, detail_macs),) if fine else ()
+    neck, decoder, head = map(count_parameters, (model.neck, model.mask_decoder, model.clip2sam))
+    clip_macs = clip_region_macs(model.image_encoder, config.clip)
     return (
         PartCost("CLIP image encoder", count_parameters(model.image_encoder), image_macs),
-        PartCost(
-            "SAM2CLIP neck", count_parameters(model.neck), neck_macs + padding, macs_saved=padding
-        ),
+        PartCost("SAM2CLIP neck", neck, neck_macs + padding, macs_saved=padding),
         PartCost("CLIP2SAM pyramid", fpn, fpn_macs),
         *fine_masks,
         PartCost("prompt encoder", count_parameters(model.prompt_encoder), 0),
-        PartCost(
-            "mask decoder",
-            count_parameters(model.mask_decoder) - fine,
-            decoder_macs,
-            is_per_prompt=True,
-        ),
-        PartCost(
-            "CLIP2SAM head",
-            count_parameters(model.clip2sam) - fpn,
-            _head_macs(model),
-            is_per_prompt=True,
-        ),
-        PartCost(
-            "frozen CLIP score",
-            0,
-            clip_region_macs(model.image_encoder, config.clip),
-            is_per_prompt=True,
-        ),
+        PartCost("mask decoder", decoder - fine, decoder_macs, is_per_prompt=True),
+        PartCost("CLIP2SAM head", head - fpn, _head_macs(model), is_per_prompt=True),
+        PartCost("frozen CLIP score", 0, clip_macs, is_per_prompt=True),
     )
-
-
-def _profile_sam(name: str, num_prompts: int, input_size: int | None) -> ModelCost:
-    from ovsam.sam import get_sam_config
-
-    config = get_sam_config(name)
-    if input_size is not None:
-        config = dataclasses.replace(config, input_size=input_size)
-    return ModelCost(name, config.input_size, num_prompts, sam_parts(config))
 
 
 def _head_macs(model: OVSAM) -> int:
@@ -141,8 +117,27 @@ def _head_macs(model: OVSAM) -> int:
     return macs
 
 
-def _count_text_parameters(config: ModelConfig) -> int:
-    from ovsam.text.text_tower import build_text_tower
-
-    with torch.device("meta"):
-        return count_parameters(build_text_tower(config.clip))
+def _clip_parts(config: BaselineConfig) -> tuple[PartCost, ...]:
+    """Count CLIP's tower and what reads it; on the "meta" device."""
+    tower, size = build_clip_backbone(config.clip).eval(), config.input_size
+    parameters = count_parameters(tower)
+    if config.crop == "image":
+        side = config.clip.image_size
+        crop = torch.empty(1, 3, side, side)
+        _, macs = count_macs(lambda x: tower.embed_maps(tower(x)[3]), crop)
+        return (PartCost("CLIP of a crop", parameters, macs, is_per_prompt=True),)
+    pixels = torch.empty(1, 3, size, size)
+    stages, macs = count_macs(tower, pixels)
+    whole = PartCost("CLIP image encoder", parameters, macs)
+    if config.adapter == "none":
+        region_macs = clip_region_macs(tower, config.clip)
+        return (whole, PartCost("CLIP pool of a region", 0, region_macs, is_per_prompt=True))
+    adapter, head = build_adapter(config), RegionHead(config)
+    _, adapter_macs = count_macs(adapter, pixels, stages)
+    grid = torch.empty(1, config.fpn_channels, config.roi_size, config.roi_size)
+    _, head_macs = count_macs(head.projection, grid)
+    return (
+        whole,
+        PartCost(f"{config.adapter} adapter", count_parameters(adapter), adapter_macs),
+        PartCost("region head", count_parameters(head), head_macs, is_per_prompt=True),
+    )

@@ -1,9 +1,9 @@
-"""Weights in any known layout → an OVSAM, exactly; and our own files, written and read.
+"""Weights in any known layout → an OVSAM, exactly; and ovsam's own files, written and read.
 
-Layouts: our own safetensors; the released OV-SAM files (one or several); SAM's checkpoints, for
-the prompt encoder (and the decoder's start); open_clip's state dicts, for the image and text
-towers. Every tensor the model has must come from somewhere with the right shape, and a file
-with tensors nobody knows is refused: a silent mismatch would label a million images wrongly.
+Layouts: ovsam's safetensors; the released OV-SAM files (one or several); SAM's checkpoints, for the
+prompt encoder (and the decoder's start); open_clip's state dicts, for the image and text towers.
+Every tensor of the model must come from some file with the right shape, and a file with unknown
+tensors is refused: a silent mismatch would label a million images wrongly.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -18,15 +19,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ovsam.build import build_model
-from ovsam.config import ModelConfig
+from ovsam.config import LabellingConfig, ModelConfig
 from ovsam.errors import CheckpointError, ConfigError
 from ovsam.labelling_model import LabellingModel
 from ovsam.model import OVSAM
 from ovsam.sam import SAM
-from ovsam.text.text_tower import build_text_tower
+from ovsam.text.text_tower import TextTower, build_text_tower
 from ovsam.weights.files import replace_file
 from ovsam.weights.tensor_files import has_format, read_metadata, read_tensors
 
+C = TypeVar("C", bound=LabellingConfig)
+M = TypeVar("M", bound=LabellingModel)
 Source = Mapping[str, Tensor] | str | Path
 FORMAT = "ovsam-1"
 TEXT_PREFIX = "text."
@@ -56,6 +59,7 @@ _RELEASED: _Rules = (
     (r"^mask_decoder\.(\w*embed\w*|pe)$", None),
     (r"^fpn_neck\.(lateral_convs|fpn_convs)\.(\d)\.conv\.", r"clip2sam.fpn.\1.\2."),
 )
+# OV-SAM needs SAM's prompt encoder, and its decoder to start training from: one mask token, no IoU.
 _SAM: _Rules = (
     (r"^image_encoder\.", None),
     (r"^prompt_encoder\.", "prompt_encoder."),
@@ -77,9 +81,9 @@ def load_released_checkpoint(
 ) -> OVSAM:
     """Load official weights into a model, from one file or several together.
 
-    What OV-SAM's own files lack comes from CLIP (open_clip) and SAM files given beside them;
-    whichever order they are in, OV-SAM's tensors win over CLIP's, and CLIP's over SAM's. An
-    open_clip file, or one of our own, also fills the model's text tower.
+    What OV-SAM's own files lack comes from CLIP (open_clip) and SAM files given with them. The
+    order does not matter: OV-SAM's tensors win over CLIP's, and CLIP's over SAM's. An open_clip
+    file, or one that `save_checkpoint` wrote, also fills the model's text tower.
 
     Args:
         model: from `build_model`; on the "meta" device nothing is allocated twice.
@@ -87,10 +91,11 @@ def load_released_checkpoint(
         more: further state dicts or paths.
 
     Returns:
-        The same model, in eval mode.
+        The same model, in eval mode and float32.
 
     Raises:
-        CheckpointError: a file cannot be read; a tensor is missing, unknown or of another shape.
+        CheckpointError: a file cannot be read; a tensor is missing (the message names the file to
+            give), unknown or of another shape. The model is then of no use.
     """
     first = [source] if isinstance(source, (str, Path, Mapping)) else list(source)
     sources = [*first, *more]
@@ -111,19 +116,17 @@ def load_released_checkpoint(
 def to_our_names(
     model: OVSAM, tensors: dict[str, Tensor], where: str
 ) -> tuple[int, dict[str, Tensor]]:
-    """Give one file's tensors our names; a text tower in it is attached to the model.
+    """Return a rank and one file's tensors by ovsam's names; its text tower is attached.
 
-    Returns:
-        rank (of files that have the same tensor the highest wins: 3 our own, 2 the released ones, 1
-        open_clip's, 0 SAM's), and the tensors by name.
-
-    Raises:
-        CheckpointError: the layout, or a tensor in it, is unknown.
+    Of files that have the same tensor the highest rank wins: 3 ovsam's own, 2 the released ones,
+    1 open_clip's, 0 SAM's.
     """
     names = tuple(tensors)
     if any(n.startswith("clip2sam.") for n in names):
         if text := take_prefix(tensors, TEXT_PREFIX):
-            _attach_text_tower(model, text, where)
+            tower = build_text_tower(model.config.clip)
+            assign_tensors(tower, text, where)
+            model.attach_text_tower(tower)
         return 3, tensors
     if any(
         re.match(r"(backbone|backbone_student|neck_student|fpn_neck|pe)\.", n) for n in names
@@ -137,12 +140,13 @@ def to_our_names(
     if any(n.startswith("prompt_encoder.") for n in names):
         renamed = _rename(tensors, _SAM, where)
         if "mask_decoder.mask_tokens.weight" in renamed:
+            # SAM's first token is its single-mask output.
             tokens = renamed["mask_decoder.mask_tokens.weight"]
             renamed["mask_decoder.mask_tokens.weight"] = tokens[:1].clone()
         return 0, renamed
     raise CheckpointError(
-        f"{where} is no known layout (OV-SAM, SAM, open_clip or ovsam's own); its first tensors "
-        f"are {', '.join(names[:3])}"
+        f"{where} has an unknown layout, expected that of OV-SAM, SAM, open_clip or ovsam itself; "
+        f"its first tensors are {', '.join(names[:3])}"
     )
 
 
@@ -181,12 +185,13 @@ def assign_tensors(
     where: str,
     advise: Callable[[Sequence[str]], str] | None = None,
 ) -> None:
-    """Put tensors into a module; every name and shape must agree.
+    """Put tensors into a module; every name and shape must agree, else a CheckpointError.
 
-    `advise` says where missing tensors may be found, if more files can be given.
+    `advise` returns where missing tensors may be found, if more files can be given.
     """
     where = where or "the state dict"
     wanted = model.state_dict()
+    # Batch norms' counters: training reads them, prediction does not, and old files lack them.
     optional = {name for name in wanted if name.endswith("num_batches_tracked")}
     missing = [name for name in wanted if name not in tensors and name not in optional]
     unexpected = [name for name in tensors if name not in wanted]
@@ -219,7 +224,7 @@ def _as_parameter(tensor: Tensor) -> Tensor:
 
 
 def _advise_files(names: Sequence[str]) -> str:
-    """Say which of the official files hold missing tensors of an OV-SAM."""
+    """Return which of the official files hold missing tensors of an OV-SAM."""
     parts = {name.split(".")[0] for name in names}
     files = {
         "image_encoder": "CLIP's weights (open_clip)",
@@ -232,11 +237,7 @@ def _advise_files(names: Sequence[str]) -> str:
 
 
 def load_sam_checkpoint(sam: SAM, source: Source) -> SAM:
-    """Load an official SAM checkpoint.
-
-    Raises:
-        CheckpointError: the file cannot be read or belongs to another SAM; the SAM is unchanged.
-    """
+    """Load an official SAM checkpoint; where it does not fit, the SAM stays unchanged."""
     tensors = read_tensors(source) if isinstance(source, (str, Path)) else dict(source)
     tensors = {k: v for k, v in tensors.items() if k not in ("pixel_mean", "pixel_std")}
     assign_tensors(sam, tensors, str(source) if isinstance(source, (str, Path)) else "")
@@ -265,10 +266,11 @@ def save_checkpoint(
 
     Args:
         model: not folded by `prepare_for_inference`.
-        path: of the file; written whole or not at all.
+        path: written whole or not at all; a missing folder is created.
         metadata: text values, such as `licence`, `source` and `provenance`.
-        dtype: of the stored floating-point tensors; None keeps them.
-        with_text: store the text tower too, if the model has one.
+        dtype: type of the stored floating-point tensors; None keeps theirs.
+        with_text: store the text tower too, if the model has one. Without it the file is smaller,
+            but `Vocabulary` must then come with embeddings.
 
     Raises:
         CheckpointError: the model was folded for inference, or the file cannot be written.
@@ -289,16 +291,7 @@ def write_model_file(
 ) -> None:
     """Write a model's tensors, text tower, config and identity; see `save_checkpoint`.
 
-    Args:
-        model: what is written.
-        reference: a new model of the same config, on the "meta" device.
-        path: of the file; written whole or not at all.
-        metadata: text values, `format` among them.
-        dtype: of the stored floating-point tensors; None keeps them.
-        with_text: store the text tower too, if the model has one.
-
-    Raises:
-        CheckpointError: the model was folded for inference, or the file cannot be written.
+    `reference` is a new model of the same config, on the "meta" device; `metadata` has the format.
     """
     own = model.state_dict()
     if own.keys() != reference.state_dict().keys():
@@ -334,7 +327,10 @@ def is_model_file(path: str | Path) -> bool:
 
 
 def load_checkpoint(path: str | Path) -> OVSAM:
-    """Read a file of our own (`save_checkpoint`, `ovsam models convert`).
+    """Read a file that `save_checkpoint` or `ovsam models convert` wrote.
+
+    Returns:
+        A model in eval mode, with its text tower where the file has one.
 
     Raises:
         CheckpointError: missing, damaged, or not such a file; the message has the command that
@@ -351,24 +347,34 @@ def load_checkpoint(path: str | Path) -> OVSAM:
             f"{path} is not a file of ovsam's own (format {metadata.get('format')!r}); convert it: "
             f"{_CONVERT}"
         )
+    return read_model_file(
+        path, metadata, ModelConfig, build_model, lambda config: build_text_tower(config.clip)
+    )
+
+
+def read_model_file(
+    path: Path,
+    metadata: Mapping[str, str],
+    config_class: type[C],
+    build: Callable[[C, str], M],
+    build_tower: Callable[[C], TextTower],
+) -> M:
+    """Build the model that a file of `write_model_file` describes, and fill it from there."""
     try:
-        config = ModelConfig.from_dict(json.loads(metadata["config"]))
+        config = config_class.from_dict(json.loads(metadata["config"]))
     except (KeyError, json.JSONDecodeError, ConfigError) as error:
         raise CheckpointError(f"{path} has no usable model config: {error}") from error
-    model = build_model(config, "meta")
+    # "meta" allocates nothing: the file's tensors become the parameters.
+    model = build(config, "meta")
     tensors = read_tensors(path)
     text = take_prefix(tensors, TEXT_PREFIX)
     assign_tensors(model, tensors, str(path))
     if text:
-        _attach_text_tower(model, text, str(path))
+        tower = build_tower(config)
+        assign_tensors(tower, text, str(path))
+        model.attach_text_tower(tower)
     model.identity = metadata.get("identity", "") or hash_tensors(model.state_dict())
     return model
-
-
-def _attach_text_tower(model: OVSAM, tensors: Mapping[str, Tensor], where: str) -> None:
-    text_tower = build_text_tower(model.config.clip)
-    assign_tensors(text_tower, tensors, where)
-    model.attach_text_tower(text_tower)
 
 
 def take_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

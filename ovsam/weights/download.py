@@ -1,7 +1,7 @@
-"""One https file -> a whole, checked file on disk; an interrupted download is continued.
+"""One https file → a whole, checked file on disk; an interrupted download is continued.
 
-Bytes go to `NAME.part` beside the target; only a complete file with the right sha256 gets the
-final name. Files of the Hugging Face hub are fetched by that library (hub.py), and checked here.
+Bytes go to `NAME.part` next to the target; only a complete file with the right sha256 gets the
+final name. Files of the Hugging Face hub are fetched by its library (hub.py) and checked here.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from ovsam.errors import DownloadError
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
-"""Called with (bytes on disk, bytes in all or 0 when unknown)."""
+"""Called with (bytes on disk, bytes in all or 0 where unknown)."""
 
 _CHUNK_BYTES = 1 << 20
 _MAX_TRIES_WITHOUT_PROGRESS = 4
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 30.0  # of connecting and of each read, not of the whole file
 
 
 def download(
@@ -43,24 +43,16 @@ def download(
 ) -> Path:
     """Download a file, unless the target exists; return the target.
 
-    A cut connection is taken up again where it stopped, by this call (it gives up after four
-    tries without a new byte) or by the next one.
-
-    Args:
-        url: An http or https address.
-        target: Final path; its folder is made.
-        sha256: Expected hex digest; None: the content is not checked.
-        progress: Called as bytes arrive.
-        wait_s: Pause before the second try, doubled for each further one.
-
-    Raises:
-        DownloadError: No connection, an HTTP error, a full disk, or content of another sha256
-            (which is removed).
+    A cut connection is resumed where it stopped, by this call (it gives up after four tries without
+    a new byte) or by the next one. The pause before a try doubles from `wait_s` on. Without a
+    `sha256` the content is not checked; content with another one is removed. A DownloadError shows
+    what failed and what to do.
     """
     from filelock import FileLock
 
     with explain_disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
+        # Two processes would append to the same part file.
         with FileLock(f"{target}.lock"):
             if not target.exists():
                 part = target.with_name(target.name + ".part")
@@ -71,16 +63,9 @@ def download(
 
 
 def check_sha256(path: Path, expected: str | None, source: str) -> str:
-    """Return the file's sha256 after comparing it; a file that differs is removed.
-
-    Raises:
-        DownloadError: The digest is not the expected one.
-    """
-    digest = hashlib.sha256()
+    """Return the file's sha256; a file that differs from `expected` is removed and refused."""
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    found = digest.hexdigest()
+        found = hashlib.file_digest(file, "sha256").hexdigest()
     if expected is not None and found != expected:
         path.unlink()
         raise DownloadError(
@@ -110,7 +95,7 @@ def explain_disk_errors(target: Path) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise DownloadError(
                 f"cannot write {target.parent}: {error.strerror}; set OVSAM_CACHE (and HF_HOME) to "
-                "a folder of yours"
+                "a folder that you may write"
             ) from error
         raise
 
@@ -154,7 +139,7 @@ def _request_rest(url: str, part: Path, progress: Progress | None) -> bool:
     except urllib.error.HTTPError as error:
         if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
-        # nothing lies after what we have: complete, or longer than the file at that address
+        # Nothing comes after these bytes: they are complete, or more than the file has.
         if error.headers.get("Content-Range") == f"bytes */{have}":
             return True
         part.unlink()

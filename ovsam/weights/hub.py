@@ -1,8 +1,10 @@
-"""Names of weights -> files: where they come from, under which licence, and whether we have them.
+"""A name of known_weights.py → its files on this machine, fetched and checked.
 
 Weights are never in this repository (but for the embedded `nano`) and never fetched silently:
-`fetch_model` downloads after the licence was accepted once, `locate` only looks. Hub files stay in
-the Hugging Face cache (HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE hold), others in ours.
+`fetch_model` downloads after the licence was accepted once, `locate` only looks. Files of the hub
+stay in the Hugging Face cache (HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are respected),
+others go to ovsam's. What was accepted and found is recorded in that cache's `licences.json` and
+`checksums.json`.
 """
 
 from __future__ import annotations
@@ -14,43 +16,18 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ovsam.errors import ConfigError, DownloadError
-from ovsam.strict import suggest_names
+from ovsam.errors import DownloadError
 from ovsam.weights.download import Progress, check_md5, check_sha256, download, explain_disk_errors
 from ovsam.weights.files import find_cache_folder, write_atomically
-from ovsam.weights.known_weights import KNOWN_MODELS, MODELS, KnownModel, Licence, WeightFile
+from ovsam.weights.known_weights import KNOWN_MODELS, Licence, WeightFile, get_known_model
 
 logger = logging.getLogger(__name__)
-
 
 _NANO_FILE = Path(__file__).parent.parent / "data" / "nano" / "model.safetensors"
 
 
-def get_known_model(name: str) -> KnownModel:
-    """Return the entry of a name.
-
-    Raises:
-        ConfigError: No weights have this name.
-    """
-    if name not in KNOWN_MODELS:
-        raise ConfigError(
-            f"unknown weights {name!r}{suggest_names(name, list(KNOWN_MODELS))}; known are "
-            f"{', '.join(KNOWN_MODELS)}, or give the path of a file"
-        )
-    return KNOWN_MODELS[name]
-
-
-def list_models() -> tuple[KnownModel, ...]:
-    """Return all weights that have a name, the best for labelling first."""
-    return MODELS
-
-
 def locate(name: str) -> tuple[Path, ...] | None:
-    """Return the files of a name if all are on this machine, else None; no network.
-
-    Raises:
-        ConfigError: No weights have this name.
-    """
+    """Return the files of a name if all are on this machine, else None; no network."""
     model = get_known_model(name)
     if not model.files:
         return (_NANO_FILE,) if _NANO_FILE.exists() else None
@@ -59,12 +36,7 @@ def locate(name: str) -> tuple[Path, ...] | None:
 
 
 def require(name: str) -> tuple[Path, ...]:
-    """Return the files of a name.
-
-    Raises:
-        ConfigError: No weights have this name.
-        DownloadError: They are not on this machine; the message has the command that fetches them.
-    """
+    """Return the files of a name; a DownloadError with the command to fetch what is missing."""
     paths = locate(name)
     if paths is None:
         size = KNOWN_MODELS[name].size_bytes / 1e9
@@ -76,8 +48,8 @@ def require(name: str) -> tuple[Path, ...]:
 
 
 def best_cached_model() -> str:
-    """Return the name of the best labelling weights on this machine: at the least `nano`."""
-    for model in MODELS:
+    """Return the name of the best labelling weights on this machine: `nano` if there are none."""
+    for model in KNOWN_MODELS.values():
         if model.trained_on and model.files and locate(model.name) is not None:
             return model.name
     return "nano"
@@ -86,17 +58,10 @@ def best_cached_model() -> str:
 def fetch_model(
     name: str, *, accept_licence: bool = False, progress: Progress | None = None
 ) -> tuple[Path, ...]:
-    """Download what is missing of a name's files and check them; return all its files.
+    """Download what is missing of a name's files, check them, and return all of them.
 
-    Args:
-        name: A name of `list_models`.
-        accept_licence: The person accepts the licences; recorded, and not needed again.
-        progress: Called with (bytes on disk, bytes in all) for files outside the hub; the hub's
-            own library draws its bar.
-
-    Raises:
-        ConfigError: No weights have this name.
-        DownloadError: A licence is not accepted yet, or a file cannot be had; the message says why.
+    `accept_licence` is a person's answer; it is recorded and not needed again. `progress` is called
+    with (bytes on disk, bytes in all) for files outside the hub, whose library draws its own bar.
     """
     model = get_known_model(name)
     if not model.files:
@@ -111,7 +76,7 @@ def fetch_files(
     accept_licence: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Path, ...]:
-    """Download what is missing of some files, named `name` together; else as `fetch_model`."""
+    """Do as `fetch_model` for given files, which `name` stands for in messages."""
     for licence in unaccepted_licences(file.licence for file in files):
         if not accept_licence:
             raise DownloadError(
@@ -122,13 +87,8 @@ def fetch_files(
     return tuple(_fetch_file(file, progress) for file in files)
 
 
-def licences_to_accept(name: str) -> tuple[Licence, ...]:
-    """Return the restricting licences of a name that nobody has accepted on this machine yet."""
-    return unaccepted_licences(get_known_model(name).licences)
-
-
 def unaccepted_licences(licences: Iterable[Licence]) -> tuple[Licence, ...]:
-    """Return those of some licences that restrict and were not accepted here yet, each once."""
+    """Return the restricting ones of some licences that nobody accepted here yet, each once."""
     accepted = _read_record("licences.json")
     wanted = dict.fromkeys(item for item in licences if item.restricts)
     return tuple(item for item in wanted if item.title not in accepted)
@@ -166,7 +126,7 @@ def _fetch_file(file: WeightFile, progress: Progress | None) -> Path:
 
 
 def _record_url_file(path: Path, file: WeightFile) -> None:
-    """Keep the sha256 of a file of which nobody published one; compare the md5 where that is."""
+    """Record the sha256 of a file that was published without one; compare its md5 if known."""
     if file.md5_start and not check_md5(path, file.md5_start):
         logger.warning(
             "%s differs from what its publisher states (its md5 should begin with %s): it may have "
@@ -195,7 +155,7 @@ def _fetch_from_hub(file: WeightFile) -> Path:
 
     if not sys.stderr.isatty():
         disable_progress_bars()
-    set_verbosity_error()  # what fails is told in one sentence below
+    set_verbosity_error()  # a failure becomes one sentence below
     logger.info("fetching %s", file.origin)
     target = Path(file.repo_id) / file.names[0]
     for name in file.names:
@@ -215,7 +175,7 @@ def _fetch_from_hub(file: WeightFile) -> Path:
 
 
 def _describe_hub_error(file: WeightFile, error: Exception) -> str:
-    """Say what failed and what to do, from an error of huggingface_hub."""
+    """Return what failed and what to do about it, from an error of huggingface_hub."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     reason = error.__cause__ or error
@@ -256,18 +216,19 @@ def _endpoint() -> str:
 
 
 def _check_hub_file(path: Path, file: WeightFile) -> Path:
-    """Check a hub file once: by the known sha256, the hub's own, or the one recorded before."""
+    """Check a hub file once: by the published sha256, the hub's own, or the one recorded before."""
     checksums = _read_record("checksums.json")
     key = f"{file.repo_id}/{path.name}"
     blob = path.resolve()
     entry = checksums.get(key, {})
     if entry.get("blob") == blob.name and entry.get("size_bytes") == blob.stat().st_size:
         return path
-    of_hub = blob.name if len(blob.name) == 64 else None  # large files are stored by their sha256
+    # The hub names the blobs of large files by their sha256, and those of small ones otherwise.
+    of_hub = blob.name if len(blob.name) == 64 else None
     try:
         found = check_sha256(blob, file.sha256 or of_hub, file.origin)
     except DownloadError:
-        path.unlink(missing_ok=True)  # the link in the snapshot; the blob is removed already
+        path.unlink(missing_ok=True)  # a link; `check_sha256` has removed the blob
         raise
     if entry and entry["sha256"] != found:
         logger.warning("%s has changed since it was first downloaded (sha256)", file.origin)

@@ -1,16 +1,19 @@
 """The table of weights that have a name: files, origins, licences.
 
-Sizes are what a download takes, rounded where nobody published them. Fetching is hub.py's.
+Sizes are what a download takes, rounded where nobody published them. Fetching is in hub.py.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ovsam.errors import ConfigError
+from ovsam.strict import suggest_names
+
 
 @dataclass(frozen=True)
 class Licence:
-    """Terms of a weight file; `restricts` licences are accepted once, by a person."""
+    """Terms of a weight file. Those that restrict its use must be accepted once, by a person."""
 
     title: str
     url: str
@@ -38,9 +41,9 @@ S_LAB = Licence(
 
 @dataclass(frozen=True)
 class WeightFile:
-    """One file: on the hub (`repo_id` and names, best first) or at an address.
+    """One file: in a repository of the hub (`names`, best first) or at a `url`.
 
-    `sha256` is None where nobody published it: it is then recorded at the first download.
+    `sha256` is None where nobody published it; it is then recorded at the first download.
     `md5_start` is what detectron2 publishes instead: the first digits of the md5.
     """
 
@@ -54,13 +57,16 @@ class WeightFile:
 
     @property
     def origin(self) -> str:
-        """Where the file comes from, for people."""
+        """Where the file comes from, for messages."""
         return self.url or f"hf.co/{self.repo_id}/{self.names[0]}"
 
 
 @dataclass(frozen=True)
 class KnownModel:
-    """Weights with a name: the structure they belong to and the files to load, in that order."""
+    """Weights with a name: the variant they belong to and their files.
+
+    `trained_on` is the vocabulary that the labels were trained on; None where they cannot label.
+    """
 
     name: str
     config_name: str
@@ -75,7 +81,7 @@ class KnownModel:
 
     @property
     def size_bytes(self) -> int:
-        """What a download amounts to."""
+        """Bytes of all files."""
         return sum(file.size_bytes for file in self.files)
 
 
@@ -91,6 +97,11 @@ def clip_file(repo_id: str, size_bytes: int) -> WeightFile:
         "open_clip_pytorch_model.bin",
     )
     return WeightFile(names, MIT, size_bytes, repo_id=repo_id)
+
+
+def _clip(name: str, title: str, repo_id: str, size_bytes: int) -> KnownModel:
+    """Return the CLIP of a variant, both towers, which training starts from."""
+    return KnownModel(f"clip-{name}", name, (clip_file(repo_id, size_bytes),), f"CLIP {title}")
 
 
 def _sam(name: str, size_bytes: int, sha256: str) -> WeightFile:
@@ -127,7 +138,7 @@ _SAM_B = _sam(
     "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
 )
 
-MODELS = (
+_MODELS = (
     KnownModel(
         "rn50x16-lvis",
         "rn50x16",
@@ -143,42 +154,33 @@ MODELS = (
         "coco",
     ),
     KnownModel("nano", "nano", (), "embedded demonstration model: its own drawings only", "nano"),
-    KnownModel(
-        "clip-rn50", "rn50", (clip_file("timm/resnet50_clip.openai", 408_000_000),), "CLIP RN50"
+    _clip("rn50", "RN50", "timm/resnet50_clip.openai", 408_000_000),
+    _clip("rn50x4", "RN50x4", "timm/resnet50x4_clip.openai", 713_000_000),
+    _clip("rn50x16", "RN50x16", "timm/resnet50x16_clip.openai", 1_160_000_000),
+    _clip("rn50x64", "RN50x64", "timm/resnet50x64_clip.openai", 2_490_000_000),
+    _clip("convnext-b", "ConvNeXt-B", _LAION + "base_w_320-laion_aesthetic-s13B-b82K", 718_000_000),
+    _clip(
+        "convnext-l", "ConvNeXt-L", _LAION + "large_d_320.laion2B-s29B-b131K-ft-soup", 1_410_000_000
     ),
-    KnownModel(
-        "clip-rn50x4",
-        "rn50x4",
-        (clip_file("timm/resnet50x4_clip.openai", 713_000_000),),
-        "CLIP RN50x4",
-    ),
-    KnownModel("clip-rn50x16", "rn50x16", (_CLIP_RN50X16,), "CLIP RN50x16"),
-    KnownModel(
-        "clip-rn50x64",
-        "rn50x64",
-        (clip_file("timm/resnet50x64_clip.openai", 2_490_000_000),),
-        "CLIP RN50x64",
-    ),
-    KnownModel(
-        "clip-convnext-b",
-        "convnext-b",
-        (clip_file(_LAION + "base_w_320-laion_aesthetic-s13B-b82K", 718_000_000),),
-        "CLIP ConvNeXt-B",
-    ),
-    KnownModel(
-        "clip-convnext-l",
-        "convnext-l",
-        (clip_file(_LAION + "large_d_320.laion2B-s29B-b131K-ft-soup", 1_410_000_000),),
-        "CLIP ConvNeXt-L",
-    ),
-    KnownModel(
-        "clip-convnext-xxl",
+    _clip(
         "convnext-xxl",
-        (clip_file(_LAION + "xxlarge-laion2B-s34B-b82K-augreg-soup", 4_800_000_000),),
-        "CLIP ConvNeXt-XXL",
+        "ConvNeXt-XXL",
+        _LAION + "xxlarge-laion2B-s34B-b82K-augreg-soup",
+        4_800_000_000,
     ),
     KnownModel("sam-h", "sam-h", (_SAM_H,), "SAM ViT-H: the teacher"),
     KnownModel("sam-l", "sam-l", (_SAM_L,), "SAM ViT-L: a smaller teacher"),
     KnownModel("sam-b", "sam-b", (_SAM_B,), "SAM ViT-B: the smallest teacher"),
 )
-KNOWN_MODELS = {model.name: model for model in MODELS}
+KNOWN_MODELS = {model.name: model for model in _MODELS}
+"""Weights by name, the best for labelling first."""
+
+
+def get_known_model(name: str) -> KnownModel:
+    """Return the entry of a name; a ConfigError suggests another where there is none."""
+    if name not in KNOWN_MODELS:
+        raise ConfigError(
+            f"unknown weights {name!r}{suggest_names(name, KNOWN_MODELS)}; give one of "
+            f"{', '.join(KNOWN_MODELS)}, or the path of a file"
+        )
+    return KNOWN_MODELS[name]

@@ -127,10 +127,11 @@ def _check_nano() -> Check:
 
 
 def _check_weights() -> Check:
-    from ovsam.weights.hub import list_models, locate
+    from ovsam.weights.hub import locate
+    from ovsam.weights.known_weights import KNOWN_MODELS
     from ovsam_pipeline.detectors.official.weights import OFFICIAL_DETECTORS, locate_detector
 
-    names = [model.name for model in list_models() if model.files and locate(model.name)]
+    names = [x.name for x in KNOWN_MODELS.values() if x.files and locate(x.name)]
     names += [detector.name for detector in OFFICIAL_DETECTORS if locate_detector(detector)]
     if not names:
         detail = "none; `ovsam models fetch NAME` gets some, until then nano is used"

@@ -34,7 +34,7 @@ def info(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show what a model is made of and what an image costs. Needs no weights."""
-    from ovsam.baselines.full_size import BASELINE_NAMES
+    from ovsam.baselines.config import BASELINE_NAMES
     from ovsam.build import MODEL_NAMES
     from ovsam.cost.count import PAPER_PROMPTS
     from ovsam.cost.profile import profile_model

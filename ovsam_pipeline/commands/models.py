@@ -24,13 +24,14 @@ def list_weights(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List the weights that have a name, and which are on this machine."""
-    from ovsam.weights.hub import list_models, locate
+    from ovsam.weights.hub import locate
+    from ovsam.weights.known_weights import KNOWN_MODELS
     from ovsam_pipeline.terminal.app import print_json, print_result
     from ovsam_pipeline.terminal.tables import format_table
 
-    found = {model.name: locate(model.name) for model in list_models()}
+    found = {model.name: locate(model.name) for model in KNOWN_MODELS.values()}
     if json:
-        print_json({"models": [_to_json(model, found[model.name]) for model in list_models()]})
+        print_json({"models": [_to_json(x, found[x.name]) for x in KNOWN_MODELS.values()]})
         return
     rows = [
         [
@@ -40,7 +41,7 @@ def list_weights(
             " + ".join(licence.title for licence in model.licences),
             model.summary,
         ]
-        for model in list_models()
+        for model in KNOWN_MODELS.values()
     ]
     print_result(format_table(("name", "cache", "size", "licence", "what"), rows, right="  r"))
 

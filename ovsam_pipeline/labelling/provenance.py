@@ -127,10 +127,10 @@ def describe_detector(detector: Detector) -> dict[str, str]:
 
 def _find_licence(name_or_path: str) -> str:
     """Return the licence of weights by name, or as a file of our own states it."""
-    from ovsam.weights.hub import list_models
+    from ovsam.weights.known_weights import KNOWN_MODELS
     from ovsam.weights.tensor_files import read_metadata
 
-    for known in list_models():
+    for known in KNOWN_MODELS.values():
         if known.name == name_or_path:
             return ", ".join(licence.title for licence in known.licences)
     return read_metadata(name_or_path).get("licence", "not stated")

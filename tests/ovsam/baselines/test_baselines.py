@@ -244,7 +244,7 @@ def test_ovsam_file_is_no_baseline(tiny_config, tmp_path):
 def test_baseline_file_without_a_usable_config_is_refused(tmp_path):
     metadata = {"format": "ovsam-baseline-1", "config": "{}"}
     save_file({"a": torch.zeros(1)}, str(tmp_path / "b.safetensors"), metadata)
-    with pytest.raises(CheckpointError, match="no usable baseline config"):
+    with pytest.raises(CheckpointError, match="no usable model config"):
         load_model(tmp_path / "b.safetensors")
 
 

@@ -130,7 +130,7 @@ def test_a_mismatch_leaves_the_model_as_it_was(tiny_config, source) -> None:
 
 
 def test_an_unknown_layout_is_refused(tiny_model) -> None:
-    with pytest.raises(CheckpointError, match=r"no known layout.*first tensors are foo"):
+    with pytest.raises(CheckpointError, match=r"unknown layout.*first tensors are foo"):
         load_released_checkpoint(tiny_model, {"foo": torch.ones(1)})
 
 
