@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import re
 import resource
@@ -38,7 +39,8 @@ from ovsam_pipeline.records import (
     ObjectRecord,
     compute_image_id,
 )
-from ovsam_pipeline.sources.listing import list_images, local
+from ovsam_pipeline.sources import tree
+from ovsam_pipeline.sources.listing import list_images
 from ovsam_pipeline.sources.spool import ImageSpool
 
 FINGERPRINT = "0123456789abcdef0123456789abcdef"
@@ -181,7 +183,7 @@ class Pile:
         """Return the images as a source gives them."""
         if self._num_folders is None:
             return self._make_records()
-        local.os = SimpleNamespace(**{**vars(local.os), "scandir": self._scan})  # type: ignore[attr-defined]
+        tree.os = SimpleNamespace(**{**vars(os), "scandir": self._scan})  # type: ignore[assignment]
         return list_images([self._folder])
 
     def _make_records(self) -> Iterator[ImageRecord]:
@@ -197,10 +199,11 @@ class Pile:
         return 50_000 + number * 7919 % 100_000, 10**18 + number * 10**6 + (number in self._changed)
 
     @contextmanager
-    def _scan(self, folder: str) -> Iterator[list[FakeEntry]]:
+    def _scan(self, path: Path) -> Iterator[list[FakeEntry]]:
         """Stand in for `os.scandir`: folders below the first, images in them."""
         assert self._num_folders
-        if folder == str(self._folder):
+        folder = str(path)
+        if path == self._folder:
             yield [FakeEntry(folder, f"batch_{i:06d}") for i in range(self._num_folders)]
             return
         index = int(re.findall(r"batch_(\d+)", folder)[-1])

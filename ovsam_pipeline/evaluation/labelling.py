@@ -51,8 +51,7 @@ def build_label_config(
     """
     source, image_root = dataset.annotations, dataset.image_root
     if config.limit is not None:
-        found, _ = read_coco_images(source, image_root)
-        image_root = Path(str(found))
+        image_root = Path(str(read_coco_images(source, image_root).root))
         wanted = frozenset(truth.image_ids.tolist())
         source = _write_images(output / "images.json", source, wanted)
     most = _LVIS_DETECTIONS if truth.is_lvis else _COCO_DETECTIONS

@@ -359,11 +359,11 @@ def _draw_worst(
 
     truth, predictions, scores = measured
     try:
-        _, entries = read_coco_images(dataset.annotations, dataset.image_root)
+        images = read_coco_images(dataset.annotations, dataset.image_root)
     except SourceError as error:
         logger.info("no pictures of the worst instances: %s", error)
         return
-    paths = {entry.image_id: Path(str(entry.path)) for entry in entries}
+    paths = {images.get_id(i): Path(str(images.get_place(i))) for i in range(len(images))}
     detection = scores.detection.get("segm") or scores.detection.get("bbox")
     write_worst(
         output / "worst",

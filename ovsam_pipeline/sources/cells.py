@@ -1,6 +1,6 @@
-"""An image in a cell of a Parquet file or of an Arrow stream file, and a small cache of its column.
+"""An image in a cell of a Parquet file or of an Arrow stream file, read through a small cache.
 
-A Parquet cell cannot be read alone, only with its row group: neighbours that are read after one
+A Parquet cell cannot be read alone, only with its row group: neighbours that are read one after
 another share it. The cache belongs to the process and holds a bounded number of bytes.
 """
 
@@ -19,6 +19,7 @@ from ovsam_pipeline.records import StoredFile
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Several row groups: threads at the border of two must not push out what the others read.
 _CACHE_BYTES = 512 << 20
 
 _Key = tuple[str, str, int]
@@ -26,14 +27,9 @@ _Key = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class ParquetCell:
-    """An image in a Parquet file.
+    """An image in a Parquet file: a row of a row group, in a column of bytes or of structs.
 
-    Attributes:
-        file: the file.
-        column: name of the image column: binary, or a struct with `bytes`.
-        row_group: index of the row group.
-        row: index of the row in the row group.
-        state: size and time of the file when it was listed: memory holds no older one for it.
+    `state` is size and time of the file when it was listed: the cache has no older cell for it.
     """
 
     file: StoredFile
@@ -73,14 +69,9 @@ class ParquetCell:
 
 @dataclass(frozen=True, slots=True)
 class ArrowCell:
-    """An image in an Arrow stream file, as `datasets.save_to_disk` writes them.
+    """An image in an Arrow stream file: a row of the record batch that begins at byte `offset`.
 
-    Attributes:
-        file: the file, on this machine: it is mapped.
-        column: name of the image column: binary, or a struct with `bytes`.
-        offset: of the record batch's first byte in the file.
-        row: index of the row in the record batch.
-        state: size and time of the file when it was listed: memory holds no older one for it.
+    Only on this machine, as the file is mapped. `state` as in `ParquetCell`.
     """
 
     file: Path
@@ -93,12 +84,7 @@ class ArrowCell:
         return f"{self.file}#{self.column}[{self.offset}:{self.row}]"
 
     def read_bytes(self) -> bytes:
-        """Read the cell; its record batch stays in memory for the next ones.
-
-        Raises:
-            OSError: the file cannot be read.
-            ImageError: the cell is empty, or the file is not the one that was listed.
-        """
+        """Read the cell; raises as `ParquetCell.read_bytes`."""
         key = (f"{self.file}|{self.state}", self.column, self.offset)
         return _take_cell(_CACHE.get(key, self._read_column), self.row)
 
@@ -127,7 +113,7 @@ def _take_cell(column: pa.ChunkedArray, row: int) -> bytes:
 class _ColumnCache:
     """The columns read last, up to a number of bytes; one that is larger stays alone.
 
-    A column that several threads want is read by one of them.
+    A column that several threads need is read by one of them: each key has its own lock.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -147,6 +133,7 @@ class _ColumnCache:
                 if column is not None:
                     self._columns.move_to_end(key)
                     return column
+            # Not under the common lock: other columns are read at the same time.
             column = read()
             with self._lock:
                 self._put(key, column)

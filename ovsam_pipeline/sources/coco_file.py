@@ -1,22 +1,28 @@
-"""The images of a COCO or LVIS JSON file, and the folder that they lie in.
+"""COCO and LVIS JSON files as sources: every entry of `images`, with its id, and where it lies.
 
-Input: the JSON file. Output: the image root, and place, name, id and size of each entry, packed.
-Annotations are passed over one by one and never held.
+Annotations are passed over one by one and never held; the entries are packed, 24 bytes each and
+their names.
 """
 
 from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ovsam.coco_json import get_image_file_name, iterate_json
+from ovsam.errors import explain_json
 from ovsam_pipeline.errors import SourceError
-from ovsam_pipeline.storage.remote_path import RemotePath
+from ovsam_pipeline.records import ImageRecord
+from ovsam_pipeline.sources.place import Place, add_states, get_root, get_state
+from ovsam_pipeline.sources.source import join_name, make_unicode
+from ovsam_pipeline.storage.remote_path import AnyPath
 from ovsam_pipeline.storage.web_file import HttpFile
 
 _NUM_PROBES = 20
@@ -25,60 +31,81 @@ _MAX_FOLDERS = 500
 _NUM_REMOTE_PROBES = 3
 _MAX_REMOTE_FOLDERS = 20
 
-ImageRoot = Path | RemotePath | HttpFile
-"""What names are relative to: a folder, a prefix of an object store, or a web address."""
+
+@dataclass(frozen=True)
+class CocoFile:
+    """The images of one JSON file, in its order."""
+
+    text: str
+    images: CocoImages
+
+    where = "in"
+    may_repeat = True
+
+    @property
+    def root(self) -> str:
+        """The image root; see `Source.root`."""
+        return get_root(self.images.root)
+
+    def iterate(self, prefix: str, passed: Counter[str]) -> Iterator[ImageRecord]:  # noqa: ARG002
+        """Yield the images, also those that are missing; see `Source.iterate`."""
+        yield from add_states(self._iterate_records(prefix))
+
+    def _iterate_records(self, prefix: str) -> Iterator[ImageRecord]:
+        for index in range(len(self.images)):
+            name, place = self.images.get_name(index), self.images.get_place(index)
+            yield ImageRecord(
+                self.images.get_id(index),
+                make_unicode(join_name(prefix, name)),
+                place,
+                *get_state(place),
+                *self.images.get_size(index),
+            )
 
 
-class CocoImage(NamedTuple):
-    """One entry of the `images` list, with the place resolved."""
+class CocoImages:
+    """The entries of a file; `root` is what their names are relative to."""
 
-    path: ImageRoot
-    name: str
-    image_id: int
-    width: int | None
-    height: int | None
-
-
-class _Named(NamedTuple):
-    """An entry before its folder is known; `is_from_url`: LVIS, named by its URL."""
-
-    name: str
-    is_from_url: bool
-    image_id: int
-    width: int | None
-    height: int | None
-
-
-class CocoImages(Sequence[CocoImage]):
-    """The entries of a file in its order: 24 bytes each and their names, instead of 400.
-
-    Attributes:
-        root: what the names are relative to.
-    """
-
-    def __init__(self, entries: Iterator[_Named]) -> None:
-        self.root: ImageRoot = Path()
-        self.are_from_urls = False
+    def __init__(self) -> None:
+        self.root: Place = Path()
+        self.are_from_urls = False  # LVIS names images by URL alone
         self._with_base_names = False
         self._names = bytearray()
         self._ends = array("Q")
         self._ids = array("q")
         self._sizes = array("i")
-        for entry in entries:
-            self._names += entry.name.encode("utf-8", "surrogatepass")
-            self._ends.append(len(self._names))
-            self._ids.append(entry.image_id)
-            self._sizes.extend((entry.width or 0, entry.height or 0))
-            self.are_from_urls = self.are_from_urls or entry.is_from_url
 
-    def place(self, root: ImageRoot, with_base_names: bool) -> None:
-        """Say where the images are: below `root`, by name or by the last part of it."""
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, name: str, image_id: int, width: int, height: int) -> None:
+        """Add an entry; a size of 0 is unknown."""
+        self._names += name.encode("utf-8", "surrogatepass")
+        self._ends.append(len(self._names))
+        self._ids.append(image_id)
+        self._sizes.extend((width, height))
+
+    def set_root(self, root: Place, with_base_names: bool) -> None:
+        """Set where the images are: below `root`, by name or by the last part of it."""
         self.root, self._with_base_names = root, with_base_names
 
     def get_name(self, index: int) -> str:
-        """Return the name of an entry, as the file says."""
+        """Return the name of an entry, as in the file."""
         start = self._ends[index - 1] if index else 0
         return self._names[start : self._ends[index]].decode("utf-8", "surrogatepass")
+
+    def get_place(self, index: int) -> Place:
+        """Return where the image of an entry is, or should be."""
+        name = self.get_name(index)
+        return self.root / (PurePosixPath(name).name if self._with_base_names else name)
+
+    def get_id(self, index: int) -> int:
+        """Return the id of an entry."""
+        return self._ids[index]
+
+    def get_size(self, index: int) -> tuple[int | None, int | None]:
+        """Return width and height of an entry in pixels, None where the file does not give them."""
+        return self._sizes[2 * index] or None, self._sizes[2 * index + 1] or None
 
     def find_repeated_id(self) -> tuple[int, int] | None:
         """Return the first two entries that have one id, or None."""
@@ -89,77 +116,55 @@ class CocoImages(Sequence[CocoImage]):
             return None
         return int(order[equal[0]]), int(order[equal[0] + 1])
 
-    def __len__(self) -> int:
-        return len(self._ids)
 
-    def __getitem__(self, index: int) -> CocoImage:  # type: ignore[override]  # never sliced
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        name = self.get_name(index)
-        place = PurePosixPath(name).name if self._with_base_names else name
-        width, height = self._sizes[2 * index], self._sizes[2 * index + 1]
-        return CocoImage(self.root / place, name, self._ids[index], width or None, height or None)
+def read_coco_images(path: Place, image_root: Place | None) -> CocoImages:
+    """Read the image entries of a COCO or LVIS file, in its order.
 
-
-def read_coco_images(path: ImageRoot, image_root: ImageRoot | None) -> tuple[ImageRoot, CocoImages]:
-    """Read the image entries of a COCO or LVIS file.
-
-    Args:
-        path: the JSON file.
-        image_root: what the names are relative to; None looks beside the file, in the folder above
-            it, in the folders directly in those two, and in those of their `images`. A web address
-            is not looked at.
-
-    Returns:
-        The image root and the entries in the order of the file. Images that are not there are in
-        the list all the same, as long as some are.
+    Names are relative to `image_root`; None looks beside the file, in the folder above it, in the
+    folders directly in those two, and in those of their `images`. A web address is not looked at.
+    Images that do not exist are in the list all the same, as long as some exist.
 
     Raises:
         SourceError: not JSON, not a COCO data set, an entry without a whole-number id or a name, a
             repeated id, or none of the first images is where it should be.
     """
-    images = CocoImages(_iterate_entries(path))
+    images = CocoImages()
+    with explain_json(path, SourceError):
+        _add_entries(path, images)
     if repeated := images.find_repeated_id():
         first, second = repeated
         raise SourceError(
-            f"expected different image ids in {path}, got {images[first].image_id} for "
+            f"expected different image ids in {path}, got {images.get_id(first)} for "
             f"{images.get_name(first)} and for {images.get_name(second)}"
         )
     if isinstance(image_root, HttpFile):
-        images.place(image_root, with_base_names=False)
+        images.set_root(image_root, with_base_names=False)
     elif image_root is not None:
-        images.place(*_find_root(path, images, [image_root]))
+        images.set_root(*_find_root(path, images, [image_root]))
     elif isinstance(path, HttpFile):
-        images.place(path.parent, with_base_names=False)
+        images.set_root(path.parent, with_base_names=False)
     else:
-        images.place(*_find_root(path, images, _list_candidates(path)))
-    return images.root, images
+        images.set_root(*_find_root(path, images, _list_candidates(path)))
+    return images
 
 
-def _iterate_entries(path: ImageRoot) -> Iterator[_Named]:
+def _add_entries(path: Place, images: CocoImages) -> None:
     has_images, index = False, 0
-    try:
-        for key, value in iterate_json(path):
-            if key == "":
-                raise SourceError(
-                    f"expected a COCO data set with a list of images, got a list in {path}: "
-                    "results are read by `--detector boxes:FILE`, beside a source of images"
-                )
-            has_images = has_images or (key == "images" and value == [])
-            if key == "images[]":
-                yield _parse_entry(path, index, value)
-                index += 1
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
-    except SourceError:
-        raise
-    except ValueError as error:
-        raise SourceError(f"expected JSON in {path}, got {error}") from error
+    for key, value in iterate_json(path):
+        if key == "":
+            raise SourceError(
+                f"expected a COCO data set with a list of images, got a list in {path}: "
+                "results are read by `--detector boxes:FILE`, beside a source of images"
+            )
+        has_images = has_images or (key == "images" and value == [])
+        if key == "images[]":
+            _add_entry(path, index, value, images)
+            index += 1
     if not has_images:
         raise SourceError(f'expected a COCO data set in {path}, got JSON without an "images" list')
 
 
-def _parse_entry(path: ImageRoot, index: int, image: Any) -> _Named:
+def _add_entry(path: Place, index: int, image: Any, images: CocoImages) -> None:
     name, is_from_url = get_image_file_name(image) if isinstance(image, dict) else (None, False)
     if name is None:
         raise SourceError(
@@ -171,15 +176,15 @@ def _parse_entry(path: ImageRoot, index: int, image: Any) -> _Named:
         raise SourceError(
             f"expected a whole number as id in images[{index}] of {path}, got {image_id!r}"
         )
-    width, height = _parse_size(image.get("width")), _parse_size(image.get("height"))
-    return _Named(name, is_from_url, image_id, width, height)
+    images.add(name, image_id, _to_size(image.get("width")), _to_size(image.get("height")))
+    images.are_from_urls = images.are_from_urls or is_from_url
 
 
-def _parse_size(value: Any) -> int | None:
-    return value if isinstance(value, int) and 0 < value < 1 << 31 else None
+def _to_size(value: Any) -> int:
+    return value if isinstance(value, int) and 0 < value < 1 << 31 else 0
 
 
-def _list_candidates(path: Path | RemotePath) -> list[Path | RemotePath]:
+def _list_candidates(path: AnyPath) -> list[AnyPath]:
     above = path.parent.absolute().parent if isinstance(path, Path) else path.parent.parent
     near = [path.parent, above]
     parents = [*near, *(folder / "images" for folder in near)]
@@ -187,7 +192,7 @@ def _list_candidates(path: Path | RemotePath) -> list[Path | RemotePath]:
     return [*near, *inside]
 
 
-def _list_folders(parent: Path | RemotePath) -> list[Path | RemotePath]:
+def _list_folders(parent: AnyPath) -> list[AnyPath]:
     try:
         folders = [path for path in parent.iterdir() if path.name[0] != "." and path.is_dir()]
     except OSError:  # a neighbour that cannot be read does not hold the images
@@ -196,10 +201,11 @@ def _list_folders(parent: Path | RemotePath) -> list[Path | RemotePath]:
     return sorted(folders, key=str)[:most]
 
 
-def _find_root(
-    path: Path | RemotePath | HttpFile, images: CocoImages, candidates: list[Path | RemotePath]
-) -> tuple[Path | RemotePath, bool]:
-    """Return the candidate that holds most of the first images, and whether by base names alone."""
+def _find_root(path: Place, images: CocoImages, candidates: list[AnyPath]) -> tuple[AnyPath, bool]:
+    """Return the candidate that holds most of the first images, and whether by base names alone.
+
+    LVIS names images as "train2017/1.jpg"; many keep the images of all its splits in one folder.
+    """
     most = _NUM_PROBES if isinstance(candidates[0], Path) else _NUM_REMOTE_PROBES
     probes = [images.get_name(index) for index in range(min(most, len(images)))]
     best, best_hits = (candidates[0], False), 0
@@ -220,7 +226,7 @@ def _find_root(
     return best
 
 
-def _exists(path: Path | RemotePath) -> bool:
+def _exists(path: AnyPath) -> bool:
     try:
         return path.exists()
     except (OSError, ValueError):

@@ -11,13 +11,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from ovsam_pipeline.errors import SourceError
-from ovsam_pipeline.sources.entry import Entry, get_suffix
-from ovsam_pipeline.sources.parquet import list_parquet
+from ovsam_pipeline.records import ImageRecord
+from ovsam_pipeline.sources.source import get_suffix
+from ovsam_pipeline.sources.tables import list_parquet
 from ovsam_pipeline.sources.tar import list_tar
 from ovsam_pipeline.storage.remote_path import RemotePath
 
 CONTAINER_SUFFIXES = (".tar", ".parquet")
-_AT_ONCE = 8
+_ARCHIVES_AT_ONCE = 8
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
 _UNREAD = (".zip", ".7z", ".rar", ".csv", ".jsonl", ".yaml", ".yml", ".arrow")
 
@@ -41,61 +42,68 @@ def check_container(text: str) -> None:
 
 
 def open_containers(
-    entries: Iterator[Entry], column: str | None, passed: Counter[str]
-) -> Iterator[Entry]:
-    """Yield what `open_container` does for each entry, in order.
+    files: Iterator[ImageRecord], column: str | None, passed: Counter[str]
+) -> Iterator[ImageRecord]:
+    """Yield what `open_container` does for each file, in order.
 
     Archives on an object store are listed several at once: most of the time is waiting.
     """
-    pool = ThreadPoolExecutor(_AT_ONCE, "ovsam-archive")
-    waiting: deque[Future[tuple[list[Entry], Counter[str]]]] = deque()
+    pool = ThreadPoolExecutor(_ARCHIVES_AT_ONCE, "ovsam-archive")
+    waiting: deque[Future[tuple[list[ImageRecord], Counter[str]]]] = deque()
     try:
-        for entry in entries:
-            is_far = get_suffix(entry.name) in CONTAINER_SUFFIXES and not isinstance(
-                entry.place, str | Path
-            )
+        for file in files:
+            is_far = isinstance(file.path, RemotePath) and _is_container(file)
             if is_far:
-                waiting.append(pool.submit(_list_container, entry, column))
-            while waiting and (len(waiting) > _AT_ONCE or not is_far):
+                waiting.append(pool.submit(_list_container, file, column))
+            # Before a file that is not listed in the pool, all that is in it: the order is kept.
+            while waiting and (len(waiting) > _ARCHIVES_AT_ONCE or not is_far):
                 yield from _take(waiting.popleft(), passed)
             if not is_far:
-                yield from open_container(entry, column, passed)
+                yield from open_container(file, column, passed)
         while waiting:
             yield from _take(waiting.popleft(), passed)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _list_container(entry: Entry, column: str | None) -> tuple[list[Entry], Counter[str]]:
+def _list_container(
+    file: ImageRecord, column: str | None
+) -> tuple[list[ImageRecord], Counter[str]]:
     passed: Counter[str] = Counter()
-    return list(open_container(entry, column, passed)), passed
+    return list(open_container(file, column, passed)), passed
 
 
-def _take(listed: Future[tuple[list[Entry], Counter[str]]], passed: Counter[str]) -> list[Entry]:
-    entries, others = listed.result()
+def _take(
+    listed: Future[tuple[list[ImageRecord], Counter[str]]], passed: Counter[str]
+) -> list[ImageRecord]:
+    records, others = listed.result()
     passed.update(others)
-    return entries
+    return records
 
 
-def open_container(entry: Entry, column: str | None, passed: Counter[str]) -> Iterator[Entry]:
-    """Yield the images of an archive or Parquet file; the entry itself where it is neither.
+def open_container(
+    file: ImageRecord, column: str | None, passed: Counter[str]
+) -> Iterator[ImageRecord]:
+    """Yield the images of an archive or Parquet file; the file itself where it is neither.
 
     Raises:
         SourceError: it cannot be read as what its suffix says.
     """
-    suffix = get_suffix(entry.name)
-    if suffix not in CONTAINER_SUFFIXES:
-        check_container(entry.name)
-        yield entry
+    if not _is_container(file):
+        check_container(file.file_name)
+        yield file
         return
-    file = Path(entry.place) if isinstance(entry.place, str) else entry.place
-    if not isinstance(file, Path | RemotePath):
+    if not isinstance(file.path, Path | RemotePath):
         raise SourceError(
-            f"expected archives here or on an object store (s3://, gs://, az://), got {file}: "
-            "download it"
+            "expected archives here or on an object store (s3://, gs://, az://), got "
+            f"{file.path}: download it"
         )
-    state = f"{entry.size_bytes}:{entry.mtime_ns}"
-    if suffix == ".tar":
-        yield from list_tar(file, entry.name, state, passed)
+    state = f"{file.size_bytes}:{file.mtime_ns}"
+    if get_suffix(file.file_name) == ".tar":
+        yield from list_tar(file.path, file.file_name, state, passed)
     else:
-        yield from list_parquet(file, entry.name, state, column)
+        yield from list_parquet(file.path, file.file_name, state, column)
+
+
+def _is_container(file: ImageRecord) -> bool:
+    return get_suffix(file.file_name) in CONTAINER_SUFFIXES

@@ -1,4 +1,4 @@
-"""List files: one image or archive a line, by path or address; they lie here or elsewhere."""
+"""List files: one image or archive per line, by path or address; the list may lie anywhere."""
 
 from __future__ import annotations
 
@@ -11,59 +11,60 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urljoin
 
+from ovsam.errors import explain
 from ovsam_pipeline.errors import SourceError
+from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.sources.containers import open_containers
-from ovsam_pipeline.sources.entry import Entry, is_uri, normalise
-from ovsam_pipeline.sources.local import make_local_entry
-from ovsam_pipeline.sources.remote import add_states, explain_remote, get_address, parse_place
-from ovsam_pipeline.storage.remote_path import RemotePath
+from ovsam_pipeline.sources.place import (
+    Place,
+    add_states,
+    get_root,
+    get_state,
+    normalise,
+    parse_place,
+)
+from ovsam_pipeline.sources.source import join_name, make_record
+from ovsam_pipeline.storage.remote_path import is_remote
 from ovsam_pipeline.storage.web_file import HttpFile
 
 
 @dataclass(frozen=True)
 class ListFile:
-    """A text file of images.
-
-    Attributes:
-        text: as the user wrote it.
-        file: the list.
-    """
+    """A text file of images; lines are relative to the folder that it lies in."""
 
     text: str
-    file: Path | RemotePath | HttpFile
+    file: Place
 
     where = "in the list"
     may_repeat = True
 
     @property
     def root(self) -> str:
-        """The folder of the list, which lines are relative to."""
-        if isinstance(self.file, Path):
-            return normalise(self.file.parent)
-        return get_address(self.file).rpartition("/")[0]
+        """The folder of the list; see `Source.root`."""
+        return get_root(self.file).rpartition("/")[0] or "/"
 
     def check(self) -> None:
         """Look at the start of the file.
 
         Raises:
-            SourceError: it cannot be read, or is no text.
+            SourceError: it cannot be read, or is not text.
         """
         with self._open() as stream:
             start = stream.read(4096)
         if b"\0" in start:
             raise SourceError(
-                f"expected a text file with one image path a line, got binary: {self.text}"
+                f"expected a text file with one image path per line, got binary: {self.text}"
             )
 
-    def iterate(self, passed: Counter[str]) -> Iterator[Entry]:
+    def iterate(self, prefix: str, passed: Counter[str]) -> Iterator[ImageRecord]:
         """Yield the images, line by line; see `Source.iterate`.
 
         Blank lines and lines that begin with # are skipped. Names are relative to the folder of the
         list; what lies outside of it keeps its absolute path or its address.
         """
-        yield from open_containers(add_states(self._iterate_lines()), None, passed)
+        yield from open_containers(add_states(self._iterate_lines(prefix)), None, passed)
 
-    def _iterate_lines(self) -> Iterator[Entry]:
+    def _iterate_lines(self, prefix: str) -> Iterator[ImageRecord]:
         root = self.root
         with (
             self._open() as stream,
@@ -72,28 +73,22 @@ class ListFile:
             for line in lines:
                 item = line.strip()
                 if item and not item.startswith("#"):
-                    yield self._make_entry(item, root)
+                    name, place = self._resolve(item, root)
+                    yield make_record(join_name(prefix, name), place, *get_state(place))
 
-    def _make_entry(self, item: str, root: str) -> Entry:
-        if is_uri(item):
+    def _resolve(self, item: str, root: str) -> tuple[str, Place]:
+        """Return the name and the place that a line means."""
+        if is_remote(item):
             place = parse_place(item)
-            if isinstance(place, Path):
-                return make_local_entry(str(place), str(place))
-            return Entry(place, get_address(place))
+            return get_root(place), place
         if isinstance(self.file, Path) or item.startswith("/"):
-            full = normalise(os.path.join(root, item))  # noqa: PTH118  the item may be absolute
-            is_inside = not is_uri(root) and os.path.commonpath([root, full]) == root
-            return make_local_entry(full, os.path.relpath(full, root) if is_inside else full)
+            path = normalise(os.path.join(root, item))  # noqa: PTH118  the item may be absolute
+            return path.removeprefix(root.rstrip("/") + "/"), Path(path)
         if isinstance(self.file, HttpFile):
-            place = HttpFile(urljoin(self.file.url, item))
-            inside = get_address(place).removeprefix(root + "/")
-            return Entry(place, inside)
-        return Entry(self.file.parent / item, os.path.normpath(item))
+            web = HttpFile(urljoin(self.file.url, item))
+            return get_root(web).removeprefix(root + "/"), web
+        return os.path.normpath(item), self.file.parent / item
 
     def _open(self) -> IO[bytes]:
-        try:
+        with explain("cannot read the list", self.text, SourceError):
             return self.file.open("rb")
-        except OSError as error:
-            raise SourceError(
-                f"cannot read the list {self.text}: {explain_remote(error)}"
-            ) from error

@@ -18,13 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from ovsam_pipeline.errors import SourceError
-from ovsam_pipeline.records import ImageRecord, compute_image_id
-from ovsam_pipeline.sources.braces import expand_braces
+from ovsam_pipeline.records import ImageRecord
+from ovsam_pipeline.sources.coco_file import CocoFile
 from ovsam_pipeline.sources.containers import CONTAINER_SUFFIXES
-from ovsam_pipeline.sources.entry import Entry, Source, is_uri, normalise
 from ovsam_pipeline.sources.key_set import KeySet
 from ovsam_pipeline.sources.opening import open_image_root, open_source
-from ovsam_pipeline.storage.remote_path import RemotePath
+from ovsam_pipeline.sources.patterns import expand_braces
+from ovsam_pipeline.sources.place import normalise
+from ovsam_pipeline.sources.source import Source
+from ovsam_pipeline.storage.remote_path import AnyPath, is_remote
 
 _CHUNK = 16_384
 
@@ -33,7 +35,7 @@ def list_images(
     sources: Sequence[str | Path],
     *,
     image_root: Path | str | None = None,
-    exclude: Sequence[Path | RemotePath] = (),
+    exclude: Sequence[AnyPath] = (),
 ) -> ImageListing:
     """Open the sources; iterating the result gives the records.
 
@@ -57,7 +59,7 @@ def list_images(
 
 def _expand(text: str) -> list[str]:
     """Expand braces, but for a file that has them in its name."""
-    if "{" not in text or (not is_uri(text) and os.path.lexists(text)):
+    if "{" not in text or (not is_remote(text) and os.path.lexists(text)):
         return [text]
     return expand_braces(text)
 
@@ -76,6 +78,7 @@ class ImageListing:
         self.sources = sources
         self.num_ignored: Counter[str] = Counter()
         self.num_duplicates = 0
+        self._prefixes = _compute_prefixes([source.root for source in sources])
         self._num_met = 0
 
     def __iter__(self) -> Iterator[ImageRecord]:
@@ -87,17 +90,16 @@ class ImageListing:
         """
         self.num_ignored.clear()
         self.num_duplicates = 0
-        prefixes = _compute_prefixes([source.root for source in self.sources])
         may_repeat = len(self.sources) > 1 or self.sources[0].may_repeat
         places, ids = (KeySet(), KeySet()) if may_repeat else (None, None)
-        for index, (source, prefix) in enumerate(zip(self.sources, prefixes, strict=True)):
+        for index, (source, prefix) in enumerate(zip(self.sources, self._prefixes, strict=True)):
             self._num_met = 0
-            entries = source.iterate(self.num_ignored)
+            records = source.iterate(prefix, self.num_ignored)
             if places is not None and ids is not None:
-                entries = self._check_chunks(entries, places, ids, index)
-            for entry in entries:
+                records = self._check_chunks(records, places, ids, index)
+            for record in records:
                 self._num_met += places is None
-                yield _make_record(entry, prefix)
+                yield record
             if not self._num_met:
                 raise SourceError(self._describe_empty(source))
 
@@ -117,38 +119,35 @@ class ImageListing:
         return sorted(self.num_ignored.items(), key=lambda item: (-item[1], item[0]))[:8]
 
     def _check_chunks(
-        self, entries: Iterator[Entry], places: KeySet, ids: KeySet, index: int
-    ) -> Iterator[Entry]:
+        self, records: Iterator[ImageRecord], places: KeySet, ids: KeySet, index: int
+    ) -> Iterator[ImageRecord]:
         """Drop what was listed before, and refuse a COCO id that another image has."""
-        while chunk := list(islice(entries, _CHUNK)):
+        while chunk := list(islice(records, _CHUNK)):
             self._num_met += len(chunk)
             is_new = places.add(_compute_place_keys(chunk)).tolist()
-            kept = [entry for entry, is_first in zip(chunk, is_new, strict=True) if is_first]
+            kept = [record for record, is_first in zip(chunk, is_new, strict=True) if is_first]
             self.num_duplicates += len(chunk) - len(kept)
-            self._claim_ids(kept, ids, index)
+            if isinstance(self.sources[index], CocoFile):
+                self._claim_ids(kept, ids, index)
             yield from kept
 
-    def _claim_ids(self, kept: list[Entry], ids: KeySet, index: int) -> None:
-        numbered = [entry for entry in kept if entry.image_id is not None]
-        if not numbered:
-            return
-        numbers = np.array([entry.image_id for entry in numbered], np.int64)
+    def _claim_ids(self, kept: list[ImageRecord], ids: KeySet, index: int) -> None:
+        numbers = np.array([record.image_id for record in kept], np.int64)
         is_new = ids.add(numbers.view(np.uint64))
         if is_new.all():
             return
-        repeated = numbered[int(np.flatnonzero(~is_new)[0])]
-        # The ids alone are kept: whose the first one was takes another look.
-        prefixes = _compute_prefixes([source.root for source in self.sources])
+        repeated = kept[int(np.flatnonzero(~is_new)[0])]
+        # Only the ids are kept in memory: which image had this one first takes another look.
         owner = next(
-            _name_entry(entry, prefix)
-            for source, prefix in zip(self.sources, prefixes, strict=True)
-            for entry in source.iterate(Counter())
-            if entry.image_id == repeated.image_id
+            record.file_name
+            for source, prefix in zip(self.sources, self._prefixes, strict=True)
+            if isinstance(source, CocoFile)
+            for record in source.iterate(prefix, Counter())
+            if record.image_id == repeated.image_id
         )
         raise SourceError(
             f"expected different image ids, got {repeated.image_id} for {owner} and for "
-            f"{_name_entry(repeated, prefixes[index])} of {self.sources[index].text}: label the "
-            "files in separate runs"
+            f"{repeated.file_name} of {self.sources[index].text}: label the files in separate runs"
         )
 
     def _describe_empty(self, source: Source) -> str:
@@ -159,12 +158,10 @@ class ImageListing:
         )
 
 
-def _compute_place_keys(entries: list[Entry]) -> np.ndarray:
+def _compute_place_keys(records: list[ImageRecord]) -> np.ndarray:
     """Return 64 bits for each place: (N,) uint64."""
-    texts = (
-        normalise(entry.place) if isinstance(entry.place, str | Path) else str(entry.place)
-        for entry in entries
-    )
+    places = (record.path for record in records)
+    texts = (normalise(place) if isinstance(place, Path) else str(place) for place in places)
     digests = [
         hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
         for text in texts
@@ -179,11 +176,13 @@ def _compute_prefixes(roots: list[str]) -> list[str]:
     """
     if len(roots) == 1:
         return [""]
-    local = [root for root in roots if not is_uri(root)]
-    remote = [root for root in roots if is_uri(root)]
+    local = [root for root in roots if not is_remote(root)]
+    remote = [root for root in roots if is_remote(root)]
     common_local = os.path.commonpath(local) if local else ""
     common_remote = _find_common_address(remote) if not local else ""
-    return [_make_prefix(root, common_remote if is_uri(root) else common_local) for root in roots]
+    return [
+        _make_prefix(root, common_remote if is_remote(root) else common_local) for root in roots
+    ]
 
 
 def _make_prefix(root: str, common: str) -> str:
@@ -202,30 +201,3 @@ def _find_common_address(roots: list[str]) -> str:
             break
         common.append(level[0])
     return "/".join(common) if len(common) >= 3 else ""
-
-
-def _make_record(entry: Entry, prefix: str) -> ImageRecord:
-    place, _, size_bytes, mtime_ns, version, image_id, width, height = entry
-    name = _name_entry(entry, prefix)
-    return ImageRecord(
-        compute_image_id(name) if image_id is None else image_id,
-        name,
-        Path(place) if isinstance(place, str) else place,
-        size_bytes,
-        mtime_ns,
-        width,
-        height,
-        version,
-    )
-
-
-def _name_entry(entry: Entry, prefix: str) -> str:
-    name = entry.name
-    if prefix and not name.startswith("/") and not is_uri(name):
-        name = prefix + name
-    # Bytes of a name that are not UTF-8 are escaped: Parquet and JSON take only Unicode.
-    return (
-        name
-        if name.isascii()
-        else name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    )

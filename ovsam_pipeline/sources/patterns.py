@@ -1,85 +1,59 @@
-"""Globs over any tree that can be scanned folder by folder: here and on object stores.
-
-Holds one folder's names at a time, which `glob` followed by sorting does not.
-"""
+"""Braces as shells and WebDataset write them ("train-{000..099}.tar"), and parts of globs."""
 
 from __future__ import annotations
 
-import fnmatch
 import glob
 import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, Protocol, TypeVar
+
+from ovsam_pipeline.errors import SourceError
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+# A slip of the keyboard ("{0..99999999}") must not fill the memory.
+_MAX_NAMES = 1_000_000
 
 
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
+def expand_braces(text: str) -> list[str]:
+    """Return the texts that one with braces stands for, in order; itself where it has none.
 
+    "{000..099}" counts up with as many digits as its first number; "{a,b}" are alternatives. Other
+    braces stay as they are.
 
-Folder = TypeVar("Folder")
-Child = TypeVar("Child", bound=_Named)
-
-
-def split_pattern(pattern: str) -> tuple[str, list[str]]:
-    """Return the folder in front of the first wildcard ("" for the current one), and the rest.
-
-    "/data/2024-*/a/*.jpg" → "/data", ["2024-*", "a", "*.jpg"].
+    Raises:
+        SourceError: a range counts down, or there are more than a million texts.
     """
-    parts = pattern.split("/")
-    num_fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
-    fixed = "/".join(parts[:num_fixed])
-    return fixed or ("/" if num_fixed else ""), [part for part in parts[num_fixed:] if part]
+    texts = [""]
+    end = 0
+    for match in _BRACES.finditer(text):
+        choices = _list_choices(match.group(1), text)
+        if choices is None:
+            continue
+        if len(texts) * len(choices) > _MAX_NAMES:
+            raise _complain(text)
+        before = text[end : match.start()]
+        texts = [start + before + choice for start in texts for choice in choices]
+        end = match.end()
+    return [start + text[end:] for start in texts]
 
 
-class PatternWalk(Generic[Folder, Child]):
-    """Finds the files of a pattern below a folder.
+def _list_choices(inner: str, text: str) -> list[str] | None:
+    if match := _RANGE.fullmatch(inner):
+        first, last = int(match.group(1)), int(match.group(2))
+        if last < first:
+            raise SourceError(f"expected braces that count up, got {{{inner}}} in {text}")
+        if last - first >= _MAX_NAMES:
+            raise _complain(text)
+        digits = len(match.group(1))
+        return [f"{number:0{digits}d}" for number in range(first, last + 1)]
+    return inner.split(",") if "," in inner else None
 
-    Args:
-        scan: folder, whether hidden ones too → what is in it, in the order of names.
-        enter: child → the folder that it is, or None for a file.
-        leads_back: whether a folder is a link to one that it lies in; `**` does not follow it.
-    """
 
-    def __init__(
-        self,
-        scan: Callable[[Folder, bool], Iterable[Child]],
-        enter: Callable[[Child], Folder | None],
-        leads_back: Callable[[Child], bool] = lambda _: False,
-    ) -> None:
-        self._scan = scan
-        self._enter = enter
-        self._leads_back = leads_back
+def _complain(text: str) -> SourceError:
+    return SourceError(f"expected at most {_MAX_NAMES} names from the braces of {text}, got more")
 
-    def find(
-        self, folder: Folder, parts: list[str], prefix: str = ""
-    ) -> Iterator[tuple[str, Child]]:
-        """Yield the name relative to the first folder and the file, folder by folder, by name.
 
-        `*`, `?` and `[…]` stay within one part and pass hidden names over; `**` is any number of
-        folders, and at the end of a pattern all files below.
-        """
-        part, rest = parts[0], parts[1:]
-        if part == "**":
-            yield from self._find_deep(folder, rest, prefix)
-            return
-        matches = re.compile(fnmatch.translate(part)).match
-        for child in self._scan(folder, part.startswith(".")):
-            if not matches(child.name):
-                continue
-            inner = self._enter(child)
-            if rest and inner is not None:
-                yield from self.find(inner, rest, f"{prefix}{child.name}/")
-            elif not rest and inner is None:
-                yield prefix + child.name, child
-
-    def _find_deep(
-        self, folder: Folder, rest: list[str], prefix: str
-    ) -> Iterator[tuple[str, Child]]:
-        while rest[:1] == ["**"]:
-            rest = rest[1:]
-        yield from self.find(folder, rest or ["*"], prefix)
-        for child in self._scan(folder, False):
-            inner = self._enter(child)
-            if inner is not None and not self._leads_back(child):
-                yield from self._find_deep(inner, rest, f"{prefix}{child.name}/")
+def list_wild_parts(pattern: str) -> list[str]:
+    """Return the parts of a path from the first wildcard on: ["*", "a.jpg"] of "/data/*/a.jpg"."""
+    parts = [part for part in pattern.split("/") if part]
+    first = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    return parts[first:]

@@ -142,4 +142,4 @@ def test_data_sets_of_the_hub_are_folders_of_parquet_or_images(hub_url, tmp_path
         f"train-00000.parquet/b.png {shape}",
         f"photo.png {shape}",
     ]
-    assert refused.startswith("refused: expected a folder, object or glob, got hf://datasets")
+    assert refused.startswith("refused: expected a folder, file or glob, got hf://datasets")

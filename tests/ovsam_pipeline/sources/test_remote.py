@@ -184,8 +184,8 @@ def test_parquet_is_read_from_the_store(put):
     ("source", "reason"),
     [
         ("s3://no-such-bucket-here/in/", "no-such-bucket-here"),
-        ("{uri}/none/", "expected a folder, object or glob, got .*/none/, which is not there"),
-        ("{uri}/*.gif", r"expected objects for the pattern .*\.gif, found none"),
+        ("{uri}/none/", "expected a folder, file or glob, got .*/none/, which is not there"),
+        ("{uri}/*.gif", r"expected files for the pattern .*\.gif, found none"),
         ("{uri}/texts", r"below .*/texts, found none; 1 other file passed over \(1 \.txt\)"),
         ("{uri}/texts/x.tar.gz", r"expected a plain \.tar"),
         ("nosuchscheme://x/y", "nosuchscheme"),
@@ -253,3 +253,10 @@ def test_key_with_two_slashes_does_not_send_the_walk_round(put):
     put("dd/b.png", "dd//a.png", "//lead.png", "root.png")
     assert get_names(f"{put.uri}/dd") == ["b.png"]
     assert get_names(put.uri) == ["dd/b.png", "root.png"]
+
+
+def test_keys_with_a_question_mark_keep_it_in_their_names(put, tmp_path):
+    put("q/a?1.png", "q/a?2.png", "q/b.png")
+    assert get_names(f"{put.uri}/q/a?[12].png") == ["a?1.png", "a?2.png"]
+    (tmp_path / "list.txt").write_text(f"{put.uri}/q/a?1.png\n{put.uri}/q/a?2.png\n")
+    assert get_names(tmp_path / "list.txt") == [f"{put.uri}/q/a?1.png", f"{put.uri}/q/a?2.png"]

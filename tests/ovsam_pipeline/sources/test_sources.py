@@ -161,7 +161,7 @@ def test_walk_holds_one_folder_and_not_the_tree(tmp_path):
         ("texts/*.jpg", "expected files for the pattern"),
         ("texts/*", "for the pattern .*, found none; 2 other files"),
         ("texts/a.txt", "in the list .*, found none"),
-        ("binary.txt", "one image path a line, got binary"),
+        ("binary.txt", "one image path per line, got binary"),
         ("notjson.json", "expected JSON in .*notjson.json"),
         ("data.parquet", "expected a Parquet file, got .*data.parquet"),
         ("table.csv", r"expected images, .*\.parquet, got .*table\.csv"),

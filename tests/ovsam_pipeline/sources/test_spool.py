@@ -8,7 +8,7 @@ from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.sources import spool as image_spool
 from ovsam_pipeline.sources.key_set import KeySet
 from ovsam_pipeline.sources.spool import ImageSpool
-from ovsam_pipeline.sources.tar_member import TarMember
+from ovsam_pipeline.sources.tar import TarMember
 
 
 def make_images(count: int) -> list[ImageRecord]:

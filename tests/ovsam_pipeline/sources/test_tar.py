@@ -12,7 +12,7 @@ from ovsam.errors import ImageError
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.sources.listing import list_images
 from ovsam_pipeline.sources.read_image import decode_image
-from ovsam_pipeline.sources.tar_member import parse_tar_header
+from ovsam_pipeline.sources.tar import parse_tar_header
 
 PICTURE = make_picture()
 PNG = encode(Image.fromarray(PICTURE), "PNG")

@@ -1,0 +1,76 @@
+"""What every kind of source gives: image records; and the rules on names that all kinds share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Protocol
+
+from ovsam_pipeline.records import ImagePlace, ImageRecord, compute_image_id
+from ovsam_pipeline.storage.remote_path import is_remote
+
+
+class Source(Protocol):
+    """One source, opened and checked as far as that needs no listing."""
+
+    @property
+    def text(self) -> str:
+        """The source as the user wrote it."""
+
+    @property
+    def root(self) -> str:
+        """What names are relative to: an absolute path or an address, without a final slash."""
+
+    @property
+    def where(self) -> str:
+        """The preposition for "found no images WHERE TEXT"."""
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether one image may come twice."""
+
+    def iterate(self, prefix: str, passed: Counter[str]) -> Iterator[ImageRecord]:
+        """List the images in a fixed order, their names with `prefix` in front.
+
+        Files that are not images are counted in `passed`, by suffix.
+        """
+
+
+def make_record(
+    name: str,
+    place: ImagePlace,
+    size_bytes: int = -1,
+    mtime_ns: int = 0,
+    version: str | None = None,
+) -> ImageRecord:
+    """Build the record of an image that no COCO file numbers."""
+    name = make_unicode(name)
+    image_id = compute_image_id(name)
+    return ImageRecord(image_id, name, place, size_bytes, mtime_ns, None, None, version)
+
+
+def make_unicode(name: str) -> str:
+    """Escape the bytes of a name that are not UTF-8: Parquet and JSON take only Unicode."""
+    if name.isascii():
+        return name
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def join_name(prefix: str, name: str) -> str:
+    """Put the prefix in front of a name, unless it is an absolute path or an address."""
+    return name if name.startswith("/") or is_remote(name) else prefix + name
+
+
+def get_suffix(name: str) -> str:
+    """Return the lower-case suffix of the last part, with its dot; "" without one."""
+    last = name.rpartition("/")[2]
+    return "." + last.rpartition(".")[2].lower() if "." in last[1:] else ""
+
+
+def take_image(name: str, wanted: frozenset[str], passed: Counter[str]) -> bool:
+    """Return whether a file has a wanted suffix; count it in `passed` where not."""
+    suffix = get_suffix(name)
+    if suffix in wanted:
+        return True
+    passed[suffix] += 1
+    return False
