@@ -1,14 +1,14 @@
-"""Errors of the pipeline: what can go wrong around the model, drawn as a tree.
+"""Errors of the pipeline: what can go wrong around the model.
 
     OvsamError                    (ovsam.errors: also ConfigError, ImageError, CheckpointError, ...)
     ├── SourceError               a source of images cannot be read, or holds no image
     ├── DatasetError              an annotation or box file is not what its format promises
     ├── DetectorError             a detector cannot be built or fails on an image
-    ├── ShardError                labelling as a whole cannot go on (not: one image failed)
+    ├── ShardError                labelling as a whole cannot continue (not: one image failed)
     └── OutputError               the output folder cannot be used
-        └── OutputLockedError     another run holds it; trying again later helps
+        └── OutputLockedError     another run holds it; try again later
 
-`console.py` turns each into one sentence and an exit code; nothing else in the pipeline exits.
+`terminal/app.py` turns each into one sentence and an exit code; nothing else exits.
 """
 
 from ovsam.errors import OvsamError
@@ -27,11 +27,11 @@ class DetectorError(OvsamError):
 
 
 class ShardError(OvsamError):
-    """Labelling as a whole cannot go on; a single failed image is a row, never this error."""
+    """Labelling as a whole cannot continue; a single failed image is a row, never this error."""
 
 
 class OutputError(OvsamError):
-    """The output folder cannot be written, read or continued."""
+    """The output folder cannot be written, read or resumed."""
 
 
 class OutputLockedError(OutputError):

@@ -1,4 +1,7 @@
-"""How images end: why they fail, and counts of rows by status and reason."""
+"""How images end: why they fail, and counts of rows by status and reason.
+
+Reasons are stored in rows and in failures.jsonl; they begin with one of the texts below.
+"""
 
 from __future__ import annotations
 
@@ -8,47 +11,43 @@ from dataclasses import dataclass, field
 
 from ovsam_pipeline.records import LabelRecord
 
-INTERNAL_ERROR = "internal error"
-MODEL_ERROR = "the networks refused it"
-OUT_OF_MEMORY = "out of memory"
-WORKER_DIED = "its worker died"
 STORAGE_FAILED = "the storage failed"
 STORAGE_REFUSED = "the storage refused access"
+OUT_OF_MEMORY = "out of memory"
+MODEL_ERROR = "the networks refused it"
+INTERNAL_ERROR = "internal error"
+WORKER_DIED = "its worker died"
 
-# What no image is to blame for, at least not every image of a run.
-NOT_THE_IMAGE = (
-    WORKER_DIED,
-    INTERNAL_ERROR,
-    MODEL_ERROR,
-    OUT_OF_MEMORY,
-    STORAGE_FAILED,
-    STORAGE_REFUSED,
-)
-
-# How reasons begin → a few classes: every class is a time series for ever.
-_REASON_CLASSES = (
-    ("file not found", "missing"),
-    ("permission denied", "unreadable"),
-    ("cannot be read", "unreadable"),
-    ("file is empty", "damaged"),
-    ("damaged", "damaged"),
-    ("expected at most", "too_large"),
-    ("expected", "unsupported"),
-    ("not an image", "unsupported"),
-    ("not enough memory", "memory"),
-    (WORKER_DIED, "worker"),
-    (STORAGE_FAILED, "storage"),
-    (STORAGE_REFUSED, "storage"),
-    (OUT_OF_MEMORY, "memory"),
-    (MODEL_ERROR, "model"),
-    (INTERNAL_ERROR, "internal"),
-)
+# How reasons begin → a class for metrics: few, as a monitoring system keeps each as a time series
+# for ever. The image is not to blame for these, at least not every image of a run.
+_FAULTS = {
+    STORAGE_FAILED: "storage",
+    STORAGE_REFUSED: "storage",
+    OUT_OF_MEMORY: "memory",
+    MODEL_ERROR: "model",
+    INTERNAL_ERROR: "internal",
+    WORKER_DIED: "worker",
+}
+NOT_THE_IMAGE = tuple(_FAULTS)
+# The sentences of `ovsam.decode`. The first that fits counts: "expected at most" before "expected".
+_REASON_CLASSES = {
+    **_FAULTS,
+    "file not found": "missing",
+    "permission denied": "unreadable",
+    "cannot be read": "unreadable",
+    "file is empty": "damaged",
+    "damaged": "damaged",
+    "not enough memory": "memory",
+    "not an image": "unsupported",
+    "expected at most": "too_large",
+    "expected": "unsupported",
+}
 _OTHER_REASONS = "other"
 
 
 def classify_reason(reason: str) -> str:
     """Return the class of a failed image's reason; "other" where none is known."""
-    for start, name in _REASON_CLASSES:
+    for start, name in _REASON_CLASSES.items():
         if reason.startswith(start):
             return name
     return _OTHER_REASONS
@@ -56,13 +55,7 @@ def classify_reason(reason: str) -> str:
 
 @dataclass
 class Tally:
-    """Counts of some rows: of a run, or of a shard that a worker labelled.
-
-    Attributes:
-        statuses: rows by status.
-        reasons: failed rows by `group_reason` of their errors.
-        objects: objects of all rows.
-    """
+    """Counts of some rows: by status, by `group_reason` of their errors, and of their objects."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -73,14 +66,14 @@ class Tally:
         self.count(row.status, len(row.objects), row.error)
 
     def count(self, status: str, num_objects: int, error: str | None) -> None:
-        """Count what a row says."""
+        """Count a row given by its columns."""
         self.statuses[status] += 1
         self.objects += num_objects
         if error is not None:
             self.reasons[group_reason(error)] += 1
 
     def merge(self, other: Tally) -> None:
-        """Count what another one counted."""
+        """Add the counts of another tally."""
         self.statuses.update(other.statuses)
         self.reasons.update(other.reasons)
         self.objects += other.objects
@@ -89,7 +82,7 @@ class Tally:
 def group_reason(error: str) -> str:
     """Return a reason without what is particular to one image, for counting.
 
-    Numbers, quoted names and paths become "…": the full sentence stands in failures.jsonl.
+    Numbers, quoted names and paths become "…": the full sentence is in failures.jsonl.
     """
     short = re.sub(r"'[^']*'|\"[^\"]*\"|\S*/\S*", "…", error)
     short = re.sub(r"\d+", "…", short)

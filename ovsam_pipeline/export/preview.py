@@ -1,4 +1,4 @@
-"""Pictures of labelled images with masks, boxes, names and scores, to be looked at."""
+"""Rows of an output, and their images → OUT/preview/*.jpg: masks, boxes, labels and scores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ovsam.errors import ImageError
+from ovsam.errors import ImageError, explain
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export.drawing import (
     COLOURS,
@@ -29,12 +29,13 @@ from ovsam_pipeline.storage.remote_path import AnyPath
 
 logger = logging.getLogger(__name__)
 
-# Pictures are drawn at a size at which text is readable: smaller images are enlarged, larger ones
-# reduced, before anything is drawn.
-_SHORTEST, _LONGEST = 640, 1600
+# The longer side of a picture, in pixels, so that text is readable and files stay small: smaller
+# images are enlarged, larger ones reduced, before anything is drawn.
+_LEAST_SIDE, _MOST_SIDE = 640, 1600
 # More would cover each other.
 _MOST_OBJECTS = 100
 _OPACITY = 0.4
+_LEAST_TEXT_SCALE = 0.45
 
 
 def write_previews(output: AnyPath, images: Iterable[ImageRecord], count: int) -> list[AnyPath]:
@@ -48,12 +49,10 @@ def write_previews(output: AnyPath, images: Iterable[ImageRecord], count: int) -
     chosen = _choose_rows(output, {image.file_name for image in images}, count)
     records = {image.file_name: image for image in images if image.file_name in chosen}
     folder = output / PREVIEW_FOLDER
-    try:
+    with explain("cannot empty", folder, OutputError):
         folder.mkdir(exist_ok=True)
         for old in folder.glob("*.jpg"):
             old.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot empty {folder}: {error.strerror or error}") from error
     written = []
     for number, (file_name, row) in enumerate(sorted(chosen.items()), start=1):
         try:
@@ -68,16 +67,12 @@ def write_previews(output: AnyPath, images: Iterable[ImageRecord], count: int) -
 
 
 def draw_objects(image: np.ndarray, objects: Sequence[dict[str, Any]]) -> np.ndarray:
-    """Return a picture of the objects of an image, at most 1600 pixels a side.
+    """Return a picture of an (H, W, 3) uint8 RGB image and the 100 best of its objects.
 
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        objects: as in a row of the output; the 100 best-scoring ones are drawn.
-
-    Returns:
-        (H', W', 3) uint8 RGB.
+    Objects are as in a row of the output. The longer side has 640 to 1600 pixels.
     """
-    scale = _choose_scale(image.shape[0], image.shape[1])
+    longest = max(image.shape[:2])
+    scale = min(max(1.0, _LEAST_SIDE / longest), _MOST_SIDE / longest)
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     picture = cv2.resize(image, (width, height), interpolation=interpolation)
@@ -93,7 +88,7 @@ def draw_objects(image: np.ndarray, objects: Sequence[dict[str, Any]]) -> np.nda
         outlines.append(find_outline(mask))
     picture = cv2.addWeighted(tinted, _OPACITY, picture, 1 - _OPACITY, 0)
     side = max(height, width)
-    thickness = max(1, round(side / 800))
+    thickness, text_scale = max(1, round(side / 800)), max(_LEAST_TEXT_SCALE, side / 1300)
     boxes = [_find_corners(item["bbox"], scale) for item in drawn]
     for outline, box, colour in zip(outlines, boxes, colours, strict=True):
         cv2.rectangle(picture, box[:2], box[2:], colour, thickness)
@@ -101,7 +96,7 @@ def draw_objects(image: np.ndarray, objects: Sequence[dict[str, Any]]) -> np.nda
     plates: list[Box] = []
     for item, box, colour in zip(drawn, boxes, colours, strict=True):
         text = f"{item['category']} {item['score']:.2f}"
-        plates.append(draw_label(picture, text, box, colour, max(0.45, side / 1300), plates))
+        plates.append(draw_label(picture, text, box, colour, text_scale, plates))
     return picture
 
 
@@ -125,11 +120,6 @@ def _choose_rows(output: AnyPath, file_names: set[str], count: int) -> dict[str,
         for row in iterate_part_rows(part)
         if row["file_name"] in wanted
     }
-
-
-def _choose_scale(height: int, width: int) -> float:
-    longest = max(height, width)
-    return min(max(1.0, _SHORTEST / longest), _LONGEST / longest)
 
 
 def _find_corners(box_xywh: Sequence[float], scale: float) -> Box:

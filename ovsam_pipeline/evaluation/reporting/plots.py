@@ -1,4 +1,4 @@
-"""Numbers as pictures: precision and recall, IoU, confusions, size. PNG files, no window."""
+"""Scores → plots as PNG files: precision and recall, IoU, confusions, size; no window opens."""
 
 from __future__ import annotations
 
@@ -34,18 +34,10 @@ def write_plots(
     instances: InstanceScores | None,
     what: str = "mask",
 ) -> list[Path]:
-    """Draw what was measured; a plot without data is not drawn.
+    """Draw what was measured, and return the files; a plot without data is not drawn.
 
-    Args:
-        folder: for the pictures.
-        truth: the annotations.
-        predictions: the predictions.
-        detection: for curves, by type of IoU.
-        instances: which annotation was answered how; None draws curves alone.
-        what: the IoU of `instances` is of: "mask", "box".
-
-    Returns:
-        The files: precision_recall_TYPE.png, iou_histogram.png, confusions.png, by_size.png.
+    precision_recall_TYPE.png shows `detection`, by type of IoU. iou_histogram.png, confusions.png
+    and by_size.png show `instances`, the IoU of whose masks or boxes (`what`) was measured.
 
     Raises:
         OutputError: the file system refuses.

@@ -1,7 +1,7 @@
 """The worst instances as pictures: outlines of annotation and prediction, and what is wrong.
 
-Instance runs: lowest IoU, wrong names first. Detection runs: the surest wrong predictions and the
-largest annotations that nobody found, half each.
+With prompts from annotations: those of lowest IoU, wrong names first. With a detector: the surest
+wrong predictions, and the largest annotations that no prediction matches, half each.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _TEXT_SCALE = 0.42
 
 @dataclass(frozen=True)
 class _Case:
-    """One picture: rows of the tables (None: not there) and its words."""
+    """One picture: rows of the tables, None where there is none, and a line of text."""
 
     image_index: int
     truth_row: int | None
@@ -62,16 +62,10 @@ def write_worst(
     find_image: Callable[[int], Path | None],
     count: int = 20,
 ) -> list[Path]:
-    """Draw the worst instances; images that cannot be read are passed over.
+    """Draw the worst instances as 01.jpg, 02.jpg, …; images that cannot be read are passed over.
 
-    Args:
-        folder: for the pictures, 01.jpg the worst.
-        truth: the annotations.
-        predictions: the predictions.
-        instances: of a run that prompts with annotations; goes before `matches`.
-        matches: of a detection run.
-        find_image: index of an image → its file.
-        count: most pictures.
+    `instances` are of a run that prompts with annotations, else `matches` of a detection run are
+    drawn. `find_image` returns the file of an image, given its index.
 
     Raises:
         OutputError: the file system refuses.
@@ -102,8 +96,8 @@ def _choose_instances(
     for index in order.tolist():
         row, answer = int(instances.truth_rows[index]), int(instances.prediction_rows[index])
         name = truth.categories.names[truth.category_index[row]]
-        said = "no answer" if answer < 0 else _name_prediction(truth, predictions, answer)
-        words = f"IoU {instances.ious[index]:.2f}: {name}, said {said}"
+        predicted = "nothing" if answer < 0 else _name_prediction(truth, predictions, answer)
+        words = f"IoU {instances.ious[index]:.2f}: {name}, predicted {predicted}"
         cases.append(_Case(int(truth.image_index[row]), row, None if answer < 0 else answer, words))
     return cases
 
@@ -135,7 +129,7 @@ def _choose_matches(
 def _find_nearest(
     truth: GroundTruth, predictions: Predictions, row: int
 ) -> tuple[int | None, float]:
-    """Return the annotation whose box overlaps a prediction's most, and the IoU; None: no one's."""
+    """Return the annotation whose box overlaps a prediction's most, and their IoU; None without."""
     rows = np.flatnonzero(truth.image_index == predictions.image_index[row])
     if not len(rows):
         return None, 0.0
@@ -163,7 +157,7 @@ def _read_image(truth: GroundTruth, index: int, path: Path | None) -> np.ndarray
 
 
 def _draw(image: np.ndarray, truth: GroundTruth, predictions: Predictions, case: _Case) -> bytes:
-    """Return a JPEG: the surroundings of the object with both outlines, and a line of words."""
+    """Return a JPEG: the surroundings of the object with both outlines, and lines of text."""
     height, width = image.shape[:2]
     shown = []
     if case.truth_row is not None:
@@ -189,7 +183,7 @@ def _draw(image: np.ndarray, truth: GroundTruth, predictions: Predictions, case:
 
 
 def _choose_window(boxes_xywh: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
-    """Return left, top, right, bottom around all boxes with some margin, inside the image."""
+    """Return left, top, right, bottom around all boxes with a margin, inside the image."""
     boxes_xywh = boxes_xywh[(boxes_xywh[:, 2:] > 0).all(axis=1)]
     if not len(boxes_xywh):
         return 0, 0, width, height

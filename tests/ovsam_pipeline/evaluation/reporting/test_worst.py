@@ -25,9 +25,9 @@ def test_lowest_iou_comes_first_and_of_equals_the_wrong_name() -> None:
     instances = replace(instances, ious=np.array([0.0, 0.0, 0.5]))
     words = [case.words for case in _choose_instances(truth, predictions, instances, 20)]
     assert words == [
-        "IoU 0.00: dog, small, said cat 0.80",
-        "IoU 0.00: cat, said cat 0.90",
-        "IoU 0.50: cat, said cat 0.70",
+        "IoU 0.00: dog, small, predicted cat 0.80",
+        "IoU 0.00: cat, predicted cat 0.90",
+        "IoU 0.50: cat, predicted cat 0.70",
     ]
 
 
