@@ -7,7 +7,7 @@ Not a measurement of a cluster. `ovsam_pipeline.engines.cluster.schedule.Schedul
 run, over an ImageSpool, and each of its calls costs the driver the processor time that it took
 just now. The rest are parameters: what Ray costs the driver a task and a pending answer, seconds
 an image with jitter, start-up, deaths of workers, bandwidths and requests of the bucket. The loop
-is that of `cluster_run.py`: wait, hear all answers that are there, feed, look at the workers.
+is that of `engines/cluster/run.py`: wait, handle all answers, assign work, watch the workers.
 Network and bucket are shared evenly by the workers that are there when a shard is given out.
 
 Workers have `--work-s` seconds of work each, so ten times the workers label ten times the images.
@@ -52,7 +52,7 @@ class Setting:
         shard_images: most images in a shard, `--part-images`.
         task_s: of the driver for a task of Ray: submit it and fetch its answer.
         wait_s: of the driver for a pending answer, each time that it waits for any.
-        look_every_s, watch_every_s, wait_at_most_s: as in cluster_run.py and run_ray.py.
+        look_every_s, watch_every_s, wait_at_most_s: as in engines/cluster/run.py and ray_pool.py.
         work_s: of each worker.
     """
 
@@ -111,7 +111,7 @@ class Simulation:
         )
         self.rng = np.random.default_rng(workers)
         self.now_s = self.busy_s = self.waiting_s = self.scheduling_s = 0.0
-        self.num_calls = self.num_hired = self.num_pending = self.num_given_up = 0
+        self.num_calls = self.num_started = self.num_pending = self.num_given_up = 0
         self.num_events = self.num_ready = 0
         self.events: list[tuple[float, int, str, str, Any]] = []
         self.free_s: dict[str, float] = {}
@@ -121,16 +121,16 @@ class Simulation:
         self.spans: list[tuple[float, float, int]] = []
         self.all_ready_s = self.drained_s = 0.0
         self.watched_s = 0.0
-        self.hungry: list[str] = []
+        self.idle: list[str] = []
 
     def run(self) -> None:
         """Go on until every image is labelled or given up."""
         for _ in range(self.workers):
-            self.hire()
+            self.start_worker()
         while not self.schedule.is_over:
             for event in self.wait():
-                self.hear(*event)
-            self.feed()
+                self.handle(*event)
+            self.assign_work()
             if self.now_s - self.watched_s >= self.setting.watch_every_s:
                 self.watch()
         assert sum(span[2] for span in self.spans) + self.num_given_up == self.num_images
@@ -147,7 +147,7 @@ class Simulation:
             found.append(heapq.heappop(self.events)[2:])
         return found
 
-    def hear(self, kind: str, worker: str, told: Any) -> None:
+    def handle(self, kind: str, worker: str, told: Any) -> None:
         """Deal with one event."""
         if kind == "ready":
             self.num_pending -= 1
@@ -158,8 +158,8 @@ class Simulation:
             self.dies_s[worker] = self.now_s + self.rng.exponential(self.setting.life_s)
             self.looked_s[worker] = self.now_s
             self.happen(self.dies_s[worker], "died", worker, None)
-            self.call(lambda: self.schedule.join(worker, self.now_s))
-            self.hungry.append(worker)
+            self.call(lambda: self.schedule.add_worker(worker, self.now_s))
+            self.idle.append(worker)
         elif kind == "looked":
             self.num_pending -= 1
             # Of one that is dead by now the scheduler takes no notice.
@@ -170,37 +170,37 @@ class Simulation:
             shard = self.call(lambda: self.schedule.finish(worker, number, seconds, self.now_s))
             self.spans.append((end_s - seconds, end_s, len(shard.images)))
             self.shards[worker].remove(number)
-            self.hungry.append(worker)
+            self.idle.append(worker)
         elif kind == "died":
-            self.bury(worker)
+            self.replace_worker(worker)
 
-    def bury(self, worker: str) -> None:
-        """Take back the shards of a dead worker and hire another."""
+    def replace_worker(self, worker: str) -> None:
+        """Take back the shards of a dead worker and start another."""
         loss = self.call(
-            lambda: self.schedule.lose(worker, "died", lambda _: False, is_blamed=True)
+            lambda: self.schedule.lose_worker(worker, "died", lambda _: False, is_blamed=True)
         )
         self.num_given_up += len(loss.given_up)
         del self.free_s[worker], self.looked_s[worker]
         self.num_pending -= len(self.shards.pop(worker))
-        self.hungry = list(self.free_s)
-        self.hire()
+        self.idle = list(self.free_s)
+        self.start_worker()
 
-    def hire(self) -> None:
+    def start_worker(self) -> None:
         """Start a worker."""
-        name = f"worker {self.num_hired}"
-        self.num_hired += 1
+        name = f"worker {self.num_started}"
+        self.num_started += 1
         self.num_pending += 1
         self.shards[name] = set()
         self.spend(self.setting.task_s)
         start_s = self.setting.start_s * self.rng.uniform(1.0, 1.5)
         self.happen(self.now_s + start_s, "ready", name, None)
 
-    def feed(self) -> None:
+    def assign_work(self) -> None:
         """Give shards to those that may have one."""
-        hungry, self.hungry = self.hungry, []
-        for worker in hungry:
+        idle, self.idle = self.idle, []
+        for worker in idle:
             while worker in self.free_s:
-                shard = self.call(lambda name=worker: self.schedule.take(name, self.now_s))
+                shard = self.call(lambda name=worker: self.schedule.next_shard(name, self.now_s))
                 if shard is None:
                     if self.schedule.num_undrawn == 0 and not self.drained_s:
                         self.drained_s = self.now_s
@@ -288,7 +288,7 @@ def simulate(setting: Setting, workers: int) -> dict[str, Any]:
         "driver_busy_without_waits": round((found.busy_s - found.waiting_s) / found.now_s, 4),
         "driver_us_an_image": round(task_s * 1e6, 1),
         "scheduling_us_a_call": round(found.scheduling_s / found.num_calls * 1e6, 1),
-        "deaths": found.num_hired - workers,
+        "deaths": found.num_started - workers,
         "given_up": found.num_given_up,
         "limit": max(floors, key=lambda name: floors[name]),
     }

@@ -66,8 +66,8 @@ def open_engine(
         OvsamError: as `build`; or the cluster cannot be used.
     """
     if choose_engine(config) == "ray":
-        with _import_ray_engine().open_crew(config, build) as crew:
-            yield crew
+        with _import_ray_engine().open_pool(config, build) as pool:
+            yield pool
     else:
         # Loads torch, which the driver of a cluster does without.
         from ovsam_pipeline.engines.local import LocalEngine

@@ -41,13 +41,14 @@ class Engine(Protocol):
     Attributes:
         name: "local" or "ray".
         facts: known once the engine is open.
-        accepted_parts: file names of the parts that its workers reported; None where no part can
-            come from elsewhere, as this process alone writes.
     """
 
     name: str
     facts: RunFacts
-    accepted_parts: set[str] | None
+
+    @property
+    def accepted_parts(self) -> set[str] | None:
+        """File names of the parts that workers reported; None where this process alone writes."""
 
     def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
         """Compare a detector that reads boxes from a file with all images of the run.

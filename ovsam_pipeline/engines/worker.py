@@ -18,7 +18,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import ovsam
-from ovsam_pipeline.engines.cluster.checks import answer_probe, enter_folder
 from ovsam_pipeline.labelling.facts import RunFacts
 from ovsam_pipeline.labelling.labeller import BuildLabeller
 from ovsam_pipeline.labelling.stats import ShardStats
@@ -28,8 +27,7 @@ from ovsam_pipeline.outcomes import Tally
 from ovsam_pipeline.records import ImageRecord
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from ovsam_pipeline.engines.cluster.node_setup import Probe
     from ovsam_pipeline.labelling.labeller import Labeller
     from ovsam_pipeline.output.parts import PartWriter
     from ovsam_pipeline.settings.label import LabelConfig
@@ -102,19 +100,16 @@ class Worker:
         self._seconds: Counter[str] = Counter()
         self._stats = ShardStats()
 
-    def load(self, texts: dict[str, bytes], folder: str, *, is_first: bool) -> WorkerInfo:
+    def load(self, texts: dict[str, bytes], *, is_first: bool) -> WorkerInfo:
         """Load model, detector and vocabulary.
 
         Args:
-            folder: that relative paths are meant from: where the command was started.
             texts: embedded class names of another machine, for the cache of this one.
             is_first: whether to return those of this one.
 
         Raises:
-            ConfigError: a source is relative to a folder that this machine has not.
             OvsamError: as `build`.
         """
-        enter_folder(folder, self._config.sources)
         from ovsam.text.embedding import collect_used_files, store_files
 
         # Loaded now: the first image would seem to take seconds, or to hang.
@@ -137,18 +132,9 @@ class Worker:
             self._notes.take(),
         )
 
-    def begin(self, writer: PartWriter, probe: Path | None) -> None:
-        """Take the output of a run.
-
-        Args:
-            writer: of its parts, empty.
-            probe: what `cluster_checks.Probe` has put there; None for an object store.
-
-        Raises:
-            OutputError: this machine does not see the output, or cannot write it.
-        """
-        if probe is not None:
-            answer_probe(probe)
+    def begin(self, writer: PartWriter, probe: Probe) -> None:
+        """Open the output of a run: an OutputError where it is not seen or cannot be written."""
+        probe.answer()
         self._writer = writer.without_limits()
 
     def label(self, number: int, images: list[ImageRecord]) -> ShardResult:

@@ -22,8 +22,8 @@ from ray.exceptions import RayError, RayTaskError
 
 from ovsam.errors import ConfigError, OvsamError, TrainingError
 from ovsam.training.loop.stopping import RunStoppedError, heed_signals, stop_wish
-from ovsam_pipeline.engines.cluster.driver_environment import DriverEnvironment
-from ovsam_pipeline.engines.cluster.member import describe_death
+from ovsam_pipeline.engines.cluster.node_setup import DriverEnvironment
+from ovsam_pipeline.engines.cluster.pool import describe_death
 from ovsam_pipeline.engines.cluster.ray_pool import connect
 from ovsam_pipeline.terminal.training_progress import LogFollower
 from ovsam_pipeline.training.request import StageRequest

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from locations import DOUBLES, ROOT, TESTS
 
+# Ray reads it once, when it is imported, which test_cluster_docs.py does before any fixture.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+
 
 @pytest.fixture(scope="session")
 def ray_home() -> Iterator[dict[str, str]]:

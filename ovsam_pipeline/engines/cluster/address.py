@@ -1,7 +1,7 @@
-"""The address of a cluster: what can be said of it before Ray is asked, and what Ray's no means.
+"""The address of a cluster: checked before Ray is asked, and Ray's refusals explained.
 
-Ray tries an address where nobody listens for a minute, and keeps the reason of a refusal to its
-log; here both become one sentence. Nothing here knows of Ray.
+Ray tries an address where nobody listens for a minute, and writes the reason of a refusal to its
+log only; here both become one sentence.
 """
 
 from __future__ import annotations
@@ -19,11 +19,7 @@ _TOKEN = (
 
 
 def check_address(address: str) -> None:
-    """Refuse addresses that lead to other doors of a cluster.
-
-    Raises:
-        ConfigError: the address of the server of jobs, or of the one of clients.
-    """
+    """Refuse addresses of a cluster's other servers: that for jobs and that for Ray clients."""
     if address.startswith(("http://", "https://")):
         raise ConfigError(
             f"{address} takes jobs: `ray job submit --address {address} -- ovsam label ...`, or "
@@ -36,25 +32,8 @@ def check_address(address: str) -> None:
         )
 
 
-def check_device(device: str) -> None:
-    """Refuse a device with a number.
-
-    Raises:
-        ConfigError: it has one.
-    """
-    if ":" in device:
-        raise ConfigError(
-            f"--device {device} names one GPU, and Ray gives each worker its own; leave --device "
-            "out, or choose with CUDA_VISIBLE_DEVICES where Ray is started"
-        )
-
-
 def reach_address(address: str) -> None:
-    """Find out in seconds what Ray tries for long.
-
-    Raises:
-        ConfigError: nobody listens there.
-    """
+    """Refuse an address where nobody listens."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():  # "auto"
         return
@@ -65,20 +44,15 @@ def reach_address(address: str) -> None:
 
 
 def explain_cluster(error: BaseException, address: str | None) -> ConfigError:
-    """Return one sentence on why Ray could not be started or reached.
-
-    Args:
-        error: what Ray raised.
-        address: where it looked; None where it was to start on this machine.
-    """
+    """Return why Ray could not be reached at `address`, or be started here where it is None."""
     text = " ".join(str(error).split())
     where = address or "this machine"
     small = " ".join(str(cause) for cause in _list_causes(error)).lower()
     if small.startswith("failed to connect to ray cluster"):
-        # Somebody listens there, see `reach_address`.
+        # Ray says the same for an address where nobody listens; `reach_address` has tried that.
         return ConfigError(
-            f"the Ray cluster at {where} answers and does not let this machine in, mostly for its "
-            f"token: {_TOKEN}"
+            f"the Ray cluster at {where} answers but refuses this machine, probably because of its "
+            f"token; {_TOKEN}"
         )
     if re.search(r"token|authenticat|unauthorized|\b(?:401|403)\b", small):
         return ConfigError(
@@ -103,7 +77,7 @@ def explain_cluster(error: BaseException, address: str | None) -> ConfigError:
 
 
 def _list_causes(error: BaseException | None) -> list[BaseException]:
-    """Return an error and what it came from: Ray says the reason there."""
+    """Return an error and its causes, one of which has Ray's reason."""
     causes: list[BaseException] = []
     while error is not None and error not in causes:
         causes.append(error)

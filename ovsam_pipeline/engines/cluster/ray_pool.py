@@ -1,42 +1,45 @@
-"""Label on a Ray cluster: one actor a GPU (or a few CPUs), one shard after another each.
+"""A `WorkerPool` of Ray's actors: one per GPU (or per few CPUs), each a process with a `Worker`.
 
-The driver lists, plans, hands out shards and counts; it loads no model. An actor decodes, detects,
-segments and writes its own part, so neither pixels nor masks cross the network. Whatever dies, the
-driver knows which shards were there and gives them to others; `scheduling.py` decides, this file
-asks Ray.
+The driver lists, plans, assigns shards and counts; it loads no model. An actor decodes, detects,
+segments and writes its own part, so neither pixels nor masks cross the network. What to do with an
+answer is decided in `run` and `schedule`; this file asks Ray.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import platform
 import signal
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
 from ovsam.errors import OvsamError
-from ovsam_pipeline.engines.cluster.address import (
-    check_address,
-    check_device,
-    explain_cluster,
-    reach_address,
+from ovsam_pipeline.engines.cluster.address import check_address, explain_cluster, reach_address
+from ovsam_pipeline.engines.cluster.node_setup import (
+    DriverEnvironment,
+    Probe,
+    check_version,
+    name_node,
 )
-from ovsam_pipeline.engines.cluster.checks import Probe, check_facts, check_version, name_node
-from ovsam_pipeline.engines.cluster.driver_environment import DriverEnvironment
-from ovsam_pipeline.engines.cluster.member import Member, WorkerDiedError, describe_death
-from ovsam_pipeline.engines.cluster.run import ClusterRun
+from ovsam_pipeline.engines.cluster.pool import (
+    Answer,
+    Loaded,
+    Opened,
+    PoolWorker,
+    WorkerDiedError,
+    describe_death,
+)
+from ovsam_pipeline.engines.cluster.run import label_on_pool
 from ovsam_pipeline.engines.cluster.schedule import Shard
-from ovsam_pipeline.engines.cluster.size import ClusterSize, choose_size
+from ovsam_pipeline.engines.cluster.size import ClusterSize, check_device, choose_size
 from ovsam_pipeline.engines.engine import Work
-from ovsam_pipeline.engines.worker import ShardResult, Worker, WorkerInfo
+from ovsam_pipeline.engines.worker import ShardResult, Worker
 from ovsam_pipeline.errors import ShardError
 from ovsam_pipeline.labelling.facts import RunFacts
 from ovsam_pipeline.labelling.labeller import BuildLabeller
@@ -47,33 +50,43 @@ from ovsam_pipeline.settings.label import LabelConfig
 
 logger = logging.getLogger(__name__)
 
+# The driver looks this often whether it has to stop.
 _WAIT_S = 0.5
-_PATIENCE_S = 30.0
-_MOST_SCOUTS = 3
+# A model on a slow disk takes about that long to load.
+_LOG_WAITING_AFTER_S = 30.0
+_MOST_FIRST_WORKERS = 3
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What workers are started with."""
+
+    config: LabelConfig
+    build: BuildLabeller
+    environment: DriverEnvironment
 
 
 class _Actor:
-    """A `Worker` in a process of Ray's; `look` and `stop` are answered while it labels."""
+    """A `Worker` in a process of Ray; `look` and `stop` are answered while it labels."""
 
-    def __init__(
-        self, order: tuple[LabelConfig, BuildLabeller, DriverEnvironment], num_threads: int | None
-    ) -> None:
-        config, build, self._home = order
-        self._home.apply()
-        self._worker = Worker(config, build, num_threads)
+    def __init__(self, order: _Order, num_threads: int | None) -> None:
+        self._order = order
+        order.environment.apply()
+        self._worker = Worker(order.config, order.build, num_threads)
 
-    def load(
-        self, texts: dict[str, bytes], folder: str, *, is_first: bool
-    ) -> tuple[str, WorkerInfo]:
-        node = ray.get_runtime_context().get_node_id()
+    def load(self, texts: dict[str, bytes], *, is_first: bool) -> Loaded:
+        environment = self._order.environment
         try:
-            return node, self._worker.load(texts, folder, is_first=is_first)
+            environment.enter_folder(self._order.config.sources)
+            info = self._worker.load(texts, is_first=is_first)
         except OvsamError as error:
-            # On the driver's own machine the sentence is as without a cluster.
-            raise (error if self._home.is_here else name_node(error, platform.node())) from error
+            raise environment.name_node(error) from error
+        node = ray.get_runtime_context().get_node_id()
+        return Loaded(f"{info.host}:{info.process}", node, info)
 
-    def begin(self, writer: PartWriter, probe: Any) -> None:
+    def begin(self, writer: PartWriter, probe: Probe) -> Opened:
         self._worker.begin(writer, probe)
+        return Opened()
 
     def label(self, number: int, images: list[ImageRecord]) -> ShardResult:
         return self._worker.label(number, images)
@@ -87,96 +100,106 @@ class _Actor:
         self._worker.stop()
 
 
-class Crew:
-    """The actors of a run; the first of them, the scout, tells what the labels will depend on.
+class RayPool:
+    """The workers of a run on Ray, and so the engine "ray".
 
-    Attributes:
-        name: "ray".
-        facts: of the labels.
-        accepted_parts: file names of the parts that the actors reported.
-        size: how many actors, and what each holds.
+    What many workers get lies once in Ray's object store: `order`, `texts` (embedded class names)
+    and the writer are references to it.
     """
 
     name = "ray"
 
-    def __init__(self, config: LabelConfig, build: BuildLabeller) -> None:
-        self.accepted_parts: set[str] | None = set()
-        self.members: list[Member] = []
-        self._pending: dict[Any, tuple[Member, str]] = {}
-        self.size = _measure(config)
-        self._device = self.size.choose_device(config.device)
-        self._order = ray.put(
-            (replace(config, device=self._device), build, DriverEnvironment.describe())
-        )
-        self._texts: Any = ray.put({})
-        self._notes: set[str] = set()
-        info = self._wait_for_scout()
-        self.facts: RunFacts = info.facts
-        resolved = replace(info.facts.config, device=self._device)
-        self._order = ray.put((resolved, build, DriverEnvironment.describe()))
-        self._texts = ray.put(info.texts)
+    def __init__(self, size: ClusterSize, facts: RunFacts, order: Any, texts: Any) -> None:
+        self.size, self.facts = size, facts
+        self.workers: list[PoolWorker] = []
+        self.accepted_parts: set[str] = set()
+        self._order, self._texts = order, texts
+        self._output: tuple[Any, Probe] | None = None
+        self._actors: dict[PoolWorker, Any] = {}
+        self._pending: dict[Any, PoolWorker] = {}
+        self._logged: set[str] = set()
 
-    def hire(self, *, is_first: bool = False) -> Member:
-        """Start an actor; it loads when the cluster has room for it."""
-        options: dict[str, Any] = {
-            "num_cpus": self.size.cpus,
-            "num_gpus": self.size.gpus,
-            "max_restarts": 0,
-            "max_task_retries": 0,
-            "concurrency_groups": {"watch": 2},
-        }
-        actor = ray.remote(**options)(_Actor)
-        threads = None if self.size.gpus else int(self.size.cpus)
-        member = Member(actor.remote(self._order, threads))
-        loading = member.handle.load.remote(self._texts, str(Path.cwd()), is_first=is_first)
-        self._pending[loading] = member, "load"
-        self.members.append(member)
-        return member
+    @classmethod
+    def start(cls, config: LabelConfig, build: BuildLabeller) -> Self:
+        """Load the first worker, which shows what the labels depend on.
 
-    def welcome(self, member: Member, ref: Any, expected: RunFacts | None) -> WorkerInfo:
-        """Take the answer of an actor that has loaded.
-
-        Raises:
-            OvsamError: it cannot load, or is not like the first one.
-            WorkerDiedError: it died.
+        The others are started with its settings, in which "auto" is resolved, and need not embed
+        the class names again.
         """
-        member.node, member.info = _get(ref, None)
-        member.name = f"{member.info.host}:{member.info.process}"
-        self.show_notes(member.info.notes)
-        check_version(member.info.host, member.info.version)
-        if expected is not None:
-            check_facts(member.info.host, expected, member.info.facts)
-        return member.info
+        size = _measure(config)
+        device = size.choose_device(config.device)
+        environment = DriverEnvironment.describe()
+        order = ray.put(_Order(replace(config, device=device), build, environment))
+        actor, loaded = _load_first_worker(order, size)
+        facts, texts = loaded.info.facts, ray.put(loaded.info.texts)
+        resolved = replace(facts.config, device=device)
+        pool = cls(size, facts, ray.put(_Order(resolved, build, environment)), texts)
+        worker = pool._add(actor)
+        worker.register(loaded)
+        pool.log_notes(loaded.info.notes)
+        return pool
 
-    def dismiss(self, member: Member) -> None:
-        """End an actor, dead or alive."""
-        member.is_gone = True
-        with suppress(ValueError):
-            self.members.remove(member)
-        with suppress(Exception):
-            ray.kill(member.handle)
+    def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
+        """See `Engine.check_images`; the driver reads boxes of a file itself, without a model."""
+        from ovsam_pipeline.labelling.labeller import build_run_detector
+
+        config = self.facts.config
+        if not config.detector.startswith(("boxes:", "gt:")) or config.relabel:
+            return []
+        _, detector = build_run_detector(config, None)
+        return detector.check_images(images)
+
+    def label(self, work: Work) -> RunSummary:
+        """See `Engine.label`."""
+        return label_on_pool(work, self)
 
     def measure(self) -> None:
-        """Look how large the cluster is now."""
+        """See `WorkerPool.measure`."""
         self.size = _measure(self.facts.config, self.size)
 
-    def put(self, value: Any) -> Any:
-        """Keep a value for the actors; returns what stands for it."""
-        return ray.put(value)
-
-    def get(self, ref: Any, host: str | None) -> Any:
-        """Return an answer; see `_get`."""
-        return _get(ref, host)
-
     def list_nodes(self) -> set[str]:
-        """Return the nodes that are alive."""
+        """See `WorkerPool.list_nodes`."""
         return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
-    def wait(self) -> list[tuple[Member, str, Any]]:
-        """Return the answers that are there: who, to what, and the reference to `get` it by.
+    def start_worker(self) -> None:
+        """See `WorkerPool.start_worker`."""
+        actor, loading = _start_actor(self._order, self._texts, self.size, is_first=False)
+        self._pending[loading] = self._add(actor)
 
-        Waits a moment for the first one. Those of actors that were dismissed are left out.
-        """
+    def begin_run(self, writer: PartWriter, probe: Probe) -> None:
+        """See `WorkerPool.begin_run`."""
+        self._output = ray.put(writer), probe
+        self._pending = {ref: worker for ref, worker in self._pending.items() if not worker.info}
+        for worker in self.workers:
+            worker.is_working = worker.is_asked = False
+
+    def open_output(self, worker: PoolWorker) -> None:
+        """See `WorkerPool.open_output`."""
+        assert self._output is not None
+        self._pending[self._actors[worker].begin.remote(*self._output)] = worker
+
+    def assign(self, worker: PoolWorker, shard: Shard) -> None:
+        """See `WorkerPool.assign`."""
+        labelling = self._actors[worker].label.remote(shard.number, shard.images)
+        self._pending[labelling] = worker
+
+    def ask_state(self, worker: PoolWorker, now_s: float) -> None:
+        """See `WorkerPool.ask_state`."""
+        worker.is_asked, worker.asked_s = True, now_s
+        self._pending[self._actors[worker].look.remote()] = worker
+
+    def request_stop(self, worker: PoolWorker) -> None:
+        """See `WorkerPool.request_stop`."""
+        self._actors[worker].stop.remote()
+
+    def stop_worker(self, worker: PoolWorker) -> None:
+        """See `WorkerPool.stop_worker`."""
+        worker.is_stopped = True
+        self.workers.remove(worker)
+        _kill(self._actors.pop(worker))
+
+    def wait(self) -> list[Answer]:
+        """See `WorkerPool.wait`."""
         if not self._pending:
             time.sleep(_WAIT_S)
             return []
@@ -184,147 +207,53 @@ class Crew:
         if ready and rest:
             more, _ = ray.wait(rest, num_returns=len(rest), timeout=0)
             ready += more
-        answers = [(*self._pending.pop(ref), ref) for ref in ready]
-        return [answer for answer in answers if not answer[0].is_gone]
+        answers = [(ref, self._pending.pop(ref)) for ref in ready]
+        return [_read_answer(ref, worker) for ref, worker in answers if not worker.is_stopped]
 
-    def forget_answers(self) -> None:
-        """Leave out what actors still have to say of an earlier run."""
-        self._pending = {ref: asked for ref, asked in self._pending.items() if asked[1] == "load"}
-        for member in self.members:
-            member.is_working = member.is_looked_at = False
-
-    def begin(self, member: Member, writer: Any, probe: Probe) -> None:
-        """Give an actor the output."""
-        self._pending[member.handle.begin.remote(writer, probe.path)] = member, "begin"
-
-    def assign(self, member: Member, shard: Shard) -> None:
-        """Give an actor a shard; it waits there until those before are done."""
-        self._pending[member.handle.label.remote(shard.number, shard.images)] = member, "label"
-
-    def look(self, member: Member, now_s: float) -> None:
-        """Ask an actor how it stands."""
-        member.is_looked_at, member.looked_s = True, now_s
-        self._pending[member.handle.look.remote()] = member, "look"
-
-    def stop(self, member: Member) -> None:
-        """Ask an actor to finish the image in hand and commit."""
-        member.handle.stop.remote()
-
-    def show_notes(self, notes: Iterable[tuple[int, str]]) -> None:
-        """Log what workers logged, the same sentence once."""
+    def log_notes(self, notes: Iterable[tuple[int, str]]) -> None:
+        """See `WorkerPool.log_notes`."""
         for level, message in notes:
-            if message not in self._notes:
-                self._notes.add(message)
+            if message not in self._logged:
+                self._logged.add(message)
                 logger.log(level, "%s", message)
 
-    def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
-        """See `Engine`; boxes of a file are read here as well, which needs no model."""
-        from ovsam_pipeline.labelling.labeller import build_run_detector
-
-        if (
-            not self.facts.config.detector.startswith(("boxes:", "gt:"))
-            or self.facts.config.relabel
-        ):
-            return []
-        _, detector = build_run_detector(self.facts.config, None)
-        return detector.check_images(images)
-
-    def _wait_for_scout(self) -> WorkerInfo:
-        """Start the first actor, and another one if it dies; say so where there is no room yet."""
-        for tries_left in reversed(range(_MOST_SCOUTS)):
-            scout = self.hire(is_first=True)
-            (ref,) = self._pending
-            ready, _ = ray.wait([ref], timeout=_PATIENCE_S)
-            if not ready:
-                logger.info("waiting for the first worker, which loads: %s", self.size.describe())
-            del self._pending[ref]
-            try:
-                return self.welcome(scout, ref, None)
-            except WorkerDiedError as error:
-                self.dismiss(scout)
-                if not tries_left:
-                    raise ShardError(
-                        f"the first worker cannot start: {error} (one image with --engine local "
-                        "tells more)"
-                    ) from error
-                logger.warning("the first worker is lost, another one loads: %s", error)
-        raise AssertionError("unreachable")
-
-    def label(self, work: Work) -> RunSummary:
-        """See `Engine.label`; each actor has its own copy of the writer."""
-        with Probe(work.writer.folder.parent) as probe:
-            run = ClusterRun(work.plan, self, work.writer, work.report, probe)
-            try:
-                run.go_on(work.stop)
-            finally:
-                run.end(work.stats)
-        return work.report.conclude(work.stop)
+    def _add(self, actor: Any) -> PoolWorker:
+        worker = PoolWorker()
+        self._actors[worker] = actor
+        self.workers.append(worker)
+        return worker
 
 
 @contextmanager
-def open_crew(config: LabelConfig, build: BuildLabeller) -> Iterator[Crew]:
-    """Connect to a cluster, or start Ray on this machine, and load the first worker.
-
-    Args:
-        config: the settings.
-        build: settings → Labeller; runs in the actors.
-
-    Raises:
-        ConfigError: the cluster does not answer, or has not what is asked for.
-        OvsamError: as `build`.
-    """
+def open_pool(config: LabelConfig, build: BuildLabeller) -> Iterator[RayPool]:
+    """Connect to a cluster, or start Ray on this machine, and load the first worker."""
     check_device(config.device)
     is_ours = not ray.is_initialized()
     if is_ours:
         connect(config.address)
-    crew = None
     try:
-        crew = Crew(config, build)
-        yield crew
+        pool = RayPool.start(config, build)
+        try:
+            yield pool
+        finally:
+            for worker in list(pool.workers):
+                pool.stop_worker(worker)
     finally:
-        for member in list(crew.members) if crew else []:
-            crew.dismiss(member)  # type: ignore[union-attr]
         if is_ours:
             ray.shutdown()
 
 
-def _get(ref: Any, host: str | None) -> Any:
-    """Return an answer; an error of ours comes as itself, with its machine.
-
-    Raises:
-        OvsamError: the actor raised it.
-        WorkerDiedError: the actor died, or is not to be trusted any more.
-    """
-    try:
-        return ray.get(ref)
-    except RayTaskError as error:
-        cause = error.cause
-        if isinstance(cause, OvsamError):
-            raise (name_node(cause, host) if host else cause) from error
-        logger.debug("an actor failed", exc_info=error)
-        raise WorkerDiedError(f"{type(cause).__name__}: {cause}") from error
-    except RayError as error:  # the last, as the other is one of its kind
-        raise WorkerDiedError(describe_death(str(error))) from error
-
-
 def connect(address: str | None) -> None:
-    """Join a cluster, or start Ray on this machine.
-
-    Args:
-        address: "auto" or HEAD:6379; None: of RAY_ADDRESS, else none.
-
-    Raises:
-        ConfigError: it does not answer, or does not let us in.
-    """
+    """Join the cluster at `address` or RAY_ADDRESS, or start Ray here where both are missing."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = address or os.environ.get("RAY_ADDRESS")
-    # "local" starts Ray anew: without it a cluster that someone left here would be joined.
+    # "local" starts a new Ray; without it a cluster that someone left here would be joined.
     options: dict[str, Any] = {"address": "local", "include_dashboard": False}
     if address:
         check_address(address)
         reach_address(address)
         options = {"address": address}
-    # Ray takes SIGTERM for itself.
+    # Ray sets its own handler of SIGTERM, which would end the command without a commit.
     handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
@@ -338,3 +267,72 @@ def connect(address: str | None) -> None:
 def _measure(config: LabelConfig, before: ClusterSize | None = None) -> ClusterSize:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return choose_size(config, nodes, before)
+
+
+def _load_first_worker(order: Any, size: ClusterSize) -> tuple[Any, Loaded]:
+    """Return the first actor and what it loaded; start another one if it dies."""
+    texts: Any = ray.put({})
+    num_lost = 0
+    while True:
+        actor, loading = _start_actor(order, texts, size, is_first=True)
+        ready, _ = ray.wait([loading], timeout=_LOG_WAITING_AFTER_S)
+        if not ready:
+            logger.info("waiting for the first worker, which loads: %s", size.describe())
+        try:
+            loaded: Loaded = _get(loading, None)
+        except WorkerDiedError as error:
+            _kill(actor)
+            num_lost += 1
+            if num_lost == _MOST_FIRST_WORKERS:
+                raise ShardError(
+                    f"the first worker cannot start: {error}; label one image with --engine local "
+                    "to see the full error"
+                ) from error
+            logger.warning("the first worker died, another one loads: %s", error)
+            continue
+        check_version(loaded.info.host, loaded.info.version)
+        return actor, loaded
+
+
+def _start_actor(order: Any, texts: Any, size: ClusterSize, *, is_first: bool) -> tuple[Any, Any]:
+    """Return a new actor and the reference to what it will have loaded."""
+    options: dict[str, Any] = {
+        "num_cpus": size.cpus,
+        "num_gpus": size.gpus,
+        # The driver starts another one itself: it has to know which shards were lost.
+        "max_restarts": 0,
+        "max_task_retries": 0,
+        "concurrency_groups": {"watch": 2},
+    }
+    # Next to a GPU the CPUs decode, and torch's threads are left alone.
+    num_threads = None if size.gpus else size.cpus
+    actor: Any = ray.remote(**options)(_Actor).remote(order, num_threads)
+    return actor, actor.load.remote(texts, is_first=is_first)
+
+
+def _kill(actor: Any) -> None:
+    with suppress(Exception):  # it is dead already
+        ray.kill(actor)
+
+
+def _read_answer(ref: Any, worker: PoolWorker) -> Answer:
+    # A worker that loads names its machine itself, see `_Actor.load`.
+    host = worker.name if worker.info else None
+    try:
+        return Answer(worker, _get(ref, host))
+    except (OvsamError, WorkerDiedError) as error:
+        return Answer(worker, error)
+
+
+def _get(ref: Any, host: str | None) -> Any:
+    """Return an actor's answer; raise its OvsamError with its machine, or a WorkerDiedError."""
+    try:
+        return ray.get(ref)
+    except RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, OvsamError):
+            raise (name_node(cause, host) if host else cause) from error
+        logger.debug("an actor failed", exc_info=error)
+        raise WorkerDiedError(f"{type(cause).__name__}: {cause}") from error
+    except RayError as error:  # after RayTaskError, which is a RayError too
+        raise WorkerDiedError(describe_death(str(error))) from error

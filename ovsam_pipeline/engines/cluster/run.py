@@ -1,7 +1,7 @@
-"""The loop of a cluster run: wait for an answer of a worker, deal with it, keep everyone busy.
+"""The driver's loop of a cluster run: wait for answers of workers, handle them, keep all busy.
 
-Input: a plan, and a crew of workers that answer later. Output: counts in the report, parts in the
-output folder. What the crew is made of (`run_ray.py`: Ray's actors) is not known here.
+Input: a `Work`, and a pool of workers that answer later. Output: counts in the report, parts in the
+output folder.
 """
 
 from __future__ import annotations
@@ -9,173 +9,197 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from ovsam.errors import OvsamError
-from ovsam_pipeline.engines.cluster.checks import Probe
-from ovsam_pipeline.engines.cluster.member import NODE_GONE, WorkerDiedError
+from ovsam_pipeline.engines.cluster.node_setup import (
+    Probe,
+    check_facts,
+    check_version,
+    put_probe,
+)
+from ovsam_pipeline.engines.cluster.pool import (
+    NODE_LOST,
+    Answer,
+    Loaded,
+    Opened,
+    PoolWorker,
+    WorkerDiedError,
+    WorkerPool,
+)
 from ovsam_pipeline.engines.cluster.schedule import Schedule, Shard
+from ovsam_pipeline.engines.engine import Work
 from ovsam_pipeline.engines.worker import ShardResult
 from ovsam_pipeline.errors import ShardError
-from ovsam_pipeline.labelling.stats import ShardStats
-from ovsam_pipeline.monitoring.report import RunReport, WorkerState
-from ovsam_pipeline.monitoring.stopping import StopRequest
-from ovsam_pipeline.output.parts import PartWriter, compute_part_name, tally_part
-from ovsam_pipeline.output.plan import Plan
+from ovsam_pipeline.monitoring.report import RunSummary, WorkerState
+from ovsam_pipeline.output.parts import compute_part_name, tally_part
 from ovsam_pipeline.records import LabelRecord
-
-if TYPE_CHECKING:
-    from ovsam_pipeline.engines.cluster.member import Crew, Member
 
 logger = logging.getLogger(__name__)
 
 _RESIZE_EVERY_S = 5.0
-_LOOK_EVERY_S, _WATCH_EVERY_S = 3.0, 0.5
-_MOST_LOOKS_A_SECOND = 50
+_ASK_EVERY_S, _WATCH_EVERY_S = 3.0, 0.5
+# Of a thousand workers the driver would otherwise do little but ask.
+_MOST_QUESTIONS_A_SECOND = 50
+# After a longer gap the driver itself was stopped, or its machine slept.
 _AWAY_S = 60.0
-# After a stop: long enough for an image in hand, even on a CPU.
-_GRACE_S = 60.0
+# After a stop: long enough for the current image, even on a CPU.
+_STOP_TIMEOUT_S = 60.0
 _MOST_FAILED_STARTS = 5
+# What `labelling` chooses where --batch is not given.
 _BATCH_OF_A_GPU = 8
 _LONGEST_PAUSE_S = 300.0
-_TELL_WAITING_EVERY_S = 60.0
-# While nothing has been labelled: afterwards it is the fault of some images.
+_LOG_WAITING_EVERY_S = 60.0
+# While nothing has been labelled; afterwards single images are the more likely cause.
 _MOST_LOST = 10
 
 
+def label_on_pool(work: Work, pool: WorkerPool) -> RunSummary:
+    """Label the images of a run on the workers of a pool."""
+    with put_probe(work.writer.folder.parent) as probe:
+        run = ClusterRun(work, pool, probe)
+        try:
+            run.run()
+        finally:
+            # Also when the run fails: rows of images that were given up are the driver's.
+            run.commit()
+    return work.report.conclude(work.stop)
+
+
 class ClusterRun:
-    """One run.
+    """One run on the workers of a pool."""
 
-    Args:
-        plan: what is to do.
-        crew: the workers.
-        writer: of the output's parts; each worker has its own copy.
-        report: counts the rows, knows the failure budget.
-        probe: lies in the output folder.
-    """
-
-    def __init__(
-        self, plan: Plan, crew: Crew, writer: PartWriter, report: RunReport, probe: Probe
-    ) -> None:
-        self.crew, self.writer, self.report, self.probe = crew, writer, report, probe
-        batch = crew.facts.config.batch or (_BATCH_OF_A_GPU if crew.size.gpus else 1)
-        self.schedule = Schedule(plan.images, len(plan.images), writer.max_images, batch)
-        self.stats = ShardStats()
-        self.shipped = crew.put(writer)
-        self.failed_starts = self.num_lost = 0
-        self.stopping_until_s: float | None = None
-        self.resized_s = self.watched_s = self.hiring_from_s = 0.0
+    def __init__(self, work: Work, pool: WorkerPool, probe: Probe) -> None:
+        self.work, self.pool, self.probe = work, pool, probe
+        self.writer, self.report = work.writer, work.report
+        batch = pool.facts.config.batch or (_BATCH_OF_A_GPU if pool.size.gpus else 1)
+        num_images = len(work.plan.images)
+        self.schedule = Schedule(work.plan.images, num_images, work.writer.max_images, batch)
+        self.needs_work: list[PoolWorker] = []
+        self.num_failed_starts = self.num_lost = 0
+        self.stop_deadline_s: float | None = None
+        self.resized_s = self.watched_s = self.start_workers_after_s = 0.0
         self.worked_s = time.monotonic()
-        self.hungry: list[Member] = []
-        crew.forget_answers()
-        for member in crew.members:
-            if member.info is not None:
-                crew.begin(member, self.shipped, probe)
 
-    def go_on(self, stop: StopRequest) -> None:
-        """Loop until everything is labelled, or the run is stopped."""
+    def run(self) -> None:
+        """Loop until every image has a row, or the run is stopped."""
+        self.pool.begin_run(self.writer, self.probe)
+        for worker in self.pool.workers:
+            if worker.info is not None:
+                self.pool.open_output(worker)
         while not self.schedule.is_over:
             now_s = time.monotonic()
             self.writer.check()
-            if self.stopping_until_s is None and (stop.is_set() or self.report.is_over_budget):
+            if self.stop_deadline_s is None and self._must_stop():
                 self._stop(now_s)
-            if self.stopping_until_s is not None and now_s > self.stopping_until_s:
-                for member in list(self.crew.members):  # or they would write behind our back
-                    self.crew.dismiss(member)
+            if self.stop_deadline_s is not None and now_s > self.stop_deadline_s:
+                for worker in list(self.pool.workers):  # or they would write after the run's end
+                    self.pool.stop_worker(worker)
                 return
             self._resize(now_s)
-            self._feed(now_s)
-            for member, kind, ref in self.crew.wait():
-                self._hear(member, kind, ref)
+            self._assign_work(now_s)
+            for answer in self.pool.wait():
+                self._handle_answer(answer)
             self._watch(time.monotonic())
 
-    def end(self, stats: ShardStats) -> None:
-        """Commit what the driver itself wrote, and hand over times."""
+    def commit(self) -> None:
+        """Commit the rows of images that were given up."""
         self._accept(self.writer.commit())
-        for stage, seconds in self.stats.seconds.items():
-            stats.add_seconds(stage, seconds)
-        for reason, count in self.stats.dropped.items():
-            stats.add_dropped(reason, count)
 
-    def _hear(self, member: Member, kind: str, ref: Any) -> None:
-        """Deal with one answer."""
-        if member.is_gone:  # dismissed by an answer before
+    def _handle_answer(self, answer: Answer) -> None:
+        worker, value = answer.worker, answer.value
+        if worker.is_stopped:  # because of an answer that came together with this one
             return
-        if kind in ("load", "begin"):
-            self._start(member, kind, ref)
-            return
-        try:
-            answer = self.crew.get(ref, member.name)
-        except WorkerDiedError as error:
-            self._lose(member, str(error))
-            return
-        if kind == "look":
-            member.is_looked_at = False
-            self._see(member, answer)
-        else:
-            self._finish(member, answer)
+        if not worker.is_working:
+            self._handle_start(worker, value)
+        elif isinstance(value, WorkerDiedError):
+            self._lose(worker, str(value))
+        elif isinstance(value, WorkerState):
+            worker.is_asked = False
+            self._record_state(worker, value)
+        elif isinstance(value, ShardResult):
+            self._finish(worker, value)
+        elif isinstance(value, OvsamError):
+            raise value
 
-    def _start(self, member: Member, kind: str, ref: Any) -> None:
-        """Let a worker in step by step; one that cannot work ends the run only if none can."""
+    def _handle_start(self, worker: PoolWorker, value: object) -> None:
+        """Continue the start of a worker; one that fails ends the run only if no other can work."""
         try:
-            if kind == "load":
-                self.crew.welcome(member, ref, self.crew.facts)
-                self.crew.begin(member, self.shipped, self.probe)
-            else:
-                self._begin(member, ref)
+            if isinstance(value, Loaded):
+                self._register(worker, value)
+            elif isinstance(value, Opened):
+                self._admit(worker)
+            elif isinstance(value, Exception):
+                raise value
         except (OvsamError, WorkerDiedError) as error:
-            self.crew.dismiss(member)
-            self.failed_starts += 1
-            if all(other.info is None for other in self.crew.members):
+            self.pool.stop_worker(worker)
+            self.num_failed_starts += 1
+            if all(other.info is None for other in self.pool.workers):
                 self._give_up_starting(error)
-            pause_s = min(_LONGEST_PAUSE_S, 2.0 ** min(self.failed_starts, 30))
-            self.hiring_from_s = time.monotonic() + pause_s
-            logger.warning("a worker cannot start, the others go on: %s", error)
+            pause_s = min(_LONGEST_PAUSE_S, 2.0 ** min(self.num_failed_starts, 30))
+            self.start_workers_after_s = time.monotonic() + pause_s
+            logger.warning("a worker cannot start, the others continue: %s", error)
+
+    def _register(self, worker: PoolWorker, loaded: Loaded) -> None:
+        worker.register(loaded)
+        info = loaded.info
+        self.pool.log_notes(info.notes)
+        check_version(info.host, info.version)
+        check_facts(info.host, self.pool.facts, info.facts)
+        self.pool.open_output(worker)
+
+    def _admit(self, worker: PoolWorker) -> None:
+        assert worker.info is not None
+        self.probe.check(worker.info.host, worker.info.process)
+        self.num_failed_starts = 0
+        worker.is_working = True
+        self.schedule.add_worker(worker.name, time.monotonic())
+        self.report.workers[worker.name] = WorkerState(worker.name, "idle")
+        self.needs_work.append(worker)
 
     def _give_up_starting(self, error: Exception) -> None:
-        if isinstance(error, OvsamError):
+        if isinstance(error, OvsamError):  # settings or files: the next worker would fail the same
             raise error
-        if self.failed_starts >= _MOST_FAILED_STARTS:
+        if self.num_failed_starts >= _MOST_FAILED_STARTS:
             raise ShardError(
-                f"{self.failed_starts} workers one after another died while they loaded the model "
+                f"{self.num_failed_starts} workers in a row died while they loaded the model "
                 f"({error}); a worker may need more memory: fewer --num-actors, or more "
                 "--cpus-per-actor"
             ) from error
 
-    def _count_working(self) -> int:
-        return sum(member.is_working for member in self.crew.members)
-
-    def _begin(self, member: Member, ref: Any) -> None:
-        self.crew.get(ref, member.name)
-        assert member.info is not None
-        self.probe.check(member.info.host, member.info.process)
-        self.failed_starts = 0
-        member.is_working = True
-        self.schedule.join(member.name, time.monotonic())
-        self.report.workers[member.name] = WorkerState(member.name, "idle")
-        self.hungry.append(member)
-
-    def _finish(self, member: Member, result: ShardResult) -> None:
+    def _finish(self, worker: PoolWorker, result: ShardResult) -> None:
         now_s = time.monotonic()
-        self.schedule.finish(member.name, result.number, result.seconds, now_s)
-        self.hungry.append(member)
-        self._see(member, result.state)
+        self.schedule.finish(worker.name, result.number, result.seconds, now_s)
+        self.needs_work.append(worker)
+        self._record_state(worker, result.state)
         self._accept(result.part)
-        self.crew.show_notes(result.notes)
+        self.pool.log_notes(result.notes)
         for stage, seconds in result.stage_seconds.items():
-            self.stats.add_seconds(stage, seconds)
+            self.work.stats.add_seconds(stage, seconds)
         for reason, count in result.dropped.items():
-            self.stats.add_dropped(reason, count)
+            self.work.stats.add_dropped(reason, count)
         self.report.add_tally(result.tally)
 
-    def _lose(self, member: Member, why: str, *, is_hung: bool = False) -> None:
-        """Take the shards of a dead actor back; another one is hired in its place."""
-        is_blamed = why != NODE_GONE and member.node in self.crew.list_nodes()
-        self.crew.dismiss(member)
-        self.report.workers[member.name].state = "lost"
-        logger.warning("worker %s is lost: %s; others go on with its images", member.name, why)
-        loss = self.schedule.lose(
-            member.name, why, self._is_committed, is_blamed=is_blamed, is_hung=is_hung
+    def _record_state(self, worker: PoolWorker, state: WorkerState) -> None:
+        now_s = time.monotonic()
+        before = self.report.workers[worker.name]
+        self.schedule.note_progress(worker.name, state.done, now_s)
+        passed_s = max(now_s - before.seen_s, 1e-3)
+        pace = (state.done - before.done) / passed_s
+        # A running mean over about a minute; the first measurement counts in full.
+        weight = min(1.0, passed_s / 60.0) if before.done else 1.0
+        pace = before.images_per_s + weight * (pace - before.images_per_s)
+        self.report.workers[worker.name] = replace(
+            state, name=worker.name, images_per_s=pace, seen_s=now_s
+        )
+
+    def _lose(self, worker: PoolWorker, why: str, *, is_hung: bool = False) -> None:
+        """Take the shards of a dead or hung worker back; `_resize` starts another one."""
+        is_blamed = why != NODE_LOST and worker.node in self.pool.list_nodes()
+        self.pool.stop_worker(worker)
+        self.report.workers[worker.name].state = "lost"
+        logger.warning("lost worker %s: %s; others label its images", worker.name, why)
+        loss = self.schedule.lose_worker(
+            worker.name, why, self._is_committed, is_blamed=is_blamed, is_hung=is_hung
         )
         for shard in loss.committed:
             part = self._name_part(shard)
@@ -185,92 +209,81 @@ class ClusterRun:
             row = LabelRecord.failed(given_up.image, given_up.reason)
             self.writer.add(row)
             self.report.add(row)
-        self._accept(self.writer.commit())
+        self.commit()
         self.num_lost += 1
-        if (
-            self.num_lost >= _MOST_LOST + len(self.crew.members)
-            and self.report.done == self.report.failed
-        ):
+        is_nothing_labelled = self.report.done == self.report.failed
+        if is_nothing_labelled and self.num_lost >= _MOST_LOST + len(self.pool.workers):
             raise ShardError(
                 f"{self.num_lost} workers were lost and no image was labelled; the last one: "
                 f"{why}. Label one image with --engine local to see more"
             )
         self.resized_s = 0.0
-        self.hungry = list(self.crew.members)
+        # Shards came back, so also workers that found none before may get one.
+        self.needs_work = list(self.pool.workers)
 
     def _watch(self, now_s: float) -> None:
-        """Ask every actor how it stands now and then, and give up those that stand still."""
+        """Ask workers for their state now and then, and replace those that hang."""
         if now_s - self.watched_s < _WATCH_EVERY_S:
             return
-        if now_s - self.watched_s > _AWAY_S:  # the driver was stopped, or its machine slept
-            self.schedule.forgive(now_s)
+        if now_s - self.watched_s > _AWAY_S:
+            self.schedule.reset_clocks(now_s)
         self.watched_s = now_s
-        every_s = max(_LOOK_EVERY_S, len(self.crew.members) / _MOST_LOOKS_A_SECOND)
-        for member in self.crew.members:
-            is_due = now_s - member.looked_s >= every_s and not member.is_looked_at
-            if is_due and member.is_working:
-                self.crew.look(member, now_s)
-        patience_s = self.crew.facts.config.image_timeout
-        for name in self.schedule.find_hung(now_s, patience_s):
-            member = next(member for member in self.crew.members if member.name == name)
-            self._lose(member, f"it finished no image for {patience_s:.0f} s", is_hung=True)
-
-    def _see(self, member: Member, seen: WorkerState) -> None:
-        now_s = time.monotonic()
-        before = self.report.workers[member.name]
-        self.schedule.note_progress(member.name, seen.done, now_s)
-        passed_s = max(now_s - before.seen_s, 1e-3)
-        pace = (seen.done - before.done) / passed_s
-        # A minute or so weighs as much as all before.
-        weight = min(1.0, passed_s / 60.0) if before.done else 1.0
-        pace = before.images_per_s + weight * (pace - before.images_per_s)
-        self.report.workers[member.name] = replace(
-            seen, name=member.name, images_per_s=pace, seen_s=now_s
-        )
+        every_s = max(_ASK_EVERY_S, len(self.pool.workers) / _MOST_QUESTIONS_A_SECOND)
+        for worker in self.pool.workers:
+            is_due = now_s - worker.asked_s >= every_s and not worker.is_asked
+            if is_due and worker.is_working:
+                self.pool.ask_state(worker, now_s)
+        timeout_s = self.pool.facts.config.image_timeout
+        for name in self.schedule.find_hung(now_s, timeout_s):
+            worker = next(worker for worker in self.pool.workers if worker.name == name)
+            self._lose(worker, f"it finished no image for {timeout_s:.0f} s", is_hung=True)
 
     def _resize(self, now_s: float) -> None:
-        """Follow the cluster: hire where there is room, let go of those that wait in vain."""
-        if now_s - self.resized_s < _RESIZE_EVERY_S or self.stopping_until_s is not None:
+        """Follow the cluster: start workers where there is room, stop those that wait in vain."""
+        if now_s - self.resized_s < _RESIZE_EVERY_S or self.stop_deadline_s is not None:
             return
         self.resized_s = now_s
-        self._tell_waiting(now_s)
-        self.crew.measure()
-        useful = max(1, self.schedule.num_undrawn) + self._count_working()
-        wanted = min(self.crew.size.num_actors, useful)
-        self.schedule.expect(wanted)
-        if now_s >= self.hiring_from_s:
-            for _ in range(wanted - len(self.crew.members)):
-                self.crew.hire()
-        waiting = [member for member in self.crew.members if member.info is None]
-        for member in waiting[: max(0, len(self.crew.members) - wanted)]:
-            self.crew.dismiss(member)
+        num_working = sum(worker.is_working for worker in self.pool.workers)
+        self._log_waiting(now_s, num_working)
+        self.pool.measure()
+        useful = max(1, self.schedule.num_undrawn) + num_working
+        wanted = min(self.pool.size.num_actors, useful)
+        self.schedule.set_expected_workers(wanted)
+        if now_s >= self.start_workers_after_s:
+            for _ in range(wanted - len(self.pool.workers)):
+                self.pool.start_worker()
+        waiting = [worker for worker in self.pool.workers if worker.info is None]
+        for worker in waiting[: max(0, len(self.pool.workers) - wanted)]:
+            self.pool.stop_worker(worker)
 
-    def _tell_waiting(self, now_s: float) -> None:
-        """Say now and then that there is nobody to work: a cluster may be full, or coming up."""
-        if self._count_working():
+    def _log_waiting(self, now_s: float, num_working: int) -> None:
+        """Log now and then that no worker is there: a cluster may be full, or starting."""
+        if num_working:
             self.worked_s = now_s
-        elif now_s - self.worked_s >= _TELL_WAITING_EVERY_S:
+        elif now_s - self.worked_s >= _LOG_WAITING_EVERY_S:
             self.worked_s = now_s
-            logger.info("waiting for a worker: %s", self.crew.size.describe())
+            logger.info("waiting for a worker: %s", self.pool.size.describe())
 
-    def _feed(self, now_s: float) -> None:
-        """Give shards to those that have had an answer, or may have one after a loss."""
-        hungry, self.hungry = self.hungry, []
-        for member in hungry:
-            if member.is_gone or not member.is_working:
+    def _assign_work(self, now_s: float) -> None:
+        workers, self.needs_work = self.needs_work, []
+        for worker in workers:
+            if worker.is_stopped or not worker.is_working:
                 continue
-            while shard := self.schedule.take(member.name, now_s):
-                self.crew.assign(member, shard)
+            while shard := self.schedule.next_shard(worker.name, now_s):
+                self.pool.assign(worker, shard)
+
+    def _must_stop(self) -> bool:
+        return self.work.stop.is_set() or self.report.is_over_budget
 
     def _stop(self, now_s: float) -> None:
-        self.stopping_until_s = now_s + _GRACE_S
+        self.stop_deadline_s = now_s + _STOP_TIMEOUT_S
         self.schedule.close()
-        for member in self.crew.members:
-            self.crew.stop(member)
+        for worker in self.pool.workers:
+            self.pool.request_stop(worker)
 
     def _accept(self, part: str | None) -> None:
-        if part is not None and self.crew.accepted_parts is not None:
-            self.crew.accepted_parts.add(part)
+        if part is not None:
+            self.pool.accepted_parts.add(part)
 
     def _is_committed(self, shard: Shard) -> bool:
         return self.writer.has_part(self._name_part(shard))

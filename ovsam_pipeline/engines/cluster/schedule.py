@@ -1,12 +1,12 @@
-"""Which worker labels what next, and what becomes of a shard whose worker died. Pure decisions.
+"""Which worker labels which images next, and what becomes of a shard whose worker died.
 
-Images are drawn from the plan as workers ask for them, in shards that take a worker about twenty
-seconds, near the end less, down to one. A shard comes back when its worker dies. One that was
-running at the time is suspected: after its second death it is cut into pieces, and an image that is
-alone with its dead workers is given up. Shards that only waited behind it are not suspected.
+Images are drawn from the plan as workers need them, in shards that take a worker about twenty
+seconds, near the end less, down to one. A shard is returned when its worker dies. The one that was
+running is suspected: after its second death it is cut into pieces, and an image that is alone in
+its shard is given up. Shards that were waiting at the worker are not suspected.
 
-Nothing here knows of Ray, of files or of the time: moments are given, in seconds of any clock. A
-decision costs the same whatever the number of workers and images.
+Pure decisions, without Ray, files or a clock: callers pass the time, in seconds of any clock. A
+decision costs the same for any number of workers and images.
 """
 
 from __future__ import annotations
@@ -19,17 +19,20 @@ from itertools import islice
 from ovsam_pipeline.outcomes import WORKER_DIED
 from ovsam_pipeline.records import ImageRecord
 
-# The second one waits at the worker, which so never waits for the driver.
-SHARDS_IN_FLIGHT = 2
-# A shard costs a commit and an idle moment of the network, so even the last take a second or so.
+# One is labelled, one waits at the worker, so that the worker never waits for the driver.
+SHARDS_PER_WORKER = 2
+# A shard costs a commit and an idle moment of the network, so even the last ones take a second.
 _SHARD_S, _LEAST_SHARD_S = 20.0, 1.0
+# Before the pace is known: small, so that the first worker leaves something for the others.
 _FIRST_IMAGES = 8
 _PIECES = 8
+# Once may be chance: another process of the machine took the memory.
 _MOST_DEATHS = 2
-# A node may go for any reason; a shard that loses so many is to blame all the same.
+# A node may be lost for any reason, but a shard that loses this many is likely to be the cause.
 _MOST_NODES_LOST = 5
-_PATIENCE_AT_FIRST = 2.0
-# The pace follows a change within a few shards.
+# The first image of a worker may take longer: libraries are loaded and kernels compiled.
+_FIRST_IMAGE_FACTOR = 2.0
+# The weight of the last shard in the pace, which so follows a change within a few shards.
 _SMOOTHING = 0.3
 
 
@@ -39,10 +42,9 @@ class Shard:
 
     Attributes:
         number: unique in a run.
-        images: what to label.
-        deaths: workers that died while they were at it.
+        deaths: number of workers that died while they labelled it.
         is_piece: whether it was cut from a shard that killed its workers.
-        nodes_lost: workers that went with their nodes while they were at it.
+        nodes_lost: number of workers that were lost with their nodes while they labelled it.
     """
 
     number: int
@@ -54,7 +56,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class GivenUp:
-    """An image that becomes a failed row, and why."""
+    """An image that becomes a failed row."""
 
     image: ImageRecord
     reason: str
@@ -62,11 +64,10 @@ class GivenUp:
 
 @dataclass(frozen=True)
 class Loss:
-    """What became of the shards of a worker that died.
+    """What became of the shards of a lost worker, besides those that are labelled again.
 
     Attributes:
-        committed: those whose part is there: the worker died between commit and answer.
-        given_up: images that nobody tries again.
+        committed: shards whose part exists: the worker died between commit and answer.
     """
 
     committed: list[Shard] = field(default_factory=list)
@@ -75,25 +76,28 @@ class Loss:
 
 @dataclass(slots=True)
 class _Assignment:
-    """The shards of a worker, the running one first, and when it last moved on.
+    """The shards of a worker, the running one first.
 
-    `num_done` counts the images that it has labelled in all, `num_before` those of finished shards.
+    Attributes:
+        num_done: images that the worker has labelled in this run.
+        num_before: those of them that were in shards that are finished.
+        progress_s: when the worker last finished an image, or began.
     """
 
     shards: deque[Shard] = field(default_factory=deque)
     num_done: int = 0
     num_before: int = 0
-    moved_s: float = 0.0
+    progress_s: float = 0.0
 
 
 class Schedule:
     """The shards of a run.
 
     Args:
-        images: what to label; drawn as needed.
+        images: drawn as needed, so they may come from a file of millions.
         num_images: how many there are.
-        most_images: in a shard.
-        batch: images that a worker has in hand at a time, and so hang together.
+        most_images: largest number of images in a shard.
+        batch: number of images that a worker labels at a time: one that hangs may be any of them.
     """
 
     def __init__(
@@ -103,7 +107,7 @@ class Schedule:
         self._num_left = num_images
         self._most_images = most_images
         self._batch = batch
-        self._again: deque[Shard] = deque()
+        self._returned: deque[Shard] = deque()
         self._assigned: dict[str, _Assignment] = {}
         self._num_in_flight = 0
         self._num_expected = 0
@@ -113,8 +117,8 @@ class Schedule:
 
     @property
     def num_undrawn(self) -> int:
-        """Images that no worker has now."""
-        return self._num_left + sum(len(shard.images) for shard in self._again)
+        """Number of images that no worker has now."""
+        return self._num_left + sum(len(shard.images) for shard in self._returned)
 
     @property
     def is_idle(self) -> bool:
@@ -124,62 +128,55 @@ class Schedule:
     @property
     def is_over(self) -> bool:
         """Whether everything was labelled or given up."""
-        return not self._again and self._num_left == 0 and self.is_idle
+        return not self._returned and self._num_left == 0 and self.is_idle
 
     def close(self) -> None:
-        """Give out no more shards: the run stops early."""
+        """Give out no more shards, because the run stops early."""
         self._is_closed = True
         self._num_left = 0
-        self._again.clear()
+        self._returned.clear()
 
-    def expect(self, num_workers: int) -> None:
-        """Hear how many workers there will be, so that the first leave the others a share."""
+    def set_expected_workers(self, num_workers: int) -> None:
+        """Set how many workers there will be, so that the first leave a share for the others."""
         self._num_expected = num_workers
 
-    def join(self, worker: str, now_s: float) -> None:
-        """Take a worker that is ready."""
-        self._assigned[worker] = _Assignment(moved_s=now_s)
+    def add_worker(self, worker: str, now_s: float) -> None:
+        """Add a worker that is ready for shards."""
+        self._assigned[worker] = _Assignment(progress_s=now_s)
 
-    def take(self, worker: str, now_s: float) -> Shard | None:
-        """Return the next shard for a worker; None where it has enough, or nothing is left."""
+    def next_shard(self, worker: str, now_s: float) -> Shard | None:
+        """Return the next shard for a worker; None where it has enough, or none is left."""
         assigned = self._assigned[worker]
-        if len(assigned.shards) >= SHARDS_IN_FLIGHT:
+        if len(assigned.shards) >= SHARDS_PER_WORKER:
             return None
-        shard = self._again.popleft() if self._again else self._draw()
+        shard = self._returned.popleft() if self._returned else self._draw()
         if shard is None:
             return None
         if not assigned.shards:
-            assigned.moved_s = now_s
+            assigned.progress_s = now_s
         assigned.shards.append(shard)
         self._num_in_flight += 1
         return shard
 
     def note_progress(self, worker: str, num_done: int, now_s: float) -> None:
-        """Hear how many images a worker has labelled in all."""
+        """Record how many images a worker has labelled in this run."""
         assigned = self._assigned.get(worker)
         if assigned is not None and num_done != assigned.num_done:
-            assigned.num_done, assigned.moved_s = num_done, now_s
+            assigned.num_done, assigned.progress_s = num_done, now_s
 
     def finish(self, worker: str, number: int, seconds: float, now_s: float) -> Shard:
-        """Hear that a worker has labelled and committed a shard.
-
-        Args:
-            worker: which one.
-            number: of the shard.
-            seconds: that the worker spent on it.
-            now_s: the moment.
-        """
+        """Record that a worker has committed a shard, on which it spent `seconds`."""
         assigned = self._assigned[worker]
         shard = next(shard for shard in assigned.shards if shard.number == number)
         assigned.shards.remove(shard)
         self._num_in_flight -= 1
-        assigned.moved_s = now_s
+        assigned.progress_s = now_s
         assigned.num_before += len(shard.images)
         pace = len(shard.images) / max(seconds, 1e-6)
         self._pace = pace if self._pace is None else self._pace + _SMOOTHING * (pace - self._pace)
         return shard
 
-    def lose(
+    def lose_worker(
         self,
         worker: str,
         why: str,
@@ -188,14 +185,14 @@ class Schedule:
         is_blamed: bool,
         is_hung: bool = False,
     ) -> Loss:
-        """Take back the shards of a worker that is gone.
+        """Remove a worker and take its shards back.
 
         Args:
-            worker: which one; it is forgotten.
-            why: for the reason of images that are given up.
-            is_committed: whether the part of a shard is there.
-            is_blamed: whether its running shard may be to blame: not when its node went away.
-            is_hung: whether it stood still, so that the image is known at which it did.
+            worker: its name.
+            why: becomes part of the reason of images that are given up.
+            is_committed: whether the part of a shard exists.
+            is_blamed: whether its running shard may be the cause: not when its node was lost.
+            is_hung: whether it hung, so that the image is known at which it did.
         """
         assigned = self._assigned.pop(worker, None)
         loss = Loss()
@@ -215,25 +212,22 @@ class Schedule:
             else:
                 back.append(shard)
         if not self._is_closed:
-            self._again.extendleft(reversed(back))
+            self._returned.extendleft(reversed(back))
         return loss
 
-    def forgive(self, now_s: float) -> None:
-        """Start anew to look for workers that hang: whoever looks was away himself."""
+    def reset_clocks(self, now_s: float) -> None:
+        """Measure from now on how long workers make no progress: the driver itself was away."""
         for assigned in self._assigned.values():
-            assigned.moved_s = now_s
+            assigned.progress_s = now_s
 
-    def find_hung(self, now_s: float, patience_s: float) -> list[str]:
-        """Return the workers that have a shard and have not finished an image for so long.
-
-        The first image of a worker may take longer: libraries and kernels are made ready.
-        """
+    def find_hung(self, now_s: float, timeout_s: float) -> list[str]:
+        """Return the workers that have a shard and have not finished an image for so long."""
         return [
             worker
             for worker, assigned in self._assigned.items()
             if assigned.shards
-            and now_s - assigned.moved_s
-            > patience_s * (1.0 if assigned.num_done else _PATIENCE_AT_FIRST)
+            and now_s - assigned.progress_s
+            > timeout_s * (1.0 if assigned.num_done else _FIRST_IMAGE_FACTOR)
         ]
 
     def _draw(self) -> Shard | None:
@@ -250,11 +244,11 @@ class Schedule:
         most, least = _FIRST_IMAGES, 1
         if self._pace is not None:
             most = round(self._pace * _SHARD_S)
-            # No more than the first ones: images that fail at once make the pace look high.
+            # At most as many as at first: images that fail at once make the pace look high.
             least = min(_FIRST_IMAGES, round(self._pace * _LEAST_SHARD_S))
-        # Near the end shards shrink, so that no worker is left alone with a long one.
+        # Near the end shards shrink, so that none keeps the run waiting for one worker.
         num_workers = max(1, len(self._assigned), self._num_expected)
-        share = self._num_left // (SHARDS_IN_FLIGHT * num_workers)
+        share = self._num_left // (SHARDS_PER_WORKER * num_workers)
         return max(1, min(most, self._most_images, max(least, share)))
 
     def _suspect(self, shard: Shard, why: str, loss: Loss) -> list[Shard]:
@@ -273,7 +267,7 @@ class Schedule:
         return []
 
     def _cut_out(self, shard: Shard, position: int) -> list[Shard]:
-        """Return the images in hand when a worker hung as a shard of their own, and the others."""
+        """Return one shard of the images at which a worker hung, and shards of the others."""
         start = max(0, min(position, len(shard.images) - 1))
         end = start + self._batch
         suspects = self._make(shard.images[start:end], is_piece=True)

@@ -1,4 +1,4 @@
-"""How many workers a cluster gets, and what each of them holds: by its nodes and the flags."""
+"""How many workers a run gets on a cluster, and what each holds: from the flags and the nodes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from ovsam.errors import ConfigError
 from ovsam_pipeline.settings.label import LabelConfig
 
+# One decodes while the other computes.
 _CPUS_WITHOUT_GPU = 2
+# Shares such as 0.1 are not exact: int(1 / 0.1 - tiny) would be one worker too few.
+_TINY = 1e-9
 
 
 @dataclass(frozen=True)
 class ClusterSize:
-    """What the actors of a run are.
+    """How many workers a run may have, and what each holds.
 
     Attributes:
-        num_actors: how many there may be, at least 1.
-        gpus: that each holds, may be a fraction.
-        cpus: that each holds.
+        num_actors: at least 1.
+        gpus: of each worker; may be a fraction.
+        cpus: of each worker.
     """
 
     num_actors: int
@@ -27,40 +30,48 @@ class ClusterSize:
     cpus: int
 
     def describe(self) -> str:
-        """Return what one of them waits for."""
+        """Return what one worker waits for."""
         what = f"{self.gpus:g} GPUs and {self.cpus} CPUs" if self.gpus else f"{self.cpus} CPUs"
         return f"each needs {what} of one node of the cluster"
 
     def choose_device(self, device: str) -> str:
-        """Return the device of an actor: Ray shows it only the GPUs that it holds."""
+        """Return the device of a worker: Ray shows it only the GPUs that it holds."""
         if device != "auto":
             return device
         return "cuda" if self.gpus else "cpu"
 
 
+def check_device(device: str) -> None:
+    """Refuse a device with a number."""
+    if ":" in device:
+        raise ConfigError(
+            f"--device {device} names one GPU, and Ray gives each worker its own; leave --device "
+            "out, or choose with CUDA_VISIBLE_DEVICES where Ray is started"
+        )
+
+
 def choose_size(
     config: LabelConfig, nodes: Sequence[Mapping[str, float]], before: ClusterSize | None = None
 ) -> ClusterSize:
-    """Choose by the nodes that are there now.
+    """Choose the size by the nodes that there are now.
+
+    What --num-gpus or --num-actors ask for may be more than there is: waiting workers make an
+    autoscaler start nodes.
 
     Args:
-        config: the settings; what is asked for with --num-gpus or --num-actors may be more than
-            there is: an autoscaler starts nodes for those that wait.
+        config: the settings.
         nodes: resources of each node that is alive ("CPU", "GPU").
-        before: what the run began with: a worker goes on holding the same.
-
-    Raises:
-        ConfigError: GPUs are asked for, and there are none.
+        before: size at the start of the run, of which what a worker holds stays; None at the start.
     """
     if before is None:
         gpus, cpus = _choose_share(config, nodes)
     else:
         gpus, cpus = before.gpus, before.cpus
     if gpus and config.num_gpus:
-        room = int(config.num_gpus / gpus + 1e-9)
+        room = int(config.num_gpus / gpus + _TINY)
         num_actors = min(room, config.num_actors or room)
     elif gpus:
-        room = sum(int(node.get("GPU", 0) / gpus + 1e-9) for node in nodes)
+        room = sum(int(node.get("GPU", 0) / gpus + _TINY) for node in nodes)
         num_actors = config.num_actors or room
     else:
         room = sum(int(node.get("CPU", 0)) // cpus for node in nodes)
@@ -69,7 +80,7 @@ def choose_size(
 
 
 def _choose_share(config: LabelConfig, nodes: Sequence[Mapping[str, float]]) -> tuple[float, int]:
-    """Return the GPUs and CPUs that one actor holds."""
+    """Return the GPUs and CPUs that one worker holds."""
     num_gpus = sum(node.get("GPU", 0) for node in nodes)
     is_asked = bool(config.num_gpus or config.gpus_per_actor)
     is_refused = config.num_gpus == 0 or config.gpus_per_actor == 0 or config.device == "cpu"
@@ -86,7 +97,7 @@ def _choose_share(config: LabelConfig, nodes: Sequence[Mapping[str, float]]) -> 
     most_cpus = max((int(node.get("CPU", 0)) for node in nodes), default=1)
     cpus = config.cpus_per_actor or (1 if gpus else _CPUS_WITHOUT_GPU)
     if config.num_actors and not config.cpus_per_actor:
-        # Rather one CPU each than workers that wait for ever.
+        # One CPU each is better than workers that wait for ever.
         num_cpus = sum(int(node.get("CPU", 0)) for node in nodes)
         cpus = min(cpus, num_cpus // config.num_actors)
     return gpus, max(1, min(cpus, most_cpus))

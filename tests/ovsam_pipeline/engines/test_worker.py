@@ -5,6 +5,7 @@ import time
 import pytest
 from fake_labeller import make_labeller, write_images
 
+from ovsam_pipeline.engines.cluster.node_setup import Probe
 from ovsam_pipeline.engines.worker import Worker
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.output.folder import OutputFolder, iterate_rows, list_parts
@@ -29,13 +30,13 @@ def writer(tmp_path):
 
 def make_worker(build=make_labeller) -> Worker:
     worker = Worker(CONFIG, build, None)
-    worker.load({}, ".", is_first=False)
+    worker.load({}, is_first=False)
     return worker
 
 
 def test_shard_is_one_part_with_the_name_that_the_driver_expects(images, writer, tmp_path):
     worker = make_worker()
-    worker.begin(writer, None)
+    worker.begin(writer, Probe(None))
     result = worker.label(7, images)
     (part,) = list_parts(tmp_path / "out")
     assert result.part == part.name == compute_part_name((i.identity for i in images), "f")
@@ -46,7 +47,7 @@ def test_shard_is_one_part_with_the_name_that_the_driver_expects(images, writer,
 
 def test_same_shard_again_replaces_its_part(images, writer, tmp_path):
     worker = make_worker()
-    worker.begin(writer, None)
+    worker.begin(writer, Probe(None))
     assert worker.label(1, images).part == worker.label(2, images[::-1]).part
     assert len(list(iterate_rows(tmp_path / "out"))) == 6
 
@@ -54,7 +55,7 @@ def test_same_shard_again_replaces_its_part(images, writer, tmp_path):
 def test_bad_image_is_a_failed_row_of_its_shard(images, writer, tmp_path):
     images[2].path.write_bytes(b"no picture")
     worker = make_worker()
-    worker.begin(writer, None)
+    worker.begin(writer, Probe(None))
     result = worker.label(1, images)
     assert result.tally.statuses == {"labelled": 5, "failed": 1}
     assert tally_part(list_parts(tmp_path / "out")[0]).reasons == result.tally.reasons
@@ -63,7 +64,7 @@ def test_bad_image_is_a_failed_row_of_its_shard(images, writer, tmp_path):
 def test_stopped_worker_commits_what_it_has_and_takes_no_more(images, writer, monkeypatch):
     monkeypatch.setenv("FAKE_SECONDS", "0.05")
     worker = make_worker()
-    worker.begin(writer, None)
+    worker.begin(writer, Probe(None))
     threading.Timer(0.12, worker.stop).start()
     result = worker.label(1, images)
     assert 0 < result.tally.statuses["labelled"] < 6
@@ -74,7 +75,7 @@ def test_stopped_worker_commits_what_it_has_and_takes_no_more(images, writer, mo
 def test_look_tells_how_far_a_worker_is(images, writer, monkeypatch):
     monkeypatch.setenv("FAKE_SECONDS", "0.03")
     worker = make_worker()
-    worker.begin(writer, None)
+    worker.begin(writer, Probe(None))
     thread = threading.Thread(target=worker.label, args=(1, images))
     thread.start()
     seen = [worker.look()]
@@ -94,14 +95,14 @@ def test_log_records_travel_with_the_answers(images, writer):
         return make_labeller(config)
 
     worker = Worker(CONFIG, build, None)
-    assert (logging.INFO, "using the weights x") in worker.load({}, ".", is_first=True).notes
-    worker.begin(writer, None)
+    assert (logging.INFO, "using the weights x") in worker.load({}, is_first=True).notes
+    worker.begin(writer, Probe(None))
     assert worker.label(1, images).notes == ()
 
 
 def test_worker_refuses_an_output_that_it_does_not_see(writer, tmp_path):
     with pytest.raises(OutputError, match="does not see the output folder"):
-        make_worker().begin(writer, tmp_path / "other" / ".probe-x")
+        make_worker().begin(writer, Probe(tmp_path / "other" / ".probe-x"))
 
 
 def test_texts_of_another_machine_are_not_computed_again(tmp_path, monkeypatch):
@@ -109,10 +110,10 @@ def test_texts_of_another_machine_are_not_computed_again(tmp_path, monkeypatch):
 
     monkeypatch.setattr(text_cache, "_used_files", set())
     monkeypatch.setenv("OVSAM_HOME", str(tmp_path / "home"))
-    Worker(CONFIG, make_labeller, None).load({"ab.safetensors": b"12"}, ".", is_first=False)
+    Worker(CONFIG, make_labeller, None).load({"ab.safetensors": b"12"}, is_first=False)
     (file,) = (tmp_path / "home").rglob("ab.safetensors")
     assert file.read_bytes() == b"12"
     text_cache._used_files.add(file)
-    assert Worker(CONFIG, make_labeller, None).load({}, ".", is_first=True).texts == {
+    assert Worker(CONFIG, make_labeller, None).load({}, is_first=True).texts == {
         "ab.safetensors": b"12"
     }
