@@ -8,6 +8,7 @@ Letters: N masks, M other masks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +130,7 @@ def _read_ring(ring: list[Any]) -> NDArray[np.float64]:
         points = np.asarray(ring, np.float64)
     except (TypeError, ValueError):
         points = np.full(1, np.nan)
-    if points.ndim != 1 or not np.isfinite(points).all():  # a null of JSON becomes NaN
+    if points.ndim != 1 or not math.isfinite(points.sum()):  # a null of JSON becomes NaN
         raise ValueError("a polygon's coordinates are not all numbers")
     return points
 

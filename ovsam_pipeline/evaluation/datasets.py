@@ -1,7 +1,7 @@
 """The name of a data set → its annotations, the folder of its images, and its vocabulary.
 
-Names stand for files in detectron2's layout below one root; anything else is the path of a COCO or
-LVIS file. What is missing is named, with the folders looked in and where to get it.
+Names mean files in detectron2's layout below one root; anything else is the path of a COCO or LVIS
+file. What is missing is named, with the folders looked in and where to get it.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ovsam.coco_json import iterate_json
+from ovsam.errors import explain_json
 from ovsam_pipeline.errors import DatasetError
+from ovsam_pipeline.evaluation.reading.columns import refuse_list
 
 _COCO_SOURCE = "get it from https://cocodataset.org/#download"
 _LVIS_SOURCE = "get it from https://www.lvisdataset.org/dataset"
@@ -44,7 +45,7 @@ class Dataset:
 
     @property
     def built_in_vocabulary(self) -> str | None:
-        """The vocabulary's name where it is one of ours, None where it is the file's classes."""
+        """The name of a built-in vocabulary, None where it is the file's own classes."""
         return None if self.vocabulary == str(self.annotations) else self.vocabulary
 
 
@@ -53,11 +54,12 @@ class _Layout:
     """Where a named data set lies below the root.
 
     Attributes:
-        files: relative paths of the annotations, the first that is there counts.
+        files: relative paths of the annotations, the first that exists counts.
         images: relative folder that the images' names are relative to.
-        needed: relative folders of which one must be there.
+        needed: relative folders of which one must exist.
         vocabulary: see Dataset.
-        source: where to get what is missing.
+        source: where to get the annotations.
+        image_source: where to get the images.
     """
 
     files: tuple[str, ...]
@@ -65,22 +67,26 @@ class _Layout:
     needed: tuple[str, ...]
     vocabulary: str
     source: str
+    image_source: str
 
 
 def _coco(part: str) -> _Layout:
-    folder = f"coco/{part}"
     files = (f"coco/annotations/instances_{part}.json",)
-    return _Layout(files, folder, (folder,), "coco", _COCO_SOURCE)
+    folder = f"coco/{part}"
+    return _Layout(files, folder, (folder,), "coco", _COCO_SOURCE, _COCO_SOURCE)
 
 
 def _lvis(*files: str) -> _Layout:
+    # LVIS annotates COCO's images, of both its parts.
     folders = ("coco/val2017", "coco/train2017")
-    return _Layout(files, "coco", folders, "lvis", _LVIS_SOURCE)
+    return _Layout(files, "coco", folders, "lvis", _LVIS_SOURCE, _COCO_SOURCE)
 
 
-_SCENES = _Layout(
-    ("ovsam_scenes/annotations.json",), "ovsam_scenes", ("ovsam_scenes",), "nano", _SCENES_SOURCE
-)
+def _scenes(folder: str) -> _Layout:
+    files = (f"{folder}/annotations.json",)
+    return _Layout(files, folder, (folder,), "nano", _SCENES_SOURCE, _SCENES_SOURCE)
+
+
 _LAYOUTS = {
     "coco_2017_val": _coco("val2017"),
     "coco_2017_train": _coco("train2017"),
@@ -89,7 +95,7 @@ _LAYOUTS = {
     "lvis_v1_minival": _lvis(
         "lvis/lvis_v1_minival_inserted_image_name.json", "lvis/lvis_v1_minival.json"
     ),
-    "scenes": _SCENES,
+    "scenes": _scenes("ovsam_scenes"),
 }
 _ALIASES = {"coco": "coco_2017_val", "lvis": "lvis_v1_val"}
 
@@ -128,12 +134,9 @@ def find_dataset(
         images = root / layout.images
     if images is None and needs_images:
         looked = " or ".join(str(root / folder) for folder in layout.needed)
-        source = (_COCO_SOURCE if layout.source == _LVIS_SOURCE else layout.source).format(
-            root=root
-        )
         raise DatasetError(
-            f"expected the images of {name} in {looked}, and there is no such folder; {source}, or "
-            "name their folder with --image-root"
+            f"expected the images of {name} in {looked}, and there is no such folder; "
+            f"{layout.image_source.format(root=root)}, or name their folder with --image-root"
         )
     return Dataset(name, annotations, images, layout.vocabulary, layout.vocabulary == "lvis")
 
@@ -161,9 +164,9 @@ def _find_file(text: str, image_root: Path | None) -> Dataset:
         hint = "" if path.suffix else f"; named ones: {', '.join(DATASET_NAMES)}"
         raise DatasetError(f"expected a data set's name or a COCO file, got {text!r:.200}{hint}")
     name = path.name.removesuffix(".gz").removesuffix(".json")
-    if name == "annotations":  # of which there is one in many a folder
+    if name == "annotations":  # the usual name within a folder, which then names the data set
         name = path.resolve().parent.name or name
-    # Whether LVIS's rules apply is told by its images, which the reader of the truth sees.
+    # Whether LVIS's rules apply shows in its images, which `read_ground_truth` sees.
     return Dataset(name, path, image_root, _choose_vocabulary(path), False)
 
 
@@ -179,20 +182,10 @@ def _choose_vocabulary(path: Path) -> str:
 
 
 def _read_category_names(path: Path) -> frozenset[str]:
-    names: list[Any] = []
-    try:
+    names = set()
+    with explain_json(path, DatasetError):
         for key, value in iterate_json(path):
+            refuse_list(key, path)
             if key == "categories[]" and isinstance(value, dict):
-                names.append(str(value.get("name")))
-            elif key in ("", "[]"):
-                raise DatasetError(
-                    f"expected a COCO or LVIS data set in {path}, got a list: results are given as "
-                    "--predictions"
-                )
-    except DatasetError:  # a ValueError too, and already a sentence
-        raise
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise DatasetError(f"expected JSON in {path}, got {error}") from error
+                names.add(str(value.get("name")))
     return frozenset(names)

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from ovsam_pipeline.monitoring.stopping import StopRequest
     from ovsam_pipeline.runs.run import LabelResult
 
-_COCO_DETECTIONS = 100
-_LVIS_DETECTIONS = 300
-
 
 def build_label_config(
     config: EvalConfig, dataset: Dataset, output: Path, truth: GroundTruth
@@ -54,14 +51,13 @@ def build_label_config(
         image_root = Path(str(read_coco_images(source, image_root).root))
         wanted = frozenset(truth.image_ids.tolist())
         source = _write_images(output / "images.json", source, wanted)
-    most = _LVIS_DETECTIONS if truth.is_lvis else _COCO_DETECTIONS
     return LabelConfig(
         sources=(str(source),),
         image_root=None if image_root is None else str(image_root),
         output=str(output / "predictions"),
         detector=_choose_detector(config, dataset),
         vocabulary=dataset.vocabulary if config.vocabulary == "auto" else config.vocabulary,
-        max_det=most if config.max_det is None else config.max_det,
+        max_det=truth.max_detections[-1] if config.max_det is None else config.max_det,
         protocol=_choose_protocol(config),
         **{name: getattr(config, name) for name in list_settings(SharedConfig)},
     )

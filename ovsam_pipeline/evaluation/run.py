@@ -11,19 +11,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-import ovsam
-from ovsam_pipeline.errors import OutputError
+from ovsam.errors import ConfigError, explain
+from ovsam_pipeline.errors import OutputError, SourceError
 from ovsam_pipeline.evaluation.config import EvalConfig, load_eval_config
 from ovsam_pipeline.evaluation.datasets import Dataset, find_dataset
-from ovsam_pipeline.evaluation.output_place import choose_output, find_predictions
 from ovsam_pipeline.evaluation.reading.predictions import read_predictions
-from ovsam_pipeline.evaluation.reading.truth import read_ground_truth
+from ovsam_pipeline.evaluation.reading.truth import (
+    keep_split_classes,
+    read_ground_truth,
+    with_splits,
+)
 from ovsam_pipeline.evaluation.reporting.compare import (
     Baseline,
     Comparison,
@@ -31,7 +31,13 @@ from ovsam_pipeline.evaluation.reporting.compare import (
     compare_runs,
     read_baseline,
 )
-from ovsam_pipeline.evaluation.reporting.files import write_metrics, write_per_class, write_samples
+from ovsam_pipeline.evaluation.reporting.files import (
+    describe_dataset,
+    describe_evaluation,
+    write_metrics,
+    write_per_class,
+    write_samples,
+)
 from ovsam_pipeline.evaluation.scoring.average_precision import DetectionScores, score_detections
 from ovsam_pipeline.evaluation.scoring.instances import (
     InstanceScores,
@@ -40,7 +46,8 @@ from ovsam_pipeline.evaluation.scoring.instances import (
 )
 from ovsam_pipeline.evaluation.structures import GroundTruth, IouType, Predictions
 from ovsam_pipeline.monitoring.exit_codes import ExitCode
-from ovsam_pipeline.output.place import parse_output
+from ovsam_pipeline.output.place import check_store, parse_output
+from ovsam_pipeline.storage.remote_path import RemotePath
 
 if TYPE_CHECKING:
     from ovsam_pipeline.monitoring.report import RunReport
@@ -49,13 +56,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_RESULTS = ("metrics.json", "per_class.csv", "samples/*.parquet", "plots/*.png", "worst/*.jpg")
+
 
 @dataclass(frozen=True)
 class EvalResult:
     """What an evaluation found and where it is.
 
     Attributes:
-        output: the folder with metrics.json and everything beside it.
+        output: the folder with metrics.json and all other files.
         metrics: the content of metrics.json; empty where labelling was stopped before its end.
         comparison: with the baseline, where one was given.
         labelled: the labelling run, where the evaluation made its own predictions.
@@ -128,7 +137,7 @@ def run_evaluation(
     showing: Callable[[RunReport], AbstractContextManager[None]] | None = None,
     embedding: Callable[[int, int], None] | None = None,
 ) -> EvalResult:
-    """Do what the settings say.
+    """Do what the settings ask for.
 
     Args:
         config: the settings.
@@ -146,36 +155,37 @@ def run_evaluation(
         image_root=config.image_root,
         needs_images=config.predictions is None,
     )
-    output = choose_output(config, dataset)
+    output = _make_output(config, dataset)
     with clock.step("read truth"):
         truth = _read_truth(config, dataset)
     baseline = _read_baseline(config, dataset, truth)
     labelled = None
-    if config.predictions is None:
+    if config.predictions is not None:
+        place = parse_output(config.predictions)
+    else:
         from ovsam_pipeline.evaluation.labelling import label_dataset
 
         with clock.step("label"):
             labelled = label_dataset(
-                config,
-                dataset,
-                output,
-                truth,
-                stopping=stopping,
-                showing=showing,
-                embedding=embedding,
-            )
+                config, dataset, output, truth,
+                stopping=stopping, showing=showing, embedding=embedding,
+            )  # fmt: skip
         if labelled.exit_code in (ExitCode.OVER_BUDGET, ExitCode.INTERRUPTED):
             return EvalResult(output, {}, None, labelled, labelled.exit_code)
+        place = output / "predictions"
     with clock.step("read predictions"):
         predictions = read_predictions(
-            find_predictions(config, output),
+            place,
             truth,
             class_map=Path(config.class_map) if config.class_map else None,
             scores=config.scores,
         )
     scores = _measure(config, truth, predictions, clock)
-    metrics = _describe(config, dataset, truth, predictions, scores)
-    _write(config, output, metrics, (truth, predictions, scores), clock, dataset)
+    metrics = describe_evaluation(config, dataset, truth, predictions, scores.metrics)
+    _write_results(config, output, dataset, (truth, predictions, scores), clock)
+    metrics["seconds"] = clock.seconds
+    # The metrics last: where they are, all else is.
+    write_metrics(output / "metrics.json", metrics)
     comparison = None
     if baseline is not None:
         comparison = compare_runs(
@@ -190,19 +200,27 @@ def run_evaluation(
     return EvalResult(output, metrics, comparison, labelled, exit_code)
 
 
-def _read_baseline(config: EvalConfig, dataset: Dataset, truth: GroundTruth) -> Baseline | None:
-    """Read and check it before hours of labelling; it may lie where this run writes."""
-    if config.baseline is None:
-        return None
-    baseline = read_baseline(Path(config.baseline))
-    protocol = {k: v for k, v in config.describe_protocol().items() if k != "area_rule"}
-    check_same({"dataset": _describe_data(dataset, truth), "protocol": protocol}, baseline)
-    return baseline
+def _make_output(config: EvalConfig, dataset: Dataset) -> Path:
+    """Make the folder of metrics and plots; refuse what cannot be used before anything slow."""
+    path = parse_output(config.output or f"eval_{Path(dataset.name).name}")
+    if isinstance(path, RemotePath):
+        raise ConfigError(
+            f"expected -o to be a local folder, got {path}; metrics and plots are written locally, "
+            "labels are read from anywhere (--predictions)"
+        )
+    if config.predictions:
+        check_store(parse_output(config.predictions))
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"expected a folder as -o, got the file {path}")
+    if config.predictions and path.resolve() == parse_output(config.predictions).resolve():
+        raise ConfigError(f"the output {path} is the predictions' own folder; give another as -o")
+    with explain("cannot make the output folder", path, OutputError):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _read_truth(config: EvalConfig, dataset: Dataset) -> GroundTruth:
     from ovsam.text.vocabulary_files import load_vocabulary
-    from ovsam_pipeline.evaluation.reading.truth import keep_split_classes, with_splits
 
     style: Literal["auto", "lvis"] = "lvis" if dataset.is_lvis else "auto"
     truth = read_ground_truth(dataset.annotations, style=style, limit=config.limit)
@@ -214,10 +232,21 @@ def _read_truth(config: EvalConfig, dataset: Dataset) -> GroundTruth:
     return keep_split_classes(truth) if config.split == "only" else truth
 
 
+def _read_baseline(config: EvalConfig, dataset: Dataset, truth: GroundTruth) -> Baseline | None:
+    """Read and check it before hours of labelling; it may lie where this run writes."""
+    if config.baseline is None:
+        return None
+    baseline = read_baseline(Path(config.baseline))
+    # What "auto" means for areas depends on the predictions: `compare_runs` checks it at the end.
+    protocol = {k: v for k, v in config.describe_protocol().items() if k != "area_rule"}
+    check_same({"dataset": describe_dataset(dataset, truth), "protocol": protocol}, baseline)
+    return baseline
+
+
 def _measure(
     config: EvalConfig, truth: GroundTruth, predictions: Predictions, clock: _Clock
 ) -> _Scores:
-    """Instances where predictions name the annotation that prompted them, else AP."""
+    """Measure instances where predictions name the annotation that prompted them, else AP."""
     scores = _Scores()
     is_prompted = bool((predictions.prompt_ids >= 0).any())
     if is_prompted or (config.predictions is None and config.prompts != "detector"):
@@ -251,70 +280,19 @@ def _choose_types(
     return ("segm", "bbox") if has_masks else ("bbox",)
 
 
-def _describe(
-    config: EvalConfig,
-    dataset: Dataset,
-    truth: GroundTruth,
-    predictions: Predictions,
-    scores: _Scores,
-) -> dict[str, Any]:
-    """Return the content of metrics.json, without the times."""
-    from ovsam_pipeline.output.folder import read_run_file
-
-    folder = parse_output(predictions.title)
-    run = read_run_file(folder) if folder.is_dir() else {}
-    return {
-        "ovsam": ovsam.__version__,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dataset": _describe_data(dataset, truth),
-        "protocol": {
-            **config.describe_protocol(),
-            "predictions": str(predictions.title),
-            "area_rule": _resolve_area_rule(config, predictions),
-            "made_with": run.get("depends_on"),
-        },
-        "counts": {
-            "images": truth.num_images,
-            "images_answered": int(predictions.answered_images.sum()),
-            "images_without_annotations": int(truth.num_images - len(np.unique(truth.image_index))),
-            "annotations": len(truth.annotation_ids),
-            "crowds": int(truth.is_crowd.sum()),
-            "predictions": len(predictions),
-        },
-        "metrics": scores.metrics,
-        "problems": [*truth.problems.describe(), *predictions.problems.describe()],
-        "paper": {"table": config.table} if config.table else None,
-    }
-
-
-def _describe_data(dataset: Dataset, truth: GroundTruth) -> dict[str, Any]:
-    return {
-        "name": dataset.name,
-        "annotations": str(dataset.annotations),
-        "style": "lvis" if truth.is_lvis else "coco",
-        "images": truth.num_images,
-        "annotations_count": len(truth.annotation_ids),
-        "categories": len(truth.categories),
-    }
-
-
-def _resolve_area_rule(config: EvalConfig, predictions: Predictions) -> str:
-    if config.area_rule != "auto":
-        return config.area_rule
-    return "box" if predictions.has_boxes else "mask"
-
-
-def _write(
+def _write_results(
     config: EvalConfig,
     output: Path,
-    metrics: dict[str, Any],
+    dataset: Dataset,
     measured: tuple[GroundTruth, Predictions, _Scores],
     clock: _Clock,
-    dataset: Dataset,
 ) -> None:
-    """Write all files; the metrics last, so that their presence means that all is there."""
+    """Replace what an earlier evaluation left, so that numbers of two runs are never mixed."""
     truth, predictions, scores = measured
-    _remove_results(output)
+    with explain("cannot replace the results in", output, OutputError):
+        for pattern in _RESULTS:
+            for path in output.glob(pattern):
+                path.unlink()
     write_per_class(output / "per_class.csv", truth, scores.detection, scores.instances)
     write_samples(output / "samples", truth, scores.detection, scores.instances)
     if config.plots:
@@ -327,33 +305,15 @@ def _write(
             write_plots(output / "plots", truth, predictions, scores.detection, found, what)
     if config.worst:
         with clock.step("worst"):
-            _draw_worst(config, output, measured, dataset)
-    metrics["seconds"] = clock.seconds
-    write_metrics(output / "metrics.json", metrics)
-
-
-def _remove_results(output: Path) -> None:
-    """Remove what an earlier evaluation left: numbers of two runs do not stand side by side.
-
-    Raises:
-        OutputError: the file system refuses.
-    """
-    own = ("metrics.json", "per_class.csv", "samples/*.parquet", "plots/*.png", "worst/*.jpg")
-    try:
-        for pattern in own:
-            for path in output.glob(pattern):
-                path.unlink()
-    except OSError as error:
-        raise OutputError(f"cannot replace the results in {output}: {error}") from error
+            _draw_worst(config, output, dataset, measured)
 
 
 def _draw_worst(
     config: EvalConfig,
     output: Path,
-    measured: tuple[GroundTruth, Predictions, _Scores],
     dataset: Dataset,
+    measured: tuple[GroundTruth, Predictions, _Scores],
 ) -> None:
-    from ovsam_pipeline.errors import SourceError
     from ovsam_pipeline.evaluation.reporting.worst import write_worst
     from ovsam_pipeline.sources.coco_file import read_coco_images
 

@@ -134,6 +134,15 @@ def read_category(entry: Any, path: object) -> tuple[int, str]:
     return number, entry["name"]
 
 
+def refuse_list(key: str, path: object) -> None:
+    """Refuse a file whose top level is a list, the key of which is "" (its blocks': "[]")."""
+    if key in ("", "[]"):
+        raise DatasetError(
+            f"expected a COCO or LVIS data set in {path}, got a list: results are given as "
+            "--predictions"
+        )
+
+
 def find_positions(known: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return the position of each value in ascending `known`, -1 where it is absent: (n,) int64."""
     if not len(known):

@@ -25,6 +25,7 @@ from ovsam_pipeline.evaluation.reading.columns import (
     read_boxes,
     read_category,
     read_ids,
+    refuse_list,
     to_id,
 )
 from ovsam_pipeline.evaluation.reading.segment_checks import check_segmentations
@@ -78,11 +79,7 @@ class _Reader:
     def take(self, key: str, value: Any) -> None:
         """Take one value of the top level, or a block of a list (its key ends in "[]")."""
         self.keys.add(key)
-        if key in ("", "[]"):
-            raise DatasetError(
-                f"expected a COCO or LVIS data set in {self.path}, got a list: results are given "
-                "as --predictions"
-            )
+        refuse_list(key, self.path)
         if key in _LISTS and not isinstance(value, list):
             raise DatasetError(f"expected a list of {key} in {self.path}, got {value!r:.60}")
         if key.removesuffix("[]") not in _LISTS or key in _LISTS:

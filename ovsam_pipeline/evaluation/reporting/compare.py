@@ -1,6 +1,7 @@
 """Two evaluations of the same data by the same protocol → what became better or worse, how surely.
 
-Intervals: bootstrap over images, the same resampled images on both sides.
+Intervals are a bootstrap over images, with the same resampled images on both sides: what makes an
+image hard is then the same on both, and their difference varies little.
 """
 
 from __future__ import annotations
@@ -35,14 +36,9 @@ Resampler = Callable[[np.ndarray], dict[str, float]]
 
 @dataclass(frozen=True)
 class Change:
-    """One number, before and now, as fractions.
+    """One number ("segm AP", "instances iou"), before and now, as fractions.
 
-    Attributes:
-        name: "segm AP", "instances iou".
-        old: before.
-        new: now.
-        interval: 95 % interval of new - old; None without samples on both sides.
-        is_drop: new < old - tolerance.
+    `interval` is the 95 % interval of new - old, None without samples on both sides.
     """
 
     name: str
@@ -54,14 +50,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run beside its baseline.
-
-    Attributes:
-        changes: number by number.
-        tolerance: a drop up to this is accepted, as a fraction.
-        baseline: its metrics.json.
-        notes: sentences on what could not be compared.
-    """
+    """A run next to its baseline, with notes on what could not be compared."""
 
     changes: tuple[Change, ...]
     tolerance: float
@@ -99,7 +88,7 @@ class Comparison:
         from rich.text import Text
 
         table = Table(
-            title=Text(f"beside {self.baseline}, percent"),
+            title=Text(f"compared with {self.baseline}, percent"),
             title_justify="left",
             caption=Text("\n".join(f"note: {note}" for note in self.notes)) if self.notes else None,
             caption_justify="left",
@@ -125,10 +114,7 @@ class Comparison:
 class Baseline:
     """An earlier evaluation, in memory: the run that is compared with it may replace its files.
 
-    Attributes:
-        path: its metrics.json.
-        metrics: the content.
-        samples: by group, None where there are none.
+    `path` is its metrics.json, `samples` are by group, None where there are none.
     """
 
     path: Path
@@ -137,27 +123,24 @@ class Baseline:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Read an earlier evaluation.
-
-    Args:
-        path: its metrics.json; the samples beside it, where there are any, give the intervals.
+    """Read the metrics.json of an earlier evaluation, and its samples, which give the intervals.
 
     Raises:
-        DatasetError: it is none of ours.
+        DatasetError: it is not a metrics.json of `ovsam eval`.
     """
     samples = {group: _read_group(path.parent / "samples", group) for group in _GROUPS}
     return Baseline(path, read_metrics(path), samples)
 
 
 def check_same(ours: Mapping[str, Any], baseline: Baseline) -> None:
-    """Refuse to compare unlike evaluations.
+    """Refuse to compare with an evaluation of another data set or protocol.
 
     Args:
         ours: "dataset" and "protocol" as in metrics.json, as far as they are known.
-        baseline: the other one.
+        baseline: the earlier evaluation.
 
     Raises:
-        ConfigError: another data set or protocol.
+        ConfigError: they differ.
     """
     theirs = baseline.metrics
     pairs = {
@@ -178,18 +161,18 @@ def check_same(ours: Mapping[str, Any], baseline: Baseline) -> None:
 def compare_runs(
     new: Path, baseline: Baseline, *, tolerance: float, resamples: int, seed: int
 ) -> Comparison:
-    """Compare two evaluations.
+    """Compare two evaluations; without samples of both there are no intervals.
 
     Args:
-        new: metrics.json of this run; its samples lie beside it.
-        baseline: the other; without samples there are no intervals.
+        new: metrics.json of this run.
+        baseline: the earlier evaluation.
         tolerance: a drop up to this is accepted, as a fraction.
-        resamples: of the images.
-        seed: of the resampling.
+        resamples: how often images are drawn.
+        seed: of the drawing.
 
     Raises:
         ConfigError: another data set or protocol, or nothing in common.
-        DatasetError: one of the files is none of ours.
+        DatasetError: a file is damaged.
     """
     ours, theirs = read_metrics(new), baseline.metrics
     check_same(ours, baseline)
@@ -203,7 +186,7 @@ def compare_runs(
             continue
         samples = [_read_group(new.parent / "samples", group), baseline.samples[group]]
         notes += [
-            f"no intervals of {group}: no samples of it beside {path}"
+            f"no intervals of {group}: no samples of it next to {path}"
             for path, sample in zip(sides, samples, strict=True)
             if sample is None
         ]
@@ -224,7 +207,7 @@ def compare_runs(
 def _choose_metrics(
     group: str, values: list[Mapping[str, float | None]], notes: list[str]
 ) -> tuple[str, ...]:
-    """Return what both sides know; note what only the baseline does: it was not compared."""
+    """Return the metrics that both sides have; note those that only the baseline has."""
     now, before = (
         [name for name in _GROUPS[group] if (value := side.get(name)) is not None and value >= 0]
         for side in values
@@ -235,11 +218,7 @@ def _choose_metrics(
 
 
 def _check_truth(group: str, samples: list[_Sample], baseline: Path) -> list[str]:
-    """Return a note where a few annotations differ, as when an image could not be labelled.
-
-    Raises:
-        ConfigError: it is another ground truth.
-    """
+    """Return a note where a few annotations differ, as when an image could not be labelled."""
     ours, theirs = (sample.truth_keys for sample in samples)
     if np.array_equal(ours, theirs):
         return []
@@ -282,7 +261,8 @@ class _Sample:
     Attributes:
         image_ids: of everything in them.
         truth_keys: what identifies the annotations measured, in a fixed order.
-        prepare: all images of both sides, ascending → a function of their weights.
+        prepare: ids of all images of both sides, ascending → a function that measures by weights
+            of these images.
     """
 
     image_ids: tuple[np.ndarray, ...]
@@ -350,7 +330,7 @@ def _prepare_detections(
 def _rebuild_matches(
     rows: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray], image_ids: np.ndarray
 ) -> Matches:
-    """Return matches over all areas only."""
+    """Return matches over all areas only: the samples hold no more, and AP needs no more."""
     largest = max(int(c.max(initial=-1)) for c in (rows["category_index"], truth["category_index"]))
     nothing = np.zeros(len(truth["image_id"]), np.int64)
     counts = np.bincount(truth["category_index"], minlength=largest + 1)

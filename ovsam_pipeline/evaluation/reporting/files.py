@@ -1,7 +1,7 @@
 """The files of an evaluation: metrics.json, per_class.csv, and samples for later comparisons.
 
-Samples are one row an instance, or one row a prediction and one an annotation: enough to resample
-images without the data set.
+Samples are one row per instance, or one row per prediction and one per annotation: enough to
+resample images without the data set.
 """
 
 from __future__ import annotations
@@ -10,36 +10,85 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+import ovsam
 from ovsam_pipeline.errors import DatasetError
-from ovsam_pipeline.evaluation.structures import GroundTruth
+from ovsam_pipeline.evaluation.structures import IOU_THRESHOLDS, GroundTruth, Predictions
+from ovsam_pipeline.output.folder import read_run_file
+from ovsam_pipeline.output.place import parse_output
 from ovsam_pipeline.storage.atomic import replace_file, write_atomically
 
 if TYPE_CHECKING:
+    from ovsam_pipeline.evaluation.config import EvalConfig
+    from ovsam_pipeline.evaluation.datasets import Dataset
     from ovsam_pipeline.evaluation.scoring.average_precision import DetectionScores
     from ovsam_pipeline.evaluation.scoring.instances import InstanceScores
 
 
-def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
-    """Write metrics.json.
+def describe_evaluation(
+    config: EvalConfig,
+    dataset: Dataset,
+    truth: GroundTruth,
+    predictions: Predictions,
+    measured: Mapping[str, Mapping[str, float | int | None]],
+) -> dict[str, Any]:
+    """Return the content of metrics.json, without the times; `measured` are metrics by group."""
+    folder = parse_output(predictions.title)
+    run = read_run_file(folder) if folder.is_dir() else {}
+    area_rule = config.area_rule
+    if area_rule == "auto":
+        area_rule = "box" if predictions.has_boxes else "mask"
+    return {
+        "ovsam": ovsam.__version__,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "dataset": describe_dataset(dataset, truth),
+        "protocol": {
+            **config.describe_protocol(),
+            "predictions": str(predictions.title),
+            "area_rule": area_rule,
+            "made_with": run.get("depends_on"),
+        },
+        "counts": {
+            "images": truth.num_images,
+            "images_answered": int(predictions.answered_images.sum()),
+            "images_without_annotations": int(truth.num_images - len(np.unique(truth.image_index))),
+            "annotations": len(truth.annotation_ids),
+            "crowds": int(truth.is_crowd.sum()),
+            "predictions": len(predictions),
+        },
+        "metrics": {group: dict(values) for group, values in measured.items()},
+        "problems": [*truth.problems.describe(), *predictions.problems.describe()],
+        "paper": {"table": config.table} if config.table else None,
+    }
 
-    Raises:
-        OutputError: the file system refuses.
-    """
+
+def describe_dataset(dataset: Dataset, truth: GroundTruth) -> dict[str, Any]:
+    """Return the part of metrics.json that two evaluations of the same data have in common."""
+    return {
+        "name": dataset.name,
+        "annotations": str(dataset.annotations),
+        "style": "lvis" if truth.is_lvis else "coco",
+        "images": truth.num_images,
+        "annotations_count": len(truth.annotation_ids),
+        "categories": len(truth.categories),
+    }
+
+
+def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
+    """Write metrics.json."""
     text = json.dumps(metrics, ensure_ascii=False, indent=2) + "\n"
     write_atomically(path, text.encode("utf-8"))
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """Return the content of a metrics.json.
-
-    Raises:
-        DatasetError: it is not there, or is not one of ours.
-    """
+    """Return the content of a metrics.json; DatasetError where it is not there, or not ours."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -56,23 +105,20 @@ def write_per_class(
     detection: Mapping[str, DetectionScores],
     instances: InstanceScores | None,
 ) -> None:
-    """Write per_class.csv: one line a class; empty cells where a number is undefined.
-
-    Raises:
-        OutputError: the file system refuses.
-    """
-    is_joined = any(scores.curves.precision.shape[2] != len(truth.categories)
-                    for scores in detection.values())  # fmt: skip
+    """Write per_class.csv: one line per class; empty cells where a number is undefined."""
+    size = len(truth.categories)
     columns: dict[str, list[Any]] = {
         "category_id": truth.categories.ids.tolist(),
         "name": list(truth.categories.names),
         "split": [split or "" for split in truth.categories.splits],
         "frequency": [frequency or "" for frequency in truth.categories.frequencies],
-        "annotations": np.bincount(truth.category_index, minlength=len(truth.categories)).tolist(),
+        "annotations": np.bincount(truth.category_index, minlength=size).tolist(),
     }
     if instances is not None:
         columns |= _average_instances(truth, instances)
-    for name, scores in ({} if is_joined else detection).items():
+    for name, scores in detection.items():
+        if len(scores.per_category["AP"]) != size:
+            continue  # --class-agnostic: all classes together
         columns[f"{name}_predictions"] = scores.per_category["num_predictions"].tolist()
         for metric in ("AP", "AP50", "AR"):
             columns[f"{name}_{metric}"] = _format(scores.per_category[metric])
@@ -110,28 +156,25 @@ def write_samples(
 ) -> None:
     """Write what `--baseline` resamples.
 
-    Files: instances.parquet; bbox.parquet and segm.parquet (predictions, with one bit an IoU
+    Files: instances.parquet; bbox.parquet and segm.parquet (predictions, with one bit per IoU
     threshold), bbox-truth.parquet and segm-truth.parquet (annotations to be found).
-
-    Raises:
-        OutputError: the file system refuses.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if instances is not None:
         rows = instances.truth_rows
-        splits = np.array(truth.categories.splits, object)[truth.category_index[rows]]
+        category = truth.category_index[rows]
         values = {
             "image_id": truth.image_ids[truth.image_index[rows]],
             "annotation_id": truth.annotation_ids[rows],
-            "category_id": truth.categories.ids[truth.category_index[rows]],
-            "split": splits,
+            "category_id": truth.categories.ids[category],
+            "split": np.array(truth.categories.splits, object)[category],
             "iou": instances.ious,
             "is_right": instances.is_right,
         }
         _write_table(folder / "instances.parquet", values)
     for name, scores in detection.items():
         if (matches := scores.matches) is None:
-            continue  # the reference engines tell no matches
+            continue  # the reference engines do not report matches
         predictions = {
             "image_id": truth.image_ids[matches.image_index],
             "category_index": matches.category_index,
@@ -151,14 +194,8 @@ def write_samples(
 def read_samples(folder: Path, name: str) -> dict[str, np.ndarray] | None:
     """Return the columns of a file of samples; None where there is no such file.
 
-    `matched` and `ignored` come as (N, 10) bool.
-
-    Raises:
-        DatasetError: the file is damaged.
+    `matched` and `ignored` come as (N, 10) bool. A damaged file is a DatasetError.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = folder / f"{name}.parquet"
     if not path.is_file():
         return None
@@ -169,7 +206,7 @@ def read_samples(folder: Path, name: str) -> dict[str, np.ndarray] | None:
     columns = {key: table[key].to_numpy(zero_copy_only=False) for key in table.column_names}
     for key in ("matched", "ignored"):
         if key in columns:
-            bits = columns[key].astype(np.int64)[:, None] >> np.arange(10)
+            bits = columns[key].astype(np.int64)[:, None] >> np.arange(len(IOU_THRESHOLDS))
             columns[key] = (bits & 1).astype(bool)
     return columns
 
@@ -182,8 +219,5 @@ def _pack(flags: np.ndarray) -> np.ndarray:
 
 
 def _write_table(path: Path, columns: dict[str, np.ndarray]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     with replace_file(path) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.scoring.instances import InstanceScores
 
 _DPI = 150
+# Pairs of confused classes: as many lines as one page holds.
 _MOST_PAIRS = 25
-_SIZE_BINS = 8
-_FEWEST_IN_BIN = 5
+# By size: fewer than five instances per bin would show noise.
+_SIZE_BINS, _FEWEST_IN_BIN = 8, 5
+# Blue and orange differ for people who do not see red and green apart, too.
 _COLOURS = {"base": "#3566a8", "novel": "#d9822b", "all": "#555555"}
 _CURVES = {"IoU .50": slice(0, 1), "IoU .75": slice(5, 6), "IoU .50:.95": slice(None)}
 
@@ -38,9 +40,6 @@ def write_plots(
 
     precision_recall_TYPE.png shows `detection`, by type of IoU. iou_histogram.png, confusions.png
     and by_size.png show `instances`, the IoU of whose masks or boxes (`what`) was measured.
-
-    Raises:
-        OutputError: the file system refuses.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -67,6 +66,7 @@ def write_plots(
 
 
 def _start(width_inch: float, height_inch: float) -> tuple[Any, Axes]:
+    # Not through pyplot, which would look for a window and keep every figure.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -98,8 +98,7 @@ def _draw_curves(axes: Axes, scores: DetectionScores) -> None:
 
 def _groups(truth: GroundTruth, instances: InstanceScores) -> dict[str, np.ndarray]:
     """Return base and novel instances where there is a split, else all."""
-    splits = np.array([split or "" for split in truth.categories.splits], object)
-    own = splits[truth.category_index[instances.truth_rows]]
+    own = truth.categories.get_splits(truth.category_index[instances.truth_rows])
     groups = {name: own == name for name in ("base", "novel") if (own == name).any()}
     return groups or {"all": np.ones(len(own), bool)}
 
@@ -125,14 +124,11 @@ def _count_confusions(
 ) -> list[tuple[str, int]]:
     """Return the most frequent "truth → predicted" of wrong answers."""
     wrong = np.flatnonzero(~instances.is_right & instances.has_answer)
-    names = truth.categories.names
     counts: Counter[str] = Counter()
     for index in wrong.tolist():
         row = int(instances.prediction_rows[index])
-        category = int(predictions.category_index[row])
-        label = None if predictions.labels is None else predictions.labels[row]
-        predicted = names[category] if label is None and category >= 0 else str(label)
-        counts[f"{names[truth.category_index[instances.truth_rows[index]]]} → {predicted}"] += 1
+        named = truth.name_class(instances.truth_rows[index])
+        counts[f"{named} → {predictions.labels[row]}"] += 1
     return counts.most_common(_MOST_PAIRS)
 
 
@@ -154,7 +150,9 @@ def _draw_sizes(axes: Axes, truth: GroundTruth, instances: InstanceScores) -> No
     parts = np.array_split(np.argsort(side, kind="stable"), num_bins)
     centres = [float(np.median(side[part])) for part in parts]
     curves = {"IoU": instances.ious, "accuracy": instances.is_right.astype(np.float64)}
-    for (name, values), colour in zip(curves.items(), ("#3566a8", "#d9822b"), strict=True):
+    for (name, values), colour in zip(
+        curves.items(), (_COLOURS["base"], _COLOURS["novel"]), strict=True
+    ):
         means = [float(values[part].mean()) for part in parts]
         axes.plot(centres, means, marker="o", label=name, color=colour)
     axes.set(

@@ -1,11 +1,12 @@
-"""metrics.json → tables for a terminal: our numbers first, the paper's beneath, in its order."""
+"""metrics.json → tables for a terminal: our numbers first, below them the paper's, in its order."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-from ovsam_pipeline.evaluation.reporting.paper import PaperRow, find_paper_rows
+from ovsam_pipeline.settings.config_file import find_packaged_configs
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -39,30 +40,27 @@ _LEFT_OUT = {
 
 
 def build_tables(metrics: Mapping[str, Any]) -> list[RenderableType]:
-    """Return what a person reads, top to bottom; it fits 80 columns.
-
-    Args:
-        metrics: the content of metrics.json.
-    """
+    """Return what a person reads of a metrics.json, top to bottom; it fits 80 columns."""
     from rich.text import Text
 
     measured = metrics["metrics"]
     name = str(metrics["dataset"]["name"])
-    paper = _find_rows(metrics)
+    paper: list[PaperRow] = []
+    if metrics.get("paper"):
+        is_lvis = metrics["dataset"]["style"] == "lvis"
+        paper = find_paper_rows(str(metrics["paper"]["table"]), "lvis" if is_lvis else "coco")
     shown: list[RenderableType] = []
-    if "instances" in measured:
-        values = measured["instances"]
+    if values := measured.get("instances"):
         title = f"{name}: {values['instances']} instances, percent"
-        shown.append(_build(title, _INSTANCES, values, _choose_rows(paper, "instances")))
+        rows = [row for row in paper if row.group == "instances"]
+        shown.append(_build(title, _INSTANCES, values, rows))
     for iou_type in ("segm", "bbox"):
-        if iou_type not in measured:
-            continue
-        values = measured[iou_type]
-        columns = {key: header for key, header in _AP.items() if key in values}
-        rows = _choose_rows(paper, iou_type)
-        shown.append(_build(f"{name}: {_TITLES[iou_type]}, percent", columns, values, rows))
-        recalls = {key: key for key in _AR if key in values}
-        shown.append(_build(f"{name}: {_TITLES[iou_type]}, recall", recalls, values, []))
+        if values := measured.get(iou_type):
+            columns = {key: header for key, header in _AP.items() if key in values}
+            rows = [row for row in paper if row.group == iou_type]
+            shown.append(_build(f"{name}: {_TITLES[iou_type]}, percent", columns, values, rows))
+            recalls = {key: key for key in _AR if key in values}
+            shown.append(_build(f"{name}: {_TITLES[iou_type]}, recall", recalls, values, []))
     # As Text: a name in square brackets would be read as markup.
     return [*shown, *(Text(line) for line in _list_remarks(metrics))]
 
@@ -89,17 +87,6 @@ def _list_remarks(metrics: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _find_rows(metrics: Mapping[str, Any]) -> list[PaperRow]:
-    if not metrics.get("paper"):
-        return []
-    is_lvis = metrics["dataset"]["style"] == "lvis"
-    return find_paper_rows(str(metrics["paper"]["table"]), "lvis" if is_lvis else "coco")
-
-
-def _choose_rows(rows: Sequence[PaperRow], group: str) -> list[PaperRow]:
-    return [row for row in rows if row.group == group]
-
-
 def _build(
     title: str,
     columns: Mapping[str, str],
@@ -123,3 +110,34 @@ def _build(
         cells = [f"{row.values[key]:.1f}" if key in row.values else "" for key in columns]
         table.add_row(row.method, *cells, style="dim")
     return table
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One line of one table of the paper.
+
+    Attributes:
+        dataset: "coco" or "lvis".
+        group: which numbers of metrics.json it is shown with: "instances", "segm" or "bbox".
+        method: its first column.
+        values: name of a metric in metrics.json → percent; "gmacs" and "parameters_m" (millions)
+            are costs. Source: arXiv 2401.02955.
+    """
+
+    dataset: str
+    group: str
+    method: str
+    values: Mapping[str, float]
+
+
+def find_paper_rows(table: str, dataset: Literal["coco", "lvis"]) -> list[PaperRow]:
+    """Return the rows of a table in the paper's order; none where the paper has none."""
+    import yaml
+
+    path = find_packaged_configs() / "paper_tables.yaml"
+    groups = yaml.safe_load(path.read_text(encoding="utf-8")).get(table, {}).get(dataset, {})
+    return [
+        PaperRow(dataset, group, method, values)
+        for group, rows in groups.items()
+        for method, values in rows.items()
+    ]

@@ -7,16 +7,17 @@ wrong predictions, and the largest annotations that no prediction matches, half 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from ovsam.errors import OvsamError
-from ovsam.masks import to_rle
+from ovsam.masks import decode_mask
+from ovsam_pipeline.evaluation.scoring.overlaps import compute_box_overlaps
 from ovsam_pipeline.evaluation.structures import GroundTruth, Matches, Predictions
 from ovsam_pipeline.export.drawing import (
     BLACK,
@@ -66,9 +67,6 @@ def write_worst(
 
     `instances` are of a run that prompts with annotations, else `matches` of a detection run are
     drawn. `find_image` returns the file of an image, given its index.
-
-    Raises:
-        OutputError: the file system refuses.
     """
     folder.mkdir(parents=True, exist_ok=True)
     cases: list[_Case] = []
@@ -95,9 +93,8 @@ def _choose_instances(
     cases = []
     for index in order.tolist():
         row, answer = int(instances.truth_rows[index]), int(instances.prediction_rows[index])
-        name = truth.categories.names[truth.category_index[row]]
-        predicted = "nothing" if answer < 0 else _name_prediction(truth, predictions, answer)
-        words = f"IoU {instances.ious[index]:.2f}: {name}, predicted {predicted}"
+        predicted = "nothing" if answer < 0 else _name_prediction(predictions, answer)
+        words = f"IoU {instances.ious[index]:.2f}: {truth.name_class(row)}, predicted {predicted}"
         cases.append(_Case(int(truth.image_index[row]), row, None if answer < 0 else answer, words))
     return cases
 
@@ -109,21 +106,17 @@ def _choose_matches(
     wrong = wrong[np.argsort(-matches.scores[wrong], kind="stable")][: (count + 1) // 2]
     cases = []
     for row in matches.rows[wrong].tolist():
-        words = f"wrong: {_name_prediction(truth, predictions, row)}"
+        words = f"wrong: {_name_prediction(predictions, row)}"
         nearest, iou = _find_nearest(truth, predictions, row)
         if nearest is not None:
-            name = truth.categories.names[truth.category_index[nearest]]
-            words += f"; nearest: {name}, IoU of boxes {iou:.2f}"
+            words += f"; nearest: {truth.name_class(nearest)}, IoU of boxes {iou:.2f}"
         cases.append(_Case(int(predictions.image_index[row]), nearest, row, words))
     missed = matches.truth_rows[matches.found_by < 0]
     missed = missed[np.argsort(-truth.areas[missed], kind="stable")][: count // 2]
     return cases + [
-        _Case(
-            int(truth.image_index[row]), row, None,
-            f"missed: {truth.categories.names[truth.category_index[row]]}",
-        )
+        _Case(int(truth.image_index[row]), row, None, f"missed: {truth.name_class(row)}")
         for row in missed.tolist()
-    ]  # fmt: skip
+    ]
 
 
 def _find_nearest(
@@ -134,16 +127,14 @@ def _find_nearest(
     if not len(rows):
         return None, 0.0
     boxes = truth.boxes_xywh[rows]
-    ious = coco_mask.iou(predictions.boxes_xywh[row][None], boxes, np.zeros(len(rows), np.uint8))[0]
+    predicted = np.broadcast_to(predictions.boxes_xywh[row], boxes.shape)
+    ious = compute_box_overlaps(predicted, boxes, np.zeros(len(rows), bool))
     best = int(ious.argmax())
     return (int(rows[best]), float(ious[best])) if ious[best] > 0 else (None, 0.0)
 
 
-def _name_prediction(truth: GroundTruth, predictions: Predictions, row: int) -> str:
-    category = int(predictions.category_index[row])
-    label = None if predictions.labels is None else predictions.labels[row]
-    name = truth.categories.names[category] if label is None and category >= 0 else str(label)
-    return f"{name} {predictions.scores[row]:.2f}"
+def _name_prediction(predictions: Predictions, row: int) -> str:
+    return f"{predictions.labels[row]} {predictions.scores[row]:.2f}"
 
 
 def _read_image(truth: GroundTruth, index: int, path: Path | None) -> np.ndarray | None:
@@ -198,9 +189,8 @@ def _choose_window(boxes_xywh: np.ndarray, height: int, width: int) -> tuple[int
 def _decode(item: Any, box_xywh: np.ndarray, height: int, width: int) -> np.ndarray:
     """Return the (H, W) uint8 mask; the box where there is no mask, or one of another size."""
     if item is not None:
-        rle = to_rle(item, height, width)
-        if list(rle["size"]) == [height, width]:
-            return np.ascontiguousarray(coco_mask.decode(rle))
+        with suppress(ValueError):
+            return np.ascontiguousarray(decode_mask(item, height, width))
     mask = np.zeros((height, width), np.uint8)
     left, top, right, bottom = (round(v) for v in (*box_xywh[:2], *(box_xywh[:2] + box_xywh[2:])))
     mask[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = 1

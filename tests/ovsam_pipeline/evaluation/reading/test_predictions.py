@@ -3,135 +3,16 @@ import math
 
 import numpy as np
 import pytest
+from coco_files import MASK, make_result, make_truth, read_results, read_truth
 
 from ovsam_pipeline.errors import DatasetError
-from ovsam_pipeline.evaluation.reading.predictions import read_predictions
-from ovsam_pipeline.evaluation.reading.truth import read_ground_truth
-
-# Rows 5 to 8 and columns 3 to 19 of an image of 60 x 40 pixels.
-MASK = "m34T10000000000000000000000000000000ka1"
-RLE = {"size": [40, 60], "counts": [100, 20, 2280]}
-
-
-def make_truth(**more):
-    return {
-        "images": [
-            {"id": 70, "file_name": "b.jpg", "height": 40, "width": 60},
-            {"id": 7, "file_name": "sub/a.jpg", "height": 40, "width": 60},
-        ],
-        "annotations": [make_annotation(5, 70), make_annotation(3, 7), make_annotation(4, 7)],
-        "categories": [{"id": 9, "name": "cup"}, {"id": 2, "name": "dog", "split": "novel"}],
-        **more,
-    }
-
-
-def make_annotation(number, image_id, **more):
-    fields = {"category_id": 9, "bbox": [1, 2, 10, 20], "area": 150, "segmentation": RLE}
-    return {"id": number, "image_id": image_id, **fields, **more}
-
-
-def make_result(**more):
-    fields = {"image_id": 7, "category_id": 9, "bbox": [1, 2, 10, 20], "score": 0.5}
-    return {**fields, "segmentation": {"size": [40, 60], "counts": MASK}, **more}
-
-
-def read_truth(tmp_path, data=None, **options):
-    path = tmp_path / "truth.json"
-    path.write_text(json.dumps(make_truth() if data is None else data))
-    return read_ground_truth(path, **options)
-
-
-def read_results(tmp_path, results, data=None):
-    path = tmp_path / "results.json"
-    path.write_text(json.dumps(results))
-    return read_predictions(path, read_truth(tmp_path, data))
-
-
-def test_images_are_sorted_by_id_and_annotations_by_image(tmp_path) -> None:
-    truth = read_truth(tmp_path)
-    assert truth.image_ids.tolist() == [7, 70]
-    assert truth.file_names == ("sub/a.jpg", "b.jpg")
-    assert truth.annotation_ids.tolist() == [3, 4, 5]
-    assert truth.image_index.tolist() == [0, 0, 1]
-    assert truth.categories.names == ("dog", "cup")
-    assert truth.categories.splits == ("novel", None)
-    assert truth.category_index.tolist() == [1, 1, 1]
-    assert truth.segments.read(int(truth.segment_rows[0])) == RLE
-    assert not truth.is_lvis
-    assert truth.problems.describe() == []
-
-
-def test_the_first_images_by_id_can_be_asked_for(tmp_path) -> None:
-    truth = read_truth(tmp_path, limit=1)
-    assert truth.image_ids.tolist() == [7]
-    assert truth.annotation_ids.tolist() == [3, 4]
-    assert truth.problems.describe() == []
-
-
-def test_lvis_lists_become_codes_of_image_and_category(tmp_path) -> None:
-    data = make_truth()
-    data["images"][0] |= {"neg_category_ids": [2], "not_exhaustive_category_ids": [9, 1234]}
-    truth = read_truth(tmp_path, data)
-    assert truth.is_lvis
-    assert truth.negative.tolist() == [1 * 2 + 0]
-    assert truth.not_exhaustive.tolist() == [1 * 2 + 1]
-
-
-def test_crowds_are_ignored_in_coco_and_unknown_to_lvis(tmp_path) -> None:
-    data = make_truth(annotations=[make_annotation(1, 7, iscrowd=1)])
-    assert read_truth(tmp_path, data).is_ignored.tolist() == [True]
-    assert read_truth(tmp_path, data, style="lvis").is_ignored.tolist() == [False]
-
-
-@pytest.mark.parametrize(
-    ("annotation", "sentence"),
-    [
-        (make_annotation(1, 99), "1 annotations are of images that the file does not list"),
-        (make_annotation(1, 7, category_id=5), "1 annotations are of categories that"),
-        (make_annotation("1", "7"), "1 ids are written as text"),
-        (make_annotation(1, 7, segmentation=[[1, 2, 3, 4]]), "1 polygons have fewer than three"),
-        (
-            make_annotation(1, 7, segmentation={"size": [40, 60], "counts": "0h"}),
-            "1 masks have dam",
-        ),
-        (make_annotation(1, 7, area=None), "1 annotations have no area"),
-        (make_annotation(1, 7, bbox=None), "1 annotations have no box"),
-    ],
+from ovsam_pipeline.evaluation.reading.columns import RawPredictions
+from ovsam_pipeline.evaluation.reading.predictions import (
+    _choose_classes,
+    map_classes,
+    read_predictions,
 )
-def test_odd_annotations_are_counted_and_named(tmp_path, annotation, sentence) -> None:
-    truth = read_truth(tmp_path, make_truth(annotations=[annotation]))
-    found = [line for line in truth.problems.describe() if line.startswith(sentence)]
-    assert found
-    assert "such as" in found[0]
-
-
-def test_a_missing_box_is_that_of_the_polygon(tmp_path) -> None:
-    annotation = make_annotation(1, 7, bbox=None, segmentation=[[1, 2, 5, 2, 5, 9]])
-    truth = read_truth(tmp_path, make_truth(annotations=[annotation]))
-    assert truth.boxes_xywh.tolist() == [[1, 2, 4, 7]]
-
-
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        ({"images": [{"id": 1}, {"id": 1}]}, "different image ids"),
-        ({"images": [{"id": "a1"}]}, "whole number as id in images"),
-        ({"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, "different category"),
-        ({"annotations": [make_annotation(1, 7), make_annotation(1, 70)]}, "got 1 2 times"),
-    ],
-)
-def test_truth_that_makes_no_sense_is_an_error(tmp_path, more, words) -> None:
-    with pytest.raises(DatasetError, match=words):
-        read_truth(tmp_path, make_truth(**more))
-
-
-def test_a_list_is_no_truth_and_a_cut_file_says_so(tmp_path) -> None:
-    with pytest.raises(DatasetError, match="results are given as --predictions"):
-        read_truth(tmp_path, [])
-    path = tmp_path / "cut.json"
-    path.write_text(json.dumps(make_truth())[:300])
-    with pytest.raises(DatasetError, match=r"expected JSON in .*cut\.json"):
-        read_ground_truth(path)
+from ovsam_pipeline.evaluation.structures import Categories
 
 
 def test_results_are_sorted_by_image_and_know_their_rows(tmp_path) -> None:
@@ -274,43 +155,6 @@ def test_only_predictions_behind_the_limit_are_no_predictions(tmp_path) -> None:
     assert len(read_predictions(path, read_truth(tmp_path, limit=1))) == 0
 
 
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        ({"annotations": None}, "expected a list of annotations"),
-        ({"images": [{"id": 7, "neg_category_ids": ["x"]}]}, "neg_category_ids of image 7"),
-        ({"images": [{"id": 7, "neg_category_ids": 3}]}, "neg_category_ids of image 7"),
-    ],
-)
-def test_lists_that_are_none_are_named(tmp_path, more, words) -> None:
-    with pytest.raises(DatasetError, match=words):
-        read_truth(tmp_path, make_truth(**more))
-
-
-def test_absent_lists_may_be_null_and_sides_whole_floats(tmp_path) -> None:
-    image = {"id": 7, "height": 40.0, "width": 60, "neg_category_ids": None}
-    truth = read_truth(tmp_path, make_truth(images=[image]))
-    assert truth.is_lvis
-    assert truth.image_sizes_hw.tolist() == [[40, 60]]
-
-
-def test_odd_frequencies_ids_of_zero_and_missing_masks_are_told(tmp_path) -> None:
-    annotations = [make_annotation(0, 7, segmentation=None), make_annotation(1, 7)]
-    categories = [{"id": 9, "name": "cup", "frequency": "common"}]
-    truth = read_truth(tmp_path, make_truth(annotations=annotations, categories=categories))
-    assert truth.categories.frequencies == (None,)
-    assert truth.has_masks
-    told = " ".join(truth.problems.describe())
-    for words in ("'common'", "1 annotations have the id 0", "1 annotations have no segmentation"):
-        assert words in told
-
-
-def test_a_truth_without_any_mask_says_so(tmp_path) -> None:
-    truth = read_truth(tmp_path, make_truth(annotations=[make_annotation(1, 7, segmentation=[])]))
-    assert not truth.has_masks
-    assert truth.problems.describe() == []
-
-
 @pytest.mark.parametrize("category", ["cup", {"id": "x", "name": "cup"}, {"id": 9}])
 def test_categories_of_predictions_are_checked(tmp_path, category) -> None:
     with pytest.raises(DatasetError, match="whole number as id and a name in the categories"):
@@ -336,3 +180,75 @@ def test_places_in_an_image_count_predictions_that_are_left_out(tmp_path) -> Non
     found = read_results(tmp_path, results)
     assert found.rows.tolist() == [0, 2, 3]
     assert found.ranks.tolist() == [3, 2, 1]
+
+
+def make_categories(names, ids=None, aliases=None):
+    number = len(names)
+    return Categories(
+        ids=np.array(ids or range(1, number + 1), np.int64),
+        names=tuple(names),
+        frequencies=(None,) * number,
+        splits=(None,) * number,
+        aliases=aliases or ((),) * number,
+    )
+
+
+def test_ids_without_names_are_the_ground_truths():
+    categories = make_categories(["cat", "dog"], ids=[3, 90])
+    found = _choose_classes(RawPredictions("results.json"), categories, None)
+    assert found.index_of_id == {3: 0, 90: 1}
+    assert found.names == {3: "cat", 90: "dog"}
+
+
+def test_a_name_wins_over_the_same_id_and_is_folded():
+    predicted = {1: "Traffic_Light", 2: "zebra"}
+    found = map_classes(predicted, make_categories(["dog", "traffic light"]))
+    assert found.index_of_id == {1: 1}
+    assert found.names == predicted
+
+
+def test_a_name_is_found_among_the_files_own_synonyms():
+    categories = make_categories(["alpha", "beta"], aliases=(("first",), ("second", "second_one")))
+    assert map_classes({5: "second one"}, categories).index_of_id == {5: 1}
+
+
+def test_lvis_names_are_found_on_coco_and_back():
+    coco, lvis = ["tv", "couch", "person"], ["television_set", "sofa", "person"]
+    for predicted, truth in ((lvis, coco), (coco, lvis)):
+        found = map_classes(dict(enumerate(predicted, 50)), make_categories(truth))
+        assert found.index_of_id == {50: 0, 51: 1, 52: 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("m.json", '{"Kitty": "cat"}'), ("m.yaml", "Kitty: cat\n")]
+)
+def test_a_file_wins_over_names(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    found = map_classes(
+        {1: "kitty", 2: "dog"}, make_categories(["cat", "dog"]), class_map=tmp_path / name
+    )
+    assert found.index_of_id == {1: 0, 2: 1}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "reason"),
+    [
+        ({"a": "cat", "b": "cat"}, "a, b not among the classes of the predictions"),
+        ({"dog": "wolf", "kitty": "lion"}, "wolf, lion not among the classes of the data set"),
+        ({"dog": 3}, "3 not among the classes of the data set"),
+        (["dog"], "to map names of the predictions"),
+    ],
+)
+def test_names_that_are_not_there_are_listed(tmp_path, pairs, reason):
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps(pairs))
+    with pytest.raises(DatasetError, match=reason):
+        map_classes({1: "dog", 2: "kitty"}, make_categories(["cat"]), class_map=path)
+
+
+def test_a_map_that_cannot_be_read_is_an_error(tmp_path):
+    with pytest.raises(DatasetError, match="cannot read the class map"):
+        map_classes({}, make_categories(["cat"]), class_map=tmp_path / "none.yaml")
+    (tmp_path / "m.yaml").write_text("a: b\na: c\n")
+    with pytest.raises(DatasetError, match="duplicate key"):
+        map_classes({}, make_categories(["cat"]), class_map=tmp_path / "m.yaml")
