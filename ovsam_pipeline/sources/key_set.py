@@ -1,4 +1,4 @@
-"""A set of 64-bit keys in 8 to 16 bytes each: which of millions of images were met before."""
+"""A set of 64-bit keys at 8 to 16 bytes each: which of millions of images were met before."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import numpy as np
 
 
 class KeySet:
-    """Keys met so far, in sorted runs that double in length, so that adding costs O(log n) each."""
+    """Keys met so far, in sorted runs that double in length: adding one costs O(log n).
+
+    A Python set of ints takes about 70 bytes per key.
+    """
 
     def __init__(self) -> None:
         self._runs: list[np.ndarray] = []
@@ -16,13 +19,9 @@ class KeySet:
         return sum(len(run) for run in self._runs)
 
     def add(self, keys: np.ndarray) -> np.ndarray:
-        """Add keys.
+        """Add keys, (N,) uint64 in any order, best thousands at once.
 
-        Args:
-            keys: (N,) uint64, in any order; best thousands at once.
-
-        Returns:
-            (N,) bool, whether a key comes for the first time; of equal keys only the first one.
+        Return (N,) bool, whether a key is met for the first time; of equal ones only the first is.
         """
         is_new = np.zeros(len(keys), bool)
         _, first = np.unique(keys, return_index=True)

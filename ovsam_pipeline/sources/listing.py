@@ -3,7 +3,7 @@
 The order is deterministic. With one source names are relative to it, with several to the deepest
 folder that holds them all; what lies elsewhere has its whole address as name. Nothing is decoded
 here, and a file that is missing or broken is still listed: it becomes a failed row with its reason.
-Memory: one folder's names, and 9 bytes an image where an image may come twice.
+Memory: the names of one folder, and 9 bytes per image where an image may come twice.
 """
 
 from __future__ import annotations
@@ -37,14 +37,11 @@ def list_images(
     image_root: Path | str | None = None,
     exclude: Sequence[AnyPath] = (),
 ) -> ImageListing:
-    """Open the sources; iterating the result gives the records.
+    """Open the sources, of any kind and in any mixture; iterating the result gives the records.
 
-    Args:
-        sources: folders, files, globs, list files, COCO or LVIS JSON files, archives, Parquet
-            files, here or at an address, in any mixture; braces are expanded.
-        image_root: the folder or address that the names in COCO JSON files are relative to; without
-            it they are looked for beside the file and in the folders around it.
-        exclude: folders that a walk must not enter: the output, where it lies in the input.
+    `image_root` is the folder or address that the names in COCO JSON files are relative to; without
+    it they are looked for next to the file and around it. `exclude` are folders that a walk must
+    not enter: the output, where it lies in the input.
 
     Raises:
         SourceError: a source does not exist, cannot be read, matches nothing, or is not what its
@@ -65,13 +62,11 @@ def _expand(text: str) -> list[str]:
 
 
 class ImageListing:
-    """The images of some sources; may be iterated several times, and then reads the folders anew.
+    """The images of some sources; each iteration reads the folders anew.
 
-    Attributes:
-        sources: as opened, braces expanded.
-        num_ignored: suffix ("" for none) → files that the last iteration passed over in folders
-            and globs, as not being images by their suffix. Hidden files are not counted.
-        num_duplicates: files that the last iteration met again and left out.
+    Of the last iteration: `num_ignored` counts, by suffix ("" for none), the files in folders and
+    globs that are not images by their suffix (hidden ones are not counted); `num_duplicates` the
+    files that were met again and left out.
     """
 
     def __init__(self, sources: tuple[Source, ...]) -> None:
@@ -86,7 +81,7 @@ class ImageListing:
 
         Raises:
             SourceError: a folder cannot be read, a source holds no image, or two images of JSON
-                files have the same id. It comes where it is met, so list everything before writing.
+                files have the same id. Raised where it is met: list everything before writing.
         """
         self.num_ignored.clear()
         self.num_duplicates = 0

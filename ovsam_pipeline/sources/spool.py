@@ -1,9 +1,8 @@
-"""Image records of a run, listed once and gone through as often as needed, in bounded memory.
+"""The image records of a run: listed once and read as often as needed, in bounded memory.
 
-Input: records in listing order. Output: the same records again. Ten million of them do not fit in
-memory as objects (about 0.5 kB each), so they are kept in chunks of pickled, lightly compressed
-columns: in memory while they are few, in an unlinked temporary file when they are many. Columns are
-pickled in a quarter of the time that rows take, and come out smaller.
+Ten million records do not fit in memory as objects (about 0.5 kB each), so they are kept in chunks
+of pickled, lightly compressed columns: in memory while they are few, in an unlinked temporary file
+when they are many.
 """
 
 from __future__ import annotations
@@ -14,15 +13,16 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
+from ovsam.errors import describe_error
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.records import ImageRecord
 
 CHUNK_IMAGES = 16_384
 _MOST_IN_MEMORY_BYTES = 16 << 20
-# In the order of ImageRecord's constructor; the path is the third.
+# Columns are pickled in a quarter of the time that rows take, and come out smaller. In the order of
+# ImageRecord's constructor; the path is the third.
 _take_fields = attrgetter(
     "image_id", "file_name", "path", "size_bytes", "mtime_ns", "width", "height", "version"
 )
@@ -32,13 +32,8 @@ _PATH = 2
 class ImageSpool:
     """A growing list of image records that may be longer than memory; use as a context manager.
 
-    One thread at a time may add or read; several iterators may be open at once.
-
-    Args:
-        records: the first ones.
-
-    Raises:
-        OutputError: there is no space for the temporary file.
+    One thread at a time may add or read; several iterators may be open at once. Adding raises
+    OutputError where there is no space for the temporary file.
     """
 
     def __init__(self, records: Iterable[ImageRecord] = ()) -> None:
@@ -52,24 +47,19 @@ class ImageSpool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:
-        """Close like a list goes: without a warning that nobody closed it."""
+        """Close without a warning: like a list, a spool may simply be dropped."""
         self._file.close()
 
     def __len__(self) -> int:
-        """Return how many records there are."""
+        """Return the number of records."""
         return self._size
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        """Yield the records in the order in which they came."""
+        """Yield the records in the order in which they were added."""
         for chunk in self.iterate_chunks():
             yield from chunk
 
@@ -81,18 +71,14 @@ class ImageSpool:
             yield list(self._tail)
 
     def append(self, record: ImageRecord) -> None:
-        """Add a record at the end.
-
-        Raises:
-            OutputError: there is no space for the temporary file.
-        """
+        """Add a record at the end."""
         self._tail.append(record)
         self._size += 1
         if len(self._tail) == CHUNK_IMAGES:
             self._write()
 
     def close(self) -> None:
-        """Let go of memory and file."""
+        """Free memory and file."""
         self._file.close()
 
     def _read(self, place: tuple[int, int]) -> list[Sequence[Any]]:
@@ -108,15 +94,16 @@ class ImageSpool:
             self._file.write(packed)
         except OSError as error:
             raise OutputError(
-                f"no room for the list of images in {tempfile.gettempdir()}: {error.strerror}; "
-                "name a folder with more space as TMPDIR (about 50 bytes an image)"
+                f"no room for the list of images in {tempfile.gettempdir()}: "
+                f"{describe_error(error)}; name a folder with more space as TMPDIR (about 50 bytes "
+                "per image)"
             ) from error
         self._places.append((offset, len(packed)))
         self._tail = []
 
 
 def _pack(records: list[ImageRecord]) -> list[Sequence[Any]]:
-    """Return columns; a path of this machine as its text, which pickles ten times as fast."""
+    """Return columns; a local path as its text, which pickles ten times as fast."""
     columns: list[Sequence[Any]] = list(zip(*map(_take_fields, records), strict=True))
     columns[_PATH] = [str(p) if isinstance(p, Path) else (p,) for p in columns[_PATH]]
     return columns
@@ -128,7 +115,10 @@ def _unpack(columns: list[Sequence[Any]]) -> list[ImageRecord]:
 
 
 def _restore_paths(packed: Sequence[Any]) -> Iterator[Any]:
-    """Undo what `_pack` did. Joined to the folder of the one before, a path costs half as much."""
+    """Undo what `_pack` did to paths.
+
+    Joined to the folder of the path before, a path costs half of what parsing the whole does.
+    """
     folder, folder_path = "", Path()
     for place in packed:
         if not isinstance(place, str):

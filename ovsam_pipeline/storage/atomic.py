@@ -1,22 +1,22 @@
-"""Files that are either whole or absent: written beside their name, fsynced, renamed.
+"""Files that are either whole or absent, on this machine and on object stores.
 
-On an object store, where nothing is renamed, a file of this machine is written and then uploaded in
-one go: an object is there when its upload has ended, and not before.
+Here the content is written next to the file and renamed (`ovsam/weights/files.py`). On a store,
+where nothing is renamed, it is written to a local temporary file and uploaded in one go: an object
+exists when its upload has ended, and not before.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from ovsam.errors import describe_error
+from ovsam.weights import files
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
-
-_MARK = ".tmp-"
 
 
 @contextmanager
@@ -26,15 +26,9 @@ def replace_file(path: AnyPath) -> Iterator[Path]:
     Raises:
         OutputError: the file system or the store refuses (no space, no permission).
     """
-    try:
-        if isinstance(path, RemotePath):
-            with _keep_for_upload(path) as temporary:
-                yield temporary
-        else:
-            with _keep_beside(path) as temporary:
-                yield temporary
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {_describe(error, path)}") from error
+    keep = _keep_for_upload(path) if isinstance(path, RemotePath) else files.replace_file(path)
+    with _explain(path), keep as temporary:
+        yield temporary
 
 
 def write_atomically(path: AnyPath, content: bytes) -> None:
@@ -44,13 +38,11 @@ def write_atomically(path: AnyPath, content: bytes) -> None:
         OutputError: the file system or the store refuses.
     """
     if isinstance(path, RemotePath):
-        try:
+        with _explain(path):
             path.write_bytes(content)
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {_describe(error, path)}") from error
-        return
-    with replace_file(path) as temporary:
-        temporary.write_bytes(content)
+    else:
+        with replace_file(path) as temporary:
+            temporary.write_bytes(content)
 
 
 def sweep_temporary_files(folder: AnyPath) -> int:
@@ -58,37 +50,13 @@ def sweep_temporary_files(folder: AnyPath) -> int:
 
     A store keeps nothing of an upload that did not end.
     """
-    if isinstance(folder, RemotePath):
-        return 0
-    leftovers = [path for path in folder.glob(f".*{_MARK}*") if path.is_file()]
-    for path in leftovers:
-        path.unlink(missing_ok=True)
-    return len(leftovers)
+    return 0 if isinstance(folder, RemotePath) else files.sweep_temporary_files(folder)
 
 
 def sync_folder(folder: AnyPath) -> None:
     """Make a rename or removal in `folder` survive a power cut."""
-    if isinstance(folder, RemotePath):
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _keep_beside(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}{_MARK}{os.getpid()}")
-    try:
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+    if not isinstance(folder, RemotePath):
+        files.sync_folder(folder)
 
 
 @contextmanager
@@ -99,12 +67,16 @@ def _keep_for_upload(path: RemotePath) -> Iterator[Path]:
         path.upload(temporary)
 
 
-def _describe(error: OSError, path: AnyPath) -> str:
-    if isinstance(path, RemotePath):
-        if error.errno == errno.ENOSPC:
-            return (
+@contextmanager
+def _explain(path: AnyPath) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = describe_error(error)
+        # Full is not the store but the local folder that the file is made in.
+        if isinstance(path, RemotePath) and error.errno == errno.ENOSPC:
+            reason = (
                 f"no space left in {tempfile.gettempdir()}, where the file is made; name a folder "
                 "with more as TMPDIR"
             )
-        return error.strerror or str(error)
-    return str(error)
+        raise OutputError(f"cannot write {path}: {reason}") from error

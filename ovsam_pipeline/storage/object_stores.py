@@ -1,4 +1,4 @@
-"""The file systems behind addresses: opened once a process, with bounded waiting and plain errors.
+"""The file systems of addresses: opened once per process, with bounded waiting and plain errors.
 
 S3, Google Cloud Storage and Azure come with pyarrow and need no other package; every other scheme
 (hf://, sftp://, memory://) goes through fsspec.
@@ -14,13 +14,15 @@ from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
+from ovsam.errors import describe_error
+
 if TYPE_CHECKING:
     import pyarrow.fs
 
-# Of the client itself, inside one call of `retries.retry`: a store that is away is given up in
-# less than a minute. The second is how long nothing at all may come.
+# Limits of the client itself, inside one attempt of `retry.retry`: a store that is down is given up
+# in less than a minute. The second one is how long a connection may be silent.
 _CONNECT_S, _REQUEST_S = 5.0, 20.0
-_ATTEMPTS = 3
+_CLIENT_ATTEMPTS = 3
 _DEFAULT_REGION = "us-east-1"
 _LOGIN = {
     "s3": "AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
@@ -28,7 +30,8 @@ _LOGIN = {
     "az": "AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY",
 }
 _ALIASES = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
-# How the stores' clients say it, in lower case.
+# The clients raise one class of error for everything: only the text shows what happened. These are
+# the parts to look for, in lower case.
 _REFUSED = ("access_denied", "access denied", "signature_does_not_match", "forbidden",
             "status 401", "status 403", "401 client error", "403 client error", "expired",
             "unauthenticated", "unauthorized", "permission_denied", "permissiondenied",
@@ -40,23 +43,22 @@ _UNREACHABLE = re.compile(r"NETWORK_CONNECTION.*?curlCode: \d+, ([^;]+)")
 
 
 def open_store(scheme: str, bucket: str) -> pyarrow.fs.FileSystem:
-    """Return the file system of an address.
-
-    Args:
-        scheme: in front of "://", e.g. "s3".
-        bucket: the first part behind it; S3 asks for its region where none is set.
+    """Return the file system of the addresses that begin with SCHEME://BUCKET.
 
     Raises:
         OSError: the file system cannot be set up.
         ImportError: the scheme needs a package that is not installed.
-        ValueError: nothing here knows the scheme.
+        ValueError: the scheme is unknown.
     """
     kind = _ALIASES.get(scheme, scheme)
     if kind == "s3":
         endpoint = _get_endpoint()
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         if endpoint and not region:
-            region = _DEFAULT_REGION  # else the client asks services of Amazon's network for one
+            # Without a region the client looks for one on Amazon's network, which MinIO's users may
+            # not reach: it would wait for a time limit.
+            region = _DEFAULT_REGION
+        # The region of a bucket at Amazon is asked for: a request to another region is refused.
         return _open_s3(endpoint, region, "" if region else bucket)
     if kind == "gs":
         return _open_gs(os.environ.get("STORAGE_EMULATOR_HOST"))
@@ -64,7 +66,7 @@ def open_store(scheme: str, bucket: str) -> pyarrow.fs.FileSystem:
 
 
 def has_buckets(scheme: str) -> bool:
-    """Whether the first part of an address is a bucket (a container) that must be there."""
+    """Whether the first part of an address is a bucket (a container), which must exist."""
     return _ALIASES.get(scheme, scheme) in _LOGIN
 
 
@@ -83,8 +85,9 @@ def _open_s3(endpoint: str | None, region: str | None, bucket: str) -> pyarrow.f
         region=region,
         connect_timeout=_CONNECT_S,
         request_timeout=_REQUEST_S,
-        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
-        allow_delayed_open=True,  # small objects by one request, and nothing left of a killed one
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_CLIENT_ATTEMPTS),
+        # Small objects by one request instead of three, and nothing left of a killed upload.
+        allow_delayed_open=True,
     )
 
 
@@ -127,26 +130,26 @@ def _open_by_fsspec(scheme: str) -> pyarrow.fs.FileSystem:
 
 @contextmanager
 def explain_store_errors(uri: str) -> Iterator[None]:
-    """Turn what a store's client raises into an OSError of the right class that says what to do.
+    """Turn what a store's client raises into an OSError of the right class, with a remedy.
 
     Raises:
-        FileNotFoundError: the object or its bucket is not there.
+        FileNotFoundError: the object or its bucket does not exist.
         PermissionError: the login is missing, unknown, or not enough.
         OSError: anything else, on one line.
     """
     try:
         yield
     except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        raise type(error)(error.errno, _describe(error, uri)) from error
+        raise type(error)(error.errno, _describe(error)) from error
     except (OSError, RuntimeError) as error:
-        text = _describe(error, uri)
+        text = _describe(error)
         raise _choose_error(text, uri) from error
 
 
 def _choose_error(text: str, uri: str) -> OSError:
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
-    small = text.replace(f"'{key}'", "").lower()  # a name may hold any of the signs
+    small = text.replace(f"'{key}'", "").lower()  # a key may contain "access denied" itself
     kind = _ALIASES.get(scheme, scheme)
     login = _LOGIN.get(kind, "the login that the store expects")
     if any(sign in small for sign in _UNKNOWN_KEY):
@@ -162,7 +165,7 @@ def _choose_error(text: str, uri: str) -> OSError:
     return OSError(5, text)
 
 
-def _describe(error: BaseException, uri: str) -> str:
-    text = " ".join(str(getattr(error, "strerror", None) or error).split())
-    # The client's own sentence repeats itself at length.
-    return text if len(text) <= 300 else f"{text[:299]}…" if text else f"cannot reach {uri}"
+def _describe(error: BaseException) -> str:
+    text = describe_error(error)
+    # The clients' own sentences repeat themselves at length.
+    return text if len(text) <= 300 else f"{text[:299]}…"

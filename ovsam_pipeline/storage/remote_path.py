@@ -1,7 +1,7 @@
 """An address on an object store that can be used like the path of a file.
 
-An object is written by one upload and so is whole or absent; there are no folders, and nothing is
-renamed. Errors are OSErrors of the classes that files raise.
+An object is written by one upload and so is whole or absent. There are no folders, only prefixes of
+keys, and nothing can be renamed. Errors are OSErrors of the classes that files raise.
 """
 
 from __future__ import annotations
@@ -26,12 +26,9 @@ _OPTIONS = re.compile(r"\?(endpoint_override|region|scheme|access_key|secret_key
 
 
 class ObjectState(NamedTuple):
-    """What a listing tells of an object, under the names of `os.stat`.
+    """What a listing gives of an object, under the names of `os.stat`.
 
-    Attributes:
-        st_size: bytes.
-        st_mtime_ns: when it was written by the store's clock, nanoseconds since 1970; 0 where the
-            store does not tell.
+    The time is when it was written by the store's clock; 0 where the store does not report it.
     """
 
     st_size: int
@@ -39,36 +36,31 @@ class ObjectState(NamedTuple):
 
 
 def is_remote(text: str) -> bool:
-    """Whether a text is an address ("s3://bucket/key") and no path of a file."""
+    """Whether a text is an address ("s3://bucket/key"), not a path of this machine."""
     scheme, found, _ = text.partition("://")
     return bool(found) and scheme.replace("+", "").replace("-", "").replace(".", "").isalnum()
 
 
 def parse_path(text: str) -> Path | RemotePath:
-    """Return what a text names: an address, or a file or folder of this machine ("~" expanded)."""
+    """Return what a text names: an address, or a path of this machine ("~" expanded)."""
     return RemotePath(text.rstrip("/")) if is_remote(text) else Path(text).expanduser()
 
 
 @dataclass(frozen=True)
 class RemotePath:
-    """An object, or the prefix of some.
+    """An object, or the prefix of some: scheme, bucket and key, without a final slash.
 
-    Attributes:
-        uri: scheme, bucket and key, without a slash at the end.
+    Named and used like `pathlib.Path`; `_info` is the state that a listing gave.
     """
 
     uri: str
     _info: pyarrow.fs.FileInfo | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse an address without a bucket, and one with options.
-
-        Raises:
-            ValueError: it is one of those.
-        """
+        """Raise ValueError for an address without a bucket, and for one with options."""
         if _OPTIONS.search(self.uri):
             raise ValueError(
-                f"expected no options behind an address, got {self.uri}; set AWS_ENDPOINT_URL or "
+                f"expected an address without options, got {self.uri}; set AWS_ENDPOINT_URL or "
                 "AWS_REGION instead"
             )
         is_nameless = has_buckets(self._scheme) and self._key.startswith("/")
@@ -80,15 +72,15 @@ class RemotePath:
         return self.uri
 
     def __fspath__(self) -> str:
-        """Refuse to stand in for the path of a file: `open` would make a folder named "s3:"."""
-        raise TypeError(f"{self.uri} is no file of this machine")
+        """Raise: else `open` would take the address for a local path and make a folder "s3:"."""
+        raise TypeError(f"{self.uri} is not a local file")
 
     def __truediv__(self, name: str) -> RemotePath:
         """Return the address below this one."""
         return RemotePath(f"{self.uri}/{name}")
 
     def __reduce__(self) -> tuple[type[RemotePath], tuple[str]]:
-        """Pickle the address alone."""
+        """Pickle the address alone: the state is old when another process reads it."""
         return RemotePath, (self.uri,)
 
     @property
@@ -145,22 +137,17 @@ class RemotePath:
         return info is not None and not info.is_file
 
     def stat(self) -> ObjectState:
-        """Return size and time.
-
-        Raises:
-            FileNotFoundError: there is no such object.
-            OSError: the store cannot be asked.
-        """
+        """Return size and time; raises as `open`."""
         info = self._ask()
         if info is None or not info.is_file:
             raise FileNotFoundError(2, "there is no such object", self.uri)
         return ObjectState(info.size or 0, info.mtime_ns or 0)
 
     def check_bucket(self) -> None:
-        """Make sure that the store answers and has the bucket; elsewhere there are no buckets.
+        """Check that the store can be reached and the bucket exists (s3, gs, az; others have none).
 
         Raises:
-            FileNotFoundError: it has none of this name.
+            FileNotFoundError: there is no bucket of this name.
             OSError: the store cannot be asked.
         """
         import pyarrow.fs as fs
@@ -171,7 +158,9 @@ class RemotePath:
             raise FileNotFoundError(2, f"there is no bucket {bucket}; make it first")
 
     def iterdir(self) -> Iterator[RemotePath]:
-        """Yield what is directly below this prefix, with its state; nothing where nothing is.
+        """Yield what is directly below this prefix, with its state; nothing for an unused prefix.
+
+        One request per thousand objects.
 
         Raises:
             OSError: the store cannot be asked, or there is no such bucket.
@@ -213,32 +202,23 @@ class RemotePath:
         return self.read_bytes().decode(encoding)
 
     def write_bytes(self, content: bytes) -> None:
-        """Write the object in one go: readers see the old one or the whole new one.
-
-        Raises:
-            OSError: the store refuses it or cannot be reached.
-        """
+        """Write the object in one go: readers see the old one or the whole new one."""
         import pyarrow as pa
 
         self._write(pa.py_buffer(content))
 
     def upload(self, file: Path) -> None:
-        """Write the content of a file of this machine; see `write_bytes`."""
+        """Write the content of a local file; see `write_bytes`."""
         import pyarrow as pa
 
-        if file.stat().st_size == 0:
+        if file.stat().st_size == 0:  # nothing that could be mapped
             self.write_bytes(b"")
             return
         with pa.memory_map(str(file)) as content:
             self._write(content.read_buffer())
 
     def unlink(self, missing_ok: bool = False) -> None:
-        """Remove the object.
-
-        Raises:
-            FileNotFoundError: there is none, and that is not allowed.
-            OSError: the store refuses it or cannot be reached.
-        """
+        """Remove the object."""
         try:
             self._call(lambda store: store.delete_file(self._key))
         except FileNotFoundError:
@@ -246,7 +226,7 @@ class RemotePath:
                 raise
 
     def mkdir(self, *, parents: bool = False, exist_ok: bool = False) -> None:
-        """Do nothing: prefixes need not be made."""
+        """Do nothing: a prefix exists as soon as an object has it."""
 
     @property
     def _scheme(self) -> str:
@@ -257,7 +237,7 @@ class RemotePath:
         return self.uri.partition("://")[2]
 
     def _ask(self) -> pyarrow.fs.FileInfo | None:
-        """Return the object's state; that of a listing is not asked for again."""
+        """Return the object's state, None where it does not exist; a listing's is not renewed."""
         import pyarrow.fs as fs
 
         info = self._info or self._call(lambda store: store.get_file_info(self._key))
@@ -265,7 +245,7 @@ class RemotePath:
 
     def _write(self, content: Any) -> None:
         def write(store: pyarrow.fs.FileSystem) -> None:
-            # One call with everything: a stream that is left half-written would still be kept.
+            # One call with everything: closing a stream after half of it would keep that half.
             with store.open_output_stream(self._key) as stream:
                 stream.write(content)
 

@@ -1,4 +1,4 @@
-"""Asking again: what a network did not answer once it mostly answers a moment later."""
+"""Repeat a request: what a network did not answer once it mostly answers a moment later."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 ATTEMPTS = 5
+# Pauses double from 0.2 to 1.6 s: at most 3 s together.
 _FIRST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 5.0
-# A call that hangs until its own time limit is not made five times.
+# A call that hangs until its own time limit (20 or 30 s) is not made five times.
 _PATIENCE_S = 25.0
-# Asking again changes nothing: it is not there, or we may not.
+# Another attempt cannot change these: it does not exist, or access is refused.
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 _T = TypeVar("_T")
@@ -23,19 +23,12 @@ def retry(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> _T:
-    """Call until it answers, at most ATTEMPTS times, with growing pauses between.
+    """Call until it succeeds, at most ATTEMPTS times, with growing pauses between.
 
-    The pauses double, and each is a random part of its length, so that a thousand workers that
-    failed together do not come back together. All of them together are below six seconds; where
-    the calls themselves are slow, the last one begins within 25 seconds.
-
-    Args:
-        call: what to do; must be harmless to do again.
-        sleep: waits for some seconds.
-        clock: seconds since some moment.
+    `call` must be harmless to repeat. The last attempt begins within 25 seconds of the first.
 
     Raises:
-        OSError: of the last attempt; of the first one where the file is not there or not allowed.
+        OSError: of the last attempt; of the first one where the answer is final.
     """
     start_s = clock()
     for attempt in range(ATTEMPTS - 1):
@@ -46,6 +39,7 @@ def retry(
         except OSError:
             if clock() - start_s >= _PATIENCE_S:
                 raise
-            pause_s = min(_FIRST_PAUSE_S * 2**attempt, _LONGEST_PAUSE_S)
-            sleep(pause_s * random.uniform(0.5, 1.0))
+            # A random part of the pause: a thousand workers that failed together must not come
+            # back together.
+            sleep(_FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.0))
     return call()

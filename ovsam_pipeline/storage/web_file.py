@@ -1,7 +1,7 @@
-"""An image at a web address: read whole, with time limits, bounded retries and a size limit.
+"""A file at a web address: read whole, with time limits, bounded retries and a size limit.
 
 Standard library only. Proxies of the environment (HTTPS_PROXY, NO_PROXY) are used; redirects are
-followed to other web addresses only. What came is judged by decoding it, not by its content type.
+followed to other web addresses only. Content types are ignored: decoding shows what came.
 """
 
 from __future__ import annotations
@@ -26,46 +26,44 @@ from ovsam_pipeline.storage.retry import retry
 
 DEFAULT_MAX_BYTES = 2 << 30
 _TIMEOUT_S = 30.0
-# One attempt at one image, so that a server that drips does not hold a worker for hours.
+# For one attempt: a server that sends a byte every few seconds must not hold a worker for hours.
 _ATTEMPT_S = 120.0
 _CHUNK_BYTES = 1 << 18
 _SPOOL_BYTES = 16 << 20
 _ABSENT, _REFUSED = (404, 410), (401, 403, 407)
-_MAY_PASS = (408, 425, 429)
-# What signs an address (S3, CloudFront, Google, Azure) changes every day, and is secret.
+# Request Timeout, Too Early, Too Many Requests; with them all of 500 and above.
+_TEMPORARY = (408, 425, 429)
+# What signs an address (S3, CloudFront, Google, Azure) is secret, and changes every day: with it a
+# name would not be the same in the next run.
 _SIGNATURES = frozenset(("x-amz-signature", "x-goog-signature", "signature", "sig"))
 _SIGNED_WITH = re.compile(
     "x-amz-.*|x-goog-.*|awsaccesskeyid|googleaccessid|expires|policy|key-pair-id"
     "|sv|ss|srt|sp|se|st|spr|sr|sip|sdd|skoid|sktid|skt|ske|sks|skv"
 )
-# What may stand in a query; all else is written as %XX.
+# Characters that stay as they are in a query; all others are written as %XX.
 _IN_QUERY = "/?%:@!$&'()*+,;=~-._[]|"
 _TOKENS = frozenset(("token", "access_token"))
 
 
 class HttpStatusError(OSError):
-    """The server answered with an error that may pass: asking again can help."""
+    """The server answered with a temporary error: retrying can help."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpFile:
-    """A file at an http or https address.
-
-    Attributes:
-        url: the address, with whatever it needs to be answered (a signature, a password).
-    """
+    """A file at an http or https address, which keeps what it needs (a signature, a password)."""
 
     url: str
 
     def __str__(self) -> str:
-        """Return the address without passwords, signatures and fragment: it stands in outputs."""
+        """Return the address without password, signature and fragment, as outputs show it."""
         parts = urlsplit(self.url)
         host = parts.netloc.rpartition("@")[2]
         query = _hide_signature(parts.query) if parts.query else ""
         return f"{parts.scheme}://{host}{parts.path}{query}"
 
     def __truediv__(self, name: str) -> HttpFile:
-        """Return the address below this one; the name is quoted, the query is kept."""
+        """Return the address below this one: the name quoted, the query kept."""
         parts = urlsplit(self.url)
         path = parts.path.rstrip("/") + "/" + quote(name.lstrip("/"))
         return HttpFile(parts._replace(path=path, fragment="").geturl())
@@ -139,7 +137,7 @@ class HttpFile:
                 raise ConnectionError(f"cannot reach the server: {error.reason}") from error
             raise OSError(f"cannot reach the server: {error.reason}") from error
         except http.client.InvalidURL as error:
-            # Its words have the whole address, with what signs it.
+            # The exception text contains the full address, including its signature.
             raise ImageError("expected a web address, got one that cannot be asked for") from error
         except http.client.HTTPException as error:
             raise ConnectionError(f"the connection ended early: {error!r}") from error
@@ -153,13 +151,13 @@ class HttpFile:
         request = urllib.request.Request(url.geturl(), headers=agent)
         if has_login:
             basic = base64.b64encode(unquote(login).encode()).decode()
-            # Not among the headers: those go along to wherever a redirect leads.
+            # Ordinary headers are sent again to redirect targets; this one is not.
             request.add_unredirected_header("Authorization", f"Basic {basic}")
         return request
 
 
 def _hide_signature(query: str) -> str:
-    """Return the query with its question mark, without what signs it; "" where nothing is left."""
+    """Return "?QUERY" without tokens and signatures; "" where nothing is left."""
     items = query.split("&")
     keys = [item.partition("=")[0].lower() for item in items]
     hidden = set(_TOKENS)
@@ -170,13 +168,13 @@ def _hide_signature(query: str) -> str:
 
 
 def _quote_path(parts: SplitResult) -> str:
-    """Quote what a list may hold unquoted: blanks and letters beyond ASCII."""
+    """Quote blanks and letters beyond ASCII, which people write into lists as they are."""
     return quote(parts.path, safe="/%:@!$&'()*+,;=~-._")
 
 
 @cache
 def _build_opener() -> urllib.request.OpenerDirector:
-    """Build what opens web addresses, and neither files nor FTP, whatever a redirect says."""
+    """Build what opens web addresses only: no redirect can lead to a local file or to FTP."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -197,7 +195,7 @@ def _explain_status(code: int, reason: str) -> OSError:
         return FileNotFoundError(sentence)
     if code in _REFUSED:
         return PermissionError(sentence)
-    if code in _MAY_PASS or code >= 500:
+    if code in _TEMPORARY or code >= 500:
         return HttpStatusError(sentence)
     return OSError(sentence)
 

@@ -64,13 +64,13 @@ def test_address_without_a_bucket_is_refused(text):
         parse_path(text)
 
 
-def test_options_behind_an_address_are_refused():
+def test_options_of_an_address_are_refused():
     with pytest.raises(ValueError, match="set AWS_ENDPOINT_URL"):
         parse_path("s3://bucket/x?endpoint_override=localhost:9000")
 
 
 def test_address_does_not_stand_in_for_a_file():
-    with pytest.raises(TypeError, match="no file of this machine"):
+    with pytest.raises(TypeError, match="is not a local file"):
         os.fspath(RemotePath("s3://bucket/x"))
 
 
