@@ -38,7 +38,7 @@ def build_detector(spec: str, *, model: LabellingModel | None = None, **settings
 
     Args:
         spec: "nano", "detic[:FILE]", "vitdet[-b|-l|-h][-lvis][:FILE]", "faster-rcnn[:FILE]" (these
-            three with "#proposals" or "#refined" behind them for boxes without classes),
+            three followed by "#proposals" or "#refined" for boxes without classes),
             "torchvision[:NAME]", "hf:MODEL", "detectron2:CONFIG[,WEIGHTS]",
             "python:FILE.py", "boxes:FILE[#DATASET]", "gt:FILE[#points]" or "auto".
         model: the OV-SAM model of the run, which "auto" looks at.
@@ -59,18 +59,17 @@ def build_detector(spec: str, *, model: LabellingModel | None = None, **settings
     if find_known_detector(family) is None and family not in _FAMILIES:
         raise ConfigError(_describe_unknown(spec, family))
     if family in ("boxes", "gt") and not argument:
-        raise ConfigError(f"expected a file behind --detector {family}:, got '{spec}'")
+        raise ConfigError(f"expected a file after --detector {family}:, got '{spec}'")
     if family == "nano" and separator:
-        raise ConfigError(f"expected nothing behind --detector nano, got '{spec}'")
+        raise ConfigError(f"expected --detector nano without more, got '{spec}'")
     return _build(family, DetectorSettings(spec=spec, argument=argument, **settings))
 
 
 def choose_detector(model: LabellingModel | None) -> str:
     """Return what "auto" means here: the best detector whose weights are on this machine.
 
-    That is Detic, ViTDet, torchvision's Faster R-CNN or detectron2's, in this order, where the
-    model is not nano; else nano's, which is always here but knows only nano's drawings. Nothing is
-    downloaded.
+    With the model nano that is nano's detector, which is always here but knows only its own
+    drawings. Nothing is downloaded.
     """
     if model is None or model.config.trained_on == "nano":
         return "nano"
@@ -84,7 +83,7 @@ def choose_detector(model: LabellingModel | None) -> str:
 
 
 def _find_cached(names: Iterable[str]) -> str | None:
-    """Return the first of some official detectors whose files are all here."""
+    """Return the first of some official detectors whose files are all on this machine."""
     for name in names:
         known = find_known_detector(name)
         if known is not None and locate_detector(known) is not None:
@@ -93,14 +92,14 @@ def _find_cached(names: Iterable[str]) -> str | None:
 
 
 def find_family(spec: str) -> str:
-    """Return the detector that a name means without file, model or mode: "boxes", "vitdet-b"."""
+    """Return the name of a detector without file, model or mode: "boxes", "vitdet-b"."""
     family = _split_spec(spec)[0]
     known = find_known_detector(family)
     return family if known is None else known.name
 
 
 def _split_spec(spec: str) -> tuple[str, str, str]:
-    """Split a name from what stands behind ":" or, for a mode alone, "#" ("detic#refined")."""
+    """Split a name from what follows ":" or, where there is only a mode, "#" ("detic#refined")."""
     family, separator, argument = spec.partition(":")
     if "#" in family:
         family, separator, argument = re.split("(#)", spec, maxsplit=1)

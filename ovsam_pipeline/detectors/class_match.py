@@ -1,20 +1,20 @@
-"""Which class of a list a name means: by an explicit map, by name, or by alias.
+"""Find the class of a list that a name means: by an explicit map, by name, or by alias.
 
-Used where a detector's classes meet the vocabulary, and where predicted classes meet those of a
-ground truth. Names are compared folded: case, "_" and runs of spaces do not matter. Aliases are
-those that the list states itself and those of the built-in vocabularies coco and lvis, so that
-"tv" and "television_set", "car" and "car_(automobile)" are one class. An alias that two classes
-share belongs to neither.
+Detectors' classes are matched with the vocabulary, predicted classes with those of a ground truth.
+Case, "_" and runs of spaces do not matter. Aliases are those of the list itself and those of the
+built-in vocabularies coco and lvis: "tv" is "television_set", "car" is "car_(automobile)". An alias
+that two classes share ("bow") means neither.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, describe_error
 from ovsam.text.class_list import fold_name
 from ovsam_pipeline.errors import DatasetError
 
@@ -32,18 +32,13 @@ def match_names(
 ) -> dict[str, int]:
     """Return the index in `targets` of each name that has a counterpart there.
 
-    Args:
-        names: what to look up.
-        targets: names of the classes.
-        target_aliases: further names of each class.
-        explicit: name → index, as `read_class_map` gives it; goes before names and aliases.
+    `explicit` (name → index, from `read_class_map`) goes before names, and names before aliases.
     """
     by_name = _index_names(targets, target_aliases)
     found: dict[str, int] = {}
     for name in names:
-        texts = [name, *_find_aliases(name)]
-        index = next((by_name[fold_name(t)] for t in texts if fold_name(t) in by_name), None)
-        index = explicit.get(name, index)
+        texts = [fold_name(text) for text in (name, *_find_aliases(name))]
+        index = explicit.get(name, next((by_name[t] for t in texts if t in by_name), None))
         if index is not None:
             found[name] = index
     return found
@@ -52,17 +47,11 @@ def match_names(
 def read_class_map(
     path: Path, names: Sequence[str], targets: Sequence[str], owners: tuple[str, str]
 ) -> dict[str, int]:
-    """Return name → index in `targets`, as a file says.
+    """Return name → index in `targets` from a YAML or JSON file of name → name of a class.
 
-    Args:
-        path: YAML or JSON, a mapping of name → name of a class.
-        names: the names that may stand on the left.
-        targets: the classes that may stand on the right.
-        owners: whose they are, for messages: "the predictions", "the data set".
-
-    Raises:
-        DatasetError: the file cannot be read, names classes that are not there, or gives two
-            spellings of one name two classes.
+    `owners` are those of `names` and `targets` for messages: ("the predictions", "the data set").
+    Raises a DatasetError where the file cannot be read, names a class that does not exist, or gives
+    two spellings of one name two classes.
     """
     import yaml
 
@@ -71,8 +60,7 @@ def read_class_map(
     try:
         values: Any = load_strict_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise DatasetError(f"cannot read the class map {path}: {reason}") from error
+        raise DatasetError(f"cannot read the class map {path}: {describe_error(error)}") from error
     if not isinstance(values, dict):
         raise DatasetError(
             f"expected {path} to map names of {owners[0]} to names of {owners[1]}, "
@@ -93,7 +81,7 @@ def read_class_map(
             for lacking, owner in zip(unknown, owners, strict=True)
             if lacking
         ]
-        raise DatasetError(f"{path} names classes that are not there: {'; '.join(lacks)}")
+        raise DatasetError(f"{path} names unknown classes: {'; '.join(lacks)}")
     _refuse_two_meanings(path, pairs)
     return {
         name: index_of[fold_name(str(value))]
@@ -103,7 +91,7 @@ def read_class_map(
 
 
 def _refuse_two_meanings(path: Path, pairs: Sequence[tuple[str, str]]) -> None:
-    """Refuse spellings of one name ("Skis", "skis") with different classes behind them."""
+    """Refuse spellings of one name ("Skis", "skis") that are given different classes."""
     first: dict[str, tuple[str, str]] = {}
     for key, value in pairs:
         old_key, old_value = first.setdefault(fold_name(key), (key, value))
@@ -117,15 +105,9 @@ def _refuse_two_meanings(path: Path, pairs: Sequence[tuple[str, str]]) -> None:
 def match_detector_classes(
     class_names: Sequence[str], vocabulary: Vocabulary, class_map: Path | None = None
 ) -> dict[str, int]:
-    """Return the vocabulary's index for each class of a detector that has a counterpart.
+    """Return the vocabulary's index of each class of a detector that has a counterpart.
 
-    Args:
-        class_names: of the detector.
-        vocabulary: of the run.
-        class_map: JSON or YAML file, detector's name → vocabulary's name; goes first.
-
-    Raises:
-        DatasetError: the file cannot be read, or names classes that are not there.
+    A class map (see `read_class_map`) goes before names and aliases.
     """
     explicit: dict[str, int] = {}
     if class_map is not None:
@@ -138,18 +120,11 @@ def match_detector_classes(
 def describe_unmatched(
     detector: str, names: Sequence[str], num_classes: int, vocabulary: Vocabulary
 ) -> ConfigError:
-    """Return the error that says which classes of a detector the vocabulary lacks.
-
-    Args:
-        detector: its name.
-        names: of the classes without a counterpart, at least one.
-        num_classes: of the detector.
-        vocabulary: of the run.
-    """
+    """Return the error that lists those of a detector's classes that the vocabulary lacks."""
     return ConfigError(
         f"{len(names)} of the {num_classes} classes of {detector} are not in the vocabulary "
-        f"{vocabulary.title}: {_list_names(names)}; say with --class-map FILE which names they "
-        "are there, give another --vocabulary, or --allow-unmatched to let OV-SAM name them"
+        f"{vocabulary.title}: {_list_names(names)}; give their names there with --class-map FILE, "
+        "use another --vocabulary, or --allow-unmatched to let OV-SAM name them"
     )
 
 
@@ -159,7 +134,7 @@ def _list_names(names: Sequence[str]) -> str:
 
 
 def _index_names(targets: Sequence[str], aliases: Sequence[Sequence[str]]) -> dict[str, int]:
-    """Return every name of every class; an alias that two of them share belongs to none."""
+    """Return the index of each name and of each alias that no two classes share."""
     owners: dict[str, set[int]] = {}
     for index, name in enumerate(targets):
         for alias in (*_find_aliases(name), *aliases[index]):
@@ -169,28 +144,27 @@ def _index_names(targets: Sequence[str], aliases: Sequence[Sequence[str]]) -> di
 
 
 def _find_aliases(name: str) -> tuple[str, ...]:
-    """Return what the built-in vocabularies call the same thing."""
-    return _aliases_by_name().get(fold_name(name), ())
+    """Return the other names of a class in the built-in vocabularies."""
+    return _read_aliases().get(fold_name(name), ())
 
 
-def _aliases_by_name() -> dict[str, tuple[str, ...]]:
-    if not _ALIASES:
-        from ovsam.text.vocabulary_files import load_vocabulary
+@cache
+def _read_aliases() -> dict[str, tuple[str, ...]]:
+    from ovsam.text.vocabulary_files import load_vocabulary
 
-        for title in ("coco", "lvis"):
-            classes = load_vocabulary(title).classes
-            texts = [(item.name, *item.aliases, *item.synonyms) for item in classes]
-            plain = Counter(name for row in texts for name in _strip_qualifiers(row))
-            for row in texts:
-                single = [name for name in _strip_qualifiers(row) if plain[name] == 1]
-                key = fold_name(row[0])
-                _ALIASES[key] = (*_ALIASES.get(key, ()), *row[1:], *single)
-    return _ALIASES
+    aliases: dict[str, tuple[str, ...]] = {}
+    for title in ("coco", "lvis"):
+        classes = load_vocabulary(title).classes
+        texts = [(item.name, *item.aliases, *item.synonyms) for item in classes]
+        plain = Counter(name for row in texts for name in _strip_qualifiers(row))
+        for row in texts:
+            # "bow" of "bow_(weapon)" and "bow_(decorative_ribbons)" would mean both.
+            single = [name for name in _strip_qualifiers(row) if plain[name] == 1]
+            key = fold_name(row[0])
+            aliases[key] = (*aliases.get(key, ()), *row[1:], *single)
+    return aliases
 
 
 def _strip_qualifiers(names: Sequence[str]) -> set[str]:
-    """Return "car" of "car_(automobile)", as LVIS tells one meaning of a word from another."""
+    """Return "car" of "car_(automobile)": LVIS qualifies words that have several meanings."""
     return {base for n in names if "(" in n and (base := fold_name(n.partition("(")[0]))}
-
-
-_ALIASES: dict[str, tuple[str, ...]] = {}

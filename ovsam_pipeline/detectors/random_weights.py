@@ -1,9 +1,8 @@
-"""`OVSAM_WEIGHTS=random:SEED`: made-up weights, so that everything runs without any weight file.
+"""`OVSAM_WEIGHTS=random:SEED`: made-up weights, to test and try out commands without weight files.
 
-For tests and for trying out commands: detectors asked for by name, Detic's text tower, and (where
-nano is asked for names it does not know) a text tower for nano get weights made from the seed and
-each tensor's name and shape. They are the same on every machine. What they find is meaningless;
-one warning says so.
+Official detectors, Detic's text tower, and a text tower for nano (where it is given names that it
+does not know) get weights made from the seed and each tensor's name and shape, the same on every
+machine. One warning states that results are meaningless.
 """
 
 from __future__ import annotations
@@ -13,20 +12,16 @@ import math
 import os
 import re
 import zlib
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ovsam.errors import ConfigError
 
-if TYPE_CHECKING:
-    pass
-
 logger = logging.getLogger(__name__)
 
-# Spread of the values of a layer, by its name; for all others see `make_tensor`. Boxes of all sizes
-# and scores between 0 and 1 come out, so that later steps have something to do.
+# Spread of a layer's values, by its name; all others have 1 (see `make_tensor`). Found by trial:
+# boxes of all sizes and scores between 0 and 1 come out, so that later steps have something to do.
 _GAINS = (
     (r"(conv3|conv_3)\.weight$|attn\.proj\.weight$|mlp\.fc2\.weight$", 0.5),
     (r"objectness_logits\.weight$|agn_hm\.weight$", 2.0),
@@ -41,11 +36,7 @@ _warned = False
 
 
 def read_random_seed() -> int | None:
-    """Return the seed that `OVSAM_WEIGHTS` asks for, or None where it is not set.
-
-    Raises:
-        ConfigError: it holds anything else than "random:" and a whole number.
-    """
+    """Return the seed in `OVSAM_WEIGHTS`, None where it is not set; else a ConfigError."""
     text = os.environ.get("OVSAM_WEIGHTS", "")
     if not text:
         return None
@@ -56,8 +47,8 @@ def read_random_seed() -> int | None:
 
 
 def warn_meaningless(what: str) -> None:
-    """Say, once a process, that results mean nothing."""
-    global _warned  # noqa: PLW0603 - one warning a process, whichever part meets the setting first
+    """Warn, once per process, that results mean nothing."""
+    global _warned  # noqa: PLW0603 - one warning per process, whichever part loads first
     if not _warned:
         logger.warning(
             "OVSAM_WEIGHTS=%s: %s has made-up weights; its boxes and names are meaningless",
@@ -76,16 +67,16 @@ def fill_randomly(module: nn.Module, seed: int) -> None:
 
 
 def make_tensor(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
-    """Return float32 values for one tensor; a function of the arguments alone.
+    """Return float32 values for one tensor; they depend on the arguments alone.
 
-    Weights keep the variance of what flows through them (their spread is 1 / sqrt(fan-in)), gains
-    of norms are near 1, variances positive, all else near 0.
+    Weights keep the variance of their input (their spread is 1 / sqrt(fan-in)), gains of norms are
+    near 1, variances positive, all else near 0.
     """
     key = zlib.crc32(f"{seed}:{name}:{shape}".encode())
     values = torch.randn(shape, generator=torch.Generator().manual_seed(key))
     leaf = name.rsplit(".", 1)[-1]
     if leaf == "running_var":
-        # A stem sees pixels that some detectors do not bring to unit spread.
+        # Some detectors do not divide pixels by their spread, which is about 60 of 0-255.
         return (1 + 0.5 * values.abs()) * (60.0**2 if ".stem." in name else 1.0)
     gain = next((gain for pattern, gain in _GAINS if re.search(pattern, name)), 1.0)
     if len(shape) > 1:

@@ -1,7 +1,7 @@
-"""`torchvision[:NAME]`: torchvision's detection models, with weights by its own download.
+"""`torchvision[:NAME]`: torchvision's detection models, whose weights it downloads itself.
 
-Input: upright RGB images. Output: boxes with COCO class names. The model itself normalises and
-resizes. These are not the paper's detectors; they need nothing but torchvision.
+Input: upright RGB images. Output: boxes with COCO class names. The model normalises and resizes.
+These are not the paper's detectors; they need only torchvision.
 """
 
 from __future__ import annotations
@@ -9,18 +9,16 @@ from __future__ import annotations
 import contextlib
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.models import detection as zoo
-from torchvision.models._api import WeightsEnum
+from torchvision.models import get_model, get_model_weights
 
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, describe_error
 from ovsam.strict import suggest_names
 from ovsam_pipeline.detectors.base import (
     Detections,
@@ -38,45 +36,20 @@ DEFAULT_NAME = "fasterrcnn_resnet50_fpn_v2"
 _NO_CLASS = frozenset(("__background__", "N/A"))
 
 
-@dataclass(frozen=True)
-class _Model:
-    build: Callable[..., nn.Module]
-    weights: WeightsEnum
-
-
-_MODELS = {
-    DEFAULT_NAME: _Model(
-        zoo.fasterrcnn_resnet50_fpn_v2, zoo.FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1
-    ),
-    "fasterrcnn_resnet50_fpn": _Model(
-        zoo.fasterrcnn_resnet50_fpn, zoo.FasterRCNN_ResNet50_FPN_Weights.COCO_V1
-    ),
-    "fasterrcnn_mobilenet_v3_large_fpn": _Model(
-        zoo.fasterrcnn_mobilenet_v3_large_fpn,
-        zoo.FasterRCNN_MobileNet_V3_Large_FPN_Weights.COCO_V1,
-    ),
-    "fasterrcnn_mobilenet_v3_large_320_fpn": _Model(
-        zoo.fasterrcnn_mobilenet_v3_large_320_fpn,
-        zoo.FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1,
-    ),
-    "retinanet_resnet50_fpn_v2": _Model(
-        zoo.retinanet_resnet50_fpn_v2, zoo.RetinaNet_ResNet50_FPN_V2_Weights.COCO_V1
-    ),
-    "retinanet_resnet50_fpn": _Model(
-        zoo.retinanet_resnet50_fpn, zoo.RetinaNet_ResNet50_FPN_Weights.COCO_V1
-    ),
-    "fcos_resnet50_fpn": _Model(zoo.fcos_resnet50_fpn, zoo.FCOS_ResNet50_FPN_Weights.COCO_V1),
-    "maskrcnn_resnet50_fpn_v2": _Model(
-        zoo.maskrcnn_resnet50_fpn_v2, zoo.MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1
-    ),
-    "maskrcnn_resnet50_fpn": _Model(
-        zoo.maskrcnn_resnet50_fpn, zoo.MaskRCNN_ResNet50_FPN_Weights.COCO_V1
-    ),
-    "ssd300_vgg16": _Model(zoo.ssd300_vgg16, zoo.SSD300_VGG16_Weights.COCO_V1),
-    "ssdlite320_mobilenet_v3_large": _Model(
-        zoo.ssdlite320_mobilenet_v3_large, zoo.SSDLite320_MobileNet_V3_Large_Weights.COCO_V1
-    ),
-}
+# Of torchvision's detection models, those that give boxes of COCO's classes.
+_NAMES = (
+    DEFAULT_NAME,
+    "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_mobilenet_v3_large_fpn",
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
+    "retinanet_resnet50_fpn_v2",
+    "retinanet_resnet50_fpn",
+    "fcos_resnet50_fpn",
+    "maskrcnn_resnet50_fpn_v2",
+    "maskrcnn_resnet50_fpn",
+    "ssd300_vgg16",
+    "ssdlite320_mobilenet_v3_large",
+)
 
 
 def build_torchvision_detector(settings: DetectorSettings) -> TorchvisionDetector:
@@ -86,48 +59,44 @@ def build_torchvision_detector(settings: DetectorSettings) -> TorchvisionDetecto
     unknown name, a DetectorError for weights that cannot be fetched or are damaged in the cache.
     """
     name = settings.argument or DEFAULT_NAME
-    if name not in _MODELS:
+    if name not in _NAMES:
         raise ConfigError(
             f"expected a detection model of torchvision, got '{name}'"
-            f"{suggest_names(name, _MODELS)}; there are {', '.join(_MODELS)}"
+            f"{suggest_names(name, _NAMES)}; there are {', '.join(_NAMES)}"
         )
-    model = _MODELS[name]
-    path = locate_weights(model.weights.url)
+    weights = get_model_weights(name)["COCO_V1"]
+    path = locate_weights(name)
     # torch reports downloads on stdout, which is for results.
-    with _explain_failure(name, model.weights.url, path), contextlib.redirect_stdout(sys.stderr):
-        state = model.weights.get_state_dict(
+    with _explain_failure(name, weights.url, path), contextlib.redirect_stdout(sys.stderr):
+        state = weights.get_state_dict(
             progress=sys.stderr.isatty(),
             check_hash=True,
             weights_only=True,
         )
-        network = model.build(weights=None, weights_backbone=None, num_classes=91)
+        # Without "None" for the backbone, torchvision downloads that of ImageNet for nothing.
+        network = get_model(name, weights=None, weights_backbone=None, num_classes=91)
         network.load_state_dict(state)
     fingerprint = compute_fingerprint(
         "torchvision", name, hash_file(path), settings.conf, settings.max_det
     )
-    categories = model.weights.meta["categories"]
-    return TorchvisionDetector(network, name, categories, fingerprint, settings)
+    return TorchvisionDetector(network, name, weights.meta["categories"], fingerprint, settings)
 
 
 def is_cached(name: str = DEFAULT_NAME) -> bool:
     """Return whether the weights of a model are on this machine."""
-    return locate_weights(_MODELS[name].weights.url).is_file()
+    return locate_weights(name).is_file()
 
 
-def locate_weights(url: str) -> Path:
-    """Return where torchvision keeps the file of a URL, whether it is there or not."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+def locate_weights(name: str) -> Path:
+    """Return the path at which torchvision keeps a model's weights once they are downloaded."""
+    file_name = get_model_weights(name)["COCO_V1"].url.rpartition("/")[2]
+    return Path(torch.hub.get_dir()) / "checkpoints" / file_name
 
 
 class TorchvisionDetector(Detector):
     """A torchvision detection model as a `Detector`.
 
-    Args:
-        network: maps a list of (3, H, W) float images to boxes, labels and scores.
-        name: of the model.
-        categories: class names by label; "__background__" and "N/A" are not classes.
-        fingerprint: of weights and settings.
-        settings: of the run.
+    `categories` are class names by label, of which "__background__" and "N/A" are not classes.
     """
 
     def __init__(
@@ -174,18 +143,18 @@ class TorchvisionDetector(Detector):
 
 @contextlib.contextmanager
 def _explain_failure(name: str, url: str, path: Path) -> Iterator[None]:
-    """Turn what fetching and loading weights can raise into one sentence."""
+    """Turn the errors of fetching and loading weights into one sentence."""
     was_here = path.exists()
     try:
         yield
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError) as error:
-        reason = error.reason if isinstance(error, URLError) else " ".join(str(error).split())
+        reason = str(error.reason if isinstance(error, URLError) else describe_error(error))[:120]
         if was_here:
             raise DetectorError(
                 f"expected the weights of torchvision's {name} in {path}, got a file that does not "
-                f"load ({str(reason)[:120]}): delete it, and it is fetched again"
+                f"load ({reason}); delete it to fetch it again"
             ) from error
         raise DetectorError(
-            f"cannot fetch the weights of torchvision's {name} from {url} ({str(reason)[:120]}): "
-            f"fetch the file elsewhere and put it at {path}, or use --detector nano"
+            f"cannot fetch the weights of torchvision's {name} from {url} ({reason}); download the "
+            f"file elsewhere and put it at {path}, or use --detector nano"
         ) from error

@@ -27,29 +27,36 @@ CLIP_TEXT_FILE = clip_file("timm/vit_base_patch32_clip_224.openai", 605_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnownDetector:
-    """A detector with official weights.
+class DetectorFacts:
+    """What `ovsam detectors` shows of a detector.
 
     Attributes:
-        variant: of the family: "b", "l", "h", "swinb", "r50".
-        classes: "coco" (80), "lvis" (1,203), or "any": the vocabulary of the run.
+        classes: "coco" (80), "lvis" (1,203), "any": the vocabulary of the run, or "none".
         parameters_m: millions of parameters, without the mask head, which is not used.
         gmacs: multiply-accumulates of an image at its native size (800 x 1088 for images resized by
             their short side), in thousands of millions; RoIAlign and NMS are not counted.
-        box_ap: as published, percent; None where only masks were published.
+        box_ap: as published, percent; None where it was not published.
+        box_ap_on: the data set of `box_ap`.
+        source: page with the number.
     """
 
     name: str
-    family: Literal["faster-rcnn", "vitdet", "detic"]
-    variant: Any = ""
-    classes: Literal["coco", "lvis", "any"]
-    weights: WeightFile
+    classes: Literal["coco", "lvis", "any", "none"]
     parameters_m: float
     gmacs: float
     box_ap: float | None
     box_ap_on: str
     source: str
     note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownDetector(DetectorFacts):
+    """A detector with official weights; `variant` is of its family: "b", "l", "h", "swinb"."""
+
+    family: Literal["faster-rcnn", "vitdet", "detic"]
+    variant: Any = ""
+    weights: WeightFile
 
     @property
     def files(self) -> tuple[WeightFile, ...]:

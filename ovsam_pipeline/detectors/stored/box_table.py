@@ -1,36 +1,118 @@
-"""Boxes read from a file, kept in flat arrays, and the detector that hands them out.
+"""Boxes of a file, grouped by image in flat arrays, and the detector that hands them out.
 
-Input: boxes as the readers in `boxes_file.py` and `ground_truth.py` meet them. Output: Detections.
-Boxes that are not four finite numbers with an area are dropped and counted here, as no table can
-hold them; `box_rules.py` has the rules for the others.
+Input: boxes as the readers of COCO and Parquet files find them. Output: `Detections` of each image.
+Boxes that are not four finite numbers with an area are dropped and counted here; `box_rules.py` has
+the rules for the rest.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 import numpy as np
 
 from ovsam.errors import ImageError
 from ovsam_pipeline.detectors.base import Detections, Detector, DetectorImage
 from ovsam_pipeline.detectors.box_rules import check_numbers, clean
-from ovsam_pipeline.detectors.stored.image_index import ImageIndex
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.records import ImageRecord
 
 logger = logging.getLogger(__name__)
 
+# COCO's own names: 000000000139.jpg, COCO_val2014_000000000139.jpg.
+_COCO_NAME = re.compile(r"(?:^|_)(\d{12})$")
+
+
+class ImageIndex:
+    """The images of a boxes file, numbered 0, 1, 2, … in the order of their first mention."""
+
+    def __init__(self) -> None:
+        self.num_images = 0
+        self._by_id: dict[int, int] = {}
+        self._by_name: dict[str, int] = {}
+        self._by_base_name: dict[str, list[str]] = {}
+
+    def add(self, image_id: int | None, file_name: str | None) -> int:
+        """Return the number of an image, given its id, its name, or both."""
+        # Windows tools write backslashes, `find .` writes ./ in front.
+        name = None if file_name is None else file_name.replace("\\", "/").removeprefix("./")
+        index = self._by_id.get(image_id) if image_id is not None else None
+        if index is None and name is not None:
+            index = self._by_name.get(name)
+        if index is None:
+            index = self.num_images
+            self.num_images += 1
+        if image_id is not None:
+            self._by_id.setdefault(image_id, index)
+        if name is not None and self._by_name.setdefault(name, index) == index:
+            names = self._by_base_name.setdefault(PurePosixPath(name).name, [])
+            if name not in names:
+                names.append(name)
+        return index
+
+    def find(self, record: ImageRecord) -> int | None:
+        """Return the number of a record's image, None where the file does not know it.
+
+        Tried in this order: the same name; the same id; the only name that ends with the record's
+        or is its end; the number in a COCO file name, in files without names; the base name without
+        its suffix, which some tools write as the id.
+        """
+        index = self._by_name.get(record.file_name)
+        if index is None:
+            index = self._by_id.get(record.image_id)
+        if index is None:
+            index = self._find_by_ending(record.file_name)
+        if index is None:
+            stem = PurePosixPath(record.file_name).stem
+            number = None if self._by_name else _COCO_NAME.search(stem)
+            index = self._by_id.get(int(number[1])) if number else self._by_name.get(stem)
+        return index
+
+    def _find_by_ending(self, name: str) -> int | None:
+        candidates = [
+            known
+            for known in self._by_base_name.get(PurePosixPath(name).name, ())
+            if known.endswith("/" + name) or name.endswith("/" + known)
+        ]
+        return self._by_name[candidates[0]] if len(candidates) == 1 else None
+
+    def match(self, records: Iterable[ImageRecord]) -> tuple[set[int], int]:
+        """Return the numbers of the records' images, and how many records have none.
+
+        Raises a DatasetError where two records are one image of the file.
+        """
+        owners: dict[int, str] = {}
+        num_unknown = 0
+        for record in records:
+            index = self.find(record)
+            if index is None:
+                num_unknown += 1
+            elif owners.setdefault(index, record.file_name) != record.file_name:
+                raise DatasetError(
+                    f"expected one image for each name in the boxes file, got {owners[index]} and "
+                    f"{record.file_name} for the same one: write its names relative to the source"
+                )
+        return set(owners), num_unknown
+
+    def describe(self) -> str:
+        """Return examples of what the file knows: "names such as a.jpg", "ids such as 7"."""
+        if self._by_name:
+            return f"names such as {next(iter(self._by_name))}"
+        return f"ids such as {next(iter(self._by_id), 'none')}"
+
 
 @dataclass(frozen=True, eq=False)
 class BoxTable:
-    """All boxes of a file, grouped by image.
+    """The usable boxes of a file, grouped by image; I images, M boxes.
 
     Attributes:
-        images: which image has which number.
         offsets: (I + 1,) int64; image i has the rows offsets[i]:offsets[i + 1].
         boxes_xyxy: (M, 4) float32, original pixels, not yet clipped.
         scores: (M,) float32.
@@ -38,12 +120,11 @@ class BoxTable:
         name_indices: (M,) int64 into `class_names`, or None.
         class_names: every class of the file; empty without classes.
         rows: (M,) int64, the position of each box in the file.
-        dropped: reason → boxes that could not be used.
+        dropped: image number → reason → boxes that could not be used.
+        num_below_conf: usable boxes that were left out, as they score too little.
         prompt_ids: (M,) int64 ids of the annotations that the boxes are of, or None.
-        points_xy: (M, 2) float32, the prompts in the boxes' stead, or None.
-        failures: why an image has no boxes that could be known, by its number.
-        num_below_conf: sound boxes that score too little.
-        dropped_by_image: the same counts as `dropped`, by the number of the image.
+        points_xy: (M, 2) float32, the prompts instead of the boxes, or None.
+        failures: image number → why it was not looked at in the run that wrote the file.
     """
 
     images: ImageIndex
@@ -54,65 +135,50 @@ class BoxTable:
     name_indices: np.ndarray | None
     class_names: tuple[str, ...]
     rows: np.ndarray
-    dropped: Counter[str]
+    dropped: Mapping[int, Counter[str]]
+    num_below_conf: int
     prompt_ids: np.ndarray | None = None
     points_xy: np.ndarray | None = None
     failures: Mapping[int, str] = field(default_factory=dict)
-    num_below_conf: int = 0
-    dropped_by_image: Mapping[int, Counter[str]] = field(default_factory=dict)
 
 
 class BoxTableBuilder:
-    """Collects boxes in the order of the file; 48 bytes a box."""
+    """Collects boxes in the order of the file, unusable ones too; 56 bytes per box."""
 
     def __init__(self) -> None:
         self.images = ImageIndex()
-        self.dropped_by_image: dict[int, Counter[str]] = {}
-        self.num_rows = 0
-        self._boxes_xywh = array("d")
-        self._scores = array("d")
+        self._values = array("d")  # left, top, width, height, score
         self._image_indices = array("q")
         self._category_ids = array("q")
-        self._rows = array("q")
+        self._reasons: dict[int, str] = {}
 
     def add(self, image_index: int, bbox_xywh: object, score: object, category_id: int) -> None:
-        """Add one box; what is not numbers is dropped and counted.
+        """Add a box of the image with this number.
 
-        Args:
-            image_index: from `images.add`.
-            bbox_xywh: 4 numbers, COCO's left, top, width, height in original pixels.
-            score: a number.
-            category_id: -1 where there is none.
+        A box is COCO's left, top, width, height in original pixels; category id -1 means none.
         """
-        row = self.num_rows
-        self.num_rows += 1
         try:
             left, top, width, height = (float(value) for value in bbox_xywh)  # type: ignore[attr-defined]
-            number = float(score)  # type: ignore[arg-type]
+            self._values.extend((left, top, width, height, float(score)))  # type: ignore[arg-type]
         except (TypeError, ValueError):
-            self._count_drop(image_index, "not four numbers and a score")
-            return
+            self.add_unusable(image_index, "not four numbers and a score")
         except OverflowError:  # a whole number of hundreds of digits
-            self._count_drop(image_index, "not finite")
-            return
-        self._boxes_xywh.extend((left, top, width, height))
-        self._scores.append(number)
+            self.add_unusable(image_index, "not finite")
+        else:
+            self._image_indices.append(image_index)
+            self._category_ids.append(category_id)
+
+    def add_unusable(self, image_index: int, reason: str) -> None:
+        """Add a row of the file that holds no box that can be used."""
+        self._reasons[len(self._image_indices)] = reason
+        self._values.extend([math.nan] * 5)
         self._image_indices.append(image_index)
-        self._category_ids.append(category_id)
-        self._rows.append(row)
-
-    def drop(self, image_index: int, reason: str) -> None:
-        """Count a box of the file that cannot be used, in the place of `add`."""
-        self.num_rows += 1
-        self._count_drop(image_index, reason)
-
-    def _count_drop(self, image_index: int, reason: str) -> None:
-        self.dropped_by_image.setdefault(image_index, Counter())[reason] += 1
+        self._category_ids.append(-1)
 
     def build(
         self, conf: float | None, names: Mapping[int, str], *, has_categories: bool
     ) -> BoxTable:
-        """Check all boxes and group them by image.
+        """Check all boxes and group them by image, best first.
 
         Args:
             conf: least score, inclusive; None keeps every box, in the order of the file.
@@ -122,19 +188,20 @@ class BoxTableBuilder:
         Raises:
             DatasetError: a category id that `names` lacks.
         """
-        xywh = np.asarray(self._boxes_xywh).reshape(-1, 4)
-        scores = np.asarray(self._scores)
+        values = np.asarray(self._values).reshape(-1, 5)
         with np.errstate(over="ignore", invalid="ignore"):
-            corners = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-            boxes = corners.astype(np.float32)
-            scores = scores.astype(np.float32)
-        finite, has_area = check_numbers(boxes, scores)
-        for row in np.flatnonzero(~(finite & has_area)).tolist():
-            reason = "no area" if finite[row] else "not finite"
-            self._count_drop(self._image_indices[row], reason)
+            right_bottom = values[:, :2] + values[:, 2:4]
+            boxes = np.concatenate([values[:, :2], right_bottom], axis=1).astype(np.float32)
+            scores = values[:, 4].astype(np.float32)
+        is_finite, has_area = check_numbers(boxes, scores)
+        is_usable = is_finite & has_area
+        dropped: dict[int, Counter[str]] = {}
+        for row in np.flatnonzero(~is_usable).tolist():
+            reason = self._reasons.get(row) or ("no area" if is_finite[row] else "not finite")
+            dropped.setdefault(self._image_indices[row], Counter())[reason] += 1
         # `clean` would drop these too: here it saves the memory of boxes that nobody asks for.
-        is_sure = np.ones(len(scores), bool) if conf is None else scores >= np.float32(conf)
-        kept = np.flatnonzero(finite & has_area & is_sure)
+        is_sure = scores >= np.float32(-np.inf if conf is None else conf)
+        kept = np.flatnonzero(is_usable & is_sure)
         images = np.asarray(self._image_indices)[kept]
         order = np.lexsort((images,) if conf is None else (-scores[kept], images))
         kept, images = kept[order], images[order]
@@ -148,22 +215,17 @@ class BoxTableBuilder:
             category_ids=category_ids if has_categories else None,
             name_indices=name_indices,
             class_names=class_names,
-            rows=np.asarray(self._rows)[kept],
-            num_below_conf=int((finite & has_area & ~is_sure).sum()),
-            dropped=sum(self.dropped_by_image.values(), Counter()),
-            dropped_by_image=self.dropped_by_image,
+            rows=kept,
+            dropped=dropped,
+            num_below_conf=int((is_usable & ~is_sure).sum()),
         )
 
 
 class TableDetector(Detector):
     """Hands out the boxes of a table.
 
-    Args:
-        name: as the user wrote it.
-        fingerprint: of the file and the settings.
-        table: the boxes.
-        is_record_of_run: whether the table has every image that was looked at, those without boxes
-            too; then an image that it lacks fails.
+    A table that is the record of a run has every image that was looked at, those without boxes too:
+    then an image that it lacks fails, rather than being one without boxes.
     """
 
     device = "cpu"
@@ -184,10 +246,13 @@ class TableDetector(Detector):
         self._has_warned_of_size = False
         self._has_warned_of_outside = False
         if table.dropped:
-            num_all = table.dropped.total() + table.num_below_conf + len(table.scores)
-            is_all = table.dropped.total() == num_all
-            what = f"none of {num_all} boxes can be used" if is_all else "boxes that cannot be used"
-            logger.warning("%s: %s: %s", name, what, _describe(table.dropped))
+            dropped = sum(table.dropped.values(), Counter[str]())
+            num_used = table.num_below_conf + len(table.scores)
+            what = "boxes that cannot be used"
+            if not num_used:
+                what = f"none of {dropped.total()} boxes can be used"
+            reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
+            logger.warning("%s: %s: %s", name, what, reasons)
 
     def detect(self, images: Sequence[DetectorImage]) -> list[Detections]:
         """Look the images up; see `Detector.detect`. Unknown images have no boxes."""
@@ -221,21 +286,18 @@ class TableDetector(Detector):
 
     def _detect_one(self, image: DetectorImage) -> Detections:
         table = self.table
-        with_categories = table.name_indices is not None
+        ids, names = table.category_ids, table.name_indices
         index = table.images.find(image.record)
-        if index is None and self._is_record_of_run:
-            raise ImageError(
-                f"no boxes in {self.name}: this image was not looked at there; run the same "
-                "command into that folder again, then this one with --retry-failed"
-            )
         if index is None:
-            return Detections.empty(with_categories=with_categories)
+            if self._is_record_of_run:
+                raise ImageError(
+                    f"no boxes in {self.name}: this image was not looked at there; run the same "
+                    "command into that folder again, then this one with --retry-failed"
+                )
+            return Detections.empty(with_categories=names is not None)
         if index in table.failures:
             raise ImageError(f"no boxes in {self.name}: {table.failures[index]}")
-        self._compare_size(image)
         rows = np.arange(table.offsets[index], table.offsets[index + 1])
-        ids = table.category_ids
-        names = table.name_indices
         found = Detections(
             table.boxes_xyxy[rows],
             table.scores[rows],
@@ -243,9 +305,9 @@ class TableDetector(Detector):
             self._get_points(image, rows),
             None if ids is None else ids[rows],
             None if table.prompt_ids is None else table.prompt_ids[rows],
-            dropped=table.dropped_by_image.get(index, {}),
+            dropped=table.dropped.get(index, {}),
         )
-        self._warn_of_outside(image, found)
+        self._warn_of_size(image, found)
         return found
 
     def _get_points(self, image: DetectorImage, rows: np.ndarray) -> np.ndarray | None:
@@ -253,28 +315,23 @@ class TableDetector(Detector):
         del image
         return None if self.table.points_xy is None else self.table.points_xy[rows]
 
-    def _warn_of_outside(self, image: DetectorImage, found: Detections) -> None:
-        """Warn once when an image can use none of its boxes."""
+    def _warn_of_size(self, image: DetectorImage, found: Detections) -> None:
+        """Warn when boxes seem to be made for an image of another size; once of each sign of it."""
+        record, (height, width) = image.record, image.rgb.shape[:2]
+        stated = (record.width, record.height)
+        if not self._has_warned_of_size and None not in stated and stated != (width, height):
+            self._has_warned_of_size = True
+            logger.warning(
+                "%s: %s is %d x %d, and %d x %d in the JSON file: boxes may be in the wrong place "
+                "(reported once)", self.name, record.file_name, width, height, *stated,
+            )  # fmt: skip
         if self._has_warned_of_outside or not len(found):
             return
-        height, width = image.rgb.shape[:2]
         if not len(clean(found, (height, width))[0]):
             self._has_warned_of_outside = True
             logger.warning(
-                "%s: all %d boxes of %s lie outside its %d x %d pixels: were they made for another "
-                "size? (said once)", self.name, len(found), image.record.file_name, width, height,
-            )  # fmt: skip
-
-    def _compare_size(self, image: DetectorImage) -> None:
-        """Say once when boxes were made for an image of another size."""
-        record, (height, width) = image.record, image.rgb.shape[:2]
-        if record.width is None or record.height is None or self._has_warned_of_size:
-            return
-        if (record.width, record.height) != (width, height):
-            self._has_warned_of_size = True
-            logger.warning(
-                "%s: %s is %d x %d, and %d x %d in the JSON file: boxes may lie wrong (said once)",
-                self.name, record.file_name, width, height, record.width, record.height,
+                "%s: all %d boxes of %s are outside its %d x %d pixels: were they made for another "
+                "size? (reported once)", self.name, len(found), record.file_name, width, height,
             )  # fmt: skip
 
 
@@ -292,7 +349,3 @@ def _resolve_names(
             f"{category_ids[is_unknown][0]}"
         )
     return tuple(names[int(i)] for i in ids), positions.astype(np.int64)
-
-
-def _describe(dropped: Counter[str]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())

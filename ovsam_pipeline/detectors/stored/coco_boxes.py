@@ -11,42 +11,32 @@ from pathlib import Path
 from typing import Any
 
 from ovsam.coco_json import get_image_file_name, iterate_json
+from ovsam.errors import explain_json
 from ovsam_pipeline.detectors.stored.box_table import BoxTableBuilder
 from ovsam_pipeline.errors import DatasetError
 
 
 class CocoBoxes:
-    """What one or two COCO files hold.
+    """The boxes of one or two COCO files.
 
-    Args:
-        on_box: called with each annotation or result that was added, in the order of the rows.
-
-    Attributes:
-        builder: the boxes, in the order of the file.
-        names: category id → class name; empty where no file has categories.
-        num_crowds: annotations left out because they mark crowds.
-        is_dataset: whether the last file was a data set (else results).
+    `names` maps category ids to class names; it is empty where no file has categories. `is_dataset`
+    tells a data set from a list of results, for the file read last. `on_box` is called with each
+    annotation or result, in the order of the rows.
     """
 
     def __init__(self, on_box: Callable[[dict[str, Any]], None] | None = None) -> None:
         self.builder = BoxTableBuilder()
         self.names: dict[int, str] = {}
-        self.num_crowds = 0
         self.is_dataset = True
         self._on_box = on_box
 
     def read(self, path: Path, *, with_boxes: bool = True) -> None:
-        """Read a file.
+        """Read a data set or a list of results; without boxes, its images and categories only.
 
-        Args:
-            path: a data set or a list of results.
-            with_boxes: False takes images and categories only, to go with a list of results.
-
-        Raises:
-            DatasetError: not JSON, neither of the two shapes, or an entry without its fields.
+        Raises a DatasetError where it is neither of the two, or an entry lacks a field.
         """
         keys: set[str] = set()
-        try:
+        with explain_json(path, DatasetError):
             for key, value in iterate_json(path):
                 keys.add(key)
                 try:
@@ -56,12 +46,6 @@ class CocoBoxes:
                         f"expected COCO boxes in {path}, got {str(value)[:100]} in "
                         f"{key.removesuffix('[]') or 'the list'} ({type(error).__name__}: {error})"
                     ) from error
-        except DatasetError:  # a ValueError too, and already a sentence
-            raise
-        except OSError as error:
-            raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
-        except ValueError as error:
-            raise DatasetError(f"expected JSON in {path}, got {error}") from error
         self.is_dataset = "" not in keys
         wanted = {"images", "annotations"} if with_boxes else {"images", "categories"}
         if self.is_dataset and not wanted <= keys:
@@ -75,12 +59,7 @@ class CocoBoxes:
             self.builder.images.add(_to_id(value["id"]), get_image_file_name(value)[0])
         elif key == "categories[]":
             self.names[_to_id(value["id"])] = str(value["name"])
-        elif key == "annotations[]" and with_boxes:
-            if value.get("iscrowd"):
-                self.num_crowds += 1
-                return
-            self._add(value)
-        elif key == "[]":
+        elif (key == "annotations[]" and with_boxes and not value.get("iscrowd")) or key == "[]":
             self._add(value)
 
     def _add(self, value: dict[str, Any]) -> None:

@@ -1,15 +1,13 @@
 """`gt:FILE`: the annotations of a COCO or LVIS data set as prompts.
 
-`gt:FILE` prompts with the annotated boxes, `gt:FILE#points` with one point inside each mask, the
-one farthest from its edge. Crowds are left out, scores are 1, and the order is that of the file.
-Each prompt carries the id of its annotation.
+`gt:FILE` prompts with the annotated boxes, `gt:FILE#points` with one point in each mask. Crowds are
+left out, scores are 1, and the order is that of the file. Each prompt carries its annotation's id.
 """
 
 from __future__ import annotations
 
 import json
 from array import array
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +36,7 @@ def build_ground_truth_detector(settings: DetectorSettings) -> TableDetector:
     if prompt not in ("", "points", "boxes"):
         raise DatasetError(f"expected gt:FILE or gt:FILE#points, got gt:{argument}")
     if not path.is_file():
-        raise DatasetError(f"expected a COCO file of annotations, got {path}, which is not there")
+        raise DatasetError(f"expected a COCO file of annotations, got {path}, which does not exist")
     segmentations: list[bytes] = []
     ids = array("q")
 
@@ -51,7 +49,7 @@ def build_ground_truth_detector(settings: DetectorSettings) -> TableDetector:
     coco.read(path)
     if not coco.is_dataset:
         raise DatasetError(
-            f"expected a COCO data set in {path}, got a list: use boxes:FILE for detection results"
+            f"expected a COCO data set in {path}, got a list; use boxes:FILE for detection results"
         )
     table = coco.builder.build(None, coco.names, has_categories=True)
     table.scores[:] = 1.0
@@ -63,7 +61,7 @@ def build_ground_truth_detector(settings: DetectorSettings) -> TableDetector:
 
 
 def _read_id(annotation: dict[str, Any], path: Path) -> int:
-    """Return an annotation's id; -1 stands for none."""
+    """Return an annotation's id, -1 where it has none; some tools write ids as text or as 7.0."""
     value = annotation.get("id", -1)
     if (isinstance(value, str) and value.isdecimal()) or (
         isinstance(value, float) and value.is_integer()
@@ -75,14 +73,17 @@ def _read_id(annotation: dict[str, Any], path: Path) -> int:
 
 
 class _PointDetector(TableDetector):
-    """Gives the centre point of each mask beside its box."""
+    """Gives the centre point of each mask next to its box.
+
+    Masks are kept as JSON text and decoded image by image: decoded, those of a data set do not fit
+    into memory.
+    """
 
     def __init__(
         self, name: str, fingerprint: str, table: BoxTable, segmentations: list[bytes]
     ) -> None:
         super().__init__(name, fingerprint, table)
         self.segmentations = segmentations
-        self.without_mask: Counter[str] = Counter()
 
     def _get_points(self, image: DetectorImage, rows: np.ndarray) -> np.ndarray:
         """Return (N, 2) float32; the centre of the box where an annotation has no mask."""
@@ -92,42 +93,33 @@ class _PointDetector(TableDetector):
         for index, row in enumerate(self.table.rows[rows]):
             segmentation = json.loads(self.segmentations[row])
             mask = decode_segmentation(segmentation, height, width)
-            if not mask.any():
-                self.without_mask["centre of the box taken"] += 1
+            if mask.any():
+                points[index] = compute_centre_point(mask)
+            else:
                 left, top, right, bottom = np.clip(self.table.boxes_xyxy[rows[index]], 0, limits)
                 points[index] = (left + right) / 2, (top + bottom) / 2
-            else:
-                points[index] = compute_centre_point(mask)
         return points
 
 
 def compute_centre_point(mask: np.ndarray) -> tuple[int, int]:
-    """Return x and y of the pixel of a mask that is farthest from its edge.
+    """Return x and y of the pixel of a mask that is farthest from its edge: pixel indices.
 
-    The image border counts as an edge; of several such pixels the first in reading order is taken.
-    Pixel indices, as the published evaluation gives them to the model.
-
-    Args:
-        mask: (H, W) bool or uint8 with at least one pixel set.
-
-    Source: OV-SAM's evaluation protocol; it uses an approximate distance transform at the size of
-        the network's input, this one is exact and at the size of the mask.
+    The mask is (H, W) bool or uint8 with at least one pixel set. The image border counts as an
+    edge; of several such pixels the first in reading order is taken. This is the prompt of OV-SAM's
+    published evaluation, which computes it at the size of the network's input by an approximate
+    distance transform; this one is exact and at the size of the mask.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     top, left = int(rows[0]), int(columns[0])
     part = mask[top : rows[-1] + 1, left : columns[-1] + 1].astype(np.uint8)
-    padded = np.pad(part, 1)
+    padded = np.pad(part, 1)  # the transform does not count the border as an edge
     distances = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     y, x = divmod(int(distances.argmax()), part.shape[1])
     return left + x, top + y
 
 
 def decode_segmentation(segmentation: Any, height: int, width: int) -> np.ndarray:
-    """Return the (H, W) bool mask of an annotation, all False where it has none.
-
-    Raises:
-        DatasetError: the mask is damaged or does not fit the image.
-    """
+    """Return the (H, W) bool mask of an annotation, all False where it has none."""
     if isinstance(segmentation, dict) and "counts" not in segmentation:
         segmentation = None
     try:

@@ -28,9 +28,9 @@ def make_model(trained_on):
         ("vitdet-x#refined", r"unknown detector 'vitdet-x#refined' \(did you mean 'vitdet"),
         ("torchvison:x", "did you mean 'torchvision'"),
         ("", "unknown detector ''"),
-        ("boxes", "expected a file behind --detector boxes:, got 'boxes'"),
-        ("gt:", "expected a file behind --detector gt:, got 'gt:'"),
-        ("nano:x", "expected nothing behind --detector nano, got 'nano:x'"),
+        ("boxes", "expected a file after --detector boxes:, got 'boxes'"),
+        ("gt:", "expected a file after --detector gt:, got 'gt:'"),
+        ("nano:x", "expected --detector nano without more, got 'nano:x'"),
     ],
 )
 def test_wrong_name_is_a_configuration_error_with_help(spec, reason):

@@ -69,7 +69,7 @@ def test_a_class_map_goes_before_names(tmp_path, name, text):
     ("pairs", "reason"),
     [
         ({"lynx": "cat", "puma": "cat"}, "lynx, puma not among the classes of the detector$"),
-        ({"wolf": "hound"}, "there: hound not among the classes of the vocabulary animals$"),
+        ({"wolf": "hound"}, "classes: hound not among the classes of the vocabulary animals$"),
         ({"lynx": "hound"}, "lynx not among .* the detector; hound not among .* animals$"),
         ({"Wolf": "cat", "wolf": "dog"}, "expected one class for .*, got 'Wolf: cat' and 'wolf: d"),
         (["wolf"], "expected .* to map names of the detector to names of the vocabulary animals"),

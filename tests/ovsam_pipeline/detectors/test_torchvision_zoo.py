@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.models import get_model
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.detectors import torchvision_zoo
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
 from ovsam_pipeline.detectors.box_rules import clean
 from ovsam_pipeline.detectors.settings import DetectorSettings
@@ -116,7 +116,7 @@ def test_unknown_model_is_a_configuration_error():
 @pytest.fixture
 def weights_path(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    path = locate_weights(torchvision_zoo._MODELS[SMALLEST].weights.url)
+    path = locate_weights(SMALLEST)
     path.parent.mkdir(parents=True)
     return path
 
@@ -165,8 +165,7 @@ def test_weights_that_run_code_are_refused(weights_path):
 
 def test_model_with_weights_from_the_cache_finds_boxes(weights_path):
     torch.manual_seed(0)
-    model = torchvision_zoo._MODELS[SMALLEST]
-    network = model.build(weights=None, weights_backbone=None, num_classes=91)
+    network = get_model(SMALLEST, weights=None, weights_backbone=None, num_classes=91)
     torch.save(network.state_dict(), weights_path)
     assert is_cached(SMALLEST)
     assert not is_cached()

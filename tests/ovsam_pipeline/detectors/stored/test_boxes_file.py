@@ -191,7 +191,7 @@ def test_json_of_another_shape_is_refused(tmp_path, data, reason):
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("no.json", None, "which is not there"),
+        ("no.json", None, "which does not exist"),
         ("cut.json", '[{"image_id": 1', "expected JSON in"),
         ("no.parquet", "hello", "cannot read .* as Parquet"),
     ],
