@@ -80,17 +80,13 @@ def _iterate_images(parts: Sequence[AnyPath], counts: RowCounts) -> Iterator[mem
         counts.add(table)
         seen = table.filter(pc.not_equal(table["status"], "failed")).combine_chunks()
         columns = {name: _get_only_chunk(seen[name]) for name in ("image_id", *_IMAGE_FIELDS)}
+        width, height = (_or_null(encode_numbers(columns[name])) for name in ("width", "height"))
         yield join_lines(
-            '{"id":',
-            encode_numbers(columns["image_id"]),
-            ',"file_name":"',
-            encode_texts(columns["file_name"]),
-            '","width":',
-            _or_null(encode_numbers(columns["width"])),
-            ',"height":',
-            _or_null(encode_numbers(columns["height"])),
-            "}",
-        )
+            '{"id":', encode_numbers(columns["image_id"]),
+            ',"file_name":"', encode_texts(columns["file_name"]),
+            '","width":', width,
+            ',"height":', height, "}",
+        )  # fmt: skip
 
 
 def _iterate_annotations(parts: Sequence[AnyPath], first_ids: np.ndarray) -> Iterator[memoryview]:
@@ -102,6 +98,8 @@ def _iterate_annotations(parts: Sequence[AnyPath], first_ids: np.ndarray) -> Ite
         row += len(lengths)
         if len(starts) < len(lengths):
             break
+        # An object's id is the first of its row plus its place in the row; over the whole table
+        # that place is its number minus the number of objects in the rows before.
         before = np.cumsum(lengths) - lengths
         ids = np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
         image_ids = np.repeat(table["image_id"].to_numpy(), lengths)
@@ -118,38 +116,25 @@ def _format_annotations(
     ids: np.ndarray, image_ids: np.ndarray, objects: pa.StructArray
 ) -> memoryview:
     columns = {field.name: pc.struct_field(objects, field.name) for field in objects.type}
-    size = _split(pc.struct_field(columns["segmentation"], "size"))
+    numbers = {
+        name: _or_null(encode_numbers(columns[name]))
+        for name in ("category_id", "area", "score", "detector_score")
+    }
+    sides = _split(pc.struct_field(columns["segmentation"], "size"))
+    height, width = (encode_numbers(pa.array(side)) for side in sides)
     box = [encode_numbers(pa.array(round_to_cents(side))) for side in _split(columns["bbox"])]
     return join_lines(
-        '{"id":',
-        encode_numbers(pa.array(ids)),
-        ',"image_id":',
-        encode_numbers(pa.array(image_ids)),
-        ',"category_id":',
-        _or_null(encode_numbers(columns["category_id"])),
-        ',"segmentation":{"size":[',
-        encode_numbers(pa.array(size[0])),
-        ",",
-        encode_numbers(pa.array(size[1])),
-        '],"counts":"',
-        encode_texts(pc.struct_field(columns["segmentation"], "counts")),
-        '"},"area":',
-        _or_null(encode_numbers(columns["area"])),
-        ',"bbox":[',
-        box[0],
-        ",",
-        box[1],
-        ",",
-        box[2],
-        ",",
-        box[3],
-        '],"iscrowd":0,"score":',
-        _or_null(encode_numbers(columns["score"])),
-        ',"detector_score":',
-        _or_null(encode_numbers(columns["detector_score"])),
-        *(_encode_optional(name, columns[name]) for name in _OPTIONAL),
-        "}",
-    )
+        '{"id":', encode_numbers(pa.array(ids)),
+        ',"image_id":', encode_numbers(pa.array(image_ids)),
+        ',"category_id":', numbers["category_id"],
+        ',"segmentation":{"size":[', height, ",", width,
+        '],"counts":"', encode_texts(pc.struct_field(columns["segmentation"], "counts")),
+        '"},"area":', numbers["area"],
+        ',"bbox":[', box[0], ",", box[1], ",", box[2], ",", box[3],
+        '],"iscrowd":0,"score":', numbers["score"],
+        ',"detector_score":', numbers["detector_score"],
+        *(_encode_optional(name, columns[name]) for name in _OPTIONAL), "}",
+    )  # fmt: skip
 
 
 def _encode_optional(name: str, values: pa.Array) -> pa.StringArray:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from ovsam.errors import ImageError, explain
+from ovsam.masks import decode_mask
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export.drawing import (
     COLOURS,
@@ -128,8 +129,6 @@ def _find_corners(box_xywh: Sequence[float], scale: float) -> Box:
 
 
 def _decode_mask(item: dict[str, Any], size_wh: tuple[int, int]) -> np.ndarray:
-    from pycocotools import mask as coco_mask
-
-    return cv2.resize(
-        coco_mask.decode(item["segmentation"]), size_wh, interpolation=cv2.INTER_NEAREST
-    )
+    segmentation = item["segmentation"]
+    mask = decode_mask(segmentation, *segmentation["size"])
+    return cv2.resize(mask, size_wh, interpolation=cv2.INTER_NEAREST)

@@ -21,7 +21,6 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import Any, Self
 
 from ovsam.errors import ConfigError, describe_error, explain
@@ -66,12 +65,7 @@ class OutputFolder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -121,6 +115,7 @@ class OutputFolder:
         if not doubled:
             return done
         self.drop_rows(doubled)
+        # Rewritten parts have other positions.
         return self.read_done(fingerprint)
 
     def reconcile(self, accepted: Set[str], fingerprint: str) -> None:

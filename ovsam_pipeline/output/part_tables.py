@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import islice
 
 import pyarrow as pa
@@ -80,19 +80,14 @@ def _read_ahead(parts: Sequence[AnyPath], columns: list[str]) -> Iterator[pa.Tab
 
 
 def _read(part: AnyPath, columns: list[str]) -> pa.Table:
+    opened: AbstractContextManager[pq.ParquetFile]
     try:
-        with _open(part) as stream:
+        if isinstance(part, RemotePath) and part.stat().st_size <= _WHOLE_BYTES:
+            opened = pq.ParquetFile(pa.BufferReader(part.read_bytes()))
+        else:
+            opened = open_part(part)
+        with opened as stream:
             table = stream.read(columns=columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise OutputError(f"cannot read {part}: {describe_error(error)}") from error
     return table.replace_schema_metadata(None)
-
-
-@contextmanager
-def _open(part: AnyPath) -> Iterator[pq.ParquetFile]:
-    if isinstance(part, RemotePath) and part.stat().st_size <= _WHOLE_BYTES:
-        with pq.ParquetFile(pa.BufferReader(part.read_bytes())) as stream:
-            yield stream
-    else:
-        with open_part(part) as stream:
-            yield stream

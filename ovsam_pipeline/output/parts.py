@@ -142,6 +142,7 @@ class PartWriter:
         """
         if not self._rows:
             return None
+        # A lease that expired meanwhile: another run may have labelled these images.
         self.check()
         part = write_part(self.folder, self._rows, self.fingerprint, self._schema)
         self._rows = []
