@@ -25,9 +25,11 @@ from ovsam_pipeline.sources.source import join_name, make_unicode
 from ovsam_pipeline.storage.remote_path import AnyPath
 from ovsam_pipeline.storage.web_file import HttpFile
 
+# The first images are looked for in each folder around the file; one parent may be a home folder
+# with thousands of others.
 _NUM_PROBES = 20
 _MAX_FOLDERS = 500
-# A look at an object store is a request.
+# On an object store each look is a request.
 _NUM_REMOTE_PROBES = 3
 _MAX_REMOTE_FOLDERS = 20
 
@@ -70,6 +72,7 @@ class CocoImages:
         self.root: Place = Path()
         self.are_from_urls = False  # LVIS names images by URL alone
         self._with_base_names = False
+        # Columns: ten million entries as objects would take 4 GB, these take 0.4.
         self._names = bytearray()
         self._ends = array("Q")
         self._ids = array("q")
@@ -80,6 +83,7 @@ class CocoImages:
 
     def add(self, name: str, image_id: int, width: int, height: int) -> None:
         """Add an entry; a size of 0 is unknown."""
+        # JSON can hold half of a surrogate pair ("\ud800"), which plain UTF-8 refuses.
         self._names += name.encode("utf-8", "surrogatepass")
         self._ends.append(len(self._names))
         self._ids.append(image_id)
@@ -110,6 +114,7 @@ class CocoImages:
     def find_repeated_id(self) -> tuple[int, int] | None:
         """Return the first two entries that have one id, or None."""
         ids = np.frombuffer(self._ids, np.int64) if self._ids else np.empty(0, np.int64)
+        # Sorted, not in a set: 16 bytes per id for a moment instead of 70.
         order = np.argsort(ids, kind="stable")
         equal = np.flatnonzero(ids[order[1:]] == ids[order[:-1]])
         if not len(equal):
@@ -172,6 +177,7 @@ def _add_entry(path: Place, index: int, image: Any, images: CocoImages) -> None:
             f"got {json.dumps(image)[:80]}"
         )
     image_id = image.get("id")
+    # 64 bits: what Parquet's column of ids holds. True is an int in Python.
     if not isinstance(image_id, int) or isinstance(image_id, bool) or abs(image_id) >= 1 << 63:
         raise SourceError(
             f"expected a whole number as id in images[{index}] of {path}, got {image_id!r}"
@@ -189,6 +195,7 @@ def _list_candidates(path: AnyPath) -> list[AnyPath]:
     near = [path.parent, above]
     parents = [*near, *(folder / "images" for folder in near)]
     inside = [folder for parent in parents for folder in _list_folders(parent)]
+    # The nearest first: the first folder that has all probes is taken.
     return [*near, *inside]
 
 

@@ -18,8 +18,10 @@ from ovsam_pipeline.sources.tar import list_tar
 from ovsam_pipeline.storage.remote_path import RemotePath
 
 CONTAINER_SUFFIXES = (".tar", ".parquet")
+# Each holds a window of 4 MiB and the records of its images.
 _ARCHIVES_AT_ONCE = 8
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
+# Named by mistake more often than meant: as images they would each be a failed row.
 _UNREAD = (".zip", ".7z", ".rar", ".csv", ".jsonl", ".yaml", ".yml", ".arrow")
 
 
@@ -98,6 +100,7 @@ def open_container(
             "expected archives here or on an object store (s3://, gs://, az://), got "
             f"{file.path}: download it"
         )
+    # In the identity of every image inside: an archive that is written anew has new images.
     state = f"{file.size_bytes}:{file.mtime_ns}"
     if get_suffix(file.file_name) == ".tar":
         yield from list_tar(file.path, file.file_name, state, passed)

@@ -67,6 +67,7 @@ class ListFile:
     def _iterate_lines(self, prefix: str) -> Iterator[ImageRecord]:
         root = self.root
         with (
+            # Windows editors write a byte-order mark; names may hold any bytes.
             self._open() as stream,
             io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape") as lines,
         ):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
+# What tells a part of an `ovsam label` output from a table of images.
 _OWN_COLUMNS = {"image_id", "file_name", "status", "objects"}
 _SPLITS, _STATE = "dataset_dict.json", "state.json"
 
@@ -66,6 +67,7 @@ def list_parquet(
 def _read_paths(opened: ParquetFile, column: str) -> list[str | None] | None:
     if not _has_path(opened.schema_arrow, column):
         return None
+    # Only the leaf of the paths is read, not the images next to it in the struct.
     table = opened.read(columns=[f"{column}.path"], use_threads=False)
     return [path["path"] if path else None for path in table.column(0).to_pylist()]
 
@@ -142,6 +144,7 @@ def _iterate_batches(
 ) -> Iterator[tuple[int, int, list[str | None]]]:
     """Yield each record batch's offset in the file, its rows, and their paths."""
     with_paths = _has_path(reader.schema, column)
+    # The stream has no index: where a batch begins is known only when it is its turn.
     while True:
         offset = stream.tell()
         try:
@@ -225,8 +228,9 @@ def _has_path(schema: pa.Schema, column: str) -> bool:
 
 
 def _choose_names(paths: Sequence[str | None] | None, num_rows: int) -> list[str]:
-    """Return the rows' names: their paths where all differ, else their numbers, made to sort."""
+    """Return the rows' names: their paths where all differ, else their numbers."""
     if paths is None or not all(paths) or len(set(paths)) < num_rows:
+        # Ids come from names, so names must differ; zeros in front make them sort as the rows.
         digits = max(6, len(str(num_rows)))
         return [f"{index:0{digits}d}" for index in range(num_rows)]
     return [str(path).lstrip("/") for path in paths]

@@ -58,6 +58,7 @@ class Folder:
             yield record
         if not is_empty:
             return
+        # A second walk, of folders that hold few and large files.
         for suffix in CONTAINER_SUFFIXES:
             if passed.pop(suffix, 0):
                 archives = self._walk(prefix, frozenset((suffix,)), Counter())
@@ -72,6 +73,7 @@ class Folder:
         Links to folders inside the root are not followed, as their files are listed where they lie;
         links to other folders are, each folder once. So loops end.
         """
+        # The output may be the folder itself under another name.
         real_root = self.path.resolve()
         if real_root in self.exclude:
             return
@@ -122,6 +124,7 @@ class Glob:
     def iterate(self, prefix: str, passed: Counter[str]) -> Iterator[ImageRecord]:
         """Yield the matching files; see `Source.iterate`."""
         suffix = get_suffix(str(self.pattern))
+        # "*.tar" and "*.xyz" ask for these files; "*" and "*.[jp]*" for the images among all.
         is_explicit = bool(suffix) and not any(sign in suffix for sign in "*?[]")
         records = (
             _record_child(child, folder, name)
@@ -162,6 +165,7 @@ class Glob:
     def _find_deep(
         self, folder: AnyPath, rest: list[str], prefix: str
     ) -> Iterator[tuple[_Child, AnyPath, str]]:
+        # "**/**" finds what "**" does; taken apart it would find files twice.
         while rest[:1] == ["**"]:
             rest = rest[1:]
         yield from self._find(folder, rest or ["*"], prefix)
