@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ovsam.training.data.coco_table import read_coco_table
+from ovsam.training.data.coco import read_coco_table
 
 CLASSES = 365
 

@@ -1,6 +1,6 @@
 """One training image with its objects, and the random resize, crop and flip of the paper.
 
-Input: decoded images with full-size masks, or boxes where there are no masks. Output: a
+Input: decoded images with full-size masks, or boxes where masks are missing. Output: a
 `TrainingSample` that fits the network input.
 """
 

@@ -21,7 +21,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from ovsam.errors import ConfigError, OvsamError, TrainingError
-from ovsam.training.loop.stopping import RunStoppedError, heed_signals, stop_wish
+from ovsam.training.loop.stopping import RunStoppedError, catch_stop_signals, stop_signal
 from ovsam_pipeline.engines.cluster.node_setup import DriverEnvironment
 from ovsam_pipeline.engines.cluster.pool import describe_death
 from ovsam_pipeline.engines.cluster.ray_pool import connect
@@ -60,7 +60,7 @@ class RaySize:
 
 
 class WorkerLostError(Exception):
-    """A worker died; the others cannot go on without it."""
+    """A worker died; the others cannot continue without it."""
 
 
 class _Trainer:
@@ -85,7 +85,7 @@ class _Trainer:
 
         os.environ.update(environment)
         torch.set_num_threads(threads)
-        stop_wish.forget()
+        stop_signal.clear()
         try:
             run(request)
         finally:
@@ -94,7 +94,7 @@ class _Trainer:
     @ray.method(concurrency_group="watch")
     def stop(self, number: int) -> None:
         """Ask for the end as a signal does."""
-        stop_wish.make(number)
+        stop_signal.request(number)
 
     @ray.method(concurrency_group="watch")
     def look(self) -> int:
@@ -112,7 +112,7 @@ def train_on_ray(request: StageRequest, size: RaySize, run: RunStage = run_stage
     if is_ours:
         connect(size.address)
     try:
-        with heed_signals():
+        with catch_stop_signals():
             _train_with_restarts(_make_absolute(request), size, run)
     finally:
         if is_ours:
@@ -129,7 +129,7 @@ def _train_with_restarts(request: StageRequest, size: RaySize, run: RunStage) ->
             if restarts == size.max_restarts:
                 raise TrainingError(
                     f"workers died {restarts + 1} times, the last one: {error}; the same command "
-                    f"goes on from the last checkpoint in {request.out}"
+                    f"resumes from the last checkpoint in {request.out}"
                 ) from error
             logger.warning("a worker died (%s); starting again from the last checkpoint", error)
 
@@ -165,9 +165,9 @@ def _watch(actors: Sequence[Any], orders: Sequence[Any], log: LogFollower) -> No
     """Pass wishes on and show the log until all have ended, or one has failed."""
     waiting, is_passed_on = list(orders), False
     while waiting:
-        if stop_wish.is_made and not is_passed_on:
+        if stop_signal.is_requested and not is_passed_on:
             is_passed_on = True
-            number = signal.SIGINT if stop_wish.counts[1] else signal.SIGTERM
+            number = signal.SIGINT if stop_signal.counts[1] else signal.SIGTERM
             for actor in actors:
                 actor.stop.remote(int(number))
         ready, waiting = ray.wait(waiting, num_returns=1, timeout=_WAIT_S)
@@ -254,7 +254,7 @@ def _describe_rank(rank: int, size: RaySize, host: str, port: int) -> dict[str, 
 
 
 def _make_absolute(request: StageRequest) -> StageRequest:
-    """Return a request whose paths do not depend on where a process stands."""
+    """Return a request whose paths do not depend on a process's working folder."""
     changes: dict[str, Any] = {"init": tuple(path.resolve() for path in request.init)}
     for name in ("out", "config", "data", "images"):
         path = getattr(request, name)

@@ -12,7 +12,7 @@ import torch
 
 from ovsam.errors import ConfigError, MissingDependencyError
 from ovsam.training.loop.distributed import leave_ranks
-from ovsam.training.loop.stopping import RunStoppedError, stop_wish
+from ovsam.training.loop.stopping import RunStoppedError, stop_signal
 from ovsam_pipeline.monitoring.exit_codes import ExitCode
 from ovsam_pipeline.terminal.notes import print_note
 from ovsam_pipeline.terminal.training_progress import show_training
@@ -53,7 +53,7 @@ def run_training(request: StageRequest, place: TrainingPlace) -> int:
     # Of torchrun's processes the first one alone has something to show.
     is_first = os.environ.get("RANK", "0") == "0"
     shown: AbstractContextManager[None] = show_training() if is_first else nullcontext()
-    stop_wish.forget()
+    stop_signal.clear()
     try:
         with shown:
             if place.engine == "ray":

@@ -1,4 +1,4 @@
-"""Stage name + YAML file → the training function that runs it. `commands/train.py` is the door."""
+"""Stage name + YAML file → the training function that runs it. `commands/train.py` calls it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import numpy as np
 
 from ovsam.errors import ConfigError
 from ovsam.strict import build_strict
+from ovsam.training.data.check import check_data
+from ovsam.training.data.mixed import open_data
 from ovsam.training.loop.distributed import join_ranks
 from ovsam.training.loop.loop import TrainingRun
-from ovsam.training.loop.loop_settings import LoopSettings
+from ovsam.training.loop.settings import LoopSettings
+from ovsam.training.stages.label import LabelStageSettings, TrainingData, load_classes
+from ovsam_pipeline.terminal.app import print_result
 from ovsam_pipeline.training.nano_detector import DetectorStep, DetectorStepSettings
 from ovsam_pipeline.training.request import DataLimits, StageRequest
 
@@ -86,7 +90,6 @@ def _run_label_stage(request: StageRequest) -> None:
     """Train masks, labels or both, or try it on one batch, or look at the data alone."""
     from ovsam.training.stages.label import LabelStageSettings, TrainingData, train_labels
     from ovsam.training.stages.overfitting import overfit_labels
-    from ovsam_pipeline.training.check import run_check
     from ovsam_pipeline.training.request import apply_limits
     from ovsam_pipeline.training.validation import make_validation
 
@@ -187,3 +190,13 @@ def _train_detector(request: StageRequest) -> None:
         for name, value in network.state_dict().items()
     }
     save_file(tensors, str(request.out / "detector.safetensors"))
+
+
+def run_check(settings: LabelStageSettings, data: TrainingData) -> None:
+    """Write what is found to stdout, a line each."""
+    entries = data.entries(settings.data)
+    opened = open_data(entries, load_classes(settings.vocabulary, entries))
+    report = check_data(opened, settings.check_images, settings.step.with_labels)
+    for line in report.lines():
+        print_result(line)
+    report.refuse_past(settings.data_budget)

@@ -13,7 +13,7 @@ from locations import DOUBLES
 from tiny_run import read_curve
 
 from ovsam.errors import ConfigError, TrainingError
-from ovsam.training.loop.stopping import RunStoppedError, stop_wish
+from ovsam.training.loop.stopping import RunStoppedError, stop_signal
 from ovsam_pipeline.training.request import StageRequest
 
 pytestmark = pytest.mark.ray
@@ -24,7 +24,7 @@ TINY = str(DOUBLES / "tiny_run.py")
 @pytest.fixture(autouse=True)
 def _no_wish():
     yield
-    stop_wish.forget()
+    stop_signal.clear()
 
 
 def _train(folder, run, num_workers=2, **size):
@@ -73,7 +73,7 @@ def test_wish_to_stop_reaches_every_actor_and_the_run_is_saved(cluster, tmp_path
     def ask():
         while not (tmp_path / "log.jsonl").exists():
             time.sleep(0.05)
-        stop_wish.make(15)
+        stop_signal.request(15)
 
     threading.Thread(target=ask, daemon=True).start()
     with pytest.raises(RunStoppedError) as stopped:

@@ -9,7 +9,7 @@ from ovsam.predictor import Predictor
 from ovsam.preprocess import prepare_image
 from ovsam.structures import Prompts
 from ovsam.text.vocabulary import Vocabulary
-from ovsam.training.steps.fine_masks import add_fine_masks
+from ovsam.training.steps.model_parts import add_fine_masks
 
 
 @pytest.fixture

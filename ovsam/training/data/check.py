@@ -1,8 +1,8 @@
 """Training data is looked at before a training starts: what is wrong is counted, named, refused.
 
 Tables and the existence of files are checked for every image; pictures and masks are decoded for
-some, spread evenly over the set, or for all. Some findings are only told (images without objects,
-classes kept out); the others stop a training where they make up more than the budget.
+some, spread evenly over the set, or for all. Some findings are only reported (images without
+objects, classes kept out); the others stop a training where they make up more than the budget.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Finding:
 
     Attributes:
         what: What was found, in the plural.
-        is_bad: Whether it counts against the budget, or is only told.
+        is_bad: Whether it counts against the budget, or is only reported.
     """
 
     source: str
@@ -173,7 +173,7 @@ def _check_tables(source: SampleSource) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class _Look:
-    """What decoding one image told."""
+    """What decoding one image showed."""
 
     is_unreadable: bool = False
     has_other_size: bool = False
@@ -227,7 +227,7 @@ def _check_categories(part: DataPart, opened: OpenedData) -> Iterator[Finding]:
     told = [f"{name}{suggest_names(name, known)}" for name in unknown[:_MOST_EXAMPLES]]
     yield Finding(
         source.title,
-        "objects have a category that is no class of the vocabulary",
+        "objects have a category that is not a class of the vocabulary",
         sum(counts[name] for name in unknown),
         total,
         tuple(told),

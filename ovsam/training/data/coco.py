@@ -7,16 +7,180 @@ out.
 
 from __future__ import annotations
 
+from array import array
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
 
-from ovsam.errors import ImageError
+from ovsam.coco_json import get_image_file_name, iterate_json_blocks
+from ovsam.errors import ConfigError, ImageError
 from ovsam.masks import decode_mask
-from ovsam.training.data.coco_table import read_coco_table
 from ovsam.training.data.picture_files import read_picture
+from ovsam.training.data.text_column import TextCollector, TextColumn
 from ovsam.training.samples import TrainingSample
+
+
+@dataclass(frozen=True)
+class CocoTable:
+    """Images with objects, and the objects of image i in rows starts[i] to starts[i + 1].
+
+    Attributes:
+        image_ids: (I,) int64 ids of the images that have objects, in order.
+        file_names: (I) relative paths.
+        names_from_url: They are the ends of LVIS's web addresses ("train2017/000000000009.jpg").
+        sizes_hw: (I, 2) int32; 0 where the file does not say.
+        num_empty: How many images of the file have no objects.
+        first_empty: File names of the first few of them.
+        starts: (I + 1,) int64.
+        category: (N,) int32 rows of `categories`.
+        boxes_xywh: (N, 4) float32 as the file says; NaN where it says nothing.
+        segmentations: (N) JSON texts; None where the file was read for its boxes.
+    """
+
+    image_ids: np.ndarray
+    file_names: TextColumn
+    names_from_url: bool
+    sizes_hw: np.ndarray
+    num_empty: int
+    first_empty: tuple[str, ...]
+    categories: tuple[str, ...]
+    starts: np.ndarray
+    category: np.ndarray
+    boxes_xywh: np.ndarray
+    segmentations: TextColumn | None
+
+
+def read_coco_table(path: Path, with_masks: bool) -> CocoTable:
+    """Read an instances file; LVIS's form (`coco_url`, no `file_name`) too.
+
+    Args:
+        with_masks: Keep what is not a crowd and has a segmentation; False: all that is not a crowd.
+    """
+    reader = _Reader(with_masks)
+    try:
+        for key, value in iterate_json_blocks(path):
+            if key in reader.seen:
+                reader.seen[key] = True
+            elif key == "annotations[]":
+                reader.add_objects(value)
+            elif key == "images[]":
+                reader.add_images(value)
+            elif key == "categories[]":
+                reader.add_categories(value)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"expected a COCO instances file at {path}, got {error!r}") from error
+    missing = [key for key, found in reader.seen.items() if not found]
+    if missing:
+        raise ConfigError(
+            f"expected a COCO instances file at {path}, got none of {', '.join(missing)}"
+        )
+    return reader.finish(path)
+
+
+@dataclass
+class _Reader:
+    """Columns that grow."""
+
+    with_masks: bool
+    seen: dict[str, bool] = field(
+        default_factory=lambda: dict.fromkeys(("images", "annotations", "categories"), False)
+    )
+    image_ids: array[int] = field(default_factory=lambda: array("q"))
+    sizes_hw: array[int] = field(default_factory=lambda: array("i"))
+    names: TextCollector = field(default_factory=TextCollector)
+    names_from_url: bool = False
+    categories: dict[int, str] = field(default_factory=dict)
+    ids: array[int] = field(default_factory=lambda: array("q"))
+    image_of: array[int] = field(default_factory=lambda: array("q"))
+    category_of: array[int] = field(default_factory=lambda: array("q"))
+    boxes: array[float] = field(default_factory=lambda: array("f"))
+    segmentations: TextCollector = field(default_factory=TextCollector)
+
+    def add_images(self, rows: list[dict[str, Any]]) -> None:
+        """Note id, size and file name of images."""
+        for row in rows:
+            name, from_url = get_image_file_name(row)
+            if name is None:
+                raise ValueError(f"expected a file_name or coco_url in image {row.get('id')!r}")
+            self.names.append(name)
+            self.names_from_url |= from_url
+            self.image_ids.append(int(row["id"]))
+            self.sizes_hw.extend((int(row.get("height") or 0), int(row.get("width") or 0)))
+
+    def add_categories(self, rows: list[dict[str, Any]]) -> None:
+        """Note the names of categories."""
+        for row in rows:
+            self.categories[int(row["id"])] = str(row["name"])
+
+    def add_objects(self, rows: list[dict[str, Any]]) -> None:
+        """Note image, category and box of objects, and the masks where they are wanted."""
+        for row in rows:
+            self.ids.append(_as_id(row.get("id")))
+            self.image_of.append(_as_id(row.get("image_id")))
+            self.category_of.append(_as_id(row.get("category_id")))
+            box = row.get("bbox") or ()
+            self.boxes.extend(box if len(box) == 4 else (np.nan,) * 4)
+            kept = not row.get("iscrowd") and (not self.with_masks or row.get("segmentation"))
+            if not kept:
+                self.boxes[-4] = np.inf
+            if self.with_masks:
+                self.segmentations.append(orjson.dumps(row["segmentation"]) if kept else b"")
+
+    def finish(self, path: Path) -> CocoTable:
+        """Sort objects by image and drop what is not trained on."""
+        image_ids = np.frombuffer(self.image_ids, np.int64) if self.image_ids else np.zeros(0, int)
+        by_id = np.argsort(image_ids, kind="stable")
+        image_row = _find_rows(image_ids[by_id], np.array(self.image_of, np.int64))
+        category_ids = np.array(sorted(self.categories), np.int64)
+        category = _find_rows(category_ids, np.array(self.category_of, np.int64))
+        wrong = np.flatnonzero((image_row < 0) | (category < 0))
+        if len(wrong):
+            row = int(wrong[0])
+            raise ConfigError(
+                f"expected objects of the file's own images and categories in {path}, "
+                f"got image_id {self.image_of[row]} and category_id {self.category_of[row]} "
+                f"in annotation {self.ids[row]}"
+            )
+        boxes = np.array(self.boxes, np.float32).reshape(-1, 4)
+        kept = np.flatnonzero(~np.isinf(boxes[:, 0]))
+        if not len(kept):
+            what = "objects with masks" if self.with_masks else "objects with boxes"
+            raise ConfigError(f"expected {what} in {path}, got none")
+        order = kept[np.argsort(image_row[kept], kind="stable")]
+        counts = np.bincount(image_row[order], minlength=len(image_ids))
+        names = self.names.finish().take(by_id)
+        used = np.flatnonzero(counts)
+        empty = np.flatnonzero(counts == 0)
+        return CocoTable(
+            image_ids=image_ids[by_id][used],
+            file_names=names.take(used),
+            names_from_url=self.names_from_url,
+            sizes_hw=np.array(self.sizes_hw, np.int32).reshape(-1, 2)[by_id][used],
+            num_empty=len(empty),
+            first_empty=tuple(names[row] for row in empty[:5]),
+            categories=tuple(self.categories[int(key)] for key in category_ids),
+            starts=np.concatenate([[0], np.cumsum(counts[used])]),
+            category=category[order].astype(np.int32),
+            boxes_xywh=boxes[order],
+            segmentations=self.segmentations.finish().take(order) if self.with_masks else None,
+        )
+
+
+def _as_id(value: Any) -> int:
+    """Return an id of the file; -1 for one that is not a number."""
+    return value if isinstance(value, int) else -1
+
+
+def _find_rows(sorted_ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Rows of ids in a sorted column, -1 where they are not in it."""
+    if not len(sorted_ids):
+        return np.full(len(wanted), -1, np.int64)
+    rows = np.searchsorted(sorted_ids, wanted).clip(max=len(sorted_ids) - 1)
+    rows[sorted_ids[rows] != wanted] = -1
+    return rows
 
 
 class CocoTrainingSet:

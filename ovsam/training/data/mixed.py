@@ -1,8 +1,8 @@
 """Several training sets as one: a set by its ratio, then an image of it, each draw on its own.
 
 Nothing is shuffled in memory and nothing is remembered between draws, so a step's images depend on
-the generator alone (StepRandom). An image that cannot be read is skipped, counted and told; past
-the budget the run stops.
+the generator alone (StepRandom). An image that cannot be read is skipped, counted and reported;
+past the budget the run stops.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class DataSettings:
         path: The JSON, the folder or the tar.
         names: What class numbers or WordNet ids are called; see class_names.py.
         ratio: How often a sample comes from this set, against the other sets' ratios.
-        classes: "own": its categories become training classes beside the vocabulary's;
+        classes: "own": its categories become training classes next to the vocabulary's;
             "vocabulary": only those of the vocabulary are learned. "" is "own" for boxes, folders
             and webdataset, "vocabulary" for the others.
-        other_categories: What to do with categories that are no class: "refuse" (past the budget),
+        other_categories: What to do with categories without a class: "refuse" (past the budget),
             or "hide" (their objects teach masks alone).
     """
 
@@ -109,7 +109,7 @@ class OpenedData:
         return all(part.source.has_masks for part in self.parts)
 
     def describe(self) -> list[str]:
-        """Say what there is, the same wherever it lies: a run goes on with no other data."""
+        """Describe the data without its place: a run resumes only with the same data."""
         return [f"{part.settings.kind} of {len(part.source)} images" for part in self.parts]
 
 

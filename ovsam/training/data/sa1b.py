@@ -1,4 +1,4 @@
-"""SA-1B folders: `sa_*.jpg` beside `sa_*.json` with masks in compressed RLE and no classes.
+"""SA-1B folders: `sa_*.jpg` next to `sa_*.json` with masks in compressed RLE and no classes.
 
 For a teacher's masks and for CLIP2SAM's; distillation needs the images alone (image_set.py).
 """
@@ -41,7 +41,7 @@ class Sa1bTrainingSet:
         except OSError as error:
             raise ConfigError(f"cannot list {folder}: {error.strerror}") from error
         if not names:
-            raise ConfigError(f"expected sa_*.jpg with sa_*.json beside them in {folder}, got none")
+            raise ConfigError(f"expected pairs of sa_*.jpg and sa_*.json in {folder}, got none")
         self._names = collect_texts(names)
 
     def __len__(self) -> int:

@@ -25,7 +25,7 @@ class CategoryMatch:
     Attributes:
         labels: (C,) int64 training class of each category; -1 where it is not learned.
         hidden: Categories that the vocabulary has, outside its base classes.
-        unknown: Categories that are no class of the vocabulary, nor of the training.
+        unknown: Categories that are a class neither of the vocabulary nor of the training.
     """
 
     labels: np.ndarray
@@ -50,7 +50,7 @@ class TrainingClasses:
         return len(self.classes)
 
     def add(self, names: Sequence[str]) -> int:
-        """Add the names that are no class yet and not kept out; return how many."""
+        """Add the names that are not yet a class and not kept out; return how many."""
         before = len(self.classes)
         for name in names:
             folded = fold_name(name)

@@ -22,14 +22,13 @@ from torch import Tensor, nn
 from ovsam.training.loop.bad_steps import is_finite, judge_bad_step, save_bad_batch
 from ovsam.training.loop.distributed import Ranks, average_gradients, sum_numbers, wait_for_all
 from ovsam.training.loop.ema import MovingAverage
-from ovsam.training.loop.loop_settings import LoopSettings
 from ovsam.training.loop.optimiser import build_optimiser, clip_gradients
 from ovsam.training.loop.run_log import RunLog
 from ovsam.training.loop.run_state import TrainedParts, read_run_state, write_run_state
-from ovsam.training.loop.settings import list_binding
+from ovsam.training.loop.settings import LoopSettings, list_binding
 from ovsam.training.loop.step_random import StepRandom
 from ovsam.training.loop.step_report import MeteredStep
-from ovsam.training.loop.stopping import RunStoppedError, heed_signals, stop_wish
+from ovsam.training.loop.stopping import RunStoppedError, catch_stop_signals, stop_signal
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +53,12 @@ class TrainingRun:
         about: object = None,
         inputs: Mapping[str, object] | None = None,
     ) -> None:
-        """Bind a run to its folder, and go on from the newest checkpoint there.
+        """Bind a run to its folder, and resume from the newest checkpoint there.
 
         Args:
             modules: What trains, by name, on this process's device.
             folder: Of the run; the same for all processes.
-            about: The stage's settings, a dataclass: a run with others does not go on from these
+            about: The stage's settings, a dataclass: a run with others does not resume from these
                 checkpoints.
             inputs: What the run was given, by the option's name, in short: the identity of the
                 weights that it starts from, the size of its data. As binding as the settings.
@@ -91,7 +90,7 @@ class TrainingRun:
         if self.settings.progress(self.state.step, self.state.elapsed_s) >= 1:
             logger.info("%s is at its end already, step %d", self.folder, self.state.step)
         try:
-            with heed_signals():
+            with catch_stop_signals():
                 self._run(compute_losses, evaluate)
         finally:
             self.log.close()
@@ -117,7 +116,7 @@ class TrainingRun:
             # One small all-reduce: the first process's clock and all wishes are every process's.
             clock = elapsed_s if self.ranks.is_first else 0.0
             state.elapsed_s, terminated, interrupted = sum_numbers(
-                (clock, *stop_wish.counts), self.ranks
+                (clock, *stop_signal.counts), self.ranks
             )
             if state.step % settings.log_every == 0:
                 self._report(compute_losses, time.monotonic() - reported)
@@ -180,7 +179,7 @@ class TrainingRun:
     def _skip(
         self, compute_losses: ComputeLosses, own: Mapping[str, float], means: Mapping[str, float]
     ) -> None:
-        """Keep the batch of a bad step; go on without it, or end the run."""
+        """Save the batch of a bad step; continue without it, or end the run."""
         about = {"seed": self.settings.seed, "losses": {k: str(v) for k, v in own.items()}}
         path = save_bad_batch(self.folder, self.ranks, self.state.step, compute_losses, about)
         allowed = self.settings.skip_bad_steps

@@ -34,7 +34,7 @@ _TMP = ".tmp"
 
 @dataclass
 class RunState:
-    """Where a run stands.
+    """The state of a run: step, seconds, settings.
 
     Attributes:
         elapsed_s: Seconds spent training, all sittings together.
@@ -190,7 +190,7 @@ def _check_settings(path: Path, stored: Mapping[str, Any], own: Mapping[str, Any
         if stored.get(name) != own.get(name):
             raise CheckpointError(
                 f"expected {name} {stored.get(name)!r} as in {path}, got {own.get(name)!r}; set it "
-                "back to go on, or give another --out folder to start again"
+                "back to resume, or give another --out folder to start again"
             )
 
 

@@ -45,7 +45,7 @@ class StepRandom:
         return self.ranks.rank * self.num_parts + self.part
 
     def shared(self) -> np.random.Generator:
-        """Return a generator of this process's own, for what is no sample's."""
+        """Return a generator of this process, for what does not belong to a sample."""
         return np.random.default_rng([self.seed, self.step, _SHARED, self._place])
 
     def of_sample(self, index: int, count: int) -> np.random.Generator:

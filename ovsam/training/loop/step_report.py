@@ -1,4 +1,4 @@
-"""What a step tells the loop besides its losses: how many images, how long it waited, its batch.
+"""What a step reports besides its losses: how many images, how long it waited, its batch.
 
 A step that has a `report` is metered: images a second and waiting for data are logged, and a batch
 whose loss is not finite is saved. Any other function of (step, progress, random) trains as well.

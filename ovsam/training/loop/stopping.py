@@ -1,4 +1,4 @@
-"""The wish to end a training early: SIGTERM, Ctrl-C, or the driver of a cluster.
+"""A request to stop a training early but cleanly: SIGTERM, Ctrl-C, or a cluster's driver.
 
 A step is never cut: the loop looks here between steps, all processes agree, the first one saves.
 """
@@ -15,18 +15,19 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_HURRY_CODE = 130
+_INTERRUPTED_CODE = 130
+# The terminal and torchrun both forward one Ctrl-C: what comes this close is the same one.
 _SAME_S = 1.0
 
 
 class RunStoppedError(Exception):
-    """A run was ended early, saved, and goes on from there when started again.
+    """A run was stopped early and saved; the same command resumes it.
 
     Not an `OvsamError`: nothing went wrong.
     """
 
     def __init__(self, step: int, *, is_interrupted: bool) -> None:
-        super().__init__(f"stopped and saved at step {step}; the same command goes on from there")
+        super().__init__(f"stopped and saved at step {step}; run the same command to resume")
         self.step = step
         self.is_interrupted = is_interrupted
 
@@ -39,8 +40,8 @@ def _rebuild(step: int, is_interrupted: bool) -> RunStoppedError:
     return RunStoppedError(step, is_interrupted=is_interrupted)
 
 
-class StopWish:
-    """What this process was asked; one process has one, as signals come to processes."""
+class StopSignal:
+    """The stop requests of this process; there is one per process, as signals come to processes."""
 
     def __init__(self) -> None:
         self._terminated = threading.Event()
@@ -52,29 +53,29 @@ class StopWish:
         return float(self._terminated.is_set()), float(self._interrupted.is_set())
 
     @property
-    def is_made(self) -> bool:
-        """Whether any wish was made."""
+    def is_requested(self) -> bool:
+        """Whether a stop was requested."""
         return any(self.counts)
 
-    def make(self, number: int) -> None:
-        """Ask for the end as that signal does."""
+    def request(self, number: int) -> None:
+        """Request a stop as that signal does."""
         (self._interrupted if number == signal.SIGINT else self._terminated).set()
 
-    def forget(self) -> None:
-        """Take the wish back: a new run begins."""
+    def clear(self) -> None:
+        """Clear all requests: a new run begins."""
         self._terminated.clear()
         self._interrupted.clear()
 
 
-stop_wish = StopWish()
+stop_signal = StopSignal()
 
 
 @contextmanager
-def heed_signals() -> Iterator[None]:
-    """Turn SIGTERM or Ctrl-C during a block into a wish; a second Ctrl-C ends the process at once.
+def catch_stop_signals() -> Iterator[None]:
+    """Turn SIGTERM or Ctrl-C during a block into a stop request; a second Ctrl-C ends the process.
 
     The terminal and `torchrun` both pass a Ctrl-C on: what comes within a second is the same one.
-    Outside the main thread (a Ray actor) signals are left alone, and wishes come by `stop_wish`.
+    Outside the main thread (a Ray actor) signals are left alone, and requests go to `stop_signal`.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -86,9 +87,9 @@ def heed_signals() -> Iterator[None]:
         nonlocal first_s
         if number == signal.SIGINT:
             if first_s is not None and time.monotonic() - first_s > _SAME_S:
-                os._exit(_HURRY_CODE)
+                os._exit(_INTERRUPTED_CODE)
             first_s = first_s or time.monotonic()
-        stop_wish.make(number)
+        stop_signal.request(number)
 
     before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:

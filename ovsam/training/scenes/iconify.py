@@ -55,7 +55,7 @@ def _find_name(code: int, names: Mapping[str, str], icons: Mapping[str, Any]) ->
 
 
 def add_styles(atlas: SpriteAtlas, folders: Sequence[Path]) -> SpriteAtlas:
-    """Return an atlas with the drawings of more packages beside its own."""
+    """Return an atlas extended by the drawings of more packages."""
     styles = [load_iconify_sprites(folder, atlas.classes) for folder in folders]
     groups = zip(atlas.sprites, *styles, strict=True)
     return SpriteAtlas(atlas.classes, tuple(sum(group, ()) for group in groups))

@@ -26,12 +26,11 @@ from ovsam.training.data.check import CHECKED_IMAGES, DEFAULT_BUDGET, open_check
 from ovsam.training.data.mixed import DataSettings, MixedData, OpenedData, open_data
 from ovsam.training.loop.distributed import Ranks, join_ranks
 from ovsam.training.loop.loop import TrainingRun
-from ovsam.training.loop.loop_settings import LoopSettings
-from ovsam.training.loop.settings import FREE
+from ovsam.training.loop.settings import FREE, LoopSettings
 from ovsam.training.scenes.pool import ScenePool
 from ovsam.training.scenes.sprites import nano_class_names
-from ovsam.training.stages.baseline_evaluation import evaluate_baseline
 from ovsam.training.stages.distil import TEACHER_FILE, TeacherSize, load_small_sam
+from ovsam.training.stages.evaluation import evaluate_baseline
 from ovsam.training.stages.label import TrainingData, find_held_out
 from ovsam.training.stages.stage_files import MODEL_FILE, find_weights
 from ovsam.training.steps.baseline import (
@@ -87,7 +86,7 @@ class CombineSettings:
 class BaselineStageSettings:
     """configs/training/coop-*.yaml, adapter-*.yaml, sam-finetune*.yaml.
 
-    The fields beside `baseline` and `step` are those of `LabelStageSettings`.
+    The fields other than `baseline` and `step` are those of `LabelStageSettings`.
     """
 
     loop: LoopSettings

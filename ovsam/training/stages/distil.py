@@ -25,7 +25,7 @@ from ovsam.training.data.image_set import ImageSet, open_images
 from ovsam.training.loop.autocast import autocast_bfloat16
 from ovsam.training.loop.distributed import Ranks, join_ranks, wait_for_all
 from ovsam.training.loop.loop import TrainingRun
-from ovsam.training.loop.loop_settings import LoopSettings
+from ovsam.training.loop.settings import LoopSettings
 from ovsam.training.stages.nano import open_pools
 from ovsam.training.stages.stage_files import find_weights, load_stage, save_stage
 from ovsam.training.steps.distil import DistilStep, TeacherTargets
@@ -126,7 +126,7 @@ def train_teacher(settings: TeacherStageSettings, data: Path, out: Path) -> None
 
 
 def cache_teacher(settings: DistilStageSettings, data: Path, teacher: Path, out: Path) -> None:
-    """Store a teacher's embedding of every image; started again, it goes on."""
+    """Store a teacher's embedding of every image; the same command resumes it."""
     ranks = join_ranks()
     images = open_images(data)
     sam = load_teacher(settings, teacher).requires_grad_(False)

@@ -10,7 +10,11 @@ import torch
 from torch import Tensor
 
 from ovsam.classifier import Classifier
+from ovsam.labelling_model import LabellingModel
 from ovsam.model import OVSAM
+from ovsam.predictor import Predictor
+from ovsam.preprocess import prepare_image
+from ovsam.structures import Prompts
 from ovsam.text.vocabulary import Vocabulary
 from ovsam.training.loop.autocast import autocast_bfloat16
 from ovsam.training.loop.distributed import CPU
@@ -127,3 +131,36 @@ def _embed_by_head(model: OVSAM, stages: tuple[Tensor, ...], boxes: Tensor) -> T
         return head.embed_rois(head.build_levels(stages), boxes, boxes.new_zeros(len(boxes)))
     logits, tokens = model.decode(model.read_stages(stages), boxes)
     return head.embed_regions((), boxes, tokens, stages[3], logits)
+
+
+def evaluate_baseline(
+    model: LabellingModel, vocabulary: Vocabulary, pool: ScenePool, *, scenes: int
+) -> dict[str, float]:
+    """Measure mean IoU and label accuracy with ground-truth boxes, over base and novel classes."""
+    predictor = Predictor(model, vocabulary)
+    is_novel_class = np.isin(np.arange(vocabulary.num_classes), vocabulary.novel or ())
+    ious: list[float] = []
+    hits: list[bool] = []
+    novel: list[bool] = []
+    for index in range(min(scenes, len(pool))):
+        scene = pool.scene(index)
+        prepared = prepare_image(np.array(scene.image), model.config.input_size)
+        encoded = predictor.encode([prepared])[0]
+        found = predictor.segment(encoded, Prompts(pool.boxes_xyxy(index)), masks="full")
+        assert found.masks is not None
+        for row, class_id in enumerate(scene.class_ids):
+            truth, mask = scene.mask(row).astype(bool), found.masks[row]
+            ious.append(float((truth & mask).sum() / max((truth | mask).sum(), 1)))
+            hits.append(bool(found.labels[row] == class_id))
+            novel.append(bool(is_novel_class[class_id]))
+    chosen = np.array(novel, bool)
+    return {
+        "iou": _mean(np.array(ious)),
+        "accuracy": _mean(np.array(hits)),
+        "accuracy_base": _mean(np.array(hits)[~chosen]),
+        "accuracy_novel": _mean(np.array(hits)[chosen]),
+    }
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else 0.0

@@ -22,16 +22,14 @@ from ovsam.training.data.check import CHECKED_IMAGES, DEFAULT_BUDGET, open_check
 from ovsam.training.data.mixed import DataSettings, MixedData, open_data
 from ovsam.training.loop.distributed import Ranks, join_ranks
 from ovsam.training.loop.loop import TrainingRun
-from ovsam.training.loop.loop_settings import LoopSettings
-from ovsam.training.loop.settings import FREE
+from ovsam.training.loop.settings import FREE, LoopSettings
 from ovsam.training.scenes.pool import ScenePool
 from ovsam.training.scenes.sprites import nano_class_names
 from ovsam.training.stages.evaluation import evaluate_labels, evaluate_masks
 from ovsam.training.stages.stage_files import VOCABULARY_FILE, load_stage, save_stage
 from ovsam.training.steps.example_embeddings import embed_examples
-from ovsam.training.steps.fine_masks import add_fine_masks
 from ovsam.training.steps.label import LabelStep, LabelStepSettings, freeze_all_but
-from ovsam.training.steps.label_heads import switch_label_head
+from ovsam.training.steps.model_parts import add_fine_masks, switch_label_head
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from ovsam.text.text_tower import build_text_tower
 from ovsam.text.vocabulary_files import load_vocabulary
 from ovsam.training.loop.distributed import join_ranks
 from ovsam.training.loop.loop import TrainingRun
-from ovsam.training.loop.loop_settings import LoopSettings
+from ovsam.training.loop.settings import LoopSettings
 from ovsam.training.scenes.batches import SceneBatchSource
 from ovsam.training.scenes.crops import CropSource
 from ovsam.training.scenes.pool import ScenePool

@@ -17,9 +17,9 @@ from torch import Tensor
 from ovsam.errors import TrainingError
 from ovsam.training.loop.distributed import join_ranks
 from ovsam.training.loop.loop import ComputeLosses, TrainingRun
-from ovsam.training.loop.loop_settings import LoopSettings
 from ovsam.training.loop.optimiser import OptimiserSettings
 from ovsam.training.loop.schedule import Schedule
+from ovsam.training.loop.settings import LoopSettings
 from ovsam.training.loop.step_random import StepRandom
 from ovsam.training.loop.step_report import StepReport
 from ovsam.training.samples import AugmentSettings

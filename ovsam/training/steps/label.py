@@ -24,11 +24,13 @@ from ovsam.model import OVSAM, boxes_of_masks
 from ovsam.training.loop.autocast import autocast_bfloat16
 from ovsam.training.loop.step_random import StepRandom
 from ovsam.training.samples import LoadSample, TrainingSample
-from ovsam.training.steps.batch_losses import compute_batch_label_losses, compute_batch_mask_losses
-from ovsam.training.steps.losses import NUM_POINTS
+from ovsam.training.steps.losses import (
+    NUM_POINTS,
+    compute_batch_label_losses,
+    compute_batch_mask_losses,
+)
 from ovsam.training.steps.prompted import PromptedStep, choose_attention
-from ovsam.training.steps.prompted_samples import PromptSettings
-from ovsam.training.steps.proposals import Proposals
+from ovsam.training.steps.proposals import PromptSettings, Proposals
 
 MASK_PARTS = ("neck", "prompt_encoder", "mask_decoder")
 LABEL_PARTS = ("clip2sam",)

@@ -14,8 +14,7 @@ from ovsam.sam import SAM
 from ovsam.training.loop.step_random import StepRandom
 from ovsam.training.loop.step_report import StepReport
 from ovsam.training.samples import LoadSample, TrainingSample, stack_pixels
-from ovsam.training.steps.prompted_samples import PromptedSamples, PromptSettings
-from ovsam.training.steps.proposals import Proposals
+from ovsam.training.steps.proposals import PromptedSamples, PromptSettings, Proposals
 
 _FAST_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
@@ -90,7 +89,7 @@ def choose_attention(device: torch.device) -> list[SDPBackend]:
 def _join_prompts(
     samples: Sequence[TrainingSample], proposals: Sequence[Proposals]
 ) -> dict[str, Tensor]:
-    """A batch's prompts and labels, to keep beside its pixels."""
+    """Return a batch's prompts and labels, to save with its pixels."""
     labels = [s.labels[c.object_index] for s, c in zip(samples, proposals, strict=True)]
     return {
         "boxes_xyxy": torch.from_numpy(np.concatenate([c.boxes_xyxy for c in proposals])),

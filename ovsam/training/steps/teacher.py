@@ -9,8 +9,8 @@ from torch import Tensor
 from ovsam.sam import SAM
 from ovsam.training.loop.step_random import StepRandom
 from ovsam.training.samples import LoadSample, TrainingSample
-from ovsam.training.steps.batch_losses import compute_batch_mask_losses
 from ovsam.training.steps.label import LabelStepSettings
+from ovsam.training.steps.losses import compute_batch_mask_losses
 from ovsam.training.steps.prompted import PromptedStep, decode_by_sam
 from ovsam.training.steps.proposals import Proposals
 

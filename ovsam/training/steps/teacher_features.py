@@ -159,7 +159,7 @@ class StoredFeatures:
         if missing := find_missing(folder, self.form):
             raise CheckpointError(
                 f"{len(missing)} of {self.form.num_files} files of features are missing in "
-                f"{folder}; run the same `ovsam train cache-teacher` again, it goes on"
+                f"{folder}; run the same `ovsam train cache-teacher` again to resume"
             )
         self._rows = {key: row for row, key in enumerate(list_keys(folder))}
         self._open = lru_cache(_OPEN_FILES)(self._map)

@@ -29,7 +29,7 @@ def test_stopped_run_has_its_exit_code_and_says_so(
     monkeypatch.setattr(training_run, "run_stage", stop)
     assert run_training(request_of, TrainingPlace()) == code
     said = capsys.readouterr().err
-    assert said == "ovsam: stopped and saved at step 7; the same command goes on from there\n"
+    assert said == "ovsam: stopped and saved at step 7; run the same command to resume\n"
 
 
 def test_finished_run_ends_with_0(monkeypatch, request_of):

@@ -23,7 +23,7 @@ from ovsam.training.scenes.scene import SceneSettings
 from ovsam.training.scenes.sprites import NanoClass, SpriteAtlas
 from ovsam.training.stages.nano import merge_stages
 from ovsam.training.stages.stage_files import save_stage
-from ovsam.training.steps.label_heads import switch_label_head
+from ovsam.training.steps.model_parts import switch_label_head
 from ovsam.weights.checkpoint import load_checkpoint
 from ovsam_pipeline.training.request import DataLimits, StageRequest
 from ovsam_pipeline.training.stages import run_stage

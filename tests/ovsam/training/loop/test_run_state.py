@@ -17,13 +17,13 @@ from ovsam.errors import CheckpointError, ConfigError
 from ovsam.training.loop.loop import LoopSettings, TrainingRun
 from ovsam.training.loop.run_state import list_checkpoints
 from ovsam.training.loop.settings import FREE, list_binding
-from ovsam.training.loop.stopping import RunStoppedError, stop_wish
+from ovsam.training.loop.stopping import RunStoppedError, stop_signal
 
 
 @pytest.fixture(autouse=True)
 def _no_wish():
     yield
-    stop_wish.forget()
+    stop_signal.clear()
 
 
 class StopAt(TinyStep):
@@ -146,7 +146,7 @@ def test_leftovers_of_a_killed_write_are_swept(tmp_path):
 @pytest.mark.parametrize(
     ("loop", "message"),
     [
-        ({"seed": 1}, r"expected loop.seed 0 as in .*, got 1; set it back to go on"),
+        ({"seed": 1}, r"expected loop.seed 0 as in .*, got 1; set it back to resume"),
         ({"steps": 20}, r"expected loop.steps 12 .*, got 20"),
         ({"accumulate": 2}, r"expected loop.accumulate 1 .*, got 2"),
     ],
@@ -202,13 +202,13 @@ def test_wish_to_stop_ends_after_the_step_and_saves(tmp_path):
     class Asked(TinyStep):
         def __call__(self, step, progress, random):
             if step == 4:
-                stop_wish.make(15)
+                stop_signal.request(15)
             return super().__call__(step, progress, random)
 
     whole, _ = train(tmp_path / "whole")
     with pytest.raises(RunStoppedError, match="saved at step 5; the same command goes on"):
         train(tmp_path / "cut", step=Asked())
-    stop_wish.forget()
+    stop_signal.clear()
     resumed, _ = train(tmp_path / "cut")
     assert resumed.seen == whole.seen[5:]
 

@@ -31,8 +31,8 @@ from ovsam.training.stages.baseline import (
     train_baseline,
 )
 from ovsam.training.stages.baseline import BaselineStageSettings as StageSettings
-from ovsam.training.stages.baseline_evaluation import evaluate_baseline
 from ovsam.training.stages.distil import TEACHER_FILE, TeacherSize
+from ovsam.training.stages.evaluation import evaluate_baseline
 from ovsam.training.stages.label import TrainingData
 from ovsam.training.stages.stage_files import MODEL_FILE
 from ovsam.training.steps.baseline import (

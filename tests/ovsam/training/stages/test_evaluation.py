@@ -9,7 +9,7 @@ import torch
 from ovsam.build import build_model
 from ovsam.model import OVSAM
 from ovsam.training.stages.evaluation import evaluate_labels, evaluate_masks
-from ovsam.training.steps.label_heads import switch_label_head
+from ovsam.training.steps.model_parts import switch_label_head
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from ovsam.training.data.sample_reader import SampleReader
 from ovsam.training.loop.distributed import Ranks
 from ovsam.training.loop.step_random import StepRandom
 from ovsam.training.samples import AugmentSettings, TrainingSample, augment_sample, draw_sample
-from ovsam.training.steps import batch_losses
+from ovsam.training.steps import losses
 from ovsam.training.steps.label import PAPER_PARTS, LabelStep, LabelStepSettings, freeze_all_but
 from ovsam.training.steps.proposals import sample_proposals
 
@@ -85,7 +85,7 @@ def test_two_ranks_with_half_a_batch_equal_one_with_the_whole(
     model = switch_head(tiny_model, kind)
     meeting, values = threading.Barrier(2), {}
     monkeypatch.setattr(
-        batch_losses,
+        losses,
         "average_scalar",
         lambda value, ranks: average_between_threads(value, ranks, meeting, values),
     )

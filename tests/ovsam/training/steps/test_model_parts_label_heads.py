@@ -15,7 +15,7 @@ from ovsam.training.loop.loop import LoopSettings
 from ovsam.training.stages.label import LabelStageSettings, TrainingData, train_labels
 from ovsam.training.stages.stage_files import save_stage
 from ovsam.training.steps.label import LabelStepSettings
-from ovsam.training.steps.label_heads import switch_label_head
+from ovsam.training.steps.model_parts import switch_label_head
 from ovsam.weights.checkpoint import load_checkpoint
 
 # Few, as each is embedded.

@@ -1,4 +1,4 @@
-"""A model's label head replaced by one of another kind, for the rows of the paper's Table 6."""
+"""Parts that are added to a model, or exchanged, before it trains."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from ovsam.clip2sam import CLIP2SAM
 from ovsam.config import LabelHead
 from ovsam.errors import ConfigError
+from ovsam.mask_decoder import FineMasks
 from ovsam.model import OVSAM
 
 
@@ -33,3 +34,15 @@ def switch_label_head(model: OVSAM, kind: str, seed: int) -> None:
         head = CLIP2SAM(model.config)
     head.label_mlp.load_state_dict(model.clip2sam.label_mlp.state_dict())
     model.clip2sam = head.to(model.device, model.dtype)
+
+
+def add_fine_masks(model: OVSAM) -> None:
+    """Let a model's mask decoder read CLIP's first stages, if it does not yet.
+
+    Its masks stay the same until `mask_decoder` trains: the new weights are zero.
+    """
+    if model.config.fine_masks:
+        return
+    model.config = config = replace(model.config, fine_masks=True)
+    fine = FineMasks(config.clip.channels, config.embed_channels)
+    model.mask_decoder.fine_masks = fine.to(model.device, model.dtype)

@@ -9,8 +9,8 @@ from ovsam.text.text_tower import build_text_tower
 from ovsam.training.loop.loop import LoopSettings
 from ovsam.training.stages.label import LabelStageSettings, TrainingData, train_labels
 from ovsam.training.stages.stage_files import save_stage
-from ovsam.training.steps.fine_masks import add_fine_masks
 from ovsam.training.steps.label import LabelStepSettings
+from ovsam.training.steps.model_parts import add_fine_masks
 from ovsam.weights.checkpoint import load_checkpoint
 
 
