@@ -57,9 +57,20 @@ def classify_reason(reason: str) -> str:
 class Tally:
     """Counts of some rows: by status, by `group_reason` of their errors, and of their objects."""
 
-    statuses: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    objects: int = 0
+    # Not arguments: `RunReport` is a tally too, and its arguments come first.
+    statuses: Counter[str] = field(default_factory=Counter, init=False)
+    reasons: Counter[str] = field(default_factory=Counter, init=False)
+    objects: int = field(default=0, init=False)
+
+    @property
+    def done(self) -> int:
+        """Number of rows."""
+        return self.statuses.total()
+
+    @property
+    def failed(self) -> int:
+        """Number of failed rows."""
+        return self.statuses["failed"]
 
     def add(self, row: LabelRecord) -> None:
         """Count a row."""

@@ -37,7 +37,7 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
     """Return counts by status, class and reason, from the parts alone, and the run's state."""
     from collections import Counter
 
-    from ovsam_pipeline.monitoring.status_file import read_status
+    from ovsam_pipeline.monitoring.run_state import read_status
     from ovsam_pipeline.outcomes import group_reason
     from ovsam_pipeline.output.folder import list_parts, read_run_file
     from ovsam_pipeline.output.part_tables import iterate_tables

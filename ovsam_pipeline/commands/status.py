@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from ovsam_pipeline.storage.remote_path import AnyPath
 
 
 def status(
@@ -33,10 +30,11 @@ def status(
     """
     import time
 
-    from ovsam_pipeline.monitoring.status_file import read_status
-    from ovsam_pipeline.terminal.app import print_result
+    from ovsam_pipeline.monitoring.run_state import read_status
+    from ovsam_pipeline.output.place import find_output
+    from ovsam_pipeline.terminal.app import print_json, print_result
 
-    folder = _find_output(output)
+    folder = find_output(output)
     found = read_status(folder)
     while watch and found["state"] == "running":
         print_result(format_json_line(found) if json else format_status(found)[-1])
@@ -44,39 +42,15 @@ def status(
         found = read_status(folder)
     if json and watch:
         print_result(format_json_line(found))
+    elif json:
+        print_json(found)
     else:
-        _print_status(found, as_json=json)
+        print_result("\n".join(format_status(found)))
     raise typer.Exit(found["exit_code"] or 0)
 
 
-def _find_output(name: str) -> AnyPath:
-    """Return the folder; a ConfigError where no run has used it."""
-    from ovsam.errors import ConfigError
-    from ovsam_pipeline.output.folder import is_output
-    from ovsam_pipeline.output.place import check_store, parse_output
-
-    folder = parse_output(name)
-    check_store(folder)
-    if not is_output(folder):
-        raise ConfigError(
-            f"expected a folder that a run of ovsam label or detect fills, got {folder}; a new "
-            "one is made once the images are listed and the model is loaded"
-        )
-    return folder
-
-
-def _print_status(found: dict[str, Any], *, as_json: bool) -> None:
-    from ovsam_pipeline.terminal.app import print_json, print_result
-
-    if as_json:
-        print_json(found)
-        return
-    for line in format_status(found):
-        print_result(line)
-
-
 def format_json_line(found: dict[str, Any]) -> str:
-    """Return the status as JSON without line breaks."""
+    """Return the status as JSON on one line."""
     import json
 
     return json.dumps(found, ensure_ascii=False)

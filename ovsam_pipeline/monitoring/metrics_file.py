@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# What node exporters are scraped at by default.
+# As often as Prometheus usually scrapes; more would not be seen.
 _EVERY_S = 15.0
 _CHECK_EVERY_S = 1.0
 _ENDING = ".prom"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -70,16 +69,15 @@ class RunSummary:
 
 @dataclass
 class WorkerState:
-    """What is known of one worker while it labels.
+    """What is known of one worker while it labels; of its GPU None where unknown, or without one.
 
     Attributes:
         name: "this process", or "machine:process" of a cluster's worker.
-        done: images that it labelled.
         images_per_s: over the last minute or so.
         stage_seconds: busy time by stage: decode, detect, segment, write.
-        gpu_memory_used: bytes in use on its GPU, by all processes; None without a GPU.
-        gpu_memory_total: bytes of its GPU; None without a GPU.
-        gpu_utilisation: share of the time in which the GPU was busy, in [0, 1]; None where unknown.
+        gpu_memory_used: bytes, of all processes.
+        gpu_memory_total: bytes.
+        gpu_utilisation: share of the time in which the GPU was busy, in [0, 1].
         seen_s: when this was known, by `time.monotonic` of the driver.
     """
 
@@ -95,7 +93,7 @@ class WorkerState:
 
 
 @dataclass
-class RunReport:
+class RunReport(Tally):
     """Counts of a run while it labels; written by one thread, read by others.
 
     Attributes:
@@ -108,46 +106,20 @@ class RunReport:
     num_images: int
     max_failures: int | None = None
     max_failure_rate: float | None = None
-    tally: Tally = field(default_factory=Tally)
     workers: dict[str, WorkerState] = field(default_factory=dict)
     started_s: float = field(default_factory=time.monotonic)
 
     def add(self, row: LabelRecord) -> None:
         """Count a row; a ShardError where every image so far failed for the same reason of ours."""
-        self.tally.add(row)
+        super().add(row)
         if row.error is not None:
             self._check_hopeless()
 
-    def add_tally(self, tally: Tally) -> None:
+    def merge(self, other: Tally) -> None:
         """Count the rows of a shard; a ShardError as `add`."""
-        self.tally.merge(tally)
-        if tally.reasons:
+        super().merge(other)
+        if other.reasons:
             self._check_hopeless()
-
-    @property
-    def statuses(self) -> Counter[str]:
-        """Number of rows by status."""
-        return self.tally.statuses
-
-    @property
-    def reasons(self) -> Counter[str]:
-        """Number of failed rows by grouped reason."""
-        return self.tally.reasons
-
-    @property
-    def objects(self) -> int:
-        """Number of objects of all rows."""
-        return self.tally.objects
-
-    @property
-    def done(self) -> int:
-        """Number of rows."""
-        return self.statuses.total()
-
-    @property
-    def failed(self) -> int:
-        """Number of failed rows."""
-        return self.statuses["failed"]
 
     @property
     def budget(self) -> float:

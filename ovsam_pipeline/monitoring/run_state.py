@@ -1,25 +1,47 @@
-"""A run from its first second to its last: phases, counts, and how it ended.
+"""The state of a run: in memory, in OUT/status.json, and as others see it.
 
-`runs.run` fills it; status.json, the metrics file and run.json are written from it.
+`runs.run` fills a `RunState`; the metrics file and run.json are written from it too. The run that
+holds OUT replaces status.json every few seconds, which costs one warning if it fails: no run waits
+for it or fails by it. `ovsam status` and `ovsam report` read it by `read_status`.
 """
 
 from __future__ import annotations
 
+import json
+import logging
+import math
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ovsam_pipeline.monitoring.exit_codes import exit_code_of
-from ovsam_pipeline.monitoring.progress import measure_progress
+from ovsam.errors import OvsamError
+from ovsam_pipeline.monitoring.exit_codes import ExitCode, exit_code_of
+from ovsam_pipeline.monitoring.progress import PaceMeter, measure_progress
+from ovsam_pipeline.monitoring.repeating import repeat
 from ovsam_pipeline.monitoring.report import RunReport, RunSummary
-from ovsam_pipeline.storage.remote_path import AnyPath
+from ovsam_pipeline.output.folder import STATUS_FILE, read_run_file
+from ovsam_pipeline.output.lock import is_held
+from ovsam_pipeline.storage.atomic import write_atomically
+from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
+
+logger = logging.getLogger(__name__)
 
 # In the order of a run; each lasts from the end of the one before.
 PHASES = ("list", "load", "plan", "label", "export")
+_EVERY_S = 3.0
+# On an object store every write is a request that is paid for.
+_EVERY_ON_STORES_S = 15.0
+# Many intervals: longer than a busy machine or store delays one.
+_SILENT_S = 60.0
+_SILENT_ON_STORES_S = 180.0
+# A run that ended must not wait long for a write that hangs on a network.
+_JOIN_TIMEOUT_S = 10.0
+_KEYS = {"state", "started", "updated", "host", "process"}
 
 
 @dataclass
@@ -100,3 +122,116 @@ class RunState:
             "phase_seconds": dict(self.phase_seconds),
             "progress": progress,
         }
+
+
+@contextmanager
+def keep_status(state: RunState) -> Iterator[None]:
+    """Keep status.json up to date while the block runs, and record in it how the run ended."""
+    writer = _StatusWriter(state)
+    every_s = _EVERY_ON_STORES_S if isinstance(state.output, RemotePath) else _EVERY_S
+    writer.write()
+    try:
+        with repeat(writer.write, lambda _: every_s, join_timeout_s=_JOIN_TIMEOUT_S):
+            yield
+    except BaseException as error:
+        state.fail(error)
+        raise
+    finally:
+        writer.write()
+
+
+class _StatusWriter:
+    def __init__(self, state: RunState) -> None:
+        self._state = state
+        self._meter = PaceMeter()
+        self._has_warned = False
+
+    def write(self) -> None:
+        done = 0 if self._state.report is None else self._state.report.done
+        values = self._state.to_dict(self._meter.update(done))
+        content = json.dumps(values, ensure_ascii=False, indent=1).encode() + b"\n"
+        try:
+            write_atomically(self._state.output / STATUS_FILE, content)
+        except (OvsamError, OSError) as error:
+            if not self._has_warned:
+                logger.warning("%s; the run continues, but `ovsam status` does not see it", error)
+            self._has_warned = True
+
+
+def read_status(output: AnyPath) -> dict[str, Any]:
+    """Return the state of the run that writes an output folder, or of the last one that did.
+
+    The one place that decides whether a run is alive; docs/cron.md states the rule.
+
+    Returns:
+        status.json, or what run.json holds where the run could not write it. `state` is also "died"
+        (the run is gone and did not record its end) or "unknown" (no run has written here).
+    """
+    status = _read_latest(output)
+    while status["state"] == "running" and _is_dead(output, status):
+        # The run may have ended between the two looks: only a file that stays the same is final.
+        again = _read_latest(output)
+        if again == status:
+            return {**status, "state": "died", "exit_code": ExitCode.FAILED}
+        status = again
+    return status
+
+
+def _read_latest(output: AnyPath) -> dict[str, Any]:
+    """Return what a run wrote last of itself."""
+    status = _read_status_file(output)
+    run = read_run_file(output)
+    # An older status.json is of the run before: this one could not replace it.
+    if status and status["started"] >= run.get("started", ""):
+        return status
+    state = run.get("state", "unknown")
+    # A failed run has no summary; its exit code was not stored.
+    failed = ExitCode.FAILED if state == "failed" else None
+    return {
+        "state": state,
+        "phase": "label" if state == "running" else None,  # run.json is written when it begins
+        "started": run.get("started"),
+        "updated": run.get("finished"),
+        "exit_code": run.get("run", {}).get("exit_code", failed),
+        "phase_seconds": run.get("phase_seconds", {}),
+        **{name: run.get(name) for name in ("error", "host", "process", "engine")},
+        "plan": {},
+        "progress": {},
+    }
+
+
+def _read_status_file(output: AnyPath) -> dict[str, Any]:
+    """Return status.json; {} where it is missing or damaged."""
+    try:
+        values = json.loads((output / STATUS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    is_whole = isinstance(values, dict) and values.keys() >= _KEYS
+    return values if is_whole else {}
+
+
+def _is_dead(output: AnyPath, status: dict[str, Any]) -> bool:
+    """Whether a run that did not record its end is gone."""
+    silent_s = math.inf
+    if status["updated"] is not None:
+        updated = datetime.fromisoformat(status["updated"])
+        silent_s = (datetime.now(UTC) - updated).total_seconds()
+    is_here = status["host"] == platform.node()
+    if isinstance(output, RemotePath):
+        # A store has no lock to ask, and a number may be of a process in a container that has this
+        # machine's name; so the number alone is not enough.
+        is_gone = is_here and not _is_process(int(status["process"]))
+        return silent_s >= (_SILENT_S if is_gone else _SILENT_ON_STORES_S)
+    # On the run's own machine the kernel frees the lock with the process. Elsewhere a lock that
+    # seems free may be one that a network disk does not pass on.
+    return not is_held(output) and (is_here or silent_s >= _SILENT_S)
+
+
+def _is_process(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

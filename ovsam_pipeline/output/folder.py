@@ -4,7 +4,7 @@
     OUT/annotations.json           built from the parts by `export/coco.py`
     OUT/failures.jsonl             built from the parts, one line per failed image
     OUT/run.json                   provenance, settings, counts, timings
-    OUT/status.json                progress of the run, by `monitoring/status_file.py`
+    OUT/status.json                progress of the run, by `monitoring/run_state.py`
     OUT/retrying.json              what --retry-failed has taken out and not labelled yet
     OUT/.lock                      held by the run that writes, see `lock.py`
 

@@ -16,7 +16,6 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,22 +39,15 @@ class OutputLock(Protocol):
 
     def check(self) -> None:
         """Raise an OutputError where the right was lost."""
-        ...
 
     def close(self) -> None:
         """Let the next run in."""
-        ...
 
 
 def take_lock(output: AnyPath, *, lease_s: float = LEASE_S) -> OutputLock:
     """Take the right to write an output; an OutputLockedError where another run holds it.
 
-    Args:
-        output: a folder that exists, or a prefix on a store.
-        lease_s: age at which a lease on a store expires.
-
-    Raises:
-        OSError: the file system or the store refuses.
+    A folder must exist. `lease_s` is the age at which a lease on a store expires.
     """
     return _Lease(output, lease_s) if isinstance(output, RemotePath) else _Flock(output)
 
@@ -111,16 +103,14 @@ class _Flock:
 class _Lease:
     """An object OUT/.lock-<token> that a thread renews."""
 
-    def __init__(
-        self, output: RemotePath, lease_s: float, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, output: RemotePath, lease_s: float) -> None:
         self._output, self._lease_s = output, lease_s
         self._object = output / f"{_LEASE_PREFIX}{secrets.token_hex(8)}"
         self._content = _describe_owner().encode()
         self._renewed_s = 0.0
         self._is_lost = False
         try:
-            self._take(sleep)
+            self._take()
         except BaseException:
             with suppress(OSError):
                 self._object.unlink(missing_ok=True)
@@ -143,7 +133,7 @@ class _Lease:
         with suppress(OSError):  # it expires by itself
             self._object.unlink(missing_ok=True)
 
-    def _take(self, sleep: Callable[[float], None]) -> None:
+    def _take(self) -> None:
         for attempt in range(_TRIES):
             self._write()
             other = self._find_other()
@@ -152,7 +142,7 @@ class _Lease:
             self._object.unlink(missing_ok=True)
             # Two runs that start together may both give way: the one that waits less comes first.
             if attempt + 1 < _TRIES:
-                sleep(random.uniform(0.2, 1.5))
+                time.sleep(random.uniform(0.2, 1.5))
         raise _explain(self._output, other or "", self._lease_s)
 
     def _is_old(self) -> bool:
@@ -179,13 +169,10 @@ class _Lease:
 
     def _renew(self) -> None:
         while not self._is_over.wait(self._lease_s / 6):
-            # By the wall clock, which continues while a machine sleeps.
-            if self._is_old():
-                self._is_lost = True
-                return
-            try:
+            with suppress(OSError):  # the next try may succeed before the lease expires
                 before_s = self._renewed_s
-                if not self._object.exists():
+                # By the wall clock, which continues while a machine sleeps.
+                if self._is_old() or not self._object.exists():
                     self._is_lost = True
                     return
                 self._write()
@@ -194,8 +181,6 @@ class _Lease:
                     self._is_lost = True
                     self._object.unlink(missing_ok=True)
                     return
-            except OSError:
-                continue  # until the lease expires
 
 
 def _describe_owner() -> str:

@@ -72,7 +72,10 @@ def find_output(text: str) -> AnyPath:
     path = parse_output(text)
     check_store(path)
     if not is_output(path):
-        raise ConfigError(f"expected an output folder of ovsam label, got {path}")
+        raise ConfigError(
+            f"expected an output folder of ovsam label, got {path}; a run creates it after it has "
+            "loaded its model"
+        )
     return path
 
 

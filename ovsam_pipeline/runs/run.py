@@ -26,8 +26,7 @@ from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.labelling.labeller import BuildLabeller
 from ovsam_pipeline.monitoring.metrics_file import keep_metrics
 from ovsam_pipeline.monitoring.report import RunReport, RunSummary
-from ovsam_pipeline.monitoring.run_state import RunState
-from ovsam_pipeline.monitoring.status_file import keep_status
+from ovsam_pipeline.monitoring.run_state import RunState, keep_status
 from ovsam_pipeline.monitoring.stopping import StopRequest, stop_after
 from ovsam_pipeline.output.place import parse_output
 from ovsam_pipeline.output.plan import Plan, check_images, plan_run

@@ -14,8 +14,7 @@ from fake_labeller import write_images
 from locations import DOUBLES, ROOT
 
 from ovsam_pipeline.monitoring.report import RunReport
-from ovsam_pipeline.monitoring.run_state import RunState
-from ovsam_pipeline.monitoring.status_file import keep_status
+from ovsam_pipeline.monitoring.run_state import RunState, keep_status
 from ovsam_pipeline.output.lock import OutputLock, take_lock
 
 NOBODY = 2**22 + 1  # above the largest process number of Linux
@@ -59,7 +58,7 @@ def change_status(out: Path, **changes: object) -> None:
 def test_status_of_a_run_that_goes_on_is_its_phase_and_counts(run_ovsam, images, tmp_path):
     run_ovsam("label", images, "-o", tmp_path / "out")
     report = RunReport(8)
-    report.tally.statuses["labelled"] = 2
+    report.statuses["labelled"] = 2
     state = RunState(tmp_path / "out", engine="local", report=report)
     for phase in ("list", "load", "plan"):
         state.end_phase(phase)
@@ -177,7 +176,7 @@ def test_folder_without_a_run_is_exit_code_2(run_ovsam, images, tmp_path):
         found = run_ovsam("status", folder)
         assert (found.code, found.out) == (2, "")
         assert (
-            f"expected a folder that a run of ovsam label or detect fills, got {folder}"
+            f"expected an output folder of ovsam label, got {folder}; a run creates it after"
             in found.err
         )
 

@@ -38,7 +38,7 @@ from ovsam_pipeline.engines.cluster.pool import (
 from ovsam_pipeline.engines.cluster.run import label_on_pool
 from ovsam_pipeline.engines.cluster.schedule import Shard
 from ovsam_pipeline.engines.cluster.size import ClusterSize, check_device, choose_size
-from ovsam_pipeline.engines.engine import Work
+from ovsam_pipeline.engines.engine import Engine, Work
 from ovsam_pipeline.engines.worker import ShardResult, Worker
 from ovsam_pipeline.errors import ShardError
 from ovsam_pipeline.labelling.facts import RunFacts
@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 # The driver looks this often whether it has to stop.
 _WAIT_S = 0.5
-# A model on a slow disk takes about that long to load.
+# Loading a model may well take this long; later a cluster without room is the likely reason.
 _LOG_WAITING_AFTER_S = 30.0
 _MOST_FIRST_WORKERS = 3
 
@@ -100,11 +100,11 @@ class _Actor:
         self._worker.stop()
 
 
-class RayPool:
-    """The workers of a run on Ray, and so the engine "ray".
+class _RayPool:
+    """The engine "ray", and a `WorkerPool`, which describes the methods.
 
-    What many workers get lies once in Ray's object store: `order`, `texts` (embedded class names)
-    and the writer are references to it.
+    What many workers get is stored once in Ray's object store: `order`, `texts` (embedded class
+    names) and the writer of `_output` are references to it.
     """
 
     name = "ray"
@@ -140,7 +140,7 @@ class RayPool:
         return pool
 
     def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
-        """See `Engine.check_images`; the driver reads boxes of a file itself, without a model."""
+        # The driver reads boxes of a file itself, which takes no model.
         from ovsam_pipeline.labelling.labeller import build_run_detector
 
         config = self.facts.config
@@ -150,59 +150,49 @@ class RayPool:
         return detector.check_images(images)
 
     def label(self, work: Work) -> RunSummary:
-        """See `Engine.label`."""
         return label_on_pool(work, self)
 
     def measure(self) -> None:
-        """See `WorkerPool.measure`."""
         self.size = _measure(self.facts.config, self.size)
 
     def list_nodes(self) -> set[str]:
-        """See `WorkerPool.list_nodes`."""
         return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
     def start_worker(self) -> None:
-        """See `WorkerPool.start_worker`."""
         actor, loading = _start_actor(self._order, self._texts, self.size, is_first=False)
         self._pending[loading] = self._add(actor)
 
     def begin_run(self, writer: PartWriter, probe: Probe) -> None:
-        """See `WorkerPool.begin_run`."""
         self._output = ray.put(writer), probe
         self._pending = {ref: worker for ref, worker in self._pending.items() if not worker.info}
         for worker in self.workers:
             worker.is_working = worker.is_asked = False
 
     def open_output(self, worker: PoolWorker) -> None:
-        """See `WorkerPool.open_output`."""
         assert self._output is not None
         self._pending[self._actors[worker].begin.remote(*self._output)] = worker
 
     def assign(self, worker: PoolWorker, shard: Shard) -> None:
-        """See `WorkerPool.assign`."""
         labelling = self._actors[worker].label.remote(shard.number, shard.images)
         self._pending[labelling] = worker
 
     def ask_state(self, worker: PoolWorker, now_s: float) -> None:
-        """See `WorkerPool.ask_state`."""
         worker.is_asked, worker.asked_s = True, now_s
         self._pending[self._actors[worker].look.remote()] = worker
 
     def request_stop(self, worker: PoolWorker) -> None:
-        """See `WorkerPool.request_stop`."""
         self._actors[worker].stop.remote()
 
     def stop_worker(self, worker: PoolWorker) -> None:
-        """See `WorkerPool.stop_worker`."""
         worker.is_stopped = True
         self.workers.remove(worker)
         _kill(self._actors.pop(worker))
 
     def wait(self) -> list[Answer]:
-        """See `WorkerPool.wait`."""
         if not self._pending:
             time.sleep(_WAIT_S)
             return []
+        # Wake up for the first one, then take all that are ready: waits cost time per reference.
         ready, rest = ray.wait(list(self._pending), num_returns=1, timeout=_WAIT_S)
         if ready and rest:
             more, _ = ray.wait(rest, num_returns=len(rest), timeout=0)
@@ -211,7 +201,6 @@ class RayPool:
         return [_read_answer(ref, worker) for ref, worker in answers if not worker.is_stopped]
 
     def log_notes(self, notes: Iterable[tuple[int, str]]) -> None:
-        """See `WorkerPool.log_notes`."""
         for level, message in notes:
             if message not in self._logged:
                 self._logged.add(message)
@@ -225,14 +214,14 @@ class RayPool:
 
 
 @contextmanager
-def open_pool(config: LabelConfig, build: BuildLabeller) -> Iterator[RayPool]:
+def open_pool(config: LabelConfig, build: BuildLabeller) -> Iterator[Engine]:
     """Connect to a cluster, or start Ray on this machine, and load the first worker."""
     check_device(config.device)
     is_ours = not ray.is_initialized()
     if is_ours:
         connect(config.address)
     try:
-        pool = RayPool.start(config, build)
+        pool = _RayPool.start(config, build)
         try:
             yield pool
         finally:
@@ -247,7 +236,7 @@ def connect(address: str | None) -> None:
     """Join the cluster at `address` or RAY_ADDRESS, or start Ray here where both are missing."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = address or os.environ.get("RAY_ADDRESS")
-    # "local" starts a new Ray; without it a cluster that someone left here would be joined.
+    # "local" starts a new Ray; without it one that an earlier command left would be joined.
     options: dict[str, Any] = {"address": "local", "include_dashboard": False}
     if address:
         check_address(address)
@@ -302,6 +291,7 @@ def _start_actor(order: Any, texts: Any, size: ClusterSize, *, is_first: bool) -
         # The driver starts another one itself: it has to know which shards were lost.
         "max_restarts": 0,
         "max_task_retries": 0,
+        # Two threads: a state that waits for nvidia-smi must not hold up a stop.
         "concurrency_groups": {"watch": 2},
     }
     # Next to a GPU the CPUs decode, and torch's threads are left alone.

@@ -177,7 +177,7 @@ class ClusterRun:
             self.work.stats.add_seconds(stage, seconds)
         for reason, count in result.dropped.items():
             self.work.stats.add_dropped(reason, count)
-        self.report.add_tally(result.tally)
+        self.report.merge(result.tally)
 
     def _record_state(self, worker: PoolWorker, state: WorkerState) -> None:
         now_s = time.monotonic()
@@ -204,7 +204,7 @@ class ClusterRun:
         for shard in loss.committed:
             part = self._name_part(shard)
             self._accept(part)
-            self.report.add_tally(tally_part(self.writer.folder / part))
+            self.report.merge(tally_part(self.writer.folder / part))
         for given_up in loss.given_up:
             row = LabelRecord.failed(given_up.image, given_up.reason)
             self.writer.add(row)

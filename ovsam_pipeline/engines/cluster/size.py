@@ -11,7 +11,7 @@ from ovsam_pipeline.settings.label import LabelConfig
 
 # One decodes while the other computes.
 _CPUS_WITHOUT_GPU = 2
-# Shares such as 0.1 are not exact: int(1 / 0.1 - tiny) would be one worker too few.
+# Shares are not exact in binary: 0.6 / 0.2 is 2.9999999999999996, which holds three workers.
 _TINY = 1e-9
 
 

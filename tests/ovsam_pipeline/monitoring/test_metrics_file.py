@@ -28,9 +28,9 @@ def read(path):
 
 def make_state(output, outcome=None, failed=1):
     report = RunReport(10)
-    report.tally.statuses.update({"labelled": 4, "empty": 2, "failed": failed})
-    report.tally.reasons.update({"damaged PNG: truncated": 1, "damaged JPEG: …": 2})
-    report.tally.objects = 9
+    report.statuses.update({"labelled": 4, "empty": 2, "failed": failed})
+    report.reasons.update({"damaged PNG: truncated": 1, "damaged JPEG: …": 2})
+    report.objects = 9
     report.workers["a"] = WorkerState("a", stage_seconds={"decode": 1.5})
     report.workers["b"] = WorkerState("b", stage_seconds={"decode": 0.5, "write": 0.25})
     state = RunState(output, report=report, plan={"new": 8, "changed": 2}, is_holding=True)
@@ -222,7 +222,7 @@ def test_reasons_fall_into_few_classes(reason, expected):
 
 def test_a_thousand_different_reasons_are_few_series(tmp_path):
     state = make_state(tmp_path)
-    state.report.tally.reasons.update({f"odd thing {index}": 1 for index in range(1000)})
+    state.report.reasons.update({f"odd thing {index}": 1 for index in range(1000)})
     with keep_metrics(state, str(tmp_path / "a.prom")):
         pass
     found, _ = read(tmp_path / "a.prom")

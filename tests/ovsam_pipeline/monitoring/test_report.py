@@ -80,14 +80,14 @@ def test_a_bug_after_a_good_image_does_not_stop_the_run():
 
 
 def tally(failed: int = 0, empty: int = 0, error: str = "damaged") -> Tally:
-    return count(RunReport(100), failed, empty, error).tally
+    return count(RunReport(100), failed, empty, error)
 
 
 def test_shards_count_as_their_rows_do():
     rows, shards = RunReport(100), RunReport(100)
     for failed, empty in ((1, 2), (0, 4), (3, 0)):
         count(rows, failed, empty)
-        shards.add_tally(tally(failed, empty))
+        shards.merge(tally(failed, empty))
     assert shards.summarise("finished").to_dict() | {"seconds": 0} == (
         rows.summarise("finished").to_dict() | {"seconds": 0}
     )
@@ -95,9 +95,9 @@ def test_shards_count_as_their_rows_do():
 
 def test_a_bug_that_fails_every_shard_stops_the_run():
     report = RunReport(100)
-    report.add_tally(tally(failed=15, error="internal error: KeyError: 'x'"))
+    report.merge(tally(failed=15, error="internal error: KeyError: 'x'"))
     with pytest.raises(ShardError, match="first 30 images all failed with the same error"):
-        report.add_tally(tally(failed=15, error="internal error: KeyError: 'x'"))
+        report.merge(tally(failed=15, error="internal error: KeyError: 'x'"))
 
 
 def test_reasons_are_grouped_without_names_numbers_and_paths():

@@ -29,8 +29,8 @@ def own_logs():
 def make_report(total=40, empty=1, failed=9, seconds=5.0, workers=()):
     report = RunReport(total, started_s=time.monotonic() - seconds)
     statuses = {"empty": empty, "failed": failed}
-    report.add_tally(Tally())
-    report.tally.statuses.update(statuses)
+    report.merge(Tally())
+    report.statuses.update(statuses)
     report.workers = {worker.name: worker for worker in workers}
     return report
 

@@ -11,10 +11,9 @@ import pytest
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.monitoring import status_file
+from ovsam_pipeline.monitoring import run_state
 from ovsam_pipeline.monitoring.report import RunReport, WorkerState
-from ovsam_pipeline.monitoring.run_state import PHASES, RunState
-from ovsam_pipeline.monitoring.status_file import keep_status, read_status
+from ovsam_pipeline.monitoring.run_state import PHASES, RunState, keep_status, read_status
 from ovsam_pipeline.storage.remote_path import RemotePath
 
 NOBODY = 2**22 + 1  # above the largest process number of Linux
@@ -26,7 +25,7 @@ def read_file(output):
 
 def make_state(output, done=3, total=10):
     report = RunReport(total)
-    report.tally.statuses["labelled"] = done
+    report.statuses["labelled"] = done
     report.workers["a"] = WorkerState("a", "labelling", done, 1.5, {"decode": 1.0, "segment": 2.0})
     return RunState(output, engine="ray", report=report, plan={"new": total})
 
@@ -55,10 +54,10 @@ def test_status_tells_phase_counts_workers_and_who_runs(tmp_path):
 
 
 def test_status_is_replaced_while_the_run_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(status_file, "_EVERY_S", 0.01)
+    monkeypatch.setattr(run_state, "_EVERY_S", 0.01)
     state = make_state(tmp_path)
     with keep_status(state):
-        state.report.tally.statuses["labelled"] = 7
+        state.report.statuses["labelled"] = 7
         deadline = time.monotonic() + 5
         while read_file(tmp_path)["progress"]["done"] != 7:
             assert time.monotonic() < deadline
@@ -100,9 +99,9 @@ def test_pace_of_an_ended_run_stands_still(tmp_path):
 
 
 def test_unwritable_status_is_one_warning_and_the_run_goes_on(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(status_file, "_EVERY_S", 0.01)
+    monkeypatch.setattr(run_state, "_EVERY_S", 0.01)
     (tmp_path / "status.json").mkdir()
-    caplog.set_level(logging.WARNING, "ovsam_pipeline.monitoring.status_file")
+    caplog.set_level(logging.WARNING, "ovsam_pipeline.monitoring.run_state")
     with keep_status(make_state(tmp_path)):
         time.sleep(0.1)
     assert len(caplog.records) == 1
@@ -162,7 +161,7 @@ def test_run_that_ends_between_two_looks_is_not_dead(tmp_path, monkeypatch):
         write_status(folder, state="finished", exit_code=0)
         return False
 
-    monkeypatch.setattr(status_file, "is_held", end_meanwhile)
+    monkeypatch.setattr(run_state, "is_held", end_meanwhile)
     assert read_status(tmp_path)["state"] == "finished"
 
 
