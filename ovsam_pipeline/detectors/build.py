@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from ovsam.labelling_model import LabellingModel
 
 _FAMILIES = ("nano", "boxes", "gt", "torchvision", "hf", "detectron2", "python")
-# What "auto" looks for, best first, before and after torchvision's Faster R-CNN.
+# What "auto" looks for, best first, before and after torchvision's Faster R-CNN: first Detic, which
+# finds the classes of any vocabulary.
 _BETTER_OFFICIAL = (
     "detic",
     *(f"vitdet-{size}{classes}" for size in "hlb" for classes in ("-lvis", "")),
@@ -41,17 +42,11 @@ def build_detector(spec: str, *, model: LabellingModel | None = None, **settings
             three followed by "#proposals" or "#refined" for boxes without classes),
             "torchvision[:NAME]", "hf:MODEL", "detectron2:CONFIG[,WEIGHTS]",
             "python:FILE.py", "boxes:FILE[#DATASET]", "gt:FILE[#points]" or "auto".
-        model: the OV-SAM model of the run, which "auto" looks at.
-        settings: `conf`, `max_det`, `device`, `dtype`, `is_compiled`, `vocabulary`, as in
-            `DetectorSettings`; what is left out has its default there.
+        model: the OV-SAM model of the run, which "auto" depends on.
+        settings: fields of `DetectorSettings`: `conf`, `max_det`, `device`, ...
 
-    Raises:
-        ConfigError: no such detector, an argument where none belongs, or none where one does.
-        DatasetError: a file of boxes that cannot be read.
-        DetectorError: weights that cannot be fetched or loaded.
-        DownloadError: official weights that are not on this machine.
-        CheckpointError: a file of weights that is damaged or belongs to another detector.
-        VocabularyError: class names that an open-vocabulary detector cannot read.
+    Raises a ConfigError for an unknown detector or a wrong argument; what else a family raises, for
+    files and weights that it cannot use, is an OvsamError too.
     """
     if spec == "auto":
         spec = choose_detector(model)

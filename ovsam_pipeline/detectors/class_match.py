@@ -84,9 +84,7 @@ def read_class_map(
         raise DatasetError(f"{path} names unknown classes: {'; '.join(lacks)}")
     _refuse_two_meanings(path, pairs)
     return {
-        name: index_of[fold_name(str(value))]
-        for key, value in values.items()
-        for name in spelled[fold_name(str(key))]
+        name: index_of[fold_name(value)] for key, value in pairs for name in spelled[fold_name(key)]
     }
 
 

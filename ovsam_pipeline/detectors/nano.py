@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.ops import MultiScaleRoIAlign
 
 from ovsam.errors import CheckpointError, describe_error
@@ -40,6 +41,7 @@ INPUT_SIZE = 320
 PYRAMID_CHANNELS = 64
 _ANCHOR_SIDES = ((32, 48), (72, 104), (144, 208))
 _LEVELS = ("0", "1", "2")
+_FEATURES = 192
 
 
 class _Block(nn.Module):
@@ -79,7 +81,7 @@ class NanoBackbone(nn.Module):
 
     def forward(self, pixels: Tensor) -> OrderedDict[str, Tensor]:
         """Encode (B, 3, S, S) to three float32 maps at strides 8, 16, 32."""
-        # bfloat16 in training only: halving the time matters there, tight boxes matter here.
+        # bfloat16 in training only: there it halves the time; in use it would loosen the boxes.
         with autocast_bfloat16(pixels.device, wanted=self.training):
             maps = []
             x = self.stem(pixels)
@@ -94,29 +96,16 @@ class NanoBackbone(nn.Module):
 
 
 class _BoxHead(nn.Module):
-    """Pooled regions -> (N, 192) features."""
+    """Two layers from pooled regions to features; torchvision's own has other parameter names."""
 
     def __init__(self, cells: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(PYRAMID_CHANNELS * cells, 192)
-        self.fc2 = nn.Linear(192, 192)
+        self.fc1 = nn.Linear(PYRAMID_CHANNELS * cells, _FEATURES)
+        self.fc2 = nn.Linear(_FEATURES, _FEATURES)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Map (N, C, R, R) to (N, 192)."""
         return F.relu(self.fc2(F.relu(self.fc1(pooled.flatten(1)))))
-
-
-class _BoxPredictor(nn.Module):
-    """(N, 192) features -> two scores and two boxes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cls_score = nn.Linear(192, 2)
-        self.bbox_pred = nn.Linear(192, 8)
-
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (N, 192) to (N, 2) scores and (N, 8) box offsets."""
-        return self.cls_score(features), self.bbox_pred(features)
 
 
 def build_nano_network() -> FasterRCNN:
@@ -131,7 +120,7 @@ def build_nano_network() -> FasterRCNN:
         rpn_anchor_generator=AnchorGenerator(_ANCHOR_SIDES, ((0.5, 1.0, 2.0),) * 3),
         box_roi_pool=MultiScaleRoIAlign(list(_LEVELS), roi_size, 2, canonical_scale=96),
         box_head=_BoxHead(roi_size**2),
-        box_predictor=_BoxPredictor(),
+        box_predictor=FastRCNNPredictor(_FEATURES, num_classes=2),
         rpn_pre_nms_top_n_train=600,
         rpn_post_nms_top_n_train=300,
         rpn_pre_nms_top_n_test=600,
@@ -143,14 +132,9 @@ def build_nano_network() -> FasterRCNN:
 
 
 class NanoDetector(Detector):
-    """The embedded detector.
+    """The embedded detector, with its own weights or those of another file.
 
-    Args:
-        settings: `conf`, `max_det` and `device` are used.
-        weights: another file of the same network.
-
-    Raises:
-        DetectorError: the weight file is missing or does not fit the network.
+    Raises a DetectorError where the file is missing or does not fit the network.
     """
 
     class_names = None
