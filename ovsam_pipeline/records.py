@@ -195,11 +195,7 @@ class ObjectRecord:
     detector_margin: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse values that would make a row unreadable.
-
-        Raises:
-            ValueError: bbox without 4 finite numbers, or a score that is not finite.
-        """
+        """Refuse values that would make a row unreadable."""
         if len(self.bbox) != 4 or not all(math.isfinite(value) for value in self.bbox):
             raise ValueError(f"expected bbox as 4 finite numbers, got {self.bbox}")
         scores = (self.score, self.prompt.detector_score, self.margin, self.mask_score)
@@ -217,11 +213,7 @@ class ObjectRecord:
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> ObjectRecord:
-        """Build the record back from `to_row`'s dict, also after Parquet.
-
-        Raises:
-            KeyError: a column is missing.
-        """
+        """Build the record back from `to_row`'s dict, also after Parquet."""
         prompt: dict[str, Any] = {}
         own: dict[str, Any] = {}
         for name in OBJECT_COLUMNS:
@@ -257,12 +249,7 @@ class LabelRecord:
     identity: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse contradictions between status, error and objects.
-
-        Raises:
-            ValueError: unknown status, a failed row without a reason, objects that do not fit the
-                status.
-        """
+        """Refuse contradictions between status, error and objects."""
         if self.status not in STATUSES:
             raise ValueError(
                 f"expected status as one of {STATUSES}, got {self.status!r} for {self.file_name}"
@@ -307,10 +294,6 @@ class LabelRecord:
 
     @classmethod
     def from_row(cls, row: dict[str, Any], identity: str = "") -> LabelRecord:
-        """Build the record back from a row of `ovsam label`.
-
-        Raises:
-            KeyError: a column is missing.
-        """
+        """Build the record back from a row of `ovsam label`."""
         objects = tuple(ObjectRecord.from_row(item) for item in row["objects"] or ())
         return cls(**{name: row[name] for name in ROW_COLUMNS}, objects=objects, identity=identity)

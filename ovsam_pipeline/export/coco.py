@@ -43,10 +43,6 @@ def export_coco(output: AnyPath, target: AnyPath) -> OutputCounts:
 
     The target is replaced when the file is complete. Annotation ids count from 1 over the images in
     order of their id, so the same labels get the same ids however often the run was interrupted.
-
-    Raises:
-        OutputError: run.json or a part is missing or damaged, two images have one id, or the file
-            cannot be written.
     """
     run = read_run_file(output)
     if "categories" not in run:

@@ -43,9 +43,6 @@ def write_previews(output: AnyPath, images: Iterable[ImageRecord], count: int) -
     """Draw `count` labelled images, spread evenly over the output, into OUT/preview; return them.
 
     Only `images`, whose files are known, can be drawn. Pictures of an earlier run are removed.
-
-    Raises:
-        OutputError: a part cannot be read, or a picture cannot be written.
     """
     chosen = _choose_rows(output, {image.file_name for image in images}, count)
     records = {image.file_name: image for image in images if image.file_name in chosen}

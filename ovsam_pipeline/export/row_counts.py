@@ -72,9 +72,6 @@ class RowCounts:
         """Return the id of the first annotation of each row, in the order of rows: (N,) int64.
 
         Use it last: the image ids are overwritten. `output` is named in errors.
-
-        Raises:
-            OutputError: two rows have one image id.
         """
         image_ids = np.frombuffer(self._image_ids, np.int64)
         num_objects = np.frombuffer(self._num_objects, np.int32)
@@ -90,11 +87,7 @@ class RowCounts:
 
 
 def count_output(output: AnyPath) -> OutputCounts:
-    """Return how many images and objects the parts of an output folder hold.
-
-    Raises:
-        OutputError: a part is damaged, or two images have one id.
-    """
+    """Return how many images and objects the parts of an output folder hold."""
     counts = RowCounts()
     for table in iterate_tables(list_parts(output), COUNTED_COLUMNS):
         counts.add(table)

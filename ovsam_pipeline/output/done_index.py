@@ -103,10 +103,9 @@ class DoneIndex:
 def build_done_index(
     indices: Mapping[str, PartIndex],
 ) -> tuple[DoneIndex, dict[str, np.ndarray]]:
-    """Join the indices of parts, given by name; also return what to remove.
+    """Join the indices of parts, given by name.
 
-    Returns:
-        The index, and the rows of images that an earlier part has too: part → (K,) positions.
+    Also returns the rows to remove, of images that an earlier part has too: part → (K,) positions.
     """
     names, every = tuple(indices), list(indices.values())
     lengths = [len(index.keys) for index in every]

@@ -45,9 +45,7 @@ _OVERWRITE = "remove it, or label everything again with --on-existing overwrite"
 class OutputFolder:
     """An output folder that this process holds; use as a context manager.
 
-    Raises:
-        OutputLockedError: another run holds it.
-        OutputError: the folder cannot be made or written.
+    An OutputLockedError where another run holds it.
     """
 
     def __init__(self, path: AnyPath) -> None:
@@ -79,13 +77,8 @@ class OutputFolder:
     def prepare(self, fingerprint: str, depends_on: Mapping[str, Any], on_existing: str) -> None:
         """Check that new rows may join the old ones, or remove the old ones.
 
-        Args:
-            fingerprint: of everything that changes labels.
-            depends_on: the same as names and values, to report what differs.
-            on_existing: "resume", "overwrite" or "error".
-
-        Raises:
-            ConfigError: there are results, and the policy or different settings forbid to resume.
+        The fingerprint is of everything that changes labels; `depends_on` has the same as names and
+        values, to report what differs. `on_existing` is "resume", "overwrite" or "error".
         """
         if on_existing == "overwrite":
             self._remove_results()
@@ -103,10 +96,6 @@ class OutputFolder:
 
         Where two parts have a row of one image (a part copied by hand, a worker that was thought
         lost), the one in the second part is removed.
-
-        Raises:
-            ConfigError: a part was made with other settings.
-            OutputError: a part cannot be read.
         """
         indices = dict(self._read_indices(list_parts(self.path)))
         if any(index.fingerprint != fingerprint for index in indices.values()):
@@ -122,31 +111,20 @@ class OutputFolder:
         """Remove doubled rows where there is a part besides the `accepted` ones, given by name.
 
         A worker that was given up, or one of a run that was killed, may have written its part late.
-
-        Raises:
-            OutputError: a part cannot be read or rewritten.
         """
         known = accepted | self._has_failed.keys()
         if any(part.name not in known for part in list_parts(self.path)):
             self.read_done(fingerprint)
 
     def drop_rows(self, stale: Mapping[str, Iterable[int]]) -> None:
-        """Remove rows, given by part name and positions.
-
-        Raises:
-            OutputError: a part cannot be rewritten.
-        """
+        """Remove rows, given by part name and positions."""
         self.check_lock()
         for part, positions in stale.items():
             self._has_failed.pop(part, None)
             drop_part_rows(self.parts_folder / part, positions)
 
     def read_failed(self) -> set[str]:
-        """Return the images whose row is a failed one, or was when a retry that was cut off began.
-
-        Raises:
-            OutputError: a part, or retrying.json, cannot be read.
-        """
+        """Return the images whose row failed, and those of a retry that was cut off."""
         path = self.path / RETRYING_FILE
         rows = iterate_rows(self.path, ("file_name", "status"))
         failed = {row["file_name"] for row in rows if row["status"] == "failed"}
@@ -165,9 +143,6 @@ class OutputFolder:
 
         Their rows are removed before they are labelled again. If the run is cut off in between,
         nothing else records that they ever failed, and the same command would find nothing to do.
-
-        Raises:
-            OutputError: the file cannot be written.
         """
         content = json.dumps(sorted(file_names), ensure_ascii=False).encode()
         write_atomically(self.path / RETRYING_FILE, content)
@@ -179,11 +154,7 @@ class OutputFolder:
             path.unlink(missing_ok=True)
 
     def write_run_file(self, values: Mapping[str, Any]) -> None:
-        """Replace run.json: one top-level key per line.
-
-        Raises:
-            OutputError: the file system refuses.
-        """
+        """Replace run.json: one top-level key per line."""
         self.check_lock()
         lines = [
             f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
@@ -193,11 +164,7 @@ class OutputFolder:
         write_atomically(self.path / RUN_FILE, text.encode("utf-8"))
 
     def write_failures(self) -> int:
-        """Rebuild failures.jsonl from the failed rows; return how many there are.
-
-        Raises:
-            OutputError: a part cannot be read, or the file cannot be written.
-        """
+        """Rebuild failures.jsonl from the failed rows; return how many there are."""
         self.check_lock()
         lines = []
         parts = list_parts(self.path)
@@ -238,11 +205,7 @@ class OutputFolder:
 
 
 def list_parts(output: AnyPath) -> list[AnyPath]:
-    """Return the parts of an output folder, by name.
-
-    Raises:
-        OutputError: the folder cannot be listed.
-    """
+    """Return the parts of an output folder, by name."""
     folder = output / _PARTS_FOLDER
     with explain("cannot list", folder, OutputError):
         parts: list[AnyPath] = [*folder.glob("part-*.parquet")]
@@ -250,21 +213,13 @@ def list_parts(output: AnyPath) -> list[AnyPath]:
 
 
 def iterate_rows(output: AnyPath, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Yield every row of an output folder, or some columns of it, part after part.
-
-    Raises:
-        OutputError: a part cannot be read.
-    """
+    """Yield every row of an output folder, or some columns of it, part after part."""
     for part in list_parts(output):
         yield from iterate_part_rows(part, columns)
 
 
 def read_run_file(output: AnyPath) -> dict[str, Any]:
-    """Return run.json, or {} where there is none.
-
-    Raises:
-        OutputError: it is there, and ovsam did not write it.
-    """
+    """Return run.json, or {} where there is none."""
     path = output / RUN_FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -282,22 +237,14 @@ def read_run_file(output: AnyPath) -> dict[str, Any]:
 
 
 def is_output(path: AnyPath) -> bool:
-    """Whether a run has used this folder as its output, however it ended.
-
-    Raises:
-        OutputError: the folder cannot be listed.
-    """
+    """Whether a run has used this folder as its output, however it ended."""
     with explain("cannot list", path, OutputError):
         is_known = has_lock(path)
     return is_known or _has_own_run_file(path) or bool(list_parts(path))
 
 
 def check_own_files(path: AnyPath) -> None:
-    """Refuse a folder with files that ovsam did not write under names that a run replaces.
-
-    Raises:
-        ConfigError: there are such files, such as the annotations of a data set.
-    """
+    """Refuse a folder with files that ovsam did not write under names that a run replaces."""
     names = (ANNOTATIONS_FILE, FAILURES_FILE, RUN_FILE, STATUS_FILE, PREVIEW_FOLDER)
     foreign = _find_names(path, names)
     if foreign and not is_output(path):

@@ -32,9 +32,6 @@ def iterate_tables(parts: Sequence[AnyPath], columns: Sequence[str]) -> Iterator
     """Yield the rows of parts in order, as tables whose columns have one chunk.
 
     Columns may be the beginnings of dotted names; one that the parts lack is left out.
-
-    Raises:
-        OutputError: a part cannot be read.
     """
     waiting: list[pa.Table] = []
     num_bytes = 0

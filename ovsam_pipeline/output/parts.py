@@ -105,11 +105,7 @@ class PartWriter:
         )
 
     def has_part(self, name: str) -> bool:
-        """Whether any process has committed a part of this name.
-
-        Raises:
-            OutputError: the store cannot be reached.
-        """
+        """Whether any process has committed a part of this name."""
         path = self.folder / name
         with explain("cannot read", path, OutputError):
             return path.exists()
@@ -120,11 +116,7 @@ class PartWriter:
             self._guard()
 
     def add(self, row: LabelRecord) -> bool:
-        """Take a row; return whether that committed a part.
-
-        Raises:
-            OutputError: the part cannot be written.
-        """
+        """Take a row; return whether that committed a part."""
         if not self._rows:
             self._oldest_s = time.monotonic()
         self._rows.append(row)
@@ -135,11 +127,7 @@ class PartWriter:
         return False
 
     def commit(self) -> str | None:
-        """Write the rows that were added; return the file name of the part, None without rows.
-
-        Raises:
-            OutputError: the part cannot be written.
-        """
+        """Write the rows that were added; return the file name of the part, None without rows."""
         if not self._rows:
             return None
         # A lease that expired meanwhile: another run may have labelled these images.
@@ -164,11 +152,7 @@ def compute_part_name(identities: Iterable[str], fingerprint: str) -> str:
 def write_part(
     folder: AnyPath, rows: Sequence[LabelRecord], fingerprint: str, schema: pa.Schema = SCHEMA
 ) -> AnyPath:
-    """Write at least one row as a part in OUT/parts; return its path once it is on disk.
-
-    Raises:
-        OutputError: the file system refuses (no space, no permission).
-    """
+    """Write at least one row as a part in OUT/parts; return its path once it is on disk."""
     path = folder / compute_part_name((row.identity for row in rows), fingerprint)
     index = PartIndex(
         fingerprint,
@@ -181,11 +165,7 @@ def write_part(
 
 
 def drop_part_rows(path: AnyPath, positions: Iterable[int]) -> None:
-    """Rewrite a part without the rows at `positions`, or remove it when none is left.
-
-    Raises:
-        OutputError: the part cannot be read or replaced.
-    """
+    """Rewrite a part without the rows at `positions`, or remove it when none is left."""
     index = read_part_index(path)
     is_kept = np.ones(len(index.keys), bool)
     is_kept[list(positions)] = False
@@ -201,11 +181,9 @@ def drop_part_rows(path: AnyPath, positions: Iterable[int]) -> None:
 
 @contextmanager
 def open_part(path: AnyPath) -> Iterator[pq.ParquetFile]:
-    """Open a part; of one on a store only the parts that are read are fetched.
+    """Open a part; of one on a store only what is read is fetched.
 
-    Raises:
-        OSError: it cannot be read.
-        pa.ArrowException: it is not a Parquet file.
+    Unlike elsewhere, an OSError or a pa.ArrowException where it cannot be read.
     """
     if isinstance(path, RemotePath):
         with path.open() as stream, pq.ParquetFile(stream) as part:
@@ -216,11 +194,7 @@ def open_part(path: AnyPath) -> Iterator[pq.ParquetFile]:
 
 
 def read_part_index(path: AnyPath) -> PartIndex:
-    """Return what the footer of a part records, without reading its rows.
-
-    Raises:
-        OutputError: the file is not a part that ovsam wrote.
-    """
+    """Return what the footer of a part records, without reading its rows."""
     try:
         with open_part(path) as part:
             metadata = part.schema_arrow.metadata or {}
@@ -243,11 +217,7 @@ def read_part_index(path: AnyPath) -> PartIndex:
 def iterate_part_rows(
     path: AnyPath, columns: Sequence[str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a part, or some columns of it, as plain dicts.
-
-    Raises:
-        OutputError: the part cannot be read.
-    """
+    """Yield the rows of a part, or some columns of it, as plain dicts."""
     names = list(columns) if columns else None
     try:
         with open_part(path) as part:
@@ -258,11 +228,7 @@ def iterate_part_rows(
 
 
 def tally_part(path: AnyPath) -> Tally:
-    """Count the rows of a part.
-
-    Raises:
-        OutputError: the part cannot be read.
-    """
+    """Count the rows of a part."""
     tally = Tally()
     for row in iterate_part_rows(path, ("status", "error", "objects.list.element.bbox")):
         tally.count(row["status"], len(row["objects"] or ()), row["error"])

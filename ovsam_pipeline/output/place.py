@@ -20,10 +20,6 @@ def choose_output(sources: Sequence[str], output: str | None, ending: str) -> An
     """Return the output folder: as given, or next to the first source, its name with `ending`.
 
     The output of a source with an address is in the current folder.
-
-    Raises:
-        ConfigError: the output is one of the sources, a file, or on a store that cannot be used.
-        OutputError: the store cannot be reached.
     """
     path = _find_neighbour(sources[0], ending) if output is None else parse_output(output)
     if any(_is_same(source, path) for source in sources):
@@ -40,11 +36,7 @@ def choose_output(sources: Sequence[str], output: str | None, ending: str) -> An
 
 
 def parse_output(text: str) -> AnyPath:
-    """Return the folder or the prefix that a text names, without looking at it.
-
-    Raises:
-        ConfigError: an address that cannot hold an output.
-    """
+    """Return the folder or the prefix that a text names, without looking at it."""
     if not may_be_output(text):
         raise ConfigError(
             f"expected a folder or a writable address (s3://, gs://, az://), got {text}"
@@ -61,12 +53,7 @@ def may_be_output(text: str) -> bool:
 
 
 def find_output(text: str) -> AnyPath:
-    """Return the output of an earlier run.
-
-    Raises:
-        ConfigError: no run has used it.
-        OutputError: the store cannot be reached.
-    """
+    """Return the output of an earlier run."""
     from ovsam_pipeline.output.folder import is_output
 
     path = parse_output(text)
@@ -80,13 +67,7 @@ def find_output(text: str) -> AnyPath:
 
 
 def check_store(path: AnyPath) -> None:
-    """Check that a store can be reached and the bucket exists; pass over local folders.
-
-    Raises:
-        ConfigError: there is no such bucket, the login is refused, or the store's package is
-            missing.
-        OutputError: the store cannot be reached.
-    """
+    """Check that a store can be reached and the bucket exists; pass over local folders."""
     if not isinstance(path, RemotePath):
         return
     try:

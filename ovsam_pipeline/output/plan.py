@@ -65,18 +65,12 @@ def plan_run(
     prune: bool = False,
     previews: AnyPath | None = None,
 ) -> Plan:
-    """Compare the listed images with the rows that exist.
+    """Compare the images, as listed now, with the rows that exist; a file listed twice counts once.
 
-    Args:
-        images: as listed now; iterated more than once; a file listed twice counts once.
-        done: the rows that exist.
-        retry_failed: label images again whose row is a failed one.
-        prune: remove the rows of images that are not listed. A source that cannot be read has
-            raised before, so what is not listed is gone.
-        previews: folder of pictures that ovsam drew, which are not sources.
-
-    Raises:
-        ConfigError: two different images have the same name or the same id.
+    `retry_failed` labels images again whose row failed. `prune` removes the rows of images that are
+    not listed: a source that cannot be read has raised before, so they are gone. Images in the
+    folder `previews`, which ovsam drew, are left out. Two different images with one name or one id
+    are a ConfigError.
     """
     unique = _Unique()
     todo, counts = ImageSpool(), Counter[str]()
@@ -112,11 +106,7 @@ def plan_run(
 
 
 def check_images(images: ImageSpool | Sequence[ImageRecord]) -> None:
-    """Refuse different images with one name or one id, before anything is written.
-
-    Raises:
-        ConfigError: two different images have the same name or the same id.
-    """
+    """Refuse two different images with one name or one id, before anything is written."""
     unique = _Unique()
     for chunk in _iterate_chunks(images):
         unique.add(chunk, compute_keys(image.file_name for image in chunk))
