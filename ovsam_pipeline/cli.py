@@ -27,20 +27,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     add_completion=False,
+    context_settings={"max_content_width": 100},
 )
-app.command(cls=HelpPage)(label)
-app.command()(detect)
-app.command("eval")(evaluate)
-app.command()(status)
-app.command()(report)
-app.command()(export)
+for name, command in {
+    "label": label,
+    "detect": detect,
+    "eval": evaluate,
+    "status": status,
+    "report": report,
+    "export": export,
+    "detectors": detectors,
+    "vocabularies": vocabularies,
+    "info": info,
+    "doctor": doctor,
+    "train": train,
+    "scenes": scenes,
+}.items():
+    app.command(name, cls=HelpPage)(command)
 app.add_typer(models_app, name="models")
-app.command()(detectors)
-app.command()(vocabularies)
-app.command()(info)
-app.command()(doctor)
-app.command()(train)
-app.command()(scenes)
 
 
 @app.callback(invoke_without_command=True)

@@ -22,18 +22,20 @@ class DetectOptions(LabelConfig):
         "Output folder.",
         panel=Panel.OUTPUT,
         flags=("--output", "-o"),
-        shown_default="beside the first source, with _boxes behind its name",
+        metavar="DIR",
+        shown_default="SOURCE_boxes, next to the first source",
     )
     vocabulary: str = setting(
         "auto",
         "Class names to look for, where the detector takes any (detic): a built-in name, a file, "
         "or names with commas between.",
         panel=Panel.MODELS,
+        metavar="NAME",
         shown_default="the detector's own",
     )
 
 
-# They decide about masks and names, which there are none of.
+# There are no masks and no names to decide about.
 _OF_LABELLING = ("classes", "labels", "class_map", "allow_unmatched", "relabel", "iou", "preview")
 
 
@@ -41,12 +43,16 @@ _OF_LABELLING = ("classes", "labels", "class_map", "allow_unmatched", "relabel",
 def detect(
     config: str | None, quiet: bool | None, log_format: str | None, json: bool | None, **given: Any
 ) -> None:
-    """Find the boxes of images and store them, to be labelled without detecting again.
+    """Find boxes and store them, to label them later.
 
-    Results go to OUTPUT/parts (Parquet, one row an image); `ovsam label --detector boxes:OUTPUT`
+    Results go to OUTPUT/parts (Parquet, one row per image); `ovsam label --detector boxes:OUTPUT`
     takes them, with any --conf at or above the one given here, any --iou and --vocabulary.
     Running the same command again looks only at what is new or changed. Exit codes are those of
     `ovsam label`.
+
+    Examples:
+        ovsam detect photos/ -o boxes --detector detic --conf 0.05
+        ovsam label photos/ --detector boxes:boxes --conf 0.3
     """
     settings = load_settings(config, given, quiet=quiet, log_format=log_format)
     from ovsam_pipeline.runs.api import run_detect

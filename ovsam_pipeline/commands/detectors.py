@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import typer
+from ovsam_pipeline.commands.options import Json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,9 +25,14 @@ class DetectorRow(NamedTuple):
 
 
 def detectors(
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
-    """List the detectors that have a name, their cost, accuracy and licence, and which are here."""
+    """List the detectors: classes, cost, accuracy, licence.
+
+    Examples:
+        ovsam detectors
+        ovsam detectors --json | jq '.detectors[].source'
+    """
     from ovsam_pipeline.terminal.app import print_json, print_result, print_tables
 
     rows = list_detectors()

@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from ovsam_pipeline.commands.options import Json
+
 _LOW_DISK_BYTES = 2 << 30
 
 
@@ -34,11 +36,16 @@ def doctor(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder that a run would write into.")
     ] = Path(),
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
-    """Check that this machine can label: packages, device, weights, cache, permissions, space.
+    """Check that this machine can label.
 
-    Exits 1 when something needed is broken.
+    Looks at packages, device, weights, cache, permissions and disk space. Exits 1 when something
+    needed is broken.
+
+    Examples:
+        ovsam doctor
+        ovsam doctor -o /data/labels --json
     """
     from ovsam_pipeline.terminal.app import print_json, print_result
 

@@ -22,12 +22,17 @@ def evaluate(
     json: bool | None,
     **given: Any,
 ) -> None:
-    """Measure labels against a data set: IoU, accuracy, AP, by the paper's protocols.
+    """Measure labels against a data set: IoU, accuracy, AP.
 
     Writes OUTPUT/metrics.json, per_class.csv, plots/ and worst/. Without --predictions the data
-    set is labelled first, into OUTPUT/predictions; the same command goes on where it stopped.
+    set is labelled first, into OUTPUT/predictions; the same command resumes where it stopped.
 
     Exit codes: as `ovsam label`; 5 when a number dropped below --baseline by more than --tolerance.
+
+    Examples:
+        ovsam eval --dataset coco --model rn50x16-coco
+        ovsam eval --dataset truth.json --predictions labels/
+        ovsam eval --protocol paper-table-2 --dataset lvis
     """
     choose_logs(log_format or "text", is_quiet=bool(quiet))
     config = load_eval_config(protocol, given)

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from ovsam_pipeline.commands.options import Json
+
 
 def export(
     output: Annotated[
@@ -15,9 +17,14 @@ def export(
     to: Annotated[
         str | None, typer.Option("--to", help="File to write.  [default: OUT/annotations.json]")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
-    """Write the labels of an output folder in another format (COCO instances)."""
+    """Write the labels of an output folder as COCO instances.
+
+    Examples:
+        ovsam export labels
+        ovsam export s3://bucket/labels --to coco.json
+    """
     from ovsam.errors import ConfigError
     from ovsam_pipeline.export.coco import export_coco
     from ovsam_pipeline.output.place import check_store, find_output, parse_output

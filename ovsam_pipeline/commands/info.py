@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ovsam_pipeline.commands.options import Json
+
 if TYPE_CHECKING:
     from ovsam.baselines.config import BaselineConfig
     from ovsam.config import ModelConfig
@@ -18,6 +20,7 @@ def info(
     model: Annotated[
         str | None,
         typer.Argument(
+            metavar="MODEL",
             help="A model (rn50x16, convnext-l, nano, sam-h, ...; NAME-single-scale for that "
             "neck; image-crop, feature-crop, ...: the paper's baselines), a name of `ovsam models "
             "list`, a file of ovsam's own, or the folder of a training.  [default: all]",
@@ -31,9 +34,17 @@ def info(
         int | None,
         typer.Option(min=32, help="Side of the network input.  [default: the model's]"),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
-    """Show what a model is made of and what an image costs. Needs no weights."""
+    """Show the parts of a model and the cost of an image.
+
+    Needs no weights.
+
+    Examples:
+        ovsam info
+        ovsam info rn50x16 --prompts 100
+        ovsam info runs/labels/
+    """
     from ovsam.baselines.config import BASELINE_NAMES
     from ovsam.build import MODEL_NAMES
     from ovsam.cost.count import PAPER_PROMPTS

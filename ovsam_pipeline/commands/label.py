@@ -20,12 +20,17 @@ def label(
 ) -> None:
     """Find, outline and name the objects of images.
 
-    Results go to OUTPUT/parts (Parquet, one row an image) and OUTPUT/annotations.json (COCO).
+    Results go to OUTPUT/parts (Parquet, one row per image) and OUTPUT/annotations.json (COCO).
     Running the same command again labels only what is new or changed.
 
     Exit codes: 0 done; 1 the run failed; 2 wrong flags or settings; 3 done, some images failed;
-    4 stopped, too many images failed; 6 stopped at --time-limit; 75 another run holds the output;
+    4 stopped, too many images failed; 6 stopped at the time limit; 75 another run holds the output;
     130 interrupted.
+
+    Examples:
+        ovsam label photos/
+        ovsam label photos/ -o labels --preview 8
+        ovsam label photos/ --detector detic --vocabulary "mug,red backpack"
     """
     settings = load_settings(config, given, quiet=quiet, log_format=log_format)
     from ovsam_pipeline.runs.api import run_label

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ovsam_pipeline.commands.options import HelpPage, Json
+
 if TYPE_CHECKING:
     from ovsam.weights.download import Progress
     from ovsam.weights.known_weights import KnownModel, WeightFile
@@ -19,11 +21,16 @@ models_app = typer.Typer(
 )
 
 
-@models_app.command("list")
+@models_app.command("list", cls=HelpPage)
 def list_weights(
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
-    """List the weights that have a name, and which are on this machine."""
+    """List the weights that have a name, and which are on this machine.
+
+    Examples:
+        ovsam models list
+        ovsam models list --json | jq '.models[].name'
+    """
     from ovsam.weights.hub import locate
     from ovsam.weights.known_weights import KNOWN_MODELS
     from ovsam_pipeline.terminal.app import print_json, print_result
@@ -46,18 +53,26 @@ def list_weights(
     print_result(format_table(("name", "cache", "size", "licence", "what"), rows, right="  r"))
 
 
-@models_app.command("fetch")
+@models_app.command("fetch", cls=HelpPage)
 def fetch(
     name: Annotated[
-        str, typer.Argument(help="A name of `ovsam models list` or of `ovsam detectors`.")
+        str,
+        typer.Argument(
+            metavar="NAME", help="A name of `ovsam models list` or of `ovsam detectors`."
+        ),
     ],
     accept_license: Annotated[
         bool,
         typer.Option("--accept-license", help="Accept the licence without being asked."),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
-    """Download weights once; their licence is shown, and accepted once."""
+    """Download weights once; their licence is shown, and accepted once.
+
+    Examples:
+        ovsam models fetch rn50x16-lvis
+        ovsam models fetch detic --accept-license
+    """
     from ovsam.weights.hub import fetch_files, fetch_model
     from ovsam_pipeline.terminal.app import print_json, print_result
     from ovsam_pipeline.terminal.notes import print_note
@@ -80,7 +95,7 @@ def fetch(
         print_note(f"use it with `ovsam label images/ --model {name}`")
 
 
-@models_app.command("convert")
+@models_app.command("convert", cls=HelpPage)
 def convert(
     sources: Annotated[
         list[str],
@@ -107,9 +122,16 @@ def convert(
         ),
     ] = None,
     dtype: Annotated[str, typer.Option(help="Stored numbers: fp32, fp16 or bf16.")] = "fp32",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
-    """Write weights of any known layout as one safetensors file, with licence and provenance."""
+    """Write weights of any known layout as one safetensors file.
+
+    The file carries the licence and where the weights are from.
+
+    Examples:
+        ovsam models convert rn50x16-coco -o rn50x16.safetensors --dtype bf16
+        ovsam models convert ovsam.pth RN50x16.pt -o mine.safetensors --model rn50x16
+    """
     from ovsam.weights.convert import convert_weights
     from ovsam_pipeline.terminal.app import print_json, print_result
 

@@ -7,8 +7,7 @@ that a config file counts where the command line is silent; the defaults are tho
 from __future__ import annotations
 
 import inspect
-import types
-import typing
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
+_EXAMPLES = "\n\nExamples:\n"
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -32,12 +33,15 @@ class TerminalOptions:
 
     quiet: bool = setting(
         False,
-        "Show warnings, errors and the summary alone.",
+        "Show only warnings, errors and the summary.",
         panel=Panel.RUNS,
         flags=("--quiet", "-q"),
     )
     log_format: Literal["text", "json"] = setting(
-        "text", "How notes and progress are written to stderr: text or json.", panel=Panel.RUNS
+        "text",
+        "How notes and progress are written to stderr. json: one object per line.",
+        panel=Panel.RUNS,
+        more="See [cron.md](cron.md#the-result-of-a-run).",
     )
     json: bool = setting(False, "Print the summary as one JSON object.", panel=Panel.OUTPUT)
 
@@ -47,7 +51,11 @@ class RunOptions(TerminalOptions):
     """The options of label and detect that are not settings of the run."""
 
     config: str | None = setting(
-        None, "YAML file with any of these flags; the command line wins.", panel=Panel.RUNS
+        None,
+        "YAML file with any of these flags as keys; the command line wins.",
+        panel=Panel.RUNS,
+        metavar="FILE",
+        more="See [below](#config-files).",
     )
 
 
@@ -58,8 +66,9 @@ class EvalOptions(TerminalOptions):
     protocol: str | None = setting(
         None,
         "paper-table-1 … paper-table-10 (1-points: centre points), or a YAML file with any of "
-        "these flags; the command line wins.",
+        "these flags as keys; the command line wins.",
         panel=Panel.DATA,
+        metavar="NAME",
     )
 
 
@@ -90,43 +99,56 @@ def _make_parameter(declared: Setting) -> inspect.Parameter:
     text = declared.help
     if declared.default_text:
         text += f"  [default: {declared.default_text}]"
+    panel = str(declared.panel)
     if declared.is_positional:
-        about: Any = typer.Argument(metavar=declared.flag, help=text)
+        about: Any = typer.Argument(metavar=declared.flag, help=text, rich_help_panel=panel)
         kind: Any = list[str]
     else:
-        panel = str(declared.panel)
-        about = typer.Option(
-            *declared.flags, metavar=declared.metavar, help=text, rich_help_panel=panel
-        )
-        kind = _find_plain_kind(declared)
+        metavar = declared.value_text or None
+        about = typer.Option(*declared.flags, metavar=metavar, help=text, rich_help_panel=panel)
+        # Words and parsed texts are checked later, by the sentence of a config file.
+        kind = str if declared.parse or declared.choices else declared.plain_kind
     annotation = Annotated[kind | None, about]
     return inspect.Parameter(
         declared.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )
 
 
-def _find_plain_kind(declared: Setting) -> type:
-    """Return what Typer checks: words and parsed texts are checked later, as in a config file."""
-    kind = declared.kind
-    if typing.get_origin(kind) is types.UnionType:
-        kind = typing.get_args(kind)[0]
-    return str if declared.parse or typing.get_origin(kind) is Literal else kind
-
-
 class HelpPage(TyperCommand):
-    """Lists options below the headings of their panels.
+    """Lists options below the headings of their panels, and examples last.
 
     Typer's own panels need rich, which would double the time of `--help` and cut long names off.
+    Examples are the end of the command's docstring, below "Examples:"; their lines stay whole.
     """
+
+    def format_help_text(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the docstring without its examples."""
+        text, self.help = self.help, (self.help or "").partition(_EXAMPLES)[0]
+        super().format_help_text(ctx, formatter)
+        self.help = text
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write every panel with its options."""
         panels: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
-                name = getattr(param, "rich_help_panel", None) or "Options"
-                panels.setdefault(name, []).append(record)
+            if record is None:
+                continue
+            if param.param_type_name == "argument":
+                kind = "Arguments"
+                record = (re.sub(" <.*>", "", record[0]), record[1])
+            else:
+                kind = next(reversed([name for name in panels if name != "Arguments"]), "Options")
+            panel = getattr(param, "rich_help_panel", None) or kind
+            panels.setdefault(panel, []).append(record)
         for name, records in panels.items():
             with formatter.section(name):
                 formatter.write_dl(records)
+
+    def format_epilog(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002 - its signature
+        """Write the examples."""
+        examples = (self.help or "").partition(_EXAMPLES)[2]
+        if examples:
+            with formatter.section("Examples"):
+                for line in examples.splitlines():
+                    formatter.write(f"  {line.strip()}\n")

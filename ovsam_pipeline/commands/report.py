@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ovsam_pipeline.commands.options import Json
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -19,9 +21,14 @@ def report(
     output: Annotated[
         str, typer.Argument(metavar="OUT", help="Folder of `ovsam label`, or its address.")
     ],
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
-    """Count what an output folder holds: images, objects, classes, failures and their reasons."""
+    """Count the images, objects and failures of an output.
+
+    Examples:
+        ovsam report labels
+        ovsam report labels --json | jq .classes
+    """
     from ovsam_pipeline.output.place import find_output
     from ovsam_pipeline.terminal.app import print_json, print_result
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ovsam_pipeline.commands.options import Json
+
 if TYPE_CHECKING:
     from ovsam.training.scenes.files import SceneFile
 
@@ -21,11 +23,16 @@ def scenes(
     font: Annotated[
         Path | None, typer.Option("--font", help="Emoji font.  [default: Debian's Noto]")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
-    """Draw scenes of nano's classes with masks, boxes and names (COCO format).
+    """Draw scenes of nano's classes with their ground truth.
 
-    Needs the Debian package fonts-noto-color-emoji.
+    Masks, boxes and names are exact, in COCO format. Needs the Debian package
+    fonts-noto-color-emoji.
+
+    Examples:
+        ovsam scenes scenes/ --count 500
+        ovsam eval --dataset scenes/annotations.json
     """
     from ovsam.training.scenes.files import write_scene_files
     from ovsam.training.scenes.sprites import NOTO_FONT, load_noto_atlas

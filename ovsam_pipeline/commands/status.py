@@ -12,21 +12,25 @@ def status(
         str, typer.Argument(metavar="OUT", help="Output folder of `ovsam label` or `detect`.")
     ],
     watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Go on until the run ends, a line now and then.")
+        bool, typer.Option("--watch", "-w", help="Print a line now and then until the run ends.")
     ] = False,
     every: Annotated[
         float, typer.Option(min=0.1, help="Seconds between two lines of --watch.")
     ] = 5.0,
     json: Annotated[
-        bool, typer.Option("--json", help="Print JSON: one object, with --watch one a line.")
+        bool, typer.Option("--json", help="Print one JSON object, with --watch one per line.")
     ] = False,
 ) -> None:
-    """Show the progress of the run that writes OUT, or how the last run ended.
+    """Show the progress of a run, or how the last one ended.
 
     Reads OUT/status.json, which a run replaces every few seconds; the run is not disturbed.
 
     Exit codes: 0 while a run is in progress; else that of the last run (see `ovsam label`), 1 where
     it died and did not record its end; 2 where OUT is not an output folder.
+
+    Examples:
+        ovsam status labels --watch
+        ovsam status s3://bucket/labels --json
     """
     import time
 

@@ -40,7 +40,10 @@ class TrainingEngine(enum.StrEnum):
 
 
 def train(
-    stage: Annotated[Stage, typer.Argument(help="What to train.")],
+    stage: Annotated[
+        Stage,
+        typer.Argument(metavar="STAGE", help=f"What to train: {', '.join(Stage)}."),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of this run; it resumes there.")
     ] = None,
@@ -66,7 +69,8 @@ def train(
         str | None, typer.Option("--vocabulary", help="Classes, instead of the config's.")
     ] = None,
     max_bad: Annotated[
-        float | None, typer.Option("--max-bad", help="Part of the data that may be bad, 0 to 1.")
+        float | None,
+        typer.Option("--max-bad", help="Largest fraction of bad data allowed, 0 to 1."),
     ] = None,
     all_images: Annotated[
         bool, typer.Option("--all-images", help="Decode every image before training, not 200.")
@@ -82,14 +86,19 @@ def train(
     ] = None,
     threads: Annotated[int, typer.Option("--threads", help="CPU threads of each process.")] = 1,
 ) -> None:
-    """Train one stage of a model; stopped and started again, it goes on where it was.
+    """Train one stage of a model; started again, it resumes.
 
-    Several processes share a stage under torchrun, or on a Ray cluster with --engine ray. `overfit`
-    takes what masks, labels or joint take, and checks that one batch is learned by heart; `check`
-    needs but their data, and says what is wrong with it.
+    Several processes share a stage under torchrun, or on a Ray cluster with --engine ray. overfit
+    takes what masks, labels or joint take, and overfits one batch as a sanity check; check needs
+    only their data, and reports what is wrong with it.
 
-    Exit codes: 0 done, or saved after SIGTERM (start it again to go on); 130 saved after Ctrl-C;
+    Exit codes: 0 done, or saved after SIGTERM (start it again to resume); 130 saved after Ctrl-C;
     1 the training failed; 2 usage or settings.
+
+    Examples:
+        ovsam train masks --config masks.yaml --init runs/start --out runs/masks
+        ovsam train check --config label.yaml --data coco.json --images photos/
+        torchrun --no-python --nproc-per-node 8 ovsam train joint ...
     """
     from ovsam_pipeline.training.request import DataLimits, StageRequest
     from ovsam_pipeline.training.run import TrainingPlace, run_training

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ovsam_pipeline.commands.options import Json
+
 if TYPE_CHECKING:
     from ovsam.text.vocabulary import Vocabulary
 
@@ -13,11 +15,17 @@ if TYPE_CHECKING:
 def vocabularies(
     vocabulary: Annotated[
         str | None,
-        typer.Argument(help="A built-in name or a file: show its classes.", show_default=False),
+        typer.Argument(metavar="NAME", help="A built-in name or a file: show its classes."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Json = False,
 ) -> None:
-    """List the built-in vocabularies with their sizes, or the classes of one."""
+    """List the built-in vocabularies, or the classes of one.
+
+    Examples:
+        ovsam vocabularies
+        ovsam vocabularies lvis
+        ovsam vocabularies my_classes.txt
+    """
     from ovsam.text.vocabulary_files import BUILT_IN_VOCABULARIES, load_vocabulary
     from ovsam_pipeline.terminal.app import print_json, print_result
     from ovsam_pipeline.terminal.tables import format_table

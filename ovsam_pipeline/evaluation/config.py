@@ -44,66 +44,78 @@ class EvalConfig(SharedConfig):
         "coco, lvis, scenes, coco_2017_train, lvis_v1_train, lvis_v1_minival, or a COCO or LVIS "
         "JSON file.",
         panel=Panel.DATA,
-    )
-    data_root: str | None = setting(
-        None,
-        "Folder of the named data sets.",
-        panel=Panel.DATA,
-        shown_default="$OVSAM_DATA, $DETECTRON2_DATASETS, ./datasets",
-    )
-    image_root: str | None = setting(
-        None,
-        "Folder or address that the names in COCO JSON files are relative to.",
-        panel=Panel.DATA,
-        shown_default="looked for around the file",
+        metavar="NAME",
+        more="See [below](#data-sets).",
     )
     predictions: str | None = setting(
         None,
         "Measure these instead of labelling: an output folder of `ovsam label`, or a COCO results "
         "file.",
         panel=Panel.DATA,
+        metavar="OUT",
+    )
+    data_root: str | None = setting(
+        None,
+        "Folder of the named data sets.",
+        panel=Panel.DATA,
+        metavar="DIR",
+        shown_default="$OVSAM_DATA, $DETECTRON2_DATASETS, ./datasets",
+    )
+    image_root: str | None = setting(
+        None,
+        "Folder that the names of the images are relative to.",
+        panel=Panel.DATA,
+        metavar="DIR",
+        shown_default="the data set's, or searched for around the file",
     )
     limit: int | None = setting(None, "Only the first images, by id.", panel=Panel.DATA, least=1)
     prompts: Literal["gt-box", "gt-point", "detector"] = setting(
         "gt-box",
-        "gt-box or gt-point: IoU and accuracy of each annotation. detector: boxes of --detector, "
-        "measured by AP.",
+        "gt-box or gt-point: IoU and accuracy of each annotation. detector: AP of the boxes of "
+        "--detector.",
         panel=Panel.MEASURE,
+        more="See [below](#protocols).",
     )
     scores: Literal["stored", "detector", "model", "product"] = setting(
         "stored",
-        "What ranks predictions for AP: stored (as in the output), detector, model, or product of "
-        "both.",
+        "What ranks predictions for AP: stored (as in the output), detector, model, or the "
+        "product of both.",
         panel=Panel.MEASURE,
     )
     types: Literal["auto", "bbox", "segm", "both"] = setting(
         "auto",
-        "AP of bbox, segm or both.",
+        "AP of boxes, masks or both. auto: what the predictions have.",
         panel=Panel.MEASURE,
         flags=("--type", "--types"),
-        shown_default="what the predictions have",
     )
+    # --engine is the older name; for `ovsam label` it means local or ray.
     engine: Literal["fast", "faster-coco-eval", "reference"] = setting(
         "fast",
-        "fast, or the oracles: reference (pycocotools, lvis-api), faster-coco-eval.",
+        "What computes AP: fast, or the oracles faster-coco-eval and reference (pycocotools, "
+        "lvis-api).",
         panel=Panel.MEASURE,
+        flags=("--ap-engine", "--engine"),
+        more="See [below](#exactness).",
     )
     area_rule: Literal["auto", "box", "mask"] = setting(
         "auto",
-        "Area of a prediction for APs/APm/APl: box, mask, or auto: box where predictions have "
-        "boxes, as the reference tools.",
+        "Area of a prediction for APs/APm/APl. auto: of the box where predictions have boxes, as "
+        "the reference tools.",
         panel=Panel.MEASURE,
     )
     class_agnostic: bool = setting(
         False, "AP and AR without looking at classes.", panel=Panel.MEASURE
     )
     class_map: str | None = setting(
-        None, "JSON or YAML file: predicted class name → name in the data set.", panel=Panel.MEASURE
+        None,
+        "JSON or YAML file: predicted class name → name in the data set.",
+        panel=Panel.MEASURE,
+        metavar="FILE",
     )
     split: Literal["auto", "only", "none"] = setting(
         "auto",
-        "auto: base and novel classes of the data set (COCO 48/17, LVIS rare); only: without "
-        "classes in neither set; none.",
+        "auto: base and novel classes of the data set (COCO 48/17, LVIS rare). only: without "
+        "classes in neither set. none: no split.",
         panel=Panel.MEASURE,
     )
     released_points: bool = setting(
@@ -112,15 +124,17 @@ class EvalConfig(SharedConfig):
         panel=Panel.MEASURE,
     )
     table: Literal["1", "1-points", "2", "3", "4", "5", "6", "7", "8", "9", "10"] | None = setting(
-        None, "Table of the paper whose numbers are printed next to these.", panel=Panel.MEASURE
+        None, "Table of the paper to print next to the numbers.", panel=Panel.MEASURE
     )
     baseline: str | None = setting(
         None,
         "metrics.json of an earlier run to compare with; exit code 5 on a drop.",
         panel=Panel.COMPARE,
+        metavar="FILE",
+        more="See [below](#compare-with-an-earlier-run).",
     )
     tolerance: float = setting(
-        0.005, "A drop up to this is accepted, as a fraction.", panel=Panel.COMPARE, most=1
+        0.005, "Accept a drop up to this fraction.", panel=Panel.COMPARE, most=1
     )
     resamples: int = setting(
         200, "Bootstrap resamples of the images.", panel=Panel.COMPARE, least=1
@@ -130,15 +144,17 @@ class EvalConfig(SharedConfig):
         "auto",
         "Source of boxes with --prompts detector, as in `ovsam label`.",
         panel=Panel.MODELS,
+        metavar="NAME",
     )
     vocabulary: str = setting(
         "auto",
         "Class names to choose from, as in `ovsam label`; other names than the data set's are "
         "matched by name and alias.",
         panel=Panel.MODELS,
+        metavar="NAME",
         shown_default="the data set's",
     )
-    # An evaluation keeps far more boxes than labelling: AP counts recall at low scores too.
+    # Far lower than for labelling: AP also counts what is found at low scores.
     conf: float = setting(
         0.001, "Drop boxes with a lower detector score.", panel=Panel.RESULT, most=1
     )
@@ -149,17 +165,18 @@ class EvalConfig(SharedConfig):
         most=1,
     )
     max_det: int | None = setting(
-        None, "Most boxes an image.", panel=Panel.RESULT, shown_default="100, LVIS 300", least=1
+        None, "Most boxes per image.", panel=Panel.RESULT, shown_default="100, LVIS 300", least=1
     )
     output: str | None = setting(
         None,
         "Output folder.",
         panel=Panel.OUTPUT,
         flags=("--output", "-o"),
-        shown_default="eval_DATASET here",
+        metavar="DIR",
+        shown_default="eval_DATASET in the working folder",
     )
     plots: bool = setting(True, "Draw plots.", panel=Panel.OUTPUT, flags=("--plots/--no-plots",))
-    worst: int = setting(20, "Draw this many bad instances.", panel=Panel.OUTPUT, least=0)
+    worst: int = setting(20, "Draw this many of the worst instances.", panel=Panel.OUTPUT, least=0)
 
     def __post_init__(self) -> None:
         if not self.dataset:

@@ -30,14 +30,15 @@ class SharedConfig:
 
     model: str = setting(
         "auto",
-        "Weights: a name (`ovsam models list`) or a file. auto: the best ones already in the "
-        "cache, else the embedded nano.",
+        "Weights: a name (`ovsam models list`) or a file. auto takes the best in the cache, else "
+        "the embedded nano.",
         panel=Panel.MODELS,
+        metavar="NAME",
         retry="resolved",
     )
     labels: Literal["model", "detector", "fused"] = setting(
         "model",
-        "Who names the objects: model, detector or fused.",
+        "Who names the objects: OV-SAM (model), the detector, or both together (fused).",
         panel=Panel.RESULT,
         retry="given",
     )
@@ -51,22 +52,28 @@ class SharedConfig:
     )
     iou: float = setting(
         0.5,
-        "Of two boxes, then of two masks, that overlap more, keep the better, whatever their "
-        "classes.",
+        "Of two boxes that overlap more, keep the better, whatever their classes; then the same "
+        "with masks. 1 keeps all.",
         panel=Panel.RESULT,
         most=1,
         retry="given",
     )
-    device: str = setting("auto", "auto, cpu, cuda, cuda:1.", panel=Panel.SPEED, retry="given")
+    device: str = setting(
+        "auto",
+        "cpu, cuda or cuda:1. auto takes a GPU where there is one.",
+        panel=Panel.SPEED,
+        metavar="DEVICE",
+        retry="given",
+    )
     dtype: Dtype = setting(
         "auto",
-        "auto, fp32, bf16 or fp16. auto: bf16 on GPUs that have it, else fp32.",
+        "Precision of the networks. auto: bf16 on GPUs that compute it natively, else fp32.",
         panel=Panel.SPEED,
         retry="resolved",
     )
     batch: int | None = setting(
         None,
-        "Images the networks see together.",
+        "Images per forward pass.",
         panel=Panel.SPEED,
         shown_default="1 on a CPU, 8 on a GPU",
         least=1,
@@ -84,12 +91,13 @@ class SharedConfig:
         None,
         "Address of a Ray cluster, e.g. auto or ray://head:10001.",
         panel=Panel.SPEED,
+        metavar="ADDRESS",
         shown_default="RAY_ADDRESS, else Ray is started on this machine",
         retry="given",
     )
     num_gpus: int | None = setting(
         None,
-        "Most GPUs to use on a Ray cluster; 0: CPUs.",
+        "Most GPUs to use on a Ray cluster; 0 uses CPUs.",
         panel=Panel.SPEED,
         shown_default="all",
         least=0,
@@ -99,13 +107,13 @@ class SharedConfig:
         None,
         "Most workers on a Ray cluster.",
         panel=Panel.SPEED,
-        shown_default="one a GPU, or what CPUs hold",
+        shown_default="one per GPU, or as many as the CPUs hold",
         least=1,
         retry="given",
     )
     gpus_per_actor: float | None = setting(
         None,
-        "GPUs a worker holds; 0.5 puts two on one GPU.",
+        "GPUs per worker; 0.5 puts two workers on one GPU.",
         panel=Panel.SPEED,
         shown_default="1",
         least=0,
@@ -113,33 +121,28 @@ class SharedConfig:
     )
     cpus_per_actor: int | None = setting(
         None,
-        "CPUs a worker holds.",
+        "CPUs per worker.",
         panel=Panel.SPEED,
-        shown_default="1 beside a GPU, 2 without",
+        shown_default="1 with a GPU, 2 without",
         least=1,
         retry="given",
     )
     on_existing: Literal["resume", "overwrite", "error"] = setting(
         "resume",
-        "When the output holds results: resume (label what is new or changed), overwrite or error.",
+        "What to do when the output holds results. resume labels only what is new or changed.",
         panel=Panel.RUNS,
     )
-    retry_failed: bool = setting(
-        False,
-        "Label failed images again. With an output folder in place of sources: those alone, by "
-        "its own sources and settings.",
-        panel=Panel.RUNS,
-    )
+    retry_failed: bool = setting(False, "Label failed images again.", panel=Panel.RUNS)
     max_failures: int | None = setting(
         None,
-        "Stop with exit code 4 when more images fail.",
+        "Stop with exit code 4 when more images than this fail.",
         panel=Panel.RUNS,
         shown_default="no limit",
         least=0,
     )
     max_failure_rate: float | None = setting(
         None,
-        "The same as a fraction of the images to label, 0 to 1.",
+        "The same as a fraction (0 to 1) of the images that this run has to label.",
         panel=Panel.RUNS,
         shown_default="no limit",
         most=1,
@@ -162,101 +165,117 @@ class LabelConfig(SharedConfig):
 
     sources: tuple[str, ...] = setting(
         (),
-        "Folders (searched recursively), globs, image files, list files (one path or address a "
-        "line), COCO or LVIS JSON files, .tar shards, .parquet files; here or at s3://, gs://, "
+        "Folders (searched recursively), globs, image files, list files (one path or address per "
+        "line), COCO or LVIS JSON files, .tar shards, .parquet files; local or at s3://, gs://, "
         "az://, hf://, https://.",
         panel=Panel.WHAT,
         flags=("SOURCE...",),
         parse=lambda _, text: (text,),
+        more="See [inputs.md](inputs.md).",
     )
     image_root: str | None = setting(
         None,
         "Folder or address that the names in COCO JSON files are relative to.",
         panel=Panel.WHAT,
-        shown_default="looked for around the file",
+        metavar="DIR",
+        shown_default="searched for around the file",
         retry="given",
     )
-    output: str | None = setting(
+    relabel: str | None = setting(
         None,
-        "Output folder.",
-        panel=Panel.OUTPUT,
-        flags=("--output", "-o"),
-        shown_default="beside the first source, with _ovsam behind its name",
+        "Keep the objects and masks of this output folder and give them new labels, in another "
+        "folder. Sources, model and vocabulary that are not given are those of OUT.",
+        panel=Panel.WHAT,
+        metavar="OUT",
+        retry="given",
+        more="See [below](#new-names-for-old-masks).",
     )
     detector: str = setting(
         "auto",
         "Source of boxes: detic, vitdet, faster-rcnn (`ovsam detectors` lists all), nano, "
-        "torchvision, boxes:FILE, gt:FILE, gt:FILE#points. auto: the best one in the cache, else "
-        "nano.",
+        "torchvision, hf:MODEL, detectron2:CONFIG, python:FILE.py, boxes:FILE, gt:FILE, "
+        "gt:FILE#points. auto takes the best in the cache, else nano.",
         panel=Panel.MODELS,
+        metavar="NAME",
         retry="resolved",
+        more="See [detectors.md](detectors.md).",
     )
     vocabulary: str = setting(
         "auto",
-        "Class names to choose from: coco, lvis, lvis+imagenet21k, objects365, openimages, nano, "
-        "a file, or the names with commas between. auto: nano with the model nano, the detector's "
-        "names with --labels detector, else lvis.",
+        "Class names to choose from: a built-in name (`ovsam vocabularies`), a file, or names with "
+        "commas between. auto: nano's own names with the model nano, the detector's with "
+        "--labels detector, else lvis.",
         panel=Panel.MODELS,
+        metavar="NAME",
         retry="given",
+        more="See [vocabularies.md](vocabularies.md).",
     )
     classes: tuple[str, ...] = setting(
         (),
-        "Only these names come out, e.g. 'cat,dog'. Without --vocabulary, names that the default "
-        "one lacks are added to it.",
+        "Keep only objects with these names, e.g. 'cat,dog'. Without --vocabulary, names that the "
+        "default one lacks are added to it.",
         panel=Panel.RESULT,
+        metavar="NAMES",
         parse=parse_names,
         retry="given",
+        more="See [below](#which-name-an-object-gets).",
     )
     class_map: str | None = setting(
         None,
         "YAML or JSON file, detector's class: vocabulary's class, for names that differ.",
         panel=Panel.RESULT,
+        metavar="FILE",
         retry="given",
+        more="See [detectors.md](detectors.md#two-names-for-one-class).",
     )
     allow_unmatched: bool = setting(
         False,
-        "With --labels detector or fused: OV-SAM names the boxes of classes that the vocabulary "
-        "lacks.",
+        "With --labels detector or fused, let OV-SAM name the boxes of classes that the "
+        "vocabulary lacks.",
         panel=Panel.RESULT,
         retry="given",
     )
-    relabel: str | None = setting(
-        None,
-        "Keep the objects and masks of this output folder and give them new labels, into another "
-        "folder. Its sources, model and vocabulary stand in for those not given.",
-        panel=Panel.WHAT,
-        metavar="OUT",
-        retry="given",
-    )
-    max_det: int = setting(300, "Most boxes an image.", panel=Panel.RESULT, least=1, retry="given")
+    max_det: int = setting(300, "Most boxes per image.", panel=Panel.RESULT, least=1, retry="given")
     compile: bool = setting(
         False,
-        "Compile the detector: minutes at the start, faster afterwards.",
+        "Put the body of Detic, ViTDet or Faster R-CNN through torch.compile: minutes at the "
+        "start, faster afterwards.",
         panel=Panel.SPEED,
         retry="given",
     )
     engine: Literal["auto", "local", "ray"] = setting(
         "auto",
-        "local (this process), ray (a cluster, or all cores and GPUs of this machine), or auto: "
-        "ray where a cluster is named (--address, RAY_ADDRESS) or there are several GPUs.",
+        "local: this process. ray: a cluster, or all cores and GPUs of this machine. auto: ray "
+        "where --address or RAY_ADDRESS names a cluster, where more than one GPU or worker is "
+        "asked for, or where this machine has several GPUs and --device names none.",
         panel=Panel.SPEED,
         retry="given",
+        more="See [cluster.md](cluster.md).",
     )
     image_timeout: float = setting(
         600.0,
-        "A worker that finishes no image for this many seconds is replaced (Ray).",
+        "Replace a worker of a Ray cluster that finishes no image for this many seconds.",
         panel=Panel.SPEED,
+        metavar="SECONDS",
         above=0,
         retry="given",
+    )
+    retry_failed: bool = setting(
+        False,
+        "Label failed images again. With an output folder as the only source: those alone, with "
+        "its own sources and settings.",
+        panel=Panel.RUNS,
+        more="See [cron.md](cron.md#limits).",
     )
     prune: bool = setting(
         False, "Remove the rows of images that are no longer in the sources.", panel=Panel.RUNS
     )
     time_limit: float | None = setting(
         None,
-        "Stop in good order after this time (6h, 90m, 1h30m, seconds) with exit code 6; the same "
-        "command goes on.",
+        "Stop cleanly after this time (6h, 90m, 1h30m or seconds) with exit code 6; the same "
+        "command resumes.",
         panel=Panel.RUNS,
+        metavar="TIME",
         shown_default="no limit",
         above=0,
         parse=parse_duration,
@@ -265,23 +284,38 @@ class LabelConfig(SharedConfig):
         None,
         "Write the counts of the run to this Prometheus text file, e.g. for a node exporter.",
         panel=Panel.RUNS,
+        metavar="FILE",
+        more="See [cron.md](cron.md#prometheus).",
+    )
+    output: str | None = setting(
+        None,
+        "Output folder.",
+        panel=Panel.OUTPUT,
+        flags=("--output", "-o"),
+        metavar="DIR",
+        shown_default="SOURCE_ovsam, next to the first source",
     )
     preview: int = setting(
-        0, "Draw this many labelled images into OUTPUT/preview.", panel=Panel.OUTPUT, least=0
+        0,
+        "Draw this many labelled images, spread evenly over the output, into OUTPUT/preview.",
+        panel=Panel.OUTPUT,
+        least=0,
     )
+    # More images per part make fewer files of a large run; fewer are lost by a crash.
     part_images: int | None = setting(
         None,
-        "Images in one Parquet part; what is in a part is safe.",
+        "Images per Parquet part.",
         panel=Panel.OUTPUT,
-        shown_default="64, up to 1024 in runs of millions",
+        shown_default="64; a ten-thousandth of 640,000 images or more, at most 1,024",
         least=1,
         retry="given",
     )
     part_seconds: float | None = setting(
         None,
-        "Write a part after this time even when it is not full.",
+        "Write a part after this time even when it is not full: a crash loses no more than that.",
         panel=Panel.OUTPUT,
-        shown_default="10; 60 from 100,000 images on",
+        metavar="SECONDS",
+        shown_default="10; 60 from 100,000 images",
         above=0,
         retry="given",
     )
@@ -295,7 +329,7 @@ class LabelConfig(SharedConfig):
     )
     only_failed: bool = setting(
         False,
-        "Leave new and changed images alone, as `--retry-failed OUT` does.",
+        "Leave new and changed images alone, as --retry-failed OUT does.",
         panel=Panel.INTERNAL,
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import math
 import re
+import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -72,14 +73,28 @@ class Setting:
         return not self.flag.startswith("-")
 
     @property
+    def plain_kind(self) -> Any:
+        """The annotated type without `| None`."""
+        is_optional = typing.get_origin(self.kind) is types.UnionType
+        return typing.get_args(self.kind)[0] if is_optional else self.kind
+
+    @property
     def choices(self) -> tuple[str, ...]:
         """The words to choose from; () for a free value."""
-        return typing.get_args(self.kind) if typing.get_origin(self.kind) is Literal else ()
+        kind = self.plain_kind
+        return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+
+    @property
+    def value_text(self) -> str:
+        """What stands for the value in help and docs; "" for a switch."""
+        if self.plain_kind is bool:
+            return ""
+        return self.metavar or "|".join(self.choices) or ("N" if self.plain_kind is int else "X")
 
     @property
     def default_text(self) -> str:
         """The default in words; "" where nothing is the default."""
-        if self.shown_default or self.default in (None, (), True, False):
+        if self.shown_default or self.default in (None, ()) or isinstance(self.default, bool):
             return self.shown_default
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 

@@ -53,7 +53,7 @@ def compute_reference_curves(
     if truth.is_lvis and class_agnostic:
         raise ConfigError(
             "lvis-api and faster-coco-eval cannot put the categories of LVIS together; use the "
-            "engine fast"
+            "ap-engine fast"
         )
     # LVIS cuts by image, before classes that it lacks are left out: lvis-api never sees those here,
     # and faster-coco-eval cuts by image and category.

@@ -63,7 +63,7 @@ def test_own_file_takes_flags_as_keys_and_is_strict(tmp_path):
         ({"resamples": 0}, "expected --resamples of at least 1"),
         ({"limit": 0}, "expected --limit of at least 1"),
         ({"plots": "no"}, "expected --plots as true or false"),
-        ({"engine": "ray"}, "expected --engine as one of fast, faster-coco-eval, reference"),
+        ({"engine": "ray"}, "expected --ap-engine as one of fast, faster-coco-eval, reference"),
         ({"num_actors": 0}, "expected --num-actors of at least 1, got 0"),
         ({"detector": "nano"}, "only with --prompts detector"),
         ({"prompts": "detector", "detector": "gt:x.json"}, "instead of --detector gt:x.json"),
@@ -81,3 +81,9 @@ def test_protocol_leaves_out_how_older_predictions_were_made():
     left_out = own.describe_protocol().keys() - older.describe_protocol().keys()
     assert {"prompts", "model", "detector", "conf"} <= left_out
     assert older.describe_protocol()["scores"] == "stored"
+
+
+@pytest.mark.parametrize("key", ["engine", "ap-engine"])
+def test_both_names_of_the_engine_are_keys(tmp_path, key):
+    (tmp_path / "mine.yaml").write_text(f"dataset: lvis\n{key}: reference\n")
+    assert load_eval_config(str(tmp_path / "mine.yaml"), {}).engine == "reference"

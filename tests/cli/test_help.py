@@ -1,0 +1,72 @@
+"""Help pages and the tables of flags in docs/ are made from the declared settings."""
+
+import subprocess
+import sys
+
+import pytest
+import typer
+from locations import ROOT
+
+from ovsam_pipeline import cli
+
+COMMANDS = [
+    *("label", "detect", "eval", "status", "report", "export", "detectors", "vocabularies"),
+    *("info", "doctor", "train", "scenes", "models list", "models fetch", "models convert"),
+]
+
+
+@pytest.fixture
+def read_help(run_command, monkeypatch):
+    def read(command, columns):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        found = run_command(*command.split(), "--help")
+        assert found.code == 0
+        return found.out
+
+    return read
+
+
+def test_every_command_is_looked_at():
+    app = typer.main.get_command(cli.app)
+    models = app.commands["models"].commands
+    known = [*(name for name in app.commands if name != "models"), *(f"models {n}" for n in models)]
+    assert sorted(known) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_the_terminal_and_ends_with_examples(read_help, command, columns):
+    page = read_help(command, columns)
+    assert max(map(len, page.splitlines())) <= columns
+    examples = page.partition("\nExamples:\n")[2].splitlines()
+    assert 2 <= len(examples) <= 3
+    assert all("ovsam " in line for line in examples)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("group", ["", "models"])
+def test_lists_of_commands_have_whole_sentences(read_help, group, columns):
+    commands = read_help(group, columns).partition("Commands:\n")[2].splitlines()
+    assert commands
+    assert all(line.endswith(".") and not line.endswith("...") for line in commands)
+
+
+def test_options_are_grouped_in_the_order_of_the_panels(read_help):
+    headings = [line for line in read_help("label", 80).splitlines() if line[:1] not in ("", " ")]
+    assert headings[1:] == [
+        "What to label:",
+        "Models:",
+        "What comes out:",
+        "Speed and cluster:",
+        "Runs and cron:",
+        "Output:",
+        "Examples:",
+    ]
+
+
+def test_tables_of_flags_in_the_docs_are_up_to_date():
+    done = subprocess.run(
+        [sys.executable, "scripts/flag_tables.py", "--check"],
+        check=False, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
