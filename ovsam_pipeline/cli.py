@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -29,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"max_content_width": 100},
 )
-for name, command in {
+_COMMANDS: dict[str, Callable[..., None]] = {
     "label": label,
     "detect": detect,
     "eval": evaluate,
@@ -42,8 +43,9 @@ for name, command in {
     "doctor": doctor,
     "train": train,
     "scenes": scenes,
-}.items():
-    app.command(name, cls=HelpPage)(command)
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name, cls=HelpPage)(_command)
 app.add_typer(models_app, name="models")
 
 
