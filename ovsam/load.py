@@ -1,6 +1,7 @@
 """A name or a path → a model with weights, ready for prediction."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from ovsam.labelling_model import LabellingModel
 from ovsam.weights.checkpoint import load_checkpoint, load_released_checkpoint
 from ovsam.weights.hub import require
 from ovsam.weights.known_weights import KNOWN_MODELS, get_known_model
+from ovsam.weights.tensor_files import read_metadata
 
 
 def load_model(name: str | Path, device: str | torch.device = "cpu") -> LabellingModel:
@@ -31,7 +33,7 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Labellin
         CheckpointError: a file is missing, damaged or belongs to another model, or the name is that
             of a part (CLIP, SAM) that cannot label by itself.
     """
-    if str(name) not in KNOWN_MODELS and (Path(name).suffix or Path(name).exists()):
+    if _is_file(name):
         if is_baseline_file(name):
             return load_baseline(name).to(device)
         return load_checkpoint(name).to(device)
@@ -47,3 +49,26 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Labellin
     config = dataclasses.replace(get_config(known.config_name), trained_on=known.trained_on)
     model = build_model(config, "meta")
     return load_released_checkpoint(model, list(paths)).to(device)
+
+
+def read_trained_on(name: str | Path) -> str | None:
+    """Return the vocabulary that a model's label head was trained on, without loading the model.
+
+    Args:
+        name: as in `load_model`. None where nothing says so.
+
+    Raises:
+        ConfigError: no weights have this name.
+        CheckpointError: the file is missing or damaged.
+    """
+    if not _is_file(name):
+        return get_known_model(str(name)).trained_on
+    try:
+        config: dict[str, str | None] = json.loads(read_metadata(name)["config"])
+    except (KeyError, json.JSONDecodeError):
+        return None  # `load_model` refuses such a file, with the reason
+    return config.get("trained_on")
+
+
+def _is_file(name: str | Path) -> bool:
+    return str(name) not in KNOWN_MODELS and bool(Path(name).suffix or Path(name).exists())

@@ -174,7 +174,7 @@ def _run_bare_share(
     sys.path.insert(0, str(Path(__file__).parents[1] / "speed"))
     from label_vs_bare_loop import run_bare_loop
 
-    from ovsam_pipeline.labelling.labeller import build_labeller
+    from ovsam_pipeline.labelling.build import build_labeller
 
     logging.disable(logging.INFO)
     torch.set_num_threads(1)
@@ -220,7 +220,7 @@ def build_stamping_labeller(log: Path, config: LabelConfig, progress: Any = None
 
     Not the decoder: that runs a few images ahead, so that nothing may be labelled yet.
     """
-    from ovsam_pipeline.labelling.labeller import build_labeller
+    from ovsam_pipeline.labelling.build import build_labeller
 
     labeller = build_labeller(config, progress)
     return replace(labeller, detector=StampingDetector(labeller.detector, log))
@@ -276,7 +276,7 @@ def measure_start(options: argparse.Namespace) -> dict[str, Any]:
     """Return the seconds before the first image of a run on this machine."""
     import ray
 
-    from ovsam_pipeline.labelling.labeller import build_labeller
+    from ovsam_pipeline.labelling.build import build_labeller
 
     spent: dict[str, float] = {}
     ray.init = _time_calls(ray.init, spent, "ray_init_s")
@@ -317,20 +317,15 @@ class NothingFound(Detector):
 
 def build_idle_labeller(config: LabelConfig, _: Any = None) -> Labeller:
     """Return a labeller that reads no file and finds nothing; in the actor, as torch comes."""
-    from ovsam_pipeline.labelling.labeller import Labeller
+    from ovsam_pipeline.labelling.labeller import Labeller, Pace, RunFacts
+    from ovsam_pipeline.labelling.modes import BoxesAlone
 
     return Labeller(
-        predictor=None,
-        detector=NothingFound(),
-        rules=None,
-        input_size=64,
-        batch=1,
-        workers=1,
-        is_overlapping=False,
-        depends_on={"task": "nothing"},
-        provenance={},
-        config=config,
-        decode=_decode_nothing,
+        NothingFound(),
+        BoxesAlone(config.conf, config.max_det),
+        Pace(batch=1, workers=1, is_overlapping=False),
+        RunFacts(config, {"task": "nothing"}, {}, has_labels=False),
+        _decode_nothing,
     )
 
 

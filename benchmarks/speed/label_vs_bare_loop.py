@@ -25,14 +25,13 @@ from typing import Any
 
 import torch
 
-from ovsam.preprocess import prepare_image
 from ovsam.structures import Prompts
 from ovsam_pipeline.detectors.base import DetectorImage
-from ovsam_pipeline.detectors.box_rules import clean
 from ovsam_pipeline.engines.engine import Work
 from ovsam_pipeline.engines.local import LocalEngine
 from ovsam_pipeline.export.coco import export_coco
-from ovsam_pipeline.labelling.labeller import Labeller, build_labeller
+from ovsam_pipeline.labelling.build import build_labeller
+from ovsam_pipeline.labelling.labeller import Labeller
 from ovsam_pipeline.labelling.stats import ShardStats
 from ovsam_pipeline.monitoring.report import RunReport
 from ovsam_pipeline.monitoring.stopping import StopRequest
@@ -83,16 +82,16 @@ def parse_options() -> argparse.Namespace:
 
 def run_bare_loop(images: tuple[ImageRecord, ...], labeller: Labeller) -> dict[str, Any]:
     """Return what the plain loop took."""
+    mode = labeller.mode
     start_s, start_cpu_s = time.perf_counter(), time.process_time()
     for record in images:
         rgb = labeller.decode(record)
         (found,) = labeller.detector.detect([DetectorImage(record, rgb)])
-        found, _ = clean(found, rgb.shape[:2], conf=labeller.config.conf)
-        found = labeller.rules.keep_boxes(found)
+        found, _ = mode.choose_boxes(found, rgb.shape[:2])
         if not len(found):
             continue
-        (encoded,) = labeller.predictor.encode([prepare_image(rgb, labeller.input_size)])
-        labeller.predictor.segment(encoded, Prompts(found.boxes_xyxy), masks="rle")
+        (encoded,) = mode.predictor.encode([mode.prepare(rgb)])
+        mode.predictor.segment(encoded, Prompts(found.boxes_xyxy), masks="rle")
     return _measure(len(images), start_s, start_cpu_s)
 
 
@@ -110,16 +109,16 @@ def run_pipeline(images: tuple[ImageRecord, ...], labeller: Labeller) -> dict[st
         stats = ShardStats()
         writer = PartWriter(
             held.parts_folder,
-            labeller.fingerprint,
-            max_images=labeller.config.part_images or 64,
-            max_seconds=labeller.config.part_seconds or 10.0,
+            labeller.facts.fingerprint,
+            max_images=labeller.facts.config.part_images or 64,
+            max_seconds=labeller.facts.config.part_seconds or 10.0,
         )
         counted = RunReport(len(images))
         start_s, start_cpu_s = time.perf_counter(), time.process_time()
         engine = LocalEngine(labeller)
         engine.label(Work(Plan(images), writer, counted, StopRequest(), stats))
         rates = _measure(len(images), start_s, start_cpu_s)
-        held.write_run_file({"categories": labeller.categories})
+        held.write_run_file({"categories": labeller.facts.categories})
         start_s = time.perf_counter()
         export_coco(held.path, held.path / "annotations.json")
         return {
@@ -152,7 +151,7 @@ def report(
         "model": options.model,
         "detector": options.detector,
         "torch_threads": torch.get_num_threads(),
-        "workers": labeller.workers,
+        "workers": labeller.pace.workers,
         "bare_images_per_s": round(statistics.median(p["images_per_s"] for p in bare), 2),
         "label_images_per_s": round(statistics.median(p["images_per_s"] for p in pipeline), 2),
         "ratio_median": round(statistics.median(ratios["images_per_s"]), 3),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ovsam.errors import ConfigError
 from ovsam.strict import suggest_names
@@ -19,9 +19,6 @@ from ovsam_pipeline.detectors.official.weights import (
     locate_detector,
 )
 from ovsam_pipeline.detectors.settings import DetectorSettings
-
-if TYPE_CHECKING:
-    from ovsam.labelling_model import LabellingModel
 
 _FAMILIES = ("nano", "boxes", "gt", "torchvision", "hf", "detectron2", "python")
 # What "auto" looks for, best first, before and after torchvision's Faster R-CNN: first Detic, which
@@ -34,22 +31,20 @@ _BETTER_OFFICIAL = (
 _LESSER_OFFICIAL = ("faster-rcnn",)
 
 
-def build_detector(spec: str, *, model: LabellingModel | None = None, **settings: Any) -> Detector:
+def build_detector(spec: str, **settings: Any) -> Detector:
     """Build the detector that a name means.
 
     Args:
         spec: "nano", "detic[:FILE]", "vitdet[-b|-l|-h][-lvis][:FILE]", "faster-rcnn[:FILE]" (these
             three followed by "#proposals" or "#refined" for boxes without classes),
             "torchvision[:NAME]", "hf:MODEL", "detectron2:CONFIG[,WEIGHTS]",
-            "python:FILE.py", "boxes:FILE[#DATASET]", "gt:FILE[#points]" or "auto".
-        model: the OV-SAM model of the run, which "auto" depends on.
+            "python:FILE.py", "boxes:FILE[#DATASET]" or "gt:FILE[#points]". For "auto" ask
+            `choose_detector` first.
         settings: fields of `DetectorSettings`: `conf`, `max_det`, `device`, ...
 
     Raises a ConfigError for an unknown detector or a wrong argument; what else a family raises, for
     files and weights that it cannot use, is an OvsamError too.
     """
-    if spec == "auto":
-        spec = choose_detector(model)
     family, separator, argument = _split_spec(spec)
     if find_known_detector(family) is None and family not in _FAMILIES:
         raise ConfigError(_describe_unknown(spec, family))
@@ -60,13 +55,13 @@ def build_detector(spec: str, *, model: LabellingModel | None = None, **settings
     return _build(family, DetectorSettings(spec=spec, argument=argument, **settings))
 
 
-def choose_detector(model: LabellingModel | None) -> str:
+def choose_detector(trained_on: str | None) -> str:
     """Return what "auto" means here: the best detector whose weights are on this machine.
 
-    With the model nano that is nano's detector, which is always here but knows only its own
-    drawings. Nothing is downloaded.
+    For a model that was trained on nano's drawings (`trained_on` "nano") that is nano's detector,
+    which is always here but knows only these drawings. Nothing is downloaded.
     """
-    if model is None or model.config.trained_on == "nano":
+    if trained_on == "nano":
         return "nano"
     if found := _find_cached(_BETTER_OFFICIAL):
         return found

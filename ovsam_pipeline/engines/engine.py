@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ovsam_pipeline.labelling.facts import RunFacts
+    from ovsam_pipeline.labelling.labeller import RunFacts
     from ovsam_pipeline.labelling.stats import ShardStats
     from ovsam_pipeline.monitoring.report import RunReport, RunSummary
     from ovsam_pipeline.monitoring.stopping import StopRequest

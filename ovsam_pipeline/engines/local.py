@@ -38,7 +38,7 @@ class LocalEngine:
         worker.stage_seconds = stats.seconds
         try:
             with (
-                _watch_gpu(worker, self._labeller.config.device),
+                _watch_gpu(worker, self.facts.config.device),
                 closing(label_images(work.plan.images, self._labeller, stop, stats)) as rows,
             ):
                 for row in rows:

@@ -18,8 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import ovsam
-from ovsam_pipeline.labelling.facts import RunFacts
-from ovsam_pipeline.labelling.labeller import BuildLabeller
+from ovsam_pipeline.labelling.labeller import BuildLabeller, RunFacts
 from ovsam_pipeline.labelling.stats import ShardStats
 from ovsam_pipeline.monitoring.report import WorkerState
 from ovsam_pipeline.monitoring.stopping import StopRequest
@@ -182,7 +181,7 @@ class Worker:
         from ovsam_pipeline.engines.gpu_usage import update_gpu
 
         if self._labeller is not None:
-            update_gpu(self._state, self._labeller.config.device)
+            update_gpu(self._state, self._labeller.facts.config.device)
         return self._describe()
 
     def _describe(self) -> WorkerState:

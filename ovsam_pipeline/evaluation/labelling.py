@@ -17,6 +17,7 @@ from ovsam_pipeline.evaluation.config import EvalConfig
 from ovsam_pipeline.evaluation.datasets import Dataset
 from ovsam_pipeline.evaluation.reading.columns import to_id
 from ovsam_pipeline.evaluation.structures import GroundTruth
+from ovsam_pipeline.labelling.rules import ALL_CLASSES, PAPER, RELEASED_POINTS, EvaluationRules
 from ovsam_pipeline.settings.label import LabelConfig, SharedConfig
 from ovsam_pipeline.settings.setting import list_settings
 from ovsam_pipeline.sources.coco_file import read_coco_images
@@ -58,7 +59,7 @@ def build_label_config(
         detector=_choose_detector(config, dataset),
         vocabulary=dataset.vocabulary if config.vocabulary == "auto" else config.vocabulary,
         max_det=truth.max_detections[-1] if config.max_det is None else config.max_det,
-        protocol=_choose_protocol(config),
+        protocol=_choose_rules(config).protocol,
         **{name: getattr(config, name) for name in list_settings(SharedConfig)},
     )
 
@@ -90,10 +91,10 @@ def _choose_detector(config: EvalConfig, dataset: Dataset) -> str:
     return f"gt:{dataset.annotations}" + ("#points" if config.prompts == "gt-point" else "")
 
 
-def _choose_protocol(config: EvalConfig) -> str:
+def _choose_rules(config: EvalConfig) -> EvaluationRules:
     if config.released_points:
-        return "evaluate-released-points"
-    return "evaluate-all-classes" if config.split == "none" else "evaluate"
+        return RELEASED_POINTS
+    return ALL_CLASSES if config.split == "none" else PAPER
 
 
 def _write_images(target: Path, source: Path, wanted: frozenset[int]) -> Path:

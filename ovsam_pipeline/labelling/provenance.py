@@ -6,58 +6,32 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ovsam.text.class_list import fold_name
-from ovsam.text.text_tower import TextTower, build_text_tower
 from ovsam_pipeline.detectors.base import Detector, compute_fingerprint
 from ovsam_pipeline.detectors.build import find_family
-from ovsam_pipeline.detectors.random_weights import (
-    fill_randomly,
-    read_random_seed,
-    warn_meaningless,
-)
 
 if TYPE_CHECKING:
     from ovsam.labelling_model import LabellingModel
+    from ovsam.text.text_tower import TextTower
     from ovsam.text.vocabulary import Vocabulary
     from ovsam_pipeline.labelling.rules import LabelRules
+    from ovsam_pipeline.labelling.stored_regions import StoredRegions
     from ovsam_pipeline.settings.label import LabelConfig
 
-
-def choose_text_tower(model: LabellingModel, vocabulary: Vocabulary) -> TextTower:
-    """Return the model's text tower; a made-up one where nano is asked for names it does not know.
-
-    The latter with `OVSAM_WEIGHTS=random:SEED` only: without it nano refuses such names.
-    """
-    seed = find_text_seed(model, vocabulary)
-    if seed is None:
-        return model.text_tower
-    clip = model.config.clip
-    tower = build_text_tower(replace(clip, text=replace(clip.text, compact=False)))
-    fill_randomly(tower, seed)
-    warn_meaningless("nano's text tower")
-    return tower
-
-
-def find_text_seed(model: LabellingModel, vocabulary: Vocabulary) -> int | None:
-    """Return the seed of the made-up text tower that a run needs; None: it needs none."""
-    tower, seed = model.text_tower, read_random_seed()
-    texts = {text for aliases in vocabulary.aliases for text in aliases}
-    is_known = tower.known_texts is None or texts <= set(tower.known_texts)
-    return None if is_known else seed
-
-
-# Raise it when a change of code changes labels: outputs made before are then not continued.
+# Raise one when a change of code changes labels, or boxes: outputs made before are not continued.
 LABELS_VERSION = 1
+BOXES_VERSION = 1
+# What makes or chooses regions, and so changes nothing where these are stored.
+_OF_REGIONS = ("detector", "classes", "conf", "iou", "max_det")
 
 
-def describe_settings(
+def describe_labels(
     config: LabelConfig, model: LabellingModel, rules: LabelRules, detector: Detector
 ) -> dict[str, Any]:
     """Return everything that changes labels, in words and hashes.
 
-    Files go by content: the same one under another path is the same detector.
+    Files go by content: the same one under another path is the same detector. What is not used is
+    left out, so that an output made before the setting existed has the same fingerprint.
     """
-    # Outputs made before there was a protocol stay valid.
-    protocol = {} if config.protocol == "label" else {"protocol": config.protocol}
     seed = find_text_seed(model, rules.vocabulary)
     title = rules.vocabulary.title
     return {
@@ -74,17 +48,14 @@ def describe_settings(
         "detector_hash": detector.fingerprint,
         "vocabulary_hash": rules.vocabulary.content_hash,
         "labels_version": LABELS_VERSION,
-        **protocol,
+        **({} if rules.evaluation is None else {"protocol": rules.evaluation.protocol}),
         **({} if seed is None else {"text_tower": f"random:{seed}"}),
         **describe_matching(config, rules),
     }
 
 
 def describe_matching(config: LabelConfig, rules: LabelRules) -> dict[str, Any]:
-    """Return how a detector's names are matched, where that is more than comparing them.
-
-    Nothing otherwise, so that outputs made before names had aliases stay valid.
-    """
+    """Return how a detector's names are matched, where that is more than comparing them."""
     found: dict[str, Any] = {"allow_unmatched": True} if config.allow_unmatched else {}
     names = rules.vocabulary.names
     renamed = sorted(
@@ -100,7 +71,7 @@ def describe_matching(config: LabelConfig, rules: LabelRules) -> dict[str, Any]:
 def describe_parts(
     config: LabelConfig, model: LabellingModel, vocabulary: Vocabulary, detector: Detector
 ) -> dict[str, Any]:
-    """Return what run.json says of model, detector and vocabulary."""
+    """Return what run.json records of model, detector and vocabulary."""
     return {
         "model": {
             "name": model.config.name,
@@ -108,9 +79,7 @@ def describe_parts(
             "identity": model.identity,
             "licence": _find_licence(config.model),
         },
-        "detector": describe_detector(detector),
-        # All that it knows, found or not: labels made from the stored boxes match the same names.
-        "class_names": None if detector.class_names is None else list(detector.class_names),
+        **_describe_detector(detector),
         "vocabulary": {
             "name": vocabulary.title,
             "hash": vocabulary.content_hash,
@@ -119,14 +88,52 @@ def describe_parts(
     }
 
 
-def describe_detector(detector: Detector) -> dict[str, str]:
-    """Return what run.json says of the detector: with its weights' licence, where it states one."""
+def describe_boxes(
+    config: LabelConfig, detector: Detector
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what the boxes of `ovsam detect` depend on, and what run.json records of them."""
+    depends_on = {
+        "task": "detect",
+        "detector": find_family(config.detector),
+        "conf": config.conf,
+        "max_det": config.max_det,
+        "dtype": config.dtype,
+        "detector_hash": detector.fingerprint,
+        "boxes_version": BOXES_VERSION,
+    }
+    return depends_on, {"task": "detect", **_describe_detector(detector)}
+
+
+def describe_new_labels(
+    config: LabelConfig, model: LabellingModel, rules: LabelRules, regions: StoredRegions
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what the labels of `--relabel` depend on, and what run.json records of them."""
+    depends_on = describe_labels(config, model, rules, regions)
+    parts = describe_parts(config, model, rules.vocabulary, regions)
+    source = {
+        "output": str(regions.output),
+        "depends_on": regions.run.get("depends_on", {}),
+        "detector": regions.run.get("detector", {}),
+    }
+    return (
+        {"task": "relabel", **{k: v for k, v in depends_on.items() if k not in _OF_REGIONS}},
+        {**parts, "task": "relabel", "regions": source},
+    )
+
+
+def _describe_detector(detector: Detector) -> dict[str, Any]:
     known = {"name": detector.name, "fingerprint": detector.fingerprint}
-    return {**known, "licence": detector.licence} if detector.licence else known
+    if detector.licence:
+        known["licence"] = detector.licence
+    return {
+        "detector": known,
+        # All that it knows, found or not: labels made from the stored boxes match the same names.
+        "class_names": None if detector.class_names is None else list(detector.class_names),
+    }
 
 
 def _find_licence(name_or_path: str) -> str:
-    """Return the licence of weights by name, or as a file of our own states it."""
+    """Return the licence of weights by name, or as a file of ovsam's own states it."""
     from ovsam.weights.known_weights import KNOWN_MODELS
     from ovsam.weights.tensor_files import read_metadata
 
@@ -134,3 +141,32 @@ def _find_licence(name_or_path: str) -> str:
         if known.name == name_or_path:
             return ", ".join(licence.title for licence in known.licences)
     return read_metadata(name_or_path).get("licence", "not stated")
+
+
+def choose_text_tower(model: LabellingModel, vocabulary: Vocabulary) -> TextTower:
+    """Return the model's text tower; a made-up one where nano is asked for names it does not know.
+
+    The latter with `OVSAM_WEIGHTS=random:SEED` only: without it nano refuses such names.
+    """
+    from ovsam.text.text_tower import build_text_tower
+    from ovsam_pipeline.detectors.random_weights import fill_randomly, warn_meaningless
+
+    seed = find_text_seed(model, vocabulary)
+    if seed is None:
+        return model.text_tower
+    clip = model.config.clip
+    tower = build_text_tower(replace(clip, text=replace(clip.text, compact=False)))
+    fill_randomly(tower, seed)
+    warn_meaningless("nano's text tower")
+    return tower
+
+
+def find_text_seed(model: LabellingModel, vocabulary: Vocabulary) -> int | None:
+    """Return the seed of the made-up text tower that a run needs; None: it needs none."""
+    from ovsam_pipeline.detectors.random_weights import read_random_seed
+
+    seed = read_random_seed()
+    known = model.text_tower.known_texts
+    texts = {text for aliases in vocabulary.aliases for text in aliases}
+    is_known = known is None or texts <= set(known)
+    return None if is_known else seed

@@ -1,34 +1,19 @@
-"""`ovsam label --relabel OUT`: new labels for stored regions, into an output folder of their own.
-
-The image encoder, the mask decoder at its low resolution and the label head run, with the stored
-boxes as prompts: the decoder's coarse mask and label token are what the label head reads, so labels
-are those of a new run. The detector, full-size masks and the suppression of duplicates do not run:
-objects, boxes and masks are those of OUT, byte for byte.
-"""
+"""The settings of `ovsam label --relabel OUT`: what is not given comes from OUT's own run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.labelling.labeller import (
-    Labeller,
-    assemble_labeller,
-    load_run_model,
-    resolve_machine,
-)
-from ovsam_pipeline.labelling.stored_regions import StoredRegions, read_labelled_run
+from ovsam_pipeline.labelling.stored_regions import locate_regions, read_labelled_run
 from ovsam_pipeline.output.earlier_run import find_source, join_file, join_folder
 from ovsam_pipeline.output.place import check_store, parse_output
 from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.settings.setting import list_settings
 from ovsam_pipeline.storage.remote_path import AnyPath
 
-# What makes or chooses regions, and so does not change labels here.
-_OF_REGIONS = ("detector", "classes", "conf", "iou", "max_det")
-# Of these, what the user may have set; `detector` and `classes` have other words for nothing.
+# Of what makes or chooses regions; `detector` and `classes` have other defaults than a number.
 _NUMBERS = ("conf", "iou", "max_det")
 _AGAIN = "ovsam label SOURCES --relabel OUT"
 
@@ -36,16 +21,12 @@ _AGAIN = "ovsam label SOURCES --relabel OUT"
 def complete_config(config: LabelConfig) -> LabelConfig:
     """Return the settings with what is not given taken from the output that gets new labels.
 
-    Args:
-        config: with `relabel`.
-
     Raises:
         ConfigError: `relabel` is no output folder, the result would stand in it, a setting would
             change which objects there are, or a source of the first run is not there any more.
         OutputError: its run.json cannot be read.
     """
-    assert config.relabel is not None
-    old = parse_output(config.relabel)
+    old = locate_regions(config)
     check_store(old)
     run = read_labelled_run(old)
     _refuse_other_regions(config, old)
@@ -77,40 +58,6 @@ def complete_config(config: LabelConfig) -> LabelConfig:
         vocabulary=join_file(folder, vocabulary)
         if config.vocabulary == "auto"
         else config.vocabulary,
-    )
-
-
-def build_relabeller(
-    config: LabelConfig, embedding: Callable[[int, int], None] | None = None
-) -> Labeller:
-    """Load the model, the vocabulary and the stored regions.
-
-    Args:
-        config: complete.
-        embedding: as in `build_labeller`.
-
-    Raises:
-        OvsamError: as `build_labeller`.
-    """
-    assert config.relabel is not None
-    stored = StoredRegions(parse_output(config.relabel))
-    config, model = load_run_model(resolve_machine(config))
-    labeller = assemble_labeller(config, model, stored, embedding)
-    assert labeller.rules is not None
-    # Names without a counterpart were refused above, where they are to be: nothing goes from here.
-    rules = replace(labeller.rules, iou=None, max_det=None, passes_unmatched=True)
-    depends_on = {k: v for k, v in labeller.depends_on.items() if k not in _OF_REGIONS}
-    regions = {
-        "output": str(stored.output),
-        "depends_on": stored.run.get("depends_on", {}),
-        "detector": stored.run.get("detector", {}),
-    }
-    return replace(
-        labeller,
-        rules=rules,
-        stored=stored,
-        depends_on={"task": "relabel", **depends_on},
-        provenance={**labeller.provenance, "task": "relabel", "regions": regions},
     )
 
 

@@ -1,24 +1,58 @@
-"""A run's settings → its rules: which classes of the detector are which of the vocabulary."""
+"""The rules of a run: which boxes are prompted, which objects come out, and what eval changes."""
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.detectors.base import Detections
-from ovsam_pipeline.detectors.box_rules import keep_classes, suppress_duplicates
+from ovsam_pipeline.detectors.box_rules import clean, keep_classes, suppress_duplicates
 from ovsam_pipeline.detectors.class_match import describe_unmatched, match_detector_classes
 
 if TYPE_CHECKING:
     from ovsam.text.vocabulary import Vocabulary
     from ovsam_pipeline.detectors.base import Detector
     from ovsam_pipeline.settings.label import LabelConfig
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EvaluationRules:
+    """How labels that are measured differ from labels that are used.
+
+    In every evaluation a prompt whose mask is empty gives an object, as it is a wrong answer and
+    not no answer; and the detector may have classes that the data set lacks.
+
+    Attributes:
+        protocol: its name, in `LabelConfig.protocol`, run.json and the fingerprint.
+        restricts_to_split: whether classes outside the vocabulary's base/novel split are never
+            chosen.
+        scores_given_boxes: whether frozen CLIP scores the detector's boxes also where points are
+            the prompts; else it scores those of the masks.
+    """
+
+    protocol: str
+    restricts_to_split: bool = True
+    scores_given_boxes: bool = False
+
+
+PAPER = EvaluationRules("evaluate")
+ALL_CLASSES = EvaluationRules("evaluate-all-classes", restricts_to_split=False)
+RELEASED_POINTS = EvaluationRules("evaluate-released-points", scores_given_boxes=True)
+
+
+def find_evaluation_rules(config: LabelConfig) -> EvaluationRules | None:
+    """Return the rules of the evaluation that labels; None where nothing is evaluated."""
+    every = (PAPER, ALL_CLASSES, RELEASED_POINTS)
+    return next((rules for rules in every if rules.protocol == config.protocol), None)
 
 
 @dataclass(frozen=True)
@@ -33,11 +67,11 @@ class LabelRules:
             None where the detector has no classes.
         passes_unmatched: whether, with labels "detector", boxes of other classes are prompted too
             and named by the model; else they are left out.
+        conf: boxes that score less are dropped.
         iou: of two boxes, and then of two masks, that overlap more than this, the one with the
             lower detector score is dropped; None keeps all (ground truth).
-        max_det: most boxes an image; None for no limit (ground truth).
-        keeps_empty_masks: whether a prompt whose mask is empty gives an object (evaluation: it is a
-            wrong answer, not no answer).
+        max_det: most boxes per image; None for no limit (ground truth).
+        evaluation: what an evaluation changes; None where nothing is evaluated.
     """
 
     vocabulary: Vocabulary
@@ -45,29 +79,52 @@ class LabelRules:
     labels: str = "model"
     detector_labels: Mapping[str, int] | None = None
     passes_unmatched: bool = False
+    conf: float = 0.0
     iou: float | None = 0.5
     max_det: int | None = 300
-    keeps_empty_masks: bool = False
+    evaluation: EvaluationRules | None = None
 
-    def keep_boxes(self, found: Detections) -> Detections:
-        """Return the detections to prompt with, best first where duplicates are dropped."""
-        if self.labels == "detector":
-            names = frozenset(filter(self._is_wanted, found.category_names or ()))
-            found = keep_classes(found, names)
-        if self.iou is None:
+    @property
+    def keeps_empty_masks(self) -> bool:
+        """Whether a prompt whose mask is empty gives an object."""
+        return self.evaluation is not None
+
+    def choose_boxes(
+        self, found: Detections, size_hw: tuple[int, int]
+    ) -> tuple[Detections, Counter[str]]:
+        """Return the boxes of an image to prompt with, and how many were dropped, by reason."""
+        usable, dropped = clean(found, size_hw, conf=self.conf, max_det=self.max_det)
+        kept = self._drop_duplicates(self._keep_classes(usable))
+        dropped["duplicate or not asked for"] = len(usable) - len(kept)
+        return kept, dropped
+
+    def list_categories(self) -> list[dict[str, Any]]:
+        """Return COCO categories of the classes that may come out."""
+        return [
+            {"id": item.category_id, "name": item.name}
+            for index, item in enumerate(self.vocabulary.classes)
+            if self.kept is None or index in self.kept
+        ]
+
+    def _keep_classes(self, found: Detections) -> Detections:
+        """Leave out boxes whose class could not come out, before a network looks at them."""
+        if self.labels != "detector":
             return found
-        indices = suppress_duplicates(found.boxes_xyxy, found.scores, self.iou)
-        return found.select(np.asarray(indices[: self.max_det], dtype=np.int64))
+        names = frozenset(filter(self._is_wanted, found.category_names or ()))
+        return keep_classes(found, names)
 
     def _is_wanted(self, name: str) -> bool:
-        """Whether boxes of this class of the detector may become objects."""
         label = (self.detector_labels or {}).get(name)
         if label is None:
             return self.passes_unmatched
         return self.kept is None or label in self.kept
 
-
-logger = logging.getLogger(__name__)
+    def _drop_duplicates(self, found: Detections) -> Detections:
+        """Return the best of overlapping boxes, best first; ground truth stays as it is."""
+        if self.iou is None:
+            return found
+        indices = suppress_duplicates(found.boxes_xyxy, found.scores, self.iou)
+        return found.select(np.asarray(indices[: self.max_det], dtype=np.int64))
 
 
 def build_rules(
@@ -79,7 +136,7 @@ def build_rules(
     """Return the rules of a run.
 
     Args:
-        config: of the run.
+        config: the settings.
         vocabulary: the classes that OV-SAM chooses from.
         kept: indices of the classes that come out; None: all.
         detector: the source of boxes.
@@ -89,17 +146,23 @@ def build_rules(
             vocabulary lacks.
         DatasetError: the class map cannot be used.
     """
-    is_truth = config.detector.startswith("gt:")
+    max_det = find_max_det(config)
     return LabelRules(
         vocabulary=vocabulary,
         kept=kept,
         labels=config.labels,
         detector_labels=_match_classes(config, detector, vocabulary),
         passes_unmatched=config.allow_unmatched,
-        iou=None if is_truth else config.iou,
-        max_det=None if is_truth else config.max_det,
-        keeps_empty_masks=config.protocol != "label",
+        conf=config.conf,
+        iou=None if max_det is None else config.iou,
+        max_det=max_det,
+        evaluation=find_evaluation_rules(config),
     )
+
+
+def find_max_det(config: LabelConfig) -> int | None:
+    """Return the most boxes per image; None for ground truth, whose every box is a prompt."""
+    return None if config.detector.startswith("gt:") else config.max_det
 
 
 def _match_classes(
@@ -116,7 +179,7 @@ def _match_classes(
     if config.labels == "model" or not missing:
         return matched
     error = describe_unmatched(detector.name, missing, len(names), vocabulary)
-    is_evaluation = config.protocol != "label"
+    is_evaluation = find_evaluation_rules(config) is not None
     if not config.allow_unmatched and not (is_evaluation and matched):
         raise error
     if is_evaluation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -30,8 +31,7 @@ class ShardStats:
         with self._guard:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
-    def add_dropped(self, reason: str, count: int) -> None:
-        """Count boxes that gave no object."""
-        if count:
-            with self._guard:
-                self.dropped[reason] += count
+    def add_dropped(self, dropped: Mapping[str, int]) -> None:
+        """Count boxes that gave no object, by reason."""
+        with self._guard:
+            self.dropped += Counter(dropped)  # leaves out reasons with a count of 0

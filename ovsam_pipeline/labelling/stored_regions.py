@@ -23,16 +23,25 @@ from ovsam_pipeline.labelling.rules import LabelRules
 from ovsam_pipeline.output.done_index import PartIndex, build_done_index, compute_key
 from ovsam_pipeline.output.folder import is_output, list_parts, read_run_file
 from ovsam_pipeline.output.parts import iterate_part_rows, read_part_index
+from ovsam_pipeline.output.place import parse_output
 from ovsam_pipeline.records import ImageRecord, LabelRecord, ObjectRecord
 from ovsam_pipeline.sources.spool import ImageSpool
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 if TYPE_CHECKING:
     from ovsam.structures import Prediction
+    from ovsam_pipeline.settings.label import LabelConfig
 
 logger = logging.getLogger(__name__)
 
 _NAMES_COLUMN = "objects.list.element.detector_category"
+
+
+def locate_regions(config: LabelConfig) -> AnyPath:
+    """Return the output folder whose objects get new labels."""
+    if config.relabel is None:
+        raise ConfigError("expected --relabel OUT, an output folder of ovsam label")
+    return parse_output(config.relabel)
 
 
 def read_labelled_run(output: AnyPath) -> dict[str, Any]:

@@ -69,14 +69,17 @@ def run_label(
     Raises:
         OvsamError: the settings cannot work, or the run as a whole failed.
     """
-    from ovsam_pipeline.labelling import labeller, relabelling
+    from ovsam_pipeline.labelling import build
 
-    build: BuildLabeller = labeller.build_labeller
+    build_labeller: BuildLabeller = build.build_labeller
     with record_failed_start(config.metrics_file):
         if config.relabel is not None:
-            config, build = relabelling.complete_config(config), relabelling.build_relabeller
+            from ovsam_pipeline.labelling.relabelling import complete_config
+
+            config = complete_config(config)
+            build_labeller = build.build_relabeller
         path = choose_output(config.sources, config.output, "_ovsam")
-    return fill_output(config, path, build, stopping, showing, embedding)
+    return fill_output(config, path, build_labeller, stopping, showing, embedding)
 
 
 def run_detect(
@@ -90,8 +93,8 @@ def run_detect(
     Raises:
         OvsamError: the settings cannot work, or the run as a whole failed.
     """
-    from ovsam_pipeline.labelling import box_finder
+    from ovsam_pipeline.labelling import build
 
     with record_failed_start(config.metrics_file):
         path = choose_output(config.sources, config.output, "_boxes")
-    return fill_output(config, path, box_finder.build_box_finder, stopping, showing)
+    return fill_output(config, path, build.build_box_finder, stopping, showing)

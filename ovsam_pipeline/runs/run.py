@@ -24,6 +24,7 @@ from ovsam_pipeline.engines.choose import open_engine
 from ovsam_pipeline.engines.engine import Engine, Work
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.labelling.labeller import BuildLabeller
+from ovsam_pipeline.labelling.rules import find_evaluation_rules
 from ovsam_pipeline.monitoring.metrics_file import keep_metrics
 from ovsam_pipeline.monitoring.report import RunReport, RunSummary
 from ovsam_pipeline.monitoring.run_state import RunState, keep_status
@@ -126,7 +127,8 @@ def fill_output(
         if config.relabel is not None:
             images = stack.enter_context(_keep_stored(config.relabel, images))
         # An evaluation tells itself which images have answers, and may look at some images only.
-        level = logging.WARNING if config.protocol == "label" else logging.DEBUG
+        is_evaluation = find_evaluation_rules(config) is not None
+        level = logging.DEBUG if is_evaluation else logging.WARNING
         for sentence in engine.check_images(images):
             logger.log(level, "%s", sentence)
         if held is None or config.on_existing == "overwrite":

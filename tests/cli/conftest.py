@@ -7,7 +7,7 @@ import pytest
 from fake_labeller import make_labeller, write_images
 
 from ovsam_pipeline import cli
-from ovsam_pipeline.labelling import labeller
+from ovsam_pipeline.labelling import build as builders
 
 
 @pytest.fixture
@@ -40,5 +40,5 @@ def run_command(monkeypatch, capsys):
 @pytest.fixture
 def run_ovsam(run_command, monkeypatch):
     """The same, with fakes for the networks."""
-    monkeypatch.setattr(labeller, "build_labeller", make_labeller)
+    monkeypatch.setattr(builders, "build_labeller", make_labeller)
     return run_command

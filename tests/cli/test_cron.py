@@ -6,7 +6,7 @@ import re
 import pytest
 from fake_labeller import make_box_finder, write_images
 
-from ovsam_pipeline.labelling import box_finder
+from ovsam_pipeline.labelling import build as builders
 from ovsam_pipeline.output.folder import OutputFolder, iterate_rows
 from ovsam_pipeline.terminal.notes import choose_logs
 
@@ -66,7 +66,7 @@ def test_unknown_log_format_is_exit_code_2(run_ovsam, images):
 
 
 def test_detect_has_the_same_logs(run_ovsam, images, monkeypatch):
-    monkeypatch.setattr(box_finder, "build_box_finder", make_box_finder)
+    monkeypatch.setattr(builders, "build_box_finder", make_box_finder)
     assert run_ovsam("detect", images, "--quiet").err == ""
     found = run_ovsam("detect", images, "--log-format", "json", "--on-existing", "overwrite")
     assert json.loads(found.err.splitlines()[-1])["event"] == "progress"

@@ -11,7 +11,7 @@ import pytest
 from fake_labeller import make_box_finder, write_images
 from locations import DOUBLES, ROOT, SCENES
 
-from ovsam_pipeline.labelling import box_finder
+from ovsam_pipeline.labelling import build as builders
 from ovsam_pipeline.output.folder import iterate_rows, list_parts
 
 # pycocotools 2.0.11 with numpy 2.4: its own arrays lack the copy keyword.
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 @pytest.fixture
 def run_detect(run_ovsam, monkeypatch):
-    monkeypatch.setattr(box_finder, "build_box_finder", make_box_finder)
+    monkeypatch.setattr(builders, "build_box_finder", make_box_finder)
     return lambda *arguments: run_ovsam("detect", *arguments)
 
 

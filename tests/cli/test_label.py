@@ -5,7 +5,7 @@ import re
 import pytest
 
 import ovsam
-from ovsam_pipeline.labelling import labeller
+from ovsam_pipeline.labelling import build as builders
 from ovsam_pipeline.output.folder import OutputFolder, iterate_rows
 
 
@@ -124,7 +124,7 @@ def test_unknown_error_keeps_its_traceback(run_ovsam, images, monkeypatch):
     def build(config, embedding):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(labeller, "build_labeller", build)
+    monkeypatch.setattr(builders, "build_labeller", build)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         run_ovsam("label", images)
 

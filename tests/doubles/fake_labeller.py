@@ -20,9 +20,11 @@ from ovsam.errors import ImageError
 from ovsam.structures import Prediction
 from ovsam.text.vocabulary import Vocabulary
 from ovsam_pipeline.detectors.base import Detections, Detector
-from ovsam_pipeline.labelling.labeller import Labeller
+from ovsam_pipeline.labelling.labeller import Labeller, Pace, RunFacts
+from ovsam_pipeline.labelling.modes import BoxesAlone, MasksAndLabels
 from ovsam_pipeline.labelling.rules import LabelRules
 from ovsam_pipeline.settings.label import LabelConfig
+from ovsam_pipeline.sources.read_image import decode_image
 
 NAMES = ("cat", "dog", "tree")
 
@@ -105,31 +107,47 @@ class FakePredictor:
         )
 
 
-def make_labeller(config: LabelConfig | None = None, embedding=None, **changes) -> Labeller:
-    """Build a labeller of fakes; `changes` replace its fields."""
+def make_labeller(
+    config: LabelConfig | None = None,
+    embedding=None,
+    *,
+    detector=None,
+    predictor=None,
+    rules: LabelRules | None = None,
+    depends_on: dict | None = None,
+    decode=decode_image,
+    **pace,
+) -> Labeller:
+    """Build a labeller of fakes; `pace` replaces fields of its `Pace`."""
     config = config or LabelConfig(sources=("x",))
-    labeller = Labeller(
-        predictor=FakePredictor(float(os.environ.get("FAKE_SECONDS", "0"))),
-        detector=FakeDetector(),
-        rules=LabelRules(vocabulary=Vocabulary(NAMES)),
-        input_size=64,
-        batch=config.batch or 1,
-        workers=config.workers or 2,
-        is_overlapping=False,
-        depends_on={"model": "fake", "conf": config.conf, "vocabulary": config.vocabulary},
-        provenance={"model": {"name": "fake"}},
-        config=config,
+    predictor = predictor or FakePredictor(float(os.environ.get("FAKE_SECONDS", "0")))
+    rules = rules or LabelRules(Vocabulary(NAMES), conf=config.conf, max_det=config.max_det)
+    settings = {"model": "fake", "conf": config.conf, "vocabulary": config.vocabulary}
+    provenance = {"model": {"name": "fake"}}
+    return Labeller(
+        detector or FakeDetector(),
+        MasksAndLabels(predictor, rules, input_size=64),
+        replace(Pace(config.batch or 1, config.workers or 2, is_overlapping=False), **pace),
+        RunFacts(config, depends_on or settings, provenance, rules.list_categories()),
+        decode,
     )
-    return replace(labeller, **changes)
 
 
-def make_box_finder(config: LabelConfig | None = None, embedding=None, **changes) -> Labeller:
+def make_box_finder(
+    config: LabelConfig | None = None, embedding=None, *, detector=None, decode=decode_image
+) -> Labeller:
     """Build what `ovsam detect` runs, with the fake detector."""
-    fake = FakeDetector(float(os.environ.get("FAKE_SECONDS", "0")))
-    labeller = make_labeller(config, detector=fake, predictor=None, rules=None)
-    depends_on = {"task": "detect", "conf": labeller.config.conf}
-    facts = {"task": "detect", "class_names": list(fake.class_names)}
-    return replace(labeller, depends_on=depends_on, provenance=facts, **changes)
+    config = config or LabelConfig(sources=("x",))
+    detector = detector or FakeDetector(float(os.environ.get("FAKE_SECONDS", "0")))
+    depends_on = {"task": "detect", "conf": config.conf}
+    provenance = {"task": "detect", "class_names": list(FakeDetector.class_names)}
+    return Labeller(
+        detector,
+        BoxesAlone(config.conf, config.max_det),
+        Pace(config.batch or 1, config.workers or 2, is_overlapping=False),
+        RunFacts(config, depends_on, provenance, has_labels=False),
+        decode,
+    )
 
 
 def write_images(folder, count: int, names: Sequence[str] = ()) -> list[str]:
@@ -151,12 +169,12 @@ def refuse(record):
 def main() -> None:
     """Run the command line with the fakes, and without torchvision, which is slow to import."""
     from ovsam_pipeline import cli
-    from ovsam_pipeline.labelling import box_finder, labeller
+    from ovsam_pipeline.labelling import build
     from ovsam_pipeline.output import folder as store
 
     rules = LabelRules(vocabulary=Vocabulary(NAMES), iou=None)
-    labeller.build_labeller = partial(make_labeller, rules=rules)
-    box_finder.build_box_finder = make_box_finder
+    build.build_labeller = partial(make_labeller, rules=rules)
+    build.build_box_finder = make_box_finder
     if seconds := os.environ.get("FAKE_LEASE_S"):
         store.take_lock = partial(store.take_lock, lease_s=float(seconds))
     sys.argv[0] = "ovsam"

@@ -19,7 +19,7 @@ from typing import Self
 import ovsam
 from ovsam.errors import ConfigError, OvsamError, describe_error
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.labelling.facts import RunFacts
+from ovsam_pipeline.labelling.labeller import RunFacts
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath, is_remote
 
 _PASSED_ON = (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ovsam_pipeline.engines.cluster.node_setup import Probe
     from ovsam_pipeline.engines.cluster.schedule import Shard
     from ovsam_pipeline.engines.cluster.size import ClusterSize
-    from ovsam_pipeline.labelling.facts import RunFacts
+    from ovsam_pipeline.labelling.labeller import RunFacts
     from ovsam_pipeline.output.parts import PartWriter
 
 NODE_LOST = "its node was lost"

@@ -41,8 +41,7 @@ from ovsam_pipeline.engines.cluster.size import ClusterSize, check_device, choos
 from ovsam_pipeline.engines.engine import Engine, Work
 from ovsam_pipeline.engines.worker import ShardResult, Worker
 from ovsam_pipeline.errors import ShardError
-from ovsam_pipeline.labelling.facts import RunFacts
-from ovsam_pipeline.labelling.labeller import BuildLabeller
+from ovsam_pipeline.labelling.labeller import BuildLabeller, RunFacts
 from ovsam_pipeline.monitoring.report import RunSummary, WorkerState
 from ovsam_pipeline.output.parts import PartWriter
 from ovsam_pipeline.records import ImageRecord
@@ -141,13 +140,12 @@ class _RayPool:
 
     def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
         # The driver reads boxes of a file itself, which takes no model.
-        from ovsam_pipeline.labelling.labeller import build_run_detector
+        from ovsam_pipeline.labelling.build import build_run_detector
 
         config = self.facts.config
         if not config.detector.startswith(("boxes:", "gt:")) or config.relabel:
             return []
-        _, detector = build_run_detector(config, None)
-        return detector.check_images(images)
+        return build_run_detector(config).check_images(images)
 
     def label(self, work: Work) -> RunSummary:
         return label_on_pool(work, self)

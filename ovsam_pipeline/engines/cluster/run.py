@@ -175,8 +175,7 @@ class ClusterRun:
         self.pool.log_notes(result.notes)
         for stage, seconds in result.stage_seconds.items():
             self.work.stats.add_seconds(stage, seconds)
-        for reason, count in result.dropped.items():
-            self.work.stats.add_dropped(reason, count)
+        self.work.stats.add_dropped(result.dropped)
         self.report.merge(result.tally)
 
     def _record_state(self, worker: PoolWorker, state: WorkerState) -> None:

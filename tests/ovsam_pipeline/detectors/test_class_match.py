@@ -112,9 +112,9 @@ def test_allowed_names_pass_and_what_is_not_asked_for_does_not():
         ("wolf", "cat", "dog"),
     )
     rules = build(("wolf", "cat", "dog"), labels="detector", allow_unmatched=True)
-    assert rules.keep_boxes(found).category_names == ("wolf", "cat", "dog")
+    assert rules.choose_boxes(found, (99, 99))[0].category_names == ("wolf", "cat", "dog")
     rules = replace(rules, kept=frozenset([1]))
-    assert rules.keep_boxes(found).category_names == ("wolf", "dog")
+    assert rules.choose_boxes(found, (99, 99))[0].category_names == ("wolf", "dog")
     assert describe_matching(
         LabelConfig(sources=("x",), labels="detector", allow_unmatched=True), rules
     ) == {"allow_unmatched": True}
@@ -122,8 +122,9 @@ def test_allowed_names_pass_and_what_is_not_asked_for_does_not():
 
 def test_an_evaluation_leaves_out_what_the_data_set_lacks(caplog):
     rules = build(("wolf", "cat"), labels="detector", protocol="evaluate")
-    found = Detections(np.zeros((2, 4), np.float32), np.ones(2, np.float32), ("wolf", "cat"))
-    assert rules.keep_boxes(found).category_names == ("cat",)
+    boxes = np.array([[0, 0, 5, 5], [9, 9, 15, 15]], np.float32)
+    found = Detections(boxes, np.ones(2, np.float32), ("wolf", "cat"))
+    assert rules.choose_boxes(found, (99, 99))[0].category_names == ("cat",)
     assert "1 of the 2 classes of fake are not in the vocabulary animals: wolf" in caplog.text
 
 

@@ -72,8 +72,8 @@ def test_facts_of_the_local_engine_are_the_labellers():
     labeller = make_labeller(config())
     with open_engine(config(), lambda *_: labeller) as local:
         assert local.name == "local"
-        assert local.facts.fingerprint == labeller.fingerprint
-        assert local.facts.categories == labeller.categories
+        assert local.facts.fingerprint == labeller.facts.fingerprint
+        assert local.facts.categories == labeller.facts.categories
         assert local.facts.has_labels
 
 

@@ -14,8 +14,8 @@ from ovsam_pipeline.evaluation.config import EvalConfig
 from ovsam_pipeline.evaluation.datasets import find_dataset
 from ovsam_pipeline.evaluation.labelling import build_label_config, label_dataset
 from ovsam_pipeline.evaluation.reading.truth import read_ground_truth
-from ovsam_pipeline.labelling import labeller as labeller_module
-from ovsam_pipeline.labelling.rules import LabelRules
+from ovsam_pipeline.labelling import build as builders
+from ovsam_pipeline.labelling.rules import PAPER, LabelRules
 from ovsam_pipeline.output.folder import iterate_rows
 
 # pycocotools 2.0.11 with numpy 2.4: its own arrays lack the copy keyword.
@@ -105,12 +105,12 @@ def test_missing_images_are_named(truth_path, tmp_path):
 
 
 def make_evaluation_labeller(config, embedding=None):
-    rules = LabelRules(Vocabulary(NAMES), iou=None, max_det=None, keeps_empty_masks=True)
+    rules = LabelRules(Vocabulary(NAMES), iou=None, max_det=None, evaluation=PAPER)
     return make_labeller(config, rules=rules, detector=build_detector(config.detector))
 
 
 def test_data_set_is_labelled_with_the_ids_of_its_annotations(truth_path, tmp_path, monkeypatch):
-    monkeypatch.setattr(labeller_module, "build_labeller", make_evaluation_labeller)
+    monkeypatch.setattr(builders, "build_labeller", make_evaluation_labeller)
     run = partial(build, truth_path, tmp_path / "out")
     first = label_dataset(*run(limit=1))
     assert (first.exit_code, first.totals.images) == (0, 1)
@@ -128,7 +128,7 @@ def test_data_set_is_labelled_with_the_ids_of_its_annotations(truth_path, tmp_pa
 
 
 def test_unlike_settings_do_not_continue_an_output(truth_path, tmp_path, monkeypatch):
-    monkeypatch.setattr(labeller_module, "build_labeller", make_evaluation_labeller)
+    monkeypatch.setattr(builders, "build_labeller", make_evaluation_labeller)
     label_dataset(*build(truth_path, tmp_path / "out"))
     with pytest.raises(ConfigError, match="conf"):
         label_dataset(*build(truth_path, tmp_path / "out", conf=0.5))

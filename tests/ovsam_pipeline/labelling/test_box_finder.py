@@ -15,8 +15,8 @@ from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.detectors.build import build_detector
 from ovsam_pipeline.errors import OutputError, OutputLockedError
 from ovsam_pipeline.export.coco import export_coco
-from ovsam_pipeline.labelling import box_finder, labeller
-from ovsam_pipeline.labelling.box_finder import build_box_finder
+from ovsam_pipeline.labelling import build as builders
+from ovsam_pipeline.labelling.build import build_box_finder
 from ovsam_pipeline.monitoring.stopping import StopRequest
 from ovsam_pipeline.output.folder import OutputFolder, iterate_rows, list_parts
 from ovsam_pipeline.output.parts import BOX_SCHEMA
@@ -42,8 +42,8 @@ def fakes(monkeypatch):
         read = build_detector(config.detector, conf=config.conf, max_det=config.max_det)
         return make_labeller(config, detector=read)
 
-    monkeypatch.setattr(box_finder, "build_box_finder", make_box_finder)
-    monkeypatch.setattr(labeller, "build_labeller", build)
+    monkeypatch.setattr(builders, "build_box_finder", make_box_finder)
+    monkeypatch.setattr(builders, "build_labeller", build)
 
 
 class OddDetector(FakeDetector):
@@ -73,7 +73,7 @@ def test_labels_from_stored_boxes_are_those_of_the_detector_itself(images, tmp_p
 
 def test_stored_boxes_scores_and_names_come_back_bit_for_bit(images, tmp_path, monkeypatch):
     odd = OddDetector()
-    monkeypatch.setattr(box_finder, "build_box_finder", partial(make_box_finder, detector=odd))
+    monkeypatch.setattr(builders, "build_box_finder", partial(make_box_finder, detector=odd))
     ovsam_pipeline.detect(images / "0000.png", output=tmp_path / "boxes", conf=0.0)
     rgb = np.zeros((24, 32, 3), np.uint8)
     (expected,) = [odd._detect("0000.png", rgb)]
@@ -123,7 +123,7 @@ def test_interrupted_and_taken_up_again_it_has_the_rows_of_a_quiet_run(images, t
         yield stop
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(box_finder, "build_box_finder", partial(make_box_finder, detector=Stopping()))
+        patch.setattr(builders, "build_box_finder", partial(make_box_finder, detector=Stopping()))
         first = run_detect(config, stopping=stopping())
     assert first.exit_code == 130
     assert 0 < first.summary.done < 9
@@ -157,9 +157,9 @@ def test_stored_boxes_go_by_content_and_not_by_path(images, tmp_path):
     first, second = (
         build_box_finder(LabelConfig(sources=("x",), detector=spec, device="cpu")) for spec in specs
     )
-    assert first.fingerprint == second.fingerprint
-    assert first.depends_on["detector"] == "boxes"
-    assert [finder.provenance["detector"]["name"] for finder in (first, second)] == specs
+    assert first.facts.fingerprint == second.facts.fingerprint
+    assert first.facts.depends_on["detector"] == "boxes"
+    assert [finder.facts.provenance["detector"]["name"] for finder in (first, second)] == specs
 
 
 def test_two_runs_do_not_write_one_folder(images, tmp_path):
@@ -199,9 +199,7 @@ def test_points_and_annotation_ids_are_stored_and_come_back(images, tmp_path, mo
                 np.array([71, 72]),
             )  # fmt: skip
 
-    monkeypatch.setattr(
-        box_finder, "build_box_finder", partial(make_box_finder, detector=Pointing())
-    )
+    monkeypatch.setattr(builders, "build_box_finder", partial(make_box_finder, detector=Pointing()))
     ovsam_pipeline.detect(images / "0000.png", output=tmp_path / "boxes")
     table = build_detector(f"boxes:{tmp_path / 'boxes'}").table
     assert table.points_xy.tolist() == [[3, 4], [20.5, 6]]

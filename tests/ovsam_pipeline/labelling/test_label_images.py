@@ -1,16 +1,17 @@
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_labeller import FakeDetector, FakePredictor, make_labeller
+from fake_labeller import NAMES, FakeDetector, FakePredictor, make_box_finder, make_labeller
 from pycocotools import mask as coco_mask
 
 from ovsam.errors import ImageError, PromptError
 from ovsam.structures import Prompts
+from ovsam.text.vocabulary import Vocabulary
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.labelling.label_images import label_images
+from ovsam_pipeline.labelling.rules import ALL_CLASSES, RELEASED_POINTS, LabelRules
 from ovsam_pipeline.labelling.stats import ShardStats
 from ovsam_pipeline.records import ImageRecord, compute_image_id
 
@@ -25,6 +26,10 @@ def decode(record: ImageRecord) -> np.ndarray:
     if "decoder_bug" in record.file_name:
         raise ZeroDivisionError("oops")
     return np.full((20, 40, 3), compute_image_id(record.file_name) % 200, np.uint8)
+
+
+def make_rules(**changes) -> LabelRules:
+    return LabelRules(Vocabulary(NAMES), **changes)
 
 
 def run(names, labeller=None, **options):
@@ -53,8 +58,12 @@ def test_row_of_a_labelled_image_holds_boxes_masks_and_both_opinions():
 
 def test_no_image_is_decoded_twice():
     decoded = []
-    labeller = make_labeller(decode=lambda record: decoded.append(record) or decode(record))
-    run(["a", "b", "c"], replace(labeller, batch=2))
+
+    def count(record):
+        decoded.append(record)
+        return decode(record)
+
+    run(["a", "b", "c"], make_labeller(decode=count, batch=2))
     assert len(decoded) == 3
 
 
@@ -63,7 +72,7 @@ def test_image_without_boxes_is_empty_and_costs_no_encoding():
     rows = run(["empty.jpg", "a.jpg"], labeller)
     assert [row.status for row in rows] == ["empty", "labelled"]
     assert (rows[0].width, rows[0].height) == (40, 20)
-    assert labeller.predictor.encoded == 1
+    assert labeller.mode.predictor.encoded == 1
 
 
 @pytest.mark.parametrize("batch", [1, 4])
@@ -76,7 +85,7 @@ def test_image_without_boxes_is_empty_and_costs_no_encoding():
     ],
 )
 def test_one_failing_image_leaves_its_neighbours_alone(name, error, width, batch):
-    labeller = replace(make_labeller(decode=decode), batch=batch)
+    labeller = make_labeller(decode=decode, batch=batch)
     rows = run(["a.jpg", name, "b.jpg", "c.jpg"], labeller)
     assert [row.status for row in rows] == ["labelled", "failed", "labelled", "labelled"]
     assert (rows[1].error, rows[1].width) == (error, width)
@@ -87,19 +96,19 @@ def test_refused_prompt_is_a_failed_row_that_says_so():
         def segment(self, encoded, prompts, *, masks="rle", clip_boxes_xyxy=None):
             raise PromptError("a box must overlap the image")
 
-    (row,) = run(["a.jpg"], replace(make_labeller(decode=decode), predictor=Refusing()))
+    (row,) = run(["a.jpg"], make_labeller(decode=decode, predictor=Refusing()))
     assert row.error == "the networks refused it: a box must overlap the image"
 
 
 def test_batch_too_large_for_memory_is_halved_until_it_fits():
     predictor = FakePredictor(largest_batch=2)
-    labeller = replace(make_labeller(decode=decode), predictor=predictor, batch=8)
+    labeller = make_labeller(decode=decode, predictor=predictor, batch=8)
     assert {row.status for row in run([str(i) for i in range(8)], labeller)} == {"labelled"}
 
 
 def test_image_too_large_for_memory_is_a_failed_row():
     predictor = FakePredictor(largest_batch=0)
-    (row,) = run(["a"], replace(make_labeller(decode=decode), predictor=predictor))
+    (row,) = run(["a"], make_labeller(decode=decode, predictor=predictor))
     assert row.error.startswith("out of memory")
 
 
@@ -112,9 +121,8 @@ def test_a_bug_is_logged_with_its_traceback(caplog):
 
 def test_overlapping_stages_give_the_same_rows():
     names = [f"{index}.jpg" for index in range(12)]
-    labeller = make_labeller(decode=decode)
-    plain = run(names, replace(labeller, batch=1))
-    assert run(names, replace(labeller, batch=5, is_overlapping=True)) == plain
+    plain = run(names, make_labeller(decode=decode, batch=1))
+    assert run(names, make_labeller(decode=decode, batch=5, is_overlapping=True)) == plain
 
 
 def test_stop_finishes_what_is_in_hand_and_leaves_the_rest():
@@ -177,7 +185,7 @@ def test_duplicate_boxes_are_dropped_and_counted():
             return [Detections(boxes, np.array([0.5, 0.9], np.float32)) for _ in images]
 
     stats = ShardStats()
-    (row,) = run(["a"], replace(make_labeller(decode=decode), detector=Doubling()), stats=stats)
+    (row,) = run(["a"], make_labeller(decode=decode, detector=Doubling()), stats=stats)
     assert [item.prompt.detector_score for item in row.objects] == [pytest.approx(0.9)]
     assert stats.dropped == {"duplicate or not asked for": 1}
     assert set(stats.seconds) == {"decode", "detect", "segment"}
@@ -191,11 +199,9 @@ def test_boxes_outside_the_image_are_dropped_and_counted_and_others_clipped(stop
             scores = np.array([0.9, 0.8, 0.7], np.float32)
             return [Detections(boxes, scores) for _ in images]
 
-    labeller = replace(make_labeller(decode=decode), detector=Straying())
-    if stops_at_boxes:
-        labeller = replace(labeller, predictor=None, rules=None)
+    make = make_box_finder if stops_at_boxes else make_labeller
     stats = ShardStats()
-    (row,) = run(["a"], labeller, stats=stats)
+    (row,) = run(["a"], make(decode=decode, detector=Straying()), stats=stats)
     assert [item.to_row()["detector_box_xyxy"] for item in row.objects] == [(0, 0, 20, 10)]
     assert stats.dropped == {"outside the image": 1, "no area": 1}
 
@@ -217,8 +223,10 @@ def test_of_two_boxes_with_the_same_mask_the_better_one_stays():
     scores = [item.prompt.detector_score for item in row.objects]
     assert scores == [pytest.approx(0.9), pytest.approx(0.4)]
     assert stats.dropped["duplicate mask"] == 1
-    rules = replace(labeller.rules, iou=None)
-    assert len(run(["a"], replace(labeller, rules=rules))[0].objects) == 3
+    labeller = make_labeller(
+        decode=decode, detector=Halving(), predictor=OneObject(), rules=make_rules(iou=None)
+    )
+    assert len(run(["a"], labeller)[0].objects) == 3
 
 
 def test_points_of_a_detector_are_the_prompts():
@@ -240,9 +248,8 @@ def test_points_of_a_detector_are_the_prompts():
 
 
 def test_only_asked_classes_come_out():
-    rules = make_labeller().rules
     stats = ShardStats()
-    labeller = make_labeller(decode=decode, rules=replace(rules, kept=frozenset({0})))
+    labeller = make_labeller(decode=decode, rules=make_rules(kept=frozenset({0})))
     rows = run([str(index) for index in range(9)], labeller, stats=stats)
     found = {item.category for row in rows for item in row.objects}
     assert found == {"cat"}
@@ -250,7 +257,7 @@ def test_only_asked_classes_come_out():
 
 
 def test_labels_of_the_detector_carry_its_score_and_skip_unknown_names():
-    rules = replace(make_labeller().rules, labels="detector", detector_labels={"cat": 1})
+    rules = make_rules(labels="detector", detector_labels={"cat": 1})
     (row,) = run(["a.jpg"], make_labeller(decode=decode, rules=rules))
     (item,) = row.objects
     assert (item.category, item.score) == ("dog", pytest.approx(0.9))
@@ -259,9 +266,8 @@ def test_labels_of_the_detector_carry_its_score_and_skip_unknown_names():
 def test_ground_truth_boxes_are_all_kept():
     boxes = np.tile(np.array([[0, 0, 5, 5]], np.float32), (400, 1))
     found = Detections(boxes, np.ones(400, np.float32))
-    rules = make_labeller().rules
-    assert len(rules.keep_boxes(found)) == 1
-    assert len(replace(rules, iou=None, max_det=None).keep_boxes(found)) == 400
+    assert len(make_rules().choose_boxes(found, (9, 9))[0]) == 1
+    assert len(make_rules(iou=None, max_det=None).choose_boxes(found, (9, 9))[0]) == 400
 
 
 def test_of_a_hundred_thousand_boxes_only_the_best_are_looked_at():
@@ -269,8 +275,9 @@ def test_of_a_hundred_thousand_boxes_only_the_best_are_looked_at():
     corners = dice.random((100_000, 2)).astype(np.float32) * 1000
     scores = dice.random(100_000).astype(np.float32)
     found = Detections(np.concatenate([corners, corners + 8], 1), scores)
-    kept = replace(make_labeller().rules, max_det=20).keep_boxes(found)
+    kept, dropped = make_rules(max_det=20).choose_boxes(found, (2000, 2000))
     assert len(kept) == 20
+    assert dropped["beyond 10 x max-det"] == 100_000 - 200
     assert kept.scores.min() >= np.sort(scores)[-200]
     assert kept.scores[0] == scores.max()
 
@@ -284,7 +291,7 @@ def test_objects_with_an_empty_mask_are_dropped():
     stats = ShardStats()
     (row,) = run(["a"], make_labeller(decode=decode, detector=Thin()), stats=stats)
     assert (row.status, stats.dropped["empty mask"]) == ("empty", 1)
-    rules = replace(make_labeller().rules, keeps_empty_masks=True)
+    rules = make_rules(evaluation=ALL_CLASSES)
     (row,) = run(["a"], make_labeller(decode=decode, detector=Thin(), rules=rules))
     assert [(item.area, item.prompt.prompt_id) for item in row.objects] == [(0, None)]
 
@@ -308,8 +315,8 @@ def test_released_points_give_the_detectors_boxes_to_clip():
             seen.append(clip_boxes_xyxy)
             return super().segment(encoded, prompts, masks=masks)
 
-    labeller = make_labeller(decode=decode, predictor=Watching())
-    run(["a"], labeller)
-    run(["a"], replace(labeller, gives_clip_boxes=True))
+    run(["a"], make_labeller(decode=decode, predictor=Watching()))
+    rules = make_rules(evaluation=RELEASED_POINTS)
+    run(["a"], make_labeller(decode=decode, predictor=Watching(), rules=rules))
     assert seen[0] is None
     assert seen[1][0].tolist() == [0, 0, 20, 10]

@@ -105,13 +105,13 @@ def test_masks_and_boxes_stay_and_labels_are_those_of_a_new_run(
 
 def test_neither_detector_nor_full_masks_run(labelled, tmp_path, monkeypatch):
     from ovsam import predictor
-    from ovsam_pipeline.labelling import labeller
+    from ovsam_pipeline.labelling import build
 
     def refuse(*arguments, **settings):
         raise AssertionError("not to be called")
 
     monkeypatch.setattr(predictor, "mask_region", refuse)
-    monkeypatch.setattr(labeller, "build_run_detector", refuse)
+    monkeypatch.setattr(build, "build_run_detector", refuse)
     result = ovsam_pipeline.label(relabel=str(labelled), output=tmp_path / "new")
     assert (result.exit_code, result.totals.failed) == (0, 0)
     assert read(tmp_path / "new") == read(labelled)  # the same model and vocabulary: the same

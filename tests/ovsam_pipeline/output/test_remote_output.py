@@ -17,7 +17,7 @@ from s3_server import Fault, FaultProxy
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.errors import OutputError, OutputLockedError
-from ovsam_pipeline.labelling import box_finder, labeller
+from ovsam_pipeline.labelling import build as builders
 from ovsam_pipeline.monitoring.exit_codes import exit_code_of
 from ovsam_pipeline.output import folder as store
 from ovsam_pipeline.output.folder import iterate_rows, list_parts, read_run_file
@@ -30,8 +30,8 @@ PROGRAM = DOUBLES / "fake_labeller.py"
 
 @pytest.fixture(autouse=True)
 def fakes(monkeypatch):
-    monkeypatch.setattr(labeller, "build_labeller", make_labeller)
-    monkeypatch.setattr(box_finder, "build_box_finder", make_box_finder)
+    monkeypatch.setattr(builders, "build_labeller", make_labeller)
+    monkeypatch.setattr(builders, "build_box_finder", make_box_finder)
 
 
 @pytest.fixture
@@ -163,8 +163,8 @@ def test_output_that_cannot_be_is_refused(s3, source, out, reason):
 
 @pytest.mark.parametrize("code", ["InvalidAccessKeyId", "AccessDenied"])
 def test_refused_login_is_said_before_anything_slow(s3, images, monkeypatch, code):
-    monkeypatch.delattr(labeller, "build_labeller")
-    monkeypatch.setattr(labeller, "build_labeller", None, raising=False)
+    monkeypatch.delattr(builders, "build_labeller")
+    monkeypatch.setattr(builders, "build_labeller", None, raising=False)
     s3.proxy.faults.append(Fault("status", status=403, code=code))
     with pytest.raises(ConfigError, match=r"^cannot use s3://.*AWS_ACCESS_KEY_ID") as caught:
         label(images, f"{s3.uri}/out")
@@ -196,7 +196,7 @@ def test_lost_lease_stops_the_run_before_its_next_commit(s3, images, monkeypatch
                 time.sleep(1.0)
             return super().detect(found)
 
-    monkeypatch.setattr(labeller, "build_labeller", partial(make_labeller, detector=Robber()))
+    monkeypatch.setattr(builders, "build_labeller", partial(make_labeller, detector=Robber()))
     monkeypatch.setattr(store, "take_lock", partial(take_lock, lease_s=3.0))
     with pytest.raises(OutputError, match=r"the lease on s3://.* run the same command again"):
         label(images, str(out), workers=1)

@@ -9,7 +9,7 @@ from pycocotools.coco import COCO
 import ovsam_pipeline
 from ovsam.errors import ConfigError
 from ovsam_pipeline.errors import OutputLockedError, ShardError, SourceError
-from ovsam_pipeline.labelling import labeller as labeller_module
+from ovsam_pipeline.labelling import build as builders
 from ovsam_pipeline.output.folder import OutputFolder, iterate_rows, list_parts
 from ovsam_pipeline.runs.run import choose_part_limits
 from ovsam_pipeline.settings.label import LabelConfig
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 @pytest.fixture(autouse=True)
 def fake_networks(monkeypatch):
-    monkeypatch.setattr(labeller_module, "build_labeller", make_labeller)
+    monkeypatch.setattr(builders, "build_labeller", make_labeller)
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_failed_images_stay_failed_until_asked_or_changed(images, out):
 
 def test_failure_budget_stops_the_run_and_keeps_what_was_done(images, out, monkeypatch):
     monkeypatch.setattr(
-        labeller_module, "build_labeller", lambda config, _: make_labeller(config, decode=refuse)
+        builders, "build_labeller", lambda config, _: make_labeller(config, decode=refuse)
     )
     result = ovsam_pipeline.label(images, output=out, max_failures=2)
     assert (result.exit_code, result.summary.failed, result.summary.left) == (4, 3, 7)
@@ -136,7 +136,7 @@ def test_a_bug_that_hits_every_image_ends_the_run(images, out, monkeypatch):
         return make_labeller(config, decode=decode)
 
     write_images(images, 40)
-    monkeypatch.setattr(labeller_module, "build_labeller", build)
+    monkeypatch.setattr(builders, "build_labeller", build)
     with pytest.raises(ShardError, match="TypeError: bug"):
         ovsam_pipeline.label(images, output=out)
     OutputFolder(out).close()
@@ -165,7 +165,7 @@ def test_full_disk_tells_the_first_reason_and_loses_nothing(images, out, monkeyp
     with pytest.raises(OutputError, match="cannot write the part"):
         ovsam_pipeline.label(images, output=out, part_images=3)
     monkeypatch.undo()
-    monkeypatch.setattr(labeller_module, "build_labeller", make_labeller)
+    monkeypatch.setattr(builders, "build_labeller", make_labeller)
     assert len(read_rows(out)) == 6
     assert ovsam_pipeline.label(images, output=out).summary.done == 4
 
@@ -226,7 +226,7 @@ def test_nothing_is_written_when_the_settings_cannot_work(images, out, monkeypat
     def build(config, embedding):
         raise ConfigError("unknown vocabulary")
 
-    monkeypatch.setattr(labeller_module, "build_labeller", build)
+    monkeypatch.setattr(builders, "build_labeller", build)
     with pytest.raises(ConfigError, match="unknown vocabulary"):
         ovsam_pipeline.label(images, output=out)
     with pytest.raises(ConfigError, match="unknown setting 'confidence'"):
@@ -236,7 +236,7 @@ def test_nothing_is_written_when_the_settings_cannot_work(images, out, monkeypat
 
 def test_locked_output_is_refused_before_the_model_is_loaded(images, out, monkeypatch):
     ovsam_pipeline.label(images, output=out)
-    monkeypatch.setattr(labeller_module, "build_labeller", None)
+    monkeypatch.setattr(builders, "build_labeller", None)
     with OutputFolder(out), pytest.raises(OutputLockedError, match="try again"):
         ovsam_pipeline.label(images, output=out)
 
@@ -244,11 +244,11 @@ def test_locked_output_is_refused_before_the_model_is_loaded(images, out, monkey
 def test_output_filled_by_another_run_meanwhile_is_continued(images, out, monkeypatch):
     def build(config, embedding):
         # The other run starts later and ends first.
-        monkeypatch.setattr(labeller_module, "build_labeller", make_labeller)
+        monkeypatch.setattr(builders, "build_labeller", make_labeller)
         ovsam_pipeline.label(images, output=out, part_images=3)
         return make_labeller(config)
 
-    monkeypatch.setattr(labeller_module, "build_labeller", build)
+    monkeypatch.setattr(builders, "build_labeller", build)
     result = ovsam_pipeline.label(images, output=out)
     assert result.summary.done == 0
     assert len(read_rows(out)) == 10

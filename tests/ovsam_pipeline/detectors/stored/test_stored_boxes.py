@@ -9,7 +9,7 @@ from fake_labeller import FakeDetector, make_box_finder, make_labeller, write_im
 
 import ovsam_pipeline
 from ovsam_pipeline.detectors.build import build_detector
-from ovsam_pipeline.labelling import box_finder, labeller
+from ovsam_pipeline.labelling import build as builders
 from ovsam_pipeline.labelling.provenance import describe_parts
 from ovsam_pipeline.output.folder import iterate_rows
 from ovsam_pipeline.settings.label import LabelConfig
@@ -38,10 +38,10 @@ def fakes(monkeypatch):
     def find(config, embedding):
         run = make_box_finder(config)
         settings = {"task": "detect", **depend_on(config, run.detector)}
-        return replace(run, depends_on=settings)
+        return replace(run, facts=replace(run.facts, depends_on=settings))
 
-    monkeypatch.setattr(labeller, "build_labeller", build)
-    monkeypatch.setattr(box_finder, "build_box_finder", find)
+    monkeypatch.setattr(builders, "build_labeller", build)
+    monkeypatch.setattr(builders, "build_box_finder", find)
 
 
 def read(output):

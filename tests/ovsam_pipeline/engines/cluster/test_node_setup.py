@@ -57,7 +57,7 @@ def test_other_version_on_a_node_is_refused():
 def test_node_with_other_weights_is_refused_by_name():
     facts = make_labeller(config()).facts
     check_facts("node7", facts, facts)
-    other = replace(facts, fingerprint="x", depends_on={**facts.depends_on, "model": "another"})
+    other = replace(facts, depends_on={**facts.depends_on, "model": "another"})
     with pytest.raises(ConfigError, match="node7 would label with a different model than the firs"):
         check_facts("node7", facts, other)
 

@@ -14,7 +14,8 @@ from ovsam.errors import ConfigError, VocabularyError
 from ovsam.preprocess import prepare_image
 from ovsam.structures import Prompts
 from ovsam.text.text_tower import build_text_tower
-from ovsam_pipeline.labelling.labeller import _default_vocabulary, build_labeller
+from ovsam_pipeline.labelling.build import _default_vocabulary, build_labeller
+from ovsam_pipeline.labelling.rules import ALL_CLASSES, PAPER, RELEASED_POINTS
 from ovsam_pipeline.output.folder import iterate_rows
 from ovsam_pipeline.settings.label import LabelConfig
 
@@ -102,10 +103,10 @@ def test_run_file_names_model_licence_and_vocabulary(tmp_path, scenes, settings)
 
 def test_unlike_settings_have_unlike_fingerprints(settings):
     base = build(settings)
-    assert build(settings).fingerprint == base.fingerprint
-    assert build(settings, workers=3, part_images=5).fingerprint == base.fingerprint
+    assert build(settings).facts.fingerprint == base.facts.fingerprint
+    assert build(settings, workers=3, part_images=5).facts.fingerprint == base.facts.fingerprint
     for changes in ({"dtype": "bf16"}, {"max_det": 5}, {"classes": ("cat",)}, {"iou": 0.4}):
-        assert build(settings, **changes).fingerprint != base.fingerprint
+        assert build(settings, **changes).facts.fingerprint != base.facts.fingerprint
 
 
 def test_files_of_boxes_go_by_content_and_not_by_path(settings, scenes, tmp_path):
@@ -113,9 +114,9 @@ def test_files_of_boxes_go_by_content_and_not_by_path(settings, scenes, tmp_path
     again.write_bytes((scenes / "truth.json").read_bytes())
     first = build(settings, labels="detector", allow_unmatched=True)
     second = build(settings, labels="detector", allow_unmatched=True, detector=f"gt:{again}")
-    assert first.depends_on == second.depends_on
-    assert first.depends_on["detector"] == "gt"
-    assert second.provenance["detector"]["name"] == f"gt:{again}"
+    assert first.facts.depends_on == second.facts.depends_on
+    assert first.facts.depends_on["detector"] == "gt"
+    assert second.facts.provenance["detector"]["name"] == f"gt:{again}"
 
 
 def test_another_file_of_boxes_is_told_apart(settings, scenes, tmp_path):
@@ -133,8 +134,9 @@ def test_seed_of_a_made_up_text_tower_is_part_of_the_fingerprint(scenes, monkeyp
     monkeypatch.setenv("OVSAM_WEIGHTS", "random:1")
     plain, first = build(given), build(given, vocabulary="walrus,teapot stand")
     monkeypatch.setenv("OVSAM_WEIGHTS", "random:2")
-    assert build(given).fingerprint == plain.fingerprint
-    assert build(given, vocabulary="walrus,teapot stand").fingerprint != first.fingerprint
+    assert build(given).facts.fingerprint == plain.facts.fingerprint
+    again = build(given, vocabulary="walrus,teapot stand")
+    assert again.facts.fingerprint != first.facts.fingerprint
 
 
 def test_protocols_of_evaluation_change_the_fingerprint_and_the_rules(settings):
@@ -142,10 +144,11 @@ def test_protocols_of_evaluation_change_the_fingerprint_and_the_rules(settings):
         name: build(settings, vocabulary="nano", protocol=name)
         for name in ("label", "evaluate", "evaluate-all-classes", "evaluate-released-points")
     }
-    assert len({labeller.fingerprint for labeller in found.values()}) == 4
-    assert "protocol" not in found["label"].depends_on
-    assert [item.rules.keeps_empty_masks for item in found.values()] == [False, True, True, True]
-    assert [item.gives_clip_boxes for item in found.values()] == [False, False, False, True]
+    assert len({labeller.facts.fingerprint for labeller in found.values()}) == 4
+    assert "protocol" not in found["label"].facts.depends_on
+    rules = [item.mode.rules for item in found.values()]
+    assert [each.keeps_empty_masks for each in rules] == [False, True, True, True]
+    assert [each.evaluation for each in rules] == [None, PAPER, ALL_CLASSES, RELEASED_POINTS]
 
 
 def test_evaluation_never_chooses_a_class_outside_the_split(settings, tmp_path):
@@ -155,16 +158,16 @@ def test_evaluation_never_chooses_a_class_outside_the_split(settings, tmp_path):
     path.write_text(json.dumps(words))
     for protocol, is_free in (("label", True), ("evaluate-all-classes", True), ("evaluate", False)):
         labeller = build(settings, vocabulary=str(path), protocol=protocol)
-        image = prepare_image(np.zeros((64, 64, 3), np.uint8), labeller.input_size)
-        (encoded,) = labeller.predictor.encode([image])
-        prediction = labeller.predictor.segment(encoded, Prompts([[4, 4, 40, 40]]))
+        image = prepare_image(np.zeros((64, 64, 3), np.uint8), labeller.mode.input_size)
+        (encoded,) = labeller.mode.predictor.encode([image])
+        prediction = labeller.mode.predictor.segment(encoded, Prompts([[4, 4, 40, 40]]))
         assert bool(prediction.fused_logits[0, 2] > -900) == is_free
 
 
 def test_classes_filter_what_comes_out_and_keep_their_rivals(settings):
     labeller = build(settings, classes=("cat", "dog"))
-    assert [item["name"] for item in labeller.categories] == ["cat", "dog"]
-    assert labeller.rules.vocabulary.num_classes == ovsam.load_vocabulary("nano").num_classes
+    assert [item["name"] for item in labeller.facts.categories] == ["cat", "dog"]
+    assert labeller.mode.rules.vocabulary.num_classes == ovsam.load_vocabulary("nano").num_classes
 
 
 def test_unknown_class_in_a_named_vocabulary_is_refused(settings):
@@ -180,7 +183,8 @@ def test_word_that_nano_cannot_know_is_refused(settings):
 def test_labels_of_the_detector_need_names_in_the_vocabulary(settings, scenes, tmp_path):
     labeller = build(settings, labels="detector")
     assert {
-        labeller.rules.vocabulary.names[i] for i in labeller.rules.detector_labels.values()
+        labeller.mode.rules.vocabulary.names[i]
+        for i in labeller.mode.rules.detector_labels.values()
     } == {"apple"}
     (tmp_path / "words.txt").write_text("dog\n")
     with pytest.raises(ConfigError, match=r"1 of the 1 classes of gt:.* are not in the vocabulary"):

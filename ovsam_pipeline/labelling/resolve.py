@@ -1,0 +1,101 @@
+"""A run's settings → the same settings with every "auto" decided. Loads no weights."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ovsam.errors import ConfigError
+from ovsam_pipeline.labelling.labeller import Pace
+
+if TYPE_CHECKING:
+    import torch
+
+    from ovsam_pipeline.settings.label import Dtype, LabelConfig
+
+logger = logging.getLogger(__name__)
+
+
+def resolve(
+    config: LabelConfig, *, needs_model: bool = True, needs_detector: bool = True
+) -> LabelConfig:
+    """Return the settings with device, dtype, model and detector decided.
+
+    Args:
+        config: the settings.
+        needs_model: False leaves the model as it is: none is used.
+        needs_detector: False leaves the detector as it is. Deciding it needs the model's name.
+
+    Raises:
+        ConfigError: there is no such device or model file on this machine.
+        CheckpointError: the model's file cannot be read.
+    """
+    device = _choose_device(config.device)
+    config = replace(config, device=str(device), dtype=_choose_dtype(config.dtype, device))
+    if needs_model:
+        config = replace(config, model=_choose_model(config.model))
+    if needs_detector and config.detector == "auto":
+        from ovsam.load import read_trained_on
+        from ovsam_pipeline.detectors.build import choose_detector
+
+        config = replace(config, detector=choose_detector(read_trained_on(config.model)))
+    return config
+
+
+def choose_pace(config: LabelConfig) -> Pace:
+    """Return batch size and threads for the device of resolved settings."""
+    import torch
+
+    is_cpu = torch.device(config.device).type == "cpu"
+    return Pace(
+        batch=config.batch or (1 if is_cpu else 8),
+        workers=config.workers or min(8, max(1, torch.get_num_threads())),
+        is_overlapping=not is_cpu,
+    )
+
+
+def _choose_device(name: str) -> torch.device:
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"expected --device as auto, cpu or cuda:0, got '{name}'") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"--device {name} asks for a GPU, and torch finds none here; see ovsam doctor"
+        )
+    return device
+
+
+def _choose_dtype(name: Dtype, device: torch.device) -> Dtype:
+    """Return bf16 where a GPU computes it natively; a CPU keeps float32, the reference."""
+    import torch
+
+    if name != "auto":
+        return name
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bf16"
+    return "fp32"
+
+
+def _choose_model(name: str) -> str:
+    from ovsam.weights.hub import best_cached_model
+
+    if name != "auto":
+        if Path(name).suffix and not Path(name).is_file():
+            raise ConfigError(f"expected --model as a name or a file, and there is no file {name}")
+        return name
+    name = best_cached_model()
+    if name == "nano":
+        logger.info(
+            "using the embedded model nano, which knows its own drawings only and no photos; "
+            "`ovsam models fetch rn50x16-lvis` gets real weights"
+        )
+    else:
+        logger.info("using the weights %s from the cache", name)
+    return name
