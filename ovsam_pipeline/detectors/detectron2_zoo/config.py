@@ -1,8 +1,8 @@
 """A configuration of detectron2 → a network of it, and how it wants its images.
 
 Reads yaml files of the older kind ("MODEL: ..."), LazyConfig files (.py, or yaml with "_target_"),
-from detectron2's model zoo by name or from any path. LazyConfig files are programs: only one's own
-are to be run. No weights are read here.
+from detectron2's model zoo by name or from any path. LazyConfig files are programs: run only
+those you trust. No weights are read here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import nn
 from ovsam.errors import ConfigError, MissingDependencyError, describe_error
 from ovsam.strict import suggest_names
 
-# Where an object is in memory is no part of what a configuration says.
+# The memory address of an object is not part of a configuration.
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _RESIZING = "dataloader.test.mapper.augmentations"
 

@@ -46,7 +46,7 @@ _HARMLESS = re.compile(
     r".*anchor_generator\.cell_anchors\..*|pixel_mean|pixel_std|.*\.num_batches_tracked"
     r"|.*\.(fed_loss_cls_weights|freq_weight)|loss_normalizer"
 )
-# What detectron2's trainers leave beside the config.yaml of a run.
+# What detectron2's trainers write next to the config.yaml of a run.
 _TRAINED = "model_final.pth"
 
 
@@ -87,7 +87,7 @@ def _find_trained(config_path: Path) -> Path:
     if not path.is_file():
         raise ConfigError(
             f"expected the weights of {config_path} behind a comma (detectron2:CONFIG,WEIGHTS), or "
-            f"{_TRAINED} beside it, got neither"
+            f"{_TRAINED} next to it, got neither"
         )
     return path
 

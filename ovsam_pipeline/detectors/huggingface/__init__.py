@@ -1,1 +1,5 @@
-"""huggingface."""
+"""Detectors of the transformers library: `--detector hf:MODEL`.
+
+In: pixels, a model's folder or hub name, class names for open-vocabulary ones. Out: raw
+`Detections`. Begin with `detector.py`; one file per family (DETR, OWL, grounding) finds the boxes.
+"""

@@ -2,7 +2,7 @@
 
 Input: upright RGB images. Output: boxes with class names: the vocabulary's for OWL-ViT, OWLv2 and
 Grounding DINO, the model's own for DETR and its descendants. Weights are read from safetensors
-files only, and code that lies beside a model is never run. Each image is prepared alone, and only
+files only, and code that comes with a model is never run. Each image is prepared alone, and only
 images that come out at one size run together, so boxes do not depend on the batch.
 """
 
@@ -107,7 +107,7 @@ def _check_model_type(argument: str, model_type: str, vocabulary: Vocabulary | N
         )
     if model_type in _OPEN_MODELS and vocabulary is None:
         raise ConfigError(
-            f"hf:{argument} ({model_type}) finds what it is told to find: give the class names "
+            f"hf:{argument} ({model_type}) needs class names to look for: give them "
             "with --vocabulary"
         )
 

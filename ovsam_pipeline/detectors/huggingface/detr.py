@@ -47,7 +47,7 @@ class DetrFinder:
         output = self.network(**inputs)
         logits, boxes = output.logits.float(), output.pred_boxes.float()
         if not self.is_softmax:
-            # Slots that are no class would take the place of boxes that are of one.
+            # Slots without a class would displace boxes of a class.
             logits[..., self._list_empty_slots(logits.shape[-1])] = -torch.inf
             return pick_best_pairs(logits.sigmoid(), boxes)
         scores, labels = logits.softmax(-1)[..., :-1].max(-1)

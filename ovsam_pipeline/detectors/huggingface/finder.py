@@ -31,8 +31,8 @@ class Finder(Protocol):
 
     Attributes:
         network: the network of `transformers`, which the detector moves and sets to evaluation.
-        names: class name by label; None for a label that is no class.
-        depends_on: what beside the weights changes boxes: JSON-like, for the fingerprint.
+        names: class name by label; None for a label without a class.
+        depends_on: what else changes boxes, besides the weights: JSON-like, for the fingerprint.
     """
 
     network: nn.Module

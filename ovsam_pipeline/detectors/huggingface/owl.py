@@ -1,6 +1,6 @@
 """OWL-ViT and OWLv2 by `hf:MODEL`: any vocabulary, one text query for each text of a class.
 
-The text tower runs once a vocabulary, not once an image. A box has one class: the best of all
+The text tower runs once per vocabulary, not once per image. A box has one class: the best of all
 queries. The models need no suppression of their own; the run's takes out duplicates.
 
 Letters: B images, N boxes (one a patch), Q queries, D embedding width.
@@ -22,7 +22,7 @@ from ovsam_pipeline.detectors.huggingface.finder import Candidates
 OWL_MODELS = ("owlv2", "owlvit")
 _PROMPT = "a photo of a {}"
 _TEXTS_A_PASS = 64
-# 3600 boxes with 1024 queries are 15 MB an image.
+# 3600 boxes with 1024 queries are 15 MB per image.
 _QUERIES_A_PASS = 1024
 
 
@@ -30,7 +30,7 @@ class OwlFinder:
     """An OWL network with the queries of a vocabulary; see `Finder`.
 
     Args:
-        vocabulary: what to find; all texts of a class stand for it.
+        vocabulary: what to find; every text of a class is a query for it.
         is_padded: whether images are padded to a square, of which boxes are then shares.
     """
 

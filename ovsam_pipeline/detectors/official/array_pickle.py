@@ -1,7 +1,7 @@
 """A pickle of named arrays (detectron2's `.pkl`) → tensors, without running anything it says.
 
 detectron2 publishes weights as `{"model": {name: numpy array}, "__author__": text}`. Reading a
-pickle means calling what it names; here every name that such a file needs stands for an inert
+pickle means calling what it names; here every name that such a file needs is replaced by an inert
 piece of our own, and any other name is refused before it is looked up. numpy itself only sees
 checked sizes and raw bytes.
 """
@@ -33,7 +33,7 @@ def read_official_file(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a `.pkl` of detectron2, a `.pth`, or a safetensors file.
 
     Raises:
-        CheckpointError: no such file, damaged, without tensors, or it wants code to be run.
+        CheckpointError: missing, damaged, without tensors, or it wants code to be run.
     """
     return read_array_pickle(path) if path.suffix == ".pkl" else read_tensors(path)
 
@@ -66,7 +66,7 @@ def read_array_pickle(path: str | Path) -> dict[str, Tensor]:
 
 
 class _RefusedError(Exception):
-    """The file names something that is no part of an array."""
+    """The file names something that is not part of an array."""
 
 
 class _StoredType:

@@ -1,4 +1,4 @@
-"""`faster-rcnn`, `vitdet`, `detic`: the front door of our own networks with official weights.
+"""`faster-rcnn`, `vitdet`, `detic`: our own networks with official weights.
 
 A name and settings → files → a network → a `Detector`. Images that are padded to one size run
 together, others do not: so an image's boxes never depend on its neighbours. The networks are in
@@ -75,7 +75,7 @@ def build_official_detector(known: KnownDetector, settings: DetectorSettings) ->
     made_up = ["random", seed]
     if weights is None or (is_open and seed is not None):
         warn_meaningless(known.name)
-    # A wrong file is told before a text tower is asked for.
+    # Report a wrong file before a text tower is asked for.
     network = _load_network(known, weights, seed or 0)
     text_file = require_clip_text(known.name) if is_open and seed is None else None
     vocabulary = settings.vocabulary if known.classes == "any" else None
@@ -255,7 +255,7 @@ def _load_network(known: KnownDetector, path: Path | None, seed: int) -> RCNN:
 
 
 def guess_detector(tensors: Mapping[str, Tensor]) -> str | None:
-    """Return the name of the detector that a file's tensors belong to; None: none of ours."""
+    """Return the name of the detector that a file's tensors belong to; None: unknown."""
     if "backbone.bottom_up.patch_embed.proj.weight" in tensors:
         return "detic"
     if "backbone.bottom_up.base.conv1.weight" in tensors:

@@ -223,7 +223,7 @@ def require_clip_text(name: str) -> Path:
 
 
 def find_fetchable(name: str) -> tuple[WeightFile, ...] | None:
-    """Return the files that `ovsam models fetch NAME` downloads for a detector; None: no such."""
+    """Return the files that `ovsam models fetch NAME` downloads for a detector; None: unknown."""
     if name == _CLIP_NAME:
         return (CLIP_TEXT_FILE,)
     detector = find_known_detector(name)

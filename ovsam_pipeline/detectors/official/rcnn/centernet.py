@@ -95,7 +95,7 @@ class CenterProposals(nn.Module):
         Args:
             features: (B, C, H, W) of each level, finest first.
             sizes_hw: B sizes of the resized, unpadded images; only their number matters here.
-            keep: most boxes an image (upstream keeps ties at the cut, so a few more).
+            keep: most boxes per image (upstream keeps ties at the cut, so a few more).
         """
         outputs = [self.centernet_head(level, i) for i, level in enumerate(features)]
         return [

@@ -60,7 +60,7 @@ class _Stem(nn.Module):
 
 
 class _Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 convolutions beside a shortcut; the stride is in the first."""
+    """1x1, 3x3, 1x1 convolutions with a shortcut; the stride is in the first."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()

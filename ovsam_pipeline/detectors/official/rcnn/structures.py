@@ -32,7 +32,7 @@ class Recipe:
         square_side: sides are padded to this instead; 0 means not.
         score_threshold: boxes stay whose score is above this (strictly).
         nms_threshold: of boxes that overlap by more than this IoU, the best stays.
-        proposals: most boxes of the first stage an image.
+        proposals: most boxes of the first stage per image.
     """
 
     channel_order: Literal["rgb", "bgr"]

@@ -174,7 +174,7 @@ class _PatchEmbed(nn.Module):
 
 
 class Swin(nn.Module):
-    """Four stages, of which the last three are given out, each with a norm of its own."""
+    """Four stages, of which the last three are returned, each through its own norm."""
 
     def __init__(
         self, width: int, depths: Sequence[int], heads: Sequence[int], window: int
