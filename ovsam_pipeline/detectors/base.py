@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # arrays cannot be compared by ==
 class Detections:
     """Boxes of one image, checked when made: N boxes, best first by convention (not required).
 

@@ -27,21 +27,15 @@ def to_detections(
     names: Sequence[str | None] = (),
     category_ids: np.ndarray | None = None,
 ) -> Detections:
-    """Return what a network found as `Detections`, best first, before any threshold.
+    """Return the (N, 4) boxes that a network found as `Detections`, best first.
 
-    Boxes that `Detections` would refuse are left out and counted: half precision can overflow.
-
-    Args:
-        boxes_xyxy: (N, 4) float, pixels of the original image, possibly outside it.
-        scores: (N,) float.
-        labels: (N,) integer positions in `names`; None: boxes without classes.
-        names: class name of each label; None for a label that is not a class. Boxes of such labels,
-            and of labels beyond the list, are left out.
-        category_ids: (K,) int64 id of each label; None: the labels are the ids.
+    Labels are (N,) positions in `names`, where None is not a class: boxes of such labels, and of
+    labels beyond the list, are left out. Category ids are those of the labels; without them the
+    labels are the ids. Boxes that `Detections` would refuse are left out and counted.
     """
     boxes = np.asarray(boxes_xyxy, np.float32).reshape(-1, 4)
     scores = np.asarray(scores, np.float32)
-    is_finite, has_area = check_numbers(boxes, scores)
+    is_finite, has_area = check_numbers(boxes, scores)  # half precision can overflow
     is_kept = is_finite & has_area
     if labels is not None:
         is_named = np.array([*(name is not None for name in names), False], bool)
@@ -68,12 +62,7 @@ def list_class_names(names: Sequence[str | None]) -> tuple[str, ...]:
 
 
 def check_numbers(boxes_xyxy: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return two (N,) bool arrays: box and score are finite, and the box has an area.
-
-    Args:
-        boxes_xyxy: (N, 4) float32.
-        scores: (N,) float32.
-    """
+    """Return two (N,) bool arrays: box and score are finite, and the box has an area."""
     is_finite = np.isfinite(boxes_xyxy).all(axis=1) & np.isfinite(scores)
     return is_finite, np.asarray((boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1))
 
@@ -81,19 +70,12 @@ def check_numbers(boxes_xyxy: np.ndarray, scores: np.ndarray) -> tuple[np.ndarra
 def clean(
     found: Detections, size_hw: tuple[int, int], *, conf: float = 0.0, max_det: int | None = None
 ) -> tuple[Detections, Counter[str]]:
-    """Clip boxes to their image and drop those that it cannot be prompted with.
+    """Clip boxes to their image, and drop those that it cannot be prompted with.
 
-    Args:
-        found: N boxes, pixels of the original image, possibly outside it.
-        size_hw: height and width of that image.
-        conf: least score, inclusive.
-        max_det: boxes that the run keeps; of more than `SURPLUS` times as many the best stay. None:
-            no limit.
-
-    Returns:
-        The rest in their order (`found` itself where nothing changes), and what was dropped, by
-        reason, with what was dropped before. Scores below `conf` are not counted: such boxes are
-        not bad, they were not asked for.
+    Scores of `conf` and more stay. Of more than `SURPLUS` times the `max_det` boxes that the run
+    keeps the best stay; None is no limit. Returns the rest in their order, and how many were
+    dropped by reason, those included that the detector dropped before. Scores below `conf` are not
+    counted: such boxes are not bad, they were not asked for.
     """
     height, width = size_hw
     boxes = np.clip(found.boxes_xyxy, 0, np.array([width, height, width, height], np.float32))
@@ -127,19 +109,11 @@ def keep_classes(found: Detections, names: frozenset[str]) -> Detections:
 
 
 def suppress_duplicates(boxes_xyxy: np.ndarray, scores: np.ndarray, iou: float) -> np.ndarray:
-    """Return the boxes that stay where of those that overlap too much the best one does.
+    """Return the (K,) indices of the boxes that stay, best first, ties in the order of the input.
 
-    Classes do not matter: OV-SAM names the object, so one object needs one box whatever the
-    detector called it. This comes after a detector's own suppression.
-
-    Args:
-        boxes_xyxy: (N, 4) float32, finite.
-        scores: (N,) float32, finite.
-        iou: a box goes when it overlaps a better one by more than this (strictly): at 1 all stay,
-            at 0 none may touch. Of equal scores the first in the input is the better one.
-
-    Returns:
-        (K,) int64 indices, by falling score, ties in the order of the input.
+    A box is dropped when it overlaps a better one by more than `iou`: at 1 all stay, at 0 none may
+    overlap. Classes do not matter: OV-SAM names the object, so one object needs one box whatever
+    the detector called it. This comes after a detector's own suppression.
     """
     if len(scores) == 0:
         return np.zeros(0, np.int64)

@@ -91,7 +91,7 @@ def find_family(spec: str) -> str:
 def _split_spec(spec: str) -> tuple[str, str, str]:
     """Split a name from what follows ":" or, where there is only a mode, "#" ("detic#refined")."""
     family, separator, argument = spec.partition(":")
-    if "#" in family:
+    if "#" in family:  # before any ":", so it does not belong to the name of a file
         family, separator, argument = re.split("(#)", spec, maxsplit=1)
         argument = separator + argument
     return family, separator, argument

@@ -39,6 +39,7 @@ from ovsam_pipeline.errors import DetectorError
 
 INPUT_SIZE = 320
 PYRAMID_CHANNELS = 64
+# Two for each level: about four and six and a half times its stride of 8, 16 or 32 pixels.
 _ANCHOR_SIDES = ((32, 48), (72, 104), (144, 208))
 _LEVELS = ("0", "1", "2")
 _FEATURES = 192
@@ -118,6 +119,7 @@ def build_nano_network() -> FasterRCNN:
         image_mean=[0.0, 0.0, 0.0],  # `to_network_input` has normalised already
         image_std=[1.0, 1.0, 1.0],
         rpn_anchor_generator=AnchorGenerator(_ANCHOR_SIDES, ((0.5, 1.0, 2.0),) * 3),
+        # Regions of 96 to 192 pixels are pooled from the middle level, not those of 224 to 448.
         box_roi_pool=MultiScaleRoIAlign(list(_LEVELS), roi_size, 2, canonical_scale=96),
         box_head=_BoxHead(roi_size**2),
         box_predictor=FastRCNNPredictor(_FEATURES, num_classes=2),

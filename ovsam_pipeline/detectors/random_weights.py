@@ -72,7 +72,7 @@ def make_tensor(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
     Weights keep the variance of their input (their spread is 1 / sqrt(fan-in)), gains of norms are
     near 1, variances positive, all else near 0.
     """
-    key = zlib.crc32(f"{seed}:{name}:{shape}".encode())
+    key = zlib.crc32(f"{seed}:{name}:{shape}".encode())  # hash() differs between processes
     values = torch.randn(shape, generator=torch.Generator().manual_seed(key))
     leaf = name.rsplit(".", 1)[-1]
     if leaf == "running_var":

@@ -36,4 +36,5 @@ class DetectorSettings:
     @property
     def score_threshold(self) -> float:
         """`conf` for a network that keeps what scores more than a threshold; the run tests >=."""
+        # Above the spacing of float32 below 1 (6e-8), below any difference that a user can mean.
         return max(0.0, self.conf - 1e-6)

@@ -73,7 +73,8 @@ def build_torchvision_detector(settings: DetectorSettings) -> TorchvisionDetecto
             check_hash=True,
             weights_only=True,
         )
-        # Without "None" for the backbone, torchvision downloads that of ImageNet for nothing.
+        # 91: COCO's ids go up to 90, and 0 is the background. Without a backbone of None,
+        # torchvision would also download one that was trained on ImageNet.
         network = get_model(name, weights=None, weights_backbone=None, num_classes=91)
         network.load_state_dict(state)
     fingerprint = compute_fingerprint(

@@ -49,6 +49,7 @@ class ImageIndex:
         if index is None:
             index = self.num_images
             self.num_images += 1
+        # Of several images with one id or name the first is found.
         if image_id is not None:
             self._by_id.setdefault(image_id, index)
         if name is not None and self._by_name.setdefault(name, index) == index:
@@ -64,24 +65,20 @@ class ImageIndex:
         or is its end; the number in a COCO file name, in files without names; the base name without
         its suffix, which some tools write as the id.
         """
-        index = self._by_name.get(record.file_name)
-        if index is None:
-            index = self._by_id.get(record.image_id)
-        if index is None:
-            index = self._find_by_ending(record.file_name)
-        if index is None:
-            stem = PurePosixPath(record.file_name).stem
-            number = None if self._by_name else _COCO_NAME.search(stem)
-            index = self._by_id.get(int(number[1])) if number else self._by_name.get(stem)
-        return index
-
-    def _find_by_ending(self, name: str) -> int | None:
+        name = record.file_name
+        index = self._by_name.get(name, self._by_id.get(record.image_id))
+        if index is not None:
+            return index
         candidates = [
             known
             for known in self._by_base_name.get(PurePosixPath(name).name, ())
             if known.endswith("/" + name) or name.endswith("/" + known)
         ]
-        return self._by_name[candidates[0]] if len(candidates) == 1 else None
+        if len(candidates) == 1:
+            return self._by_name[candidates[0]]
+        stem = PurePosixPath(name).stem
+        number = None if self._by_name else _COCO_NAME.search(stem)
+        return self._by_id.get(int(number[1])) if number else self._by_name.get(stem)
 
     def match(self, records: Iterable[ImageRecord]) -> tuple[set[int], int]:
         """Return the numbers of the records' images, and how many records have none.
@@ -178,15 +175,12 @@ class BoxTableBuilder:
     def build(
         self, conf: float | None, names: Mapping[int, str], *, has_categories: bool
     ) -> BoxTable:
-        """Check all boxes and group them by image, best first.
+        """Check all boxes and group them by image.
 
-        Args:
-            conf: least score, inclusive; None keeps every box, in the order of the file.
-            names: category id → class name; empty where the file names no classes.
-            has_categories: whether the category ids mean anything.
-
-        Raises:
-            DatasetError: a category id that `names` lacks.
+        Scores of `conf` and more stay, best first; None keeps all, in the order of the file.
+        `names` maps category ids to class names and is empty where the file has none. Without
+        categories the ids mean nothing outside the table. Raises a DatasetError for a category id
+        that `names` lacks.
         """
         values = np.asarray(self._values).reshape(-1, 5)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -203,6 +197,7 @@ class BoxTableBuilder:
         is_sure = scores >= np.float32(-np.inf if conf is None else conf)
         kept = np.flatnonzero(is_usable & is_sure)
         images = np.asarray(self._image_indices)[kept]
+        # By image (the last key), then by score; ties stay in the order of the file.
         order = np.lexsort((images,) if conf is None else (-scores[kept], images))
         kept, images = kept[order], images[order]
         category_ids = np.asarray(self._category_ids)[kept]
@@ -231,12 +226,7 @@ class TableDetector(Detector):
     device = "cpu"
 
     def __init__(
-        self,
-        name: str,
-        fingerprint: str,
-        table: BoxTable,
-        *,
-        is_record_of_run: bool = False,
+        self, name: str, fingerprint: str, table: BoxTable, *, is_record_of_run: bool = False
     ) -> None:
         self.name = name
         self.fingerprint = fingerprint
@@ -265,18 +255,17 @@ class TableDetector(Detector):
         """
         matched, num_unknown = self.table.images.match(records)
         num_images = len(matched) + num_unknown
-        counts = np.diff(self.table.offsets)
+        unused = np.delete(np.diff(self.table.offsets), list(matched))  # boxes of other images
         if num_images and not matched and len(self.table.scores):
             raise DatasetError(
                 f"expected the images of the run in {self.name}, got none of {num_images} there; "
                 f"it has {self.table.images.describe()}"
             )
-        unused = int(counts.sum() - counts[list(matched)].sum())
         warnings = []
-        if unused:
-            others = int(np.count_nonzero(counts)) - int(np.count_nonzero(counts[list(matched)]))
+        if unused.any():
             warnings.append(
-                f"{self.name}: {unused} boxes of {others} images are not used: not in this run"
+                f"{self.name}: {unused.sum()} boxes of {np.count_nonzero(unused)} images are not "
+                "used: not in this run"
             )
         if num_unknown:
             warnings.append(
@@ -340,6 +329,7 @@ def _resolve_names(
 ) -> tuple[tuple[str, ...], np.ndarray | None]:
     if not names:
         return (), None
+    # Ids have gaps (COCO's 80 classes end at 90), so they are searched and not used as positions.
     ids = np.array(sorted(names), np.int64)
     positions = np.searchsorted(ids, category_ids).clip(0, len(ids) - 1)
     is_unknown = ids[positions] != category_ids

@@ -63,6 +63,7 @@ class CocoBoxes:
             self._add(value)
 
     def _add(self, value: dict[str, Any]) -> None:
+        # Without a name the id is needed: a missing one is a KeyError, reported with its entry.
         name = value.get("file_name")
         image_id = value.get("image_id") if name else value["image_id"]
         if isinstance(image_id, str):  # some tools write the file name, or its stem

@@ -55,6 +55,7 @@ class ParquetBoxes:
         for part in parts:
             try:
                 with open_part(part) as file:
+                    # Python objects of 1,024 images at a time, however large a row group is.
                     for batch in file.iter_batches(1024, columns=_choose_columns(file, part)):
                         self._add_batch(batch, part)
             except (pa.ArrowException, OSError) as error:
