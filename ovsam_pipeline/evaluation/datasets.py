@@ -51,20 +51,11 @@ class Dataset:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where a named data set lies below the root.
+    """Where a named data set lies below the root, and where to get it."""
 
-    Attributes:
-        files: relative paths of the annotations, the first that exists counts.
-        images: relative folder that the images' names are relative to.
-        needed: relative folders of which one must exist.
-        vocabulary: see Dataset.
-        source: where to get the annotations.
-        image_source: where to get the images.
-    """
-
-    files: tuple[str, ...]
-    images: str
-    needed: tuple[str, ...]
+    files: tuple[str, ...]  # of annotations: the first that exists counts
+    images: str  # the folder that the images' names are relative to
+    needed: tuple[str, ...]  # folders of images, of which one must exist
     vocabulary: str
     source: str
     image_source: str
@@ -120,7 +111,7 @@ def find_dataset(
         needs_images: whether it is an error when there is no folder of images.
 
     Raises:
-        DatasetError: a piece is missing; says which, where it was looked for and where to get it.
+        DatasetError: a piece is missing: which, where it was looked for and where to get it.
     """
     if image_root is not None and not Path(image_root).expanduser().is_dir():
         raise DatasetError(f"expected --image-root to be a folder, and there is none: {image_root}")

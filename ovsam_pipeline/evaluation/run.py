@@ -96,9 +96,9 @@ class _Scores:
     detection: dict[str, DetectionScores] = field(default_factory=dict)
 
     @property
-    def metrics(self) -> dict[str, dict[str, Any]]:
-        measured = {} if self.instances is None else {"instances": dict(self.instances.metrics)}
-        return {**measured, **{name: dict(s.metrics) for name, s in self.detection.items()}}
+    def metrics(self) -> dict[str, Any]:
+        measured = {} if self.instances is None else {"instances": self.instances.metrics}
+        return measured | {name: scores.metrics for name, scores in self.detection.items()}
 
 
 class _Clock:
@@ -139,11 +139,9 @@ def run_evaluation(
 ) -> EvalResult:
     """Do what the settings ask for.
 
-    Args:
-        config: the settings.
-        stopping: entered while labelling; its event ends that early but in good order.
-        showing: entered while labelling, with the report that is being counted.
-        embedding: called with (done, total) while class names are embedded.
+    `stopping` and `showing` are entered while labelling: a request to stop ends it early but in
+    order, and the report is counted meanwhile. `embedding` is called with (done, total) while class
+    names are embedded.
 
     Raises:
         OvsamError: the settings cannot work, data are missing or damaged, or labelling failed.
@@ -195,6 +193,7 @@ def run_evaluation(
             resamples=config.resamples,
             seed=config.seed,
         )
+    # A drop is what a caller asked to be told; images that failed may be its reason.
     codes = [result.exit_code for result in (comparison, labelled) if result is not None]
     exit_code = next((code for code in codes if code), 0)
     return EvalResult(output, metrics, comparison, labelled, exit_code)
@@ -252,7 +251,7 @@ def _measure(
     if is_prompted or (config.predictions is None and config.prompts != "detector"):
         with clock.step("instances"):
             scores.instances = measure_instances(truth, predictions)
-        if config.types == "auto":
+        if config.types == "auto":  # AP of prompted masks says little: nothing was detected
             return scores
     for iou_type in _choose_types(config, truth, predictions):
         with clock.step(iou_type):
@@ -272,12 +271,10 @@ def _choose_types(
 ) -> tuple[IouType, ...]:
     if config.types == "segm":
         return ("segm",)
-    if config.types == "bbox":
-        return ("bbox",)
-    if config.types == "both":
-        return ("segm", "bbox")
     has_masks = truth.has_masks and (predictions.has_masks or not len(predictions))
-    return ("segm", "bbox") if has_masks else ("bbox",)
+    if config.types == "both" or (config.types == "auto" and has_masks):
+        return ("segm", "bbox")
+    return ("bbox",)
 
 
 def _write_results(
@@ -287,8 +284,9 @@ def _write_results(
     measured: tuple[GroundTruth, Predictions, _Scores],
     clock: _Clock,
 ) -> None:
-    """Replace what an earlier evaluation left, so that numbers of two runs are never mixed."""
+    """Write all but metrics.json, in place of what an earlier evaluation left."""
     truth, predictions, scores = measured
+    # All goes first: numbers of two runs are never mixed, even where this one writes fewer files.
     with explain("cannot replace the results in", output, OutputError):
         for pattern in _RESULTS:
             for path in output.glob(pattern):

@@ -10,7 +10,7 @@ R recalls, M limits of predictions.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -54,6 +54,11 @@ class Problems:
         known = self.examples.setdefault(kind, [])
         known.extend(items[: 3 - len(known)])
 
+    def add_where(self, kind: str, flags: np.ndarray, name: Callable[[int], str]) -> None:
+        """Count the items whose flag, (n,) bool, is set; `name` names an item by its index."""
+        found = np.flatnonzero(flags)
+        self.add(kind, [name(index) for index in found[:3].tolist()], len(found))
+
     def describe(self) -> list[str]:
         """Return one sentence per kind: "12 predictions are …, such as image 7 (row 12)"."""
         return [
@@ -69,7 +74,6 @@ class Categories:
 
     Attributes:
         ids: (K,) int64, ascending.
-        names: K names.
         frequencies: K of "r", "c", "f", or None where the file has none (LVIS v1).
         splits: K of "base", "novel", None. From the file's own `split`, else given later.
         aliases: for each class other names (LVIS synonyms).
@@ -95,17 +99,15 @@ class Categories:
 class GroundTruth:
     """A COCO or LVIS data set, without its pixels.
 
-    Images are sorted by id; annotations by image, in the order of the file within an image (as the
-    reference tools see them).
+    Images are sorted by id; annotations by image, in the order of the file within an image, as the
+    reference tools see them: the order decides ties.
 
     Attributes:
-        title: the path, for messages.
         is_lvis: federated annotations: `negative` and `not_exhaustive` count, 300 predictions per
             image, no crowds.
         image_ids: (I,) int64, ascending.
         image_sizes_hw: (I, 2) int32 pixels; -1 where the file states none.
         file_names: I relative names, None where the file has none.
-        categories: the classes.
         annotation_ids: (G,) int64.
         image_index: (G,) int32 into the images.
         category_index: (G,) int32 into the categories.
@@ -114,11 +116,9 @@ class GroundTruth:
         is_crowd: (G,) bool, COCO's iscrowd; all False for LVIS.
         is_ignored: (G,) bool: COCO: is_crowd; LVIS: the file's `ignore`.
         segment_rows: (G,) int64 rows of `segments`.
-        segments: the masks.
         negative: (n,) int64, sorted codes image_index * K + category_index of classes that are
             known to be absent (LVIS; otherwise empty).
         not_exhaustive: the same of classes whose objects are not all annotated.
-        problems: what was odd.
         num_left_out: images of the file that are not measured: after the limit, or without an
             annotation of the classes that are.
         has_masks: whether any annotation has a segmentation; True where there are no annotations.
@@ -147,7 +147,7 @@ class GroundTruth:
 
     @property
     def num_images(self) -> int:
-        """I."""
+        """The number of images I."""
         return len(self.image_ids)
 
     @property
@@ -168,7 +168,6 @@ class Predictions:
     categories are here; the others are counted in `problems`.
 
     Attributes:
-        title: the path, for messages.
         image_index: (N,) int32 into the ground truth's images.
         category_index: (N,) int32 into the ground truth's categories; -1 where the predicted class
             has no counterpart there (kept for instance accuracy, ignored by AP).
@@ -183,11 +182,9 @@ class Predictions:
         ranks: (N,) int32, place among all predictions of the image by falling score, including
             those that were left out: LVIS looks at the first 300.
         segment_rows: (N,) int64 rows of `segments`; -1 where there is no mask.
-        segments: the masks.
         prompt_ids: (N,) int64, id of the annotation that prompted it; -1 where it is not known.
         answered_images: (I,) bool: the images that were predicted on: all for a results file, for
             an output folder those with a row that did not fail.
-        problems: what was odd.
     """
 
     title: str

@@ -31,9 +31,10 @@ class Columns:
     def __init__(self) -> None:
         self._pieces: dict[str, list[np.ndarray]] = defaultdict(list)
 
-    def add(self, name: str, piece: np.ndarray) -> None:
-        """Append a block to a column."""
-        self._pieces[name].append(piece)
+    def add(self, **pieces: np.ndarray) -> None:
+        """Append a block to each of some columns."""
+        for name, piece in pieces.items():
+            self._pieces[name].append(piece)
 
     def join(self, name: str) -> np.ndarray:
         """Return a whole column: (n,), bbox (n, 4), size_hw (n, 2); n is 0 for an unknown one."""
@@ -70,7 +71,7 @@ class RawPredictions:
 
 def to_id(value: Any) -> int | None:
     """Return an id as a whole number (also of 7.0 or "7"), None where it is not one."""
-    if isinstance(value, bool):
+    if isinstance(value, bool):  # an int to Python
         return None
     if isinstance(value, str) and value.strip().isdecimal():
         value = int(value)
@@ -85,7 +86,7 @@ def read_ids(values: Sequence[Any], place: Place, name: str, problems: Problems)
     `values` are as in the file, None where the field is absent; `name` is the field's.
     """
     column = _to_array(values)
-    if column is not None and column.dtype.kind == "i":
+    if column is not None and column.dtype.kind == "i":  # "u" is beyond 63 bits, "b" is no id
         return column.astype(np.int64)
     ids = np.zeros(len(values), np.int64)
     for index, value in enumerate(values):
@@ -154,6 +155,7 @@ def find_positions(known: np.ndarray, values: np.ndarray) -> np.ndarray:
 def rank_in_group(groups: np.ndarray) -> np.ndarray:
     """Return the place of each within its run of equal numbers, which are >= -1: (n,) int32."""
     positions = np.arange(len(groups))
+    # Before the first is a number that no group has, so that a run begins there.
     starts = np.flatnonzero(np.diff(groups, prepend=-2))
     lengths = np.diff(starts, append=len(groups))
     return (positions - np.repeat(starts, lengths)).astype(np.int32)

@@ -25,11 +25,8 @@ def read_output_folder(folder: AnyPath, truth: GroundTruth, scores: ScoreKind) -
     Images are those of the same id and name, else those of the same name, else those with the same
     last part of the name: labels of a plain folder know no ids of a data set.
 
-    Args:
-        folder: the output folder.
-        truth: whose images are wanted.
-        scores: "stored" and "model" are the score of the label, "detector" that of the box,
-            "product" both.
+    What ranks objects by `scores`: "stored" and "model" are the score of the label, "detector" that
+    of the box, "product" both.
 
     Raises:
         DatasetError: it is not an output folder.
@@ -41,6 +38,7 @@ def read_output_folder(folder: AnyPath, truth: GroundTruth, scores: ScoreKind) -
     images = _ImageFinder(truth)
     answered = np.zeros(truth.num_images, bool)
     num_failed = num_rows = 0
+    # Part by part: all objects of a large output at once would not fit in memory.
     for part in list_parts(folder):
         table = _read_part(part)
         found = images.find(table)
@@ -86,21 +84,22 @@ def _take_objects(
     boxes_xywh = objects.field("bbox").flatten().to_numpy(zero_copy_only=False)
     # Images that the ground truth lacks have no id in it: their objects count as of image -1.
     image_ids = np.where(found >= 0, truth.image_ids[found] if truth.num_images else -1, -1)
-    raw.columns.add("image_id", np.repeat(image_ids, counts))
-    raw.columns.add("row", np.arange(first_row, first_row + num))
-    raw.columns.add("category_id", collect("category_id"))
-    raw.columns.add("score", chosen)
-    raw.columns.add("bbox", boxes_xywh.astype(np.float64).reshape(num, 4))
-    raw.columns.add("area", collect("area").astype(np.float64))
     # Boxes of a detector have no annotation that prompted them.
     prompts = objects.field("prompt_id").fill_null(-1)
-    raw.columns.add("prompt_id", prompts.to_numpy(zero_copy_only=False))
+    raw.columns.add(
+        image_id=np.repeat(image_ids, counts),
+        row=np.arange(first_row, first_row + num),
+        category_id=collect("category_id"),
+        score=chosen,
+        bbox=boxes_xywh.astype(np.float64).reshape(num, 4),
+        area=collect("area").astype(np.float64),
+        prompt_id=prompts.to_numpy(zero_copy_only=False),
+    )
     masks = objects.field("segmentation").to_pylist()
     readable, sizes_hw = check_segmentations(
         masks, lambda i: f"object {first_row + i}", raw.problems
     )
-    raw.columns.add("is_readable", readable)
-    raw.columns.add("size_hw", sizes_hw.astype(np.int32))
+    raw.columns.add(is_readable=readable, size_hw=sizes_hw.astype(np.int32))
     raw.segments.append_many(masks)
     return num
 
@@ -125,6 +124,7 @@ class _ImageFinder:
         return np.array([self._find_one(n, name) for n, name in pairs], np.int64)
 
     def _find_one(self, image_id: int, name: str) -> int:
+        # An id alone proves nothing: ids of a labelled folder are numbers of its own.
         index = self.index_of_id.get(image_id)
         if index is not None and self.names[index] in (None, name):
             return index

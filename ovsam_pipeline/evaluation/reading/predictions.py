@@ -23,7 +23,6 @@ from ovsam_pipeline.evaluation.reading.columns import (
 )
 from ovsam_pipeline.evaluation.reading.output_folder import read_output_folder
 from ovsam_pipeline.evaluation.reading.results_file import read_results_file
-from ovsam_pipeline.evaluation.reading.segment_store import SegmentStore
 from ovsam_pipeline.evaluation.structures import (
     Categories,
     GroundTruth,
@@ -37,7 +36,6 @@ from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
 _NO_COUNTERPART, _NO_NAME = -1, -2
 # Pixels that a box may reach beyond the image before it is counted: rounding.
 _ROOM = 1.0
-_MASKS_IN_MEMORY = 50_000
 
 
 def read_predictions(
@@ -52,9 +50,8 @@ def read_predictions(
     Args:
         path: an output folder of `ovsam label`, a COCO results file, or a COCO data set whose
             annotations have scores; `.json` or `.json.gz`.
-        truth: the ground truth.
-        class_map: file of predicted name → name in the ground truth, for predictions that name
-            their classes.
+        truth: whose images and classes count.
+        class_map: file of predicted name → name in the ground truth; goes before names.
         scores: what ranks the predictions of an output folder; results files have one score only.
 
     Raises:
@@ -81,13 +78,7 @@ def read_predictions(
 
 @dataclass(frozen=True)
 class ClassMap:
-    """Predicted classes and their places in the ground truth.
-
-    Attributes:
-        index_of_id: predicted category id → index of the ground truth's category; absent where it
-            has no counterpart.
-        names: predicted category id → its name.
-    """
+    """Predicted category id → index of the ground truth's category, if it has one, and → name."""
 
     index_of_id: Mapping[int, int]
     names: Mapping[int, str]
@@ -98,6 +89,7 @@ def _choose_classes(
 ) -> ClassMap:
     """Match classes by id where ids mean the same on both sides, else by name."""
     own = dict(zip(categories.ids.tolist(), categories.names, strict=True))
+    # A results file without categories uses the ids of the data set, by COCO's convention.
     if class_map is None and all(own.get(number) == name for number, name in raw.categories):
         return ClassMap({number: index for index, number in enumerate(own)}, own)
     return map_classes(dict(raw.categories) or own, categories, class_map)
@@ -106,12 +98,7 @@ def _choose_classes(
 def map_classes(
     predicted: Mapping[int, str], categories: Categories, class_map: Path | None = None
 ) -> ClassMap:
-    """Match classes by name, as names of a detector and of the vocabulary are matched.
-
-    Args:
-        predicted: id → name of each predicted class.
-        categories: of the ground truth.
-        class_map: JSON or YAML file, predicted name → name in the ground truth; goes first.
+    """Match classes (id → name) by name, as those of a detector and the vocabulary are matched.
 
     Raises:
         DatasetError: the file cannot be read, or names classes that are not there.
@@ -140,17 +127,18 @@ def _build_predictions(raw: RawPredictions, truth: GroundTruth, classes: ClassMa
     image, category = all_images[kept].astype(np.int32), all_categories[kept].astype(np.int32)
     rows = columns.join("row")[kept]
     sizes_hw = truth.image_sizes_hw[image]
+    # Masks are stored in the order of the file, without gaps.
     segment_rows = rows if raw.has_masks else np.full(len(rows), -1, np.int64)
     if raw.has_boxes:
         boxes = columns.join("bbox")[kept]
         areas = columns.join("area")
         areas = areas[kept] if len(areas) else np.full(len(kept), np.nan)
     else:
-        boxes, areas = _measure_masks(raw.segments, segment_rows, sizes_hw)
+        boxes, areas = np.zeros((len(rows), 4)), np.zeros(len(rows))
+        for some, rles in raw.segments.iterate_rles(segment_rows, sizes_hw):
+            boxes[some], areas[some] = compute_tight_boxes(rles), compute_mask_areas(rles)
     scores = columns.join("score")[kept]
-    if raw.has_masks:
-        _count_other_sizes(columns.join("size_hw")[kept], sizes_hw, rows, problems)
-    _count_odd_boxes(boxes, sizes_hw, rows, problems)
+    _count_odd(raw, kept, boxes, sizes_hw, rows)
     _count_repeated(np.column_stack([image, category, scores, boxes]), rows, problems)
     answered = raw.answered_images
     return Predictions(
@@ -241,10 +229,9 @@ def _choose(
         "predictions have a box that is not four finite numbers": wrong_box,
     }
     for kind, is_so in unusable.items():
-        found = np.flatnonzero(is_so)
-        items = [_name_row(columns, row) for row in found[:3]]
-        raw.problems.add(f"{kind}: left out", items, len(found))
+        raw.problems.add_where(f"{kind}: left out", is_so, lambda row: _name_row(columns, row))
     renamed = np.flatnonzero(category == _NO_COUNTERPART)
+    # Three names are shown: the first thousand rows hold enough different ones.
     names = dict.fromkeys(classes.names[int(i)] for i in category_ids[renamed[:1000]])
     raw.problems.add(
         "predictions are of classes without a counterpart in the ground truth: wrong, or left out "
@@ -264,44 +251,29 @@ def _name_row(columns: Columns, index: int) -> str:
     return f"row {row} ({image}category_id {category_id})"
 
 
-def _measure_masks(
-    segments: SegmentStore, segment_rows: np.ndarray, sizes_hw: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the tight boxes and areas of masks, some at a time."""
-    boxes, areas = np.zeros((len(segment_rows), 4)), np.zeros(len(segment_rows))
-    for start in range(0, len(segment_rows), _MASKS_IN_MEMORY):
-        some = slice(start, start + _MASKS_IN_MEMORY)
-        rles = segments.read_rles(segment_rows[some], sizes_hw[some])
-        boxes[some], areas[some] = compute_tight_boxes(rles), compute_mask_areas(rles)
-    return boxes, areas
-
-
-def _count_other_sizes(
-    mask_hw: np.ndarray, sizes_hw: np.ndarray, rows: np.ndarray, problems: Problems
+def _count_odd(
+    raw: RawPredictions, kept: np.ndarray, boxes: np.ndarray, sizes_hw: np.ndarray, rows: np.ndarray
 ) -> None:
-    other = (mask_hw >= 0).all(axis=1) & (sizes_hw >= 0).all(axis=1) & (mask_hw != sizes_hw).any(1)
-    found = np.flatnonzero(other)
-    items = [
-        f"row {rows[i]} ({mask_hw[i, 1]} x {mask_hw[i, 0]}, image {sizes_hw[i, 1]} x "
-        f"{sizes_hw[i, 0]})"
-        for i in found[:3]
-    ]
-    problems.add("masks have another size than their image: overlap nothing", items, len(found))
+    """Count boxes and masks, of the rows that are kept, that do not fit their images."""
+    if raw.has_masks:
+        mask_hw = raw.columns.join("size_hw")[kept]
+        are_known = (mask_hw >= 0).all(axis=1) & (sizes_hw >= 0).all(axis=1)
+        raw.problems.add_where(
+            "masks have another size than their image: overlap nothing",
+            are_known & (mask_hw != sizes_hw).any(axis=1),
+            lambda i: f"row {rows[i]} ({mask_hw[i, 1]} x {mask_hw[i, 0]}, image {sizes_hw[i, 1]} x "
+            f"{sizes_hw[i, 0]})",
+        )
 
+    def name(index: int) -> str:
+        return f"row {rows[index]}"
 
-def _count_odd_boxes(
-    boxes: np.ndarray, sizes_hw: np.ndarray, rows: np.ndarray, problems: Problems
-) -> None:
-    is_negative = (boxes[:, 2:] < 0).any(axis=1)
+    kind = "boxes have a negative width or height: kept, overlap nothing"
+    raw.problems.add_where(kind, boxes[:, 2:].min(axis=1, initial=0) < 0, name)
     ends = boxes[:, :2] + boxes[:, 2:]
-    is_beyond = (boxes[:, :2] < -_ROOM).any(1) | (ends > sizes_hw[:, ::-1] + _ROOM).any(1)
-    is_beyond &= (sizes_hw > 0).all(axis=1)
-    for kind, is_so in (
-        ("boxes have a negative width or height: kept, overlap nothing", is_negative),
-        ("boxes reach beyond their image: kept", is_beyond),
-    ):
-        found = np.flatnonzero(is_so)
-        problems.add(kind, [f"row {rows[i]}" for i in found[:3]], len(found))
+    beyond = np.maximum(-boxes[:, :2], ends - sizes_hw[:, ::-1]).max(axis=1, initial=0)
+    is_beyond = (beyond > _ROOM) & (sizes_hw > 0).all(axis=1)
+    raw.problems.add_where("boxes reach beyond their image: kept", is_beyond, name)
 
 
 def _count_repeated(values: np.ndarray, rows: np.ndarray, problems: Problems) -> None:

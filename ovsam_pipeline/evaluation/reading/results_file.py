@@ -44,6 +44,7 @@ _FIELDS = pa.schema(
         "prompt_id": pa.int64(),
     }
 )
+# Other fields are skipped without being parsed to columns.
 _OPTIONS = arrow_json.ParseOptions(
     explicit_schema=_FIELDS, unexpected_field_behavior="ignore", newlines_in_values=True
 )
@@ -108,15 +109,17 @@ class _Reader:
         first, num, raw = self.num_read, len(block.scores), self.raw
         if not first:
             self._choose_kinds(block.boxes_xywh is not None, block.masks is not None)
-        raw.columns.add("image_id", block.image_ids)
-        raw.columns.add("category_id", block.category_ids)
-        raw.columns.add("score", block.scores)
-        raw.columns.add("prompt_id", block.prompt_ids)
-        raw.columns.add("row", np.arange(first, first + num))
+        raw.columns.add(
+            image_id=block.image_ids,
+            category_id=block.category_ids,
+            score=block.scores,
+            prompt_id=block.prompt_ids,
+            row=np.arange(first, first + num),
+        )
         if raw.has_boxes:
             boxes = block.boxes_xywh
-            raw.columns.add("bbox", np.full((num, 4), np.nan) if boxes is None else boxes)
-        if raw.has_masks and block.masks is None:
+            raw.columns.add(bbox=np.full((num, 4), np.nan) if boxes is None else boxes)
+        if raw.has_masks and block.masks is None:  # results of another kind further on in the file
             self._take_masks([None] * num, block.image_ids.tolist())
         elif raw.has_masks and block.masks is not None:
             readable, masks = check_run_lengths(
@@ -124,8 +127,7 @@ class _Reader:
                 lambda i: f"result {first + i} (image {block.image_ids[i]})",
                 raw.problems,
             )
-            raw.columns.add("is_readable", readable)
-            raw.columns.add("size_hw", masks.sizes_hw.astype(np.int32))
+            raw.columns.add(is_readable=readable, size_hw=masks.sizes_hw.astype(np.int32))
             raw.segments.append_run_lengths(masks)
         self.num_read += num
 
@@ -147,16 +149,16 @@ class _Reader:
         images = [self._to_image_id(value) for value in collect("image_id")]
         prompts = [item.get("annotation_id", item.get("prompt_id")) for item in results]
         prompts = [-1 if number is None else number for number in prompts]
-        for column, name, values in (
-            ("image_id", "image_id", images),
-            ("category_id", "category_id", collect("category_id")),
-            ("prompt_id", "annotation_id", prompts),
-        ):
-            raw.columns.add(column, read_ids(values, place, name, raw.problems))
-        raw.columns.add("score", read_numbers(collect("score"), place, "score"))
-        raw.columns.add("row", np.arange(first, first + len(results)))
+        # Scores have no default: a result without one is an error, not a zero.
+        raw.columns.add(
+            image_id=read_ids(images, place, "image_id", raw.problems),
+            category_id=read_ids(collect("category_id"), place, "category_id", raw.problems),
+            score=read_numbers(collect("score"), place, "score"),
+            prompt_id=read_ids(prompts, place, "annotation_id", raw.problems),
+            row=np.arange(first, first + len(results)),
+        )
         if raw.has_boxes:
-            raw.columns.add("bbox", read_boxes(collect("bbox")))
+            raw.columns.add(bbox=read_boxes(collect("bbox")))
         if raw.has_masks:
             self._take_masks(collect("segmentation"), images)
         self.num_read += len(results)
@@ -165,15 +167,11 @@ class _Reader:
         def name(index: int) -> str:
             return f"result {self.num_read + index} (image {images[index]})"
 
-        without = [index for index, item in enumerate(segmentations) if not item]
-        self.raw.problems.add(
-            "predictions have no segmentation, though others have: kept with an empty mask",
-            [name(index) for index in without[:3]],
-            len(without),
-        )
+        kind = "predictions have no segmentation, though others have: kept with an empty mask"
+        without = np.array([not item for item in segmentations], bool)
+        self.raw.problems.add_where(kind, without, name)
         readable, sizes_hw = check_segmentations(segmentations, name, self.raw.problems)
-        self.raw.columns.add("is_readable", readable)
-        self.raw.columns.add("size_hw", sizes_hw.astype(np.int32))
+        self.raw.columns.add(is_readable=readable, size_hw=sizes_hw.astype(np.int32))
         self.raw.segments.append_many(segmentations)
 
     def _to_image_id(self, value: Any) -> Any:
@@ -185,6 +183,7 @@ class _Reader:
             names = zip(self.truth.file_names, self.truth.image_ids.tolist(), strict=True)
             for name, image_id in names:
                 path = PurePosixPath(name or "")
+                # As tools write them: the whole name, without folders, without its ending.
                 for text in (name, path.name, path.stem) if name else ():
                     self._id_of_name.setdefault(text, image_id)
         self.raw.problems.add("image_ids are written as file names", [value])
@@ -193,23 +192,14 @@ class _Reader:
 
 @dataclass(frozen=True, eq=False)
 class ResultBlock:
-    """Columns of plain results.
-
-    Attributes:
-        image_ids: (n,) int64.
-        category_ids: (n,) int64.
-        scores: (n,) float64.
-        prompt_ids: (n,) int64 ids of the annotations that prompted them, -1 where not known.
-        boxes_xywh: (n, 4) float64 pixels, or None where no result has a box.
-        masks: their masks, or None where no result has one.
-    """
+    """Columns of plain results: (n,) int64 ids and float64 scores; -1 for no prompt."""
 
     image_ids: np.ndarray
     category_ids: np.ndarray
     scores: np.ndarray
     prompt_ids: np.ndarray
-    boxes_xywh: np.ndarray | None
-    masks: RunLengths | None
+    boxes_xywh: np.ndarray | None  # (n, 4) float64 pixels; None where no result has a box
+    masks: RunLengths | None  # None where no result has one
 
 
 def parse_results(text: str, separator: str) -> ResultBlock:
@@ -225,6 +215,7 @@ def parse_results(text: str, separator: str) -> ResultBlock:
     table = arrow_json.read_json(io.BytesIO(data), read_options=reading, parse_options=_OPTIONS)
     columns = {name: table[name].combine_chunks() for name in table.column_names}
     masks = columns["segmentation"]
+    # Other tools write annotation_id, exports of ovsam prompt_id.
     prompts = columns["annotation_id"]
     prompts = columns["prompt_id"] if prompts.null_count == len(prompts) else prompts
     return ResultBlock(

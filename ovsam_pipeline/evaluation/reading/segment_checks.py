@@ -59,42 +59,36 @@ def check_segmentations(
                 segmentations[index] = _keep_rings(item, name(index), problems)
             elif item is not None and not isinstance(item, dict):
                 readable[index] = False
-    damaged = _count_damaged(readable, name, problems, consequence)
-    for index in damaged.tolist():
+    _count_damaged(readable, name, problems, consequence)
+    for index in np.flatnonzero(~readable).tolist():
         segmentations[index] = None
-    sizes_hw[damaged] = -1
+    sizes_hw[~readable] = -1
     return readable, sizes_hw
 
 
 def check_run_lengths(
     masks: RunLengths, name: Callable[[int], str], problems: Problems
 ) -> tuple[np.ndarray, RunLengths]:
-    """Check as `check_segmentations` what is compressed run lengths throughout.
+    """Check as `check_segmentations` masks that are all compressed run lengths.
 
-    Returns:
-        (n,) bool: whether each could be read, and the masks, those that could not without
-        characters and of size -1.
+    Those that cannot be read come back without characters and of size -1.
     """
     sizes_hw = _refuse_sizes(masks.sizes_hw.copy())
     readable = find_readable_codes(masks.codes, masks.lengths, sizes_hw.prod(axis=1))
     readable &= sizes_hw[:, 0] > 0
     if readable.all():
         return readable, masks
-    sizes_hw[_count_damaged(readable, name, problems, "left out")] = -1
+    _count_damaged(readable, name, problems, "left out")
+    sizes_hw[~readable] = -1
     codes = masks.codes[np.repeat(readable, masks.lengths)]
     return readable, RunLengths(codes, np.where(readable, masks.lengths, 0), sizes_hw)
 
 
 def _count_damaged(
     readable: np.ndarray, name: Callable[[int], str], problems: Problems, consequence: str
-) -> np.ndarray:
-    damaged = np.flatnonzero(~readable)
-    problems.add(
-        f"masks have damaged run lengths, or are not masks: {consequence}",
-        [name(index) for index in damaged[:3].tolist()],
-        len(damaged),
-    )
-    return damaged
+) -> None:
+    kind = f"masks have damaged run lengths, or are not masks: {consequence}"
+    problems.add_where(kind, ~readable, name)
 
 
 def _check_masks(

@@ -11,7 +11,7 @@ import mmap
 import tempfile
 import weakref
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,21 +23,17 @@ from ovsam.masks import to_rle
 from ovsam_pipeline.errors import DatasetError, OutputError
 
 _BUFFER_BYTES = 1 << 20
+# Of some hundred bytes each.
+MASKS_IN_MEMORY = 50_000
 
 
 @dataclass(frozen=True, eq=False)
 class RunLengths:
-    """Compressed run lengths of n masks, joined.
+    """Compressed run lengths of n masks, joined."""
 
-    Attributes:
-        codes: (b,) uint8, the characters.
-        lengths: (n,) int64, how many of them each mask has.
-        sizes_hw: (n, 2) int64, height and width that the masks claim.
-    """
-
-    codes: np.ndarray
-    lengths: np.ndarray
-    sizes_hw: np.ndarray
+    codes: np.ndarray  # (b,) uint8, the characters
+    lengths: np.ndarray  # (n,) int64, how many of them each mask has
+    sizes_hw: np.ndarray  # (n, 2) int64, height and width that the masks claim
 
 
 class SegmentStore:
@@ -112,10 +108,10 @@ class SegmentStore:
         return result
 
     def read_rles(self, rows: np.ndarray, sizes_hw: np.ndarray) -> list[dict[str, Any]]:
-        """Return rows as RLE, an empty mask for None.
+        """Return rows as RLE, an empty mask for None and for row -1.
 
         Args:
-            rows: (n,) integers; -1 gives an empty mask.
+            rows: (n,) integers.
             sizes_hw: (n, 2) of their images, which polygons are drawn on; -1 where not known.
 
         Raises:
@@ -129,6 +125,14 @@ class SegmentStore:
             for item, size in zip(self.read_many(rows), sizes_hw.tolist(), strict=True)
         ]
 
+    def iterate_rles(
+        self, rows: np.ndarray, sizes_hw: np.ndarray
+    ) -> Iterator[tuple[slice, list[dict[str, Any]]]]:
+        """Yield which rows, and those as RLE (see `read_rles`): so many as memory should hold."""
+        for start in range(0, len(rows), MASKS_IN_MEMORY):
+            some = slice(start, start + MASKS_IN_MEMORY)
+            yield some, self.read_rles(rows[some], sizes_hw[some])
+
     def _map_file(self) -> mmap.mmap | bytes:
         """Return the file's bytes: pages of the disk cache, which the system can take back."""
         if self._map is None:
@@ -141,11 +145,7 @@ class SegmentStore:
 
 
 def draw_segmentation(segmentation: Any, height: int, width: int) -> dict[str, Any]:
-    """Return a checked segmentation as RLE; a side is -1 where the image's size is not known.
-
-    Raises:
-        DatasetError: polygons of an image whose size is not known.
-    """
+    """Return a checked segmentation as RLE; a side is -1 where the image's size is not known."""
     if segmentation is None:  # it overlaps nothing, whatever its size
         return to_rle(None, max(height, 1), max(width, 1))
     if isinstance(segmentation, list):

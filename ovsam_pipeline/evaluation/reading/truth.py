@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 _LISTS = ("images", "annotations", "categories")
 _NEGATIVE, _NOT_EXHAUSTIVE = "neg_category_ids", "not_exhaustive_category_ids"
 _FREQUENCIES = ("r", "c", "f", None)
+_ANNOTATION_COLUMNS = (
+    *("annotation_ids", "areas", "boxes_xywh", "is_crowd", "is_ignored", "segment_rows"),
+)
 
 
 def read_ground_truth(
@@ -106,7 +109,7 @@ class _Reader:
             height, width = (_read_side(image.get(name)) for name in ("height", "width"))
             self.images.append((image_id, get_image_file_name(image)[0], height, width))
             for name in self.class_lists:
-                if name in image:
+                if name in image:  # an empty list, too: all that makes a file LVIS's
                     self.has_class_lists = True
                     self._take_class_list(name, image_id, image[name])
 
@@ -129,22 +132,29 @@ class _Reader:
         def place(index: int) -> str:
             return f"annotations[{first + index}] of {self.path}"
 
-        ids = read_ids(collect("id"), place, "id", self.problems)
-        self.columns.add("id", ids)
-        for name in ("image_id", "category_id"):
-            self.columns.add(name, read_ids(collect(name), place, name, self.problems))
+        ids, image_ids, category_ids = (
+            read_ids(collect(name), place, name, self.problems)
+            for name in ("id", "image_id", "category_id")
+        )
         segmentations = collect("segmentation")
-        self.columns.add("has_mask", np.array([bool(item) for item in segmentations], bool))
+        # Before they are checked: a damaged mask is a mask, too.
+        has_mask = np.array([bool(item) for item in segmentations], bool)
         check_segmentations(
             segmentations, lambda i: f"annotation {ids[i]}", self.problems,
             "kept with an empty mask",
         )  # fmt: skip
         self.segments.append_many(segmentations)
-        self.columns.add("bbox", read_boxes(collect("bbox")))
         areas = [area if isinstance(area, int | float) else np.nan for area in collect("area")]
-        self.columns.add("area", np.array(areas, np.float64))
-        for name in ("iscrowd", "ignore"):
-            self.columns.add(name, np.array([bool(value) for value in collect(name)], bool))
+        self.columns.add(
+            id=ids,
+            image_id=image_ids,
+            category_id=category_ids,
+            bbox=read_boxes(collect("bbox")),
+            area=np.array(areas, np.float64),
+            has_mask=has_mask,
+            iscrowd=np.array([bool(value) for value in collect("iscrowd")], bool),
+            ignore=np.array([bool(value) for value in collect("ignore")], bool),
+        )
 
     def build(self, style: str, limit: int | None) -> GroundTruth:
         """Put the lists together."""
@@ -159,6 +169,7 @@ class _Reader:
         categories = _build_categories(self.categories, self.path, self.problems)
         names = ("id", "image_id", "category_id", "bbox", "area", "has_mask", "iscrowd", "ignore")
         columns = {name: self.columns.join(name) for name in names}
+        # The reference tools keep the last of equal ids and lose the others.
         self._check_annotation_ids(columns["id"])
         image_index = find_positions(image_ids, columns["image_id"])
         category_index = find_positions(categories.ids, columns["category_id"])
@@ -166,9 +177,11 @@ class _Reader:
             self._count_unknown(columns, "image_id", image_index, "images")
         self._count_unknown(columns, "category_id", category_index, "categories")
         kept = np.flatnonzero((image_index >= 0) & (category_index >= 0))
+        # Stable: within an image the order of the file decides ties, as in the reference tools.
         kept = kept[np.argsort(image_index[kept], kind="stable")]
         boxes, areas = self._complete(columns, kept)
         self._count_odd(columns, kept)
+        # LVIS has no crowds: lvis-api does not look at `iscrowd`.
         is_crowd = columns["iscrowd"][kept] & (not is_lvis)
         has_mask = columns["has_mask"]
         codes = [self._encode(name, image_ids, categories) for name in self.class_lists]
@@ -218,25 +231,23 @@ class _Reader:
     def _count_unknown(
         self, columns: dict[str, np.ndarray], name: str, index: np.ndarray, what: str
     ) -> None:
-        unknown = np.flatnonzero(index < 0)
-        self.problems.add(
+        self.problems.add_where(
             f"annotations are of {what} that the file does not list: left out",
-            [f"{name} {columns[name][row]} (annotation {columns['id'][row]})"
-             for row in unknown[:3]],
-            len(unknown),
-        )  # fmt: skip
+            index < 0,
+            lambda row: f"{name} {columns[name][row]} (annotation {columns['id'][row]})",
+        )
 
     def _complete(
         self, columns: dict[str, np.ndarray], kept: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return boxes and areas; missing ones from the polygons, or from the box."""
         boxes, areas, ids = (columns[name][kept] for name in ("bbox", "area", "id"))
-        without = np.flatnonzero(~np.isfinite(boxes).all(axis=1))
-        self._count("annotations have no box of four numbers: taken from the mask", ids, without)
-        for row in without.tolist():
+        without = ~np.isfinite(boxes).all(axis=1)
+        self._count("annotations have no box of four numbers: taken from the mask", without, ids)
+        for row in np.flatnonzero(without).tolist():
             boxes[row] = _bound(self.segments.read(int(kept[row])))
-        without = np.flatnonzero(~np.isfinite(areas))
-        self._count("annotations have no area: taken from the box", ids, without)
+        without = ~np.isfinite(areas)
+        self._count("annotations have no area: taken from the box", without, ids)
         areas[without] = boxes[without, 2] * boxes[without, 3]
         return boxes, areas
 
@@ -244,13 +255,13 @@ class _Reader:
         ids, has_mask = columns["id"][kept], columns["has_mask"][kept]
         if has_mask.any():  # a file of boxes alone is not odd
             kind = "annotations have no segmentation: kept with an empty mask"
-            self._count(kind, ids, np.flatnonzero(~has_mask))
+            self._count(kind, ~has_mask, ids)
         # The reference tools keep the id of what was found, and read a 0 as nothing found.
         kind = "annotations have the id 0: right here when found, wrong in pycocotools and lvis-api"
-        self._count(kind, ids, np.flatnonzero(ids == 0))
+        self._count(kind, ids == 0, ids)
 
-    def _count(self, kind: str, ids: np.ndarray, rows: np.ndarray) -> None:
-        self.problems.add(kind, [f"annotation {ids[row]}" for row in rows[:3]], len(rows))
+    def _count(self, kind: str, flags: np.ndarray, ids: np.ndarray) -> None:
+        self.problems.add_where(kind, flags, lambda row: f"annotation {ids[row]}")
 
     def _encode(self, name: str, image_ids: np.ndarray, categories: Categories) -> np.ndarray:
         """Return the codes of `GroundTruth.negative` of one kind of class list."""
@@ -273,15 +284,10 @@ def _build_categories(
         raise DatasetError(f"expected at least one category in {path}, got an empty list")
     ordered = [by_id[number] for number in sorted(by_id)]
     frequencies = [entry.get("frequency") for entry in ordered]
-    odd = [
-        f"{entry['name']} ({frequency!r:.20})"
-        for entry, frequency in zip(ordered, frequencies, strict=True)
-        if frequency not in _FREQUENCIES
-    ]
-    problems.add(
+    problems.add_where(
         "categories have a frequency that is not one of r, c, f: in none of APr, APc, APf",
-        odd[:3],
-        len(odd),
+        np.array([frequency not in _FREQUENCIES for frequency in frequencies]),
+        lambda k: f"{ordered[k]['name']} ({frequencies[k]!r:.20})",
     )
     return Categories(
         ids=np.array(sorted(by_id), np.int64),
@@ -360,6 +366,7 @@ def keep_split_classes(truth: GroundTruth) -> GroundTruth:
     new_image[images] = np.arange(len(images))
 
     def translate(codes: np.ndarray) -> np.ndarray:
+        # Codes name images and categories by index, and both are numbered anew.
         image, category = codes // len(categories), codes % len(categories)
         kept = is_kept[category] & (new_image[image] >= 0)
         return new_image[image[kept]] * int(is_kept.sum()) + new_category[category[kept]]
@@ -379,14 +386,9 @@ def keep_split_classes(truth: GroundTruth) -> GroundTruth:
             select(categories.splits, is_kept),
             select(categories.aliases, is_kept),
         ),
-        annotation_ids=truth.annotation_ids[rows],
         image_index=new_image[truth.image_index[rows]].astype(np.int32),
         category_index=new_category[truth.category_index[rows]].astype(np.int32),
-        areas=truth.areas[rows],
-        boxes_xywh=truth.boxes_xywh[rows],
-        is_crowd=truth.is_crowd[rows],
-        is_ignored=truth.is_ignored[rows],
-        segment_rows=truth.segment_rows[rows],
+        **{name: getattr(truth, name)[rows] for name in _ANNOTATION_COLUMNS},
         negative=translate(truth.negative),
         not_exhaustive=translate(truth.not_exhaustive),
         num_left_out=truth.num_left_out + truth.num_images - len(images),

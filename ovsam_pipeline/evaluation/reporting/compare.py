@@ -28,10 +28,12 @@ _GROUPS = {
     "segm": ("AP", "AP50"),
     "bbox": ("AP", "AP50"),
 }
+# What must not differ. Others may: which model, detector or thresholds is better is the question.
 _SAME = ("limit", "split", "class_agnostic", "prompts", "labels", "scores", "area_rule")
 _SIZES = {"images": "images", "annotations_count": "annotations", "categories": "categories"}
 
-Resampler = Callable[[np.ndarray], dict[str, float]]
+_Samples = list[dict[str, np.ndarray]]  # instances; or predictions and annotations to be found
+_Measure = Callable[[np.ndarray], dict[str, float]]  # weights of images → numbers
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Baseline:
 
     path: Path
     metrics: Mapping[str, Any]
-    samples: Mapping[str, _Sample | None]
+    samples: Mapping[str, _Samples | None]
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -135,12 +137,7 @@ def read_baseline(path: Path) -> Baseline:
 def check_same(ours: Mapping[str, Any], baseline: Baseline) -> None:
     """Refuse to compare with an evaluation of another data set or protocol.
 
-    Args:
-        ours: "dataset" and "protocol" as in metrics.json, as far as they are known.
-        baseline: the earlier evaluation.
-
-    Raises:
-        ConfigError: they differ.
+    `ours` holds "dataset" and "protocol" as in metrics.json, as far as they are known.
     """
     theirs = baseline.metrics
     pairs = {
@@ -161,14 +158,9 @@ def check_same(ours: Mapping[str, Any], baseline: Baseline) -> None:
 def compare_runs(
     new: Path, baseline: Baseline, *, tolerance: float, resamples: int, seed: int
 ) -> Comparison:
-    """Compare two evaluations; without samples of both there are no intervals.
+    """Compare the metrics.json of this run with an earlier one; intervals need samples of both.
 
-    Args:
-        new: metrics.json of this run.
-        baseline: the earlier evaluation.
-        tolerance: a drop up to this is accepted, as a fraction.
-        resamples: how often images are drawn.
-        seed: of the drawing.
+    A drop up to `tolerance`, a fraction, is accepted.
 
     Raises:
         ConfigError: another data set or protocol, or nothing in common.
@@ -194,7 +186,7 @@ def compare_runs(
         intervals = {}
         if len(found) == 2:
             notes += _check_truth(group, found, baseline.path)
-            intervals = _resample(found, names, resamples, seed)
+            intervals = _resample(group, found, names, resamples, seed)
         for name in names:
             now, before = values[0][name], values[1][name]
             is_drop = now < before - tolerance
@@ -217,11 +209,18 @@ def _choose_metrics(
     return tuple(name for name in before if name in now)
 
 
-def _check_truth(group: str, samples: list[_Sample], baseline: Path) -> list[str]:
+def _read_group(folder: Path, group: str) -> _Samples | None:
+    names = [group] if group == "instances" else [group, f"{group}-truth"]
+    tables = [table for name in names if (table := read_samples(folder, name)) is not None]
+    return tables if len(tables) == len(names) else None
+
+
+def _check_truth(group: str, samples: list[_Samples], baseline: Path) -> list[str]:
     """Return a note where a few annotations differ, as when an image could not be labelled."""
-    ours, theirs = (sample.truth_keys for sample in samples)
+    ours, theirs = (_identify_truth(group, tables) for tables in samples)
     if np.array_equal(ours, theirs):
         return []
+    # Detections have no ids to join by: there even one annotation less makes other numbers.
     if group == "instances" and np.intersect1d(ours, theirs).size:
         count = np.setxor1d(ours, theirs).size
         return [f"{count} annotations were measured on one side only"]
@@ -231,17 +230,27 @@ def _check_truth(group: str, samples: list[_Sample], baseline: Path) -> list[str
     )
 
 
+def _identify_truth(group: str, tables: _Samples) -> np.ndarray:
+    """Return what identifies the annotations measured, in an order that both sides share."""
+    if group == "instances":
+        return np.sort(tables[0]["annotation_id"])
+    image_id, category = (tables[1][name] for name in ("image_id", "category_index"))
+    return np.stack([image_id, category])[:, np.lexsort((category, image_id))]
+
+
 def _resample(
-    samples: list[_Sample], names: tuple[str, ...], resamples: int, seed: int
+    group: str, samples: list[_Samples], names: tuple[str, ...], resamples: int, seed: int
 ) -> dict[str, tuple[float, float]]:
     """Return the 95 % interval of new - old of each number; {} where there is nothing to draw."""
-    image_ids = np.unique(np.concatenate([ids for sample in samples for ids in sample.image_ids]))
+    image_ids = np.unique(np.concatenate([t["image_id"] for tables in samples for t in tables]))
     if not len(image_ids) or resamples < 2:
         return {}
-    new, old = (sample.prepare(image_ids) for sample in samples)
+    prepare = _prepare_instances if group == "instances" else _prepare_detections
+    new, old = (prepare(tables, image_ids) for tables in samples)
     generator = np.random.default_rng(seed)
     differences: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(resamples):
+        # A drawn image counts as often as it was drawn: weights spare copies of its predictions.
         drawn = generator.integers(0, len(image_ids), len(image_ids))
         weights = np.bincount(drawn, minlength=len(image_ids))
         now, before = new(weights), old(weights)
@@ -249,45 +258,15 @@ def _resample(
             differences[name].append(now[name] - before[name])
     intervals = {}
     for name, values in differences.items():
+        # A resample without any novel instance, say, has no mean of them: NaN, left out.
         low, high = np.nanpercentile(values, [2.5, 97.5])
         intervals[name] = (float(low), float(high))
     return intervals
 
 
-@dataclass(frozen=True, eq=False)
-class _Sample:
-    """Samples of one side.
-
-    Attributes:
-        image_ids: of everything in them.
-        truth_keys: what identifies the annotations measured, in a fixed order.
-        prepare: ids of all images of both sides, ascending → a function that measures by weights
-            of these images.
-    """
-
-    image_ids: tuple[np.ndarray, ...]
-    truth_keys: np.ndarray
-    prepare: Callable[[np.ndarray], Resampler]
-
-
-def _read_group(folder: Path, group: str) -> _Sample | None:
-    rows = read_samples(folder, group)
-    if rows is None:
-        return None
-    if group == "instances":
-        ids = (rows["image_id"],)
-        keys = np.sort(rows["annotation_id"])
-        return _Sample(ids, keys, lambda image_ids: _prepare_instances(rows, image_ids))
-    truth = read_samples(folder, f"{group}-truth")
-    if truth is None:
-        return None
-    both = (rows["image_id"], truth["image_id"])
-    order = np.lexsort((truth["category_index"], truth["image_id"]))
-    keys = np.stack([truth["image_id"][order], truth["category_index"][order]])
-    return _Sample(both, keys, lambda image_ids: _prepare_detections(rows, truth, image_ids))
-
-
-def _prepare_instances(rows: Mapping[str, np.ndarray], image_ids: np.ndarray) -> Resampler:
+def _prepare_instances(tables: _Samples, image_ids: np.ndarray) -> _Measure:
+    """Return what measures by weights of the images, which are ascending and of both sides."""
+    rows = tables[0]
     image = np.searchsorted(image_ids, rows["image_id"])
     groups = {"": np.ones(len(image), bool)}
     groups |= {f"_{split}": rows["split"] == split for split in ("base", "novel")}
@@ -306,16 +285,16 @@ def _prepare_instances(rows: Mapping[str, np.ndarray], image_ids: np.ndarray) ->
     return measure
 
 
-def _prepare_detections(
-    rows: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray], image_ids: np.ndarray
-) -> Resampler:
+def _prepare_detections(tables: _Samples, image_ids: np.ndarray) -> _Measure:
+    rows, truth = tables
     matches = _rebuild_matches(rows, truth, image_ids)
     table = sort_matches(matches)
-    most = (int(matches.ranks.max(initial=0)) + 1,)
+    most = (int(matches.ranks.max(initial=0)) + 1,)  # all: they were cut when they were matched
 
     def measure(weights: np.ndarray) -> dict[str, float]:
         precision = compute_curves(table, max_detections=most, image_weights=weights).precision
         is_defined = precision[:, :, :, 0] > -1
+        # The first of the thresholds is 0.5.
         by_name = {"AP": slice(None), "AP50": slice(0, 1)}
         return {
             name: float(precision[chosen, :, :, 0][is_defined[chosen]].mean())
@@ -332,7 +311,7 @@ def _rebuild_matches(
 ) -> Matches:
     """Return matches over all areas only: the samples hold no more, and AP needs no more."""
     largest = max(int(c.max(initial=-1)) for c in (rows["category_index"], truth["category_index"]))
-    nothing = np.zeros(len(truth["image_id"]), np.int64)
+    unknown = np.full(len(truth["image_id"]), -1)  # not in the samples, and not needed
     counts = np.bincount(truth["category_index"], minlength=largest + 1)
     return Matches(
         rows=np.arange(len(rows["score"])),
@@ -345,8 +324,8 @@ def _rebuild_matches(
         num_truth=counts[:, None].astype(np.int64),
         truth_image_index=np.searchsorted(image_ids, truth["image_id"]).astype(np.int32),
         truth_category_index=truth["category_index"].astype(np.int32),
-        truth_rows=nothing,
-        found_by=nothing - 1,
-        found_iou=nothing.astype(np.float64),
-        truth_in_area=np.ones((len(nothing), 1), bool),
+        truth_in_area=np.ones((len(unknown), 1), bool),
+        truth_rows=unknown,
+        found_by=unknown,
+        found_iou=unknown,
     )

@@ -41,8 +41,9 @@ def describe_evaluation(
 ) -> dict[str, Any]:
     """Return the content of metrics.json, without the times; `measured` are metrics by group."""
     folder = parse_output(predictions.title)
+    # How an output was made belongs to its numbers; a results file does not state it.
     run = read_run_file(folder) if folder.is_dir() else {}
-    area_rule = config.area_rule
+    area_rule: str = config.area_rule
     if area_rule == "auto":
         area_rule = "box" if predictions.has_boxes else "mask"
     return {
@@ -134,7 +135,7 @@ def _average_instances(truth: GroundTruth, instances: InstanceScores) -> dict[st
     category = truth.category_index[instances.truth_rows]
     size = len(truth.categories)
     counts = np.bincount(category, minlength=size)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # 0 / 0 of classes without instances
         iou = np.bincount(category, instances.ious, minlength=size) / counts
         accuracy = np.bincount(category, instances.is_right, minlength=size) / counts
     return {
@@ -145,6 +146,7 @@ def _average_instances(truth: GroundTruth, instances: InstanceScores) -> dict[st
 
 
 def _format(values: np.ndarray) -> list[str]:
+    # All digits: other programs compare and sort by them.
     return ["" if value < 0 else repr(value) for value in values.tolist()]
 
 

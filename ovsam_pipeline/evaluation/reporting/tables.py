@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 UNDEFINED = "\N{EN DASH}"
 
+# Columns by the name in metrics.json, in the order of the paper's tables.
 _INSTANCES = {
     "iou_base": "IoU\nbase",
     "iou_novel": "IoU\nnovel",
@@ -103,6 +104,7 @@ def _build(
     for header in columns.values():
         table.add_column(header, justify="right", no_wrap=True)
     ours = [format_percent(values.get(key)) for key in columns]
+    # Without the paper's rows below it, ours needs no name.
     table.add_row(*(["this run"] if paper else []), *ours, style="bold", end_section=bool(paper))
     if paper:
         table.add_row(f"paper, {paper[0].dataset.upper()}:", style="dim")

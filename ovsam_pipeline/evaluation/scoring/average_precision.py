@@ -39,11 +39,9 @@ class DetectionScores:
     """How good predictions are.
 
     Attributes:
-        iou_type: whether boxes or masks were compared.
         metrics: fractions by name ("AP", "AP50", "APs", "AR@100", …); -1 where undefined.
         per_category: "AP", "AP50", "AR" (fractions, -1 undefined), "num_truth",
             "num_predictions": (K,) each; K is 1 where categories are put together.
-        curves: precision and recall.
         matches: who found what; None from the reference tools.
     """
 
@@ -63,38 +61,29 @@ def score_detections(
     class_agnostic: bool = False,
     area_rule: AreaRule = "auto",
 ) -> DetectionScores:
-    """Compute average precision and recall.
+    """Compute average precision and recall of boxes or masks.
 
-    Args:
-        truth: the annotations.
-        predictions: the predictions.
-        iou_type: compare boxes or masks.
-        engine: "fast" is ours; "reference" runs pycocotools (COCO) or lvis-api (LVIS).
-        class_agnostic: put all categories together.
-        area_rule: see `match_predictions`.
+    The engine "fast" is ours; "reference" runs pycocotools (COCO) or lvis-api (LVIS). For the rest
+    see `match_predictions`.
 
     Raises:
         ConfigError: an engine or area rule that does not fit the data.
         DatasetError: masks are to be compared, and there are none.
         MissingDependencyError: the engine's package is not installed.
     """
-    matches = None
-    if engine == "fast":
+    matches = curves = None
+    if engine != "fast":
+        from ovsam_pipeline.evaluation.scoring.reference_engines import compute_reference_curves
+
+        curves = compute_reference_curves(
+            truth, predictions, iou_type,
+            engine=engine, class_agnostic=class_agnostic, area_rule=area_rule,
+        )  # fmt: skip
+    if curves is None:
         matches = match_predictions(
             truth, predictions, iou_type, class_agnostic=class_agnostic, area_rule=area_rule
         )
         curves = compute_curves(matches, max_detections=truth.max_detections)
-    else:
-        from ovsam_pipeline.evaluation.scoring.reference_engines import compute_reference_curves
-
-        curves = compute_reference_curves(
-            truth,
-            predictions,
-            iou_type,
-            engine=engine,
-            class_agnostic=class_agnostic,
-            area_rule=area_rule,
-        )
     categories = None if class_agnostic else truth.categories
     return DetectionScores(
         iou_type,
@@ -117,7 +106,6 @@ class SortedMatches:
         category_index: (N,) int32, ascending.
         right: A * T times the positions of right predictions, ascending.
         wrong: (A * T, N) bool.
-        matches: where they come from.
     """
 
     shape: tuple[int, int, int]
@@ -131,6 +119,7 @@ class SortedMatches:
 
 def sort_matches(matches: Matches) -> SortedMatches:
     """Sort matches by category and falling score; equal scores by image, then rank."""
+    # Stable, so ties stay in the order that `Matches` has; the reference tools have the same.
     order = np.lexsort((-matches.scores, matches.category_index))
     category = matches.category_index[order]
     num, num_areas, num_thresholds = matches.matched.shape
@@ -164,9 +153,9 @@ def compute_curves(
     """Compute precision over recall, and recall, for every category.
 
     Args:
-        matches: as matched with the highest limit; sorted ones save time when asked repeatedly.
+        matches: sorted ones save time when asked repeatedly.
         max_detections: M limits, ascending: the recall is that of the best so many of an image and
-            category.
+            category. Precision is at the limit of the matches.
         image_weights: (I,) integers or floats, how often each image counts (bootstrap); None: once.
     """
     table = matches if isinstance(matches, SortedMatches) else sort_matches(matches)
@@ -179,6 +168,7 @@ def compute_curves(
     for column, positions in enumerate(table.right):
         a, t = divmod(column, num_thresholds)
         wrong = table.wrong[column]
+        # Columns one by one: all at once would be N * A * T floats.
         precision[t, :, :, a] = _compute_precision(
             positions, wrong, weights, table.category_index, num_truth[:, a]
         ).T
@@ -234,6 +224,7 @@ def _compute_precision(
     # np.spacing(1) is in pycocotools' formula; without it numbers differ in the last digits.
     precision = tp / (fp + tp + np.spacing(1))
     reached = np.searchsorted(RECALL_THRESHOLDS, tp / num_truth[category], side="right") - 1
+    # The highest precision that each recall is reached with, then of all higher recalls.
     keys = category.astype(np.int64) * len(RECALL_THRESHOLDS) + reached
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
     result.flat[keys[starts]] = np.maximum.reduceat(precision, starts)
@@ -264,6 +255,7 @@ def _compute_recall(
             weights=None if weights is None else weights[some],
             minlength=len(num_truth),
         )
+    # Where there is nothing to find the caller writes -1.
     return found / np.where(num_truth > 0, num_truth, 1)[:, None]
 
 

@@ -35,11 +35,8 @@ class InstanceScores:
         has_answer: (n,) bool.
         prediction_rows: (n,) int64 rows of the Predictions, -1 without an answer.
         metrics: "iou", "accuracy" (fractions, None where nothing counts) and "instances" (how
-            many), the same with "_base" and "_novel"; "instances_unanswered": annotations left out
-            since their image has no answer at all; "instances_missing": counted as 0 and wrong,
-            since their image was answered and they were not; "instances_repeated": further
-            predictions of one prompt, left out; "instances_in_neither_split": left out. Empty for
-            detections.
+            many), the same with "_base" and "_novel"; and annotations or predictions that
+            `measure_instances` treats on their own. Empty for detections.
     """
 
     truth_rows: np.ndarray
@@ -71,8 +68,11 @@ def measure_instances(truth: GroundTruth, predictions: Predictions) -> InstanceS
         **_average("", ious, is_right, np.ones(len(rows), bool)),
         **_average("_base", ious, is_right, split_of[rows] == "base"),
         **_average("_novel", ious, is_right, split_of[rows] == "novel"),
+        # Left out: their image failed, or was not predicted on.
         "instances_unanswered": int((is_counted & ~is_answered).sum()),
+        # Counted as IoU 0 and wrong: their image was answered, they were not.
         "instances_missing": int((~has_answer).sum()),
+        # Further predictions of one prompt, and annotations that the split leaves out.
         "instances_repeated": num_repeated,
         "instances_in_neither_split": int(is_split_off.sum()),
     }
@@ -134,6 +134,7 @@ def _compute_ious(
         answers = predictions.segments.read_rles(predictions.segment_rows[given], sizes_hw)
         pairs = list(zip(annotated, answers, strict=True))
         is_comparable = np.array([list(a["size"]) == list(b["size"]) for a, b in pairs], bool)
+        # pycocotools cannot intersect masks of different sizes.
         kept = [pair for pair, keeps in zip(pairs, is_comparable.tolist(), strict=True) if keeps]
         both = compute_mask_areas([intersect_masks(a, b) for a, b in kept])
         sums = compute_mask_areas([a for a, _ in kept]) + compute_mask_areas([b for _, b in kept])

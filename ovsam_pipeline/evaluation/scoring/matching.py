@@ -24,7 +24,6 @@ from ovsam_pipeline.evaluation.scoring.overlaps import (
     compute_box_overlaps,
     compute_mask_overlaps,
     compute_pairs,
-    read_prediction_rles,
 )
 from ovsam_pipeline.evaluation.structures import (
     AREA_RANGES,
@@ -37,33 +36,22 @@ from ovsam_pipeline.evaluation.structures import (
 
 AreaRule = Literal["auto", "box", "mask"]
 
-# Bounds of memory: a pair takes about 0.5 kB while it is matched (all areas and thresholds), a
-# mask some hundred bytes of run lengths.
+# A pair takes about 0.5 kB while it is matched: every area range and threshold has its values.
 _PAIRS_IN_MEMORY = 200_000
-_MASKS_IN_MEMORY = 50_000
 # Source: COCO evaluation; the cap keeps a threshold of 1 within reach.
 _LOWEST_IOUS = np.minimum(IOU_THRESHOLDS, 1 - 1e-10)
 
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """Predictions and annotations of all groups, both sorted by group.
+    """Predictions and annotations of all groups, both sorted by group."""
 
-    Attributes:
-        rows: (N,) rows of the predictions; within a group by falling score.
-        groups: (N,) int64.
-        ranks: (N,) int32 within the group.
-        truth_rows: (G,) rows of the annotations; within a group in reference order.
-        truth_groups: (G,) int64.
-        truth_ignored: (G, A) bool.
-    """
-
-    rows: np.ndarray
-    groups: np.ndarray
-    ranks: np.ndarray
-    truth_rows: np.ndarray
-    truth_groups: np.ndarray
-    truth_ignored: np.ndarray
+    rows: np.ndarray  # (N,) of the predictions; within a group by falling score
+    groups: np.ndarray  # (N,) int64
+    ranks: np.ndarray  # (N,) int32 within the group
+    truth_rows: np.ndarray  # (G,) of the annotations; within a group in the order of the file
+    truth_groups: np.ndarray  # (G,) int64
+    truth_ignored: np.ndarray  # (G, A) bool
 
 
 def match_predictions(
@@ -77,18 +65,9 @@ def match_predictions(
     """Find for every prediction whether it is right, wrong, or does not count.
 
     The best 100 predictions of an image and category take part (COCO; of an image where categories
-    are put together), or the best 300 of an image (LVIS).
-
-    Args:
-        truth: the annotations.
-        predictions: the predictions; those without a category of the ground truth do not take part.
-        iou_type: compare boxes or masks.
-        class_agnostic: put all categories together.
-        area_rule: what a prediction's area is: "box" width times height, "mask" its pixels, "auto"
-            as the reference tools: of the box where the file states boxes.
-
-    Returns:
-        The matches, sorted by category, image, rank.
+    are put together), or the best 300 of an image (LVIS). Those without a category of the ground
+    truth do not. By `area_rule` the area of a prediction is that of its box, of its mask, or as in
+    the reference tools ("auto"): of the box where the file states boxes.
 
     Raises:
         ConfigError: areas of masks are asked for, and there are none.
@@ -139,6 +118,7 @@ def match_predictions(
         [np.bincount(truth_category[column], minlength=num_categories) for column in in_area.T],
         axis=1,
     ).astype(np.int64)
+    # Stable: within a category rows stay in the order of groups, which is that of images.
     order, counts = np.argsort(category, kind="stable"), in_area[:, 0]
     return Matches(
         rows=table.rows[order],
@@ -178,12 +158,6 @@ def compute_prediction_areas(
 ) -> np.ndarray:
     """Return the areas in pixels by which predictions are small, medium or large: (n,) float64.
 
-    Args:
-        truth: sizes of images, for polygons.
-        predictions: the predictions.
-        rows: (n,) rows of the predictions.
-        area_rule: see `match_predictions`.
-
     Raises:
         ConfigError: areas of masks are asked for, and there are none.
     """
@@ -196,9 +170,10 @@ def compute_prediction_areas(
             f"the area rule is {area_rule!r}, but {predictions.title} has no masks; use the area "
             'rule "box"'
         )
-    for start in range(0, len(unknown), _MASKS_IN_MEMORY):
-        some = unknown[start : start + _MASKS_IN_MEMORY]
-        areas[some] = compute_mask_areas(read_prediction_rles(truth, predictions, rows[some]))
+    sizes_hw = truth.image_sizes_hw[predictions.image_index[rows[unknown]]]
+    segment_rows = predictions.segment_rows[rows[unknown]]
+    for some, rles in predictions.segments.iterate_rles(segment_rows, sizes_hw):
+        areas[unknown[some]] = compute_mask_areas(rles)
     return areas
 
 
@@ -243,6 +218,7 @@ def _iterate_pairs(table: _Table) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     start = 0
     while start < len(groups):
         seen = ends[start - 1] if start else 0
+        # A group is never split: its predictions compete for its annotations.
         last = min(int(np.searchsorted(ends, seen + _PAIRS_IN_MEMORY)), len(groups) - 1)
         stop = int(np.searchsorted(groups, groups[last], side="right"))
         p, t = compute_pairs(groups[start:stop], table.truth_groups)
@@ -278,19 +254,14 @@ def _match_greedily(
     matched: np.ndarray,
     ignored: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Match the pairs of whole groups; write rows of `matched` and `ignored` (N, A, T).
+    """Match the pairs of whole groups; write rows of `matched` and `ignored`, (N, A, T) bool.
 
-    Args:
-        truth: the annotations.
-        table: their order.
-        pairs: (E,) predictions, (E,) annotations, (E,) float64 overlaps, by prediction.
-        matched: (N, A, T) bool.
-        ignored: (N, A, T) bool, as it is where nothing matches.
-
-    Returns:
-        What the lowest threshold found over all areas: annotations, predictions, overlaps.
+    `pairs` are (E,) predictions, (E,) annotations, (E,) overlaps, by prediction; `ignored` comes as
+    it is where nothing matches. Return what the lowest threshold found over all areas: annotations,
+    predictions, overlaps.
     """
     p, t, ious = pairs
+    # Rising overlaps, of equals the later annotation last: where `_choose` looks first.
     order = np.lexsort((t, ious, p))
     p, t, ious = p[order], t[order], ious[order]
     base = int(t.min()) if len(t) else 0

@@ -24,15 +24,10 @@ _SLACK = 1e-9
 def compute_pairs(
     prediction_groups: np.ndarray, truth_groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return every pair of a prediction and an annotation of its group.
+    """Return every pair of a prediction and an annotation of its group; truth groups ascend.
 
-    Args:
-        prediction_groups: (P,) integers.
-        truth_groups: (G,) integers, ascending.
-
-    Returns:
-        (E,) positions of predictions, ascending, and (E,) of annotations, ascending within each
-        prediction.
+    They are (E,) positions of predictions, ascending, and (E,) of annotations, ascending within
+    each prediction.
     """
     first = np.searchsorted(truth_groups, prediction_groups, side="left")
     counts = np.searchsorted(truth_groups, prediction_groups, side="right") - first
@@ -44,12 +39,9 @@ def compute_pairs(
 def compute_box_overlaps(
     predicted_xywh: np.ndarray, truth_xywh: np.ndarray, is_crowd: np.ndarray
 ) -> np.ndarray:
-    """Return the overlap of boxes, pair by pair: (E,) float64, 0 where they do not meet.
+    """Return the overlap of (E, 4) boxes, pair by pair: (E,) float64, 0 where they do not meet.
 
-    Args:
-        predicted_xywh: (E, 4) float64 pixels.
-        truth_xywh: (E, 4) float64 pixels.
-        is_crowd: (E,) bool: intersection over the prediction's area instead of over the union.
+    Where `is_crowd`, it is the intersection over the prediction's area instead of over the union.
     """
     # In pycocotools' order of operations: another one rounds otherwise, and so orders ties.
     intersections = _intersect(predicted_xywh, truth_xywh)
@@ -66,17 +58,14 @@ def compute_mask_overlaps(
     pairs: tuple[np.ndarray, np.ndarray],
     groups: np.ndarray,
 ) -> np.ndarray:
-    """Return the overlap of masks, pair by pair.
+    """Return the overlap of masks, pair by pair: (E,), 0 also below the lowest threshold.
 
     Args:
         truth: the annotations.
         predictions: the predictions.
-        rows: (P,) rows of the predictions and (G,) of the annotations that the pairs count in.
+        rows: (P,) rows of the predictions and (G,) of the annotations that `pairs` index.
         pairs: (E,) positions of predictions, ascending, and (E,) of annotations.
         groups: (E,) group of each pair, ascending.
-
-    Returns:
-        (E,) float64; 0 also where the lowest threshold is out of reach.
     """
     overlaps = np.zeros(len(groups))
     used_p, p = np.unique(pairs[0], return_inverse=True)
@@ -101,6 +90,7 @@ def compute_mask_overlaps(
         annotated[position] = draw_segmentation(annotated[position], *sizes_hw[position])
     crowds = is_crowd.tolist()
     p, t = p[within_reach], t[within_reach]
+    # A call per group, as pycocotools gives all overlaps of two lists: of all at once far too many.
     starts = np.flatnonzero(np.diff(groups[within_reach], prepend=-1)).tolist()
     for start, stop in pairwise([*starts, len(within_reach)]):
         chosen = slice(start, stop)

@@ -25,9 +25,6 @@ from ovsam_pipeline.evaluation.scoring.matching import (
 )
 from ovsam_pipeline.evaluation.scoring.overlaps import read_prediction_rles
 from ovsam_pipeline.evaluation.structures import (
-    AREA_RANGES,
-    IOU_THRESHOLDS,
-    RECALL_THRESHOLDS,
     Curves,
     GroundTruth,
     IouType,
@@ -43,8 +40,10 @@ def compute_reference_curves(
     engine: Literal["faster-coco-eval", "reference"],
     class_agnostic: bool = False,
     area_rule: AreaRule = "auto",
-) -> Curves:
+) -> Curves | None:
     """Run a reference tool; "reference" is pycocotools, or lvis-api for LVIS.
+
+    The tools fail without predictions: then the answer is None, and our own zeros are right.
 
     Raises:
         ConfigError: LVIS with categories put together, which the tools cannot do.
@@ -63,7 +62,7 @@ def compute_reference_curves(
     with _silence():
         tool = _import_tool(truth, engine)
         if not len(rows):
-            return _score_nothing(truth, class_agnostic)
+            return None
         dataset = _build_dataset(truth, iou_type)
         results = _build_results(truth, predictions, rows, iou_type)
         areas = None
@@ -120,25 +119,6 @@ def _old_float_name() -> Iterator[None]:
             delattr(np, "float")
 
 
-def _score_nothing(truth: GroundTruth, class_agnostic: bool) -> Curves:
-    """Return zeros where there is something to find: the tools fail on an empty list."""
-    num_categories = 1 if class_agnostic else len(truth.categories)
-    category = truth.category_index * (not class_agnostic)
-    areas = truth.areas[:, None]
-    counts = (areas >= AREA_RANGES[:, 0]) & (areas <= AREA_RANGES[:, 1])
-    counts &= ~truth.is_ignored[:, None]
-    if truth.is_lvis:
-        counts &= areas > 0
-    num_truth = np.stack(
-        [np.bincount(category[column], minlength=num_categories) for column in counts.T], axis=1
-    )
-    value = np.where(num_truth > 0, 0.0, -1.0)
-    precision = np.tile(value, (len(IOU_THRESHOLDS), len(RECALL_THRESHOLDS), 1, 1))
-    limits = truth.max_detections
-    recall = np.tile(value[:, :, None], (len(IOU_THRESHOLDS), 1, 1, len(limits)))
-    return Curves(precision, recall, limits)
-
-
 def _build_dataset(truth: GroundTruth, iou_type: IouType) -> dict[str, Any]:
     """Return the ground truth as the content of a COCO or LVIS file; ids are rows plus 1."""
     num_categories = len(truth.categories)
@@ -154,6 +134,7 @@ def _build_dataset(truth: GroundTruth, iou_type: IouType) -> dict[str, Any]:
         for code in codes.tolist():
             images[code // num_categories][name].append(code % num_categories + 1)
     categories = [
+        # lvis-api fails without a frequency; its APr, APc and APf are not read.
         {"id": k + 1, "name": name, "frequency": frequency or "f"}
         for k, (name, frequency) in enumerate(
             zip(truth.categories.names, truth.categories.frequencies, strict=True)

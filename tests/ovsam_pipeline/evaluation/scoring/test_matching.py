@@ -5,6 +5,7 @@ from random_detections import make_case
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.errors import DatasetError
+from ovsam_pipeline.evaluation.reading import segment_store
 from ovsam_pipeline.evaluation.scoring import matching
 from ovsam_pipeline.evaluation.scoring.matching import match_predictions
 
@@ -59,7 +60,7 @@ def test_pieces_of_a_large_data_set_match_as_the_whole(monkeypatch, iou_type, is
     predictions = build_predictions(results, truth)
     whole = match_predictions(truth, predictions, iou_type)
     monkeypatch.setattr(matching, "_PAIRS_IN_MEMORY", 7)
-    monkeypatch.setattr(matching, "_MASKS_IN_MEMORY", 3)
+    monkeypatch.setattr(segment_store, "MASKS_IN_MEMORY", 3)
     pieces = match_predictions(truth, predictions, iou_type)
     for name in ("rows", "matched", "ignored", "found_by", "found_iou"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(pieces, name))
