@@ -1,16 +1,23 @@
 """Sentences of `hf:`; they hold with and without transformers."""
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from ovsam.errors import ConfigError, MissingDependencyError
 from ovsam.text.vocabulary_files import parse_vocabulary
+from ovsam_pipeline.detectors.base import Detector, DetectorImage
 from ovsam_pipeline.detectors.huggingface import detector as huggingface
-from ovsam_pipeline.detectors.huggingface.detector import build_hf_detector
+from ovsam_pipeline.detectors.huggingface.detector import HuggingFaceDetector, build_hf_detector
+from ovsam_pipeline.detectors.huggingface.finder import Candidates
 from ovsam_pipeline.detectors.settings import DetectorSettings
 from ovsam_pipeline.errors import DetectorError
+from ovsam_pipeline.records import ImageRecord
 
 
 def build(argument, **settings):
@@ -99,3 +106,52 @@ def test_incomplete_weights_are_refused():
     with pytest.raises(DetectorError, match=r"without 5 of them.*: a, b, c, \.\.\."):
         huggingface._check_weights("x", report)
     huggingface._check_weights("x", {"missing_keys": set(), "mismatched_keys": set()})
+
+
+class FakeNetwork(nn.Module):
+    config = SimpleNamespace(to_dict=dict)
+
+    def forward(self, pixel_values):
+        return pixel_values
+
+
+class FakeFinder:
+    """One box per image, in its middle, and a slot without a class; it notes the batches."""
+
+    names = ("cat", None)
+    depends_on = ()
+
+    def __init__(self):
+        self.network = FakeNetwork()
+        self.shapes = []
+
+    def find(self, inputs):
+        pixels = inputs["pixel_values"]
+        self.shapes.append(tuple(pixels.shape))
+        count = len(pixels)
+        scores = torch.stack([pixels[:, 0, 0, 0] / 255, torch.ones(count)], dim=1)
+        boxes = torch.tensor([0.5, 0.5, 0.5, 1.0]).expand(count, 2, 4)
+        return Candidates(scores, torch.tensor([[0, 1]]).expand(count, 2), boxes)
+
+    def measure_frame(self, height, width):
+        return float(width), float(height)
+
+
+def test_images_of_one_size_run_together_and_boxes_come_in_pixels():
+    def process(images, **_):
+        return {"pixel_values": torch.from_numpy(images[0]).permute(2, 0, 1)[None].float()}
+
+    process.to_dict = dict
+    finder = FakeFinder()
+    detector = HuggingFaceDetector(finder, process, DetectorSettings(spec="hf:fake"))
+    assert isinstance(detector, Detector)
+    assert (detector.name, detector.class_names) == ("hf:fake", ("cat",))
+    images = [
+        DetectorImage(ImageRecord(1, "a.jpg", Path("a.jpg")), np.full((*size, 3), value, np.uint8))
+        for size, value in (((20, 40), 51), ((10, 10), 102), ((20, 40), 255))
+    ]
+    found = detector.detect(images)
+    assert finder.shapes == [(2, 3, 20, 40), (1, 3, 10, 10)]
+    assert [item.scores.tolist() for item in found] == [[pytest.approx(v)] for v in (0.2, 0.4, 1)]
+    assert found[2].boxes_xyxy.tolist() == [[10, 0, 30, 20]]
+    assert (found[0].category_names, found[0].category_ids.tolist()) == (("cat",), [0])
