@@ -2,10 +2,10 @@
 
 Three heads, the rows of Table 6: "fpn" (the released one: a light FPN and RoIAlign), "label-token"
 (the decoder's label token through an MLP), "label-token+clip" (that, plus the mask-pooled CLIP
-feature). Source: paper section 3.3. The released model multiplies the label token's MLP by
-zero beside the FPN; here it is simply not computed, and its weights are kept for the files' sake.
+feature). Source: paper section 3.3.
 
-Letters: B images, N regions, C channels, D embedding width, R bins of the RoI grid.
+Letters: B images, N regions, C channels, D embedding width, R bins of the RoI grid, S side of the
+network input.
 """
 
 from collections.abc import Sequence
@@ -51,6 +51,8 @@ class CLIP2SAM(nn.Module):
         self.roi_size = config.roi_size
         self.roi_base_size = config.roi_base_size
         channels, dim = config.embed_channels, config.clip.embed_dim
+        # With the FPN the released model multiplies this MLP's output by zero. Here it is not
+        # computed then, but its weights are kept: the released files have them.
         self.label_mlp = PerceptronStack((channels, channels, channels, dim))
         if self.kind == "fpn":
             self.fpn = FeaturePyramid(config.clip.channels, config.fpn_channels)
@@ -70,17 +72,11 @@ class CLIP2SAM(nn.Module):
         clip_feature: Tensor,
         mask_logits: Tensor,
     ) -> Tensor:
-        """Embed N regions of one image.
+        """Embed N regions of one image: (N, D) float32, not normalised.
 
-        Args:
-            levels: the image's FPN levels, (1, C, S/4 ... S/32) each.
-            boxes_xyxy: (N, 4) float32 regions in pixels of the network input.
-            label_tokens: (N, C), the decoder's label token outputs.
-            clip_feature: (1, C4, S/32, S/32), CLIP's last stage.
-            mask_logits: (N, S/4, S/4) float32 low-resolution logits.
-
-        Returns:
-            (N, D) float32, not normalised.
+        `levels` are (1, C, S/4 ... S/32), `boxes_xyxy` (N, 4) float32 in pixels of the network
+        input, `label_tokens` (N, C), `clip_feature` CLIP's last stage (1, C4, S/32, S/32) and
+        `mask_logits` (N, S/4, S/4) float32. Each head reads its part of them.
         """
         if self.kind == "fpn":
             batch_index = boxes_xyxy.new_zeros(len(boxes_xyxy))
@@ -94,26 +90,29 @@ class CLIP2SAM(nn.Module):
     def embed_rois(
         self, levels: Sequence[Tensor], boxes_xyxy: Tensor, image_index: Tensor
     ) -> Tensor:
-        """Embed regions of a batch of images from their FPN levels: (N, D) float32.
+        """Embed regions of a batch of images from their levels: (N, D) float32.
 
-        Args:
-            levels: (B, C, S/4 ... S/32) each.
-            boxes_xyxy: (N, 4) float32 in pixels of the network input.
-            image_index: (N,) row of the batch that each region belongs to.
+        `image_index` (N,) is the row of the batch that each of the (N, 4) regions belongs to.
         """
         pooled = pool_from_levels(
             levels, boxes_xyxy, image_index, self.roi_size, self.roi_base_size
         )
-        features = F.relu(self.roi_projection(pooled.to(self.roi_projection.weight.dtype)))
-        return features.float().mean(dim=(2, 3))
+        return project_rois(pooled, self.roi_projection)
 
-    def roi_levels(self, boxes_xyxy: Tensor) -> Tensor:
-        """Return the FPN level (0 finest ... 3) of each (N, 4) region, by its area."""
-        return choose_levels(boxes_xyxy, self.roi_base_size)
+
+def project_rois(pooled: Tensor, projection: nn.Conv2d) -> Tensor:
+    """Embed pooled regions: (N, C, R, R) to (N, D) float32."""
+    features = F.relu(projection(pooled.to(projection.weight.dtype)))
+    # The mean of R x R bins in bfloat16 would keep three digits.
+    return features.float().mean(dim=(2, 3))
 
 
 def choose_levels(boxes_xyxy: Tensor, roi_base_size: float) -> Tensor:
-    """Return the level (0 finest ... 3) of each (N, 4) region, by its area."""
+    """Return the level (0 finest ... 3) of each (N, 4) region, by its area.
+
+    Regions of up to twice `roi_base_size` are pooled from the finest level, and each doubling is
+    one level up (mmdetection's rule, which the release uses).
+    """
     sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
     side = (sides[:, 0] * sides[:, 1]).clamp(min=0).sqrt()
     return torch.floor(torch.log2(side / roi_base_size + 1e-6)).clamp(0, 3).long()
@@ -126,14 +125,10 @@ def pool_from_levels(
     roi_size: int,
     roi_base_size: float,
 ) -> Tensor:
-    """RoIAlign each region from the level of its size: (N, C, R, R) float32.
+    """RoIAlign each region from the level of its size: (N, C, R, R) float32, R = `roi_size`.
 
-    Args:
-        levels: (B, C, S/4 ... S/32) each.
-        boxes_xyxy: (N, 4) float32 in pixels of the network input.
-        image_index: (N,) row of the batch that each region belongs to.
-        roi_size: R.
-        roi_base_size: side of a region, in input pixels, from which on the second level is its.
+    `levels` are (B, C, S/4 ... S/32), `boxes_xyxy` (N, 4) float32 in pixels of the network input,
+    `image_index` (N,) the row of the batch that each region belongs to.
     """
     rois = torch.cat([image_index[:, None].to(boxes_xyxy.dtype), boxes_xyxy], dim=1).float()
     chosen = choose_levels(boxes_xyxy, roi_base_size)

@@ -1,11 +1,11 @@
 """The frozen CLIP image tower: pixels → four stage maps, and CLIP's own embedding of regions.
 
 The towers are open_clip's (ResNet with attention pool; ConvNeXt), with open_clip's parameter names
-below `visual.`. What is ours is how regions are pooled: see `ResNetBackbone.embed_regions`.
+below `visual.`. Only the pooling of regions is new: see `ResNetBackbone.embed_regions`.
 
 Source: paper section 3.1 and 3.3; F-VLM for the frozen region score.
 Letters: B images, N regions, C channels of stage 4, D embedding width, M heads, T tokens of the
-attention pool (1 + R x R), HW cells of the stage-4 map.
+attention pool (1 + R x R), HW cells of the stage-4 map, S side of the network input.
 """
 
 import warnings
@@ -64,20 +64,13 @@ class ResNetBackbone(nn.Module):
                 shortcut[2] = nn.Identity()
 
     def embed_regions(self, stage4: Tensor, boxes_xyxy: Tensor, mask_logits: Tensor) -> Tensor:
-        """Embed regions with the attention pool.
+        """Embed (N, 4) regions of a (1, C, H, W) stage 4 with the attention pool: (N, D) float32.
 
-        The same function as RoIAlign to the pool's grid followed by the pool, reordered: the query
-        is one vector a head, so keys and values are never projected for every pooled cell. Each
-        head's query goes through the key projection backwards, meets the map once, and only the
-        resulting score map is RoI-aligned; values likewise. Exact, as RoIAlign is linear.
-
-        Args:
-            stage4: (1, C, H, W), the last stage of one image.
-            boxes_xyxy: (N, 4) float32 in pixels of the network input.
-            mask_logits: not used by this tower.
-
-        Returns:
-            (N, D) float32.
+        Boxes are in pixels of the network input; this tower does not read masks. The result is that
+        of RoIAlign to the pool's grid followed by the pool, in another order: the query is one
+        vector per head, so keys and values need not be projected for every pooled cell. Each head's
+        query goes through the key projection backwards, meets the map once, and only the resulting
+        score map is RoI-aligned; values likewise. Exact, as RoIAlign is linear.
         """
         del mask_logits
         pool = self.visual.attnpool
@@ -85,17 +78,16 @@ class ResNetBackbone(nn.Module):
         cells = stage4[0].flatten(1).T
         pooling = region_weights(boxes_xyxy, 32, self.pool_grid, (stage4.shape[2], stage4.shape[3]))
         # Token 0 of the pool is the mean of the region's cells.
-        pooling_NTHW = torch.cat([pooling.mean(dim=1, keepdim=True), pooling], dim=1).to(
-            cells.dtype
-        )
+        pooling_NTHW = torch.cat([pooling.mean(dim=1, keepdim=True), pooling], dim=1)
+        pooling_NTHW = pooling_NTHW.to(cells.dtype)
         positions_TC = pool.positional_embedding
         query = pool.q_proj(pooling_NTHW[:, 0] @ cells + positions_TC[0])
         query_MND = query.view(-1, heads, channels // heads).transpose(0, 1)
+        # The keys' bias is left out: it adds the same to the scores of all tokens.
         key_weight_MDC = pool.k_proj.weight.view(heads, channels // heads, channels)
         query_NMC = (query_MND @ key_weight_MDC).transpose(0, 1) * (channels // heads) ** -0.5
-        scores_NMT = (query_NMC @ cells.T) @ pooling_NTHW.transpose(
-            1, 2
-        ) + query_NMC @ positions_TC.T
+        scores_NMT = (query_NMC @ cells.T) @ pooling_NTHW.transpose(1, 2)
+        scores_NMT = scores_NMT + query_NMC @ positions_TC.T
         weights_NMT = scores_NMT.float().softmax(dim=-1).to(cells.dtype)
         values_NMC = (weights_NMT @ pooling_NTHW) @ cells + weights_NMT @ positions_TC
         value_weight_MDC = pool.v_proj.weight.view(heads, channels // heads, channels)
@@ -133,18 +125,12 @@ class ConvNeXtBackbone(nn.Module):
         return stages[0], stages[1], stages[2], stages[3]
 
     def fold_batch_norm(self) -> None:
-        """Do nothing: this tower has layer norms, which depend on the input."""
+        """Do nothing: this tower has layer norms, whose statistics depend on the input."""
 
     def embed_regions(self, stage4: Tensor, boxes_xyxy: Tensor, mask_logits: Tensor) -> Tensor:
-        """Embed regions as the mean of the last stage under each mask.
+        """Embed the mean of a (1, C, H, W) stage 4 under each (N, S/4, S/4) mask: (N, D) float32.
 
-        Args:
-            stage4: (1, C, H, W), the last stage of one image.
-            boxes_xyxy: not used by this tower.
-            mask_logits: (N, S/4, S/4) float32 low-resolution logits.
-
-        Returns:
-            (N, D) float32; zeros went into the head where a mask is empty.
+        This tower does not read boxes. Where a mask is empty, zeros go into the head.
         """
         del boxes_xyxy
         trunk = self.visual.trunk
@@ -174,6 +160,7 @@ def resized_masks(mask_logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
 
 def mask_pool(feature: Tensor, mask_logits: Tensor) -> Tensor:
     """Average a (1, C, H, W) map under N masks: (N, C) float32; zeros where a mask is empty."""
+    # float32: a sum over hundreds of cells loses too many digits in bfloat16.
     height, width = feature.shape[2:]
     masks = resized_masks(mask_logits, (height, width)).flatten(1).float()
     cells = feature[0].flatten(1).T.float()

@@ -200,7 +200,7 @@ class ModelConfig(LabellingConfig):
         decoder_mlp: hidden width of their MLPs.
         fpn_channels: channels of CLIP2SAM's levels.
         roi_size: bins per side of CLIP2SAM's RoIAlign.
-        roi_base_size: side in input pixels from which on a region is pooled from the second level.
+        roi_base_size: half the side, in input pixels, of regions pooled from the second level.
         label_head: form of CLIP2SAM, a row of Table 6.
         logit_scale: cosines are multiplied by its exponential; CLIP's own is log 100.
         trained_on: vocabulary whose base classes the label head was trained on; None: none.

@@ -1,8 +1,10 @@
 """Image embedding + prompt tokens → low-resolution mask logits and the label token.
 
-SAM's decoder with one mask token, no IoU token and no multi-mask output, and a label token in
-front. Source: paper section 3.3, figure 3; the token order is the released one.
-Letters: B images, N prompts, T tokens, C channels, G cells a side of the image embedding.
+SAM's decoder with one mask token, no IoU token and no multi-mask output, and a label token before
+the others. Source: paper section 3.3, figure 3; the token order is the released one.
+
+Letters: B images, N prompts, T tokens, C channels, G cells per side of the image embedding, M masks
+per prompt, S side of the network input.
 """
 
 from collections.abc import Sequence
@@ -35,24 +37,22 @@ class PerceptronStack(nn.Module):
 class FineMasks(nn.Module):
     """CLIP's stages 1 and 2 → details that the up-scaling adds at strides 4 and 8.
 
-    They start at zero, so a trained decoder that gets them draws the same masks at first. Not in
-    the paper: after HQ-SAM (arXiv 2306.01567) and SAM 2 (arXiv 2408.00714, section 4).
+    Not in the paper: after HQ-SAM (arXiv 2306.01567) and SAM 2 (arXiv 2408.00714, section 4).
     """
 
     def __init__(self, clip_channels: Sequence[int], channels: int) -> None:
         super().__init__()
         self.stride4 = nn.Conv2d(clip_channels[0], channels // 8, 3, padding=1)
         self.stride8 = nn.Conv2d(clip_channels[1], channels // 4, 3, padding=1)
+        # Zero at first: a trained decoder that gets them still draws the same masks.
         for conv in (self.stride4, self.stride8):
             for parameter in conv.parameters():
                 nn.init.zeros_(parameter)
 
     def forward(self, stages: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Map CLIP's stages, (B, C_i, S/4 ... S/32), to details.
+        """Map CLIP's stages (B, C_i, S/4 ... S/32) to details per cell of the image embedding.
 
-        Returns:
-            (B, G * G, 4, C / 4) and (B, G * G, 16, C / 8): per cell its parts in the order in which
-            `read_masks` up-scales.
+        (B, G * G, 4, C / 4) and (B, G * G, 16, C / 8), parts in `read_masks`'s order.
         """
         halves = _split_cells(self.stride8(stages[1]), 1)
         return halves, _split_cells(self.stride4(stages[0]), 2)
@@ -86,16 +86,10 @@ class MaskDecoder(nn.Module):
         prompt_tokens: Tensor,
         details: tuple[Tensor, ...] = (),
     ) -> tuple[Tensor, Tensor]:
-        """Decode N prompts of one image.
+        """Decode N prompts: mask logits (N, 4G, 4G) float32 and the label token's output (N, C).
 
-        Args:
-            image_embedding: (1, C, G, G) shared by all prompts, or (N, C, G, G) with mask prompts.
-            image_positions: (1, C, G, G).
-            prompt_tokens: (N, T, C).
-            details: the image's, from `build_details`, B = 1.
-
-        Returns:
-            mask logits (N, 4G, 4G) float32 and the label token's output (N, C).
+        The embedding is (1, C, G, G) shared by all prompts, or (N, C, G, G) with mask prompts;
+        positions are (1, C, G, G), prompt tokens (N, T, C), `details` one image's `build_details`.
         """
         own = torch.cat([self.label_token.weight, self.mask_tokens.weight])
         tokens, image = run_transformer(
@@ -114,17 +108,9 @@ def run_transformer(
     image_embedding: Tensor,
     image_positions: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Put a decoder's own tokens before each prompt's and let both sides attend.
+    """Put a decoder's K own tokens before each prompt's and let tokens and image attend.
 
-    Args:
-        transformer: SAM's.
-        own_tokens: (K, C); their type is that of the arithmetic.
-        prompt_tokens: (N, T, C).
-        image_embedding: (1, C, G, G) shared by all prompts, or (N, C, G, G).
-        image_positions: (1, C, G, G).
-
-    Returns:
-        tokens (N, K + T, C) and image cells (N, G * G, C).
+    Returns (N, K + T, C) tokens and (N, G * G, C) image cells, in the type of `own_tokens` (K, C).
     """
     dtype = own_tokens.dtype
     own = own_tokens.expand(len(prompt_tokens), -1, -1)
@@ -152,21 +138,13 @@ def read_masks(
     grid: int,
     details: tuple[Tensor, ...] = (),
 ) -> Tensor:
-    """Up-scale image cells four-fold and dot them with each mask's vector.
+    """Up-scale (N, G * G, C) image cells four-fold and dot them with each mask's vector.
 
-    A 2 x 2 transposed convolution of stride 2 is one matrix product a cell; keeping channels last
-    makes the layer norm a plain one and leaves a single permutation, of logits.
+    `upscaling` are the layers of `build_upscaling`, `hyper` is (N, M, C / 8), and `details` (from
+    `FineMasks`) are added after each transposed convolution. Returns (N, M, 4G, 4G) float32 logits.
 
-    Args:
-        upscaling: SAM's transposed convolution, norm, GELU, transposed convolution, GELU.
-        image: (N, G * G, C) cells from the transformer.
-        hyper: (N, M, C / 8), one vector a mask.
-        grid: G.
-        details: (1, G * G, 4, C / 4) and (1, G * G, 16, C / 8) to add after the first and the
-            second transposed convolution; or nothing.
-
-    Returns:
-        (N, M, 4G, 4G) float32 logits.
+    A 2 x 2 transposed convolution of stride 2 is one matrix product per cell. Channels stay last,
+    so that the layer norm is a plain one and the logits alone are permuted.
     """
     first, second = cast(nn.ConvTranspose2d, upscaling[0]), cast(nn.ConvTranspose2d, upscaling[3])
     norm = cast(LayerNorm2d, upscaling[1])
@@ -180,6 +158,7 @@ def read_masks(
     x = F.gelu(x)
     logits = (x.flatten(1, 2) @ hyper.transpose(1, 2)).float()
     count, masks = hyper.shape[:2]
+    # Cells by row and column, then the halves y1 x1 y2 x2 of `_upscale`.
     logits = logits.view(count, grid, grid, 2, 2, 2, 2, masks)
     return logits.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(count, masks, 4 * grid, 4 * grid)
 

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from ovsam.classifier import Classifier, best_classes, split_for_model
 from ovsam.errors import ImageError, PromptError, VocabularyError
-from ovsam.geometry import clip_boxes
 from ovsam.labelling_model import LabellingModel
 from ovsam.model import boxes_of_masks
 from ovsam.postprocess import mask_region, stability_scores
@@ -220,7 +219,8 @@ class Predictor:
 
         # Choose the region to recognise: the prompt's box where there is one, else the mask's.
         if prompts.boxes_xyxy is not None:
-            regions = self._to_input(encoded, clip_boxes(prompts.boxes_xyxy, sizes_hw))
+            limits = np.array([*sizes_hw[::-1], *sizes_hw[::-1]], np.float32)
+            regions = self._to_input(encoded, np.clip(prompts.boxes_xyxy, 0, limits))
         else:
             regions = boxes_of_masks(logits, size)
         clip_regions = regions if own_boxes is None else self._to_input(encoded, own_boxes)

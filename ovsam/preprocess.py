@@ -1,6 +1,6 @@
 """uint8 RGB image → resized pixels (numpy, any thread) → normalised, padded network input (torch).
 
-SAM's statistics are used for CLIP too (paper section 3.2 and the released configs).
+Letters: B images, H W pixels of an image, S side of the network input.
 """
 
 from collections.abc import Sequence
@@ -12,25 +12,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ovsam.errors import ImageError
-from ovsam.geometry import resized_size_hw
 from ovsam.structures import PreparedImage
 
+# SAM's (ImageNet's) statistics; CLIP gets them too, though it was trained with its own: paper
+# section 3.2 and the released configs.
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 
 
 def prepare_image(image: NDArray[np.uint8], input_size: int) -> PreparedImage:
-    """Resize an image so that its longer side is `input_size` pixels.
+    """Resize an image so that its longer side is `input_size` pixels: `Predictor.encode`'s input.
 
-    Thread-safe, torch-free. Uses OpenCV's uint8 bilinear without antialias, as the released
-    code does; a float resize would move the input by up to 0.013.
+    Thread-safe and torch-free, so that a pool of threads can prepare the next batch.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        input_size: side of the square network input, in pixels.
+        input_size: S, `model.config.input_size`.
+
+    Returns:
+        Pixels (h, w, 3) uint8 with max(h, w) = S, and the original size.
 
     Raises:
-        ImageError: not (H, W, 3) uint8, or an empty image.
+        ImageError: the array is not (H, W, 3) uint8, or has no pixels.
     """
     if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
         raise ImageError(
@@ -44,6 +47,8 @@ def prepare_image(image: NDArray[np.uint8], input_size: int) -> PreparedImage:
     new_height, new_width = resized_size_hw((height, width), input_size)
     pixels = image
     if (new_height, new_width) != (height, width):
+        # OpenCV's uint8 bilinear without antialias, as the released code has it: a float resize
+        # would move the normalised input by up to 0.013.
         size = (new_width, new_height)
         pixels = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
     return PreparedImage(np.ascontiguousarray(pixels), (height, width), input_size)
@@ -54,15 +59,9 @@ def to_network_input(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Normalise and zero-pad a batch right and bottom.
+    """Normalise B images and zero-pad them right and bottom: (B, 3, S, S), channels last in memory.
 
-    Args:
-        images: B prepared images of one input size S.
-        device: where the batch goes.
-        dtype: of the result; the arithmetic is float32.
-
-    Returns:
-        (B, 3, S, S), channels-last in memory.
+    The arithmetic is float32 whatever the `dtype` of the result.
     """
     size = images[0].input_size
     batch = torch.zeros((len(images), size, size, 3), dtype=dtype, device=device)
@@ -73,3 +72,13 @@ def to_network_input(
         pixels = torch.from_numpy(image.pixels).to(device)
         row[:height, :width] = ((pixels - mean) / std).to(dtype)
     return batch.permute(0, 3, 1, 2)
+
+
+def resized_size_hw(size_hw: tuple[int, int], longer_side: int) -> tuple[int, int]:
+    """Return the size with the longer side scaled to `longer_side`, at least 1 pixel a side.
+
+    Source: the released `ResizeLongestSide`, which rounds half up: int(x * scale + 0.5).
+    """
+    height, width = size_hw
+    scale = longer_side / max(height, width)
+    return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))

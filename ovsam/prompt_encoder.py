@@ -1,7 +1,7 @@
 """Prompts in pixels of the network input → tokens and a dense embedding, as SAM encodes them.
 
 Source: SAM's prompt encoder; paper section 3.1. Frozen in both training stages.
-Letters: N prompts, P points, T tokens, C channels, G cells a side of the image embedding.
+Letters: N prompts, P points, T tokens, C channels, G cells per side of the image embedding.
 """
 
 import math
@@ -67,21 +67,16 @@ class PromptEncoder(nn.Module):
     def forward(
         self, boxes_xyxy: Tensor | None, points_xy: Tensor | None, point_labels: Tensor | None
     ) -> Tensor:
-        """Encode boxes and points.
+        """Encode (N, 4) boxes and (N, P, 2) points in pixels of the network input as tokens.
 
-        Args:
-            boxes_xyxy: (N, 4) float32 in pixels of the network input, or None.
-            points_xy: (N, P, 2) float32 in pixels of the network input, or None.
-            point_labels: (N, P) int64, 1 object, 0 background, -1 padding; None with points_xy.
-
-        Returns:
-            (N, T, C) float32 tokens: points first, one padding token where no box is given, then
-            the two corners.
+        `point_labels` (N, P) are 1 object, 0 background, -1 padding. The tokens (N, T, C) float32
+        are the points, one padding token where there is no box, and the two corners.
         """
         tokens = []
         if points_xy is not None:
             assert point_labels is not None
             if boxes_xyxy is None:
+                # SAM was trained with a padding point in place of the box.
                 points_xy = F.pad(points_xy, (0, 0, 0, 1))
                 point_labels = F.pad(point_labels, (0, 1), value=-1)
             tokens.append(self._encode_points(points_xy, point_labels))
@@ -92,24 +87,22 @@ class PromptEncoder(nn.Module):
         return torch.cat(tokens, dim=1)
 
     def _encode_positions(self, positions_xy: Tensor) -> Tensor:
+        # A position is the index of a pixel; its centre is half a pixel further.
         return self.pe_layer.encode((positions_xy.float() + 0.5) / self.input_size)
 
     def _kind(self, index: int) -> Tensor:
         return cast(nn.Embedding, self.point_embeddings[index]).weight.float()
 
     def _encode_points(self, points_xy: Tensor, labels: Tensor) -> Tensor:
+        # Labels -1, 0, 1 are rows 0, 1, 2; a padding point has no position.
         kinds = torch.cat([self.not_a_point_embed.weight.float(), self._kind(0), self._kind(1)])
         positions = self._encode_positions(points_xy) * (labels >= 0)[..., None]
         return positions + kinds[labels + 1]
 
     def encode_masks(self, mask_logits: Tensor | None) -> Tensor:
-        """Encode coarse masks.
+        """Encode (N, 4G, 4G) coarse masks as (N, C, G, G), to be added to the image embedding.
 
-        Args:
-            mask_logits: (N, 4G, 4G) logits in the frame of the padded network input, or None.
-
-        Returns:
-            (N, C, G, G), or (1, C, 1, 1) without masks: to be added to the image embedding.
+        Logits are in the frame of the padded network input. Without masks: (1, C, 1, 1).
         """
         if mask_logits is None:
             return self.no_mask_embed.weight[..., None, None]

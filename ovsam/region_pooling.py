@@ -1,9 +1,9 @@
-"""RoIAlign as two small matrices a region.
+"""RoIAlign as two small matrices per region.
 
 RoIAlign averages bilinear samples on a regular grid, so it is linear in the feature map and
-separable: pooled = rows @ map @ columns^T, with one (R, H) and one (R, W) matrix a region. Written
-like this it commutes with every channel-wise projection, which is what makes CLIP's attention
-pool cheap for many regions (clip_backbone.py).
+separable: pooled = rows @ map @ columns^T, with one (R, H) and one (R, W) matrix per region. In
+this form it commutes with every channel-wise projection, which makes CLIP's attention pool cheap
+for many regions (clip_backbone.py).
 
 Letters: N regions, R bins a side, L cells along one axis.
 """
@@ -13,20 +13,13 @@ from torch import Tensor
 
 
 def axis_weights(starts: Tensor, ends: Tensor, bins: int, cells: int) -> Tensor:
-    """Return the RoIAlign weights along one axis (aligned, adaptive sampling).
+    """Return the RoIAlign weights along one axis: (N, R, L) float32.
 
+    `starts` and `ends` (N,) are the edges of the regions in cells, `bins` is R and `cells` is L.
     Equals torchvision's `roi_align(aligned=True, sampling_ratio=-1)`: samples more than one cell
     outside the map count as zero, so rows may sum to less than 1.
-
-    Args:
-        starts: (N,) float32 first edge of each region, in cells.
-        ends: (N,) float32 last edge of each region, in cells.
-        bins: R, number of bins a region is cut into.
-        cells: L, cells of the map along this axis.
-
-    Returns:
-        (N, R, L) float32.
     """
+    # Half a cell: an edge counts from a cell's corner, the map's values are at the centres.
     starts, lengths = starts - 0.5, ends - starts
     samples = torch.ceil(lengths / bins).clamp(min=0)
     most = int(samples.max().item()) if len(samples) else 0
@@ -46,16 +39,10 @@ def axis_weights(starts: Tensor, ends: Tensor, bins: int, cells: int) -> Tensor:
 
 
 def region_weights(boxes_xyxy: Tensor, stride: int, bins: int, map_hw: tuple[int, int]) -> Tensor:
-    """Return RoIAlign of whole regions as matrices over the cells of a map.
+    """Return RoIAlign of (N, 4) regions as matrices over the cells of a map of `map_hw` cells.
 
-    Args:
-        boxes_xyxy: (N, 4) float32 in pixels of the network input.
-        stride: of the map, in input pixels.
-        bins: R, the side of the pooled grid.
-        map_hw: height and width of the map, in cells.
-
-    Returns:
-        (N, R * R, H * W) float32: pooled cells, row-major, by map cells, row-major.
+    (N, R * R, H * W) float32, pooled cells by map cells, both row-major. Boxes and `stride` are in
+    pixels of the network input; `bins` is R.
     """
     boxes = boxes_xyxy.float() / stride
     rows = axis_weights(boxes[:, 1], boxes[:, 3], bins, map_hw[0])

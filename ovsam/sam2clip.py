@@ -1,7 +1,7 @@
 """SAM2CLIP: CLIP's four stage maps → an embedding in the space of SAM's image encoder.
 
 Source: paper section 3.2, equation 1, Table 5 (multi- and single-scale).
-Letters: B images, C channels, H W cells at stride 16.
+Letters: B images, C channels, H W cells at stride 16, S side of the network input.
 """
 
 from collections.abc import Sequence
@@ -44,6 +44,7 @@ class SAM2CLIP(nn.Module):
         if neck.kind == "multi-scale":
             self.level_encoding = nn.Embedding(4, neck.width)
         positions = torch.zeros(1, grid, grid, neck.width)
+        # SAM-H's positions, as released, are a buffer: not trained, and not among the parameters.
         if neck.learn_positions:
             self.pos_embed = nn.Parameter(positions)
         else:
@@ -52,14 +53,7 @@ class SAM2CLIP(nn.Module):
         self.neck = build_output_neck(neck.width, config.embed_channels)
 
     def forward(self, stages: Sequence[Tensor]) -> Tensor:
-        """Fuse CLIP's stages.
-
-        Args:
-            stages: four maps (B, C_i, S/4 ... S/32) of the CLIP image tower.
-
-        Returns:
-            (B, C, S/16, S/16), to be compared with SAM's image embedding.
-        """
+        """Map CLIP's stages (B, C_i, S/4 ... S/32) to a SAM-like embedding (B, C, S/16, S/16)."""
         x: Tensor = self.pos_embed
         for index, (stage, embed) in enumerate(zip(self.stages, self.patch_embeds, strict=True)):
             x = x + embed(stages[stage])

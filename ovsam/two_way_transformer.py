@@ -1,9 +1,9 @@
-"""SAM's two-way transformer: prompt tokens and image cells look at each other.
+"""SAM's two-way transformer: prompt tokens and image cells attend to each other.
 
-Exact savings over the textbook form (reference: where the time goes): the image is the same for
-every prompt of an image until the first block has changed it, so the first block's image keys,
-values and queries are projected once; the image's positional encoding is projected once a layer and
-added after the projection, instead of being added to 4 MB of image cells a prompt.
+Two exact savings over the textbook form. The image is the same for all prompts of an image until
+the first block has changed it, so that block projects the image's keys, values and queries once.
+The image's positional encoding is projected once per layer and added after the projection, instead
+of being added to 4 MB of image cells per prompt.
 
 Source: SAM, "mask decoder"; paper section 3.1.
 Letters: N prompts, T tokens, HW image cells, C channels, M heads.
@@ -56,18 +56,13 @@ class TwoWayBlock(nn.Module):
     def forward(
         self, tokens: Tensor, image: Tensor, token_positions: Tensor, image_positions: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Update both sides.
+        """Update tokens (N, T, C) and image (N, HW, C), which is (1, HW, C) while prompts share it.
 
-        Args:
-            tokens: (N, T, C).
-            image: (N, HW, C), or (1, HW, C) while all prompts still share it.
-            token_positions: (N, T, C), the prompt tokens as they came.
-            image_positions: (1, HW, C).
-
-        Returns:
-            tokens (N, T, C) and image (N, HW, C).
+        `token_positions` (N, T, C) are the prompt tokens before the first block.
         """
         attention = self.self_attn
+        # Before the first block tokens and their positions are the same thing: SAM neither adds
+        # positions there nor keeps a residual.
         if self.is_first:
             query = tokens
             residual = torch.zeros((), dtype=tokens.dtype, device=tokens.device)
@@ -83,6 +78,7 @@ class TwoWayBlock(nn.Module):
         )
         tokens = self.norm3(tokens + self.mlp(tokens))
         attention = self.cross_attn_image_to_token
+        # W (x + p) + b = (W x + b) + W p: positions are projected once, without the bias.
         query = attention.q_proj(image) + F.linear(image_positions, attention.q_proj.weight)
         keys = attention.k_proj(tokens + token_positions)
         image = image + attention.attend(query, keys, attention.v_proj(tokens))
@@ -98,7 +94,7 @@ def attend_to_image(
 
 
 class TwoWayTransformer(nn.Module):
-    """A stack of two-way blocks and one last look of the tokens at the image."""
+    """A stack of two-way blocks and a last attention of the tokens to the image."""
 
     def __init__(self, depth: int, channels: int, heads: int, mlp_width: int) -> None:
         super().__init__()
@@ -111,16 +107,7 @@ class TwoWayTransformer(nn.Module):
     def forward(
         self, tokens: Tensor, image: Tensor, image_positions: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Run all blocks.
-
-        Args:
-            tokens: (N, T, C).
-            image: (1, HW, C) shared by the prompts, or (N, HW, C).
-            image_positions: (1, HW, C).
-
-        Returns:
-            tokens (N, T, C) and image (N, HW, C).
-        """
+        """Return tokens (N, T, C) and image (N, HW, C); the image may come shared, (1, HW, C)."""
         positions = tokens
         for layer in self.layers:
             tokens, image = layer(tokens, image, positions, image_positions)

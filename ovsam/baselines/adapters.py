@@ -5,10 +5,11 @@ does, so that the rows of Table 1 differ in where the levels come from and in no
 
     simfpn   CLIP's last map, enlarged (ViTDet's simple pyramid); about 4 M parameters at full size
     conv     a convolutional branch over the image joins CLIP's four maps, stage by stage
-             (after ViT-Adapter's spatial prior); about 20 M. CLIP's own maps stay what they are
+             (after ViT-Adapter's spatial prior); about 20 M; CLIP's own maps do not change
 
 Source: paper Table 1 names the two and their sizes (812 and 828 M with 808 M of frozen parts); the
-layers are ours. Letters: B images, N regions, S input size, C channels, D embedding width.
+layers are this project's choice.
+Letters: B images, N regions, S input size, C channels, D embedding width.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovsam.baselines.config import BaselineConfig
-from ovsam.clip2sam import pool_from_levels
+from ovsam.clip2sam import pool_from_levels, project_rois
 from ovsam.vision_transformer import LayerNorm2d
 
 
@@ -50,7 +51,7 @@ class SimplePyramid(nn.Module):
 
 
 class _ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut."""
+    """Two 3x3 convolutions with a shortcut."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -87,7 +88,7 @@ class ConvAdapter(nn.Module):
             nn.Sequential(nn.Conv2d(ours, own, 1), LayerNorm2d(own))
             for ours, own in zip(clip_channels, widths, strict=True)
         )
-        # Parameters cost least where the map is smallest.
+        # Depth goes where a block costs least: the coarsest map has the fewest cells.
         self.blocks = nn.ModuleList(
             nn.Sequential(*(_ResidualBlock(own) for _ in range(count)))
             for own, count in zip(widths, (1, 1, 1, 3), strict=True)
@@ -122,8 +123,7 @@ class RegionHead(nn.Module):
         pooled = pool_from_levels(
             levels, boxes_xyxy, image_index, self.roi_size, self.roi_base_size
         )
-        features = F.relu(self.projection(pooled.to(self.projection.weight.dtype)))
-        return features.float().mean(dim=(2, 3))
+        return project_rois(pooled, self.projection)
 
 
 def build_adapter(config: BaselineConfig) -> SimplePyramid | ConvAdapter:

@@ -33,7 +33,7 @@ class BaselineConfig(LabellingConfig):
         adapter_width: channels of the conv adapter's finest scale; the others double it.
         fpn_channels: channels of an adapter's levels.
         roi_size: bins per side of an adapter's RoIAlign.
-        roi_base_size: side in input pixels from which on a region is pooled from the second level.
+        roi_base_size: half the side, in input pixels, of regions pooled from the second level.
         context_tokens: CoOp's learned tokens before a class name; 0: the plain text tower.
     """
 

@@ -38,7 +38,7 @@ def test_released_weights_load_by_name_and_know_their_classes(
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("rn50x17", ConfigError, r"unknown weights 'rn50x17'.*known are"),
+        ("rn50x17", ConfigError, r"unknown weights 'rn50x17'.*give one of"),
         ("missing.safetensors", CheckpointError, r"no weight file at missing.safetensors"),
         ("clip-rn50", CheckpointError, r"'clip-rn50' is a part of a model"),
     ],

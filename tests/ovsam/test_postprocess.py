@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from pycocotools import mask as coco_mask
 
-from ovsam.geometry import resized_size_hw
 from ovsam.postprocess import MaskRegion, mask_region, stability_scores
+from ovsam.preprocess import resized_size_hw
 
 
 def smooth_logits(seed: int, cells: int = 64) -> np.ndarray:

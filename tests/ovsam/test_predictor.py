@@ -112,6 +112,15 @@ def test_clip_boxes_change_the_clip_score_alone(predictor, image) -> None:
     assert np.abs(own.clip_logits - given.clip_logits).max() > 1e-4
 
 
+def test_boxes_that_reach_beyond_the_image_are_recognised_within_it(predictor, image) -> None:
+    predictor.set_image(image)
+    beyond, within = (
+        predictor.predict(boxes_xyxy=[box]) for box in ([-5, -1, 70, 47], [0, 0, 56, 40])
+    )
+    np.testing.assert_array_equal(beyond.head_logits, within.head_logits)
+    np.testing.assert_array_equal(beyond.clip_logits, within.clip_logits)
+
+
 def test_all_classes_compete_when_the_split_does_not_restrict(
     tiny_model, tiny_vocabulary, image
 ) -> None:

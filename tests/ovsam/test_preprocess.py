@@ -3,7 +3,13 @@ import pytest
 import torch
 
 from ovsam.errors import ImageError
-from ovsam.preprocess import PIXEL_MEAN, PIXEL_STD, prepare_image, to_network_input
+from ovsam.preprocess import (
+    PIXEL_MEAN,
+    PIXEL_STD,
+    prepare_image,
+    resized_size_hw,
+    to_network_input,
+)
 
 
 def test_network_input_is_normalised_and_padded_with_zeros() -> None:
@@ -36,3 +42,16 @@ def test_prepared_image_knows_both_sizes() -> None:
 def test_wrong_images_are_refused(image, message) -> None:
     with pytest.raises(ImageError, match=message):
         prepare_image(image, 64)
+
+
+@pytest.mark.parametrize(
+    ("size_hw", "expected"),
+    [
+        ((480, 640), (768, 1024)),
+        ((600, 420), (1024, 717)),
+        ((1, 4000), (1, 1024)),
+        ((3, 3), (1024, 1024)),
+    ],
+)
+def test_longer_side_becomes_the_input_size(size_hw, expected) -> None:
+    assert resized_size_hw(size_hw, 1024) == expected
