@@ -1,6 +1,5 @@
 """Region embeddings → open-vocabulary scores: cosine, prototypes, fusion with frozen CLIP.
 
-Everything is float32 and in log space: a softmax entry can underflow to 0, and log 0 x 0 is NaN.
 Source: paper section 3.3; F-VLM's geometric mean with alpha for base and beta for novel classes.
 
 Letters: N regions, K classes, J prototypes of a class, D embedding width.
@@ -33,17 +32,10 @@ class Classifier:
         novel: tuple[int, ...] | None,
         logit_scale: float,
     ) -> None:
-        """Keep the distinct prototypes; classes repeat their first one to fill the table.
+        """Take (K, J, D) unit text embeddings, and cosines' scale as a logarithm.
 
-        Args:
-            embeddings: (K, J, D) unit text embeddings.
-            base: indices of the classes the label head was trained on; None for none.
-            novel: indices of the other classes of a split; None where there is no split, so that
-                no class is excluded.
-            logit_scale: cosines are multiplied by exp(logit_scale).
-
-        Raises:
-            VocabularyError: embeddings are not (K, J, D), or an index is out of range.
+        `base` are the indices of the classes that the label head was trained on, `novel` the other
+        classes of a split; None where there is no split, so that no class is excluded.
         """
         if embeddings.ndim != 3 or 0 in embeddings.shape:
             raise VocabularyError(
@@ -54,6 +46,7 @@ class Classifier:
         embeddings = embeddings.float()
         distinct = torch.ones(embeddings.shape[:2], dtype=torch.bool, device=embeddings.device)
         distinct[:, 1:] = (embeddings[:, 1:] != embeddings[:, :1]).any(dim=-1)
+        # Classes repeat their first prototype to fill the table: that would only cost time.
         self.prototypes = embeddings[distinct]
         self._owners = torch.nonzero(distinct)[:, 0]
         self._num_classes = classes
@@ -89,24 +82,21 @@ class Classifier:
         return F.pad(cosines, (0, 1))
 
     def fuse(self, head_logits: Tensor, clip_logits: Tensor, has_mask: Tensor) -> Tensor:
-        """Return the log of the geometric mean of both softmaxes: (N, K + 1) float32.
+        """Return the log of the geometric mean of both (N, K + 1) softmaxes: (N, K + 1) float32.
 
-        Args:
-            head_logits: (N, K + 1) from CLIP2SAM.
-            clip_logits: (N, K + 1) from frozen CLIP.
-            has_mask: (N,) bool; where the mask is empty, CLIP has no say.
+        Where the mask is empty (`has_mask`, (N,) bool), frozen CLIP has no vote.
         """
+        # In log space: a softmax entry can underflow to 0, and log 0 x 0 is NaN.
         weight = self.clip_weight * has_mask[:, None]
         fused = (1 - weight) * head_logits.log_softmax(-1) + weight * clip_logits.log_softmax(-1)
         return fused.masked_fill(self.excluded, EXCLUDED)
 
 
 def best_classes(fused_logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return label, score and margin of (N, K + 1) fused logits, background left out.
+    """Return label (N,) int64, score and margin (N,) float32 of (N, K + 1) fused logits.
 
-    Returns:
-        labels (N,) int64; scores (N,) float32, the softmax over classes of the fused logits;
-        margins (N,) float32, that probability minus the runner-up's (the score where K is 1).
+    A score is the softmax over the classes without background; a margin is the score minus the
+    runner-up's, or the score itself where K is 1.
     """
     probabilities = fused_logits[:, :-1].softmax(dim=-1)
     top, index = probabilities.topk(min(2, probabilities.shape[1]), dim=-1)
@@ -122,9 +112,6 @@ def split_for_model(
     A vocabulary with a split keeps it. Without one, base are the classes whose name is that of a
     class the model's label head was trained on (a base class of `trained_on`, or any of its classes
     where it has no split), and nothing is excluded.
-
-    Raises:
-        VocabularyError: `trained_on` is no vocabulary.
     """
     if vocabulary.base is not None or trained_on is None:
         return vocabulary.base, vocabulary.novel

@@ -1,8 +1,8 @@
 """Large JSON files, read item by item: COCO and LVIS data sets, and lists of detection results.
 
-Input: a .json or .json.gz file. Output: its top-level values, one at a time, so that memory stays
-at one item plus a buffer, whatever the size of the file. Knows nothing of what the fields mean,
-save for how an image entry names its file.
+Input: a .json or .json.gz file. Output: its top-level values, one at a time, so that memory holds
+one item and a buffer, whatever the size of the file. The fields have no meaning here, except for
+how an image entry names its file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import orjson
 
 _CHUNK_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 17
-# The same where the caller parses: what needs no object an item pays in large blocks.
+# The same where the caller parses: without one object per item, larger blocks are faster.
 _OWN_BLOCK_BYTES = 1 << 19
 # Items parsed one by one after a block that could not be parsed as a whole.
 _SINGLE_ITEMS = 256
@@ -33,7 +33,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class JsonFile(Protocol):
-    """A file here, on an object store, or at a web address."""
+    """A local file, or one on an object store or at a web address."""
 
     @property
     def suffix(self) -> str:
@@ -44,21 +44,16 @@ class JsonFile(Protocol):
 
 
 BlockParser = Callable[[str, str], Any]
-"""The text of whole objects, and what stands between two of them ("}, {") → anything."""
+"""The text of whole objects, and the separator of two of them ("}, {") → anything."""
 
 
 def iterate_json(path: JsonFile) -> Iterator[tuple[str, Any]]:
     """Yield the values of a JSON file whose top level is an object or an array.
 
-    An array announces itself as `(key, [])` and then gives each item as `(key + "[]", item)`; every
-    other value comes as `(key, value)`. The key of a top-level array is "".
-
-    Args:
-        path: a UTF-8 file, with or without a byte-order mark; gzip where the name ends in .gz.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it is not JSON, is cut off, or its top level is neither object nor array.
+    An array comes as `(key, [])` and then each item as `(key + "[]", item)`; every other value as
+    `(key, value)`. The key of a top-level array is "". The file is UTF-8, with or without a
+    byte-order mark, and gzipped where its name ends in .gz. A ValueError says that it is not JSON,
+    is cut off, or has another top level.
     """
     for key, value in iterate_json_blocks(path):
         if key.endswith("[]"):
@@ -73,16 +68,9 @@ def iterate_json_blocks(
 ) -> Iterator[tuple[str, Any]]:
     """Yield as `iterate_json` does, but items of an array as lists of some: `(key + "[]", items)`.
 
-    Arrays of objects are parsed some megabytes at a time, which is several times faster.
-
-    Args:
-        path: as of `iterate_json`.
-        parsers: by `key + "[]"`, what parses many objects of an array at once; its answer is given
-            instead of their list. With a ValueError it leaves them to us.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it is not JSON, is cut off, or its top level is neither object nor array.
+    Arrays of objects are parsed in blocks, which is several times faster. `parsers` are functions
+    by `key + "[]"` that parse a block themselves: their result is yielded instead of a list. Where
+    one raises ValueError, the block is parsed here.
     """
     with path.open("rb") as file:
         stream = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
@@ -93,13 +81,13 @@ def iterate_json_blocks(
         except EOFError as error:
             raise ValueError("the file ends in the middle (cut off?)") from error
         except UnicodeDecodeError as error:
-            raise ValueError("bytes that are no UTF-8 text (another kind of file?)") from error
+            raise ValueError("bytes that are not UTF-8 text (another kind of file?)") from error
 
 
 def get_image_file_name(image: dict[str, Any]) -> tuple[str | None, bool]:
     """Return the file name of a COCO or LVIS image entry, and whether it comes from its URL.
 
-    LVIS v1 has no `file_name`: its images lie in COCO's folders, which `coco_url` names
+    LVIS v1 has no `file_name`: its images are in COCO's folders, which `coco_url` names
     ("http://…/train2017/000000000009.jpg" → "train2017/000000000009.jpg").
     """
     name = image.get("file_name")
@@ -172,10 +160,10 @@ class _Reader:
             self.take(",")
 
     def take_block(self, own_parser: BlockParser | None) -> Any:
-        """Parse as many whole items as the window holds, but the last of the array; None for none.
+        """Parse as many whole items as the window holds, but the array's last; None for none.
 
-        Where an item ends is a guess, which the strict parser confirms: brackets and quotes of a
-        wrong one do not fit. Whatever it refuses is left to `take_value`, which explains.
+        The end of an item is a guess, which the strict parser confirms: brackets and quotes of a
+        wrong one do not match. What it refuses is left to `take_value`, which explains the fault.
         """
         if self.num_single:
             self.num_single -= 1
@@ -193,7 +181,7 @@ class _Reader:
             try:
                 items = _parse_block(text, separator, own_parser)
             except orjson.JSONDecodeError as error:
-                # The parser counts the bracket in front; an earlier guess may fit better.
+                # The parser counts the bracket before the block. An earlier guess may be right.
                 end = min(self.position + error.pos - 1, boundary[0] - 1)
             else:
                 self.position = boundary[1]
@@ -242,12 +230,12 @@ class _Reader:
             try:
                 value, end = self.parse(self.text, self.position)
             except json.JSONDecodeError:
-                # Cut by the window, or wrong: only the rest of the file can tell, but a value that
-                # is wrong in the first megabytes is not worth reading gigabytes.
+                # Cut by the window, or wrong: only the rest of the file can show which, but a
+                # value that fails for megabytes is not worth reading gigabytes.
                 if size > 64 * _CHUNK_BYTES or not self.read_more(size):
                     raise
             else:
-                # A number at the end of the window may go on behind it: "2" of "2.5", "2." too.
+                # A number at the end of the window may continue after it: "2" or "2." of "2.5".
                 is_whole = self.text[end : end + 1] in _AFTER_VALUE or isinstance(value, _CLOSED)
                 if is_whole or not self.read_more(size):
                     self.position = end
@@ -255,7 +243,7 @@ class _Reader:
             size *= 2
 
     def read_more(self, size: int) -> bool:
-        """Drop what was passed and append text; False at the end of the file."""
+        """Drop the text before `position` and append more; False at the end of the file."""
         if self.is_complete:
             return False
         data = self.stream.read(size)
@@ -271,5 +259,5 @@ def _parse_block(text: str, separator: str, own_parser: BlockParser | None) -> A
         try:
             return own_parser(text, separator)
         except ValueError:
-            pass  # the caller's way is for plain blocks; the rules for others are ours
+            pass  # the caller's parser is for plain blocks; orjson takes the others
     return orjson.loads(f"[{text}]")

@@ -24,7 +24,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, _imaging
 
-from ovsam.errors import ImageError
+from ovsam.errors import ImageError, describe_error
 
 DEFAULT_MAX_PIXELS = 256_000_000
 # What a folder walk takes for an image. HEIC is not decoded, but a photo that is passed over in
@@ -115,7 +115,7 @@ def explain_read_errors() -> Iterator[None]:
 
 
 def _open_regular_file(path: Path) -> IO[bytes]:
-    """Open without ever waiting on a pipe or a device."""
+    """Open a regular file; reading a pipe or a device could wait for ever."""
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise ImageError("expected an image file, got a folder")
@@ -140,7 +140,7 @@ def _decode_stream(stream: IO[bytes], max_pixels: int) -> np.ndarray:
         return _to_array(_turn_upright(image, _to_rgb(image)))
     except (ImageError, MemoryError):
         raise
-    except Exception as error:  # decoders raise anything on damaged bytes
+    except Exception as error:  # decoders raise all kinds of errors on damaged bytes
         raise ImageError(f"damaged {name}: {describe_damage(error)}") from error
 
 
@@ -153,7 +153,7 @@ def _identify(stream: IO[bytes]) -> Image.Image:
     prefix = stream.read(64)
     if not prefix:
         raise ImageError("file is empty (0 bytes)")
-    start = prefix[:16].ljust(16, b"\0")  # some plugins read beyond the end of shorter ones
+    start = prefix[:16].ljust(16, b"\0")  # some plugins read past the end of shorter ones
     damage = None
     for name in _FORMATS:
         factory, accept = Image.OPEN.get(name, (None, None))
@@ -234,10 +234,10 @@ def _to_array(rgb: Image.Image) -> np.ndarray:
 
 @functools.cache
 def _silence_libtiff() -> None:
-    """Take away the handler with which Pillow's libtiff writes to the process's stderr.
+    """Remove the handler with which Pillow's libtiff writes to the process's stderr.
 
-    The same errors arrive as exceptions. Where the library cannot be found (not Linux), it goes on
-    writing lines about damaged compressed TIFFs; nothing else changes.
+    The same errors arrive as exceptions. Where the library cannot be found (not Linux), lines about
+    damaged compressed TIFFs are still written; nothing else changes.
     """
     maps = Path("/proc/self/maps")
     lines = maps.read_text().splitlines() if maps.exists() else []
@@ -249,9 +249,8 @@ def _silence_libtiff() -> None:
 
 
 def describe_damage(error: BaseException) -> str:
-    """Return what an exception says, on one line of at most 200 characters."""
-    text = str(error) if not isinstance(error, OSError) else (error.strerror or str(error))
-    return " ".join(text.split())[:200] or type(error).__name__
+    """Return the reason in an exception, on one line of at most 200 characters."""
+    return describe_error(error)[:200]
 
 
 def _describe_start(prefix: bytes) -> str:

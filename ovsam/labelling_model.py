@@ -2,7 +2,7 @@
 
     pixels → encode → decode (prompts → masks) → embed_regions → scores (classifier.py)
 
-Letters: B images, N prompts, S input size, C channels, D embedding width.
+Letters: B images, N prompts, P points of a prompt, S input size, C channels, D embedding width.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ovsam.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from ovsam.clip_backbone import ClipBackbone
     from ovsam.config import LabellingConfig
     from ovsam.structures import ImageFeatures
     from ovsam.text.text_tower import TextTower
@@ -25,21 +26,28 @@ class LabellingModel(nn.Module, ABC):
     """A promptable segmenter that embeds what it segmented into CLIP's text space."""
 
     config: LabellingConfig
+    image_encoder: ClipBackbone
 
     def __init__(self) -> None:
         super().__init__()
         self.identity = ""
+        # In a list, so that torch does not take it for a sub-module: its parameters are not the
+        # model's, and most runs never need them on the device.
         self._text_tower: list[TextTower] = []
 
-    @property
     @abstractmethod
-    def dtype(self) -> torch.dtype:
-        """The type of the heavy arithmetic; prompts, scores and softmaxes stay float32."""
+    def _heavy_parts(self) -> list[nn.Module]:
+        """Return the parts whose arithmetic may be of a shorter type than float32."""
 
     @property
-    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """The type of the heavy arithmetic; prompts, scores and softmaxes stay float32."""
+        return next(self._heavy_parts()[0].parameters()).dtype
+
+    @property
     def device(self) -> torch.device:
-        """Where the parameters live."""
+        """Where the parameters are."""
+        return next(self._heavy_parts()[0].parameters()).device
 
     @property
     def has_text_tower(self) -> bool:
@@ -50,15 +58,13 @@ class LabellingModel(nn.Module, ABC):
     def text_tower(self) -> TextTower:
         """CLIP's text tower, on the model's device.
 
-        It is no sub-module: its parameters are not the model's, and most runs never need it.
-
         Raises:
-            CheckpointError: no weights of it were loaded; random ones would label at random.
+            CheckpointError: it was not loaded; random weights would label at random.
         """
         if not self._text_tower:
             raise CheckpointError(
                 "this model came without CLIP's text tower, so class names cannot be embedded; "
-                "load CLIP's file (open_clip) beside the others, or give Vocabulary(embeddings=...)"
+                "give CLIP's file (open_clip) with the others, or Vocabulary(embeddings=...)"
             )
         return self._text_tower[0].to(self.device)
 
@@ -66,9 +72,23 @@ class LabellingModel(nn.Module, ABC):
         """Set the text tower that embeds class names for this model."""
         self._text_tower = [text_tower]
 
-    @abstractmethod
     def prepare_for_inference(self, dtype: torch.dtype = torch.float32) -> Self:
-        """Make the model fast and frozen, in place; it can then be neither trained nor saved."""
+        """Make the model fast and frozen, in place: fold batch norms, channels last, cast.
+
+        Call it once; the folded model predicts but can be neither trained nor saved.
+
+        Args:
+            dtype: of the heavy arithmetic: float32, bfloat16 or float16.
+
+        Returns:
+            The same model.
+        """
+        self.eval().requires_grad_(False)
+        self.image_encoder.fold_batch_norm()
+        # Not the prompt encoder: a corner rounded to 8 bits moves by pixels.
+        for part in self._heavy_parts():
+            part.to(dtype=dtype)
+        return self.to(memory_format=torch.channels_last)
 
     @abstractmethod
     def encode(self, pixels: Tensor) -> ImageFeatures:
@@ -90,14 +110,14 @@ class LabellingModel(nn.Module, ABC):
         """Decode N prompts of one image into masks.
 
         Args:
-            features: what `encode` gave for the image, B = 1.
+            features: of the image, from `encode`, B = 1.
             boxes_xyxy: (N, 4) float32 in pixels of the network input, or None.
             points_xy: (N, P, 2) float32 in pixels of the network input, or None.
-            point_labels: (N, P) int64, or None.
+            point_labels: (N, P) int64: 1 object, 0 background, -1 padding; None with points_xy.
             mask_logits: (N, S/4, S/4) coarse masks, or None.
 
         Returns:
-            mask logits (N, S/4, S/4) float32 and label tokens (N, C).
+            Mask logits (N, S/4, S/4) float32 and label tokens (N, C).
         """
 
     @abstractmethod
@@ -112,13 +132,13 @@ class LabellingModel(nn.Module, ABC):
         """Embed N regions of one image, by the trained head and by frozen CLIP.
 
         Args:
-            features: what `encode` gave for the image, B = 1.
+            features: of the image, from `encode`, B = 1.
             regions: (N, 4) float32, the head's regions in pixels of the network input.
             clip_regions: (N, 4) float32, those of frozen CLIP.
             label_tokens: (N, C) of `decode`.
             mask_logits: (N, S/4, S/4) float32 of `decode`.
 
         Returns:
-            head embeddings (N, D), CLIP embeddings (N, D), both float32, and (N,) bool: CLIP has
-            seen something of the object.
+            Head embeddings (N, D) and CLIP embeddings (N, D), both float32, and (N,) bool: whether
+            CLIP sees the object at all.
         """

@@ -22,10 +22,12 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Labellin
     Nothing is downloaded: `ovsam models fetch NAME` does that, once.
 
     Args:
-        name: "nano" (embedded), a name that `ovsam models list` shows, or the path of a file of our
-            own (`ovsam models convert` makes one of released files, `ovsam train baseline` one of
-            a SAM and a CLIP).
+        name: "nano" (embedded), a name that `ovsam models list` shows, or the path of a file that
+            `save_checkpoint`, `ovsam models convert` or `ovsam train` wrote.
         device: where the parameters go.
+
+    Returns:
+        An `OVSAM`, or a baseline where the file holds one, with its text tower.
 
     Raises:
         ConfigError: no weights have this name.

@@ -2,17 +2,18 @@
 
     pixels → CLIP stages ─┬→ SAM2CLIP neck → image embedding ─┬→ mask decoder → mask logits
                           ├→ CLIP2SAM levels                  │      ↑ prompt tokens
-                          └→ stage 4 (frozen CLIP's own say)
+                          └→ stage 4 (frozen CLIP's own score)
 
-The two halves of a prediction, `encode` (once an image) and `decode` + `embed_*` (once a prompt),
-work on tensors in pixels of the network input. `predictor.py` is the door for images and boxes.
+The two halves of a prediction, `encode` (once per image) and `decode` + `embed_regions` (once per
+prompt), work on tensors in pixels of the network input. `predictor.py` takes images and boxes.
+
+Letters: B images, N prompts, S input size, C channels, D embedding width.
 """
 
 from collections.abc import Sequence
-from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ovsam.clip2sam import CLIP2SAM
 from ovsam.clip_backbone import build_clip_backbone, resized_masks
@@ -25,9 +26,16 @@ from ovsam.structures import ImageFeatures
 
 
 class OVSAM(LabellingModel):
-    """The whole model.
+    """OV-SAM (paper section 3, figure 3): built by `build_model` or `load_model`.
 
-    Letters: B images, N prompts, S input size, C channels, D embedding width.
+    Attributes:
+        config: its numbers.
+        image_encoder: frozen CLIP: (B, 3, S, S) pixels to four stages at strides 4, 8, 16, 32.
+        neck: SAM2CLIP: the stages to a SAM-like image embedding (section 3.2).
+        prompt_encoder: SAM's: boxes, points and coarse masks to tokens.
+        mask_decoder: SAM's, with a label token: tokens and embedding to mask logits.
+        clip2sam: the stages and a region to an embedding in CLIP's text space (section 3.3).
+        identity: hash of the weights; "" where none were loaded.
     """
 
     config: ModelConfig
@@ -41,27 +49,8 @@ class OVSAM(LabellingModel):
         self.mask_decoder = MaskDecoder(config)
         self.clip2sam = CLIP2SAM(config)
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of the heavy arithmetic; prompts, scores and softmaxes stay float32."""
-        return self.mask_decoder.label_token.weight.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where the parameters live."""
-        return self.mask_decoder.label_token.weight.device
-
-    def prepare_for_inference(self, dtype: torch.dtype = torch.float32) -> Self:
-        """Make the model fast and frozen, in place: fold batch norms, channels last, cast.
-
-        The prompt encoder stays float32: a corner rounded to 8 bits moves by pixels. Call it once;
-        the folded model predicts but can be neither trained nor saved.
-        """
-        self.eval().requires_grad_(False)
-        self.image_encoder.fold_batch_norm()
-        for part in (self.image_encoder, self.neck, self.mask_decoder, self.clip2sam):
-            part.to(dtype=dtype)
-        return self.to(memory_format=torch.channels_last)
+    def _heavy_parts(self) -> list[nn.Module]:
+        return [self.mask_decoder, self.image_encoder, self.neck, self.clip2sam]
 
     def encode(self, pixels: Tensor) -> ImageFeatures:
         """Encode a batch of network inputs, (B, 3, S, S); see `LabellingModel.encode`."""
@@ -69,7 +58,7 @@ class OVSAM(LabellingModel):
         return self.read_stages(stages)._replace(fpn_levels=self.clip2sam.build_levels(stages))
 
     def read_stages(self, stages: Sequence[Tensor]) -> ImageFeatures:
-        """Return what masks are read from, of CLIP's stages, (B, C_i, ...); no FPN levels."""
+        """Return what masks need of CLIP's stages (B, C_i, S/4 ... S/32), without FPN levels."""
         return ImageFeatures(
             image_embedding=self.neck(stages),
             fpn_levels=(),
@@ -118,7 +107,7 @@ class OVSAM(LabellingModel):
             mask_logits: (N, S/4, S/4) float32.
 
         Returns:
-            (N, D) float32 embeddings, and (N,) bool: the mask covers a cell of stage 4 at all.
+            (N, D) float32 embeddings, and (N,) bool: the mask covers at least one cell of stage 4.
         """
         covered = resized_masks(mask_logits, (stage4.shape[2], stage4.shape[3]))
         embeddings = self.image_encoder.embed_regions(stage4, boxes_xyxy, mask_logits)
@@ -126,14 +115,9 @@ class OVSAM(LabellingModel):
 
 
 def boxes_of_masks(mask_logits: Tensor, input_size: int) -> Tensor:
-    """Return the tight boxes of low-resolution masks in pixels of the network input.
+    """Return the tight boxes of (N, h, w) mask logits in pixels of the network input.
 
-    Args:
-        mask_logits: (N, h, w); a cell belongs to the mask where its logit is > 0.
-        input_size: S.
-
-    Returns:
-        (N, 4) float32: x1, y1, x2 + 1, y2 + 1 of the cells, times the cell size; zeros where empty.
+    (N, 4) float32, x1, y1, x2 + 1, y2 + 1 of the cells with a logit > 0; zeros for an empty mask.
     """
     cell = input_size / mask_logits.shape[-1]
     masks = mask_logits > 0

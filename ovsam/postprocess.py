@@ -2,9 +2,9 @@
 
 The released code resizes logits to the padded input (bilinear), crops to the image and resizes to
 the original size (bilinear), then thresholds. Both resizes are linear and separable, so together
-they are one row matrix and one column matrix an image size; a pixel can be positive only where
-a contributing cell is, so only the region around the positive cells is ever computed. RLE comes
-straight from that region, byte-equal to pycocotools on the full mask.
+they are one row matrix and one column matrix per image size. A pixel can be positive only where a
+contributing cell is, so only the region around the positive cells is computed. RLE comes straight
+from that region, byte-equal to pycocotools on the full mask.
 
 Letters: N masks, S side of the network input, h w cells of the low-resolution map, H W original.
 """
@@ -26,6 +26,8 @@ STABILITY_OFFSET = 1.0
 
 def _bilinear_matrix(inputs: int, outputs: int) -> FloatArray:
     """Return (outputs, inputs): one axis of a bilinear resize without aligned corners."""
+    # As torch's interpolate(align_corners=False): pixels have their values at their centres, and
+    # the border's value goes on outside.
     centres = (np.arange(outputs) + 0.5) * (inputs / outputs) - 0.5
     centres = np.clip(centres, 0, None)
     low = np.minimum(centres.astype(np.int64), inputs - 1)
@@ -40,12 +42,10 @@ def _bilinear_matrix(inputs: int, outputs: int) -> FloatArray:
 
 @dataclass(frozen=True)
 class AxisResize:
-    """One axis of the way from low-resolution logits to original pixels.
+    """One axis of the resize from low-resolution logits to original pixels.
 
-    Attributes:
-        matrix: (original, cells) float32.
-        first: (cells,) first original pixel that a cell contributes to.
-        last: (cells,) one past the last original pixel that a cell contributes to.
+    `matrix` is (original, cells) float32; a cell contributes to the pixels `first` up to `last`,
+    (cells,) each, exclusive.
     """
 
     matrix: FloatArray
@@ -69,11 +69,8 @@ def axis_resize(cells: int, padded: int, inside: int, original: int) -> AxisResi
 class MaskRegion:
     """The part of one full-size mask that can be positive.
 
-    Attributes:
-        mask: (h, w) bool.
-        top: row of the region's first line in the original image.
-        left: column of the region's first column.
-        size_hw: of the original image.
+    `mask` is (h, w) bool; its corner is at row `top` and column `left` of the original image of
+    `size_hw` pixels.
     """
 
     mask: NDArray[np.bool_]
@@ -113,6 +110,7 @@ class MaskRegion:
 
     def _toggles(self, height: int) -> NDArray[np.int64]:
         """Return the column-major pixel positions at which the mask changes value."""
+        # COCO's runs go down the columns.
         lines = self.mask.shape[0]
         if not self.mask.size:
             return np.zeros(0, dtype=np.int64)
@@ -123,7 +121,7 @@ class MaskRegion:
         np.logical_xor(columns[:, 1:], columns[:, :-1], out=toggles[:, 1:lines])
         column, row = np.divmod(np.flatnonzero(toggles), lines + 1)
         positions = (column + self.left) * height + row + self.top
-        # A run that reaches the bottom and goes on at the next column's top does not change.
+        # A run that reaches the bottom and continues at the next column's top does not change.
         same = np.flatnonzero(positions[1:] == positions[:-1])
         positions = np.delete(positions, np.concatenate([same, same + 1]))
         return positions[positions < height * self.size_hw[1]]
@@ -135,13 +133,10 @@ def mask_region(
     input_size_hw: tuple[int, int],
     original_size_hw: tuple[int, int],
 ) -> MaskRegion:
-    """Compute one full-size mask where it can be positive.
+    """Compute one full-size mask from (h, w) float32 logits, where it can be positive.
 
-    Args:
-        logits: (h, w) float32 of the padded network input.
-        input_size: S, side of the padded network input.
-        input_size_hw: the image's area in the network input.
-        original_size_hw: of the image as decoded.
+    The logits cover the padded network input of side `input_size`, and the image `input_size_hw` of
+    it.
     """
     rows = axis_resize(logits.shape[0], input_size, input_size_hw[0], original_size_hw[0])
     columns = axis_resize(logits.shape[1], input_size, input_size_hw[1], original_size_hw[1])
@@ -170,7 +165,7 @@ def _support(matrix: FloatArray) -> tuple[FloatArray, slice]:
 def stability_scores(
     logits: FloatArray, input_size: int, input_size_hw: tuple[int, int]
 ) -> FloatArray:
-    """Return SAM's stability: area at logit > +1 over area at logit > -1, (N,) in [0, 1].
+    """Return SAM's stability of (N, h, w) logits: area at > +1 over area at > -1, (N,) in [0, 1].
 
     Measured on the low-resolution map inside the image; 0 where nothing passes -1.
     """

@@ -1,7 +1,7 @@
 """SAM (ViT-B, L, H): the teacher of SAM2CLIP, and the segmenter the paper compares with.
 
 Parameter names are the official checkpoints'. Source: SAM; paper Table 1 and section 3.2.
-Letters: B images, N prompts, T tokens, C channels, G cells a side (stride 16).
+Letters: B images, N prompts, T tokens, C channels, G cells per side (stride 16), S input size.
 """
 
 import torch
@@ -9,18 +9,12 @@ from torch import Tensor, nn
 
 from ovsam.config import ModelConfig, SamConfig
 from ovsam.errors import ConfigError
-from ovsam.mask_decoder import (
-    PerceptronStack,
-    build_upscaling,
-    read_masks,
-    run_transformer,
-)
+from ovsam.mask_decoder import PerceptronStack, build_upscaling, read_masks, run_transformer
 from ovsam.prompt_encoder import PromptEncoder
 from ovsam.two_way_transformer import TwoWayTransformer
 from ovsam.vision_transformer import PATCH_SIZE, VisionTransformer, build_output_neck
 
-NUM_MASK_TOKENS = 4
-
+NUM_MASK_TOKENS = 4  # one for a single mask, three for SAM's ambiguous prompts
 
 _CONFIGS = {
     "sam-b": SamConfig(name="sam-b", width=768, depth=12, heads=12, global_blocks=(2, 5, 8, 11)),
@@ -62,16 +56,10 @@ class SamMaskDecoder(nn.Module):
     def forward(
         self, image_embedding: Tensor, image_positions: Tensor, prompt_tokens: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Decode N prompts of one image.
+        """Decode (N, T, C) prompt tokens of one image, whose embedding is (1, C, G, G).
 
-        Args:
-            image_embedding: (1, C, G, G).
-            image_positions: (1, C, G, G).
-            prompt_tokens: (N, T, C).
-
-        Returns:
-            mask logits (N, 4, 4G, 4G) float32, of which 0 is the single-mask output, and the
-            predicted IoU of each, (N, 4) float32.
+        Returns mask logits (N, 4, 4G, 4G) and their predicted IoU (N, 4), both float32. Mask 0 is
+        the single-mask output.
         """
         own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens, image = run_transformer(
@@ -85,7 +73,14 @@ class SamMaskDecoder(nn.Module):
 
 
 class SAM(nn.Module):
-    """Segment Anything: image encoder, prompt encoder, mask decoder."""
+    """Segment Anything: image encoder, prompt encoder, mask decoder.
+
+    Attributes:
+        config: its numbers.
+        image_encoder: (B, 3, S, S) network input to (B, C, G, G) embeddings.
+        prompt_encoder: boxes, points and coarse masks to tokens.
+        mask_decoder: tokens and embedding to mask logits and predicted IoU.
+    """
 
     def __init__(self, config: SamConfig) -> None:
         super().__init__()
@@ -102,12 +97,18 @@ class SAM(nn.Module):
         point_labels: Tensor | None = None,
         mask_logits: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Decode N prompts (pixels of the network input) of one image.
+        """Decode N prompts of one image into masks.
 
-        The arguments are those of `OVSAM.decode`.
+        Args:
+            image_embedding: (1, C, G, G) of `image_encoder`.
+            boxes_xyxy: (N, 4) float32 in pixels of the network input, or None.
+            points_xy: (N, P, 2) float32 in pixels of the network input, or None.
+            point_labels: (N, P) int64: 1 object, 0 background, -1 padding; None with points_xy.
+            mask_logits: (N, S/4, S/4) coarse masks, or None.
 
         Returns:
-            mask logits (N, 4, S/4, S/4) and predicted IoU (N, 4), both float32.
+            Mask logits (N, 4, S/4, S/4) and predicted IoU (N, 4), both float32; 0 is the
+            single-mask output.
         """
         tokens = self.prompt_encoder(boxes_xyxy, points_xy, point_labels)
         return self.decode_tokens(image_embedding, tokens, mask_logits)
@@ -122,25 +123,29 @@ class SAM(nn.Module):
 
 
 def get_sam_config(name: str) -> SamConfig:
-    """Return the numbers of "sam-b", "sam-l" or "sam-h".
-
-    Raises:
-        ConfigError: another name.
-    """
+    """Return the numbers of "sam-b", "sam-l" or "sam-h"."""
     if name not in _CONFIGS:
         raise ConfigError(f"unknown SAM '{name}'; known: {', '.join(SAM_NAMES)}")
     return _CONFIGS[name]
 
 
 def build_sam(sam: str | SamConfig, device: str | torch.device = "cpu") -> SAM:
-    """Build a SAM with random weights, in eval mode; device "meta" allocates nothing."""
+    """Build a SAM with random weights, in eval mode.
+
+    Args:
+        sam: "sam-b", "sam-l", "sam-h", or a `SamConfig`.
+        device: where the parameters are created; "meta" allocates nothing.
+
+    Raises:
+        ConfigError: the name is unknown.
+    """
     config = get_sam_config(sam) if isinstance(sam, str) else sam
     with torch.device(device):
         return SAM(config).eval()
 
 
 def teacher_config(student: ModelConfig, *, width: int, depth: int, heads: int) -> SamConfig:
-    """Return a SAM whose embedding has the shape of a student's neck (for small worlds)."""
+    """Return a small SAM whose embedding has the shape of a student's neck, to train nano with."""
     return SamConfig(
         name=f"sam-for-{student.name}",
         width=width,

@@ -147,7 +147,7 @@ def _check_masks(value: ArrayLike) -> FloatArray:
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """An image resized for the network: no padding, no normalisation yet.
+    """An image resized for the network, from `prepare_image`: not yet padded or normalised.
 
     Attributes:
         pixels: (h, w, 3) uint8 RGB, the longer side equal to the network's input size.
@@ -182,7 +182,7 @@ class PreparedImage:
 
 
 class ImageFeatures(NamedTuple):
-    """What the frozen encoder computed for B images: everything that prompts are answered from.
+    """What the frozen encoder computed for B images: all that prompts are decoded from.
 
     Attributes:
         image_embedding: (B, C, S/16, S/16), the SAM-like embedding from the SAM2CLIP neck.
@@ -210,7 +210,7 @@ class ImageFeatures(NamedTuple):
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """An image after the frozen encoder: encode once, prompt many times.
+    """An image after the frozen encoder, from `Predictor.encode`: prompt it many times.
 
     Attributes:
         original_size_hw: height and width of the image as decoded, in pixels.

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ovsam.config import NeckConfig, VitConfig
 
 PATCH_SIZE = 16
+_BIAS_ELEMENTS = 1 << 23  # of the position bias at once: 32 MB in float32
 
 
 class MLP(nn.Module):
@@ -75,11 +76,8 @@ class Attention(nn.Module):
     def attend(self, qkv_BHWC: Tensor) -> Tensor:
         """Attend over one grid, or over many windows at once.
 
-        Args:
-            qkv_BHWC: (B, H, W, 3C), the projected queries, keys and values.
-
-        Returns:
-            (B, H, W, C), before the output projection.
+        Maps projected queries, keys and values (B, H, W, 3C) to (B, H, W, C), before the output
+        projection.
         """
         batch, height, width, _ = qkv_BHWC.shape
         # Contiguous once: a strided key or value would be copied again for every chunk of queries.
@@ -94,7 +92,7 @@ class Attention(nn.Module):
         table_w = relative_position_table(self.rel_pos_w, width).to(q.dtype)
         bias_h = torch.einsum("bmhwd,hkd->bmhwk", q_grid, table_h)
         bias_w = torch.einsum("bmhwd,wkd->bmhwk", q_grid, table_w)
-        # Some query rows at a time: the bias of a whole 64 x 64 grid would take 1 GB.
+        # Some query rows at a time: a bias for the whole 64 x 64 grid of SAM-H takes 1 GB.
         step = max(1, _BIAS_ELEMENTS // (batch * self.heads * height * width**2))
         outputs = []
         for start in range(0, height, step):
@@ -106,15 +104,10 @@ class Attention(nn.Module):
         return out.transpose(1, 2).reshape(batch, height, width, -1)
 
 
-_BIAS_ELEMENTS = 1 << 23
-
-
 def _attend_with_bias(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-    """Return softmax(q k^T / sqrt(D) + bias) v for (B, M, T, D) inputs.
-
-    The fused kernel, but for half precision on a CPU: there two batched products are twice as fast
-    (benchmarks/speed/attention.py), because only they reach the bfloat16 instructions.
-    """
+    """Return softmax(q k^T / sqrt(D) + bias) v for (B, M, T, D) inputs."""
+    # In half precision on a CPU two batched products are twice as fast as the fused kernel
+    # (benchmarks/speed/attention.py): only they reach the bfloat16 instructions.
     if q.device.type != "cpu" or q.dtype == torch.float32:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
     flat_q, flat_k, flat_v, flat_bias = (x.flatten(0, 1) for x in (q, k, v, bias))
@@ -212,13 +205,9 @@ class PatchEmbed(nn.Module):
 class VisionTransformer(nn.Module):
     """Patches, positions, and blocks: the body of SAM's image encoder and of ViTDet.
 
-    Args:
-        config: the numbers.
-        positions: the position embedding, (1, G, G, C) with one for each cell (SAM), or
-            (1, 1 + L x L, C) as pre-trained: a class token, dropped, and a table that is resized
-            to the grid (ViTDet).
-        make_mlp: (width, hidden) → the part of a block after attention; the official files
-            differ in its names.
+    `positions` are (1, G, G, C) with one for each cell (SAM), or (1, 1 + L x L, C) as pre-trained:
+    a class token, dropped, and a table that is resized to the grid (ViTDet). `make_mlp` builds the
+    part of a block after attention, whose parameter names differ between the official files.
     """
 
     def __init__(
@@ -242,15 +231,9 @@ class VisionTransformer(nn.Module):
 
 
 def resize_positions(positions: Tensor, height: int, width: int) -> Tensor:
-    """Return the position embedding of a grid.
+    """Return positions (1, G, G, C), or (1, 1 + L x L, C) after a class token, for a grid's cells.
 
-    Args:
-        positions: (1, G, G, C), or (1, 1 + L x L, C) with a class token in front.
-        height: of the grid.
-        width: of the grid.
-
-    Returns:
-        (1, height, width, C) in the dtype of `positions`; another size is resized bicubically.
+    (1, height, width, C) in the type of `positions`; another size is resized bicubically.
     """
     if positions.dim() == 3:
         side = math.isqrt(positions.shape[1] - 1)

@@ -1,4 +1,4 @@
-"""CoOp: learned tokens in front of a class name, in place of "a photo of a".
+"""CoOp: learned tokens before a class name, in place of "a photo of a".
 
 Source: CoOp (unified context, class token at the end); paper Table 1.
 Letters: N texts, L tokens of the longest, M context tokens, C transformer width.
@@ -14,7 +14,7 @@ from ovsam.config import TextConfig
 from ovsam.errors import ConfigError
 from ovsam.text.text_tower import TextTower, build_text_tower
 
-_SPREAD = 0.02
+_SPREAD = 0.02  # of the random context, as in CoOp
 
 
 class ContextTextTower(TextTower):
@@ -31,11 +31,7 @@ class ContextTextTower(TextTower):
         with_quick_gelu: bool = False,
         known_texts: Sequence[str] | None = None,
     ) -> None:
-        """Make a tower with random weights and a random context.
-
-        Raises:
-            ConfigError: the context leaves no room for a name.
-        """
+        """Make a tower with random weights and a random context; see `TextTower`."""
         super().__init__(text, embed_dim, with_quick_gelu=with_quick_gelu, known_texts=known_texts)
         most = text.context_length - 4  # start, a name of one token, full stop, end
         if not 0 < num_context_tokens <= most:
@@ -48,7 +44,7 @@ class ContextTextTower(TextTower):
         nn.init.normal_(self.context.weight, std=_SPREAD)
 
     def embed_tokens(self, tokens_NL: Tensor) -> tuple[Tensor, Tensor]:
-        """Put the context behind the start token; see `TextTower.embed_tokens`."""
+        """Insert the context after the start token; see `TextTower.embed_tokens`."""
         embedded_NLC, ends_N = super().embed_tokens(tokens_NL)
         context_NMC = self.context.weight.to(embedded_NLC.dtype).expand(len(tokens_NL), -1, -1)
         start_NLC, name_NLC = embedded_NLC[:, :1], embedded_NLC[:, 1:]
@@ -57,12 +53,7 @@ class ContextTextTower(TextTower):
 
     @torch.no_grad()
     def start_from_words(self, words: str) -> None:
-        """Set the context to the token embeddings of some words, as "a photo of a".
-
-        Raises:
-            ConfigError: they are not as many tokens as the context has.
-            VocabularyError: a compact tower has no row for them.
-        """
+        """Set the context to the token embeddings of as many words, such as "a photo of a"."""
         tokens_L = self.tokenize([words])[0, 1:-1]
         if len(tokens_L) != self.num_context_tokens:
             raise ConfigError(
@@ -74,7 +65,7 @@ class ContextTextTower(TextTower):
 
 
 def add_context(tower: TextTower, num_context_tokens: int) -> ContextTextTower:
-    """Return a copy of a tower with a random context in front of names."""
+    """Return a copy of a tower with a random context before names."""
     known = None if tower.known_texts is None else list(tower.known_texts)
     added = ContextTextTower(
         tower.config,

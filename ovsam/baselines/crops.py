@@ -29,29 +29,18 @@ def cut_objects(
     background: Background = "mean",
     margin: float = 1.0,
 ) -> Tensor:
-    """Cut squares around N objects out of one image and resize them.
+    """Cut squares around (N, 4) boxes out of a (1, 3, S, S) network input: (N, 3, side, side).
 
-    A crop's pixel is the mean of bilinear samples over its area (RoIAlign), so that a large object
-    does not alias. The background is painted over before the resize: nothing of it bleeds in.
-    What lies outside the image is the mean colour.
-
-    Args:
-        pixels: (1, 3, S, S) network input.
-        boxes_xyxy: (N, 4) float32 in pixels of the network input.
-        mask_logits: (N, S/4, S/4) low-resolution logits. An empty mask keeps its background, as
-            nothing else is left to look at.
-        side: R, of a crop.
-        background: what is painted outside the mask.
-        margin: see `square_boxes`.
-
-    Returns:
-        (N, 3, R, R), normalised like the input.
+    `background` is painted outside each (N, S/4, S/4) mask; an empty mask keeps it, as nothing else
+    is left. What lies outside the image is the mean colour, which is 0 after normalisation.
     """
     squares = square_boxes(boxes_xyxy.float(), margin)
     image = pixels.float()
     crops = [image.new_zeros(0, 3, side, side)]
     for square, logits in zip(squares, mask_logits, strict=True):
+        # Painted before the resize, so that nothing of the background bleeds in.
         painted = image if background == "keep" else _paint_outside(image, logits, background)
+        # RoIAlign averages bilinear samples over a pixel's area: a large object does not alias.
         crops.append(roi_align(painted, [square[None]], side, 1.0, -1, aligned=True))
     return torch.cat(crops).to(pixels.dtype)
 
@@ -60,7 +49,7 @@ def _paint_outside(image: Tensor, mask_logits: Tensor, background: Background) -
     """Paint (1, 3, S, S) pixels outside one (S/4, S/4) mask."""
     size = (image.shape[2], image.shape[3])
     mask = F.interpolate(mask_logits[None, None], size, mode="bilinear") > 0
-    colour = torch.zeros(3, device=image.device)  # the mean, normalised
+    colour = torch.zeros(3, device=image.device)  # the mean colour, normalised
     if background == "black":
         colour = -torch.tensor(PIXEL_MEAN, device=image.device)
         colour = colour / torch.tensor(PIXEL_STD, device=image.device)

@@ -2,18 +2,17 @@
 
     pixels ─┬→ SAM's encoder → SAM's decoder ← prompt
             │                       ↓ mask
-            ├→ image-crop:    cut out of the pixels → CLIP, once a prompt
-            └→ feature-crop:  CLIP, once an image → last map (or an adapter's levels), pooled
+            ├→ image-crop:    cut out of the pixels → CLIP, once per prompt
+            └→ feature-crop:  CLIP, once per image → last map (or an adapter's levels), pooled
 
-There is no fusion of two scores as in OV-SAM: a baseline has one embedding a region.
+There is no fusion of two scores as in OV-SAM: a baseline has one embedding per region.
 Letters: N prompts, S input size, D embedding width.
 """
 
 from collections.abc import Sequence
-from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ovsam.baselines.adapters import RegionHead, build_adapter
 from ovsam.baselines.config import BaselineConfig
@@ -39,26 +38,10 @@ class Baseline(LabellingModel):
             self.adapter = build_adapter(config)
             self.region_head = RegionHead(config)
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of the heavy arithmetic; prompts, scores and softmaxes stay float32."""
-        return self.sam.mask_decoder.iou_token.weight.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where the parameters live."""
-        return self.sam.mask_decoder.iou_token.weight.device
-
-    def prepare_for_inference(self, dtype: torch.dtype = torch.float32) -> Self:
-        """Make the model fast and frozen, in place; the prompt encoder stays float32."""
-        self.eval().requires_grad_(False)
-        self.image_encoder.fold_batch_norm()
-        parts = [self.sam.image_encoder, self.sam.mask_decoder, self.image_encoder]
-        if self.config.adapter != "none":
-            parts += [self.adapter, self.region_head]
-        for part in parts:
-            part.to(dtype=dtype)
-        return self.to(memory_format=torch.channels_last)
+    def _heavy_parts(self) -> list[nn.Module]:
+        parts = [self.sam.mask_decoder, self.sam.image_encoder, self.image_encoder]
+        trained = [self.adapter, self.region_head] if self.config.adapter != "none" else []
+        return [*parts, *trained]
 
     def encode(self, pixels: Tensor) -> ImageFeatures:
         """Encode a batch of network inputs; see `LabellingModel.encode`."""
@@ -110,16 +93,11 @@ class Baseline(LabellingModel):
         prompted_boxes: Tensor,
         mask_logits: Tensor,
     ) -> Tensor:
-        """Embed N objects of one image.
+        """Embed N objects of one image: (N, D) float32, not normalised.
 
-        Args:
-            levels: the adapter's, (1, C, S/4 ... S/32) each; empty without one.
-            feature: (1, 3, S, S) pixels (image-crop), else (1, C4, S/32, S/32) CLIP's stage 4.
-            prompted_boxes: (N, 4) float32 in pixels of the network input.
-            mask_logits: (N, S/4, S/4) float32.
-
-        Returns:
-            (N, D) float32, not normalised.
+        `levels` are the adapter's, (1, C, S/4 ... S/32), or empty; `feature` is CLIP's stage 4
+        (1, C4, S/32, S/32), of an image-crop the pixels (1, 3, S, S). Boxes are (N, 4) in pixels of
+        the network input, masks (N, S/4, S/4).
         """
         config = self.config
         boxes = self._choose_boxes(prompted_boxes, mask_logits)
@@ -151,10 +129,8 @@ class Baseline(LabellingModel):
     def _pool_under_masks(
         self, tower: ResNetBackbone, stage4: Tensor, mask_logits: Tensor, otherwise: Tensor
     ) -> Tensor:
-        """Embed the mean cell under each mask; `otherwise` where a mask covers no cell at all.
-
-        The attention pool sees that one vector everywhere on its grid.
-        """
+        """Embed the mean cell under each mask; `otherwise` where a mask covers no cell at all."""
+        # The attention pool wants a grid: it sees that one vector everywhere.
         pooled = mask_pool(stage4, mask_logits).to(stage4.dtype)
         grid = pooled[:, :, None, None].expand(-1, -1, tower.pool_grid, tower.pool_grid)
         covered = resized_masks(mask_logits, (stage4.shape[2], stage4.shape[3]))

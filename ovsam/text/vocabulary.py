@@ -93,14 +93,12 @@ class Vocabulary:
             )
         classes = []
         for index, (name, category_id) in enumerate(zip(names, ids, strict=True)):
-            item = make_class(name, category_id=int(category_id), where=f"index {index}")
-            if aliases is not None and aliases[index]:
-                item = replace(item, aliases=check_texts(aliases[index], f"index {index}"))
-            if index in in_base:
-                item = replace(item, split="base")
-            elif index in in_novel:
-                item = replace(item, split="novel")
-            classes.append(item)
+            where = f"index {index}"
+            item = make_class(name, category_id=int(category_id), where=where)
+            texts = check_texts(aliases[index], where) if aliases is not None else ()
+            split: Split | None = "base" if index in in_base else None
+            split = "novel" if index in in_novel else split
+            classes.append(replace(item, aliases=texts or item.aliases, split=split))
         self._set(classes, title)
         if embeddings is not None:
             self._embeddings = _check_embeddings(embeddings, len(classes))

@@ -1,4 +1,4 @@
-"""Weight files of any known layout -> one safetensors file that says where it comes from."""
+"""Weight files of any known layout → one safetensors file that records where it comes from."""
 
 from __future__ import annotations
 
@@ -27,18 +27,8 @@ def convert_weights(
 ) -> dict[str, str]:
     """Load weights into a model, strictly, and write them as one file; return its metadata.
 
-    Args:
-        sources: Files, or one name of `ovsam models list` whose files are on this machine.
-        output: File to write; its suffix is `.safetensors`.
-        model: Structure; None: that of the name.
-        trained_on: Vocabulary that the labels were trained on; None: that of the name.
-        dtype: "fp32", "fp16" or "bf16".
-
-    Raises:
-        ConfigError: The output's suffix, the dtype, or a missing or unknown model.
-        VocabularyError: `trained_on` is no vocabulary.
-        DownloadError: The name's files are not on this machine.
-        CheckpointError: A file does not exist, is damaged or does not fit.
+    `sources` are files, or one name of `ovsam models list` whose files are on this machine; `model`
+    and `trained_on` follow from such a name.
     """
     dtypes = ("fp32", "fp16", "bf16")
     if output.suffix != ".safetensors":
@@ -48,7 +38,7 @@ def convert_weights(
     known = KNOWN_MODELS.get(sources[0]) if len(sources) == 1 else None
     paths = list(require(known.name)) if known else [_check_file(source) for source in sources]
     if len(paths) == 1 and _is_own(paths[0]):
-        raise ConfigError(f"{paths[0]} is a file of ovsam's own already; use it as it is")
+        raise ConfigError(f"{paths[0]} is already a file of ovsam; use it unchanged")
     structure = model or (known.config_name if known else None)
     if structure is None:
         raise ConfigError("expected --model with the structure of the files, such as rn50x16")
@@ -64,7 +54,7 @@ def _convert(
     from ovsam.weights.checkpoint import load_released_checkpoint, save_checkpoint
 
     if trained_on is not None:
-        load_vocabulary(trained_on)
+        load_vocabulary(trained_on)  # refuses an unknown name before minutes of reading
     config = dataclasses.replace(get_config(structure), trained_on=trained_on)
     built = load_released_checkpoint(build_model(config, "meta"), list(paths))
     if not built.has_text_tower:
@@ -77,7 +67,7 @@ def _convert(
 
 
 def _describe(paths: Sequence[Path]) -> dict[str, str]:
-    """Licence and provenance, as text values for the file's metadata."""
+    """Return licence and provenance as text values for the file's metadata."""
     files = [
         {"name": path.name, "sha256": _digest(path), "size_bytes": path.stat().st_size}
         for path in paths
@@ -90,7 +80,7 @@ def _describe(paths: Sequence[Path]) -> dict[str, str]:
 
 
 def _licence_of(path: Path) -> str:
-    """The licence of a known file, by its name; a renamed file has an unknown one."""
+    """Return the licence of a known file by its name; a renamed file has an unknown one."""
     for known in KNOWN_MODELS.values():
         for file in known.files:
             if path.name in file.names:

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from huggingface_hub import constants
+
 from ovsam.errors import DownloadError
 from ovsam.weights.download import Progress, check_md5, check_sha256, download, explain_disk_errors
 from ovsam.weights.files import find_cache_folder, write_atomically
@@ -112,10 +114,10 @@ def _fetch_file(file: WeightFile, progress: Progress | None) -> Path:
     found = find_file(file)
     if found is not None and file.url:
         return found
-    if found is not None and _is_offline():
+    if found is not None and constants.HF_HUB_OFFLINE:
         return _check_hub_file(found, file)
     if file.url:
-        if _is_offline():
+        if constants.HF_HUB_OFFLINE:
             raise DownloadError(_offline_message(file))
         logger.info("fetching %s", file.origin)
         path = download(file.url, _url_target(file), sha256=file.sha256, progress=progress)
@@ -188,11 +190,11 @@ def _describe_hub_error(file: WeightFile, error: Exception) -> str:
         )
     if status is not None:
         return f"cannot download {file.origin}: HTTP {status}; try again later"
-    if _is_offline():
+    if constants.HF_HUB_OFFLINE:
         return _offline_message(file)
     return (
-        f"cannot download {file.origin} from {_endpoint()}: {reason}; check the connection, the "
-        "proxy or HF_ENDPOINT (a mirror), and run the same command again"
+        f"cannot download {file.origin} from {constants.ENDPOINT}: {reason}; check the connection, "
+        "the proxy or HF_ENDPOINT (a mirror), and run the same command again"
     )
 
 
@@ -201,18 +203,6 @@ def _offline_message(file: WeightFile) -> str:
         f"{file.origin} is not on this machine and HF_HUB_OFFLINE is set; unset it to download, or "
         "copy the cache folders of a machine that has it (HF_HOME and OVSAM_CACHE)"
     )
-
-
-def _is_offline() -> bool:
-    from huggingface_hub import constants
-
-    return bool(constants.HF_HUB_OFFLINE)
-
-
-def _endpoint() -> str:
-    from huggingface_hub import constants
-
-    return str(constants.ENDPOINT)
 
 
 def _check_hub_file(path: Path, file: WeightFile) -> Path:

@@ -1,6 +1,6 @@
-"""Files → named tensors, without ever running what a file says.
+"""Files → named tensors, without ever running code from a file.
 
-Safetensors, or PyTorch files read with `weights_only=True`. mmengine saves history objects beside
+Safetensors, or PyTorch files read with `weights_only=True`. mmengine saves history objects next to
 the weights; they are let in by name and replaced by inert stand-ins, so that mmengine itself is
 neither needed nor run.
 """
@@ -25,22 +25,22 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class _Inert:
-    """Stands in for an object of a file that is of no interest: keeps nothing, does nothing."""
+    """A stand-in for an object that nobody needs: takes whatever it is given, keeps nothing."""
 
     def __new__(cls, *_arguments: Any, **_options: Any) -> "_Inert":
         return super().__new__(cls)
 
     def __init__(self, *_arguments: Any, **_options: Any) -> None:
-        """Take anything and forget it."""
+        pass
 
     def __setstate__(self, state: Any) -> None:
-        """Forget the state."""
+        pass
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Forget the item."""
+        pass
 
 
-# What mmengine's training history is made of; numpy's pieces hold its curves.
+# The parts of mmengine's training history; numpy's hold its curves.
 _INERT_NAMES = (
     "mmengine.logging.history_buffer.HistoryBuffer",
     "mmengine.logging.message_hub.MessageHub",
@@ -55,7 +55,7 @@ _INERT_NAMES = (
     "numpy.ndarray",
     "_codecs.encode",
 )
-# What torch's reader was seen to raise at 2,400 files with bytes cut or changed.
+# Raised by torch's reader for 2,400 files with bytes cut or changed.
 _DAMAGED = (
     RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError,
     AssertionError, struct.error,
@@ -65,15 +65,10 @@ _ALLOWED += [np.dtype, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """Read the tensors of a weight file.
+    """Read the tensors of a `.safetensors` file or of a PyTorch file.
 
-    Args:
-        path: `.safetensors`, or a PyTorch file: a state dict, or one under `state_dict`, `model` or
-            `model_state_dict`.
-
-    Raises:
-        CheckpointError: no such file, a directory, truncated, not a weight file, no tensors in it,
-            or it holds objects other than tensors and wants code to be run for them.
+    The latter holds a state dict, or one under `state_dict`, `model` or `model_state_dict`. A file
+    that cannot be read, or would run code when opened, is a CheckpointError.
     """
     path = _existing_file(path)
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
@@ -81,25 +76,17 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """Return the text metadata of a safetensors file.
-
-    Raises:
-        CheckpointError: the file is missing or damaged.
-    """
+    """Return the text metadata of a safetensors file."""
     path = _existing_file(path)
     try:
         with safe_open(str(path), framework="pt") as file:
             return dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is no readable safetensors file ({error})") from error
+        raise CheckpointError(f"{path} is not a readable safetensors file ({error})") from error
 
 
 def has_format(path: str | Path, name: str) -> bool:
-    """Whether a path is a safetensors file whose metadata names this format.
-
-    Raises:
-        CheckpointError: the file is damaged.
-    """
+    """Whether a path is a safetensors file whose metadata names this format."""
     path = Path(path)
     is_readable = path.suffix == ".safetensors" and path.is_file()
     return is_readable and read_metadata(path).get("format") == name
@@ -121,14 +108,14 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(str(path))
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path} is truncated or no safetensors file ({error}); download it again"
+            f"{path} is truncated or not a safetensors file ({error}); download it again"
         ) from error
 
 
 def _read_pickle(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals(_ALLOWED), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # what it warns of, it refuses
+            warnings.simplefilter("ignore", UserWarning)  # torch warns of what it then refuses
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error)
@@ -138,7 +125,7 @@ def _read_pickle(path: Path) -> Any:
                 f"file of plain tensors (safetensors). The part refused: {refused}"
             ) from error
         raise CheckpointError(
-            f"{path} is truncated or no PyTorch file; download it again"
+            f"{path} is truncated or not a PyTorch file; download it again"
         ) from error
     except PermissionError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
@@ -150,12 +137,12 @@ def _read_pickle(path: Path) -> Any:
                 "`ovsam models fetch clip-rn50x16` gets one"
             ) from error
         raise CheckpointError(
-            f"{path} is truncated or no PyTorch file ({_first_line(error)}); download it again"
+            f"{path} is truncated or not a PyTorch file ({_first_line(error)}); download it again"
         ) from error
 
 
 def _refused_part(reason: str) -> str:
-    """Pick the name of a refused global or class out of torch's advice; "" where none was met."""
+    """Return the name of a refused global or class in torch's advice; "" where it has none."""
     found = re.search(r"[Uu]nsupported (?:GLOBAL|global|class|type):? *(?:GLOBAL )?(\S+)", reason)
     return found.group(1) if found else ""
 
@@ -165,7 +152,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _find_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
-    """Return the mapping of names to tensors, wherever the file keeps it."""
+    """Return the mapping of names to tensors, also where the file nests it."""
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -175,6 +162,7 @@ def _find_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
         tensors = {k: v for k, v in content.items() if isinstance(k, str) and torch.is_tensor(v)}
     if not tensors:
         raise CheckpointError(f"{path} holds no named tensors; expected a model's weights")
+    # Written by a model inside DistributedDataParallel.
     if all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
     return tensors

@@ -107,5 +107,5 @@ def test_name_that_was_not_fetched_names_the_command(tmp_path, monkeypatch):
 
 
 def test_own_file_needs_no_conversion(converted, tmp_path):
-    with pytest.raises(ConfigError, match=r"a file of ovsam's own already"):
+    with pytest.raises(ConfigError, match=r"already a file of ovsam"):
         convert_weights([str(converted[0])], tmp_path / "a.safetensors", model="nano")
