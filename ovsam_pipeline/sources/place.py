@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -55,12 +56,10 @@ def look_at(place: AnyPath, text: str) -> Literal["folder", "file", "nothing"]:
         SourceError: that cannot be found out: no such bucket, no access, no connection.
     """
     try:
-        if place.is_dir():
-            return "folder"
         if isinstance(place, RemotePath):
-            return "file" if place.is_file() else "nothing"
-        place.stat()  # pipes and devices count as files here: reading them fails with the reason
-        return "file"
+            return "folder" if place.is_dir() else "file" if place.is_file() else "nothing"
+        # Pipes and devices count as files: reading them fails with the reason.
+        return "folder" if stat.S_ISDIR(place.stat().st_mode) else "file"
     except (OSError, ValueError, ImportError) as error:
         is_local = isinstance(place, Path)
         if is_local and isinstance(error, FileNotFoundError | NotADirectoryError):
