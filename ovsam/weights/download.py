@@ -21,7 +21,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import IO
 
-from ovsam.errors import DownloadError
+from ovsam.errors import DownloadError, describe_error
 
 logger = logging.getLogger(__name__)
 
@@ -94,8 +94,8 @@ def explain_disk_errors(target: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise DownloadError(
-                f"cannot write {target.parent}: {error.strerror}; set OVSAM_CACHE (and HF_HOME) to "
-                "a folder that you may write"
+                f"cannot write {target.parent}: {describe_error(error)}; set OVSAM_CACHE (and "
+                "HF_HOME) to a folder that you may write"
             ) from error
         raise
 

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ovsam.errors import CheckpointError
+from ovsam.errors import CheckpointError, describe_error
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """What `--dtype` means."""
@@ -128,7 +128,7 @@ def _read_pickle(path: Path) -> Any:
             f"{path} is truncated or not a PyTorch file; download it again"
         ) from error
     except PermissionError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+        raise CheckpointError(f"cannot read {path}: {describe_error(error)}") from error
     except _DAMAGED as error:
         if "TorchScript" in str(error):
             raise CheckpointError(

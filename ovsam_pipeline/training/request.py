@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, describe_error
 from ovsam.training.stages.baseline import BaselineStageSettings
 from ovsam.training.stages.label import LabelStageSettings
 from ovsam_pipeline.settings.config_file import load_strict_yaml
@@ -65,7 +65,7 @@ class StageRequest:
         try:
             values = load_strict_yaml(self.config.read_text(encoding="utf-8"))
         except OSError as error:
-            raise ConfigError(f"cannot read {self.config}: {error.strerror or error}") from error
+            raise ConfigError(f"cannot read {self.config}: {describe_error(error)}") from error
         except yaml.YAMLError as error:
             raise ConfigError(f"expected YAML in {self.config}, got: {error}") from error
         if not isinstance(values, dict):

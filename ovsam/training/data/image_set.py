@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, explain
 from ovsam.training.data.picture_files import is_picture, read_picture
 from ovsam.training.data.text_column import collect_texts
 from ovsam.training.scenes.pool import ScenePool
@@ -34,10 +34,8 @@ class FolderImages:
     def __init__(self, folder: Path) -> None:
         """List the folder; links to folders are not followed."""
         self.folder = folder
-        try:
+        with explain("cannot list the images in", folder, ConfigError):
             names = sorted(_list_pictures(folder, ""))
-        except OSError as error:
-            raise ConfigError(f"cannot list the images in {folder}: {error.strerror}") from error
         if not names:
             raise ConfigError(f"expected pictures (JPEG, PNG, …) below {folder}, got none")
         self._names = collect_texts(names)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ovsam.errors import ConfigError, ImageError
+from ovsam.errors import ConfigError, ImageError, describe_error
 from ovsam.masks import decode_mask
 from ovsam.training.data.picture_files import read_picture
 from ovsam.training.data.text_column import collect_texts
@@ -39,7 +39,7 @@ class Sa1bTrainingSet:
         try:
             names = sorted(_list_pairs(folder, ""))
         except OSError as error:
-            raise ConfigError(f"cannot list {folder}: {error.strerror}") from error
+            raise ConfigError(f"cannot list {folder}: {describe_error(error)}") from error
         if not names:
             raise ConfigError(f"expected pairs of sa_*.jpg and sa_*.json in {folder}, got none")
         self._names = collect_texts(names)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ovsam.decode import IMAGE_SUFFIXES
-from ovsam.errors import ConfigError, ImageError
+from ovsam.errors import ConfigError, ImageError, describe_error
 from ovsam.training.data.class_names import ClassNames
 from ovsam.training.data.folder import whole_image
 from ovsam.training.data.picture_files import decode_picture
@@ -80,7 +80,7 @@ class WebDatasetTrainingSet:
                 file.seek(start)
                 data = file.read(size)
         except OSError as error:
-            raise ImageError(f"cannot read {self.name(index)}: {error.strerror}") from error
+            raise ImageError(f"cannot read {self.name(index)}: {describe_error(error)}") from error
         return decode_picture(data, self.name(index))
 
     def load(self, index: int, labels: np.ndarray) -> TrainingSample:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ovsam.errors import CheckpointError
+from ovsam.errors import CheckpointError, describe_error
 from ovsam.weights.tensor_files import read_tensors
 
 # What Python's unpickler was seen to raise at files with bytes cut or changed.
@@ -61,7 +61,7 @@ def read_array_pickle(path: str | Path) -> dict[str, Tensor]:
             f"{path} is truncated or no pickle of arrays ({reason}); download it again"
         ) from error
     except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+        raise CheckpointError(f"cannot read {path}: {describe_error(error)}") from error
     return _find_arrays(content, path)
 
 
