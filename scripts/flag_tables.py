@@ -40,7 +40,7 @@ def _name(option: Setting) -> str:
 def _default(option: Setting) -> str:
     if isinstance(option.default, bool):
         return "on" if option.default else "off"
-    is_word = isinstance(option.default, str) and not option.shown_default and option.default
+    is_word = isinstance(option.default, str) and not option.shown and option.default
     return f"`{option.default}`" if is_word else option.default_text
 
 

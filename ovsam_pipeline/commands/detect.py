@@ -19,19 +19,19 @@ class DetectOptions(LabelConfig):
 
     output: str | None = setting(
         None,
+        Panel.OUTPUT,
         "Output folder.",
-        panel=Panel.OUTPUT,
         flags=("--output", "-o"),
         metavar="DIR",
-        shown_default="SOURCE_boxes, next to the first source",
+        shown="SOURCE_boxes, next to the first source",
     )
     vocabulary: str = setting(
         "auto",
+        Panel.MODELS,
         "Class names to look for, where the detector takes any (detic): a built-in name, a file, "
         "or names with commas between.",
-        panel=Panel.MODELS,
         metavar="NAME",
-        shown_default="the detector's own",
+        shown="the detector's own",
     )
 
 

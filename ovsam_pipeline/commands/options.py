@@ -32,18 +32,15 @@ class TerminalOptions:
     """How label, detect and eval write to the terminal."""
 
     quiet: bool = setting(
-        False,
-        "Show only warnings, errors and the summary.",
-        panel=Panel.RUNS,
-        flags=("--quiet", "-q"),
+        False, Panel.RUNS, "Show only warnings, errors and the summary.", flags=("--quiet", "-q")
     )
     log_format: Literal["text", "json"] = setting(
         "text",
+        Panel.RUNS,
         "How notes and progress are written to stderr. json: one object per line.",
-        panel=Panel.RUNS,
         more="See [cron.md](cron.md#the-result-of-a-run).",
     )
-    json: bool = setting(False, "Print the summary as one JSON object.", panel=Panel.OUTPUT)
+    json: bool = setting(False, Panel.OUTPUT, "Print the summary as one JSON object.")
 
 
 @dataclass
@@ -52,8 +49,8 @@ class RunOptions(TerminalOptions):
 
     config: str | None = setting(
         None,
+        Panel.RUNS,
         "YAML file with any of these flags as keys; the command line wins.",
-        panel=Panel.RUNS,
         metavar="FILE",
         more="See [below](#config-files).",
     )
@@ -65,9 +62,9 @@ class EvalOptions(TerminalOptions):
 
     protocol: str | None = setting(
         None,
+        Panel.DATA,
         "paper-table-1 … paper-table-10 (1-points: centre points), or a YAML file with any of "
         "these flags as keys; the command line wins.",
-        panel=Panel.DATA,
         metavar="NAME",
     )
 

@@ -41,142 +41,131 @@ class EvalConfig(SharedConfig):
 
     dataset: str = setting(
         "",
+        Panel.DATA,
         "coco, lvis, scenes, coco_2017_train, lvis_v1_train, lvis_v1_minival, or a COCO or LVIS "
         "JSON file.",
-        panel=Panel.DATA,
         metavar="NAME",
         more="See [below](#data-sets).",
     )
     predictions: str | None = setting(
         None,
+        Panel.DATA,
         "Measure these instead of labelling: an output folder of `ovsam label`, or a COCO results "
         "file.",
-        panel=Panel.DATA,
         metavar="OUT",
     )
     data_root: str | None = setting(
         None,
+        Panel.DATA,
         "Folder of the named data sets.",
-        panel=Panel.DATA,
         metavar="DIR",
-        shown_default="$OVSAM_DATA, $DETECTRON2_DATASETS, ./datasets",
+        shown="$OVSAM_DATA, $DETECTRON2_DATASETS, ./datasets",
     )
     image_root: str | None = setting(
         None,
+        Panel.DATA,
         "Folder that the names of the images are relative to.",
-        panel=Panel.DATA,
         metavar="DIR",
-        shown_default="the data set's, or searched for around the file",
+        shown="the data set's, or searched for around the file",
     )
-    limit: int | None = setting(None, "Only the first images, by id.", panel=Panel.DATA, least=1)
+    limit: int | None = setting(None, Panel.DATA, "Only the first images, by id.", least=1)
     prompts: Literal["gt-box", "gt-point", "detector"] = setting(
         "gt-box",
+        Panel.MEASURE,
         "gt-box or gt-point: IoU and accuracy of each annotation. detector: AP of the boxes of "
         "--detector.",
-        panel=Panel.MEASURE,
         more="See [below](#protocols).",
     )
     scores: Literal["stored", "detector", "model", "product"] = setting(
         "stored",
+        Panel.MEASURE,
         "What ranks predictions for AP: stored (as in the output), detector, model, or the "
         "product of both.",
-        panel=Panel.MEASURE,
     )
     types: Literal["auto", "bbox", "segm", "both"] = setting(
         "auto",
+        Panel.MEASURE,
         "AP of boxes, masks or both. auto: what the predictions have.",
-        panel=Panel.MEASURE,
         flags=("--type", "--types"),
     )
     # --engine is the older name; for `ovsam label` it means local or ray.
     engine: Literal["fast", "faster-coco-eval", "reference"] = setting(
         "fast",
+        Panel.MEASURE,
         "What computes AP: fast, or the oracles faster-coco-eval and reference (pycocotools, "
         "lvis-api).",
-        panel=Panel.MEASURE,
         flags=("--ap-engine", "--engine"),
         more="See [below](#exactness).",
     )
     area_rule: Literal["auto", "box", "mask"] = setting(
         "auto",
+        Panel.MEASURE,
         "Area of a prediction for APs/APm/APl. auto: of the box where predictions have boxes, as "
         "the reference tools.",
-        panel=Panel.MEASURE,
     )
-    class_agnostic: bool = setting(
-        False, "AP and AR without looking at classes.", panel=Panel.MEASURE
-    )
+    class_agnostic: bool = setting(False, Panel.MEASURE, "AP and AR without looking at classes.")
     class_map: str | None = setting(
         None,
+        Panel.MEASURE,
         "JSON or YAML file: predicted class name → name in the data set.",
-        panel=Panel.MEASURE,
         metavar="FILE",
     )
     split: Literal["auto", "only", "none"] = setting(
         "auto",
+        Panel.MEASURE,
         "auto: base and novel classes of the data set (COCO 48/17, LVIS rare). only: without "
         "classes in neither set. none: no split.",
-        panel=Panel.MEASURE,
     )
     released_points: bool = setting(
         False,
+        Panel.MEASURE,
         "With gt-point, give frozen CLIP the annotated boxes, as the released code does.",
-        panel=Panel.MEASURE,
     )
     table: Literal["1", "1-points", "2", "3", "4", "5", "6", "7", "8", "9", "10"] | None = setting(
-        None, "Table of the paper to print next to the numbers.", panel=Panel.MEASURE
+        None, Panel.MEASURE, "Table of the paper to print next to the numbers."
     )
     baseline: str | None = setting(
         None,
+        Panel.COMPARE,
         "metrics.json of an earlier run to compare with; exit code 5 on a drop.",
-        panel=Panel.COMPARE,
         metavar="FILE",
         more="See [below](#compare-with-an-earlier-run).",
     )
-    tolerance: float = setting(
-        0.005, "Accept a drop up to this fraction.", panel=Panel.COMPARE, most=1
-    )
-    resamples: int = setting(
-        200, "Bootstrap resamples of the images.", panel=Panel.COMPARE, least=1
-    )
-    seed: int = setting(0, "Seed of the bootstrap.", panel=Panel.COMPARE, least=0)
+    tolerance: float = setting(0.005, Panel.COMPARE, "Accept a drop up to this fraction.", most=1)
+    resamples: int = setting(200, Panel.COMPARE, "Bootstrap resamples of the images.", least=1)
+    seed: int = setting(0, Panel.COMPARE, "Seed of the bootstrap.", least=0)
     detector: str = setting(
         "auto",
+        Panel.MODELS,
         "Source of boxes with --prompts detector, as in `ovsam label`.",
-        panel=Panel.MODELS,
         metavar="NAME",
     )
     vocabulary: str = setting(
         "auto",
+        Panel.MODELS,
         "Class names to choose from, as in `ovsam label`; other names than the data set's are "
         "matched by name and alias.",
-        panel=Panel.MODELS,
         metavar="NAME",
-        shown_default="the data set's",
+        shown="the data set's",
     )
     # Far lower than for labelling: AP also counts what is found at low scores.
-    conf: float = setting(
-        0.001, "Drop boxes with a lower detector score.", panel=Panel.RESULT, most=1
-    )
+    conf: float = setting(0.001, Panel.RESULT, "Drop boxes with a lower detector score.", most=1)
     iou: float = setting(
-        1.0,
-        "Of two boxes that overlap more, keep the better; 1 keeps all.",
-        panel=Panel.RESULT,
-        most=1,
+        1.0, Panel.RESULT, "Of two boxes that overlap more, keep the better; 1 keeps all.", most=1
     )
     max_det: int | None = setting(
-        None, "Most boxes per image.", panel=Panel.RESULT, shown_default="100, LVIS 300", least=1
+        None, Panel.RESULT, "Most boxes per image.", shown="100, LVIS 300", least=1
     )
     output: str | None = setting(
         None,
+        Panel.OUTPUT,
         "Output folder.",
-        panel=Panel.OUTPUT,
         flags=("--output", "-o"),
         metavar="DIR",
-        shown_default="eval_DATASET in the working folder",
+        shown="eval_DATASET in the working folder",
     )
-    plots: bool = setting(True, "Draw plots.", panel=Panel.OUTPUT, flags=("--plots/--no-plots",))
-    worst: int = setting(20, "Draw this many of the worst instances.", panel=Panel.OUTPUT, least=0)
+    plots: bool = setting(True, Panel.OUTPUT, "Draw plots.", flags=("--plots/--no-plots",))
+    worst: int = setting(20, Panel.OUTPUT, "Draw this many of the worst instances.", least=0)
 
     def __post_init__(self) -> None:
         if not self.dataset:

@@ -30,122 +30,94 @@ class SharedConfig:
 
     model: str = setting(
         "auto",
+        Panel.MODELS,
         "Weights: a name (`ovsam models list`) or a file. auto takes the best in the cache, else "
         "the embedded nano.",
-        panel=Panel.MODELS,
         metavar="NAME",
         retry="resolved",
     )
     labels: Literal["model", "detector", "fused"] = setting(
         "model",
+        Panel.RESULT,
         "Who names the objects: OV-SAM (model), the detector, or both together (fused).",
-        panel=Panel.RESULT,
-        retry="given",
     )
     conf: float = setting(
         0.25,
+        Panel.RESULT,
         "Drop boxes with a lower detector score.",
-        panel=Panel.RESULT,
         flags=("--conf", "--confidence-threshold"),
         most=1,
-        retry="given",
     )
     iou: float = setting(
         0.5,
+        Panel.RESULT,
         "Of two boxes that overlap more, keep the better, whatever their classes; then the same "
         "with masks. 1 keeps all.",
-        panel=Panel.RESULT,
         most=1,
-        retry="given",
     )
     device: str = setting(
         "auto",
+        Panel.SPEED,
         "cpu, cuda or cuda:1. auto takes a GPU where there is one.",
-        panel=Panel.SPEED,
         metavar="DEVICE",
-        retry="given",
     )
     dtype: Dtype = setting(
         "auto",
+        Panel.SPEED,
         "Precision of the networks. auto: bf16 on GPUs that compute it natively, else fp32.",
-        panel=Panel.SPEED,
         retry="resolved",
     )
     batch: int | None = setting(
-        None,
-        "Images per forward pass.",
-        panel=Panel.SPEED,
-        shown_default="1 on a CPU, 8 on a GPU",
-        least=1,
-        retry="given",
+        None, Panel.SPEED, "Images per forward pass.", shown="1 on a CPU, 8 on a GPU", least=1
     )
     workers: int | None = setting(
-        None,
-        "Threads that decode images.",
-        panel=Panel.SPEED,
-        shown_default="by the machine, at most 8",
-        least=1,
-        retry="given",
+        None, Panel.SPEED, "Threads that decode images.", shown="by the machine, at most 8", least=1
     )
     address: str | None = setting(
         None,
+        Panel.SPEED,
         "Address of a Ray cluster, e.g. auto or ray://head:10001.",
-        panel=Panel.SPEED,
         metavar="ADDRESS",
-        shown_default="RAY_ADDRESS, else Ray is started on this machine",
-        retry="given",
+        shown="RAY_ADDRESS, else Ray is started on this machine",
     )
     num_gpus: int | None = setting(
-        None,
-        "Most GPUs to use on a Ray cluster; 0 uses CPUs.",
-        panel=Panel.SPEED,
-        shown_default="all",
-        least=0,
-        retry="given",
+        None, Panel.SPEED, "Most GPUs to use on a Ray cluster; 0 uses CPUs.", shown="all", least=0
     )
     num_actors: int | None = setting(
         None,
+        Panel.SPEED,
         "Most workers on a Ray cluster.",
-        panel=Panel.SPEED,
-        shown_default="one per GPU, or as many as the CPUs hold",
+        shown="one per GPU, or as many as the CPUs hold",
         least=1,
-        retry="given",
     )
     gpus_per_actor: float | None = setting(
-        None,
-        "GPUs per worker; 0.5 puts two workers on one GPU.",
-        panel=Panel.SPEED,
-        shown_default="1",
-        least=0,
-        retry="given",
+        None, Panel.SPEED, "GPUs per worker; 0.5 puts two workers on one GPU.", shown="1", least=0
     )
     cpus_per_actor: int | None = setting(
-        None,
-        "CPUs per worker.",
-        panel=Panel.SPEED,
-        shown_default="1 with a GPU, 2 without",
-        least=1,
-        retry="given",
+        None, Panel.SPEED, "CPUs per worker.", shown="1 with a GPU, 2 without", least=1
     )
     on_existing: Literal["resume", "overwrite", "error"] = setting(
         "resume",
+        Panel.RUNS,
         "What to do when the output holds results. resume labels only what is new or changed.",
-        panel=Panel.RUNS,
+        retry="own",
     )
-    retry_failed: bool = setting(False, "Label failed images again.", panel=Panel.RUNS)
+    retry_failed: bool = setting(False, Panel.RUNS, "Label failed images again.", retry="own")
     max_failures: int | None = setting(
         None,
+        Panel.RUNS,
         "Stop with exit code 4 when more images than this fail.",
-        panel=Panel.RUNS,
-        shown_default="no limit",
+        shown="no limit",
         least=0,
+        retry="own",
     )
     max_failure_rate: float | None = setting(
         None,
+        Panel.RUNS,
         "The same as a fraction (0 to 1) of the images that this run has to label.",
-        panel=Panel.RUNS,
-        shown_default="no limit",
+        shown="no limit",
         most=1,
+        retry="own",
     )
 
     def to_dict(self) -> dict[str, Any]:
@@ -165,172 +137,170 @@ class LabelConfig(SharedConfig):
 
     sources: tuple[str, ...] = setting(
         (),
+        Panel.WHAT,
         "Folders (searched recursively), globs, image files, list files (one path or address per "
         "line), COCO or LVIS JSON files, .tar shards, .parquet files; local or at s3://, gs://, "
         "az://, hf://, https://.",
-        panel=Panel.WHAT,
         flags=("SOURCE...",),
         parse=lambda _, text: (text,),
+        retry="own",
         more="See [inputs.md](inputs.md).",
     )
     image_root: str | None = setting(
         None,
+        Panel.WHAT,
         "Folder or address that the names in COCO JSON files are relative to.",
-        panel=Panel.WHAT,
         metavar="DIR",
-        shown_default="searched for around the file",
-        retry="given",
+        shown="searched for around the file",
     )
     relabel: str | None = setting(
         None,
+        Panel.WHAT,
         "Keep the objects and masks of this output folder and give them new labels, in another "
         "folder. Sources, model and vocabulary that are not given are those of OUT.",
-        panel=Panel.WHAT,
         metavar="OUT",
-        retry="given",
         more="See [below](#new-names-for-old-masks).",
     )
     detector: str = setting(
         "auto",
+        Panel.MODELS,
         "Source of boxes: detic, vitdet, faster-rcnn (`ovsam detectors` lists all), nano, "
         "torchvision, hf:MODEL, detectron2:CONFIG, python:FILE.py, boxes:FILE, gt:FILE, "
         "gt:FILE#points. auto takes the best in the cache, else nano.",
-        panel=Panel.MODELS,
         metavar="NAME",
         retry="resolved",
         more="See [detectors.md](detectors.md).",
     )
     vocabulary: str = setting(
         "auto",
+        Panel.MODELS,
         "Class names to choose from: a built-in name (`ovsam vocabularies`), a file, or names with "
         "commas between. auto: nano's own names with the model nano, the detector's with "
         "--labels detector, else lvis.",
-        panel=Panel.MODELS,
         metavar="NAME",
-        retry="given",
         more="See [vocabularies.md](vocabularies.md).",
     )
     classes: tuple[str, ...] = setting(
         (),
+        Panel.RESULT,
         "Keep only objects with these names, e.g. 'cat,dog'. Without --vocabulary, names that the "
         "default one lacks are added to it.",
-        panel=Panel.RESULT,
         metavar="NAMES",
         parse=parse_names,
-        retry="given",
         more="See [below](#which-name-an-object-gets).",
     )
     class_map: str | None = setting(
         None,
+        Panel.RESULT,
         "YAML or JSON file, detector's class: vocabulary's class, for names that differ.",
-        panel=Panel.RESULT,
         metavar="FILE",
-        retry="given",
         more="See [detectors.md](detectors.md#two-names-for-one-class).",
     )
     allow_unmatched: bool = setting(
         False,
+        Panel.RESULT,
         "With --labels detector or fused, let OV-SAM name the boxes of classes that the "
         "vocabulary lacks.",
-        panel=Panel.RESULT,
-        retry="given",
     )
-    max_det: int = setting(300, "Most boxes per image.", panel=Panel.RESULT, least=1, retry="given")
+    max_det: int = setting(300, Panel.RESULT, "Most boxes per image.", least=1)
     compile: bool = setting(
         False,
+        Panel.SPEED,
         "Put the body of Detic, ViTDet or Faster R-CNN through torch.compile: minutes at the "
         "start, faster afterwards.",
-        panel=Panel.SPEED,
-        retry="given",
     )
     engine: Literal["auto", "local", "ray"] = setting(
         "auto",
+        Panel.SPEED,
         "local: this process. ray: a cluster, or all cores and GPUs of this machine. auto: ray "
         "where --address or RAY_ADDRESS names a cluster, where more than one GPU or worker is "
         "asked for, or where this machine has several GPUs and --device names none.",
-        panel=Panel.SPEED,
-        retry="given",
         more="See [cluster.md](cluster.md).",
     )
     image_timeout: float = setting(
         600.0,
+        Panel.SPEED,
         "Replace a worker of a Ray cluster that finishes no image for this many seconds.",
-        panel=Panel.SPEED,
         metavar="SECONDS",
         above=0,
-        retry="given",
     )
     retry_failed: bool = setting(
         False,
+        Panel.RUNS,
         "Label failed images again. With an output folder as the only source: those alone, with "
         "its own sources and settings.",
-        panel=Panel.RUNS,
+        retry="own",
         more="See [cron.md](cron.md#limits).",
     )
     prune: bool = setting(
-        False, "Remove the rows of images that are no longer in the sources.", panel=Panel.RUNS
+        False,
+        Panel.RUNS,
+        "Remove the rows of images that are no longer in the sources.",
+        retry="own",
     )
     time_limit: float | None = setting(
         None,
+        Panel.RUNS,
         "Stop cleanly after this time (6h, 90m, 1h30m or seconds) with exit code 6; the same "
         "command resumes.",
-        panel=Panel.RUNS,
         metavar="TIME",
-        shown_default="no limit",
+        shown="no limit",
         above=0,
         parse=parse_duration,
+        retry="own",
     )
     metrics_file: str | None = setting(
         None,
+        Panel.RUNS,
         "Write the counts of the run to this Prometheus text file, e.g. for a node exporter.",
-        panel=Panel.RUNS,
         metavar="FILE",
+        retry="own",
         more="See [cron.md](cron.md#prometheus).",
     )
     output: str | None = setting(
         None,
+        Panel.OUTPUT,
         "Output folder.",
-        panel=Panel.OUTPUT,
         flags=("--output", "-o"),
         metavar="DIR",
-        shown_default="SOURCE_ovsam, next to the first source",
+        shown="SOURCE_ovsam, next to the first source",
+        retry="own",
     )
     preview: int = setting(
         0,
+        Panel.OUTPUT,
         "Draw this many labelled images, spread evenly over the output, into OUTPUT/preview.",
-        panel=Panel.OUTPUT,
         least=0,
+        retry="own",
     )
     # More images per part make fewer files of a large run; fewer are lost by a crash.
     part_images: int | None = setting(
         None,
+        Panel.OUTPUT,
         "Images per Parquet part.",
-        panel=Panel.OUTPUT,
-        shown_default="64; a ten-thousandth of 640,000 images or more, at most 1,024",
+        shown="64; a ten-thousandth of 640,000 images or more, at most 1,024",
         least=1,
-        retry="given",
     )
     part_seconds: float | None = setting(
         None,
+        Panel.OUTPUT,
         "Write a part after this time even when it is not full: a crash loses no more than that.",
-        panel=Panel.OUTPUT,
         metavar="SECONDS",
-        shown_default="10; 60 from 100,000 images",
+        shown="10; 60 from 100,000 images",
         above=0,
-        retry="given",
     )
     protocol: str = setting(
         "label",
+        Panel.INTERNAL,
         "label, or as an evaluation labels: evaluate keeps objects with an empty mask and never "
         "chooses a class outside the base/novel split; evaluate-all-classes does the former only; "
         "evaluate-released-points is evaluate with the detector's boxes given to frozen CLIP.",
-        panel=Panel.INTERNAL,
-        retry="given",
     )
     only_failed: bool = setting(
         False,
+        Panel.INTERNAL,
         "Leave new and changed images alone, as --retry-failed OUT does.",
-        panel=Panel.INTERNAL,
+        retry="own",
     )
 
     def __post_init__(self) -> None:

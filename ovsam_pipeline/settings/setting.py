@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import PurePath
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 from ovsam.errors import ConfigError
 from ovsam.strict import convert, suggest_keys
@@ -43,21 +43,35 @@ class Panel(enum.StrEnum):
 Retry = Literal["own", "given", "resolved"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What is known of one setting; see `setting` for the declared part."""
+class About(TypedDict, total=False):
+    """What can be declared of a setting beside its default, panel and help text."""
 
-    help: str
-    panel: Panel
-    flags: tuple[str, ...]
-    metavar: str | None
-    shown_default: str
-    least: float | None
-    most: float | None
-    above: float | None
-    parse: Callable[[str, str], Any] | None
+    flags: tuple[str, ...]  # the long one first; else `--name-of-the-field`; positional without "-"
+    metavar: str  # what stands for the value in help and docs
+    shown: str  # the default in words, where the value itself explains nothing
+    least: float  # smallest value
+    most: float  # largest value; the smallest is then 0
+    above: float  # the value must be larger, and finite
+    parse: Callable[[str, str], Any]  # (flag, text) → value, for texts of a command line or file
     retry: Retry
-    more: str
+    more: str  # continues the help text in the docs, in Markdown
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A declared setting; the attributes without a sentence are those of `About`."""
+
+    panel: Panel
+    help: str
+    flags: tuple[str, ...] = ()
+    metavar: str = ""
+    shown: str = ""
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    parse: Callable[[str, str], Any] | None = None
+    retry: Retry = "given"
+    more: str = ""
     name: str = ""
     kind: Any = None
     default: Any = None
@@ -94,8 +108,8 @@ class Setting:
     @property
     def default_text(self) -> str:
         """The default in words; "" where nothing is the default."""
-        if self.shown_default or self.default in (None, ()) or isinstance(self.default, bool):
-            return self.shown_default
+        if self.shown or self.default in (None, ()) or isinstance(self.default, bool):
+            return self.shown
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
     @property
@@ -134,51 +148,9 @@ class Setting:
             raise ConfigError(f"expected {self.flag} above {self.above}, got {value}")
 
 
-def setting(  # noqa: PLR0913 - all that can be declared of a setting, with a default each
-    default: T,
-    help: str,
-    *,
-    panel: Panel,
-    flags: tuple[str, ...] = (),
-    metavar: str | None = None,
-    shown_default: str = "",
-    least: float | None = None,
-    most: float | None = None,
-    above: float | None = None,
-    parse: Callable[[str, str], Any] | None = None,
-    retry: Retry = "own",
-    more: str = "",
-) -> T:
-    """Declare a setting as the default of a dataclass field.
-
-    Args:
-        default: the value when nothing is given.
-        help: text of `--help` and of the docs.
-        panel: heading below which `--help` and the docs list it.
-        flags: the long one first; () is `--name-of-the-field`. One without dashes is positional.
-        metavar: what stands for the value in `--help` and the docs.
-        shown_default: the default in words, where the value itself explains nothing.
-        least: smallest value.
-        most: largest value.
-        above: the value must be larger, and finite.
-        parse: (flag, text) → value, for texts of the command line and of config files.
-        retry: what `--retry-failed OUT` takes over.
-        more: continues the help text in the docs, in Markdown.
-    """
-    declared = Setting(
-        help=help,
-        panel=panel,
-        flags=flags,
-        metavar=metavar,
-        shown_default=shown_default,
-        least=least,
-        most=most,
-        above=above,
-        parse=parse,
-        retry=retry,
-        more=more,
-    )
-    return field(default=default, metadata={"setting": declared})
+def setting(default: T, panel: Panel, help: str, **about: Unpack[About]) -> T:
+    """Declare a setting as the default of a dataclass field."""
+    return field(default=default, metadata={"setting": Setting(panel, help, **about)})
 
 
 def list_settings(cls: type) -> dict[str, Setting]:

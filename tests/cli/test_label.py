@@ -140,15 +140,6 @@ def test_report_counts_from_the_folder(run_ovsam, images, tmp_path):
     assert sum(counts["reasons"].values()) == 1
 
 
-def test_report_tells_a_killed_run_from_a_running_one(run_ovsam, images, tmp_path):
-    run_ovsam("label", images, "-o", tmp_path / "out")
-    run_file = tmp_path / "out" / "run.json"
-    for process, state in ((os.getpid(), "running"), (2**22 + 1, "killed")):
-        values = {**json.loads(run_file.read_text()), "state": "running", "process": process}
-        run_file.write_text(json.dumps(values))
-        assert json.loads(run_ovsam("report", tmp_path / "out", "--json").out)["state"] == state
-
-
 def test_export_writes_the_same_file_that_label_wrote(run_ovsam, images, tmp_path):
     run_ovsam("label", images, "-o", tmp_path / "out")
     found = run_ovsam("export", tmp_path / "out", "--to", tmp_path / "coco.json")

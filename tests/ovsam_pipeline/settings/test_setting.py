@@ -23,11 +23,11 @@ from ovsam_pipeline.settings.setting import (
 class Config:
     """A few settings."""
 
-    out: str | None = setting(None, "Where.", panel=Panel.OUTPUT, shown_default="here")
-    kind: Literal["a", "b"] = setting("a", "Which.", panel=Panel.WHAT)
-    share: float = setting(0.5, "How much.", panel=Panel.WHAT, flags=("--share", "--part"), most=1)
-    names: tuple[str, ...] = setting((), "Who.", panel=Panel.WHAT, parse=parse_names)
-    step_s: float | None = setting(None, "When.", panel=Panel.WHAT, above=0)
+    out: str | None = setting(None, Panel.OUTPUT, "Where.", shown="here")
+    kind: Literal["a", "b"] = setting("a", Panel.WHAT, "Which.")
+    share: float = setting(0.5, Panel.WHAT, "How much.", flags=("--share", "--part"), most=1)
+    names: tuple[str, ...] = setting((), Panel.WHAT, "Who.", parse=parse_names)
+    step_s: float | None = setting(None, Panel.WHAT, "When.", above=0)
 
     def __post_init__(self) -> None:
         settle_fields(self)
