@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ovsam_pipeline.commands.options import Json
+from ovsam_pipeline.terminal.tables import format_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from ovsam_pipeline.detectors.official.weights import DetectorFacts
 
 _CLASSES = {"coco": "80, COCO", "lvis": "1,203, LVIS", "any": "any", "none": "none"}
@@ -24,28 +23,26 @@ class DetectorRow(NamedTuple):
     size_gb: float
 
 
-def detectors(
-    json: Json = False,
-) -> None:
+def detectors(json: Json = False) -> None:
     """List the detectors: classes, cost, accuracy, licence.
 
     Examples:
         ovsam detectors
         ovsam detectors --json | jq '.detectors[].source'
     """
-    from ovsam_pipeline.terminal.app import print_json, print_result, print_tables
+    from ovsam_pipeline.terminal.app import print_json, print_result
 
     rows = list_detectors()
     if json:
         print_json({"detectors": [describe_row(row) for row in rows]})
         return
-    print_tables([build_table(rows)])
-    print_result(_REMARKS)
+    print_result(f"{format_detectors(rows)}\n\n{_REMARKS}")
 
 
 _REMARKS = """\
+params: millions. GMACs: one image at its native size.
 box AP: percent, as published, on COCO val2017 or (*) LVIS v1 val.
-GMACs: one image at its native size. vitdet is vitdet-b. Sources: --json.
+vitdet is vitdet-b. Sources of the numbers: --json.
 weights: here, or how large a download is (`ovsam models fetch NAME`;
 torchvision downloads its own at first use).
 Without weights of their own: boxes:FILE, gt:FILE; with packages of their own:
@@ -110,24 +107,21 @@ def describe_row(row: DetectorRow) -> dict[str, object]:
     }
 
 
-def build_table(rows: list[DetectorRow]) -> Table:
+def format_detectors(rows: list[DetectorRow]) -> str:
     """Return the table that a person reads; it fits 80 columns."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for title in ("name", "classes", "params\n(M)", "GMACs", "box AP", "licence", "weights"):
-        is_number = title in ("params\n(M)", "GMACs", "box AP")
-        table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
+    cells = []
     for facts, licence, is_here, size_gb in rows:
         mark = "*" if facts.box_ap_on.startswith("LVIS") else " "
-        table.add_row(
-            facts.name,
-            _CLASSES[facts.classes],
-            f"{facts.parameters_m:,.1f}",
-            f"{facts.gmacs:,.0f}" if facts.gmacs >= 1 else f"{facts.gmacs:.1f}",
-            "-" if facts.box_ap is None else f"{facts.box_ap:.1f}{mark}",
-            licence,
-            "here" if is_here else f"{size_gb:.1f} GB",
+        cells.append(
+            [
+                facts.name,
+                _CLASSES[facts.classes],
+                f"{facts.parameters_m:,.1f}",
+                f"{facts.gmacs:,.0f}" if facts.gmacs >= 1 else f"{facts.gmacs:.1f}",
+                "- " if facts.box_ap is None else f"{facts.box_ap:.1f}{mark}",
+                licence,
+                "here" if is_here else f"{size_gb:.1f} GB",
+            ]
         )
-    return table
+    header = ("name", "classes", "params", "GMACs", "box AP", "licence", "weights")
+    return format_table(header, cells, right="  rrr")

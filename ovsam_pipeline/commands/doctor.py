@@ -1,4 +1,4 @@
-"""`ovsam doctor`: whether this machine can label, one line a check."""
+"""`ovsam doctor`: whether this machine can label, one line per check."""
 
 from __future__ import annotations
 
@@ -6,26 +6,20 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from ovsam_pipeline.commands.options import Json
+from ovsam_pipeline.monitoring.exit_codes import ExitCode
 
+# Parts, annotations.json and previews of a few ten thousand images fit.
 _LOW_DISK_BYTES = 2 << 30
 
 
-@dataclass(frozen=True)
-class Check:
-    """One finding.
-
-    Attributes:
-        name: what was looked at.
-        state: "ok", "note" (works, but less well), or "broken" (labelling cannot work).
-        detail: what was found, and what to do.
-    """
+class Check(NamedTuple):
+    """A finding: "ok", "note" (works, but less well) or "broken", and what to do about it."""
 
     name: str
     state: str
@@ -51,63 +45,64 @@ def doctor(
 
     checks = run_checks(output)
     if json:
-        print_json({"checks": [asdict(check) for check in checks]})
+        print_json({"checks": [check._asdict() for check in checks]})
     else:
-        for check in checks:
-            print_result(f"{check.state:6}  {check.name}: {check.detail}")
-    raise typer.Exit(1 if any(check.state == "broken" for check in checks) else 0)
+        lines = (f"{check.state:6}  {check.name}: {check.detail}" for check in checks)
+        print_result("\n".join(lines))
+    is_broken = any(check.state == "broken" for check in checks)
+    raise typer.Exit(ExitCode.FAILED if is_broken else ExitCode.DONE)
 
 
 def run_checks(output: Path) -> list[Check]:
     """Return every finding, in the order in which a run would meet them."""
-    checks = [
-        _attempt("torch", _check_torch),
-        _attempt("device", _check_device),
-        _attempt("open_clip", _check_open_clip),
-        _attempt("image formats", _check_images),
-        _attempt("embedded model", _check_nano),
-        _attempt("weights in the cache", _check_weights),
-        _attempt("cache folder", _check_cache),
-    ]
-    checks.append(_check_writing("output folder", _nearest_folder(output)))
-    checks.append(_check_space(_nearest_folder(output)))
-    return checks
+    folder = _nearest_folder(output)
+    checks: dict[str, Callable[[], tuple[str, str]]] = {
+        "torch": _check_torch,
+        "device": _check_device,
+        "open_clip": _check_open_clip,
+        "image formats": _check_images,
+        "embedded model": _check_nano,
+        "weights in the cache": _check_weights,
+        "cache folder": _check_cache,
+        "output folder": lambda: _check_writing(folder),
+        "disk space": lambda: _check_space(folder),
+    }
+    return [Check(name, *_attempt(check)) for name, check in checks.items()]
 
 
-def _attempt(name: str, check: Callable[[], Check]) -> Check:
-    """Run a check; what it raises is its finding."""
+def _attempt(check: Callable[[], tuple[str, str]]) -> tuple[str, str]:
+    """Run a check; an exception is its finding."""
     try:
         return check()
     except Exception as error:  # noqa: BLE001 - a diagnosis must survive whatever it meets
-        return Check(name, "broken", f"{type(error).__name__}: {error}")
+        return "broken", f"{type(error).__name__}: {error}"
 
 
-def _check_torch() -> Check:
+def _check_torch() -> tuple[str, str]:
     import torch
     import torchvision
 
     threads = torch.get_num_threads()
-    detail = f"{torch.__version__}, torchvision {torchvision.__version__}, {threads} threads"
-    return Check("torch", "ok", detail)
+    return "ok", f"{torch.__version__}, torchvision {torchvision.__version__}, {threads} threads"
 
 
-def _check_device() -> Check:
+def _check_device() -> tuple[str, str]:
     import torch
 
     if not torch.cuda.is_available():
-        return Check("device", "note", "cpu (torch finds no GPU; large models are slow here)")
+        return "note", "cpu (torch finds no GPU; large models are slow here)"
     free, total = torch.cuda.mem_get_info()
-    detail = f"{torch.cuda.get_device_name()}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
-    return Check("device", "ok", detail)
+    name = torch.cuda.get_device_name()
+    return "ok", f"{name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
 
 
-def _check_open_clip() -> Check:
+def _check_open_clip() -> tuple[str, str]:
     import open_clip
 
-    return Check("open_clip", "ok", open_clip.__version__)
+    return "ok", open_clip.__version__
 
 
-def _check_images() -> Check:
+def _check_images() -> tuple[str, str]:
     import numpy as np
     from PIL import Image, features
 
@@ -119,21 +114,21 @@ def _check_images() -> Check:
         ovsam_pipeline.sources.read_image.decode_image(path)
     missing = [name for name in ("jpg", "webp", "libtiff", "avif") if not features.check(name)]
     if missing:
-        return Check("image formats", "note", f"Pillow here lacks {', '.join(missing)}")
-    return Check("image formats", "ok", "JPEG, PNG, WebP, TIFF, AVIF, BMP, GIF")
+        return "note", f"Pillow here lacks {', '.join(missing)}"
+    return "ok", "JPEG, PNG, WebP, TIFF, AVIF, BMP, GIF"
 
 
-def _check_nano() -> Check:
+def _check_nano() -> tuple[str, str]:
     from ovsam.load import load_model
     from ovsam_pipeline.detectors.build import build_detector
 
     model = load_model("nano")
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     build_detector("nano")
-    return Check("embedded model", "ok", f"nano and its detector load ({millions:.1f} M weights)")
+    return "ok", f"nano and its detector load ({millions:.1f} M weights)"
 
 
-def _check_weights() -> Check:
+def _check_weights() -> tuple[str, str]:
     from ovsam.weights.hub import locate
     from ovsam.weights.known_weights import KNOWN_MODELS
     from ovsam_pipeline.detectors.official.weights import OFFICIAL_DETECTORS, locate_detector
@@ -141,27 +136,26 @@ def _check_weights() -> Check:
     names = [x.name for x in KNOWN_MODELS.values() if x.files and locate(x.name)]
     names += [detector.name for detector in OFFICIAL_DETECTORS if locate_detector(detector)]
     if not names:
-        detail = "none; `ovsam models fetch NAME` gets some, until then nano is used"
-        return Check("weights in the cache", "note", detail)
-    return Check("weights in the cache", "ok", ", ".join(names))
+        return "note", "none; `ovsam models fetch NAME` gets some, until then nano is used"
+    return "ok", ", ".join(names)
 
 
-def _check_cache() -> Check:
+def _check_cache() -> tuple[str, str]:
     from ovsam.weights.files import find_cache_folder
 
-    return _check_writing("cache folder", _nearest_folder(find_cache_folder()))
+    return _check_writing(_nearest_folder(find_cache_folder()))
 
 
-def _check_writing(name: str, folder: Path) -> Check:
+def _check_writing(folder: Path) -> tuple[str, str]:
     if os.access(folder, os.W_OK | os.X_OK):
-        return Check(name, "ok", f"{folder} can be written")
-    return Check(name, "broken", f"{folder} cannot be written by this user; give another folder")
+        return "ok", f"{folder} can be written"
+    return "broken", f"{folder} cannot be written by this user; give another folder"
 
 
-def _check_space(folder: Path) -> Check:
+def _check_space(folder: Path) -> tuple[str, str]:
     free = shutil.disk_usage(folder).free
     state = "note" if free < _LOW_DISK_BYTES else "ok"
-    return Check("disk space", state, f"{free / 2**30:.1f} GiB free at {folder}")
+    return state, f"{free / 2**30:.1f} GiB free at {folder}"
 
 
 def _nearest_folder(path: Path) -> Path:

@@ -34,7 +34,7 @@ def evaluate(
         ovsam eval --dataset truth.json --predictions labels/
         ovsam eval --protocol paper-table-2 --dataset lvis
     """
-    choose_logs(log_format or "text", is_quiet=bool(quiet))
+    choose_logs(log_format, is_quiet=quiet)
     config = load_eval_config(protocol, given)
     # torch is loaded from here on; a wrong flag was refused before.
     from ovsam_pipeline.evaluation.run import run_evaluation

@@ -15,7 +15,7 @@ def export(
     ],
     export_format: Annotated[str, typer.Option("--format", help="coco.")] = "coco",
     to: Annotated[
-        str | None, typer.Option("--to", help="File to write.  [default: OUT/annotations.json]")
+        str | None, typer.Option(help="File to write.  [default: OUT/annotations.json]")
     ] = None,
     json: Json = False,
 ) -> None:

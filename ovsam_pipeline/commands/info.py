@@ -1,4 +1,4 @@
-"""`ovsam info`: parameters and multiply-accumulates of a model, beside the paper's numbers."""
+"""`ovsam info`: parameters and multiply-accumulates of models, with the paper's numbers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ovsam_pipeline.commands.options import Json
+from ovsam_pipeline.terminal.tables import format_table
 
 if TYPE_CHECKING:
     from ovsam.baselines.config import BaselineConfig
@@ -52,27 +53,26 @@ def info(
     from ovsam.sam import SAM_NAMES
     from ovsam_pipeline.terminal.app import print_json, print_result
 
-    structures: list[str | ModelConfig | BaselineConfig] = [
-        *MODEL_NAMES,
-        _SINGLE_SCALE,
-        *SAM_NAMES,
-        *BASELINE_NAMES,
-    ]
+    def profile(structure: str | ModelConfig | BaselineConfig) -> ModelCost:
+        num_prompts = PAPER_PROMPTS if prompts is None else prompts
+        return profile_model(structure, num_prompts=num_prompts, input_size=input_size)
+
     if model is not None:
-        structures = [_find_structure(model)]
-    num_prompts = PAPER_PROMPTS if prompts is None else prompts
-    costs = [profile_model(s, num_prompts=num_prompts, input_size=input_size) for s in structures]
+        cost = profile(find_structure(model))
+        if json:
+            print_json(_to_json(cost))
+        else:
+            print_result(_format_parts(cost))
+        return
+    costs = [profile(x) for x in (*MODEL_NAMES, _SINGLE_SCALE, *SAM_NAMES, *BASELINE_NAMES)]
     if json:
-        rows = [_to_json(cost) for cost in costs]
-        print_json(rows[0] if model is not None else {"models": rows})
-    elif model is not None:
-        print_result(_format_parts(costs[0]))
+        print_json({"models": [_to_json(cost) for cost in costs]})
     else:
         print_result(_format_totals(costs))
 
 
-def _find_structure(model: str) -> str | ModelConfig | BaselineConfig:
-    """The structure that a name, weights with a name, or a file of ours belong to."""
+def find_structure(model: str) -> str | ModelConfig | BaselineConfig:
+    """Return the structure of a name, of weights with a name, or of a file of ovsam's own."""
     import json as json_module
     from pathlib import Path
 
@@ -88,7 +88,7 @@ def _find_structure(model: str) -> str | ModelConfig | BaselineConfig:
     known = KNOWN_MODELS.get(model)
     if known is not None and known.files:
         return known.config_name
-    if known is not None:  # embedded, and a file of ours
+    if known is not None:  # embedded: a file of ovsam's own
         file = require(model)[0]
     else:
         file = find_weights(Path(model)) if Path(model).is_dir() else Path(model)
@@ -138,36 +138,25 @@ def _relative(value: float, reference: float) -> float:
 
 
 def _format_parts(cost: ModelCost) -> str:
-    from ovsam_pipeline.terminal.tables import format_table
-
-    rows = [
-        [
-            part.name,
-            f"{part.parameters / 1e6:.3f}",
-            f"{part.macs / 1e9:.2f}",
-            f"{'prompt' if part.is_per_prompt else 'image'}",
-        ]
-        for part in cost.parts
-    ]
+    rows = []
+    for part in cost.parts:
+        per = "prompt" if part.is_per_prompt else "image"
+        rows.append([part.name, f"{part.parameters / 1e6:.3f}", f"{part.macs / 1e9:.2f}", per])
     whole = f"image, {cost.num_prompts} prompts"
     rows.append(["all", f"{cost.parameters / 1e6:.3f}", f"{cost.macs / 1e9:,.1f}", whole])
     if cost.paper is not None:
         parameters, gmacs = cost.paper
         rows.append(["paper", f"{parameters:.0f}", f"{gmacs:,.0f}", ""])
+        more_parameters = f"{_relative(cost.parameters / 1e6, parameters):+.2%}"
         rows.append(
-            [
-                "difference",
-                f"{_relative(cost.parameters / 1e6, parameters):+.2%}",
-                f"{_relative(cost.macs / 1e9, gmacs):+.2%}",
-                "",
-            ]
+            ["difference", more_parameters, f"{_relative(cost.macs / 1e9, gmacs):+.2%}", ""]
         )
     title = f"{cost.name} at {cost.input_size} x {cost.input_size}"
     table = format_table(("part", "params (M)", "GMACs", "per"), rows, right=" rr")
     notes = []
     if cost.text_parameters is not None:
         notes.append(
-            f"text tower, run once a vocabulary, not counted: {cost.text_parameters / 1e6:.1f} M"
+            f"text tower, run once per vocabulary, not counted: {cost.text_parameters / 1e6:.1f} M"
         )
     if saved := sum(part.macs_saved for part in cost.parts):
         notes.append(f"of these, ovsam saves {saved / 1e9:.1f} GMACs (padding of windows)")
@@ -175,8 +164,6 @@ def _format_parts(cost: ModelCost) -> str:
 
 
 def _format_totals(costs: list[ModelCost]) -> str:
-    from ovsam_pipeline.terminal.tables import format_table
-
     rows = []
     for cost in costs:
         paper = cost.paper

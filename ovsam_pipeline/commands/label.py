@@ -55,7 +55,7 @@ def load_settings(
     log_format: str | None,
 ) -> LabelConfig:
     """Return the settings of a run, before torch is loaded: a wrong flag is refused at once."""
-    choose_logs(log_format or "text", is_quiet=bool(quiet))
+    choose_logs(log_format, is_quiet=quiet)
     from ovsam_pipeline.monitoring.metrics_file import record_failed_start
     from ovsam_pipeline.runs.settings import load_label_config
 
@@ -70,8 +70,7 @@ def print_summary(result: LabelResult, *, as_json: bool | None) -> None:
     if as_json:
         print_json(result.to_dict())
     else:
-        for line in format_result(result):
-            print_result(line)
+        print_result("\n".join(format_result(result)))
 
 
 def format_result(result: LabelResult) -> list[str]:

@@ -1,16 +1,17 @@
-"""`ovsam models`: weights by name: list them, fetch them, convert them to one file."""
+"""`ovsam models`: list weights that have a name, fetch them, convert them to one file."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ovsam_pipeline.commands.options import HelpPage, Json
+from ovsam_pipeline.terminal.tables import format_table
 
 if TYPE_CHECKING:
     from ovsam.weights.download import Progress
@@ -22,9 +23,7 @@ models_app = typer.Typer(
 
 
 @models_app.command("list", cls=HelpPage)
-def list_weights(
-    json: Json = False,
-) -> None:
+def list_weights(json: Json = False) -> None:
     """List the weights that have a name, and which are on this machine.
 
     Examples:
@@ -34,7 +33,6 @@ def list_weights(
     from ovsam.weights.hub import locate
     from ovsam.weights.known_weights import KNOWN_MODELS
     from ovsam_pipeline.terminal.app import print_json, print_result
-    from ovsam_pipeline.terminal.tables import format_table
 
     found = {model.name: locate(model.name) for model in KNOWN_MODELS.values()}
     if json:
@@ -62,8 +60,7 @@ def fetch(
         ),
     ],
     accept_license: Annotated[
-        bool,
-        typer.Option("--accept-license", help="Accept the licence without being asked."),
+        bool, typer.Option("--accept-license", help="Accept the licence without being asked.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -85,7 +82,8 @@ def fetch(
         else:
             paths = fetch_files(name, files, accept_licence=is_accepted, progress=progress)
     if json:
-        print_json(_to_json(model, paths) if model else _files_to_json(name, files, paths))
+        other = {"name": name, "files": _files_to_json(files), "paths": [str(p) for p in paths]}
+        print_json(other if model is None else _to_json(model, paths))
         return
     for path in paths:
         print_result(f"{path}  {path.stat().st_size / 1e6:,.1f} MB")
@@ -175,17 +173,6 @@ def _ask_about_licences(name: str, files: Sequence[WeightFile], is_accepted: boo
     return is_accepted
 
 
-def _files_to_json(name: str, files: Sequence[WeightFile], paths: Sequence[Path]) -> dict[str, Any]:
-    return {
-        "name": name,
-        "files": [
-            {"origin": file.origin, "size_bytes": file.size_bytes, "sha256": file.sha256}
-            for file in files
-        ],
-        "paths": [str(path) for path in paths],
-    }
-
-
 def _to_json(model: KnownModel, paths: tuple[Path, ...] | None) -> dict[str, Any]:
     return {
         "name": model.name,
@@ -197,31 +184,31 @@ def _to_json(model: KnownModel, paths: tuple[Path, ...] | None) -> dict[str, Any
             for licence in model.licences
         ],
         "size_bytes": model.size_bytes,
-        "files": [
-            {"origin": file.origin, "size_bytes": file.size_bytes, "sha256": file.sha256}
-            for file in model.files
-        ],
+        "files": _files_to_json(model.files),
         "paths": None if paths is None else [str(path) for path in paths],
     }
 
 
+def _files_to_json(files: Sequence[WeightFile]) -> list[dict[str, Any]]:
+    return [
+        {"origin": file.origin, "size_bytes": file.size_bytes, "sha256": file.sha256}
+        for file in files
+    ]
+
+
 @contextmanager
 def _show_download() -> Iterator[Progress | None]:
-    """A bar on a terminal for files that the hub's library does not fetch; else nothing."""
-    if not sys.stderr.isatty():
+    """Yield a bar on a terminal; huggingface_hub, where it downloads, draws its own."""
+    from ovsam_pipeline.terminal.bars import CountedBar
+    from ovsam_pipeline.terminal.notes import has_bars
+
+    if not has_bars():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
-    from rich.progress import Progress as Bars
+    from rich.progress import TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (BarColumn(30), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=Console(stderr=True)) as bars:
-        tasks: list[Any] = []
+    def describe(done: int, total: int) -> str:
+        return f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
 
-        def advance(done: int, total: int) -> None:
-            if not tasks:
-                tasks.append(bars.add_task("download"))
-            bars.update(tasks[0], completed=done, total=total or None)
-
-        yield advance
+    with closing(CountedBar(describe, TransferSpeedColumn(), TimeRemainingColumn())) as bar:
+        yield bar

@@ -36,8 +36,7 @@ def report(
     if json:
         print_json(found)
     else:
-        for line in format_report(found):
-            print_result(line)
+        print_result("\n".join(format_report(found)))
 
 
 def collect_report(output: AnyPath) -> dict[str, Any]:

@@ -15,14 +15,10 @@ if TYPE_CHECKING:
 
 def scenes(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.")],
-    count: Annotated[int, typer.Option("--count", min=1, help="How many pictures.")] = 24,
-    seed: Annotated[int, typer.Option("--seed", min=3, help="Seed; 1 and 2 are nano's own.")] = 3,
-    size: Annotated[
-        int, typer.Option("--size", min=96, max=4096, help="Long side in pixels.")
-    ] = 640,
-    font: Annotated[
-        Path | None, typer.Option("--font", help="Emoji font.  [default: Debian's Noto]")
-    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 24,
+    seed: Annotated[int, typer.Option(min=3, help="Seed; 1 and 2 are nano's own.")] = 3,
+    size: Annotated[int, typer.Option(min=96, max=4096, help="Long side in pixels.")] = 640,
+    font: Annotated[Path | None, typer.Option(help="Emoji font.  [default: Debian's Noto]")] = None,
     json: Json = False,
 ) -> None:
     """Draw scenes of nano's classes with their ground truth.
@@ -56,12 +52,7 @@ def plan_files(count: int, size: int) -> list[SceneFile]:
     for index in range(count):
         tall, wide = shapes[index % len(shapes)]
         side = size * scales[index % len(scales)]
-        suffix = "png" if index % 8 == 5 else "jpg"
-        planned.append(
-            SceneFile(
-                name=f"scene_{index:04d}.{suffix}",
-                size_hw=(round(side * tall), round(side * wide)),
-                is_rotated=index == 3,
-            )
-        )
+        name = f"scene_{index:04d}.{'png' if index % 8 == 5 else 'jpg'}"
+        size_hw = (round(side * tall), round(side * wide))
+        planned.append(SceneFile(name=name, size_hw=size_hw, is_rotated=index == 3))
     return planned

@@ -1,4 +1,4 @@
-"""`ovsam status`: how far the run into an output folder is, asked from elsewhere."""
+"""`ovsam status`: the progress of the run that writes an output folder, from another process."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def status(
     folder = find_output(output)
     found = read_status(folder)
     while watch and found["state"] == "running":
-        print_result(format_json_line(found) if json else format_status(found)[-1])
+        print_result(_format_line(found) if json else format_status(found)[-1])
         time.sleep(every)
         found = read_status(folder)
     if json and watch:
-        print_result(format_json_line(found))
+        print_result(_format_line(found))
     elif json:
         print_json(found)
     else:
@@ -53,7 +53,7 @@ def status(
     raise typer.Exit(found["exit_code"] or 0)
 
 
-def format_json_line(found: dict[str, Any]) -> str:
+def _format_line(found: dict[str, Any]) -> str:
     """Return the status as JSON on one line."""
     import json
 

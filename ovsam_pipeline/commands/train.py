@@ -41,50 +41,40 @@ class TrainingEngine(enum.StrEnum):
 
 def train(
     stage: Annotated[
-        Stage,
-        typer.Argument(metavar="STAGE", help=f"What to train: {', '.join(Stage)}."),
+        Stage, typer.Argument(metavar="STAGE", help=f"What to train: {', '.join(Stage)}.")
     ],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of this run; it resumes there.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="YAML file: configs/training/*.yaml.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of this run; it resumes there.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file: configs/training/*.yaml.")] = None,
     data: Annotated[
-        Path | None,
-        typer.Option("--data", help="Scene pool (of `train pool`), or COCO JSON of real images."),
+        Path | None, typer.Option(help="Scene pool (of `train pool`), or COCO JSON of real images.")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option("--images", help="Image folder of a COCO JSON given as --data.")
+        Path | None, typer.Option(help="Image folder of a COCO JSON given as --data.")
     ] = None,
     init: Annotated[
         list[Path] | None,
         typer.Option(
-            "--init",
             help="Folder of the stage before (merge: masks, then labels; "
-            "combine and baseline: SAM, then CLIP; clip: a nano to teach more drawings, or none).",
+            "combine and baseline: SAM, then CLIP; clip: a nano to teach more drawings, or none)."
         ),
     ] = None,
     vocabulary: Annotated[
-        str | None, typer.Option("--vocabulary", help="Classes, instead of the config's.")
+        str | None, typer.Option(help="Classes, instead of the config's.")
     ] = None,
     max_bad: Annotated[
-        float | None,
-        typer.Option("--max-bad", help="Largest fraction of bad data allowed, 0 to 1."),
+        float | None, typer.Option(help="Largest fraction of bad data allowed, 0 to 1.")
     ] = None,
     all_images: Annotated[
         bool, typer.Option("--all-images", help="Decode every image before training, not 200.")
     ] = False,
     engine: Annotated[
-        TrainingEngine, typer.Option("--engine", help="This process (or torchrun's), or Ray's.")
+        TrainingEngine, typer.Option(help="This process (or torchrun's), or Ray's.")
     ] = TrainingEngine.LOCAL,
     num_workers: Annotated[
-        int | None, typer.Option("--num-workers", help="Processes with --engine ray, a GPU each.")
+        int | None, typer.Option(help="Processes with --engine ray, a GPU each.")
     ] = None,
-    address: Annotated[
-        str | None, typer.Option("--address", help="Ray cluster: auto or HEAD:6379.")
-    ] = None,
-    threads: Annotated[int, typer.Option("--threads", help="CPU threads of each process.")] = 1,
+    address: Annotated[str | None, typer.Option(help="Ray cluster: auto or HEAD:6379.")] = None,
+    threads: Annotated[int, typer.Option(help="CPU threads of each process.")] = 1,
 ) -> None:
     """Train one stage of a model; started again, it resumes.
 

@@ -1,4 +1,4 @@
-"""`ovsam vocabularies`: the class lists that come with ovsam, or what a file of yours reads as."""
+"""`ovsam vocabularies`: the class lists that come with ovsam, or the classes of one or a file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ovsam_pipeline.commands.options import Json
+from ovsam_pipeline.terminal.tables import format_table
 
 if TYPE_CHECKING:
     from ovsam.text.vocabulary import Vocabulary
@@ -28,7 +29,6 @@ def vocabularies(
     """
     from ovsam.text.vocabulary_files import BUILT_IN_VOCABULARIES, load_vocabulary
     from ovsam_pipeline.terminal.app import print_json, print_result
-    from ovsam_pipeline.terminal.tables import format_table
 
     if vocabulary is not None:
         chosen = load_vocabulary(vocabulary)
@@ -84,8 +84,6 @@ def _list_classes(vocabulary: Vocabulary) -> list[dict[str, Any]]:
 
 
 def _format_classes(vocabulary: Vocabulary) -> str:
-    from ovsam_pipeline.terminal.tables import format_table
-
     rows = [
         [str(item.category_id), item.name, item.split or "-", ", ".join(item.aliases)]
         for item in vocabulary.classes

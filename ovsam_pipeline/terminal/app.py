@@ -1,7 +1,7 @@
-"""The terminal: results on stdout, everything else on stderr, and the one error boundary.
+"""Results on stdout, and the one place where errors and signals become exit codes.
 
 A known error becomes one sentence and its exit code; any other keeps its traceback and exits 1.
-How stderr is written is in `logs.py`, what a run says of itself while it goes on in `progress.py`.
+Everything else goes to stderr: notes in `notes.py`, progress in `bars.py`.
 """
 
 from __future__ import annotations
@@ -49,11 +49,7 @@ def print_tables(tables: Sequence[RenderableType]) -> None:
 
 
 def run_app(app: Callable[[], Any]) -> None:
-    """Run the command line and leave with its exit code.
-
-    Raises:
-        SystemExit: always, unless an unknown error passes through.
-    """
+    """Run the command line and exit with its code; an unknown error keeps its traceback."""
     from ovsam.errors import OvsamError
 
     choose_logs()
@@ -68,7 +64,7 @@ def run_app(app: Callable[[], Any]) -> None:
         print_note(f"ovsam: {error}", level=logging.ERROR, fields=fields)
         sys.exit(code)
     except _Interrupted:
-        for number in _SIGNALS:  # once more: no traceback from a cleanup
+        for number in _SIGNALS:  # a second signal ends at once, without a traceback from a cleanup
             signal.signal(number, lambda *_: os._exit(ExitCode.INTERRUPTED))
         fields = {"exit_code": ExitCode.INTERRUPTED}
         print_note("ovsam: interrupted", level=logging.ERROR, fields=fields)
@@ -76,15 +72,15 @@ def run_app(app: Callable[[], Any]) -> None:
     except Exception as error:
         if not is_json_log():
             raise
-        fields = {"error": type(error).__name__, "traceback": traceback.format_exc()}
-        text = f"ovsam: {type(error).__name__}: {error}"
-        print_note(text, level=logging.CRITICAL, fields={**fields, "exit_code": 1})
-        sys.exit(1)
+        name = type(error).__name__
+        fields = {"error": name, "traceback": traceback.format_exc(), "exit_code": ExitCode.FAILED}
+        print_note(f"ovsam: {name}: {error}", level=logging.CRITICAL, fields=fields)
+        sys.exit(ExitCode.FAILED)
 
 
 @contextmanager
 def graceful_stop() -> Iterator[StopRequest]:
-    """Yield a wish that the first Ctrl-C or SIGTERM makes; the second ends the process at once."""
+    """Yield a request that the first Ctrl-C or SIGTERM makes; the second ends the process."""
     from ovsam_pipeline.monitoring.stopping import StopRequest
 
     stop = StopRequest()
@@ -96,8 +92,8 @@ def graceful_stop() -> Iterator[StopRequest]:
             os._exit(ExitCode.INTERRUPTED)
         is_asked = True
         stop.request("interrupted")
-        # From a thread: the signal may have come in the middle of a print of this one.
-        note = "stopping: finishing the image in hand; press Ctrl-C again to stop at once"
+        # From another thread: the signal may have interrupted this one in the middle of a print.
+        note = "stopping: finishing the current image; press Ctrl-C again to stop at once"
         threading.Thread(target=print_note, args=(note,)).start()
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}
@@ -109,7 +105,7 @@ def graceful_stop() -> Iterator[StopRequest]:
 
 
 class _Interrupted(BaseException):
-    """Ctrl-C or SIGTERM outside the labelling loop."""
+    """Ctrl-C or SIGTERM outside `graceful_stop`; not an Exception, so that nothing catches it."""
 
 
 def _raise_interrupted(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature

@@ -1,7 +1,7 @@
-"""What goes to stderr: sentences, or one JSON object a line; all of it, or warnings alone.
+"""What goes to stderr: sentences or one JSON object per line; all of it, or only warnings.
 
 Notes, log records and progress all come through `print_note`. Handlers of the `logging` module are
-set here and nowhere else. Above a progress bar, the bar says where a sentence goes (`divert`).
+set here and nowhere else. While a bar is drawn, it decides where a line goes (`divert_notes`).
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ class _Choice:
 _choice = _Choice()
 
 
-def choose_logs(log_format: str = "text", *, is_quiet: bool = False) -> None:
-    """Say how stderr is written from here on.
+def choose_logs(log_format: str | None = None, *, is_quiet: bool | None = None) -> None:
+    """Choose how stderr is written from here on.
 
-    Args:
-        log_format: "text", or "json" for one object a line.
-        is_quiet: whether only warnings and errors are written.
+    `log_format` is "text" (also None), or "json" for one object per line; when quiet, only warnings
+    and errors are written.
 
     Raises:
         ConfigError: another format.
     """
+    log_format = log_format or "text"
     if log_format not in _FORMATS:
         raise ConfigError(
             f"expected --log-format as one of {', '.join(_FORMATS)}, got '{log_format}'"
         )
-    _choice.is_json, _choice.is_quiet = log_format == "json", is_quiet
-    # Python's own warnings would be the one thing that is no JSON.
+    _choice.is_json, _choice.is_quiet = log_format == "json", bool(is_quiet)
+    # Python's own warnings would otherwise be the one thing that is not JSON.
     logging.captureWarnings(_choice.is_json)
 
 
 def is_json_log() -> bool:
-    """Whether stderr is one JSON object a line."""
+    """Return whether stderr is one JSON object per line."""
     return _choice.is_json
 
 
 def has_bars() -> bool:
-    """Whether progress is a bar: on a terminal that understands one, in sentences, not quiet."""
+    """Return whether progress is a bar: on a terminal that draws one, neither JSON nor quiet."""
     is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     return is_terminal and not (_choice.is_json or _choice.is_quiet)
 
@@ -66,12 +66,10 @@ def has_bars() -> bool:
 def print_note(
     text: str, *, level: int = logging.INFO, fields: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a line to stderr, above the progress bar where there is one.
+    """Write a line to stderr, above the bar where there is one.
 
-    Args:
-        text: the sentence.
-        level: of `logging`; below WARNING nothing is written when quiet.
-        fields: what a program wants to read instead of the sentence; in JSON only.
+    When quiet, only levels from WARNING on are written. `fields` are for programs: JSON has them
+    next to the sentence, text leaves them out.
     """
     if _choice.is_quiet and level < logging.WARNING:
         return
@@ -83,14 +81,14 @@ def print_note(
     if _choice.sink is not None:
         _choice.sink(text)
     else:
-        # One write: two threads' lines do not mix.
+        # One write per line: lines of two threads do not mix.
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
 
 @contextmanager
 def divert_notes(sink: Callable[[str], None]) -> Iterator[None]:
-    """Give notes to `sink` while the block runs: what draws on the terminal writes above itself."""
+    """Give lines to `sink` while the block runs: a bar writes them above itself."""
     _choice.sink = sink
     try:
         yield
@@ -99,7 +97,7 @@ def divert_notes(sink: Callable[[str], None]) -> Iterator[None]:
 
 
 def set_up_logging() -> None:
-    """Show our own records from INFO on, all others from WARNING on; OVSAM_LOG=debug shows more."""
+    """Show ovsam's records from INFO on, all others from WARNING on; OVSAM_LOG=debug shows more."""
     logging.getLogger().handlers = [_NoteHandler()]
     level = os.environ.get("OVSAM_LOG", "info").upper()
     known = logging.getLevelNamesMapping()
@@ -108,7 +106,7 @@ def set_up_logging() -> None:
 
 
 class _NoteHandler(logging.Handler):
-    """Log records as notes."""
+    """Prints log records as notes."""
 
     def emit(self, record: logging.LogRecord) -> None:
         fields: dict[str, Any] = {"logger": record.name}

@@ -1,4 +1,4 @@
-"""Rows of text -> aligned lines for a terminal, a pipe or a page."""
+"""Rows of text → aligned lines for a terminal, a pipe or a page."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from collections.abc import Sequence
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "") -> str:
     """Return the rows below their header, columns two spaces apart.
 
-    Args:
-        header: One title a column.
-        rows: Cells of each row.
-        right: For each column "r" to align right; missing or any other: left.
+    `right` has an "r" for each column to align right; others and missing ones are aligned left.
     """
     lines = [list(header), *map(list, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]

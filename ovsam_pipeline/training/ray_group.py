@@ -25,7 +25,7 @@ from ovsam.training.loop.stopping import RunStoppedError, catch_stop_signals, st
 from ovsam_pipeline.engines.cluster.node_setup import DriverEnvironment
 from ovsam_pipeline.engines.cluster.pool import describe_death
 from ovsam_pipeline.engines.cluster.ray_pool import connect
-from ovsam_pipeline.terminal.training_progress import LogFollower
+from ovsam_pipeline.terminal.bars import LogFollower
 from ovsam_pipeline.training.request import StageRequest
 from ovsam_pipeline.training.stages import run_stage
 

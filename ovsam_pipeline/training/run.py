@@ -14,8 +14,8 @@ from ovsam.errors import ConfigError, MissingDependencyError
 from ovsam.training.loop.distributed import leave_ranks
 from ovsam.training.loop.stopping import RunStoppedError, stop_signal
 from ovsam_pipeline.monitoring.exit_codes import ExitCode
+from ovsam_pipeline.terminal.bars import show_training
 from ovsam_pipeline.terminal.notes import print_note
-from ovsam_pipeline.terminal.training_progress import show_training
 from ovsam_pipeline.training.request import StageRequest
 from ovsam_pipeline.training.stages import run_stage
 

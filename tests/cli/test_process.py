@@ -56,7 +56,7 @@ def test_signal_finishes_the_image_commits_and_says_how_to_go_on(tmp_path, numbe
     stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "run the same command again" in stdout
-    assert "stopping: finishing the image in hand" in stderr
+    assert "stopping: finishing the current image" in stderr
     done = sum(1 for _ in iterate_rows(out))
     assert 10 <= done < 200
     assert json.loads((out / "run.json").read_text())["state"] == "interrupted"

@@ -65,7 +65,7 @@ def test_first_signal_asks_to_stop_and_the_handlers_come_back(own_handlers, caps
         assert stop.is_set()
     for thread in set(threading.enumerate()) - running:
         thread.join()
-    assert "finishing the image in hand" in capsys.readouterr().err
+    assert "finishing the current image" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -8,15 +8,15 @@ from datetime import datetime
 import pytest
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.terminal import notes as logs
+from ovsam_pipeline.terminal import notes
 
 
 @pytest.fixture(autouse=True)
 def own_logs(monkeypatch):
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    logs.set_up_logging()
+    notes.set_up_logging()
     yield
-    logs.choose_logs()
+    notes.choose_logs()
 
 
 def read_lines(capsys):
@@ -24,8 +24,8 @@ def read_lines(capsys):
 
 
 def test_json_note_is_one_object_a_line_with_time_level_and_fields(capsys):
-    logs.choose_logs("json")
-    logs.print_note('two\nlines and "quotes"', fields={"done": 3})
+    notes.choose_logs("json")
+    notes.print_note('two\nlines and "quotes"', fields={"done": 3})
     (line,) = read_lines(capsys)
     assert (line["level"], line["message"]) == ("info", 'two\nlines and "quotes"')
     assert line["done"] == 3
@@ -34,7 +34,7 @@ def test_json_note_is_one_object_a_line_with_time_level_and_fields(capsys):
 
 
 def test_json_log_record_has_its_logger_and_traceback_apart(capsys):
-    logs.choose_logs("json")
+    notes.choose_logs("json")
     logger = logging.getLogger("ovsam_pipeline.x")
     try:
         raise KeyError("a")
@@ -48,7 +48,7 @@ def test_json_log_record_has_its_logger_and_traceback_apart(capsys):
 
 
 def test_warnings_of_python_are_json_too(capsys):
-    logs.choose_logs("json")
+    notes.choose_logs("json")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn("old thing", UserWarning, stacklevel=1)
@@ -58,31 +58,31 @@ def test_warnings_of_python_are_json_too(capsys):
 
 
 def test_quiet_leaves_warnings_and_errors(capsys):
-    logs.choose_logs(is_quiet=True)
+    notes.choose_logs(is_quiet=True)
     logger = logging.getLogger("ovsam_pipeline.x")
-    logs.print_note("a note")
+    notes.print_note("a note")
     logger.info("a fact")
     logger.warning("a warning")
-    logs.print_note("an error", level=logging.ERROR)
+    notes.print_note("an error", level=logging.ERROR)
     assert capsys.readouterr().err == "a warning\nan error\n"
 
 
 def test_sentences_have_no_fields(capsys):
-    logs.print_note("a note", fields={"done": 3})
+    notes.print_note("a note", fields={"done": 3})
     assert capsys.readouterr().err == "a note\n"
 
 
 def test_notes_go_where_they_are_diverted_to(capsys):
     taken = []
-    with logs.divert_notes(taken.append):
-        logs.print_note("above the bar")
-    logs.print_note("after it")
+    with notes.divert_notes(taken.append):
+        notes.print_note("above the bar")
+    notes.print_note("after it")
     assert (taken, capsys.readouterr().err) == (["above the bar"], "after it\n")
 
 
 def test_unknown_format_is_refused():
     with pytest.raises(ConfigError, match="expected --log-format as one of text, json, got 'xml'"):
-        logs.choose_logs("xml")
+        notes.choose_logs("xml")
 
 
 class FakeTerminal(io.StringIO):
@@ -102,10 +102,10 @@ class FakeTerminal(io.StringIO):
 def test_bars_are_for_terminals_that_show_sentences(monkeypatch, choice, term, expected):
     monkeypatch.setattr(sys, "stderr", FakeTerminal())
     monkeypatch.setenv("TERM", term)
-    logs.choose_logs(**choice)
-    assert logs.has_bars() is expected
+    notes.choose_logs(**choice)
+    assert notes.has_bars() is expected
 
 
 def test_no_bars_without_a_terminal(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
-    assert not logs.has_bars()
+    assert not notes.has_bars()
