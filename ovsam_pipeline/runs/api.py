@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from ovsam_pipeline.labelling.labeller import BuildLabeller
 from ovsam_pipeline.monitoring.metrics_file import record_failed_start
-from ovsam_pipeline.monitoring.report import RunReport
-from ovsam_pipeline.monitoring.stopping import StopRequest
 from ovsam_pipeline.output.place import choose_output
-from ovsam_pipeline.runs.run import LabelResult, fill_output
+from ovsam_pipeline.runs.run import LabelResult, Showing, Stopping, run_labelling
 from ovsam_pipeline.runs.settings import load_label_config
 from ovsam_pipeline.settings.label import LabelConfig
 
@@ -54,8 +51,8 @@ def detect(*sources: str | Path, output: str | Path | None = None, **settings: A
 def run_label(
     config: LabelConfig,
     *,
-    stopping: AbstractContextManager[StopRequest] | None = None,
-    showing: Callable[[RunReport], AbstractContextManager[None]] | None = None,
+    stopping: Stopping | None = None,
+    showing: Showing | None = None,
     embedding: Callable[[int, int], None] | None = None,
 ) -> LabelResult:
     """Do what the settings say.
@@ -79,14 +76,14 @@ def run_label(
             config = complete_config(config)
             build_labeller = build.build_relabeller
         path = choose_output(config.sources, config.output, "_ovsam")
-    return fill_output(config, path, build_labeller, stopping, showing, embedding)
+    return run_labelling(config, path, build_labeller, stopping, showing, embedding)
 
 
 def run_detect(
     config: LabelConfig,
     *,
-    stopping: AbstractContextManager[StopRequest] | None = None,
-    showing: Callable[[RunReport], AbstractContextManager[None]] | None = None,
+    stopping: Stopping | None = None,
+    showing: Showing | None = None,
 ) -> LabelResult:
     """Find boxes as the settings say; see `run_label`.
 
@@ -97,4 +94,4 @@ def run_detect(
 
     with record_failed_start(config.metrics_file):
         path = choose_output(config.sources, config.output, "_boxes")
-    return fill_output(config, path, build.build_box_finder, stopping, showing)
+    return run_labelling(config, path, build.build_box_finder, stopping, showing)

@@ -1,8 +1,7 @@
-"""One run into an output folder: list, open what labels, plan, label, bring the files up to date.
+"""One run into an output folder: list → load → plan → label → export.
 
 Input: settings, the folder, and what builds a labeller. Output: a `LabelResult`. The order here is
-the order of a run: whatever is wrong with sources, settings or the folder is said before a row is
-written.
+the order of a run: it fails for sources, settings or the folder before it writes a row.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ from ovsam_pipeline.monitoring.metrics_file import keep_metrics
 from ovsam_pipeline.monitoring.report import RunReport, RunSummary
 from ovsam_pipeline.monitoring.run_state import RunState, keep_status
 from ovsam_pipeline.monitoring.stopping import StopRequest, stop_after
-from ovsam_pipeline.output.place import parse_output
 from ovsam_pipeline.output.plan import Plan, check_images, plan_run
 from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.sources.listing import list_images
@@ -38,10 +36,13 @@ from ovsam_pipeline.storage.remote_path import AnyPath
 
 if TYPE_CHECKING:
     from ovsam_pipeline.export.row_counts import OutputCounts
-    from ovsam_pipeline.labelling.stats import ShardStats
     from ovsam_pipeline.output.folder import OutputFolder
 
 logger = logging.getLogger(__name__)
+
+# Entered while labelling: the first gives the request to stop, the second shows the report.
+Stopping = AbstractContextManager[StopRequest]
+Showing = Callable[[RunReport], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -83,91 +84,60 @@ class LabelResult:
             **({"annotations": str(self.annotations)} if self.has_labels else {}),
             **self.summary.to_dict(),
             "listed": self.plan.num_listed,
-            **_describe_plan(self.plan),
+            **_count_plan(self.plan),
             "totals": self.totals.to_dict(),
             "dropped_boxes": self.dropped,
             "previews": [str(path) for path in self.previews],
         }
 
 
-def fill_output(
+def run_labelling(
     config: LabelConfig,
-    path: AnyPath,
+    output: AnyPath,
     build: BuildLabeller,
-    stopping: AbstractContextManager[StopRequest] | None,
-    showing: Callable[[RunReport], AbstractContextManager[None]] | None,
+    stopping: Stopping | None = None,
+    showing: Showing | None = None,
     embedding: Callable[[int, int], None] | None = None,
 ) -> LabelResult:
-    """List the images, take the output folder, open what labels, and run.
-
-    Args:
-        config: the settings.
-        path: the output folder.
-        build: settings → Labeller.
-        stopping: as in `api.run_label`.
-        showing: as in `api.run_label`.
-        embedding: as in `api.run_label`.
+    """Label the sources into an output folder; the last three arguments are those of `run_label`.
 
     Raises:
         OvsamError: the settings cannot work, or the run as a whole failed.
     """
-    from ovsam_pipeline.output.folder import PREVIEW_FOLDER, check_own_files, is_output
+    from ovsam_pipeline.output.folder import check_own_files, is_output
 
-    state = RunState(path)
+    state = RunState(output)
     with ExitStack() as stack:
         stack.enter_context(keep_metrics(state, config.metrics_file))
-        check_own_files(path)
-        images = stack.enter_context(_list_all(config, path))
+        check_own_files(output)
+        listed = stack.enter_context(_list_images(config, output))
         state.end_phase("list")
-        # A used output is taken before the slow part, so that a second run learns at once.
-        held = _hold(stack, state) if is_output(path) else None
+        # A used output is taken before the slow part, so that a second run learns at once; a new
+        # one only after it, so that settings which cannot work leave no folder behind.
+        is_used = is_output(output)
+        folder = _take_output(stack, state) if is_used else None
         engine = stack.enter_context(open_engine(config, build, embedding))
         state.engine = engine.name
         state.end_phase("load")
-        if config.relabel is not None:
-            images = stack.enter_context(_keep_stored(config.relabel, images))
-        # An evaluation tells itself which images have answers, and may look at some images only.
-        is_evaluation = find_evaluation_rules(config) is not None
-        level = logging.DEBUG if is_evaluation else logging.WARNING
-        for sentence in engine.check_images(images):
-            logger.log(level, "%s", sentence)
-        if held is None or config.on_existing == "overwrite":
-            # Images that contradict each other are refused before anything is written.
+        images = listed if config.relabel is None else _choose_stored(stack, config, listed)
+        _compare_with_detector(config, engine, images)
+        if not is_used or config.on_existing == "overwrite":
+            # Else images that contradict each other would be refused after results were removed.
             check_images(images)
-        folder = held or _hold(stack, state)
-        facts = engine.facts
-        folder.prepare(facts.fingerprint, facts.depends_on, config.on_existing)
-        if config.only_failed:
-            failed = folder.read_failed()
-            images = stack.enter_context(ImageSpool(i for i in images if i.file_name in failed))
-        plan = plan_run(
-            images,
-            folder.read_done(facts.fingerprint),
-            retry_failed=config.retry_failed,
-            prune=config.prune and not config.only_failed,
-            previews=path.absolute() / PREVIEW_FOLDER,
-        )
-        stack.enter_context(plan.images)
-        if config.only_failed:  # the others were not looked for
-            plan = replace(plan, num_deleted=0)
-        state.plan = _describe_plan(plan)
+        folder = folder or _take_output(stack, state)
+        folder.prepare(engine.facts.fingerprint, engine.facts.depends_on, config.on_existing)
+        wanted = _choose_failed(stack, folder, images) if config.only_failed else images
+        plan = _plan(stack, config, engine, folder, wanted)
+        state.plan = _count_plan(plan)
         state.end_phase("plan")
         run = _Run(config, engine, folder, plan, state)
-        return run.execute(images, stopping or nullcontext(StopRequest()), showing)
+        summary = run.label(stopping or nullcontext(StopRequest()), showing)
+        state.end_phase("label")
+        return run.export(summary, wanted)
 
 
-def _hold(stack: ExitStack, state: RunState) -> OutputFolder:
-    """Take the output folder until the stack ends, and let others see the run in it."""
-    from ovsam_pipeline.output.folder import OutputFolder
-
-    folder = stack.enter_context(OutputFolder(state.output))
-    state.is_holding = True
-    stack.enter_context(keep_status(state))
-    return folder
-
-
-def _list_all(config: LabelConfig, output: AnyPath) -> ImageSpool:
-    """Go through the sources once; what is wrong with them is said before anything slow."""
+def _list_images(config: LabelConfig, output: AnyPath) -> ImageSpool:
+    """Walk the sources once; what is wrong with them is reported before anything slow."""
     listing = list_images(config.sources, image_root=config.image_root, exclude=(output,))
     images = ImageSpool(listing)
     if listing.num_ignored:
@@ -179,15 +149,62 @@ def _list_all(config: LabelConfig, output: AnyPath) -> ImageSpool:
     return images
 
 
-def _keep_stored(relabel: str, images: ImageSpool) -> ImageSpool:
-    """Return the images that the output to relabel has regions of."""
-    from ovsam_pipeline.labelling.stored_regions import StoredRegions
+def _take_output(stack: ExitStack, state: RunState) -> OutputFolder:
+    """Lock the output folder until the stack ends, and write the state of the run into it."""
+    from ovsam_pipeline.output.folder import OutputFolder
 
-    return ImageSpool(StoredRegions(parse_output(relabel)).choose_images(images))
+    folder = stack.enter_context(OutputFolder(state.output))
+    state.is_holding = True
+    stack.enter_context(keep_status(state))
+    return folder
+
+
+def _choose_stored(stack: ExitStack, config: LabelConfig, listed: ImageSpool) -> ImageSpool:
+    """Return the images that the output to relabel has a row of."""
+    from ovsam_pipeline.labelling.stored_regions import StoredRegions, locate_regions
+
+    return stack.enter_context(StoredRegions(locate_regions(config)).choose_images(listed))
+
+
+def _choose_failed(stack: ExitStack, folder: OutputFolder, images: ImageSpool) -> ImageSpool:
+    """Return the images whose row failed, or that a retry before did not get to."""
+    failed = folder.read_failed()
+    chosen = ImageSpool(image for image in images if image.file_name in failed)
+    return stack.enter_context(chosen)
+
+
+def _compare_with_detector(config: LabelConfig, engine: Engine, images: ImageSpool) -> None:
+    """Warn of images that a file of boxes does not know, and the other way round."""
+    # An evaluation reports itself which images have no answers, and may label some images only.
+    is_evaluation = find_evaluation_rules(config) is not None
+    level = logging.DEBUG if is_evaluation else logging.WARNING
+    for sentence in engine.check_images(images):
+        logger.log(level, "%s", sentence)
+
+
+def _plan(
+    stack: ExitStack,
+    config: LabelConfig,
+    engine: Engine,
+    folder: OutputFolder,
+    wanted: ImageSpool,
+) -> Plan:
+    from ovsam_pipeline.output.folder import PREVIEW_FOLDER
+
+    plan = plan_run(
+        wanted,
+        folder.read_done(engine.facts.fingerprint),
+        retry_failed=config.retry_failed,
+        prune=config.prune and not config.only_failed,
+        previews=folder.path.absolute() / PREVIEW_FOLDER,
+    )
+    stack.enter_context(plan.images)
+    # The other rows were not looked for, so their images do not count as deleted.
+    return replace(plan, num_deleted=0) if config.only_failed else plan
 
 
 class _Run:
-    """One run into an output folder that is held and compared with the sources."""
+    """A run with an output folder that it holds and a plan: labels, then writes the other files."""
 
     def __init__(
         self,
@@ -197,32 +214,24 @@ class _Run:
         plan: Plan,
         state: RunState,
     ) -> None:
-        self.config = config
-        self.engine = engine
-        self.facts = engine.facts
-        self.folder = folder
-        self.plan = plan
-        self.state = state
-
-    def execute(
-        self,
-        images: ImageSpool,
-        stopping: AbstractContextManager[StopRequest],
-        showing: Callable[[RunReport], AbstractContextManager[None]] | None,
-    ) -> LabelResult:
-        """Label, then bring the files beside the parts up to date."""
-        from ovsam_pipeline.export.preview import write_previews
         from ovsam_pipeline.labelling.stats import ShardStats
+        from ovsam_pipeline.output.folder import read_run_file
 
-        stats = ShardStats()
+        self.config, self.engine, self.facts = config, engine, engine.facts
+        self.folder, self.plan, self.state = folder, plan, state
+        self.stats = ShardStats()
+        self._state_before = read_run_file(folder.path).get("state")
+
+    def label(self, stopping: Stopping, showing: Showing | None) -> RunSummary:
+        """Label the planned images; afterwards each has exactly one row in the parts."""
         self._write_run_file("running", {})
         if self.config.only_failed:
             self.folder.start_retry(image.file_name for image in self.plan.images)
         self.folder.drop_rows(self.plan.stale)
         try:
-            summary = self._label(stats, stopping, showing)
+            summary = self._run_engine(stopping, showing)
         except OvsamError as error:
-            # On a full disk this fails as well; the first reason is the one to tell.
+            # On a full disk this fails as well; the first reason is the one to report.
             with suppress(OutputError):
                 self._write_run_file("failed", {"error": str(error)})
             raise
@@ -231,46 +240,13 @@ class _Run:
             self.folder.reconcile(self.engine.accepted_parts, self.facts.fingerprint)
         if self.config.only_failed and not summary.left:
             self.folder.end_retry()
-        self.state.end_phase("label")
-        self.folder.write_failures()
-        totals = self._write_annotations(summary)
-        previews: list[AnyPath] = []
-        if self.config.preview and summary.outcome != "interrupted":
-            previews = write_previews(self.folder.path, images, self.config.preview)
-        self.state.end_phase("export")
-        result = LabelResult(
-            self.folder.path,
-            summary,
-            self.plan,
-            totals,
-            tuple(previews),
-            dict(stats.dropped),
-            has_labels=self.facts.has_labels,
-        )
-        self.state.finish(summary)
-        self._write_run_file(
-            summary.outcome,
-            {
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "totals": totals.to_dict(),
-                "run": {**summary.to_dict(), **_describe_plan(self.plan)},
-                "dropped_boxes": dict(stats.dropped),
-                "phase_seconds": self.state.phase_seconds,
-                "images_per_s": round(summary.done / summary.seconds, 3) if summary.done else 0.0,
-                "stage_seconds": {name: round(s, 3) for name, s in stats.seconds.items()},
-            },
-        )
-        return result
+        return summary
 
-    def _label(
-        self,
-        stats: ShardStats,
-        stopping: AbstractContextManager[StopRequest],
-        showing: Callable[[RunReport], AbstractContextManager[None]] | None,
-    ) -> RunSummary:
+    def _run_engine(self, stopping: Stopping, showing: Showing | None) -> RunSummary:
         from ovsam_pipeline.output.parts import BOX_SCHEMA, SCHEMA, PartWriter
 
-        max_images, max_seconds = choose_part_limits(self.config, len(self.plan.images))
+        num_images = len(self.plan.images)
+        max_images, max_seconds = choose_part_limits(self.config, num_images)
         writer = PartWriter(
             self.folder.parts_folder.absolute(),
             self.facts.fingerprint,
@@ -279,38 +255,70 @@ class _Run:
             schema=SCHEMA if self.facts.has_labels else BOX_SCHEMA,
             guard=self.folder.check_lock,
         )
-        report = RunReport(
-            len(self.plan.images),
+        report = self.state.report = RunReport(
+            num_images,
             max_failures=self.config.max_failures,
             max_failure_rate=self.config.max_failure_rate,
         )
-        self.state.report = report
         limit_s = self.config.time_limit
         left_s = None if limit_s is None else limit_s - self.state.seconds
         with ExitStack() as stack:
             stop = stack.enter_context(stopping)
             stack.enter_context(stop_after(stop, left_s))
             stack.enter_context(showing(report) if showing else nullcontext())
-            return self.engine.label(Work(self.plan, writer, report, stop, stats))
+            return self.engine.label(Work(self.plan, writer, report, stop, self.stats))
+
+    def export(self, summary: RunSummary, wanted: ImageSpool) -> LabelResult:
+        """Bring the files next to the parts up to date: failures, COCO, previews, run.json."""
+        from ovsam_pipeline.export.preview import write_previews
+
+        self.folder.write_failures()
+        totals = self._write_annotations(summary)
+        previews: list[AnyPath] = []
+        if self.config.preview and summary.outcome != "interrupted":
+            previews = write_previews(self.folder.path, wanted, self.config.preview)
+        self.state.end_phase("export")
+        self.state.finish(summary)
+        dropped = dict(self.stats.dropped)
+        self._write_run_file(
+            summary.outcome,
+            {
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "totals": totals.to_dict(),
+                "run": {**summary.to_dict(), **_count_plan(self.plan)},
+                "dropped_boxes": dropped,
+                "phase_seconds": self.state.phase_seconds,
+                "images_per_s": round(summary.done / summary.seconds, 3) if summary.done else 0.0,
+                "stage_seconds": {name: round(s, 3) for name, s in self.stats.seconds.items()},
+            },
+        )
+        return LabelResult(
+            self.folder.path,
+            summary,
+            self.plan,
+            totals,
+            tuple(previews),
+            dropped,
+            has_labels=self.facts.has_labels,
+        )
 
     def _write_annotations(self, summary: RunSummary) -> OutputCounts:
-        """Rebuild the COCO file of labels; an interrupted run leaves that to the one after it."""
+        """Rebuild the COCO file of labels, unless nothing changed since it was written.
+
+        A run that was interrupted is to end soon: it leaves the file to the one after it.
+        """
         from ovsam_pipeline.export.coco import export_coco
         from ovsam_pipeline.export.row_counts import count_output
 
         target = self.folder.path / "annotations.json"
         is_current = target.exists() and not summary.done and not self.plan.stale
         is_left = not self.facts.has_labels or summary.outcome == "interrupted"
-        if is_left or (is_current and self._last_state == "finished"):
+        if is_left or (is_current and self._state_before == "finished"):
             return count_output(self.folder.path)
         self.folder.check_lock()
         return export_coco(self.folder.path, target)
 
     def _write_run_file(self, state: str, more: dict[str, Any]) -> None:
-        from ovsam_pipeline.output.folder import read_run_file
-
-        if state == "running":
-            self._last_state = read_run_file(self.folder.path).get("state")
         facts = self.facts
         self.folder.write_run_file(
             {
@@ -346,7 +354,7 @@ def choose_part_limits(config: LabelConfig, num_images: int) -> tuple[int, float
     return most_images, config.part_seconds or (10.0 if num_images < 100_000 else 60.0)
 
 
-def _describe_plan(plan: Plan) -> dict[str, int]:
+def _count_plan(plan: Plan) -> dict[str, int]:
     return {
         "new": plan.num_new,
         "changed": plan.num_changed,

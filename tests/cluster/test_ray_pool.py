@@ -18,7 +18,7 @@ from ovsam_pipeline.errors import OutputError, ShardError
 from ovsam_pipeline.monitoring.report import RunReport
 from ovsam_pipeline.monitoring.stopping import StopRequest
 from ovsam_pipeline.output.folder import iterate_rows, list_parts
-from ovsam_pipeline.runs.run import LabelResult, fill_output
+from ovsam_pipeline.runs.run import LabelResult, run_labelling
 from ovsam_pipeline.settings.label import LabelConfig
 
 pytestmark = [
@@ -71,7 +71,7 @@ def acting(action):
 
 def run(config: LabelConfig, output: Path, build=make_labeller, action=None) -> LabelResult:
     with acting(action or (lambda report, stop: None)) as (stopping, showing, seen):
-        result = fill_output(config, output, build, stopping, showing)
+        result = run_labelling(config, output, build, stopping, showing)
     run.report = seen[0]
     return result
 
@@ -92,7 +92,7 @@ def read_rows(output: Path) -> dict[str, dict]:
 
 def label_here(images: Path, output: Path) -> dict[str, dict]:
     config = LabelConfig(sources=(str(images),), engine="local", detector="fake")
-    fill_output(config, output, make_labeller, None, None)
+    run_labelling(config, output, make_labeller)
     return read_rows(output)
 
 
@@ -222,9 +222,9 @@ def test_a_node_that_goes_costs_nothing_and_one_that_comes_takes_part(cluster, t
 def test_boxes_of_a_cluster_are_those_of_one_process(cluster, tmp_path) -> None:
     write_images(tmp_path / "images", 20)
     config = configure(tmp_path / "images")
-    result = fill_output(config, tmp_path / "ray", make_box_finder, None, None)
+    result = run_labelling(config, tmp_path / "ray", make_box_finder)
     here = LabelConfig(sources=(str(tmp_path / "images"),), engine="local", detector="fake")
-    fill_output(here, tmp_path / "local", make_box_finder, None, None)
+    run_labelling(here, tmp_path / "local", make_box_finder)
     assert not result.has_labels
     assert read_rows(tmp_path / "ray") == read_rows(tmp_path / "local")
 

@@ -8,7 +8,7 @@ from fake_labeller import make_labeller, write_images
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.monitoring.stopping import StopRequest
 from ovsam_pipeline.output.folder import RETRYING_FILE, OutputFolder, iterate_rows
-from ovsam_pipeline.runs.run import fill_output
+from ovsam_pipeline.runs.run import run_labelling
 from ovsam_pipeline.settings.label import LabelConfig
 
 
@@ -28,7 +28,7 @@ def fill(tmp_path, *, stopping=None, **changes):
     config = LabelConfig(
         sources=(str(tmp_path / "in"),), output=str(tmp_path / "out"), detector="fake", **changes
     )
-    return fill_output(config, tmp_path / "out", make_labeller, stopping, None)
+    return run_labelling(config, tmp_path / "out", make_labeller, stopping)
 
 
 @pytest.fixture
