@@ -74,7 +74,7 @@ def print_summary(result: LabelResult, *, as_json: bool | None) -> None:
 
 
 def format_result(result: LabelResult) -> list[str]:
-    """Return what a person wants to know after a run, line by line."""
+    """Return the summary of a run line by line."""
     summary, plan, totals = result.summary, result.plan, result.totals
     rate = f", {summary.done / summary.seconds:.1f} images/s" if summary.done else ""
     things, labelled = ("objects", "labelled") if result.has_labels else ("boxes", "with boxes")

@@ -71,7 +71,7 @@ def format_status(found: dict[str, Any]) -> list[str]:
     if state == "running":
         lines = [f"running, {_PHASES[found['phase']]} ({where}, {since})"]
     elif state == "unknown":
-        lines = ["no run has recorded its end here"]
+        lines = ["no finished run is recorded here"]
     if found["error"]:
         lines.append(f"  {found['error']}")
     lines += [f"  {line}" for line in _describe_workers(found)]

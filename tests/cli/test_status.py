@@ -161,7 +161,7 @@ def test_output_without_a_word_says_so(run_ovsam, images, tmp_path):
     for name in ("status.json", "run.json"):
         (tmp_path / "out" / name).unlink()
     found = run_ovsam("status", tmp_path / "out")
-    assert (found.code, found.out) == (0, "no run has recorded its end here\n")
+    assert (found.code, found.out) == (0, "no finished run is recorded here\n")
 
 
 def test_watching_in_json_is_one_object_a_line(run_ovsam, images, tmp_path):
