@@ -34,16 +34,13 @@ _LESSER_OFFICIAL = ("faster-rcnn",)
 def build_detector(spec: str, **settings: Any) -> Detector:
     """Build the detector that a name means.
 
-    Args:
-        spec: "nano", "detic[:FILE]", "vitdet[-b|-l|-h][-lvis][:FILE]", "faster-rcnn[:FILE]" (these
-            three followed by "#proposals" or "#refined" for boxes without classes),
-            "torchvision[:NAME]", "hf:MODEL", "detectron2:CONFIG[,WEIGHTS]",
-            "python:FILE.py", "boxes:FILE[#DATASET]" or "gt:FILE[#points]". For "auto" ask
-            `choose_detector` first.
-        settings: fields of `DetectorSettings`: `conf`, `max_det`, `device`, ...
-
-    Raises a ConfigError for an unknown detector or a wrong argument; what else a family raises, for
-    files and weights that it cannot use, is an OvsamError too.
+    `spec`: "nano", "detic[:FILE]", "vitdet[-b|-l|-h][-lvis][:FILE]", "faster-rcnn[:FILE]" (these
+    three followed by "#proposals" or "#refined" for boxes without classes), "torchvision[:NAME]",
+    "hf:MODEL", "detectron2:CONFIG[,WEIGHTS]", "python:FILE.py", "boxes:FILE[#DATASET]" or
+    "gt:FILE[#points]". For "auto" ask `choose_detector` first. `settings`: fields of
+    `DetectorSettings`: `conf`, `max_det`, `device`, ... Raises a ConfigError for an unknown
+    detector or a wrong argument; what else a family raises, for files and weights that it cannot
+    use, is an OvsamError too.
     """
     family, separator, argument = _split_spec(spec)
     if find_known_detector(family) is None and family not in _FAMILIES:

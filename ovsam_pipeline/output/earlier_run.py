@@ -25,11 +25,6 @@ def complete_retry(values: Mapping[str, Any]) -> dict[str, Any]:
 
     `values` are those that were given, by name, and win over that run's. Where their only source is
     not an output folder, it holds images, and they are returned as they are.
-
-    Raises:
-        ConfigError: OUT has no run.json with settings, another output is given, or a source of that
-            run no longer exists.
-        OutputError: run.json cannot be read.
     """
     sources: tuple[str, ...] = values.get("sources") or ()
     if len(sources) != 1 or not may_be_output(sources[0]):
@@ -71,9 +66,6 @@ def find_source(name: str, folder: Path, old: AnyPath, again: str) -> str:
 
     `folder` is the one where that run was started, `again` the command that gives other sources,
     with {old} in it, for the message.
-
-    Raises:
-        ConfigError: it no longer exists.
     """
     if "://" in name:
         return name

@@ -42,12 +42,7 @@ class ParquetCell:
         return f"{self.file}#{self.column}[{self.row_group}:{self.row}]"
 
     def read_bytes(self) -> bytes:
-        """Read the cell; its row group stays in memory for the next ones.
-
-        Raises:
-            OSError: the file cannot be read.
-            ImageError: the cell is empty, or the file is not the one that was listed.
-        """
+        """Read the cell; its row group stays in memory for the next ones."""
         key = (f"{self.file}|{self.state}", self.column, self.row_group)
         return _take_cell(_CACHE.get(key, self._read_column), self.row)
 

@@ -128,10 +128,6 @@ def read_coco_images(path: Place, image_root: Place | None) -> CocoImages:
     Names are relative to `image_root`; None looks beside the file, in the folder above it, in the
     folders directly in those two, and in those of their `images`. A web address is not looked at.
     Images that do not exist are in the list all the same, as long as some exist.
-
-    Raises:
-        SourceError: not JSON, not a COCO data set, an entry without a whole-number id or a name, a
-            repeated id, or none of the first images is where it should be.
     """
     images = CocoImages()
     with explain_json(path, SourceError):

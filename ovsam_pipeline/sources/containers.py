@@ -26,11 +26,7 @@ _UNREAD = (".zip", ".7z", ".rar", ".csv", ".jsonl", ".yaml", ".yml", ".arrow")
 
 
 def check_container(text: str) -> None:
-    """Refuse files that hold many things and cannot be read.
-
-    Raises:
-        SourceError: a compressed archive, a table of text, a single Arrow file.
-    """
+    """Refuse files that hold many things and cannot be read."""
     name = text.lower()
     if name.endswith(_COMPRESSED):
         raise SourceError(
@@ -86,11 +82,7 @@ def _take(
 def open_container(
     file: ImageRecord, column: str | None, passed: Counter[str]
 ) -> Iterator[ImageRecord]:
-    """Yield the images of an archive or Parquet file; the file itself where it is neither.
-
-    Raises:
-        SourceError: it cannot be read as what its suffix says.
-    """
+    """Yield the images of an archive or Parquet file; the file itself where it is neither."""
     if not _is_container(file):
         check_container(file.file_name)
         yield file

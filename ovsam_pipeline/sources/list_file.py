@@ -44,11 +44,7 @@ class ListFile:
         return get_root(self.file).rpartition("/")[0] or "/"
 
     def check(self) -> None:
-        """Look at the start of the file.
-
-        Raises:
-            SourceError: it cannot be read, or is not text.
-        """
+        """Look at the start of the file."""
         with self._open() as stream:
             start = stream.read(4096)
         if b"\0" in start:

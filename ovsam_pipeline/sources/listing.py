@@ -43,10 +43,6 @@ def list_images(
     `image_root` is the folder or address that the names in COCO JSON files are relative to; without
     it they are looked for next to the file and around it. `exclude` are folders that a walk must
     not enter: the output, where it lies in the input.
-
-    Raises:
-        SourceError: a source does not exist, cannot be read, matches nothing, or is not what its
-            suffix says.
     """
     if not sources:
         raise SourceError("expected at least one source (folder, file, glob, list, JSON), got none")
@@ -78,12 +74,7 @@ class ImageListing:
         self._num_met = 0
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        """Yield the records, source by source; constant memory for a single folder.
-
-        Raises:
-            SourceError: a folder cannot be read, a source holds no image, or two images of JSON
-                files have the same id. Raised where it is met: list everything before writing.
-        """
+        """Yield the records, source by source; constant memory for a single folder."""
         self.num_ignored.clear()
         self.num_duplicates = 0
         # A single folder lists each file once: the millions of keys of a large one are spared.

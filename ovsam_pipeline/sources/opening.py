@@ -19,11 +19,7 @@ from ovsam_pipeline.storage.web_file import HttpFile
 
 
 def open_image_root(image_root: Path | str | None) -> Place | None:
-    """Return what the names of COCO JSON files are relative to.
-
-    Raises:
-        SourceError: it is not a folder. Web addresses are not asked.
-    """
+    """Return what the names of COCO JSON files are relative to."""
     if image_root is None:
         return None
     root = parse_place(str(image_root))
@@ -36,9 +32,6 @@ def open_source(text: str, image_root: Place | None, exclude: Sequence[AnyPath])
     """Decide what a source is; braces in `text` are expanded already.
 
     `image_root` is for COCO JSON files, `exclude` are folders that a walk must not enter.
-
-    Raises:
-        SourceError: it does not exist, cannot be read, or is not what its suffix says.
     """
     place, column = parse_place(text), None
     if isinstance(place, HttpFile):

@@ -18,9 +18,6 @@ def expand_braces(text: str) -> list[str]:
 
     "{000..099}" counts up with as many digits as its first number; "{a,b}" are alternatives. Other
     braces stay as they are.
-
-    Raises:
-        SourceError: a range counts down, or there are more than a million texts.
     """
     texts = [""]
     end = 0

@@ -25,11 +25,7 @@ _CHUNK = 1024
 
 
 def parse_place(text: str) -> Place:
-    """Return what a text names.
-
-    Raises:
-        SourceError: a web address with a mistake, or a scheme that cannot be read.
-    """
+    """Return what a text names."""
     scheme, _, rest = text.partition("://")
     if not is_remote(text):
         return Path(text).expanduser()
@@ -50,11 +46,7 @@ def parse_place(text: str) -> Place:
 
 
 def look_at(place: AnyPath, text: str) -> Literal["folder", "file", "nothing"]:
-    """Return what is at a place.
-
-    Raises:
-        SourceError: that cannot be found out: no such bucket, no access, no connection.
-    """
+    """Return what is at a place."""
     try:
         if isinstance(place, RemotePath):
             return "folder" if place.is_dir() else "file" if place.is_file() else "nothing"
@@ -102,9 +94,6 @@ def add_states(records: Iterator[ImageRecord]) -> Iterator[ImageRecord]:
 
     One request each, 32 at once. An object that does not exist keeps size -1; it becomes a failed
     row. Web servers are not asked: what they report of a file's time is often wrong or missing.
-
-    Raises:
-        SourceError: the store refuses access or cannot be reached.
     """
     while chunk := list(islice(records, _CHUNK)):
         if any(isinstance(record.path, RemotePath) for record in chunk):

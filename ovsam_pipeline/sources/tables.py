@@ -36,9 +36,6 @@ def list_parquet(
 
     `name` is that of the file, in front of its images' names; `state` is the file's size and time,
     as a cell has none of its own; `column` is the image column, which None finds.
-
-    Raises:
-        SourceError: it cannot be read, is not a Parquet file, or its image column is not plain.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -187,9 +184,6 @@ def _find_image_column(schema: pa.Schema, text: str, column: str | None) -> str:
 
     Else the one that the file's Hugging Face description calls an image; else the one that is a
     struct with `bytes`; else the one that is binary. `text` is the file, for the error.
-
-    Raises:
-        SourceError: there is none, there are several, or the named one holds no bytes.
     """
     holders = [field.name for field in schema if _holds_bytes(field.type)]
     if column is not None:

@@ -49,12 +49,7 @@ class TarMember:
         return f"{self.archive}/{self.name}"
 
     def read_bytes(self) -> bytes:
-        """Read the body, and the header to know that the member is still there.
-
-        Raises:
-            OSError: the archive cannot be read.
-            ImageError: the archive is cut off, or another one than was listed.
-        """
+        """Read the body, and the header to know that the member is still there."""
         with self.archive.open("rb") as stream:
             stream.seek(self.offset - _BLOCK_BYTES)
             data = stream.read(self.size + _BLOCK_BYTES)
@@ -74,9 +69,6 @@ def list_tar(
 
     `name` is that of the archive, in front of its members' names; `state` is the archive's size and
     time, as a member has none of its own.
-
-    Raises:
-        SourceError: it cannot be read, is not a tar archive, is damaged or cut off.
     """
     with explain("cannot read the archive", archive, SourceError), archive.open("rb") as stream:
         window_bytes = _LOCAL_WINDOW_BYTES if isinstance(archive, Path) else _WINDOW_BYTES

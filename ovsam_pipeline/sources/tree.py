@@ -198,11 +198,7 @@ class File:
 
 
 def scan_folder(folder: AnyPath, with_hidden: bool = False) -> list[_Child]:
-    """Return what is in a folder, in the order of names, by default without hidden names.
-
-    Raises:
-        SourceError: the folder cannot be read.
-    """
+    """Return what is in a folder, in the order of names, by default without hidden names."""
     with explain("cannot read the folder", folder, SourceError):
         children = _scan_store(folder) if isinstance(folder, RemotePath) else _scan_disk(folder)
     if not with_hidden:

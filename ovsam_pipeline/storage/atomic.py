@@ -21,22 +21,14 @@ from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
 
 @contextmanager
 def replace_file(path: AnyPath) -> Iterator[Path]:
-    """Yield a temporary path; what is written there replaces `path` when the block ends well.
-
-    Raises:
-        OutputError: the file system or the store refuses (no space, no permission).
-    """
+    """Yield a temporary path; what is written there replaces `path` when the block ends well."""
     keep = _keep_for_upload(path) if isinstance(path, RemotePath) else files.replace_file(path)
     with _explain(path), keep as temporary:
         yield temporary
 
 
 def write_atomically(path: AnyPath, content: bytes) -> None:
-    """Replace a file by `content`: readers see the old or the new one, also after a crash.
-
-    Raises:
-        OutputError: the file system or the store refuses.
-    """
+    """Replace a file by `content`: readers see the old or the new one, also after a crash."""
     if isinstance(path, RemotePath):
         with _explain(path):
             path.write_bytes(content)

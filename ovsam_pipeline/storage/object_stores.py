@@ -43,13 +43,7 @@ _UNREACHABLE = re.compile(r"NETWORK_CONNECTION.*?curlCode: \d+, ([^;]+)")
 
 
 def open_store(scheme: str, bucket: str) -> pyarrow.fs.FileSystem:
-    """Return the file system of the addresses that begin with SCHEME://BUCKET.
-
-    Raises:
-        OSError: the file system cannot be set up.
-        ImportError: the scheme needs a package that is not installed.
-        ValueError: the scheme is unknown.
-    """
+    """Return the file system of the addresses that begin with SCHEME://BUCKET."""
     kind = _ALIASES.get(scheme, scheme)
     if kind == "s3":
         endpoint = _get_endpoint()
@@ -130,13 +124,7 @@ def _open_by_fsspec(scheme: str) -> pyarrow.fs.FileSystem:
 
 @contextmanager
 def explain_store_errors(uri: str) -> Iterator[None]:
-    """Turn what a store's client raises into an OSError of the right class, with a remedy.
-
-    Raises:
-        FileNotFoundError: the object or its bucket does not exist.
-        PermissionError: the login is missing, unknown, or not enough.
-        OSError: anything else, on one line.
-    """
+    """Turn what a store's client raises into an OSError of the right class, with a remedy."""
     try:
         yield
     except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:

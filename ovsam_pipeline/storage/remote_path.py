@@ -119,11 +119,7 @@ class RemotePath:
         return self
 
     def exists(self) -> bool:
-        """Whether there is such an object, or one below this prefix.
-
-        Raises:
-            OSError: the store cannot be asked.
-        """
+        """Whether there is such an object, or one below this prefix."""
         return self._ask() is not None
 
     def is_file(self) -> bool:
@@ -144,12 +140,7 @@ class RemotePath:
         return ObjectState(info.size or 0, info.mtime_ns or 0)
 
     def check_bucket(self) -> None:
-        """Check that the store can be reached and the bucket exists (s3, gs, az; others have none).
-
-        Raises:
-            FileNotFoundError: there is no bucket of this name.
-            OSError: the store cannot be asked.
-        """
+        """Check that the store can be reached and the bucket exists (others have none)."""
         import pyarrow.fs as fs
 
         bucket = self._key.partition("/")[0]
@@ -161,9 +152,6 @@ class RemotePath:
         """Yield what is directly below this prefix, with its state; nothing for an unused prefix.
 
         One request per thousand objects.
-
-        Raises:
-            OSError: the store cannot be asked, or there is no such bucket.
         """
         import pyarrow.fs as fs
 
@@ -178,12 +166,7 @@ class RemotePath:
         return (child for child in self.iterdir() if fnmatchcase(child.name, pattern))
 
     def open(self, mode: str = "rb") -> IO[bytes]:
-        """Open for reading; what is read is fetched by ranges.
-
-        Raises:
-            FileNotFoundError: there is no such object.
-            OSError: the store cannot be asked.
-        """
+        """Open for reading; what is read is fetched by ranges."""
         assert mode == "rb"
         stream: Any = self._call(lambda store: store.open_input_file(self._key))
         return stream

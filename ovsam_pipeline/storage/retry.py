@@ -26,9 +26,6 @@ def retry(
     """Call until it succeeds, at most ATTEMPTS times, with growing pauses between.
 
     `call` must be harmless to repeat. The last attempt begins within 25 seconds of the first.
-
-    Raises:
-        OSError: of the last attempt; of the first one where the answer is final.
     """
     start_s = clock()
     for attempt in range(ATTEMPTS - 1):

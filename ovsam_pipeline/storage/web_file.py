@@ -86,22 +86,11 @@ class HttpFile:
         return HttpFile(parts._replace(path=path, fragment="").geturl())
 
     def read_bytes(self, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
-        """Read the file.
-
-        Raises:
-            FileNotFoundError: the server does not know it.
-            PermissionError: the server refuses it.
-            ImageError: it is larger than `max_bytes`.
-            OSError: the server cannot be reached, or failed each time.
-        """
+        """Read the file."""
         return retry(lambda: b"".join(self._iterate(max_bytes)))
 
     def open(self, mode: Literal["rb"] = "rb") -> IO[bytes]:  # noqa: ARG002  as Path.open
-        """Download into a temporary file and open that: for lists and JSON files.
-
-        Raises:
-            OSError: as `read_bytes`.
-        """
+        """Download into a temporary file and open that: for lists and JSON files."""
         return retry(self._download)
 
     def _download(self) -> IO[bytes]:

@@ -105,8 +105,7 @@ class _Trainer:
 def train_on_ray(request: StageRequest, size: RaySize, run: RunStage = run_stage) -> None:
     """Run a stage on a cluster.
 
-    Args:
-        request: The stage; its paths must be good on every node.
+    `request`: the stage; its paths must be good on every node.
     """
     is_ours = not ray.is_initialized()
     if is_ours:

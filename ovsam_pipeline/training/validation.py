@@ -21,8 +21,7 @@ logger = logging.getLogger(__name__)
 def make_validation(settings: ValidationSettings, out: Path) -> Validate | None:
     """Return what measures a model on the data set of a stage's `validation`; None without one.
 
-    Args:
-        out: folder of the run; each evaluation has a folder of its own there until it ends.
+    `out`: folder of the run; each evaluation has a folder of its own there until it ends.
     """
     from ovsam_pipeline.evaluation.datasets import find_dataset
 

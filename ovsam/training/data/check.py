@@ -108,9 +108,8 @@ def open_checked_data(
 def check_data(opened: OpenedData, num_decoded: int, with_labels: bool = True) -> DataReport:
     """Look at every training set.
 
-    Args:
-        num_decoded: Pictures and masks to decode of each set; below 0: all.
-        with_labels: Whether classes are learned, so that categories matter.
+    `num_decoded`: pictures and masks to decode of each set; below 0: all. `with_labels`: whether
+    classes are learned, so that categories matter.
     """
     findings: list[Finding] = []
     decoded = 0

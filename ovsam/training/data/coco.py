@@ -56,8 +56,7 @@ class CocoTable:
 def read_coco_table(path: Path, with_masks: bool) -> CocoTable:
     """Read an instances file; LVIS's form (`coco_url`, no `file_name`) too.
 
-    Args:
-        with_masks: Keep what is not a crowd and has a segmentation; False: all that is not a crowd.
+    `with_masks`: keep what is not a crowd and has a segmentation; False: all that is not a crowd.
     """
     reader = _Reader(with_masks)
     try:
@@ -189,10 +188,9 @@ class CocoTrainingSet:
     def __init__(self, annotations: Path, images: Path, has_masks: bool = True) -> None:
         """Read the file.
 
-        Args:
-            annotations: COCO instances JSON; LVIS's form (`coco_url`, no `file_name`) too.
-            images: Folder that file names are relative to. LVIS: COCO's folder, with `train2017`
-                and `val2017` in it, or one folder with the pictures of both.
+        `annotations`: COCO instances JSON; LVIS's form (`coco_url`, no `file_name`) too. `images`:
+        folder that file names are relative to. LVIS: COCO's folder, with `train2017` and `val2017`
+        in it, or one folder with the pictures of both.
         """
         self.title = str(annotations)
         self.folder = images

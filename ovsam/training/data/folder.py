@@ -23,9 +23,8 @@ class FolderTrainingSet:
     def __init__(self, folder: Path, names: Path | None = None) -> None:
         """List the folders.
 
-        Args:
-            folder: Holds a folder a class, named by WordNet id or by the class.
-            names: What ids are called: see class_names.py.
+        `folder`: holds a folder a class, named by WordNet id or by the class. `names`: what ids are
+        called: see class_names.py.
         """
         self.title, self.folder = str(folder), folder
         class_names = ClassNames(names)

@@ -150,8 +150,7 @@ class MixedData:
     def __init__(self, parts: Sequence[DataPart], budget: float) -> None:
         """Bind opened sets.
 
-        Args:
-            budget: Largest part of a set's images that may turn out to be unreadable.
+        `budget`: largest part of a set's images that may turn out to be unreadable.
         """
         self.parts = tuple(parts)
         self.budget = budget

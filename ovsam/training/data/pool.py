@@ -20,8 +20,7 @@ class PoolTrainingSet:
     def __init__(self, folder: Path, categories: Sequence[str]) -> None:
         """Map a pool into memory.
 
-        Args:
-            categories: (C) names of its class ids.
+        `categories`: (C) names of its class ids.
         """
         self.title = str(folder)
         self.pool = ScenePool(folder)

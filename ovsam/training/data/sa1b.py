@@ -30,10 +30,8 @@ class Sa1bTrainingSet:
     def __init__(self, folder: Path, most_masks: int = MOST_MASKS) -> None:
         """List the folder and those below it (`sa_000000/sa_1.jpg`).
 
-        Args:
-            folder: Of SA-1B, or some of its parts.
-            most_masks: Objects taken of an image, evenly spread over its list; SA-1B has a hundred
-                an image, and their full-size masks are large.
+        `folder`: of SA-1B, or some of its parts. `most_masks`: objects taken of an image, evenly
+        spread over its list; SA-1B has a hundred an image, and their full-size masks are large.
         """
         self.title, self.folder, self.most_masks = str(folder), folder, most_masks
         try:

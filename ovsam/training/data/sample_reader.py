@@ -30,10 +30,9 @@ class SampleReader(Generic[T]):
     ) -> None:
         """Start nothing yet.
 
-        Args:
-            prepare: Makes one sample; called in several threads at once.
-            threads: How many read ahead; 0: `read` does it itself.
-            ahead: Samples to have ready or in the making, beyond the step's own.
+        `prepare`: makes one sample; called in several threads at once. `threads`: how many read
+        ahead; 0: `read` does it itself. `ahead`: samples to have ready or in the making, beyond the
+        step's own.
         """
         self.prepare = prepare
         self.count = count

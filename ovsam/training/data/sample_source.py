@@ -39,8 +39,7 @@ class SampleSource(Protocol):
     def load(self, index: int, labels: np.ndarray) -> TrainingSample:
         """Return one image with all its objects.
 
-        Args:
-            labels: (C,) int64 training class of each category; -1 where it is not trained on.
+        `labels`: (C,) int64 training class of each category; -1 where it is not trained on.
         """
 
 

@@ -34,9 +34,8 @@ class WebDatasetTrainingSet:
     def __init__(self, path: Path, names: Path | None = None) -> None:
         """Read the tables of the tars.
 
-        Args:
-            path: A .tar file, or a folder of them.
-            names: What class numbers or WordNet ids are called: see class_names.py.
+        `path`: a .tar file, or a folder of them. `names`: what class numbers or WordNet ids are
+        called: see class_names.py.
         """
         self.title = str(path)
         self.tars = sorted(path.glob("*.tar")) if path.is_dir() else [path]

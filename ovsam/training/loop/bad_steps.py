@@ -30,10 +30,8 @@ def save_bad_batch(
 ) -> Path:
     """Write this process's batch of a bad step.
 
-    Args:
-        compute_losses: The step; without a report there are no tensors to keep.
-        numbers: Losses, gradient norm and seed: with the seed and the step, the batch can also be
-            drawn again.
+    `compute_losses`: the step; without a report there are no tensors to keep. `numbers`: losses,
+    gradient norm and seed: with the seed and the step, the batch can also be drawn again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"bad-batch-{step:08d}-rank{ranks.rank}.safetensors"

@@ -88,8 +88,7 @@ def average_gradients(parameters: Sequence[nn.Parameter], ranks: Ranks) -> None:
 def average_scalar(value: Tensor, ranks: Ranks) -> Tensor:
     """Return the mean of a number over the processes, without gradient.
 
-    Args:
-        value: a scalar; all processes call this equally often.
+    `value`: a scalar; all processes call this equally often.
     """
     if ranks.world_size == 1:
         return value.detach().clone()

@@ -22,9 +22,7 @@ class MovingAverage:
     def __init__(self, modules: Mapping[str, nn.Module], decay: float) -> None:
         """Start at the present weights.
 
-        Args:
-            modules: parts by name; only what trains is averaged.
-            decay: in (0, 1).
+        `modules`: parts by name; only what trains is averaged. `decay`: in (0, 1).
         """
         self.decay = decay
         self._weights = {

@@ -84,8 +84,7 @@ class TrainingRun:
     def run(self, compute_losses: ComputeLosses, evaluate: Evaluate | None = None) -> None:
         """Train until the run's length is reached; with a moving average, the modules become it.
 
-        Args:
-            evaluate: Called now and then, and at the end, in the first process.
+        `evaluate`: called now and then, and at the end, in the first process.
         """
         if self.settings.progress(self.state.step, self.state.elapsed_s) >= 1:
             logger.info("%s is at its end already, step %d", self.folder, self.state.step)

@@ -28,8 +28,7 @@ class RunLog:
     def __init__(self, path: Path, *, is_written: bool = True) -> None:
         """Bind a log to its file.
 
-        Args:
-            path: `log.jsonl`; TensorBoard's files go into its folder, where it is installed.
+        `path`: `log.jsonl`; TensorBoard's files go into its folder, where it is installed.
         """
         self.path = path
         self.is_written = is_written
@@ -60,10 +59,8 @@ class RunLog:
     def write(self, **values: Any) -> None:
         """Append one line, draw its numbers, and say it through `logging`.
 
-        What the log has of that step already, a resumed run does not write again.
-
-        Args:
-            values: `step`, and what is known of it; a mapping is drawn by its own names.
+        What the log has of that step already, a resumed run does not write again. `values`: `step`,
+        and what is known of it; a mapping is drawn by its own names.
         """
         if not self.is_written:
             return

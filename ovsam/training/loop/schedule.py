@@ -38,9 +38,7 @@ class Schedule:
     def factor(self, step: int, progress: float) -> float:
         """Return the factor on the base learning rate.
 
-        Args:
-            step: Steps done, from 0.
-            progress: Part of the run done, in [0, 1].
+        `step`: steps done, from 0. `progress`: part of the run done, in [0, 1].
         """
         warm = 1.0
         if step < self.warmup_steps:

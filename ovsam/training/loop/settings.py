@@ -18,9 +18,8 @@ FREE = {"is_free": True}
 def list_binding(settings: Any, prefix: str) -> dict[str, Any]:
     """Return what a resumed run must agree on, as plain values by dotted name.
 
-    Args:
-        settings: A settings dataclass; fields with `metadata=FREE` are left out, as they do not
-            reach the weights.
+    `settings`: a settings dataclass; fields with `metadata=FREE` are left out, as they do not reach
+    the weights.
     """
     found: dict[str, Any] = {}
     for each in dataclasses.fields(settings):

@@ -51,9 +51,8 @@ class StepRandom:
     def of_sample(self, index: int, count: int) -> np.random.Generator:
         """Return the generator of one sample.
 
-        Args:
-            index: of the sample in this process's part of the batch.
-            count: length of that part, the same in every process.
+        `index`: of the sample in this process's part of the batch. `count`: length of that part,
+        the same in every process.
         """
         place = self._place * count + index
         return np.random.default_rng([self.seed, self.step, _SAMPLES, place])

@@ -103,13 +103,9 @@ def draw_background(
 ) -> np.ndarray:
     """Draw a textured background with 0-8 distractor shapes.
 
-    Args:
-        size_hw: Height and width in pixels.
-        random: Source of every choice; the same state gives the same picture.
-        with_held_out: Let the `rings` family, which training never sees, be drawn too.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
+    `size_hw`: height and width in pixels. `random`: source of every choice; the same state gives
+    the same picture. `with_held_out`: let the `rings` family, which training never sees, be drawn
+    too. Returns (H, W, 3) uint8 RGB.
     """
     families = (*FAMILIES, HELD_OUT) if with_held_out else FAMILIES
     texture = _texture(str(random.choice(families)), size_hw, random)

@@ -27,8 +27,7 @@ class CropSource:
     def draw(self, count: int, size: int, random: np.random.Generator) -> tuple[np.ndarray, Tensor]:
         """Draw random objects, loosely and off-centre, half of them flipped.
 
-        Returns:
-            (count, size, size, 3) uint8 and (count,) int64 class ids.
+        Returns (count, size, size, 3) uint8 and (count,) int64 class ids.
         """
         crops, labels = [], []
         for _ in range(count):

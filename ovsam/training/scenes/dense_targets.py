@@ -40,12 +40,8 @@ class DenseHead(nn.Module):
 def make_dense_targets(id_map: np.ndarray, boxes_xyxy: np.ndarray) -> np.ndarray:
     """Compute the six target maps of a scene.
 
-    Args:
-        id_map: (S, S) uint8, object k + 1 where object k is visible.
-        boxes_xyxy: (N, 4) float32 boxes of all objects.
-
-    Returns:
-        (6, S/4, S/4) float32.
+    `id_map`: (S, S) uint8, object k + 1 where object k is visible. `boxes_xyxy`: (N, 4) float32
+    boxes of all objects. Returns (6, S/4, S/4) float32.
     """
     cells = id_map.shape[0] // CELL
     ids = id_map[CELL // 2 :: CELL, CELL // 2 :: CELL]

@@ -46,10 +46,9 @@ def write_scene_files(
 ) -> Path:
     """Draw and write scenes with their ground truth.
 
-    Args:
-        folder: Made if missing; files of the same name are overwritten.
-        files: What to write; scene i is named by (seed, i).
-        seed: Seed of the world: 1 is training's, 2 the metrics', so take another.
+    `folder`: made if missing; files of the same name are overwritten. `files`: what to write; scene
+    i is named by (seed, i). `seed`: seed of the world: 1 is training's, 2 the metrics', so take
+    another.
     """
     if not files or len({file.name for file in files}) != len(files):
         raise ConfigError(f"expected one or more files of different names, got {len(files)} files")

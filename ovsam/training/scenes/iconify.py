@@ -29,9 +29,8 @@ def load_iconify_sprites(
 ) -> tuple[tuple[np.ndarray, ...], ...]:
     """Draw the glyphs of classes in a package's style.
 
-    Returns:
-        For each class (H, W, 4) uint8 RGBA pictures, trimmed to their alpha; none of a glyph that
-        the package does not have.
+    Returns for each class (H, W, 4) uint8 RGBA pictures, trimmed to their alpha; none of a glyph
+    that the package does not have.
     """
     icons, names = _read(folder, "icons.json"), _read(folder, "chars.json")
     bodies: Mapping[str, Any] = icons.get("icons", {})

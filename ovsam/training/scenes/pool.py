@@ -58,8 +58,7 @@ class ScenePool:
     def sample(self, index: int, class_labels: np.ndarray) -> TrainingSample:
         """Return one scene for training.
 
-        Args:
-            class_labels: (C,) int64, the training label of each class id; -1 hides a class.
+        `class_labels`: (C,) int64, the training label of each class id; -1 hides a class.
         """
         scene = self.scene(index)
         masks = [scene.mask(row) for row in range(len(scene.class_ids))]
@@ -96,9 +95,8 @@ def fill_pool(
 ) -> None:
     """Draw some scenes of a pool.
 
-    Args:
-        seed: World, and number of the pool's first scene in it: a scene depends on its world and
-            number alone, not on who draws it.
+    `seed`: world, and number of the pool's first scene in it: a scene depends on its world and
+    number alone, not on who draws it.
     """
     images = open_memmap(folder / "images.npy", "r+")
     id_maps = open_memmap(folder / "id_maps.npy", "r+")

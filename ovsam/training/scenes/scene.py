@@ -64,8 +64,7 @@ def _pose_sprite(
 ) -> np.ndarray:
     """Scale to a long side in pixels, squeeze, rotate, flip and tint one sprite.
 
-    Returns:
-        (h, w, 4) float32, colour premultiplied by alpha, alpha in [0, 1].
+    Returns (h, w, 4) float32, colour premultiplied by alpha, alpha in [0, 1].
     """
     height, width = sprite.shape[:2]
     scale = side / max(height, width)
@@ -145,10 +144,9 @@ def draw_scene(
 ) -> Scene:
     """Draw one scene with exact visible masks.
 
-    Args:
-        size_hw: Height and width of the picture in pixels.
-        seed: Numbers that name this scene, e.g. (world seed, index).
-        settings: Number and size of the objects; defaults are those of the metrics.
+    `size_hw`: height and width of the picture in pixels. `seed`: numbers that name this scene, e.g.
+    (world seed, index). `settings`: number and size of the objects; defaults are those of the
+    metrics.
     """
     chosen = settings or SceneSettings()
     random = np.random.default_rng(list(seed))

@@ -76,8 +76,7 @@ def nano_class_names() -> tuple[str, ...]:
 def render_glyph(font: ImageFont.FreeTypeFont, codepoint: int) -> np.ndarray:
     """Draw one glyph at the font's native size, trimmed to its alpha.
 
-    Returns:
-        (H, W, 4) uint8 RGBA.
+    Returns (H, W, 4) uint8 RGBA.
     """
     canvas = Image.new("RGBA", (192, 192))
     ImageDraw.Draw(canvas).text((16, 16), chr(codepoint), font=font, embedded_color=True)

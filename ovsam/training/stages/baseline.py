@@ -110,11 +110,10 @@ class _ClipPart:
 def build_from(choices: BaselineChoices, sources: Sequence[Path]) -> Baseline:
     """Put a baseline together from files.
 
-    Args:
-        sources: The SAM's and the CLIP's file or folder, in this order; or one baseline, which has
-            both. A SAM is a folder of `train teacher`, an official checkpoint or a baseline; a CLIP
-            is an OV-SAM's file or folder, open_clip's file or a baseline. Of a baseline its adapter
-            and its context are left behind.
+    `sources`: the SAM's and the CLIP's file or folder, in this order; or one baseline, which has
+    both. A SAM is a folder of `train teacher`, an official checkpoint or a baseline; a CLIP is an
+    OV-SAM's file or folder, open_clip's file or a baseline. Of a baseline its adapter and its
+    context are left behind.
     """
     if len(sources) not in (1, 2):
         raise ConfigError(
@@ -212,10 +211,8 @@ def train_baseline(
 ) -> None:
     """Train parts of a baseline.
 
-    Base classes alone teach labels; objects of every class teach masks.
-
-    Args:
-        data: That of OV-SAM's second stage.
+    Base classes alone teach labels; objects of every class teach masks. `data`: that of OV-SAM's
+    second stage.
     """
     ranks = join_ranks()
     torch.manual_seed(settings.loop.seed)

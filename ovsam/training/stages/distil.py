@@ -189,10 +189,9 @@ def _encode(
 def distil(settings: DistilStageSettings, data: Path, teacher: Path, init: Path, out: Path) -> None:
     """Distil a teacher into the neck of a model.
 
-    Args:
-        data: folder of images, or of scene pools; masks are not used.
-        teacher: folder of `cache_teacher` (no teacher is loaded then) or of `train_teacher`, or a
-            SAM checkpoint (`sam_vit_h_4b8939.pth`).
+    `data`: folder of images, or of scene pools; masks are not used. `teacher`: folder of
+    `cache_teacher` (no teacher is loaded then) or of `train_teacher`, or a SAM checkpoint
+    (`sam_vit_h_4b8939.pth`).
     """
     ranks = join_ranks()
     student = load_stage(init).to(ranks.device)

@@ -207,11 +207,9 @@ def train_labels(
     """Train masks, labels or both, starting from a model.
 
     Base classes alone teach the head; objects of every class teach masks. The model file says which
-    vocabulary its head was trained on: the fusion weighs those classes differently.
-
-    Args:
-        init: Folder, file or name of the model to start from.
-        validate: Measures the model now and then, instead of the quick measures on held-out scenes.
+    vocabulary its head was trained on: the fusion weighs those classes differently. `init`: folder,
+    file or name of the model to start from. `validate`: measures the model now and then, instead of
+    the quick measures on held-out scenes.
     """
     ranks = join_ranks()
     stage = open_label_stage(settings, data, init, ranks)

@@ -68,10 +68,8 @@ def train_clip(
 ) -> None:
     """Train the image tower; writes the model file and the prototypes.
 
-    Args:
-        init: A trained nano that shall know more drawings of its classes: its tower trains on, and
-            the prototypes are what its text tower makes of the names, and stay so. None: all is
-            random.
+    `init`: a trained nano that shall know more drawings of its classes: its tower trains on, and
+    the prototypes are what its text tower makes of the names, and stay so. None: all is random.
     """
     ranks = join_ranks()
     torch.manual_seed(settings.loop.seed)
@@ -139,10 +137,8 @@ def fit_text(settings: TextStageSettings, init: Path, out: Path) -> None:
 def merge_stages(masks: Path, labels: Path, out: Path, provenance: str) -> None:
     """Join the masks run and the labels run of one tower into the file that ships (float16).
 
-    The text tower is that of the labels run, whose head learned with it.
-
-    Args:
-        out: The file, or a folder that gets `model.safetensors`.
+    The text tower is that of the labels run, whose head learned with it. `out`: the file, or a
+    folder that gets `model.safetensors`.
     """
     model, head = load_stage(masks), load_stage(labels)
     ours, theirs = model.image_encoder.state_dict(), head.image_encoder.state_dict()

@@ -90,9 +90,8 @@ def overfit_labels(
 ) -> OverfitResult:
     """Learn one batch of a stage of masks, labels or both by heart.
 
-    Args:
-        settings: Of the stage; its loop is not used but for the seed.
-        out: Folder for the log; it must not have one of another kind of run.
+    `settings`: of the stage; its loop is not used but for the seed. `out`: folder for the log; it
+    must not have one of another kind of run.
     """
     ranks = join_ranks()
     still = replace(settings, step=keep_still(settings.step))

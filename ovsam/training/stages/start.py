@@ -44,9 +44,8 @@ class StartSettings:
 def start_model(settings: StartSettings, clip: Path, sam: Path) -> OVSAM:
     """Build the student of the first stage.
 
-    Args:
-        clip: CLIP's weights (open_clip), or any file of ovsam's own with that tower.
-        sam: SAM's weights: an official checkpoint, or those of `ovsam train teacher`.
+    `clip`: CLIP's weights (open_clip), or any file of ovsam's own with that tower. `sam`: SAM's
+    weights: an official checkpoint, or those of `ovsam train teacher`.
     """
     torch.manual_seed(settings.seed)
     model = build_model(settings.model)

@@ -108,8 +108,7 @@ class ClassTexts:
     def __init__(self, tower: TextTower, aliases: Sequence[Sequence[str]]) -> None:
         """Check and keep the texts.
 
-        Args:
-            aliases: for each of K classes its texts, at least one.
+        `aliases`: for each of K classes its texts, at least one.
         """
         texts = list(dict.fromkeys(text for row in aliases for text in row))
         tower.check_names(texts)
@@ -141,9 +140,8 @@ class BaselineStep(PromptedStep):
     ) -> None:
         """Bind a baseline to its data.
 
-        Args:
-            embed_classes: Returns (K, J, D) unit embeddings of the classes that labels index; it is
-                called once, or in every step where the context trains.
+        `embed_classes`: returns (K, J, D) unit embeddings of the classes that labels index; it is
+        called once, or in every step where the context trains.
         """
         super().__init__(load_sample, baseline.config.input_size, settings)
         self.baseline = baseline

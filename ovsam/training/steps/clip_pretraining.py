@@ -72,12 +72,8 @@ class ClipPretrainer(nn.Module):
     def classify(self, stage4: Tensor, stage3: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Score regions three ways: attention pool + prototypes, stage 4, stage 3.
 
-        Args:
-            stage4: (N, C4, R, R), R the attention pool's grid.
-            stage3: (N, C3, h, w).
-
-        Returns:
-            Three (N, C) float32 logits.
+        `stage4`: (N, C4, R, R), R the attention pool's grid. `stage3`: (N, C3, h, w). Returns three
+        (N, C) float32 logits.
         """
         with torch.autocast(stage4.device.type, enabled=False):
             embeddings = F.normalize(self.tower.visual.attnpool(stage4.float()), dim=1)

@@ -66,9 +66,8 @@ class DistilStep:
     ) -> None:
         """Bind a student to images and what the teacher says of them.
 
-        Args:
-            with_bfloat16: Run both networks under bfloat16 autocast where the device computes with
-                it; the loss stays float32.
+        `with_bfloat16`: run both networks under bfloat16 autocast where the device computes with
+        it; the loss stays float32.
         """
         self.student = student
         self.targets = targets

@@ -30,10 +30,8 @@ _SURE = 10.0
 def embed_examples(model: OVSAM, opened: OpenedData, examples: int, seed: int) -> Tensor:
     """Return embeddings of the training classes, (K, 1, D) float32 unit vectors on the CPU.
 
-    Args:
-        opened: the training data, whose images are gone through in random order until every class
-            has enough.
-        examples: objects to take of a class, where it has so many.
+    `opened`: the training data, whose images are gone through in random order until every class has
+    enough. `examples`: objects to take of a class, where it has so many.
     """
     size, classes = model.config.input_size, opened.classes.classes
     sums = torch.zeros(len(classes), model.config.clip.embed_dim)

@@ -97,8 +97,7 @@ class LabelStep(PromptedStep):
     ) -> None:
         """Bind a model to its data.
 
-        Args:
-            class_embeddings: (K, J, D) unit text embeddings of the classes that labels index.
+        `class_embeddings`: (K, J, D) unit text embeddings of the classes that labels index.
         """
         super().__init__(load_sample, model.config.input_size, settings)
         self.model = model

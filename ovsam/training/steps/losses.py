@@ -36,10 +36,8 @@ IMPORTANCE = 0.75
 def compute_class_loss(logits: Tensor, labels: Tensor, divisor: Tensor | None = None) -> Tensor:
     """Cross-entropy over the classes and background, x 2.
 
-    Args:
-        logits: (N, K + 1) float32; the last column is background.
-        labels: (N,) int64 in [0, K]; -1 is ignored.
-        divisor: What the sum is divided by, above zero; None: N.
+    `logits`: (N, K + 1) float32; the last column is background. `labels`: (N,) int64 in [0, K]; -1
+    is ignored. `divisor`: what the sum is divided by, above zero; None: N.
     """
     weight = logits.new_ones(logits.shape[1])
     weight[-1] = BACKGROUND_WEIGHT
@@ -52,12 +50,8 @@ def compute_class_loss(logits: Tensor, labels: Tensor, divisor: Tensor | None = 
 def sample_at_points(maps: Tensor, points_xy: Tensor) -> Tensor:
     """Read maps bilinearly at points.
 
-    Args:
-        maps: (N, H, W) float32.
-        points_xy: (N, P, 2) in [0, 1] of the map's width and height.
-
-    Returns:
-        (N, P) float32; outside the map is zero.
+    `maps`: (N, H, W) float32. `points_xy`: (N, P, 2) in [0, 1] of the map's width and height.
+    Returns (N, P) float32; outside the map is zero.
     """
     grid = 2.0 * points_xy[:, :, None] - 1.0
     return F.grid_sample(maps[:, None], grid, mode="bilinear", align_corners=False)[:, 0, :, 0]
@@ -69,12 +63,8 @@ def sample_uncertain_points(
 ) -> Tensor:
     """Choose points, three quarters of them where the predicted mask is least sure.
 
-    Args:
-        mask_logits: (N, H, W) float32.
-        generator: Source of randomness on the logits' device; None uses torch's own.
-
-    Returns:
-        (N, P, 2) float32 in [0, 1], x then y.
+    `mask_logits`: (N, H, W) float32. `generator`: source of randomness on the logits' device; None
+    uses torch's own. Returns (N, P, 2) float32 in [0, 1], x then y.
     """
     count, device = len(mask_logits), mask_logits.device
     tried = torch.rand(count, num_points * OVERSAMPLE, 2, device=device, generator=generator)
@@ -125,10 +115,8 @@ def compute_batch_label_losses(
 ) -> dict[str, Tensor]:
     """Class cross-entropy over all prompts of a batch, and the accuracy among labelled ones.
 
-    Args:
-        embeddings: (N of all images, D) float32.
-        classifier: Of the classes that labels index.
-        random: Of the step; it knows the other processes.
+    `embeddings`: (N of all images, D) float32. `classifier`: of the classes that labels index.
+    `random`: of the step; it knows the other processes.
     """
     device, ranks = embeddings.device, random.ranks
     pairs = zip(samples, proposals, strict=True)
@@ -153,9 +141,8 @@ def compute_batch_mask_losses(
 ) -> dict[str, Tensor]:
     """BCE and Dice over all prompts of a batch, at `num_points` points, in float32.
 
-    Args:
-        logits: For each image (N, S/4, S/4); not looked at where the image has no masks.
-        random: Of the step; each image's points are drawn by its own generator.
+    `logits`: for each image (N, S/4, S/4); not looked at where the image has no masks. `random`: of
+    the step; each image's points are drawn by its own generator.
     """
     masks = [
         stack_masks(sample, chosen.object_index, input_size)

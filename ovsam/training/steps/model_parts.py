@@ -17,10 +17,8 @@ from ovsam.model import OVSAM
 def switch_label_head(model: OVSAM, kind: str, seed: int) -> None:
     """Give a model a new, untrained head, unless its own is of that kind.
 
-    What two kinds share, the label token's MLP, keeps its weights.
-
-    Args:
-        seed: Of the new weights; every process must draw the same.
+    What two kinds share, the label token's MLP, keeps its weights. `seed`: of the new weights;
+    every process must draw the same.
     """
     if kind not in get_args(LabelHead):
         raise ConfigError(

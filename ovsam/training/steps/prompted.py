@@ -65,8 +65,7 @@ class PromptedStep(ABC):
 def decode_by_sam(sam: SAM, embeddings: Tensor, proposals: Sequence[Proposals]) -> list[Tensor]:
     """SAM's single-mask logits of each image's prompts, (N, S/4, S/4) float32.
 
-    Args:
-        embeddings: (B, C, S/16, S/16) of its image encoder.
+    `embeddings`: (B, C, S/16, S/16) of its image encoder.
     """
     logits = []
     with sdpa_kernel(choose_attention(embeddings.device)):

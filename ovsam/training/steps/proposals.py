@@ -63,10 +63,9 @@ def sample_proposals(
 ) -> Proposals:
     """Choose prompts for an image.
 
-    Args:
-        sample: Its objects; without any, no proposals are made.
-        count: N, how many proposals; objects repeat to fill it.
-        box_jitter: Standard deviation of box sides, as a part of the box's size (0: exact boxes).
+    `sample`: its objects; without any, no proposals are made. `count`: n, how many proposals;
+    objects repeat to fill it. `box_jitter`: standard deviation of box sides, as a part of the box's
+    size (0: exact boxes).
     """
     total = len(sample)
     if total == 0:

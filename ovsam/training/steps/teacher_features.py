@@ -43,8 +43,7 @@ class Targets(Protocol):
     def collect(self, keys: Sequence[str], pixels: Tensor) -> Tensor:
         """Return the embeddings of a batch, (B, C, G, G) float32.
 
-        Args:
-            pixels: (B, 3, S, S), the images as the networks see them.
+        `pixels`: (B, 3, S, S), the images as the networks see them.
         """
 
 
@@ -114,8 +113,7 @@ def write_features(
 ) -> None:
     """Write one file of features.
 
-    Args:
-        embeddings: those of its images in order, (n, C, G, G) at a time.
+    `embeddings`: those of its images in order, (n, C, G, G) at a time.
     """
     path = _name_file(folder, number)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -64,8 +64,7 @@ def import_detectron2() -> Path:
 def locate_config(name: str, detectron2_folder: Path) -> tuple[Path, bool]:
     """Return the file of a configuration, and whether it is the model zoo's.
 
-    Args:
-        name: a path, or a name in the model zoo, with or without its suffix.
+    `name`: a path, or a name in the model zoo, with or without its suffix.
     """
     path = Path(name).expanduser()
     if path.is_file():
@@ -89,9 +88,8 @@ def locate_config(name: str, detectron2_folder: Path) -> tuple[Path, bool]:
 def build_zoo_model(path: Path, device: str, *, is_zoo: bool = False) -> ZooModel:
     """Build the network of a configuration.
 
-    Args:
-        is_zoo: whether the file is detectron2's own; only there may yaml hold Python, as
-            RetinaNet's does.
+    `is_zoo`: whether the file is detectron2's own; only there may yaml hold Python, as RetinaNet's
+    does.
     """
     with _explain_failure(path):
         if path.suffix == ".py":

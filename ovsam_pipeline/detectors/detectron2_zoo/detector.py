@@ -53,11 +53,9 @@ _TRAINED = "model_final.pth"
 def build_detectron2_detector(settings: DetectorSettings) -> Detectron2Detector:
     """Build a detector of detectron2 with weights.
 
-    Args:
-        settings: `argument` is "CONFIG" or "CONFIG,WEIGHTS". CONFIG is a name in the model zoo,
-            whose published weights are then fetched, or the path of a .yaml or LazyConfig .py file.
-            WEIGHTS is a .pth, .pkl or .safetensors file; without it model_final.pth next to the
-            file is taken.
+    `settings`: `argument` is "CONFIG" or "CONFIG,WEIGHTS". CONFIG is a name in the model zoo, whose
+    published weights are then fetched, or the path of a .yaml or LazyConfig .py file. WEIGHTS is a
+    .pth, .pkl or .safetensors file; without it model_final.pth next to the file is taken.
     """
     folder = import_detectron2()
     name, _, file_name = settings.argument.partition(",")

@@ -49,11 +49,10 @@ def build_hf_detector(
 ) -> HuggingFaceDetector:
     """Load a detector of `transformers`.
 
-    Args:
-        settings: `argument` is a name on the hub ("google/owlv2-base-patch16-ensemble"), or a
-            folder with config.json, preprocessor_config.json, model.safetensors and, where the
-            model reads text, the tokenizer's files; `vocabulary` is what an open-vocabulary model
-            looks for, others ignore it.
+    `settings`: `argument` is a name on the hub ("google/owlv2-base-patch16-ensemble"), or a folder
+    with config.json, preprocessor_config.json, model.safetensors and, where the model reads text,
+    the tokenizer's files; `vocabulary` is what an open-vocabulary model looks for, others ignore
+    it.
     """
     argument, vocabulary = settings.argument, settings.vocabulary
     transformers = _import_transformers()

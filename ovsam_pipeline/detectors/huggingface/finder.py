@@ -51,9 +51,7 @@ class Finder(Protocol):
 def pick_best_pairs(probabilities: Tensor, boxes: Tensor) -> Candidates:
     """Take the Q best of all Q * C pairs of box and class, as DETR-like models are evaluated.
 
-    Args:
-        probabilities: (B, Q, C) float32.
-        boxes: (B, Q, 4) float32.
+    `probabilities`: (B, Q, C) float32. `boxes`: (B, Q, 4) float32.
     """
     num_boxes, num_classes = probabilities.shape[1:]
     scores, pairs = probabilities.flatten(1).topk(num_boxes, dim=1)

@@ -45,10 +45,7 @@ def build_captions(vocabulary: Vocabulary, tokenizer: Any, max_tokens: int) -> l
     """Join class names to captions that fit.
 
     A class is asked for by its first text; "." and "?" in it become spaces, because the networks
-    end a phrase there.
-
-    Args:
-        tokenizer: of the model; has a start token, an end token and ".".
+    end a phrase there. `tokenizer`: of the model; has a start token, an end token and ".".
     """
     phrases = [
         _tokenize(texts[0], name, tokenizer, max_tokens - 3)

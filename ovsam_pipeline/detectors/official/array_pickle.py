@@ -30,19 +30,14 @@ _KINDS = "biuf"  # booleans, integers, floats; "O" would hold objects
 
 
 def read_official_file(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a `.pkl` of detectron2, a `.pth`, or a safetensors file.
-
-    Raises:
-        CheckpointError: missing, damaged, without tensors, or it wants code to be run.
-    """
+    """Read the tensors of a `.pkl` of detectron2, a `.pth`, or a safetensors file."""
     return read_array_pickle(path) if path.suffix == ".pkl" else read_tensors(path)
 
 
 def read_array_pickle(path: str | Path) -> dict[str, Tensor]:
     """Read the arrays of a pickle as tensors of their own dtypes.
 
-    Args:
-        path: a file of named arrays, at the top or under "model"; of Python 2 or 3, any protocol.
+    `path`: a file of named arrays, at the top or under "model"; of Python 2 or 3, any protocol.
     """
     path = Path(path)
     if not path.is_file():

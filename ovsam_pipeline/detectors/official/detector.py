@@ -64,9 +64,8 @@ _NUM_CLASSES = {"coco": 80, "lvis": 1203}
 def build_official_detector(known: KnownDetector, settings: DetectorSettings) -> OfficialDetector:
     """Build a detector with its official weights, or with those of a file or of random numbers.
 
-    Args:
-        settings: `argument` is "", "FILE", and in either case may end in "#proposals",
-            "#refined" or "#detections".
+    `settings`: `argument` is "", "FILE", and in either case may end in "#proposals", "#refined" or
+    "#detections".
     """
     file_name, mode = _split_argument(settings)
     seed = read_random_seed()

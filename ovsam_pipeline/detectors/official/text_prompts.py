@@ -26,8 +26,7 @@ _WIDTH, _HEADS, _LAYERS = 512, 8, 12
 def load_clip_text(file: Path | None, seed: int = 0) -> TextTower:
     """Load the text tower of CLIP ViT-B/32.
 
-    Args:
-        file: open_clip's weights; None: made-up ones.
+    `file`: open_clip's weights; None: made-up ones.
     """
     text = TextConfig(width=_WIDTH, heads=_HEADS, layers=_LAYERS)
     tower = TextTower(text, _WIDTH, with_quick_gelu=True).eval().requires_grad_(False)
@@ -54,9 +53,8 @@ def embed_class_names(
 ) -> Tensor:
     """Return (K, 512) float32 unit embeddings of the classes.
 
-    Args:
-        vocabulary: the classes; their aliases are not used, Detic has one text a class.
-        cache_dir: folder of the cache; None: the user's.
+    `vocabulary`: the classes; their aliases are not used, Detic has one text a class. `cache_dir`:
+    folder of the cache; None: the user's.
     """
     texts = write_class_texts(vocabulary)
     tower.check_names(texts)

@@ -24,12 +24,9 @@ _WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 def build_anchors(grid_hw: SizeHW, stride: int, size: int, device: torch.device) -> Tensor:
     """Return the anchors of one level.
 
-    Args:
-        stride: pixels between cells; the first is centred on pixel 0.
-        size: side of the square anchor; the others have its area.
-
-    Returns:
-        (H x W x 3, 4) float32 xyxy; cells row by row, height / width 0.5, 1, 2 at each.
+    `stride`: pixels between cells; the first is centred on pixel 0. `size`: side of the square
+    anchor; the others have its area. Returns (H x W x 3, 4) float32 xyxy; cells row by row, height
+    / width 0.5, 1, 2 at each.
     """
     halves = []
     for ratio in _ASPECT_RATIOS:
@@ -95,8 +92,7 @@ class RegionProposals(nn.Module):
     ) -> list[Proposals]:
         """Propose boxes for each image of a batch.
 
-        Args:
-            features: (B, C, H, W) of each level, finest first.
+        `features`: (B, C, H, W) of each level, finest first.
         """
         outputs = [self.rpn_head(level) for level in features]
         levels = [self._decode_level(i, *output) for i, output in enumerate(outputs)]

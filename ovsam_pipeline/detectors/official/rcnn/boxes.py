@@ -21,12 +21,8 @@ _LARGEST_LOG_SCALE = math.log(1000.0 / 16)
 def decode_deltas(deltas: Tensor, boxes: Tensor, weights: Weights) -> Tensor:
     """Move and scale boxes.
 
-    Args:
-        deltas: (N, 4K): shift of the centre in box sizes, log of the growth, each times its weight.
-        boxes: (N, 4) xyxy.
-
-    Returns:
-        (N, 4K) float32 xyxy.
+    `deltas`: (N, 4K): shift of the centre in box sizes, log of the growth, each times its weight.
+    `boxes`: (N, 4) xyxy. Returns (N, 4K) float32 xyxy.
     """
     boxes = boxes.float()
     sizes = boxes[:, 2:] - boxes[:, :2]
@@ -53,11 +49,8 @@ def find_nonempty(boxes: Tensor) -> Tensor:
 def restore_boxes(boxes: Tensor, resized_hw: SizeHW, original_hw: SizeHW) -> tuple[Tensor, Tensor]:
     """Move boxes from the resized to the original image, clip them there, drop empty ones.
 
-    Args:
-        boxes: (N, 4), pixels of the resized image.
-
-    Returns:
-        (M, 4) boxes in original pixels and (M,) int64, their rows among the N.
+    `boxes`: (N, 4), pixels of the resized image. Returns (M, 4) boxes in original pixels and (M,)
+    int64, their rows among the N.
     """
     scale_y, scale_x = (o / r for o, r in zip(original_hw, resized_hw, strict=True))
     restored = boxes * boxes.new_tensor([scale_x, scale_y, scale_x, scale_y])

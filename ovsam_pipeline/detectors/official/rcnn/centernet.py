@@ -92,10 +92,9 @@ class CenterProposals(nn.Module):
     ) -> list[Proposals]:
         """Propose boxes for each image of a batch; they may reach outside it.
 
-        Args:
-            features: (B, C, H, W) of each level, finest first.
-            sizes_hw: B sizes of the resized, unpadded images; only their number matters here.
-            keep: most boxes per image (upstream keeps ties at the cut, so a few more).
+        `features`: (B, C, H, W) of each level, finest first. `sizes_hw`: b sizes of the resized,
+        unpadded images; only their number matters here. `keep`: most boxes per image (upstream
+        keeps ties at the cut, so a few more).
         """
         outputs = [self.centernet_head(level, i) for i, level in enumerate(features)]
         return [
@@ -120,9 +119,7 @@ class CenterProposals(nn.Module):
     def _decode_level(self, level: int, logits: Tensor, sides: Tensor) -> tuple[Tensor, Tensor]:
         """Return the best boxes (N, 4) and scores (N,) of one level of one image.
 
-        Args:
-            logits: (1, H, W).
-            sides: (4, H, W).
+        `logits`: (1, H, W). `sides`: (4, H, W).
         """
         stride = self.strides[level]
         heat = logits.flatten().sigmoid()

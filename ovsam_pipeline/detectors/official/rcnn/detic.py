@@ -38,8 +38,7 @@ DETIC_SWINB = SwinNumbers(width=128, depths=(2, 2, 18, 2), heads=(4, 8, 16, 32))
 def build_detic(body: str | SwinNumbers, num_classes: int = 1) -> RCNN:
     """Build the network with random weights, in eval mode.
 
-    Args:
-        body: "swinb" or "r50", or the numbers of another Swin.
+    `body`: "swinb" or "r50", or the numbers of another Swin.
     """
     network = RCNN(
         backbone=_build_pyramid(body),

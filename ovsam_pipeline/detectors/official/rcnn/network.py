@@ -72,8 +72,7 @@ class RCNN(nn.Module):
     def set_vocabulary(self, embeddings: Tensor) -> None:
         """Replace the classes of Detic.
 
-        Args:
-            embeddings: (K, 512) CLIP text embeddings, one row a class, of any norm.
+        `embeddings`: (K, 512) CLIP text embeddings, one row a class, of any norm.
         """
         if not self.has_vocabulary or not isinstance(self.roi_heads, CascadeHeads):
             raise ConfigError("expected Detic to set a vocabulary, got a detector of fixed classes")

@@ -41,8 +41,7 @@ def filter_official_state(state: Mapping[str, Any]) -> dict[str, Any]:
 def load_official_state(network: RCNN, state: Mapping[str, Any]) -> RCNN:
     """Load the entries of an official file, tensors or numpy arrays.
 
-    Args:
-        state: as read; what `filter_official_state` leaves out may be there or not.
+    `state`: as read; what `filter_official_state` leaves out may be there or not.
     """
     own = network.state_dict()
     given = filter_official_state(state)

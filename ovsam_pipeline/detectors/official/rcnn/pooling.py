@@ -19,9 +19,8 @@ _CANONICAL_LEVEL = 4
 def choose_levels(boxes: Tensor, levels: Sequence[int]) -> Tensor:
     """Return the (N,) int64 level number of each box.
 
-    Args:
-        boxes: (N, 4) float32 xyxy.
-        levels: the numbers that there are, finest first (level l has stride 2**l).
+    `boxes`: (N, 4) float32 xyxy. `levels`: the numbers that there are, finest first (level l has
+    stride 2**l).
     """
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     wanted = torch.floor(_CANONICAL_LEVEL + torch.log2(areas.sqrt() / _CANONICAL_SIDE + 1e-8))
@@ -33,12 +32,8 @@ def pool_boxes(
 ) -> Tensor:
     """Pool boxes of one image, each from its level.
 
-    Args:
-        features: {"p2": (B, C, H, W), ...}.
-        boxes: (N, 4) float32 xyxy, pixels of the resized image.
-
-    Returns:
-        (N, C, 7, 7) in the features' dtype.
+    `features`: {"p2": (B, C, H, W), ...}. `boxes`: (N, 4) float32 xyxy, pixels of the resized
+    image. Returns (N, C, 7, 7) in the features' dtype.
     """
     chosen = choose_levels(boxes, levels)
     first = features[f"p{levels[0]}"]

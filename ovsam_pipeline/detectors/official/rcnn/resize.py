@@ -48,11 +48,8 @@ def resize_image(image: np.ndarray, size_hw: SizeHW) -> np.ndarray:
 def prepare(image: np.ndarray, recipe: Recipe) -> Prepared:
     """Resize and normalise one image.
 
-    Args:
-        image: (H, W, 3) uint8 RGB, upright.
-
-    Returns:
-        (3, h, w) float32 pixels in the recipe's channel order, and both sizes.
+    `image`: (H, W, 3) uint8 RGB, upright. Returns (3, h, w) float32 pixels in the recipe's channel
+    order, and both sizes.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ImageError(
@@ -80,12 +77,9 @@ def compute_padded_size(sizes_hw: Sequence[SizeHW], recipe: Recipe) -> SizeHW:
 def build_batch(pixels: Sequence[Tensor], recipe: Recipe) -> Tensor:
     """Pad images to one size and stack them.
 
-    Args:
-        pixels: (3, H, W) float32 each, as `prepare` made them. But for a square recipe the sizes
-            should be equal: padding to another image's size changes what the network finds.
-
-    Returns:
-        (B, 3, H, W) float32.
+    `pixels`: (3, H, W) float32 each, as `prepare` made them. But for a square recipe the sizes
+    should be equal: padding to another image's size changes what the network finds. Returns (B, 3,
+    H, W) float32.
     """
     height, width = compute_padded_size([(p.shape[1], p.shape[2]) for p in pixels], recipe)
     padded = [F.pad(p, (0, width - p.shape[2], 0, height - p.shape[1])) for p in pixels]

@@ -44,12 +44,8 @@ class _WindowAttention(nn.Module):
     def forward(self, windows: Tensor, mask: Tensor | None) -> Tensor:
         """Attend.
 
-        Args:
-            windows: (B x W, T, C).
-            mask: (W, T, T), added to the scores, or None.
-
-        Returns:
-            (B x W, T, C).
+        `windows`: (B x W, T, C). `mask`: (W, T, T), added to the scores, or None. Returns (B x W,
+        T, C).
         """
         count, cells, width = windows.shape
         qkv = self.qkv(windows).view(count, cells, 3, self.heads, -1).permute(2, 0, 3, 1, 4)

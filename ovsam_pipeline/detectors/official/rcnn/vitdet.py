@@ -35,9 +35,8 @@ def build_vitdet(
 ) -> RCNN:
     """Build the network with random weights, in eval mode.
 
-    Args:
-        size: "b", "l" or "h", or the numbers of another transformer.
-        is_sigmoid: independent classes (the LVIS form) or softmax; None: sigmoid for 1203 classes.
+    `size`: "b", "l" or "h", or the numbers of another transformer. `is_sigmoid`: independent
+    classes (the LVIS form) or softmax; None: sigmoid for 1203 classes.
     """
     if not isinstance(size, VitConfig) and size not in VITDET_SIZES:
         raise ConfigError(f"expected ViTDet size b, l or h, got '{size}'")
