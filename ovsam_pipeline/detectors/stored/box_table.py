@@ -226,13 +226,13 @@ class TableDetector(Detector):
     device = "cpu"
 
     def __init__(
-        self, name: str, fingerprint: str, table: BoxTable, *, is_record_of_run: bool = False
+        self, name: str, fingerprint: str, table: BoxTable, *, knows_every_image: bool = False
     ) -> None:
         self.name = name
         self.fingerprint = fingerprint
         self.table = table
         self.class_names = table.class_names or None
-        self._is_record_of_run = is_record_of_run
+        self._knows_every_image = knows_every_image
         self._has_warned_of_size = False
         self._has_warned_of_outside = False
         if table.dropped:
@@ -278,7 +278,7 @@ class TableDetector(Detector):
         ids, names = table.category_ids, table.name_indices
         index = table.images.find(image.record)
         if index is None:
-            if self._is_record_of_run:
+            if self._knows_every_image:
                 raise ImageError(
                     f"no boxes in {self.name}: this image was not looked at there; run the same "
                     "command into that folder again, then this one with --retry-failed"

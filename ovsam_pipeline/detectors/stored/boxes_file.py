@@ -58,7 +58,7 @@ def build_boxes_detector(settings: DetectorSettings) -> TableDetector:
         files = [*(parts or [path]), *([dataset] if dataset else [])]
         contents = [_hash_content(file) for file in files]
     fingerprint = compute_fingerprint("boxes", contents, conf, max_det, *class_names)
-    return TableDetector(settings.spec, fingerprint, table, is_record_of_run=bool(run))
+    return TableDetector(settings.spec, fingerprint, table, knows_every_image=bool(run))
 
 
 def _hash_content(file: AnyPath) -> str:
