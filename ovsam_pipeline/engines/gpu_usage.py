@@ -1,7 +1,7 @@
 """How full and how busy the GPU of this process is: for progress and `ovsam status`.
 
-Memory is asked of torch, which the process that labels has loaded; how busy the GPU is only
-`nvidia-smi` knows. Whatever cannot be told is None: watching never fails a run.
+Torch reports the memory; only `nvidia-smi` reports how busy the GPU is. What is unknown is None:
+watching never fails a run.
 """
 
 from __future__ import annotations
@@ -10,16 +10,11 @@ import subprocess
 
 from ovsam_pipeline.monitoring.report import WorkerState
 
-_PATIENCE_S = 5.0
+_TIMEOUT_S = 5.0
 
 
 def update_gpu(worker: WorkerState, device: str) -> None:
-    """Write memory and utilisation of a GPU into the state of the worker that uses it.
-
-    Args:
-        worker: of this process.
-        device: as torch names it, "cuda:0"; nothing is done for others.
-    """
+    """Write memory and utilisation of a GPU ("cuda:0"; nothing for "cpu") into a worker's state."""
     if not device.startswith("cuda"):
         return
     import torch
@@ -27,7 +22,7 @@ def update_gpu(worker: WorkerState, device: str) -> None:
     index = torch.device(device).index or 0
     try:
         free, total = torch.cuda.mem_get_info(index)
-        # Numbers differ between torch and nvidia-smi; this one does not.
+        # torch and nvidia-smi number GPUs differently; the UUID is the same in both.
         name = f"GPU-{torch.cuda.get_device_properties(index).uuid}"
     except RuntimeError:
         return
@@ -36,13 +31,13 @@ def update_gpu(worker: WorkerState, device: str) -> None:
 
 
 def _ask_utilisation(name: str) -> float | None:
-    """Return the share of time in which a GPU worked lately; None where nobody tells (MIG)."""
+    """Return the share of time in which a GPU worked lately; None where unknown (MIG)."""
     command = ["nvidia-smi", "-i", name, "--query-gpu=utilization.gpu"]
     command += ["--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(
-            command, capture_output=True, text=True, timeout=_PATIENCE_S, check=True
+        shown = subprocess.run(
+            command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
         ).stdout
-        return float(told) / 100
+        return float(shown) / 100
     except (OSError, ValueError, subprocess.SubprocessError):
         return None

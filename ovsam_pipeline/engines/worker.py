@@ -39,11 +39,7 @@ class WorkerInfo:
     """What a worker sends once it has loaded the model.
 
     Attributes:
-        host: name of the machine.
-        process: its number there.
-        version: of this package.
-        facts: of the labels that it makes.
-        texts: cache files of embedded class names, where it was asked for them.
+        texts: cache files of embedded class names, from the first worker; else empty.
         notes: log records since the last time, (level, message).
     """
 
@@ -60,12 +56,9 @@ class ShardResult:
     """What became of a shard.
 
     Attributes:
-        number: of the shard.
-        tally: counts of its rows.
         part: file name of the part; None where no row was made before a stop.
-        seconds: that the worker spent on it.
+        seconds: time that the worker spent on it.
         stage_seconds: busy time by stage.
-        dropped: boxes that gave no object, by reason.
         state: of the worker afterwards; of its GPU what `Worker.look` saw last.
         notes: log records since the last time, (level, message).
     """
@@ -83,10 +76,7 @@ class ShardResult:
 class Worker:
     """Loads what labels, then labels shards; `look` and `stop` may be called meanwhile.
 
-    Args:
-        config: settings of the run.
-        build: settings → Labeller.
-        num_threads: threads that torch may use; None leaves them alone.
+    `num_threads` is how many threads torch may use; None leaves its default.
     """
 
     def __init__(self, config: LabelConfig, build: BuildLabeller, num_threads: int | None) -> None:
@@ -102,16 +92,12 @@ class Worker:
     def load(self, texts: dict[str, bytes], *, is_first: bool) -> WorkerInfo:
         """Load model, detector and vocabulary.
 
-        Args:
-            texts: embedded class names of another machine, for the cache of this one.
-            is_first: whether to return those of this one.
-
-        Raises:
-            OvsamError: as `build`.
+        The first worker embeds the class names and returns their cache files, which the others get
+        as `texts`.
         """
         from ovsam.text.embedding import collect_used_files, store_files
 
-        # Loaded now: the first image would seem to take seconds, or to hang.
+        # Imported now, else the first image would seem to take seconds, or to hang.
         from ovsam_pipeline.labelling import label_images  # noqa: F401
         from ovsam_pipeline.output import parts  # noqa: F401
 
@@ -137,15 +123,7 @@ class Worker:
         self._writer = writer.without_limits()
 
     def label(self, number: int, images: list[ImageRecord]) -> ShardResult:
-        """Label images and commit their rows as one part.
-
-        Args:
-            number: of the shard.
-            images: what to label.
-
-        Raises:
-            OutputError: the part cannot be written.
-        """
+        """Label the images of a shard and commit their rows as one part."""
         from ovsam_pipeline.labelling.label_images import label_images
 
         assert self._labeller is not None
@@ -177,7 +155,7 @@ class Worker:
         )
 
     def look(self) -> WorkerState:
-        """Return how this worker stands; `name` and `images_per_s` are filled by who asks."""
+        """Return the worker's state; the driver fills in `name` and `images_per_s`."""
         from ovsam_pipeline.engines.gpu_usage import update_gpu
 
         if self._labeller is not None:
@@ -185,18 +163,18 @@ class Worker:
         return self._describe()
 
     def _describe(self) -> WorkerState:
-        """Return the state; of the GPU what was seen last, as asking takes a process of its own."""
+        """Return the state; of the GPU what was seen last, as `nvidia-smi` is slow to start."""
         seconds = self._seconds + Counter(self._stats.seconds)
         return replace(self._state, stage_seconds=dict(seconds))
 
     def stop(self) -> None:
-        """End in good order: the image in hand is finished, the part is committed."""
+        """Finish the image in hand, commit the part and label no more."""
         self._stop.request("interrupted")
 
 
 @dataclass
 class _Notes:
-    """Log records of this package, kept for who cannot see this process's terminal."""
+    """Log records of this package, kept for the driver, which cannot see this terminal."""
 
     _kept: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=_MOST_NOTES))
     _guard: threading.Lock = field(default_factory=threading.Lock)

@@ -1,6 +1,6 @@
 """A data set → its labels: an evaluation's settings as those of `ovsam label`, and the run.
 
-The predictions are an ordinary output folder, so an interrupted evaluation goes on where it
+The predictions are an ordinary output folder, so an interrupted evaluation resumes where it
 stopped, and `ovsam report` shows them.
 """
 
@@ -98,7 +98,7 @@ def _choose_rules(config: EvalConfig) -> EvaluationRules:
 
 
 def _write_images(target: Path, source: Path, wanted: frozenset[int]) -> Path:
-    """Write the entries of the wanted images as a data set of their own, as they stand."""
+    """Write a COCO file that holds only the wanted image entries, unchanged."""
     target.parent.mkdir(parents=True, exist_ok=True)
     images = list(_iterate_images(source, wanted))
     with replace_file(target) as temporary:

@@ -1,6 +1,6 @@
 """Who names an object: OV-SAM, the detector, or both together; and how far apart they are.
 
-Input: a prediction and the detections that prompted it. Output: one `ChosenLabel` a prompt.
+Input: a prediction and the detections that prompted it. Output: one `ChosenLabel` per prompt.
 
 Let p be OV-SAM's probabilities over the vocabulary's classes, d the detector's class and s its
 score. The detector's distribution is q: s on d, and the rest, 1 - s, as OV-SAM spreads it over the
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ovsam_pipeline.detectors.base import Detections
     from ovsam_pipeline.labelling.rules import LabelRules
 
-# Detectors' scores may touch or leave [0, 1]; neither side shall be certain.
+# Detectors' scores may reach or leave [0, 1]; a certain detector would silence OV-SAM.
 _LEAST_DOUBT = 1e-6
 
 
@@ -76,7 +76,7 @@ def choose_label(
 
 
 def fuse_with_detector(log_probabilities: np.ndarray, label: int, score: float) -> np.ndarray:
-    """Return the log of the fused distribution; the formula stands at the top of this file.
+    """Return the log of the fused distribution; the formula is at the top of this file.
 
     Args:
         log_probabilities: (K,) float64, OV-SAM's.

@@ -2,7 +2,7 @@
 
 Score semantics: with labels from the model, `score` is OV-SAM's probability of the label among the
 vocabulary's classes; with labels from the detector, it is the detector's confidence; with fused
-labels, it is that of `label_choice.py`. `detector_score` is always the detector's, `model_score`
+labels, it is that of `choice.py`. `detector_score` is always the detector's, `model_score`
 always OV-SAM's.
 """
 

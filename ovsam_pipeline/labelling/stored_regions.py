@@ -89,7 +89,7 @@ class StoredRegions(Detector):
             for row in iterate_part_rows(part, (_NAMES_COLUMN,)):
                 names.update(item["detector_category"] or "" for item in row["objects"] or ())
         self._places, _ = build_done_index(indices)
-        # A class of the detector that nothing was found of may stand in a class map as well.
+        # A class map may name classes of the detector that no object was found of.
         known = self.run.get("class_names") or ()
         self.class_names = tuple(dict.fromkeys((*known, *sorted(names - {""})))) or None
         # Images come in the order in which the parts were written, in two stages close together.

@@ -122,7 +122,8 @@ def run_labelling(
         images = listed if config.relabel is None else _choose_stored(stack, config, listed)
         _compare_with_detector(config, engine, images)
         if not is_used or config.on_existing == "overwrite":
-            # Else images that contradict each other would be refused after results were removed.
+            # `plan_run` refuses contradicting images too, but a new folder would be there by then,
+            # or old results be gone.
             check_images(images)
         folder = folder or _take_output(stack, state)
         folder.prepare(engine.facts.fingerprint, engine.facts.depends_on, config.on_existing)
