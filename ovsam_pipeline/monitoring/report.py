@@ -17,7 +17,7 @@ from ovsam_pipeline.outcomes import NOT_THE_IMAGE, Tally
 from ovsam_pipeline.records import LabelRecord
 
 Outcome = Literal["finished", "over budget"] | StopReason
-# A handful of bad files may well be the first ones; twenty equal errors of ours are a broken setup.
+# The first few images may be bad files; the same internal error twenty times is a broken setup.
 _HOPELESS_AFTER = 20
 _EXIT_CODES = {
     "interrupted": ExitCode.INTERRUPTED,
@@ -110,7 +110,7 @@ class RunReport(Tally):
     started_s: float = field(default_factory=time.monotonic)
 
     def add(self, row: LabelRecord) -> None:
-        """Count a row; a ShardError where every image so far failed for the same reason of ours."""
+        """Count a row; a ShardError where all images so far failed by the same internal error."""
         super().add(row)
         if row.error is not None:
             self._check_hopeless()

@@ -1,7 +1,7 @@
 """One run at a time into an output: a lock that is freed when its owner dies.
 
 A folder is locked with flock, which the kernel frees with the process. An object store has no
-locks, so a run holds a lease there: an object of its own that it renews, and that expires. Two runs
+locks, so a run holds a lease there: an object that it renews, and that expires. Two runs
 never hold leases at once: each writes its own lease first and looks for others afterwards, so of
 two that start together at least the later one sees the other and gives way. Ages are compared by
 the store's clock alone.

@@ -196,9 +196,9 @@ def test_retry_failed_of_an_output_without_failures_has_nothing_to_do(run_ovsam,
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["-o", "other"], "writes into that folder, and -o other is another one; leave -o out"),
-        (["--prune"], "looks at failed images alone; leave --prune out"),
-        (["--on-existing", "overwrite"], "goes on with what is there; leave --on-existing out"),
+        (["-o", "other"], "writes into that folder, but -o other is another one; drop -o"),
+        (["--prune"], "labels failed images only; drop --prune"),
+        (["--on-existing", "overwrite"], "resumes that output; drop --on-existing"),
     ],
 )
 def test_retry_failed_refuses_what_contradicts_it(run_ovsam, images, tmp_path, flags, sentence):
@@ -211,13 +211,10 @@ def test_retry_failed_needs_the_sources_and_the_run_file(run_ovsam, images, tmp_
     run_ovsam("label", images, "-o", tmp_path / "out")
     images.rename(tmp_path / "moved")
     found = run_ovsam("label", "--retry-failed", tmp_path / "out")
-    assert (found.code, "say where its images are now: ovsam label SOURCES -o" in found.err) == (
-        2,
-        True,
-    )
+    assert (found.code, "give its new location: ovsam label SOURCES -o" in found.err) == (2, True)
     (tmp_path / "out" / "run.json").unlink()
     found = run_ovsam("label", "--retry-failed", tmp_path / "out")
-    assert (found.code, "to tell the sources and settings" in found.err) == (2, True)
+    assert (found.code, "does not record the run's sources and settings" in found.err) == (2, True)
 
 
 def test_retry_failed_with_sources_also_labels_new_images(run_ovsam, images, tmp_path):

@@ -49,7 +49,7 @@ def explain_cluster(error: BaseException, address: str | None) -> ConfigError:
     where = address or "this machine"
     small = " ".join(str(cause) for cause in _list_causes(error)).lower()
     if small.startswith("failed to connect to ray cluster"):
-        # Ray says the same for an address where nobody listens; `reach_address` has tried that.
+        # Ray has the same text for an address where nobody listens; `reach_address` has tried that.
         return ConfigError(
             f"the Ray cluster at {where} answers but refuses this machine, probably because of its "
             f"token; {_TOKEN}"

@@ -72,7 +72,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one worker answered to one call; the type of `value` tells which call it was."""
+    """What one worker answered to one call; the type of `value` shows which call it was."""
 
     worker: PoolWorker
     value: Loaded | Opened | ShardResult | WorkerState | OvsamError | WorkerDiedError

@@ -238,7 +238,7 @@ class ClusterRun:
             self._lose(worker, f"it finished no image for {timeout_s:.0f} s", is_hung=True)
 
     def _resize(self, now_s: float) -> None:
-        """Follow the cluster: start workers where there is room, stop those that wait in vain."""
+        """Follow the cluster: start workers where there is room, stop those that have none."""
         if now_s - self.resized_s < _RESIZE_EVERY_S or self.stop_deadline_s is not None:
             return
         self.resized_s = now_s

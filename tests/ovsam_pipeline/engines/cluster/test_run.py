@@ -1,6 +1,8 @@
 """The loop of a cluster run on workers of this process, which die as a test says."""
 
 import random
+import subprocess
+import sys
 from collections import Counter, deque
 from dataclasses import replace
 from pathlib import Path
@@ -328,3 +330,13 @@ def test_run_without_any_worker_says_what_it_waits_for(run, caplog, monkeypatch)
     report, _ = run(pool, stop=stop)
     assert report.done == 0
     assert caplog.text.count("waiting for a worker: each needs 1 CPUs of one node") == 3
+
+
+def test_driver_loads_no_torch():
+    code = (
+        "import sys, ovsam_pipeline.runs.api, ovsam_pipeline.runs.run\n"
+        "import ovsam_pipeline.engines.cluster.run\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
