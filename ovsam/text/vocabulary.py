@@ -95,10 +95,11 @@ class Vocabulary:
         for index, (name, category_id) in enumerate(zip(names, ids, strict=True)):
             where = f"index {index}"
             item = make_class(name, category_id=int(category_id), where=where)
-            texts = check_texts(aliases[index], where) if aliases is not None else ()
+            given = aliases[index] if aliases is not None else ()
+            texts = check_texts(given, where) if given else item.aliases
             split: Split | None = "base" if index in in_base else None
             split = "novel" if index in in_novel else split
-            classes.append(replace(item, aliases=texts or item.aliases, split=split))
+            classes.append(replace(item, aliases=texts, split=split))
         self._set(classes, title)
         if embeddings is not None:
             self._embeddings = _check_embeddings(embeddings, len(classes))

@@ -123,7 +123,7 @@ def _save_torchscript(path) -> None:
     [
         (lambda p: p.mkdir(), "got the folder"),
         (lambda p: None, "no weight file at"),
-        (lambda p: p.write_text("<html>not found</html>"), "no PyTorch file"),
+        (lambda p: p.write_text("<html>not found</html>"), "not a PyTorch file"),
         (lambda p: torch.save({"epoch": 3}, p), "holds no named tensors"),
         (lambda p: torch.save([1, 2], p), "holds no named tensors"),
         (lambda p: _save_torchscript(p), r"a TorchScript archive .* open_clip's file"),
@@ -138,5 +138,5 @@ def test_what_is_no_weight_file_is_refused(tmp_path, make, message) -> None:
 
 def test_metadata_of_a_damaged_file_is_an_error(tmp_path) -> None:
     (tmp_path / "w.safetensors").write_bytes(b"xx")
-    with pytest.raises(CheckpointError, match="no readable safetensors"):
+    with pytest.raises(CheckpointError, match="not a readable safetensors"):
         read_metadata(tmp_path / "w.safetensors")
