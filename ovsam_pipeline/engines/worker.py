@@ -10,12 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import platform
-import threading
 import time
 from collections import Counter, deque
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import ovsam
 from ovsam_pipeline.labelling.labeller import BuildLabeller, RunFacts
@@ -106,7 +105,7 @@ class Worker:
 
             torch.set_num_threads(self._num_threads)
         store_files(texts)
-        with self._notes.collect():
+        with self._notes:
             self._labeller = self._build(self._config, None)
         return WorkerInfo(
             platform.node(),
@@ -130,7 +129,7 @@ class Worker:
         assert self._writer is not None
         tally, self._stats, start_s = Tally(), ShardStats(), time.monotonic()
         self._state.state = "labelling"
-        with self._notes.collect():
+        with self._notes:
             rows = label_images(images, self._labeller, self._stop, self._stats)
             with closing(rows):
                 for row in rows:
@@ -172,48 +171,34 @@ class Worker:
         self._stop.request("interrupted")
 
 
-@dataclass
-class _Notes:
-    """Log records of this package, kept for the driver, which cannot see this terminal."""
-
-    _kept: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=_MOST_NOTES))
-    _guard: threading.Lock = field(default_factory=threading.Lock)
-
-    def collect(self) -> _Collecting:
-        """Return a context in which records are kept."""
-        return _Collecting(self)
-
-    def add(self, level: int, message: str) -> None:
-        """Keep a record; of too many the oldest go."""
-        with self._guard:
-            self._kept.append((level, message))
-
-    def take(self) -> tuple[tuple[int, str], ...]:
-        """Return what was kept, and forget it."""
-        with self._guard:
-            kept = tuple(self._kept)
-            self._kept.clear()
-        return kept
-
-
-class _Collecting(logging.Handler):
-    """A handler of this package's loggers while a block runs."""
+class _Notes(logging.Handler):
+    """Keeps log records of this package while a block runs: the driver cannot see this terminal."""
 
     _LOGGERS = ("ovsam", "ovsam_pipeline")
 
-    def __init__(self, notes: _Notes) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._into = notes
+        self._kept: deque[tuple[int, str]] = deque(maxlen=_MOST_NOTES)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record."""
-        self._into.add(record.levelno, record.getMessage())
+        """Keep a record; of too many the oldest are forgotten."""
+        self._kept.append((record.levelno, record.getMessage()))
+
+    def take(self) -> tuple[tuple[int, str], ...]:
+        """Return what was kept, and forget it."""
+        self.acquire()  # `emit` is called with this lock, from any thread
+        try:
+            kept = tuple(self._kept)
+            self._kept.clear()
+        finally:
+            self.release()
+        return kept
 
     def __enter__(self) -> None:
         for name in self._LOGGERS:
             logging.getLogger(name).addHandler(self)
             logging.getLogger(name).setLevel(logging.INFO)
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         for name in self._LOGGERS:
             logging.getLogger(name).removeHandler(self)
