@@ -346,7 +346,7 @@ def test_baseline_heeds_the_flags_of_bad_data(start, tmp_path):
     coco = {"data": scenes / "annotations.json", "images": scenes}
     limits = DataLimits(vocabulary="coco")
     request = _request("baseline", tmp_path, text, init=(start,), limits=limits, **coco)
-    with pytest.raises(ConfigError, match="have a category that is no class of the vocabulary"):
+    with pytest.raises(ConfigError, match="have a category that is not a class of the vocabulary"):
         run_stage(request)
 
 

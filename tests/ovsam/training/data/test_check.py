@@ -123,7 +123,7 @@ def test_unknown_categories_are_refused_and_novel_ones_told(tmp_path) -> None:
     assert (unknown.count, unknown.out_of) == (2, 4)
     assert unknown.examples == ("dgo (did you mean 'dog'?)",)
     assert (hidden.count, hidden.examples, hidden.is_bad) == (1, ("cat",), False)
-    with pytest.raises(ConfigError, match="2 of 4 objects have a category that is no class"):
+    with pytest.raises(ConfigError, match="2 of 4 objects have a category that is not a class"):
         report.refuse_past(0.01)
 
 
