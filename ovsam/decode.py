@@ -71,18 +71,9 @@ def decode_file(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
 
     The content decides the format, not the suffix. The first frame of animations and the first page
     of TIFFs is taken; EXIF orientation is applied; transparency is laid on white; 16-bit values
-    become their high byte; float and 32-bit images are scaled as docs/inputs.md says.
-
-    Args:
-        path: of a file of this machine.
-        max_pixels: images with more pixels are refused before they are decoded.
-
-    Returns:
-        (H, W, 3) uint8 RGB, C-contiguous, writable, owned by the caller.
-
-    Raises:
-        ImageError: one sentence on why the file cannot be read: absent, no permission, not a file,
-            empty, not an image, truncated or damaged, too many pixels. The file name is not in it.
+    become their high byte; float and 32-bit images are scaled as docs/inputs.md says. `path`: of a
+    file of this machine. `max_pixels`: images with more pixels are refused before they are decoded.
+    Returns (H, W, 3) uint8 RGB, C-contiguous, writable, owned by the caller.
     """
     with explain_read_errors(), _open_regular_file(path) as stream:
         return _decode_stream(stream, max_pixels)

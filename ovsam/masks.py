@@ -29,17 +29,10 @@ def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     """Return a COCO segmentation as RLE.
 
     Compressed run lengths come back unchanged, without a look at what they decode to.
-
-    Args:
-        segmentation: polygons [[x, y, x, y, …], …] in pixels; {"size", "counts"}; or None or [] for
-            an empty mask. Polygons of fewer than three points or an odd number of values are left
-            out.
-        height: of the image in pixels, for polygons and empty masks; run lengths have their own.
-        width: likewise.
-
-    Raises:
-        ValueError: it is not a segmentation, its runs do not fill its size, a coordinate is not a
-            finite number, or polygons come without the size of their image (-1).
+    `segmentation`: polygons [[x, y, x, y, …], …] in pixels; {"size", "counts"}; or None or [] for
+    an empty mask. Polygons of fewer than three points or an odd number of values are left out.
+    `height`: of the image in pixels, for polygons and empty masks; run lengths have their own.
+    `width`: likewise.
     """
     if isinstance(segmentation, dict):
         return _read_run_lengths(segmentation)
@@ -55,11 +48,7 @@ def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
 
 
 def decode_mask(segmentation: Any, height: int, width: int) -> NDArray[np.uint8]:
-    """Return the (height, width) pixels of a COCO segmentation, 0 and 1; see `to_rle`.
-
-    Raises:
-        ValueError: as `to_rle`, or run lengths reach beyond their image or are of another size.
-    """
+    """Return the (height, width) pixels of a COCO segmentation, 0 and 1; see `to_rle`."""
     rle = to_rle(segmentation, height, width)
     if list(rle["size"]) != [height, width]:
         raise ValueError(
@@ -98,10 +87,8 @@ def compute_mask_ious(
 ) -> NDArray[np.float64]:
     """Return the IoU of each pair of RLEs: (N, M); -1 where boxes meet and image sizes differ.
 
-    Args:
-        rles: N masks.
-        others: M masks.
-        is_crowd: M flags: divide by the area of the first mask instead of the union; None: none.
+    `rles`: n masks. `others`: m masks. `is_crowd`: m flags: divide by the area of the first mask
+    instead of the union; None: none.
     """
     flags = [0] * len(others) if is_crowd is None else is_crowd
     ious = coco_mask.iou(rles, others, flags)

@@ -23,9 +23,6 @@ def build_strict(cls: type[T], values: Any, where: str = "config") -> T:
 
     Lists become tuples and whole numbers become floats where a field wants them: YAML and JSON
     cannot tell them apart. `where` names the mapping in messages.
-
-    Raises:
-        ConfigError: a key is unknown or missing, or a value has the wrong type or cannot work.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"expected {where} as a mapping, got {values!r:.60}")
@@ -53,11 +50,7 @@ def check_fields(config: Any) -> None:
 
 
 def convert(kind: Any, value: Any, name: str) -> Any:
-    """Return `value` as the annotated type `kind` has it; `name` names it in messages.
-
-    Raises:
-        ConfigError: it has another type, or is none of a Literal's words.
-    """
+    """Return `value` as the annotated type `kind` has it; `name` names it in messages."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):  # X | None
         (kind,) = (each for each in arguments if each is not types.NoneType)

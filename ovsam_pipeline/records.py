@@ -76,12 +76,7 @@ class ImagePlace(Protocol):
     """
 
     def read_bytes(self) -> bytes:
-        """Return the encoded image.
-
-        Raises:
-            OSError: as `open` does: not found, no permission, cannot be read.
-            ImageError: what was found there is not the image that was listed.
-        """
+        """Return the encoded image."""
 
 
 class StoredFile(Protocol):
@@ -108,7 +103,6 @@ class ImageRecord:
         mtime_ns: modification time in nanoseconds when listed; 0 where it is not known.
         width: pixels as a COCO file states them, else None. A hint, never trusted over the decoded
             image.
-        height: as `width`.
         version: replaces size and time in `identity` where these do not show a change: for a member
             of an archive, those of the archive and its place in it; None for files.
     """
@@ -135,7 +129,6 @@ class BoxRecord:
 
     Attributes:
         detector_box_xyxy: left, top, right, bottom, pixels of the upright original image.
-        detector_score: confidence of the detector, finite.
         detector_category: class name that the detector gave, None where it has no classes.
         detector_category_id: id of that class in the detector's own numbering, or None. Rows of
             `ovsam label` do not have it.
@@ -169,14 +162,11 @@ class ObjectRecord:
         prompt: the box that was segmented and labelled.
         bbox: tight box of the mask: left, top, width, height, pixels of the upright original image.
         category_id: id of the label in the vocabulary.
-        category: name of the label.
         score: probability of the label, in [0, 1].
         margin: probability of the label minus that of the runner-up.
         mask_score: stability of the mask, in [0, 1].
         area: pixels of the mask.
-        segmentation: the mask.
         model_category: the model's own label, whichever of model and detector named the object.
-        model_score: its probability, in [0, 1].
         detector_margin: the model's probability of its label minus that of the detector's class: 0
             where they agree, None where that class has no counterpart in the vocabulary.
     """
@@ -229,9 +219,7 @@ class LabelRecord:
 
     Attributes:
         image_id: as in the ImageRecord.
-        file_name: as in the ImageRecord.
         width: pixels of the upright image; None where it could not be decoded.
-        height: as `width`.
         status: "labelled" (at least one object), "empty" (none), "failed" (`error` says why).
         error: reason of a failed row, one sentence; None otherwise.
         objects: the labelled objects, or the boxes of `ovsam detect`.

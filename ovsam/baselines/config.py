@@ -21,7 +21,6 @@ class BaselineConfig(LabellingConfig):
     """A SAM and a CLIP put together.
 
     Attributes:
-        sam: the segmenter.
         crop: "image": the object is cut out of the image and CLIP sees that crop; "feature": CLIP
             sees the image once and its last map is cropped.
         region: what is cropped: the box of SAM's "mask", or the "prompt"'s box where it is one.
@@ -31,7 +30,6 @@ class BaselineConfig(LabellingConfig):
             averages the cells under the mask. A ConvNeXt has no such grid and always averages.
         adapter: trained layers between CLIP's maps and the region embedding, of feature crops.
         adapter_width: channels of the conv adapter's finest scale; the others double it.
-        fpn_channels: channels of an adapter's levels.
         roi_size: bins per side of an adapter's RoIAlign.
         roi_base_size: half the side, in input pixels, of regions pooled from the second level.
         context_tokens: CoOp's learned tokens before a class name; 0: the plain text tower.

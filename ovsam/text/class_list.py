@@ -33,7 +33,6 @@ class VocabularyClass:
             (COCO's "orange" is embedded as "orange fruit").
         split: "base" where the model's labels were trained on it, "novel" where not, None where the
             vocabulary has no split or leaves the class out of both.
-        frequency: LVIS's "frequent", "common" or "rare".
         synonyms: other names; found by `Vocabulary.index_of`, embedded only by `with_synonyms`.
     """
 

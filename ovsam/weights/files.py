@@ -31,9 +31,6 @@ def replace_file(path: Path) -> Iterator[Path]:
 
     Readers see the old file or the new one, also after a crash or a power cut. If the block or the
     disk fails, the old file stays. The folder must exist.
-
-    Raises:
-        OSError: the folder cannot be written.
     """
     # The random part keeps threads, and hosts with equal process ids on a shared disk, apart.
     temporary = path.with_name(f".{path.name}{_MARK}{os.getpid()}-{secrets.token_hex(4)}")
@@ -55,11 +52,7 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file by `content` as `replace_file` does; a missing folder is created.
-
-    Raises:
-        OSError: the folder cannot be made or written.
-    """
+    """Replace a file by `content` as `replace_file` does; a missing folder is created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(path) as temporary:
         temporary.write_bytes(content)

@@ -18,7 +18,6 @@ class DetectorSettings:
         argument: of it, what comes after the name.
         conf: boxes that score less are left out; equal stays.
         max_det: boxes that the run keeps per image.
-        device: "cpu", "cuda", "cuda:1".
         dtype: what the network's body computes in: "fp32", "bf16" or "fp16".
         is_compiled: whether the body goes through torch.compile.
         vocabulary: classes that the user asked for by name; None: the detector's own.

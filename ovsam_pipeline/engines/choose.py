@@ -32,9 +32,8 @@ _SIGNS_OF_A_GPU = ("/proc/driver/nvidia", "/dev/dxg")
 def choose_engine(config: LabelConfig) -> str:
     """Return "local" or "ray": a cluster where one is named, or where there are several GPUs.
 
-    Args:
-        config: the settings; `engine` "auto" looks at RAY_ADDRESS, at the flags of a cluster, and
-            at this machine's GPUs where no device is named.
+    `config`: the settings; `engine` "auto" looks at RAY_ADDRESS, at the flags of a cluster, and at
+    this machine's GPUs where no device is named.
     """
     if config.engine != "auto":
         return config.engine
@@ -57,13 +56,8 @@ def open_engine(
 ) -> Iterator[Engine]:
     """Load what labels, here or on a cluster, until the block ends.
 
-    Args:
-        config: the settings.
-        build: settings → Labeller; picklable, as it may run in an actor.
-        embedding: called with (done, total) while class names are embedded in this process.
-
-    Raises:
-        OvsamError: as `build`; or the cluster cannot be used.
+    `build`: settings → Labeller; picklable, as it may run in an actor. `embedding`: called with
+    (done, total) while class names are embedded in this process.
     """
     if choose_engine(config) == "ray":
         with _import_ray_engine().open_pool(config, build) as pool:

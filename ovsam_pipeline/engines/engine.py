@@ -21,7 +21,6 @@ class Work:
     """One run, as an engine gets it.
 
     Attributes:
-        plan: the images to label.
         writer: of the output's parts; on a cluster each worker gets an empty copy.
         report: counts the rows, knows the failure budget.
         stop: once set from outside, the images in hand are finished and committed.
@@ -39,7 +38,6 @@ class Engine(Protocol):
     """What labels a plan: this process, or a cluster.
 
     Attributes:
-        name: "local" or "ray".
         facts: known once the engine is open.
     """
 
@@ -51,22 +49,9 @@ class Engine(Protocol):
         """File names of the parts that workers reported; None where this process alone writes."""
 
     def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
-        """Compare a detector that reads boxes from a file with all images of the run.
-
-        Returns:
-            Sentences worth a warning.
-
-        Raises:
-            DatasetError: no image of the run is in the file, or two are the same one in it.
-        """
+        """Compare a detector that reads boxes from a file with all images of the run."""
         ...
 
     def label(self, work: Work) -> RunSummary:
-        """Label the plan's images and commit their rows.
-
-        Raises:
-            OutputError: a part cannot be written.
-            ShardError: every image fails for a reason that is not the image's, or no worker can
-                start.
-        """
+        """Label the plan's images and commit their rows."""
         ...

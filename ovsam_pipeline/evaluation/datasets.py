@@ -31,9 +31,7 @@ class Dataset:
 
     Attributes:
         name: short name, for titles and folders: "coco_2017_val", or the stem of a file.
-        annotations: the COCO or LVIS file.
         image_root: folder that the names of its images are relative to; None looks around.
-        vocabulary: name or path for `load_vocabulary`.
         is_lvis: whether LVIS's rules apply for sure (else the file's content decides).
     """
 
@@ -109,9 +107,6 @@ def find_dataset(
             the first that is given.
         image_root: folder of the images, instead of the layout's.
         needs_images: whether it is an error when there is no folder of images.
-
-    Raises:
-        DatasetError: a piece is missing: which, where it was looked for and where to get it.
     """
     if image_root is not None and not Path(image_root).expanduser().is_dir():
         raise DatasetError(f"expected --image-root to be a folder, and there is none: {image_root}")

@@ -36,16 +36,6 @@ def build_label_config(
 
     With `limit`, OUTPUT/images.json is written: the first images of the data set without their
     annotations.
-
-    Args:
-        config: of the evaluation.
-        dataset: what to label.
-        output: folder of the evaluation.
-        truth: its images are those to label.
-
-    Raises:
-        SourceError: the images are not where they should be.
-        OutputError: images.json cannot be written.
     """
     source, image_root = dataset.annotations, dataset.image_root
     if config.limit is not None:
@@ -74,11 +64,7 @@ def label_dataset(
     showing: Callable[[RunReport], AbstractContextManager[None]] | None = None,
     embedding: Callable[[int, int], None] | None = None,
 ) -> LabelResult:
-    """Label a data set into OUTPUT/predictions; see `run_label` for the rest.
-
-    Raises:
-        OvsamError: the settings cannot work, images are missing, or the run as a whole failed.
-    """
+    """Label a data set into OUTPUT/predictions; see `run_label` for the rest."""
     from ovsam_pipeline.runs.api import run_label
 
     labelling = build_label_config(config, dataset, output, truth)

@@ -177,7 +177,6 @@ class Predictions:
             no boxes.
         areas: (N,) float64, the pixels of the mask, or NaN where not known yet.
         has_boxes: whether the file states boxes (decides the reference tools' area rule).
-        has_masks: whether the file states masks.
         rows: (N,) int64, position in the file, for messages.
         ranks: (N,) int32, place among all predictions of the image by falling score, including
             those that were left out: LVIS looks at the first 300.
@@ -255,7 +254,6 @@ class Curves:
     Attributes:
         precision: (T, R, K, A) float64 at the highest limit.
         recall: (T, K, A, M) float64.
-        max_detections: the M limits, ascending.
     """
 
     precision: np.ndarray

@@ -37,17 +37,7 @@ def build_labeller(
 ) -> Labeller:
     """Load what `ovsam label` needs: model, detector, vocabulary and rules.
 
-    Args:
-        config: the settings.
-        embedding: called with (done, total) while class names are embedded; not on a cache hit.
-
-    Raises:
-        ConfigError: an unknown name, or settings that contradict each other.
-        CheckpointError: weights that cannot be read.
-        DownloadError: weights that are not on this machine and cannot be fetched.
-        VocabularyError: class names that cannot be used.
-        DetectorError: a detector that cannot be built.
-        DatasetError: a class map or a file of boxes that cannot be used.
+    `embedding`: called with (done, total) while class names are embedded; not on a cache hit.
     """
     from ovsam_pipeline.labelling.modes import MasksAndLabels
 

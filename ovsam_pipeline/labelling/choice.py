@@ -50,12 +50,6 @@ def choose_label(
     """Return the label of one prompt.
 
     A box without a class, or of a class without a counterpart, is OV-SAM's to name.
-
-    Args:
-        prediction: of N prompts.
-        found: the N detections that prompted them.
-        rules: of the run.
-        row: which prompt.
     """
     own, own_score = int(prediction.labels[row]), float(prediction.scores[row])
     given = None
@@ -78,13 +72,8 @@ def choose_label(
 def fuse_with_detector(log_probabilities: np.ndarray, label: int, score: float) -> np.ndarray:
     """Return the log of the fused distribution; the formula is at the top of this file.
 
-    Args:
-        log_probabilities: (K,) float64, OV-SAM's.
-        label: index of the detector's class.
-        score: the detector's, cut to [1e-6, 1 - 1e-6].
-
-    Returns:
-        (K,) float64 log-probabilities.
+    `log_probabilities`: (K,) float64, OV-SAM's. `label`: index of the detector's class. `score`:
+    the detector's, cut to [1e-6, 1 - 1e-6]. Returns (K,) float64 log-probabilities.
     """
     sure = min(max(score, _LEAST_DOUBT), 1 - _LEAST_DOUBT)
     others = np.delete(log_probabilities, label)

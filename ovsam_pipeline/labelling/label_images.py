@@ -46,14 +46,8 @@ def label_images(
 ) -> Generator[LabelRecord]:
     """Label images, in order, one row each.
 
-    Args:
-        images: what to label; read lazily, a little ahead of the rows.
-        labeller: detector, mode and threads.
-        stop: once set, the batch in hand is finished and the rest is left out.
-        stats: filled while rows come.
-
-    Returns:
-        Rows as they are ready. An image that fails is a row with the reason.
+    `images`: what to label; read lazily, a little ahead of the rows. `stop`: once set, the batch in
+    hand is finished and the rest is left out.
     """
     stages = _Stages(labeller, stop or threading.Event(), stats or ShardStats())
     with ExitStack() as stack:

@@ -28,7 +28,6 @@ class RunFacts:
     Attributes:
         config: the settings with every "auto" decided; builds the same labeller elsewhere.
         depends_on: everything that changes labels, in words and hashes.
-        provenance: more facts for run.json.
         categories: COCO categories of the classes that may come out.
         has_labels: whether there are masks and labels; else boxes alone.
     """
@@ -50,8 +49,6 @@ class Pace:
     """What changes the speed of labelling and nothing else.
 
     Attributes:
-        batch: images the networks see together.
-        workers: threads that decode.
         is_overlapping: whether detector and model run in separate threads: worth it on a GPU; on a
             CPU they would only take each other's cores.
     """
@@ -66,10 +63,7 @@ class Labeller:
     """Everything that labels an image, loaded.
 
     Attributes:
-        detector: source of boxes.
         mode: what is made of the boxes.
-        pace: batch size and threads.
-        facts: what the labels depend on.
         decode: ImageRecord → (H, W, 3) uint8 RGB, or an ImageError.
     """
 

@@ -35,10 +35,8 @@ class FoundImage(Generic[Prepared]):
     """An image whose boxes are chosen, at least one; its full-size pixels are gone.
 
     Attributes:
-        record: which image.
         size_hw: height and width of the original.
         prepared: what `Mode.prepare` made of its pixels.
-        boxes: the chosen boxes.
     """
 
     record: ImageRecord
@@ -93,7 +91,6 @@ class MasksAndLabels:
     """`ovsam label`: every box prompts a mask with a label.
 
     Attributes:
-        predictor: model and vocabulary.
         rules: which boxes are prompted and which objects come out.
         input_size: side of the network input in pixels.
     """
@@ -161,8 +158,6 @@ class StoredMasks:
     """`ovsam label --relabel`: the objects of an earlier output get new labels.
 
     Attributes:
-        predictor: model and vocabulary.
-        rules: who names the objects.
         input_size: side of the network input in pixels.
         regions: the stored objects; the detector of the run as well.
     """

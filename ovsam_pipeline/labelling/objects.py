@@ -23,13 +23,7 @@ if TYPE_CHECKING:
 def build_objects(
     prediction: Prediction, found: Detections, rules: LabelRules
 ) -> tuple[tuple[ObjectRecord, ...], Counter[str]]:
-    """Return the objects of an image, and how many boxes gave none, by reason.
-
-    Args:
-        prediction: N masks and labels, with `rles`.
-        found: the N detections that prompted them.
-        rules: of the run.
-    """
+    """Return the objects of an image, and how many boxes gave none, by reason."""
     dropped: Counter[str] = Counter()
     every = range(len(found))
     filled = [i for i in every if rules.keeps_empty_masks or prediction.areas[i] > 0]

@@ -19,13 +19,7 @@ _AGAIN = "ovsam label SOURCES --relabel OUT"
 
 
 def complete_config(config: LabelConfig) -> LabelConfig:
-    """Return the settings with what is not given taken from the output that gets new labels.
-
-    Raises:
-        ConfigError: `relabel` is no output folder, the result would stand in it, a setting would
-            change which objects there are, or a source of the first run is not there any more.
-        OutputError: its run.json cannot be read.
-    """
+    """Return the settings with what is not given taken from the output that gets new labels."""
     old = locate_regions(config)
     check_store(old)
     run = read_labelled_run(old)

@@ -23,14 +23,8 @@ def resolve(
 ) -> LabelConfig:
     """Return the settings with device, dtype, model and detector decided.
 
-    Args:
-        config: the settings.
-        needs_model: False leaves the model as it is: none is used.
-        needs_detector: False leaves the detector as it is. Deciding it needs the model's name.
-
-    Raises:
-        ConfigError: there is no such device or model file on this machine.
-        CheckpointError: the model's file cannot be read.
+    `needs_model`: false leaves the model as it is: none is used. `needs_detector`: false leaves the
+    detector as it is. Deciding it needs the model's name.
     """
     device = _choose_device(config.device)
     config = replace(config, device=str(device), dtype=_choose_dtype(config.dtype, device))

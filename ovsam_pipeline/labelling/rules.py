@@ -135,16 +135,7 @@ def build_rules(
 ) -> LabelRules:
     """Return the rules of a run.
 
-    Args:
-        config: the settings.
-        vocabulary: the classes that OV-SAM chooses from.
-        kept: indices of the classes that come out; None: all.
-        detector: the source of boxes.
-
-    Raises:
-        ConfigError: the detector is to name objects, and has no classes or some that the
-            vocabulary lacks.
-        DatasetError: the class map cannot be used.
+    `kept`: indices of the classes that come out; None: all.
     """
     max_det = find_max_det(config)
     return LabelRules(

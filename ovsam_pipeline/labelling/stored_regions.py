@@ -45,12 +45,7 @@ def locate_regions(config: LabelConfig) -> AnyPath:
 
 
 def read_labelled_run(output: AnyPath) -> dict[str, Any]:
-    """Return run.json of an output folder of `ovsam label`.
-
-    Raises:
-        ConfigError: it is none, or holds boxes without masks.
-        OutputError: run.json cannot be read.
-    """
+    """Return run.json of an output folder of `ovsam label`."""
     run = read_run_file(output) if is_output(output) else {}
     if "fingerprint" not in run:
         raise ConfigError(
@@ -65,15 +60,7 @@ def read_labelled_run(output: AnyPath) -> dict[str, Any]:
 
 
 class StoredRegions(Detector):
-    """The objects of an output folder, as a detector gives them.
-
-    Args:
-        output: the folder; it is only read.
-
-    Raises:
-        ConfigError: it is no output folder of `ovsam label`.
-        OutputError: run.json or a part cannot be read.
-    """
+    """The objects of an output folder, as a detector gives them."""
 
     device = "cpu"
 
@@ -96,11 +83,7 @@ class StoredRegions(Detector):
         self._read_part = lru_cache(maxsize=4)(self._read_part_once)
 
     def choose_images(self, images: Iterable[ImageRecord]) -> ImageSpool:
-        """Return the images that have a row here; say how many have none.
-
-        Raises:
-            ConfigError: none of them has.
-        """
+        """Return the images that have a row here; say how many have none."""
         known, num_images = ImageSpool(), 0
         for image in images:
             num_images += 1
@@ -119,11 +102,7 @@ class StoredRegions(Detector):
         return known
 
     def detect(self, images: Sequence[DetectorImage]) -> list[Detections]:
-        """Return the prompts of the stored objects; see `Detector.detect`.
-
-        Raises:
-            ImageError: an image that failed before, or is not as it was.
-        """
+        """Return the prompts of the stored objects; see `Detector.detect`."""
         return [self._find_prompts(image) for image in images]
 
     def relabel(
@@ -133,14 +112,7 @@ class StoredRegions(Detector):
         found: Detections,
         rules: LabelRules,
     ) -> tuple[ObjectRecord, ...]:
-        """Return the stored objects of an image with new labels; all else stays as it was.
-
-        Args:
-            image: which one.
-            prediction: for the prompts that `detect` gave.
-            found: those prompts.
-            rules: of the run.
-        """
+        """Return the stored objects of an image with new labels; all else stays as it was."""
         relabelled = []
         for row, item in enumerate(self._read_row(image).objects):
             assert isinstance(item, ObjectRecord)
@@ -171,11 +143,7 @@ class StoredRegions(Detector):
         )
 
     def _read_row(self, image: ImageRecord) -> LabelRecord:
-        """Return the row of an image.
-
-        Raises:
-            ImageError: the image, or the folder, changed since.
-        """
+        """Return the row of an image."""
         place = self._places.find_place(image.file_name)
         if place is None:
             raise ImageError(f"no regions in {self.output}: the image is not in it")

@@ -44,12 +44,10 @@ def measure_progress(
     """Return how far a run is, as plain values.
 
     `pace` is images per second at present, 0 where none was finished lately; `seconds` the time
-    that labelling took, None while it is in progress.
-
-    Returns:
-        done, total, labelled, empty, failed, objects; images_per_s (overall),
-        images_per_s_last_minute, seconds_left (None where unknown); stage_seconds (busy, all
-        workers together), slowest_stage; workers, a list with one dict of `WorkerState` each.
+    that labelling took, None while it is in progress. Returns done, total, labelled, empty, failed,
+    objects; images_per_s (overall), images_per_s_last_minute, seconds_left (None where unknown);
+    stage_seconds (busy, all workers together), slowest_stage; workers, a list with one dict of
+    `WorkerState` each.
     """
     done, total = report.done, report.num_images
     seconds = report.seconds if seconds is None else seconds

@@ -17,11 +17,8 @@ def repeat(
 ) -> Iterator[None]:
     """Call `action` again and again from a thread while the block runs.
 
-    Args:
-        action: must not raise.
-        wait_s: seconds since the start → seconds until the next call.
-        join_timeout_s: longest wait at the end for a call in progress, which may hang on a network;
-            None waits until it returns.
+    `wait_s`: seconds since the start → seconds until the next call. `join_timeout_s`: longest wait
+    at the end for a call in progress, which may hang on a network; None waits until it returns.
     """
     is_over = threading.Event()
     start_s = time.monotonic()

@@ -36,7 +36,6 @@ class RunSummary:
         labelled: images of this run with objects.
         empty: images of this run without objects.
         failed: images of this run that failed.
-        objects: objects found in this run.
         left: images that this run was to label and did not reach.
         reasons: number of failed images of this run by reason.
         seconds: wall time of labelling, without loading the model.
@@ -100,7 +99,6 @@ class RunReport(Tally):
         num_images: images that the run is to label.
         max_failures: more failures than this stop the run; None for no limit.
         max_failure_rate: the same as a fraction of `num_images`; None for no limit.
-        workers: by name.
     """
 
     num_images: int

@@ -53,7 +53,6 @@ class RunState:
         report: None before labelling.
         plan: number of images by what the plan found ("new", "changed", ...); empty before it.
         is_holding: whether the run holds the output folder; only then may it write about it.
-        state: "running", an `Outcome`, or "failed".
         exit_code: None while the run is in progress.
         phase_seconds: time of each phase that has ended.
     """
@@ -161,11 +160,9 @@ class _StatusWriter:
 def read_status(output: AnyPath) -> dict[str, Any]:
     """Return the state of the run that writes an output folder, or of the last one that did.
 
-    The one place that decides whether a run is alive; docs/cron.md states the rule.
-
-    Returns:
-        status.json, or what run.json holds where the run could not write it. `state` is also "died"
-        (the run is gone and did not record its end) or "unknown" (no run has written here).
+    The one place that decides whether a run is alive; docs/cron.md states the rule. Returns
+    status.json, or what run.json holds where the run could not write it. `state` is also "died"
+    (the run is gone and did not record its end) or "unknown" (no run has written here).
     """
     status = _read_latest(output)
     while status["state"] == "running" and _is_dead(output, status):

@@ -99,11 +99,7 @@ def run_labelling(
     showing: Showing | None = None,
     embedding: Callable[[int, int], None] | None = None,
 ) -> LabelResult:
-    """Label the sources into an output folder; the last three arguments are those of `run_label`.
-
-    Raises:
-        OvsamError: the settings cannot work, or the run as a whole failed.
-    """
+    """Label the sources into an output folder; the last three as in `run_label`."""
     from ovsam_pipeline.output.folder import check_own_files, is_output
 
     state = RunState(output)

@@ -14,10 +14,6 @@ def load_label_config(config_file: str | None, given: Mapping[str, Any]) -> Labe
 
     `config_file` is the path of a YAML file, or the name of a packaged one ("label-nightly").
     `--retry-failed OUT` adds the settings of the run that filled OUT.
-
-    Raises:
-        ConfigError: the file cannot be read, a name is unknown, or a value cannot work.
-        OutputError: the run.json of OUT cannot be read.
     """
     values: dict[str, Any] = {}
     if config_file:

@@ -39,11 +39,7 @@ _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _b
 
 
 def load_strict_yaml(text: str) -> Any:
-    """Return the value of a YAML document.
-
-    Raises:
-        yaml.YAMLError: not YAML, a tag that would build an object, or a repeated key.
-    """
+    """Return the value of a YAML document."""
     return yaml.load(text, Loader=_StrictLoader)
 
 
@@ -54,10 +50,6 @@ def read_config_file(
 
     `config_file` is a path, or the name of a packaged file; a packaged one of the other command is
     refused. A key without a value counts as not given.
-
-    Raises:
-        ConfigError: no such file, not YAML, not a mapping, a key that is unknown or occurs twice,
-            or a value that cannot work.
     """
     path = find_config_file(config_file, command)
     try:
@@ -86,12 +78,7 @@ def read_config_file(
 
 
 def find_config_file(name_or_path: str, command: Literal["label", "eval"] = "label") -> Path:
-    """Return the file that is meant: a path, or a packaged example without `.yaml`.
-
-    Raises:
-        ConfigError: neither exists (the message lists the packaged names), or it is a packaged
-            one of the other command.
-    """
+    """Return the file that is meant: a path, or a packaged example without `.yaml`."""
     path = Path(name_or_path)
     packaged = {
         found.stem: found for found in sorted((find_packaged_configs() / "runs").glob("*.yaml"))

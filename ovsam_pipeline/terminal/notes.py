@@ -38,9 +38,6 @@ def choose_logs(log_format: str | None = None, *, is_quiet: bool | None = None) 
 
     `log_format` is "text" (also None), or "json" for one object per line; when quiet, only warnings
     and errors are written.
-
-    Raises:
-        ConfigError: another format.
     """
     log_format = log_format or "text"
     if log_format not in _FORMATS:

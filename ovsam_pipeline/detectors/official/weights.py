@@ -36,8 +36,6 @@ class DetectorFacts:
         gmacs: multiply-accumulates of an image at its native size (800 x 1088 for images resized by
             their short side), in thousands of millions; RoIAlign and NMS are not counted.
         box_ap: as published, percent; None where it was not published.
-        box_ap_on: the data set of `box_ap`.
-        source: page with the number.
     """
 
     name: str

@@ -30,13 +30,11 @@ class PoolWorker:
     """What the driver knows of a worker.
 
     Attributes:
-        name: "machine:process" once it has loaded.
         node: the cluster's id of its node, once it has loaded.
         info: None until it has loaded.
         is_working: whether it has opened the output of the run, and so may get shards.
         is_stopped: whether the driver has stopped it; later answers are ignored.
         is_asked: whether it was asked for its state and has not answered.
-        asked_s: when it was last asked.
     """
 
     name: str = "starting"

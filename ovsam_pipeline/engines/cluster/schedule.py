@@ -41,7 +41,6 @@ class Shard:
     """Images that one worker labels and commits together.
 
     Attributes:
-        number: unique in a run.
         deaths: number of workers that died while they labelled it.
         is_piece: whether it was cut from a shard that killed its workers.
         nodes_lost: number of workers that were lost with their nodes while they labelled it.
@@ -95,8 +94,6 @@ class Schedule:
 
     Args:
         images: drawn as needed, so they may come from a file of millions.
-        num_images: how many there are.
-        most_images: largest number of images in a shard.
         batch: number of images that a worker labels at a time: one that hangs may be any of them.
     """
 
@@ -187,12 +184,9 @@ class Schedule:
     ) -> Loss:
         """Remove a worker and take its shards back.
 
-        Args:
-            worker: its name.
-            why: becomes part of the reason of images that are given up.
-            is_committed: whether the part of a shard exists.
-            is_blamed: whether its running shard may be the cause: not when its node was lost.
-            is_hung: whether it hung, so that the image is known at which it did.
+        `why`: becomes part of the reason of images that are given up. `is_blamed`: whether its
+        running shard may be the cause: not when its node was lost. `is_hung`: whether it hung, so
+        that the image is known at which it did.
         """
         assigned = self._assigned.pop(worker, None)
         loss = Loss()

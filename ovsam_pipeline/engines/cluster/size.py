@@ -20,9 +20,7 @@ class ClusterSize:
     """How many workers a run may have, and what each holds.
 
     Attributes:
-        num_actors: at least 1.
         gpus: of each worker; may be a fraction.
-        cpus: of each worker.
     """
 
     num_actors: int
@@ -56,12 +54,8 @@ def choose_size(
     """Choose the size by the nodes that there are now.
 
     What --num-gpus or --num-actors ask for may be more than there is: waiting workers make an
-    autoscaler start nodes.
-
-    Args:
-        config: the settings.
-        nodes: resources of each node that is alive ("CPU", "GPU").
-        before: size at the start of the run, of which what a worker holds stays; None at the start.
+    autoscaler start nodes. `nodes`: resources of each node that is alive ("CPU", "GPU"). `before`:
+    size at the start of the run, of which what a worker holds stays; None at the start.
     """
     if before is None:
         gpus, cpus = _choose_share(config, nodes)

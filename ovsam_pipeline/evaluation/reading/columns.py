@@ -50,7 +50,6 @@ class RawPredictions:
     """Predictions as their file has them, before they are compared with a ground truth.
 
     Attributes:
-        title: where they come from.
         columns: in the order of the file: image_id, category_id, score, prompt_id (-1: none), row
             (position in the file); bbox where `has_boxes`; is_readable and size_hw (of run
             lengths, else -1) where `has_masks`; area where it is known.

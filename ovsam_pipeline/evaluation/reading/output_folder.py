@@ -27,10 +27,6 @@ def read_output_folder(folder: AnyPath, truth: GroundTruth, scores: ScoreKind) -
 
     What ranks objects by `scores`: "stored" and "model" are the score of the label, "detector" that
     of the box, "product" both.
-
-    Raises:
-        DatasetError: it is not an output folder.
-        OutputError: run.json or a part cannot be read.
     """
     if not is_output(folder):
         raise DatasetError(f"expected an output folder of ovsam label, got {folder}")

@@ -47,17 +47,10 @@ def read_predictions(
 ) -> Predictions:
     """Read predictions of the images of a ground truth.
 
-    Args:
-        path: an output folder of `ovsam label`, a COCO results file, or a COCO data set whose
-            annotations have scores; `.json` or `.json.gz`.
-        truth: whose images and classes count.
-        class_map: file of predicted name → name in the ground truth; goes before names.
-        scores: what ranks the predictions of an output folder; results files have one score only.
-
-    Raises:
-        DatasetError: the file cannot be read, is none of the three, a prediction lacks what it
-            must have, or not one is of an image or class of the ground truth.
-        OutputError: a part of an output folder cannot be read.
+    `path`: an output folder of `ovsam label`, a COCO results file, or a COCO data set whose
+    annotations have scores; `.json` or `.json.gz`. `class_map`: file of predicted name → name in
+    the ground truth; goes before names. `scores`: what ranks the predictions of an output folder;
+    results files have one score only.
     """
     if path.is_dir():
         raw = read_output_folder(path, truth, scores)
@@ -98,11 +91,7 @@ def _choose_classes(
 def map_classes(
     predicted: Mapping[int, str], categories: Categories, class_map: Path | None = None
 ) -> ClassMap:
-    """Match classes (id → name) by name, as those of a detector and the vocabulary are matched.
-
-    Raises:
-        DatasetError: the file cannot be read, or names classes that are not there.
-    """
+    """Match classes (id → name) by name, as those of a detector and the vocabulary are matched."""
     names = list(predicted.values())
     explicit: dict[str, int] = {}
     if class_map is not None:

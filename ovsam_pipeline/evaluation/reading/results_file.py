@@ -51,11 +51,7 @@ _OPTIONS = arrow_json.ParseOptions(
 
 
 def read_results_file(path: Path, truth: GroundTruth, scores: ScoreKind) -> RawPredictions:
-    """Read `.json` or `.json.gz`; `truth` is for images that are named by their file.
-
-    Raises:
-        DatasetError: the file cannot be read, or a prediction lacks what it must have.
-    """
+    """Read `.json` or `.json.gz`; `truth` is for images that are named by their file."""
     reader = _Reader(path, truth)
     parsers = dict.fromkeys(("[]", "annotations[]"), parse_results)
     with explain_json(path, DatasetError):
@@ -203,11 +199,7 @@ class ResultBlock:
 
 
 def parse_results(text: str, separator: str) -> ResultBlock:
-    """Parse the text of JSON objects, `separator` ("}, {") between them, to columns.
-
-    Raises:
-        ValueError: it is not JSON, or results are not plain; the caller then reads one by one.
-    """
+    """Parse the text of JSON objects, `separator` ("}, {") between them, to columns."""
     # Arrow reads objects without commas between them. Where the separator is part of a text inside
     # an object, the replacement breaks that object, and the parser refuses the block.
     data = text.replace(separator, "}\n{").encode()

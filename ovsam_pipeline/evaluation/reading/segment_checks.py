@@ -37,16 +37,12 @@ def check_segmentations(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Repair or empty what cannot be read.
 
-    Args:
-        segmentations: replaced in place: polygons of fewer than three points or an odd number of
-            values go; what is not a segmentation, or damaged, becomes None.
-        name: the name of an object by its place in the list, for messages.
-        problems: where it is counted.
-        consequence: what becomes of an object whose mask cannot be read, for the message.
-
-    Returns:
-        (n,) bool: whether each could be read (empty is readable, damaged is not), and (n, 2) int64
-        sizes (height, width) that run lengths bring with them, -1 for anything else.
+    `segmentations`: replaced in place: polygons of fewer than three points or an odd number of
+    values go; what is not a segmentation, or damaged, becomes None. `name`: the name of an object
+    by its place in the list, for messages. `consequence`: what becomes of an object whose mask
+    cannot be read, for the message. Returns (n,) bool: whether each could be read (empty is
+    readable, damaged is not), and (n, 2) int64 sizes (height, width) that run lengths bring with
+    them, -1 for anything else.
     """
     readable = np.ones(len(segmentations), bool)
     sizes_hw = np.full((len(segmentations), 2), -1, np.int64)

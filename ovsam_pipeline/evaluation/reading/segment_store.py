@@ -52,11 +52,7 @@ class SegmentStore:
         return len(self._offsets) - 1
 
     def append_many(self, segmentations: Sequence[Any]) -> None:
-        """Add rows as in a COCO file: lists of polygons, {"size", "counts"}, or None.
-
-        Raises:
-            OutputError: the temporary file cannot be written (disk full).
-        """
+        """Add rows as in a COCO file: lists of polygons, {"size", "counts"}, or None."""
         pieces = []
         for item in segmentations:
             if isinstance(item, dict) and isinstance(counts := item["counts"], str):
@@ -110,12 +106,7 @@ class SegmentStore:
     def read_rles(self, rows: np.ndarray, sizes_hw: np.ndarray) -> list[dict[str, Any]]:
         """Return rows as RLE, an empty mask for None and for row -1.
 
-        Args:
-            rows: (n,) integers.
-            sizes_hw: (n, 2) of their images, which polygons are drawn on; -1 where not known.
-
-        Raises:
-            DatasetError: polygons of an image whose size is not known.
+        `sizes_hw`: (n, 2) of their images, which polygons are drawn on; -1 where not known.
         """
         return [
             # Compressed run lengths are RLE already: most masks, of which there may be millions.

@@ -48,14 +48,8 @@ def read_ground_truth(
 ) -> GroundTruth:
     """Read a COCO or LVIS file, `.json` or `.json.gz`.
 
-    Args:
-        path: the file.
-        style: whose rules apply; "auto": LVIS's where images list the classes they lack.
-        limit: only the first images, by id.
-
-    Raises:
-        DatasetError: the file cannot be read, is not a data set, or has ids that are repeated or
-            are not whole numbers.
+    `style`: whose rules apply; "auto": LVIS's where images list the classes they lack. `limit`:
+    only the first images, by id.
     """
     reader = _Reader(path)
     with explain_json(path, DatasetError):

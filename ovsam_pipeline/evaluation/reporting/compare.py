@@ -125,11 +125,7 @@ class Baseline:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Read the metrics.json of an earlier evaluation, and its samples, which give the intervals.
-
-    Raises:
-        DatasetError: it is not a metrics.json of `ovsam eval`.
-    """
+    """Read the metrics.json of an earlier evaluation, and its samples, which give the intervals."""
     samples = {group: _read_group(path.parent / "samples", group) for group in _GROUPS}
     return Baseline(path, read_metrics(path), samples)
 
@@ -161,10 +157,6 @@ def compare_runs(
     """Compare the metrics.json of this run with an earlier one; intervals need samples of both.
 
     A drop up to `tolerance`, a fraction, is accepted.
-
-    Raises:
-        ConfigError: another data set or protocol, or nothing in common.
-        DatasetError: a file is damaged.
     """
     ours, theirs = read_metrics(new), baseline.metrics
     check_same(ours, baseline)

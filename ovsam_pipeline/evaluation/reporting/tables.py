@@ -119,9 +119,7 @@ class PaperRow:
     """One line of one table of the paper.
 
     Attributes:
-        dataset: "coco" or "lvis".
         group: which numbers of metrics.json it is shown with: "instances", "segm" or "bbox".
-        method: its first column.
         values: name of a metric in metrics.json → percent; "gmacs" and "parameters_m" (millions)
             are costs. Source: arXiv 2401.02955.
     """

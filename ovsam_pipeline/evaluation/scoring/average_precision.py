@@ -65,11 +65,6 @@ def score_detections(
 
     The engine "fast" is ours; "reference" runs pycocotools (COCO) or lvis-api (LVIS). For the rest
     see `match_predictions`.
-
-    Raises:
-        ConfigError: an engine or area rule that does not fit the data.
-        DatasetError: masks are to be compared, and there are none.
-        MissingDependencyError: the engine's package is not installed.
     """
     matches = curves = None
     if engine != "fast":
@@ -100,7 +95,6 @@ class SortedMatches:
     """Matches by category and falling score, split by area range and threshold.
 
     Attributes:
-        shape: K, A, T.
         image_index: (N,) int32.
         ranks: (N,) int32.
         category_index: (N,) int32, ascending.
@@ -152,11 +146,9 @@ def compute_curves(
 ) -> Curves:
     """Compute precision over recall, and recall, for every category.
 
-    Args:
-        matches: sorted ones save time when asked repeatedly.
-        max_detections: M limits, ascending: the recall is that of the best so many of an image and
-            category. Precision is at the limit of the matches.
-        image_weights: (I,) integers or floats, how often each image counts (bootstrap); None: once.
+    `max_detections`: m limits, ascending: the recall is that of the best so many of an image and
+    category. Precision is at the limit of the matches. `image_weights`: (I,) integers or floats,
+    how often each image counts (bootstrap); None: once.
     """
     table = matches if isinstance(matches, SortedMatches) else sort_matches(matches)
     num_categories, num_areas, num_thresholds = table.shape

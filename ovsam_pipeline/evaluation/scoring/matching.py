@@ -68,10 +68,6 @@ def match_predictions(
     are put together), or the best 300 of an image (LVIS). Those without a category of the ground
     truth do not. By `area_rule` the area of a prediction is that of its box, of its mask, or as in
     the reference tools ("auto"): of the box where the file states boxes.
-
-    Raises:
-        ConfigError: areas of masks are asked for, and there are none.
-        DatasetError: masks are to be compared, and there are none; a polygon's image has no size.
     """
     if iou_type == "segm" and len(predictions) and not predictions.has_masks:
         raise DatasetError(
@@ -156,11 +152,7 @@ def select_predictions(truth: GroundTruth, predictions: Predictions) -> np.ndarr
 def compute_prediction_areas(
     truth: GroundTruth, predictions: Predictions, rows: np.ndarray, area_rule: AreaRule
 ) -> np.ndarray:
-    """Return the areas in pixels by which predictions are small, medium or large: (n,) float64.
-
-    Raises:
-        ConfigError: areas of masks are asked for, and there are none.
-    """
+    """Return the areas in pixels by which predictions are small, medium or large: (n,) float64."""
     if area_rule == "box" or (area_rule == "auto" and predictions.has_boxes):
         return predictions.boxes_xywh[rows, 2] * predictions.boxes_xywh[rows, 3]
     areas = predictions.areas[rows].astype(np.float64)

@@ -60,12 +60,9 @@ def compute_mask_overlaps(
 ) -> np.ndarray:
     """Return the overlap of masks, pair by pair: (E,), 0 also below the lowest threshold.
 
-    Args:
-        truth: the annotations.
-        predictions: the predictions.
-        rows: (P,) rows of the predictions and (G,) of the annotations that `pairs` index.
-        pairs: (E,) positions of predictions, ascending, and (E,) of annotations.
-        groups: (E,) group of each pair, ascending.
+    `rows`: (P,) rows of the predictions and (G,) of the annotations that `pairs` index. `pairs`:
+    (E,) positions of predictions, ascending, and (E,) of annotations. `groups`: (E,) group of each
+    pair, ascending.
     """
     overlaps = np.zeros(len(groups))
     used_p, p = np.unique(pairs[0], return_inverse=True)

@@ -44,10 +44,6 @@ def compute_reference_curves(
     """Run a reference tool; "reference" is pycocotools, or lvis-api for LVIS.
 
     The tools fail without predictions: then the answer is None, and our own zeros are right.
-
-    Raises:
-        ConfigError: LVIS with categories put together, which the tools cannot do.
-        MissingDependencyError: the tool is not installed.
     """
     if truth.is_lvis and class_agnostic:
         raise ConfigError(
