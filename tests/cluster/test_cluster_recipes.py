@@ -106,15 +106,21 @@ def ray_jobs(environment, tmp_path):
 
 
 def submit(environment, *command: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        ["ray", "job", "submit", "--", *command],
-        check=False,
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    until_s = time.monotonic() + 120
+    while True:
+        done = subprocess.run(
+            ["ray", "job", "submit", "--", *command],
+            check=False,
+            env=environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        # The head answers before its agent, which starts jobs, is up: on a busy machine much before.
+        if "No available agent" not in done.stderr or time.monotonic() > until_s:
+            return done
+        time.sleep(2.0)
 
 
 def test_ray_job_labels_and_tells_failure_from_success(ray_jobs, tmp_path) -> None:
