@@ -117,7 +117,7 @@ def submit(environment, *command: str) -> subprocess.CompletedProcess:
             text=True,
             timeout=300,
         )
-        # The head answers before its agent, which starts jobs, is up: on a busy machine much before.
+        # The head answers before its agent, which starts jobs, is up.
         if "No available agent" not in done.stderr or time.monotonic() > until_s:
             return done
         time.sleep(2.0)
