@@ -119,7 +119,7 @@ def test_unknown_categories_are_refused_and_novel_ones_told(tmp_path) -> None:
     rows = [{"image_id": 0, "category_id": key} for key in (0, 1, 2, 2)]
     entry = write_set(tmp_path, rows)
     report = check(entry)
-    unknown, hidden = finding(report, "no class of the"), finding(report, "keeps out of training")
+    unknown, hidden = finding(report, "not a class of"), finding(report, "keeps out of training")
     assert (unknown.count, unknown.out_of) == (2, 4)
     assert unknown.examples == ("dgo (did you mean 'dog'?)",)
     assert (hidden.count, hidden.examples, hidden.is_bad) == (1, ("cat",), False)

@@ -198,7 +198,7 @@ def test_impossible_loop_numbers_are_refused(values):
         LoopSettings(steps=1, **values)
 
 
-def test_wish_to_stop_ends_after_the_step_and_saves(tmp_path):
+def test_stop_request_ends_after_the_step_and_saves(tmp_path):
     class Asked(TinyStep):
         def __call__(self, step, progress, random):
             if step == 4:
@@ -206,7 +206,7 @@ def test_wish_to_stop_ends_after_the_step_and_saves(tmp_path):
             return super().__call__(step, progress, random)
 
     whole, _ = train(tmp_path / "whole")
-    with pytest.raises(RunStoppedError, match="saved at step 5; the same command goes on"):
+    with pytest.raises(RunStoppedError, match="saved at step 5; run the same command"):
         train(tmp_path / "cut", step=Asked())
     stop_signal.clear()
     resumed, _ = train(tmp_path / "cut")

@@ -63,7 +63,7 @@ def test_unknown_configuration_names_the_nearest(package, name, hint):
 
 
 def test_own_configuration_takes_the_trained_weights_beside_it(tmp_path):
-    with pytest.raises(ConfigError, match=r"behind a comma .* or model_final.pth beside it"):
+    with pytest.raises(ConfigError, match=r"behind a comma .* or model_final.pth next to it"):
         _find_trained(tmp_path / "config.yaml")
     (tmp_path / "model_final.pth").write_bytes(b"")
     assert _find_trained(tmp_path / "config.yaml") == tmp_path / "model_final.pth"
