@@ -76,7 +76,7 @@ class SharedConfig:
     address: str | None = setting(
         None,
         Panel.SPEED,
-        "Address of a Ray cluster, e.g. auto or ray://head:10001.",
+        "Address of a Ray cluster, e.g. auto or head:6379.",
         metavar="ADDRESS",
         shown="RAY_ADDRESS, else Ray is started on this machine",
     )

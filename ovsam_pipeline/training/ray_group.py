@@ -69,11 +69,11 @@ class _Trainer:
     def __init__(self, home: DriverEnvironment) -> None:
         home.apply()
 
-    def find_door(self) -> tuple[str, int]:
+    def find_free_address(self) -> tuple[str, int]:
         """Return an address of this machine and a free port, for the group to meet at."""
-        with socket.socket() as door:
-            door.bind(("", 0))
-            return ray.util.get_node_ip_address(), door.getsockname()[1]
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            return ray.util.get_node_ip_address(), probe.getsockname()[1]
 
     def train(
         self, run: RunStage, request: StageRequest, environment: dict[str, str], threads: int
@@ -148,7 +148,7 @@ def _train_once(request: StageRequest, size: RaySize, run: RunStage, log: LogFol
     actors = [actor_class.remote(DriverEnvironment.describe()) for _ in range(size.num_workers)]
     try:
         _wait_for_start(actors)
-        host, port = _get(actors[0].find_door.remote())
+        host, port = _get(actors[0].find_free_address.remote())
         orders = [
             actor.train.remote(run, request, _describe_rank(rank, size, host, port), size.threads)
             for rank, actor in enumerate(actors)

@@ -105,7 +105,7 @@ class TrainingRun:
             write_run_state(self.folder, self.state, self.parts, self.identity, keep)
 
     def _run(self, compute_losses: ComputeLosses, evaluate: Evaluate | None) -> None:
-        """Take steps until the end or a wish to stop; see `run`."""
+        """Take steps until the end or a stop request; see `run`."""
         state, settings, before_s = self.state, self.settings, self.state.elapsed_s
         started = saved = evaluated = reported = time.monotonic()
         evaluated_step = -1
