@@ -1,4 +1,4 @@
-"""Classification sets as folders (ImageNet, ImageNet-21k): a folder a class, the image its box."""
+"""Classification sets as folders (ImageNet): one folder per class, the whole image its box."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ import numpy as np
 
 from ovsam.errors import ConfigError
 from ovsam.training.data.class_names import ClassNames
-from ovsam.training.data.picture_files import is_picture, read_picture
+from ovsam.training.data.picture_files import PictureFolder, is_picture
 from ovsam.training.data.text_column import TextCollector
 from ovsam.training.samples import TrainingSample
 
 
-class FolderTrainingSet:
-    """Pictures in one folder a class; a `SampleSource` of whole images."""
+class FolderTrainingSet(PictureFolder):
+    """Pictures in one folder per class; a `SampleSource` of whole images."""
 
     has_masks = False
 
     def __init__(self, folder: Path, names: Path | None = None) -> None:
         """List the folders.
 
-        `folder`: holds a folder a class, named by WordNet id or by the class. `names`: what ids are
-        called: see class_names.py.
+        `folder`: holds one folder per class, named by WordNet id or by the class. `names`: what
+        ids are called: see class_names.py.
         """
-        self.title, self.folder = str(folder), folder
         class_names = ClassNames(names)
         categories: list[str] = []
         collector, category = TextCollector(), array("i")
@@ -44,31 +43,15 @@ class FolderTrainingSet:
             raise ConfigError(f"cannot list the class folders in {folder}: {error}") from error
         if not categories:
             raise ConfigError(
-                f"expected folders of pictures (JPEG, PNG, …), one a class, in {folder}, got none"
+                f"expected folders of pictures (JPEG, PNG, …), one per class, in {folder}, got none"
             )
         self.categories = tuple(categories)
-        self._names = collector.finish()
+        super().__init__(folder, collector.finish())
         self._category = np.array(category, np.int32)
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._names)
-
-    def name(self, index: int) -> str:
-        """Return the image's path in the folder."""
-        return self._names[index]
-
-    def path(self, index: int) -> Path:
-        """Return the image's path."""
-        return self.folder / self.name(index)
 
     def category_counts(self) -> np.ndarray:
         """Count the images of each category, (C,) int64."""
         return np.bincount(self._category, minlength=len(self.categories))
-
-    def read_image(self, index: int) -> np.ndarray:
-        """Decode one image, (H, W, 3) uint8 RGB."""
-        return read_picture(self.path(index))
 
     def load(self, index: int, labels: np.ndarray) -> TrainingSample:
         """Return one image, whole, as the one object; see `SampleSource.load`."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from ovsam.errors import ConfigError, explain
-from ovsam.training.data.picture_files import is_picture, read_picture
+from ovsam.training.data.picture_files import PictureFolder, is_picture, walk_pictures
 from ovsam.training.data.text_column import collect_texts
 from ovsam.training.scenes.pool import ScenePool
 
@@ -28,29 +26,24 @@ class ImageSet(Protocol):
         """Decode one image, (H, W, 3) uint8 RGB."""
 
 
-class FolderImages:
+class FolderImages(PictureFolder):
     """All pictures below a folder, by their path in it: SA-1B's `sa_000000/sa_1.jpg`, or any."""
 
     def __init__(self, folder: Path) -> None:
         """List the folder; links to folders are not followed."""
-        self.folder = folder
         with explain("cannot list the images in", folder, ConfigError):
-            names = sorted(_list_pictures(folder, ""))
+            names = sorted(walk_pictures(folder, _is_visible_picture))
         if not names:
             raise ConfigError(f"expected pictures (JPEG, PNG, …) below {folder}, got none")
-        self._names = collect_texts(names)
-
-    def __len__(self) -> int:
-        """How many."""
-        return len(self._names)
+        super().__init__(folder, collect_texts(names))
 
     def key(self, index: int) -> str:
         """Return the image's path in the folder."""
-        return self._names[index]
+        return self.name(index)
 
     def load(self, index: int) -> np.ndarray:
         """Decode one image; see `ImageSet`."""
-        return read_picture(self.folder / self.key(index))
+        return self.read_image(index)
 
 
 class PoolImages:
@@ -84,12 +77,6 @@ def open_images(path: Path) -> ImageSet:
     return FolderImages(path)
 
 
-def _list_pictures(folder: Path, inside: str) -> Iterator[str]:
-    """Yield the paths of pictures below a folder, relative to where the walk began."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = f"{inside}{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                yield from _list_pictures(folder / entry.name, f"{name}/")
-            elif is_picture(entry.name) and not entry.name.startswith("."):
-                yield name
+def _is_visible_picture(name: str, names: set[str]) -> bool:
+    del names
+    return is_picture(name) and not name.startswith(".")

@@ -6,22 +6,20 @@ For a teacher's masks and for CLIP2SAM's; distillation needs the images alone (i
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from ovsam.errors import ConfigError, ImageError, describe_error
 from ovsam.masks import decode_mask
-from ovsam.training.data.picture_files import read_picture
+from ovsam.training.data.picture_files import PictureFolder, walk_pictures
 from ovsam.training.data.text_column import collect_texts
 from ovsam.training.samples import TrainingSample
 
 MOST_MASKS = 64
 
 
-class Sa1bTrainingSet:
+class Sa1bTrainingSet(PictureFolder):
     """Images with masks of everything; a `SampleSource` whose objects have no class."""
 
     has_masks = True
@@ -33,34 +31,18 @@ class Sa1bTrainingSet:
         `folder`: of SA-1B, or some of its parts. `most_masks`: objects taken of an image, evenly
         spread over its list; SA-1B has a hundred an image, and their full-size masks are large.
         """
-        self.title, self.folder, self.most_masks = str(folder), folder, most_masks
+        self.most_masks = most_masks
         try:
-            names = sorted(_list_pairs(folder, ""))
+            names = sorted(walk_pictures(folder, _has_masks))
         except OSError as error:
             raise ConfigError(f"cannot list {folder}: {describe_error(error)}") from error
         if not names:
             raise ConfigError(f"expected pairs of sa_*.jpg and sa_*.json in {folder}, got none")
-        self._names = collect_texts(names)
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._names)
-
-    def name(self, index: int) -> str:
-        """Return the image's path in the folder."""
-        return self._names[index]
-
-    def path(self, index: int) -> Path:
-        """Return the image's path."""
-        return self.folder / self.name(index)
+        super().__init__(folder, collect_texts(names))
 
     def category_counts(self) -> np.ndarray:
         """Return nothing: there are no categories."""
         return np.zeros(0, np.int64)
-
-    def read_image(self, index: int) -> np.ndarray:
-        """Decode one image, (H, W, 3) uint8 RGB."""
-        return read_picture(self.path(index))
 
     def load(self, index: int, labels: np.ndarray) -> TrainingSample:
         """Return one image and its masks, all labelled -1; see `SampleSource.load`."""
@@ -87,13 +69,6 @@ class Sa1bTrainingSet:
             ) from error
 
 
-def _list_pairs(folder: Path, inside: str) -> Iterator[str]:
-    """Yield the pictures that have a JSON, relative to where the walk began."""
-    with os.scandir(folder) as entries:
-        listed = list(entries)
-    names = {entry.name for entry in listed}
-    for entry in listed:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _list_pairs(folder / entry.name, f"{inside}{entry.name}/")
-        elif entry.name.endswith(".jpg") and f"{entry.name[:-4]}.json" in names:
-            yield f"{inside}{entry.name}"
+def _has_masks(name: str, names: set[str]) -> bool:
+    """Whether a file is a picture with a JSON next to it."""
+    return name.endswith(".jpg") and f"{name[:-4]}.json" in names

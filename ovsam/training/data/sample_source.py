@@ -1,7 +1,7 @@
 """What every kind of training data offers: images by number, with objects of named categories.
 
-The kinds are coco_data.py (instances, boxes), folder_data.py, webdataset_data.py, sa1b_data.py and
-the scene pools; mixed_data.py draws from several.
+The kinds are coco.py (instances, boxes), folder.py, webdataset.py, sa1b.py and pool.py; mixed.py
+draws from several.
 """
 
 from __future__ import annotations

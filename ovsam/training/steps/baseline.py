@@ -1,7 +1,7 @@
 """The baselines of Table 1: prompted objects → losses of SAM's decoder, of CoOp or of an adapter.
 
 Draws the same samples and prompts, and takes the same losses, as OV-SAM's second stage does
-(label_step.py). Objects are cropped by the masks that SAM predicts in the step; no gradient flows
+(label.py). Objects are cropped by the masks that SAM predicts in the step; no gradient flows
 from labels into masks.
 
 Letters: B images, N prompts of an image, S input size, K classes, J texts of a class, D width.

@@ -29,7 +29,7 @@ class TextFittingStep:
     ) -> None:
         """Bind a tower to the words and vectors it must connect.
 
-        `prototypes`: (C, D) unit vectors, one a class.
+        `prototypes`: (C, D) unit vectors, one per class.
         """
         self.tower = tower
         self.prototypes = prototypes

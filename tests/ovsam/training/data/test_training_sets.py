@@ -132,7 +132,7 @@ def test_class_folders_are_named_by_wordnet_id_or_by_class(tmp_path) -> None:
 
 def test_folder_without_class_folders_is_refused(tmp_path) -> None:
     write_picture(tmp_path / "loose.png")
-    with pytest.raises(ConfigError, match=r"expected folders of pictures .* one a class"):
+    with pytest.raises(ConfigError, match=r"expected folders of pictures .* one per class"):
         FolderTrainingSet(tmp_path)
 
 
