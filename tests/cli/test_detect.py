@@ -105,7 +105,13 @@ def test_detect_label_and_relabel_with_the_embedded_networks(run_command, tmp_pa
     assert {row["file_name"]: row for row in iterate_rows(stored)} == rows
     assert sum(len(row["objects"]) for row in rows.values()) > 5
     assert run_command("label", "--relabel", direct, "-o", new).code == 0
-    assert {row["file_name"]: row for row in iterate_rows(new)} == rows
+    again = {row["file_name"]: row for row in iterate_rows(new)}
+    for row in rows.values():
+        for item in row["objects"]:
+            # The mask comes from disk here: on some processors the last bit of a score differs.
+            for name in ("score", "margin", "model_score"):
+                item[name] = pytest.approx(item[name], abs=1e-6)
+    assert again == rows
 
 
 def test_names_that_the_vocabulary_lacks_are_listed_mapped_or_passed(
