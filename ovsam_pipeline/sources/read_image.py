@@ -35,7 +35,8 @@ def decode_image(
     if isinstance(place, Path | str):
         return decode_file(Path(place), max_pixels)
     with explain_read_errors():
-        return decode_bytes(_read_place(source, place, max_pixels), max_pixels)
+        data = _read_place(source, place, max_pixels)
+    return decode_bytes(data, max_pixels)
 
 
 def _read_place(

@@ -35,7 +35,7 @@ RunStage = Callable[[StageRequest], None]
 
 _WAIT_S = 0.5
 # What the others need to notice that one is gone.
-_LAST_WORDS_S = 20.0
+_COLLECT_TIMEOUT_S = 20.0
 _START_S = 120.0
 
 
@@ -196,7 +196,7 @@ def _collect(waiting: Sequence[Any]) -> list[Exception]:
     """Return how the others ended, as far as they do so soon."""
     errors: list[Exception] = []
     if waiting:
-        ready, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=_LAST_WORDS_S)
+        ready, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=_COLLECT_TIMEOUT_S)
         for order in ready:
             try:
                 _get(order)

@@ -15,10 +15,12 @@ from ovsam.decode import IMAGE_SUFFIXES, decode_bytes, decode_file
 from ovsam.errors import ImageError
 from ovsam.training.data.text_column import TextColumn
 
+_SUFFIXES = tuple(IMAGE_SUFFIXES)
+
 
 def is_picture(name: str) -> bool:
     """Whether a file is taken for a picture, by its name."""
-    return name.lower().endswith(tuple(IMAGE_SUFFIXES))
+    return name.lower().endswith(_SUFFIXES)
 
 
 def read_picture(path: Path, title: str = "") -> np.ndarray:

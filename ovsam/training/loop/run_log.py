@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ovsam.weights.files import write_atomically
+
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
@@ -47,9 +49,7 @@ class RunLog:
             lines = self.path.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if _step_of(line, step + 1) <= step]
             self._written = {_name_line(json.loads(line)) for line in kept}
-            temporary = self.path.with_name(self.path.name + ".tmp")
-            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-            temporary.replace(self.path)
+            write_atomically(self.path, "".join(f"{line}\n" for line in kept).encode())
         if importlib.util.find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
 

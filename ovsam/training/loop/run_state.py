@@ -11,9 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +23,11 @@ from torch import Tensor, nn
 
 from ovsam.errors import CheckpointError
 from ovsam.training.loop.ema import MovingAverage
+from ovsam.weights.files import replace_file, sweep_temporary_files
 
 logger = logging.getLogger(__name__)
 
 _VERSION = 1
-_TMP = ".tmp"
 
 
 @dataclass
@@ -108,7 +106,7 @@ def write_run_state(
     weights = path.with_suffix(".safetensors")
     # Two names of one tensor (tied weights) are stored twice: safetensors knows no sharing.
     tensors = {name: t.detach().cpu().clone().contiguous() for name, t in parts.tensors().items()}
-    with _replacing(weights) as temporary:
+    with replace_file(weights) as temporary:
         save_file(tensors, str(temporary))
         digest = _hash_file(temporary)
     content = {
@@ -121,7 +119,7 @@ def write_run_state(
         "bytes": weights.stat().st_size,
         "sha256": digest,
     }
-    with _replacing(path) as temporary:
+    with replace_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
     _sweep(folder, path, keep)
     return path
@@ -211,25 +209,7 @@ def _sweep(folder: Path, newest: Path, keep: int) -> None:
     place = paths.index(newest)
     for path in paths[:place] + paths[place + keep :]:
         path.unlink(missing_ok=True)  # first the file that says it is whole
-    for path in [*folder.glob(f"checkpoint-*{_TMP}"), *folder.glob("checkpoint-*.safetensors")]:
-        if path.suffix == _TMP or not path.with_suffix(".json").exists():
+    sweep_temporary_files(folder, "checkpoint-*")
+    for path in folder.glob("checkpoint-*.safetensors"):
+        if not path.with_suffix(".json").exists():
             path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name; what is written there is synced and renamed to `path`."""
-    temporary = path.with_name(path.name + _TMP)
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()

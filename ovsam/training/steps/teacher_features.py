@@ -11,7 +11,6 @@ Letters: N images of a file, B images of a batch, C channels, G cells a side.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +24,7 @@ from torch import Tensor
 
 from ovsam.errors import CheckpointError, ConfigError, ImageError
 from ovsam.training.data.image_set import ImageSet
-from ovsam.weights.files import write_atomically
+from ovsam.weights.files import replace_file, sweep_temporary_files, write_atomically
 
 FEATURES_FILE = "features.json"
 _KEYS_FILE = "keys.txt"
@@ -92,8 +91,7 @@ def prepare_features(folder: Path, form: FeatureForm, images: ImageSet) -> None:
     else:
         (folder / _KEYS_FILE).write_text(keys, "utf-8")
         write_atomically(folder / FEATURES_FILE, json.dumps(asdict(form), indent=1).encode())
-    for left in folder.glob(".features-*.tmp"):  # of a process that was killed
-        left.unlink(missing_ok=True)
+    sweep_temporary_files(folder, "features-*")
     share = len(find_missing(folder, form)) / max(form.num_files, 1)
     needed, free = share * form.num_bytes, shutil.disk_usage(folder).free - _FREE_AFTERWARDS
     if needed > free:
@@ -116,12 +114,11 @@ def write_features(
     `embeddings`: those of its images in order, (n, C, G, G) at a time.
     """
     path = _name_file(folder, number)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     dtype = getattr(torch, form.dtype)
     shape = (len(form.rows(number)), form.channels, form.grid, form.grid)
-    # numpy knows no bfloat16: both are stored as 16 plain bits.
-    store = np.lib.format.open_memmap(temporary, "w+", np.uint16, shape)
-    try:
+    with replace_file(path) as temporary:
+        # numpy knows no bfloat16: both are stored as 16 plain bits.
+        store = np.lib.format.open_memmap(temporary, "w+", np.uint16, shape)
         start = 0
         for part in embeddings:
             bits = part.detach().cpu().to(dtype).contiguous().view(torch.int16).numpy()
@@ -130,9 +127,6 @@ def write_features(
         if start != len(store):
             raise ConfigError(f"expected {len(store)} embeddings for {path.name}, got {start}")
         store.flush()
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def list_keys(folder: Path) -> list[str]:

@@ -138,9 +138,9 @@ def test_only_damaged_checkpoints_are_refused(tmp_path):
 
 def test_leftovers_of_a_killed_write_are_swept(tmp_path):
     tmp_path.joinpath("checkpoint-00000003.safetensors").write_bytes(b"half")
-    tmp_path.joinpath("checkpoint-00000003.json.tmp").write_bytes(b"half")
+    tmp_path.joinpath(".checkpoint-00000003.json.tmp-7-ab12").write_bytes(b"half")
     train(tmp_path)
-    assert {path.stem for path in tmp_path.glob("checkpoint-*")} == {"checkpoint-00000012"}
+    assert {path.stem for path in tmp_path.glob("*checkpoint-*")} == {"checkpoint-00000012"}
 
 
 @pytest.mark.parametrize(
