@@ -26,6 +26,7 @@ from ovsam.model import OVSAM
 from ovsam.sam import SAM
 from ovsam.text.text_tower import TextTower, build_text_tower
 from ovsam.weights.files import replace_file
+from ovsam.weights.quantise import dequantise
 from ovsam.weights.tensor_files import has_format, read_metadata, read_tensors
 
 C = TypeVar("C", bound=LabellingConfig)
@@ -366,7 +367,7 @@ def read_model_file(
         raise CheckpointError(f"{path} has no usable model config: {error}") from error
     # "meta" allocates nothing: the file's tensors become the parameters.
     model = build(config, "meta")
-    tensors = read_tensors(path)
+    tensors = dequantise(read_tensors(path))
     text = take_prefix(tensors, TEXT_PREFIX)
     assign_tensors(model, tensors, str(path))
     if text:
