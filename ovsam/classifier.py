@@ -2,8 +2,10 @@
 
 Source: paper section 3.3; F-VLM's geometric mean with alpha for base and beta for novel classes.
 
-Letters: N regions, K classes, J prototypes of a class, D embedding width.
+Letters: N regions, K classes, P prototypes, D embedding width.
 """
+
+from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from ovsam.errors import VocabularyError
 from ovsam.text.class_list import fold_name
-from ovsam.text.vocabulary import Vocabulary
+from ovsam.text.vocabulary import Vocabulary, find_prototypes
 from ovsam.text.vocabulary_files import load_vocabulary
 
 BASE_WEIGHT = 0.1
@@ -19,11 +21,11 @@ BASE_WEIGHT = 0.1
 OTHER_WEIGHT = 0.9
 """Weight of frozen CLIP for all other classes."""
 EXCLUDED = -1000.0
-"""Fused score of classes in neither set of a base/novel split."""
+"""Score of classes that cannot be chosen: in neither set of a split, or without a prototype."""
 
 
 class Classifier:
-    """Text embeddings of a vocabulary, ready to score regions."""
+    """Embeddings of a vocabulary's classes, ready to score regions."""
 
     def __init__(
         self,
@@ -42,16 +44,34 @@ class Classifier:
                 f"text embeddings must have shape (classes, prototypes, width), "
                 f"got {tuple(embeddings.shape)}"
             )
-        classes = embeddings.shape[0]
-        embeddings = embeddings.float()
-        distinct = torch.ones(embeddings.shape[:2], dtype=torch.bool, device=embeddings.device)
-        distinct[:, 1:] = (embeddings[:, 1:] != embeddings[:, :1]).any(dim=-1)
-        # Classes repeat their first prototype to fill the table: that would only cost time.
-        self.prototypes = embeddings[distinct]
-        self._owners = torch.nonzero(distinct)[:, 0]
-        self._num_classes = classes
-        self._scale = torch.tensor(logit_scale).exp().item()
+        prototypes, owners = find_prototypes(embeddings.float())
+        self._set_prototypes(prototypes, owners, len(embeddings), logit_scale)
         self._set_weights(base, novel, embeddings.device)
+
+    @classmethod
+    def of_prototypes(
+        cls,
+        prototypes: tuple[Tensor, Tensor],
+        num_classes: int,
+        base: tuple[int, ...] | None,
+        novel: tuple[int, ...] | None,
+        logit_scale: float,
+    ) -> Classifier:
+        """Build one of `Vocabulary.prototypes`: a class without any is never chosen."""
+        classifier = cls.__new__(cls)
+        rows, owners = prototypes
+        classifier._set_prototypes(rows.float(), owners, num_classes, logit_scale)
+        classifier._set_weights(base, novel, rows.device)
+        return classifier
+
+    def _set_prototypes(
+        self, prototypes: Tensor, owners: Tensor, num_classes: int, logit_scale: float
+    ) -> None:
+        self.prototypes = prototypes
+        self._owners = owners.to(prototypes.device)
+        self._num_classes = num_classes
+        self._is_one_each = torch.equal(owners.cpu(), torch.arange(num_classes))
+        self._scale = torch.tensor(logit_scale).exp().item()
 
     def _set_weights(
         self, base: tuple[int, ...] | None, novel: tuple[int, ...] | None, device: torch.device
@@ -72,11 +92,12 @@ class Classifier:
     def cosine_logits(self, embeddings: Tensor) -> Tensor:
         """Score (N, D) region embeddings: (N, K + 1) float32, background last (always 0).
 
-        A class scores by its best prototype; background's embedding is the zero vector.
+        A class scores by its best prototype, `EXCLUDED` without any; background's embedding is the
+        zero vector.
         """
         cosines = F.normalize(embeddings.float(), dim=-1) @ self.prototypes.T * self._scale
-        if len(self.prototypes) != self._num_classes:
-            best = cosines.new_empty(len(cosines), self._num_classes)
+        if not self._is_one_each:
+            best = cosines.new_full((len(cosines), self._num_classes), EXCLUDED)
             owners = self._owners.expand(len(cosines), -1)
             cosines = best.scatter_reduce(1, owners, cosines, "amax", include_self=False)
         return F.pad(cosines, (0, 1))

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from ovsam.clip_backbone import mask_pool
 from ovsam.config import ModelConfig
 from ovsam.mask_decoder import PerceptronStack
+from ovsam.region_pooling import mask_pool
 
 _STRIDES = (4, 8, 16, 32)
 

@@ -12,13 +12,13 @@ import warnings
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ovsam.config import ClipConfig
-from ovsam.region_pooling import region_weights
+from ovsam.efficientnet import EfficientNetLite
+from ovsam.region_pooling import mask_pool, region_weights
 
 with warnings.catch_warnings():
     # timm warns about its own moved modules while open_clip imports it.
@@ -144,24 +144,14 @@ class ConvNeXtBackbone(nn.Module):
         return self.visual.head(trunk.head(trunk.norm_pre(stage4))).float()
 
 
-ClipBackbone = ResNetBackbone | ConvNeXtBackbone
+ClipBackbone = ResNetBackbone | ConvNeXtBackbone | EfficientNetLite
 
 
 def build_clip_backbone(config: ClipConfig) -> ClipBackbone:
     """Return the image tower for a config, with random weights."""
-    return ResNetBackbone(config) if config.kind == "resnet" else ConvNeXtBackbone(config)
-
-
-def resized_masks(mask_logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Return (N, H, W) bool masks of (N, S/4, S/4) logits at another size of the padded input."""
-    resized = F.interpolate(mask_logits[:, None], size=size_hw, mode="bilinear")
-    return resized[:, 0] > 0
-
-
-def mask_pool(feature: Tensor, mask_logits: Tensor) -> Tensor:
-    """Average a (1, C, H, W) map under N masks: (N, C) float32; zeros where a mask is empty."""
-    # float32: a sum over hundreds of cells loses too many digits in bfloat16.
-    height, width = feature.shape[2:]
-    masks = resized_masks(mask_logits, (height, width)).flatten(1).float()
-    cells = feature[0].flatten(1).T.float()
-    return (masks @ cells) / (masks.sum(dim=1, keepdim=True) + 1e-8)
+    towers: dict[str, type[ClipBackbone]] = {
+        "resnet": ResNetBackbone,
+        "convnext": ConvNeXtBackbone,
+        "efficientnet-lite": EfficientNetLite,
+    }
+    return towers[config.kind](config)

@@ -41,11 +41,12 @@ class ClipConfig:
     """The frozen CLIP model: image tower and text tower (paper section 3.1).
 
     Attributes:
-        kind: of the image tower.
+        kind: of the image tower. "efficientnet-lite" is no CLIP but an ImageNet classifier, for
+            the embedded photo model.
         embed_dim: width D of the space shared by images and texts.
         image_size: side in pixels of the images that this CLIP was trained on.
         channels: of the four stages, at strides 4, 8, 16, 32.
-        text: the text tower.
+        text: the text tower; None where a table knows names (`text/name_table.py`).
         open_clip_name: open_clip's name of the structure; None for nano. Kept for the reader of a
             file: nothing is looked up by it.
         pretrained: open_clip's name of the training run; None for nano.
@@ -55,11 +56,11 @@ class ClipConfig:
         projection: last layer of a ConvNeXt, to `embed_dim`.
     """
 
-    kind: Literal["resnet", "convnext"]
+    kind: Literal["resnet", "convnext", "efficientnet-lite"]
     embed_dim: int
     image_size: int
     channels: tuple[int, int, int, int]
-    text: TextConfig
+    text: TextConfig | None
     open_clip_name: str | None = None
     pretrained: str | None = None
     layers: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -128,9 +129,14 @@ class VitConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SamConfig(VitConfig):
-    """Numbers of SAM: its image encoder's, and the decoder's."""
+    """Numbers of SAM: its image encoder's, and the decoder's.
+
+    `encoder` "tiny-vit" is MobileSAM's, which has its own numbers (`tiny_vit.py`): those of
+    `VitConfig` besides the input size are then not read.
+    """
 
     name: str
+    encoder: Literal["vit", "tiny-vit"] = "vit"
     embed_channels: int = 256
     decoder_mlp: int = 2048
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ovsam.errors import CheckpointError
+from ovsam.text.name_table import NameTable
 
 if TYPE_CHECKING:
     from ovsam.clip_backbone import ClipBackbone
@@ -33,7 +34,7 @@ class LabellingModel(nn.Module, ABC):
         self.identity = ""
         # In a list, so that torch does not take it for a sub-module: its parameters are not the
         # model's, and most runs never need them on the device.
-        self._text_tower: list[TextTower] = []
+        self._namer: list[TextTower | NameTable] = []
 
     @abstractmethod
     def _heavy_parts(self) -> list[nn.Module]:
@@ -50,27 +51,41 @@ class LabellingModel(nn.Module, ABC):
         return next(self._heavy_parts()[0].parameters()).device
 
     @property
-    def has_text_tower(self) -> bool:
+    def has_namer(self) -> bool:
         """Whether class names can be embedded."""
-        return bool(self._text_tower)
+        return bool(self._namer)
+
+    @property
+    def namer(self) -> TextTower | NameTable:
+        """What embeds class names, on the model's device: CLIP's text tower or a name table.
+
+        Raises:
+            CheckpointError: it was not loaded; random weights would label at random.
+        """
+        if not self._namer:
+            raise CheckpointError(
+                "this model came without CLIP's text tower, so class names cannot be embedded; "
+                "give CLIP's file (open_clip) with the others, or Vocabulary(embeddings=...)"
+            )
+        return self._namer[0].to(self.device)
 
     @property
     def text_tower(self) -> TextTower:
         """CLIP's text tower, on the model's device.
 
         Raises:
-            CheckpointError: it was not loaded; random weights would label at random.
+            CheckpointError: it was not loaded, or the model has a name table in its place.
         """
-        if not self._text_tower:
+        namer = self.namer
+        if isinstance(namer, NameTable):
             raise CheckpointError(
-                "this model came without CLIP's text tower, so class names cannot be embedded; "
-                "give CLIP's file (open_clip) with the others, or Vocabulary(embeddings=...)"
+                f"the model {self.config.name} has no text tower: its names are those of a table"
             )
-        return self._text_tower[0].to(self.device)
+        return namer
 
-    def attach_text_tower(self, text_tower: TextTower) -> None:
-        """Set the text tower that embeds class names for this model."""
-        self._text_tower = [text_tower]
+    def attach_namer(self, namer: TextTower | NameTable) -> None:
+        """Set what embeds class names for this model."""
+        self._namer = [namer]
 
     def prepare_for_inference(self, dtype: torch.dtype = torch.float32) -> Self:
         """Make the model fast and frozen, in place: fold batch norms, channels last, cast.

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from ovsam.clip2sam import CLIP2SAM
-from ovsam.clip_backbone import build_clip_backbone, resized_masks
+from ovsam.clip_backbone import build_clip_backbone
 from ovsam.config import ModelConfig
 from ovsam.labelling_model import LabellingModel
 from ovsam.mask_decoder import MaskDecoder
 from ovsam.prompt_encoder import PromptEncoder
+from ovsam.region_pooling import resized_masks
 from ovsam.sam2clip import SAM2CLIP
 from ovsam.structures import ImageFeatures
 

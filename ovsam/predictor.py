@@ -88,20 +88,22 @@ class Predictor:
             VocabularyError: the model's text tower refuses a name, or embeddings do not fit.
             CheckpointError: embeddings are missing and the model came without its text tower.
         """
-        if vocabulary.embeddings is None:
-            vocabulary = embed_vocabulary(vocabulary, model.text_tower)
+        if vocabulary.prototypes is None:
+            vocabulary = embed_vocabulary(vocabulary, model.namer)
         self.model = model
         self.vocabulary = vocabulary
         base, novel = split_for_model(vocabulary, model.config.trained_on)
-        assert vocabulary.embeddings is not None
-        width, wanted = vocabulary.embeddings.shape[-1], model.config.clip.embed_dim
+        assert vocabulary.prototypes is not None
+        rows, owners = vocabulary.prototypes
+        width, wanted = rows.shape[-1], model.config.clip.embed_dim
         if width != wanted:
             raise VocabularyError(
                 f"expected text embeddings of width {wanted} for the model {model.config.name}, "
                 f"got {width}; compute them with this model's text tower"
             )
-        self._classifier = Classifier(
-            vocabulary.embeddings.to(model.device),
+        self._classifier = Classifier.of_prototypes(
+            (rows.to(model.device), owners),
+            vocabulary.num_classes,
             base,
             novel if restrict_to_split else None,
             model.config.logit_scale,

@@ -1,4 +1,4 @@
-"""RoIAlign as two small matrices per region.
+"""RoIAlign as two small matrices per region, and the mean under a mask.
 
 RoIAlign averages bilinear samples on a regular grid, so it is linear in the feature map and
 separable: pooled = rows @ map @ columns^T, with one (R, H) and one (R, W) matrix per region. In
@@ -9,6 +9,7 @@ Letters: N regions, R bins a side, L cells along one axis.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -49,3 +50,18 @@ def region_weights(boxes_xyxy: Tensor, stride: int, bins: int, map_hw: tuple[int
     columns = axis_weights(boxes[:, 0], boxes[:, 2], bins, map_hw[1])
     weights = torch.einsum("nrh,nsw->nrshw", rows, columns)
     return weights.reshape(len(boxes), bins * bins, map_hw[0] * map_hw[1])
+
+
+def resized_masks(mask_logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Return (N, H, W) bool masks of (N, S/4, S/4) logits at another size of the padded input."""
+    resized = F.interpolate(mask_logits[:, None], size=size_hw, mode="bilinear")
+    return resized[:, 0] > 0
+
+
+def mask_pool(feature: Tensor, mask_logits: Tensor) -> Tensor:
+    """Average a (1, C, H, W) map under N masks: (N, C) float32; zeros where a mask is empty."""
+    # float32: a sum over hundreds of cells loses too many digits in bfloat16.
+    height, width = feature.shape[2:]
+    masks = resized_masks(mask_logits, (height, width)).flatten(1).float()
+    cells = feature[0].flatten(1).T.float()
+    return (masks @ cells) / (masks.sum(dim=1, keepdim=True) + 1e-8)

@@ -1,4 +1,4 @@
-"""SAM (ViT-B, L, H): the teacher of SAM2CLIP, and the segmenter the paper compares with.
+"""SAM (ViT-B, L, H) and MobileSAM: the teacher of SAM2CLIP, and segmenters to compare with.
 
 Parameter names are the official checkpoints'. Source: SAM; paper Table 1 and section 3.2.
 Letters: B images, N prompts, T tokens, C channels, G cells per side (stride 16), S input size.
@@ -11,6 +11,7 @@ from ovsam.config import ModelConfig, SamConfig
 from ovsam.errors import ConfigError
 from ovsam.mask_decoder import PerceptronStack, build_upscaling, read_masks, run_transformer
 from ovsam.prompt_encoder import PromptEncoder
+from ovsam.tiny_vit import TinyVit
 from ovsam.two_way_transformer import TwoWayTransformer
 from ovsam.vision_transformer import PATCH_SIZE, VisionTransformer, build_output_neck
 
@@ -20,6 +21,9 @@ _CONFIGS = {
     "sam-b": SamConfig(name="sam-b", width=768, depth=12, heads=12, global_blocks=(2, 5, 8, 11)),
     "sam-l": SamConfig(name="sam-l", width=1024, depth=24, heads=16, global_blocks=(5, 11, 17, 23)),
     "sam-h": SamConfig(name="sam-h", width=1280, depth=32, heads=16, global_blocks=(7, 15, 23, 31)),
+    "mobilesam": SamConfig(
+        name="mobilesam", encoder="tiny-vit", width=320, depth=10, heads=10, global_blocks=()
+    ),
 }
 SAM_NAMES = tuple(_CONFIGS)
 
@@ -35,6 +39,12 @@ class SamImageEncoder(VisionTransformer):
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode (B, 3, S, S) network inputs to (B, C, G, G) image embeddings."""
         return self.neck(super().forward(pixels))
+
+
+def _build_image_encoder(config: SamConfig) -> SamImageEncoder | TinyVit:
+    if config.encoder == "tiny-vit":
+        return TinyVit(config.embed_channels)
+    return SamImageEncoder(config)
 
 
 class SamMaskDecoder(nn.Module):
@@ -85,7 +95,7 @@ class SAM(nn.Module):
     def __init__(self, config: SamConfig) -> None:
         super().__init__()
         self.config = config
-        self.image_encoder = SamImageEncoder(config)
+        self.image_encoder = _build_image_encoder(config)
         self.prompt_encoder = PromptEncoder(config.embed_channels, config.input_size)
         self.mask_decoder = SamMaskDecoder(config)
 
@@ -123,7 +133,7 @@ class SAM(nn.Module):
 
 
 def get_sam_config(name: str) -> SamConfig:
-    """Return the numbers of "sam-b", "sam-l" or "sam-h"."""
+    """Return the numbers of "sam-b", "sam-l", "sam-h" or "mobilesam"."""
     if name not in _CONFIGS:
         raise ConfigError(f"unknown SAM '{name}'; known: {', '.join(SAM_NAMES)}")
     return _CONFIGS[name]
@@ -133,7 +143,7 @@ def build_sam(sam: str | SamConfig, device: str | torch.device = "cpu") -> SAM:
     """Build a SAM with random weights, in eval mode.
 
     Args:
-        sam: "sam-b", "sam-l", "sam-h", or a `SamConfig`.
+        sam: "sam-b", "sam-l", "sam-h", "mobilesam", or a `SamConfig`.
         device: where the parameters are created; "meta" allocates nothing.
 
     Raises:

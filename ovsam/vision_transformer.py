@@ -115,15 +115,15 @@ def _attend_with_bias(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     return torch.bmm(scores.softmax(dim=-1), flat_v).unflatten(0, q.shape[:2])
 
 
-def _to_windows(x_BHWC: Tensor, window: int) -> Tensor:
+def to_windows(x_BHWC: Tensor, window: int) -> Tensor:
     """Cut (B, H, W, C), H and W multiples of `window`, into (B x windows, window, window, C)."""
     batch, height, width, channels = x_BHWC.shape
     x = x_BHWC.view(batch, height // window, window, width // window, window, channels)
     return x.transpose(2, 3).reshape(-1, window, window, channels)
 
 
-def _from_windows(windows: Tensor, window: int, batch: int, padded_hw: tuple[int, int]) -> Tensor:
-    """Undo `_to_windows`."""
+def from_windows(windows: Tensor, window: int, batch: int, padded_hw: tuple[int, int]) -> Tensor:
+    """Undo `to_windows`."""
     height, width = padded_hw
     x = windows.view(batch, height // window, width // window, window, window, -1)
     return x.transpose(2, 3).reshape(batch, height, width, -1)
@@ -168,8 +168,8 @@ class TransformerBlock(nn.Module):
             ).clone()
             padded[:, :height, :width] = qkv_BHWC
             qkv_BHWC = padded
-        windows = self.attn.attend(_to_windows(qkv_BHWC, self.window))
-        out = _from_windows(windows, self.window, batch, (height + pad_h, width + pad_w))
+        windows = self.attn.attend(to_windows(qkv_BHWC, self.window))
+        out = from_windows(windows, self.window, batch, (height + pad_h, width + pad_w))
         return out[:, :height, :width]
 
 

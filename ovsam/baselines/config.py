@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ovsam.build import get_config
-from ovsam.config import LabellingConfig, SamConfig
+from ovsam.config import ClipConfig, LabellingConfig, SamConfig
 from ovsam.errors import ConfigError
 from ovsam.sam import get_sam_config
 from ovsam.strict import check_fields
@@ -78,6 +78,29 @@ _PAPER_CHOICES: dict[str, dict[str, Any]] = {
     "feature-crop-simfpn": {"adapter": "simfpn"},
 }
 BASELINE_NAMES = tuple(_PAPER_CHOICES)
+_PHOTO_LOGIT_SCALE = 2.7
+
+
+def get_photo_config() -> BaselineConfig:
+    """Return the embedded photo model: image-crop with MobileSAM and an ImageNet classifier.
+
+    `logit_scale` makes scores probabilities of being right (docs/photo.md has the measurement).
+    """
+    clip = ClipConfig(
+        kind="efficientnet-lite",
+        embed_dim=1280,
+        image_size=260,
+        channels=(24, 48, 120, 352),
+        text=None,
+    )
+    return BaselineConfig(
+        name="photo",
+        sam=get_sam_config("mobilesam"),
+        clip=clip,
+        crop="image",
+        margin=1.1,
+        logit_scale=_PHOTO_LOGIT_SCALE,
+    )
 
 
 def get_baseline_config(name: str) -> BaselineConfig:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ovsam.baselines.config import BaselineConfig
 from ovsam.config import TextConfig
 from ovsam.errors import ConfigError
+from ovsam.text.name_table import NameTable
 from ovsam.text.text_tower import TextTower, build_text_tower
 
 _SPREAD = 0.02  # of the random context, as in CoOp
@@ -79,7 +80,12 @@ def add_context(tower: TextTower, num_context_tokens: int) -> ContextTextTower:
     return added.eval()
 
 
-def build_baseline_text_tower(config: BaselineConfig) -> TextTower:
-    """Return the text tower of a baseline with random weights: CLIP's, or CoOp's."""
+def build_baseline_namer(config: BaselineConfig) -> TextTower | NameTable:
+    """Return what names a baseline's classes, with random weights: CLIP's text tower, or CoOp's.
+
+    An ImageNet classifier has a table of names in its place.
+    """
+    if config.clip.text is None:
+        return NameTable(config.clip.embed_dim)
     tower = build_text_tower(config.clip)
     return add_context(tower, config.context_tokens) if config.context_tokens else tower

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ovsam.baselines.config import BaselineConfig
-from ovsam.baselines.coop import add_context, build_baseline_text_tower
+from ovsam.baselines.coop import add_context, build_baseline_namer
 from ovsam.baselines.model import Baseline, build_baseline
 from ovsam.clip_backbone import ClipBackbone
 from ovsam.errors import CheckpointError
@@ -44,7 +44,7 @@ def combine(
         if words:
             tower.start_from_words(words)
         text_tower = tower
-    baseline.attach_text_tower(text_tower)
+    baseline.attach_namer(text_tower)
     baseline.identity = _identify(baseline)
     return baseline.eval()
 
@@ -76,12 +76,10 @@ def load_baseline(path: str | Path) -> Baseline:
             f"expected a baseline in {path} (format {FORMAT}), got format "
             f"{metadata.get('format')!r}; `ovsam train baseline` makes one"
         )
-    return read_model_file(
-        path, metadata, BaselineConfig, build_baseline, build_baseline_text_tower
-    )
+    return read_model_file(path, metadata, BaselineConfig, build_baseline, build_baseline_namer)
 
 
 def _identify(baseline: Baseline) -> str:
     tensors: dict[str, Tensor] = dict(baseline.state_dict())
-    text = baseline.text_tower.state_dict()
+    text = baseline.namer.state_dict()
     return hash_tensors(tensors | {TEXT_PREFIX + name: value for name, value in text.items()})

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from ovsam.baselines.adapters import RegionHead, build_adapter
 from ovsam.baselines.config import BaselineConfig
 from ovsam.baselines.crops import cut_objects
-from ovsam.clip_backbone import ResNetBackbone, build_clip_backbone, mask_pool, resized_masks
+from ovsam.clip_backbone import ResNetBackbone, build_clip_backbone
 from ovsam.labelling_model import LabellingModel
 from ovsam.model import boxes_of_masks
+from ovsam.region_pooling import mask_pool, resized_masks
 from ovsam.sam import SAM
 from ovsam.structures import ImageFeatures
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ovsam.efficientnet import EfficientNetLite
 from ovsam.sam import build_sam
 from ovsam.vision_transformer import TransformerBlock
 
@@ -130,6 +131,9 @@ def window_padding_macs(module: nn.Module) -> int:
 
 def clip_region_macs(tower: ClipBackbone, clip: ClipConfig) -> int:
     """Count CLIP's own pooling of one region: its attention pool's grid, or ConvNeXt's head."""
+    if isinstance(tower, EfficientNetLite):
+        pooled = torch.empty(1, clip.channels[3], 1, 1, device="meta")
+        return count_macs(tower.embed_maps, pooled)[1]
     visual = tower.visual
     if clip.kind == "resnet":
         region = torch.empty(1, clip.channels[3], clip.pool_grid, clip.pool_grid, device="meta")

@@ -20,7 +20,7 @@ import torch
 
 from ovsam.baselines.adapters import RegionHead, build_adapter
 from ovsam.baselines.config import BASELINE_NAMES, BaselineConfig, get_baseline_config
-from ovsam.baselines.coop import build_baseline_text_tower
+from ovsam.baselines.coop import build_baseline_namer
 from ovsam.build import build_model, get_config
 from ovsam.clip_backbone import build_clip_backbone
 from ovsam.config import ModelConfig, SamConfig
@@ -62,7 +62,7 @@ def profile_model(
         config = dataclasses.replace(model, sam=_resize(model.sam, input_size))
         with torch.device("meta"):
             parts = (*sam_parts(config.sam), *_clip_parts(config))
-            text = count_parameters(build_baseline_text_tower(config))
+            text = count_parameters(build_baseline_namer(config))
         return ModelCost(config.name, config.input_size, num_prompts, parts, text)
     whole = _resize(model, input_size)
     parts = _ovsam_parts(build_model(whole, "meta"))

@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from ovsam.text.name_table import NameTable
 from ovsam.text.text_tower import TEMPLATES, TextTower
 from ovsam.text.vocabulary import Vocabulary
 from ovsam.weights.files import find_cache_folder, write_atomically
@@ -37,7 +38,7 @@ _LOG_EVERY_S = 10.0
 
 def embed_vocabulary(
     vocabulary: Vocabulary,
-    text_tower: TextTower,
+    text_tower: TextTower | NameTable,
     *,
     cache_dir: Path | None = None,
     batch_size: int = 256,
@@ -47,7 +48,8 @@ def embed_vocabulary(
 
     Each text is put into the tower's templates (CLIP's: 14); the templates' unit embeddings are
     averaged and brought to unit length again (the released OV-SAM's way). A class with fewer texts
-    than K repeats its first one. A vocabulary that has embeddings is returned unchanged.
+    than K repeats its first one. A vocabulary that has embeddings is returned unchanged. A name
+    table looks its rows up instead: nothing is computed or kept.
 
     The result is kept on disk under a hash of texts, templates and weights; a damaged file is
     computed again and replaced.
@@ -64,8 +66,10 @@ def embed_vocabulary(
         VocabularyError: a name is longer than the text tower's context, or the embedded model does
             not know it.
     """
-    if vocabulary.embeddings is not None:
+    if vocabulary.prototypes is not None:
         return vocabulary
+    if isinstance(text_tower, NameTable):
+        return text_tower.embed(vocabulary)
     text_tower.check_names([text for aliases in vocabulary.aliases for text in aliases])
     texts = list(dict.fromkeys(text for aliases in vocabulary.aliases for text in aliases))
     embeddings_UD = embed_texts(

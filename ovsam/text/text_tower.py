@@ -195,6 +195,7 @@ class TextTower(nn.Module):
 
 def build_text_tower(clip: ClipConfig) -> TextTower:
     """Build the text tower that belongs to a CLIP image tower, with random weights."""
+    assert clip.text is not None, "an ImageNet classifier has no text tower"
     known_texts = None
     if clip.text.compact:
         known_texts = [text for aliases in load_vocabulary("nano").aliases for text in aliases]

@@ -60,6 +60,7 @@ class Vocabulary:
     classes: tuple[VocabularyClass, ...]
     title: str
     _embeddings: torch.Tensor | None
+    _prototypes: tuple[torch.Tensor, torch.Tensor] | None
     _own_embeddings: bool
     _index_by_name: dict[str, int]
 
@@ -118,6 +119,7 @@ class Vocabulary:
         self.classes = tuple(classes)
         self.title = title
         self._embeddings = None
+        self._prototypes = None
         self._own_embeddings = False
         self._index_by_name = {}
         for index, item in enumerate(classes):
@@ -167,6 +169,16 @@ class Vocabulary:
     def embeddings(self) -> torch.Tensor | None:
         """(C, K, D) float32 unit text embeddings on the CPU, or None before they are computed."""
         return self._embeddings
+
+    @property
+    def prototypes(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """(P, D) unit embeddings and (P,) int64, the class of each; None before they are computed.
+
+        A class has one or more; none where only a detector can name it (`name_table.py`).
+        """
+        if self._prototypes is None and self._embeddings is not None:
+            self._prototypes = find_prototypes(self._embeddings)
+        return self._prototypes
 
     @cached_property
     def content_hash(self) -> str:
@@ -226,6 +238,16 @@ class Vocabulary:
         chosen._embeddings = _check_embeddings(embeddings, self.num_classes)
         return chosen
 
+    def with_prototypes(self, rows: torch.Tensor, owners: torch.Tensor) -> Vocabulary:
+        """Return this vocabulary with (P, D) unit rows computed from its names, and their classes.
+
+        `owners`: (P,) int64 indices of classes. Unlike `with_embeddings`, a class can have any
+        number of rows. `embeddings` stays None.
+        """
+        chosen = Vocabulary.from_classes(self.classes, self.title)
+        chosen._prototypes = rows, owners
+        return chosen
+
     def with_own_embeddings(self, embeddings: torch.Tensor) -> Vocabulary:
         """Return this vocabulary with (C, K, D) or (C, D) embeddings learned from examples.
 
@@ -265,6 +287,18 @@ class Vocabulary:
 
     def __repr__(self) -> str:
         return f"Vocabulary({self.title!r}, {self.num_classes} classes)"
+
+
+def find_prototypes(embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the different ones of (C, K, D) embeddings: (P, D), and (P,) int64, their classes.
+
+    Classes repeat their first text to fill the table: that would only cost time.
+    """
+    import torch
+
+    distinct = torch.ones(embeddings.shape[:2], dtype=torch.bool, device=embeddings.device)
+    distinct[:, 1:] = (embeddings[:, 1:] != embeddings[:, :1]).any(dim=-1)
+    return embeddings[distinct], torch.nonzero(distinct)[:, 0]
 
 
 def _check_embeddings(embeddings: torch.Tensor, num_classes: int) -> torch.Tensor:

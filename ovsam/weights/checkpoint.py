@@ -24,6 +24,7 @@ from ovsam.errors import CheckpointError, ConfigError
 from ovsam.labelling_model import LabellingModel
 from ovsam.model import OVSAM
 from ovsam.sam import SAM
+from ovsam.text.name_table import NameTable
 from ovsam.text.text_tower import TextTower, build_text_tower
 from ovsam.weights.files import replace_file
 from ovsam.weights.quantise import dequantise
@@ -127,7 +128,7 @@ def to_our_names(
         if text := take_prefix(tensors, TEXT_PREFIX):
             tower = build_text_tower(model.config.clip)
             assign_tensors(tower, text, where)
-            model.attach_text_tower(tower)
+            model.attach_namer(tower)
         return 3, tensors
     if any(
         re.match(r"(backbone|backbone_student|neck_student|fpn_neck|pe)\.", n) for n in names
@@ -136,7 +137,7 @@ def to_our_names(
     if any(n.startswith("visual.") for n in names):
         text_tower = build_text_tower(model.config.clip)
         text_tower.load_clip_state_dict(tensors)
-        model.attach_text_tower(text_tower)
+        model.attach_namer(text_tower)
         return 1, _rename(tensors, _OPEN_CLIP, where)
     if any(n.startswith("prompt_encoder.") for n in names):
         renamed = _rename(tensors, _SAM, where)
@@ -300,8 +301,8 @@ def write_model_file(
             "a model folded by prepare_for_inference cannot be saved; load it again and save first"
         )
     tensors = {name: _stored(tensor, dtype) for name, tensor in own.items()}
-    if with_text and model.has_text_tower:
-        for name, tensor in model.text_tower.state_dict().items():
+    if with_text and model.has_namer:
+        for name, tensor in model.namer.state_dict().items():
             tensors[TEXT_PREFIX + name] = _stored(tensor, dtype)
     path = Path(path)
     info = {
@@ -358,7 +359,7 @@ def read_model_file(
     metadata: Mapping[str, str],
     config_class: type[C],
     build: Callable[[C, str], M],
-    build_tower: Callable[[C], TextTower],
+    build_namer: Callable[[C], TextTower | NameTable],
 ) -> M:
     """Build the model that a file of `write_model_file` describes, and fill it from there."""
     try:
@@ -371,9 +372,9 @@ def read_model_file(
     text = take_prefix(tensors, TEXT_PREFIX)
     assign_tensors(model, tensors, str(path))
     if text:
-        tower = build_tower(config)
-        assign_tensors(tower, text, str(path))
-        model.attach_text_tower(tower)
+        namer = build_namer(config)
+        assign_tensors(namer, text, str(path))
+        model.attach_namer(namer)
     model.identity = metadata.get("identity", "") or hash_tensors(model.state_dict())
     return model
 

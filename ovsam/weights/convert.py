@@ -57,7 +57,7 @@ def _convert(
         load_vocabulary(trained_on)  # refuses an unknown name before minutes of reading
     config = dataclasses.replace(get_config(structure), trained_on=trained_on)
     built = load_released_checkpoint(build_model(config, "meta"), list(paths))
-    if not built.has_text_tower:
+    if not built.has_namer:
         raise CheckpointError(
             "expected CLIP's text tower among the files, got none, so class names could not be "
             "embedded; give also open_clip's file of the whole CLIP (`ovsam models list`)"

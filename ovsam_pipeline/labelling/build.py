@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ovsam.errors import VocabularyError
 from ovsam_pipeline.labelling.labeller import Labeller, RunFacts
 from ovsam_pipeline.labelling.provenance import (
-    choose_text_tower,
+    choose_namer,
     describe_boxes,
     describe_labels,
     describe_new_labels,
@@ -143,8 +143,8 @@ def _build_naming(
 
     vocabulary, kept = _choose_vocabulary(config, model, detector)
     rules = build_rules(config, vocabulary, kept, detector)
-    text_tower = choose_text_tower(model, vocabulary)
-    vocabulary = embed_vocabulary(vocabulary, text_tower, progress=embedding)
+    namer = choose_namer(model, vocabulary)
+    vocabulary = embed_vocabulary(vocabulary, namer, progress=embedding)
     is_restricted = rules.evaluation is not None and rules.evaluation.restricts_to_split
     return rules, Predictor(model, vocabulary, restrict_to_split=is_restricted)
 

@@ -11,6 +11,7 @@ from ovsam_pipeline.detectors.build import find_family
 
 if TYPE_CHECKING:
     from ovsam.labelling_model import LabellingModel
+    from ovsam.text.name_table import NameTable
     from ovsam.text.text_tower import TextTower
     from ovsam.text.vocabulary import Vocabulary
     from ovsam_pipeline.labelling.rules import LabelRules
@@ -143,18 +144,20 @@ def _find_licence(name_or_path: str) -> str:
     return read_metadata(name_or_path).get("licence", "not stated")
 
 
-def choose_text_tower(model: LabellingModel, vocabulary: Vocabulary) -> TextTower:
-    """Return the model's text tower; a made-up one where nano is asked for names it does not know.
+def choose_namer(model: LabellingModel, vocabulary: Vocabulary) -> TextTower | NameTable:
+    """Return what the model embeds names with, or a made-up text tower.
 
-    The latter with `OVSAM_WEIGHTS=random:SEED` only: without it nano refuses such names.
+    The latter where nano is asked for names that it does not know, with
+    `OVSAM_WEIGHTS=random:SEED` only: without it nano refuses such names.
     """
     from ovsam.text.text_tower import build_text_tower
     from ovsam_pipeline.detectors.random_weights import fill_randomly, warn_meaningless
 
     seed = find_text_seed(model, vocabulary)
     if seed is None:
-        return model.text_tower
+        return model.namer
     clip = model.config.clip
+    assert clip.text is not None, "a name table needs no seed"
     tower = build_text_tower(replace(clip, text=replace(clip.text, compact=False)))
     fill_randomly(tower, seed)
     warn_meaningless("nano's text tower")
@@ -166,7 +169,7 @@ def find_text_seed(model: LabellingModel, vocabulary: Vocabulary) -> int | None:
     from ovsam_pipeline.detectors.random_weights import read_random_seed
 
     seed = read_random_seed()
-    known = model.text_tower.known_texts
+    known = model.namer.known_texts
     texts = {text for aliases in vocabulary.aliases for text in aliases}
     is_known = known is None or texts <= set(known)
     return None if is_known else seed

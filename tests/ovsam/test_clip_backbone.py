@@ -5,7 +5,8 @@ import torch
 from torchvision.ops import roi_align
 
 from ovsam.build import get_config
-from ovsam.clip_backbone import build_clip_backbone, mask_pool
+from ovsam.clip_backbone import build_clip_backbone
+from ovsam.region_pooling import mask_pool
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from ovsam.weights.checkpoint import hash_tensors
 def test_nano_is_embedded_and_labels_its_own_words() -> None:
     model = ovsam.load_model("nano")
     assert model.config.trained_on == "nano"
-    assert model.has_text_tower
+    assert model.has_namer
     assert model.identity
 
 

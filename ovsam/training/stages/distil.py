@@ -21,6 +21,7 @@ from ovsam.errors import ConfigError, ImageError
 from ovsam.preprocess import prepare_image, to_network_input
 from ovsam.sam import SAM, SamImageEncoder, build_sam, teacher_config
 from ovsam.structures import PreparedImage
+from ovsam.tiny_vit import TinyVit
 from ovsam.training.data.image_set import ImageSet, open_images
 from ovsam.training.loop.autocast import autocast_bfloat16
 from ovsam.training.loop.distributed import Ranks, join_ranks, wait_for_all
@@ -158,7 +159,7 @@ def cache_teacher(settings: DistilStageSettings, data: Path, teacher: Path, out:
 
 
 def _encode(
-    encoder: SamImageEncoder,
+    encoder: SamImageEncoder | TinyVit,
     images: ImageSet,
     rows: range,
     settings: DistilStageSettings,

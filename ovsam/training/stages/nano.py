@@ -122,7 +122,7 @@ def fit_text(settings: TextStageSettings, init: Path, out: Path) -> None:
     prototypes = load_file(init / PROTOTYPES_FILE)["prototypes"]
     torch.manual_seed(settings.loop.seed)
     tower = build_text_tower(model.config.clip).train().requires_grad_(True)
-    model.attach_text_tower(tower)
+    model.attach_namer(tower)
     step = TextFittingStep(tower, load_vocabulary("nano"), prototypes, settings.texts_per_step)
     run = TrainingRun({"text": tower}, settings.loop, out, join_ranks(), about=settings)
     run.run(step)
@@ -152,7 +152,7 @@ def merge_stages(masks: Path, labels: Path, out: Path, provenance: str) -> None:
             f"{head.clip2sam.kind}; a label token's head works with the decoder it was trained with"
         )
     model.clip2sam.load_state_dict(head.clip2sam.state_dict())
-    model.attach_text_tower(head.text_tower)
+    model.attach_namer(head.text_tower)
     model.config = replace(model.config, trained_on=head.config.trained_on)
     metadata = {"licence": LICENCE, "provenance": provenance}
     file = out if out.suffix == ".safetensors" else out / MODEL_FILE

@@ -136,7 +136,7 @@ def test_an_unknown_layout_is_refused(tiny_model) -> None:
 
 def test_own_file_brings_config_text_tower_and_metadata_back(tiny_model, tmp_path) -> None:
     path = tmp_path / "tiny.safetensors"
-    tiny_model.attach_text_tower(build_text_tower(tiny_model.config.clip))
+    tiny_model.attach_namer(build_text_tower(tiny_model.config.clip))
     save_checkpoint(tiny_model, path, {"licence": "Apache-2.0"})
     model = load_checkpoint(path)
     assert model.config == tiny_model.config
@@ -148,7 +148,7 @@ def test_own_file_brings_config_text_tower_and_metadata_back(tiny_model, tmp_pat
 
 
 def test_own_file_given_as_a_source_brings_its_text_tower(tiny_model, tmp_path) -> None:
-    tiny_model.attach_text_tower(build_text_tower(tiny_model.config.clip))
+    tiny_model.attach_namer(build_text_tower(tiny_model.config.clip))
     save_checkpoint(tiny_model, tmp_path / "tiny.safetensors")
     built = build_model(tiny_model.config, "meta")
     model = load_released_checkpoint(built, tmp_path / "tiny.safetensors")

@@ -16,7 +16,7 @@ from ovsam.weights.convert import convert_weights
 def model():
     torch.manual_seed(0)
     model = ovsam.build_model("nano")
-    model.attach_text_tower(build_text_tower(model.config.clip))
+    model.attach_namer(build_text_tower(model.config.clip))
     return model
 
 

@@ -33,7 +33,7 @@ def weights(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
     model = ovsam.build_model("nano")
-    model.attach_text_tower(build_text_tower(model.config.clip))
+    model.attach_namer(build_text_tower(model.config.clip))
     ovsam.save_checkpoint(model, path, {"licence": "Apache-2.0"})
     return path
 

@@ -57,7 +57,7 @@ def start(tmp_path_factory) -> Path:
 
 def _build_nano() -> OVSAM:
     model = build_model("nano")
-    model.attach_text_tower(build_text_tower(model.config.clip))
+    model.attach_namer(build_text_tower(model.config.clip))
     return model
 
 
@@ -104,7 +104,7 @@ def test_text_stage_fits_a_tower_to_the_prototypes(tmp_path):
     run_stage(_request("text", tmp_path, text, init=(folder,)))
     log = [json.loads(row) for row in (tmp_path / "text" / "log.jsonl").read_text().splitlines()]
     assert "mean_cosine" in log[-1]["final"]
-    assert load_checkpoint(tmp_path / "text" / "model.safetensors").has_text_tower
+    assert load_checkpoint(tmp_path / "text" / "model.safetensors").has_namer
 
 
 def test_joint_stage_trains_on_coco_files(start, tmp_path):
@@ -142,7 +142,7 @@ def test_student_starts_with_clip_and_the_teacher_s_decoder(start, teacher, tmp_
     points = "prompt_encoder.point_embeddings.1.weight"
     assert torch.equal(own[points], sam[points])
     assert not torch.equal(own["neck.level_encoding.weight"], given.neck.level_encoding.weight)
-    assert made.has_text_tower
+    assert made.has_namer
 
 
 def test_distillation_from_stored_features_is_as_from_the_teacher(data, start, teacher, tmp_path):

@@ -10,7 +10,7 @@ import torch
 from baseline_tools import make_baseline, make_baseline_config
 from safetensors.torch import save_file
 
-from ovsam.baselines.coop import ContextTextTower, add_context, build_baseline_text_tower
+from ovsam.baselines.coop import ContextTextTower, add_context, build_baseline_namer
 from ovsam.baselines.files import load_baseline, save_baseline
 from ovsam.errors import CheckpointError, ConfigError, VocabularyError
 from ovsam.load import load_model
@@ -219,7 +219,7 @@ def test_context_that_leaves_no_room_for_a_name_is_refused(count):
 
 
 def test_words_of_another_length_are_refused():
-    tower = build_baseline_text_tower(make_baseline_config(context_tokens=3))
+    tower = build_baseline_namer(make_baseline_config(context_tokens=3))
     assert isinstance(tower, ContextTextTower)
     with pytest.raises(ConfigError, match=r"expected words of 3 tokens .* got 4"):
         tower.start_from_words("a photo of a")
@@ -236,7 +236,7 @@ def sources(tiny_model, tmp_path):
     sam = build_sam(teacher_config(tiny_model.config, width=16, depth=1, heads=2))
     (tmp_path / "sam").mkdir()
     save_file(sam.state_dict(), str(tmp_path / "sam" / TEACHER_FILE))
-    tiny_model.attach_text_tower(build_text_tower(tiny_model.config.clip))
+    tiny_model.attach_namer(build_text_tower(tiny_model.config.clip))
     save_checkpoint(tiny_model, tmp_path / "ovsam.safetensors")
     return tmp_path / "sam", tmp_path / "ovsam.safetensors"
 

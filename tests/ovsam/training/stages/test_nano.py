@@ -21,7 +21,7 @@ def start(tmp_path_factory) -> Path:
     """A model whose head was trained on nothing yet."""
     folder = tmp_path_factory.mktemp("start")
     model = build_model(replace(get_config("nano"), trained_on=None))
-    model.attach_text_tower(build_text_tower(model.config.clip))
+    model.attach_namer(build_text_tower(model.config.clip))
     save_stage(model, folder, "random")
     return folder
 

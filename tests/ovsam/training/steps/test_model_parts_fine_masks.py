@@ -29,7 +29,7 @@ def test_a_model_that_gets_them_draws_the_same_masks(tiny_model) -> None:
 
 def test_a_stage_trains_them_and_its_file_has_them(tmp_path) -> None:
     model = build_model(get_config("nano"))
-    model.attach_text_tower(build_text_tower(model.config.clip))
+    model.attach_namer(build_text_tower(model.config.clip))
     save_stage(model, tmp_path / "start", "random")
     step = LabelStepSettings(
         images_per_step=1, proposals=2, mask_points=64, train_parts=("mask_decoder",)

@@ -43,7 +43,7 @@ FILE = {"path": str(SCENES / "annotations.json"), "images": str(SCENES)}
 def start(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("start")
     model = build_model(replace(get_config("nano"), trained_on=None))
-    model.attach_text_tower(build_text_tower(model.config.clip))
+    model.attach_namer(build_text_tower(model.config.clip))
     save_stage(model, folder, "random")
     return folder
 

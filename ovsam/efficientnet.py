@@ -1,0 +1,115 @@
+"""EfficientNet-Lite2: an ImageNet classifier, whose features name crops where there is no CLIP.
+
+For inference: every batch norm is folded into its convolution. The features are centred by a fixed
+constant, so that their cosines with the classifier's rows, centred too, tell classes apart.
+
+Source: EfficientNet (arXiv 1905.11946) in TensorFlow's "lite" form: no squeeze-and-excite, ReLU6,
+and TensorFlow's padding.
+Letters: B images, N regions, C channels, D = 1,280 features, S side of the input.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ovsam.config import ClipConfig
+from ovsam.preprocess import PIXEL_MEAN, PIXEL_STD
+from ovsam.region_pooling import mask_pool
+
+# Expansion, kernel, stride, width and depth of a stage.
+_STAGES = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 3),
+    (6, 5, 2, 48, 3),
+    (6, 3, 2, 88, 4),
+    (6, 5, 1, 120, 4),
+    (6, 5, 2, 208, 5),
+    (6, 3, 1, 352, 1),
+)
+_STEM_WIDTH = 32
+# Blocks after which the maps are those of strides 4, 8, 16 and 32.
+_ENDS = (4, 7, 15, 21)
+_PIXEL_CENTRE, _PIXEL_SCALE = 127.0, 128.0  # the classifier's own statistics
+
+
+class EfficientNetLite(nn.Module):
+    """An image tower with the interface of CLIP's (`clip_backbone.py`)."""
+
+    pixel_scale: Tensor
+    pixel_offset: Tensor
+    feature_mean: Tensor
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__()
+        # From SAM's statistics, which the network input has, to the classifier's.
+        scale, mean = torch.tensor(PIXEL_STD), torch.tensor(PIXEL_MEAN)
+        offset = (mean - _PIXEL_CENTRE) / _PIXEL_SCALE
+        self.register_buffer("pixel_scale", (scale / _PIXEL_SCALE)[:, None, None], persistent=False)
+        self.register_buffer("pixel_offset", offset[:, None, None], persistent=False)
+        self.register_buffer("feature_mean", torch.zeros(config.embed_dim))
+        self.stem = nn.Conv2d(3, _STEM_WIDTH, 3, 2)
+        blocks: list[nn.Module] = []
+        width = _STEM_WIDTH
+        for expansion, kernel, stride, out_width, depth in _STAGES:
+            for index in range(depth):
+                block_stride = stride if index == 0 else 1
+                blocks.append(_Block(width, out_width, expansion, kernel, block_stride))
+                width = out_width
+        self.blocks = nn.ModuleList(blocks)
+        self.head = nn.Conv2d(width, config.embed_dim, 1)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Encode (B, 3, S, S) network inputs to four maps at strides 4, 8, 16, 32."""
+        x = pixels * self.pixel_scale.to(pixels.dtype) + self.pixel_offset.to(pixels.dtype)
+        x = F.relu6(self.stem(pad_like_tensorflow(x, 3, 2)))
+        stages = []
+        for index, block in enumerate(self.blocks, start=1):
+            x = block(x)
+            if index in _ENDS:
+                stages.append(x)
+        return stages[0], stages[1], stages[2], stages[3]
+
+    def embed_maps(self, stage4: Tensor) -> Tensor:
+        """Embed whole maps: (N, C, H, W) to (N, D) float32, centred."""
+        return F.relu6(self.head(stage4)).float().mean(dim=(2, 3)) - self.feature_mean
+
+    def embed_regions(self, stage4: Tensor, boxes_xyxy: Tensor, mask_logits: Tensor) -> Tensor:
+        """Embed the mean of a (1, C, H, W) stage 4 under each (N, S/4, S/4) mask: (N, D) float32.
+
+        This tower does not read boxes.
+        """
+        del boxes_xyxy
+        return mask_pool(F.relu6(self.head(stage4)), mask_logits) - self.feature_mean
+
+    def fold_batch_norm(self) -> None:
+        """Do nothing: they are folded already."""
+
+
+class _Block(nn.Module):
+    """Inverted bottleneck, with a shortcut where input and output have one shape."""
+
+    def __init__(
+        self, width: int, out_width: int, expansion: int, kernel: int, stride: int
+    ) -> None:
+        super().__init__()
+        hidden = width * expansion
+        self.kernel, self.stride = kernel, stride
+        self.has_shortcut = stride == 1 and width == out_width
+        self.expand = nn.Conv2d(width, hidden, 1) if expansion > 1 else nn.Identity()
+        self.depthwise = nn.Conv2d(hidden, hidden, kernel, stride, groups=hidden)
+        self.project = nn.Conv2d(hidden, out_width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = F.relu6(self.expand(x)) if isinstance(self.expand, nn.Conv2d) else x
+        padded = pad_like_tensorflow(wide, self.kernel, self.stride)
+        inner = self.project(F.relu6(self.depthwise(padded)))
+        return x + inner if self.has_shortcut else inner
+
+
+def pad_like_tensorflow(x: Tensor, kernel: int, stride: int) -> Tensor:
+    """Zero-pad (B, C, H, W) as TensorFlow's "SAME" does: the odd row and column come last."""
+    pads = []
+    for size in (x.shape[3], x.shape[2]):
+        needed = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        pads += [needed // 2, needed - needed // 2]
+    return F.pad(x, pads)
