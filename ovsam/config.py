@@ -140,6 +140,16 @@ class SamConfig(VitConfig):
     embed_channels: int = 256
     decoder_mlp: int = 2048
 
+    @property
+    def grid_size(self) -> int:
+        """Side of the image embedding (stride 16), in cells."""
+        return self.input_size // 16
+
+    @property
+    def logits_size(self) -> int:
+        """Side of the low-resolution mask logits (stride 4), in cells."""
+        return self.input_size // 4
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabellingConfig:

@@ -2,18 +2,18 @@
 
     pixels → encode → decode (prompts → masks) → embed_regions → scores (classifier.py)
 
-Letters: B images, N prompts, P points of a prompt, S input size, C channels, D embedding width.
+Letters: N prompts, S input size, C channels, D embedding width.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ovsam.errors import CheckpointError
+from ovsam.segmenter import Segmenter
 from ovsam.text.name_table import NameTable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ovsam.text.text_tower import TextTower
 
 
-class LabellingModel(nn.Module, ABC):
+class LabellingModel(Segmenter, ABC):
     """A promptable segmenter that embeds what it segmented into CLIP's text space."""
 
     config: LabellingConfig
@@ -31,24 +31,9 @@ class LabellingModel(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self.identity = ""
         # In a list, so that torch does not take it for a sub-module: its parameters are not the
         # model's, and most runs never need them on the device.
         self._namer: list[TextTower | NameTable] = []
-
-    @abstractmethod
-    def _heavy_parts(self) -> list[nn.Module]:
-        """Return the parts whose arithmetic may be of a shorter type than float32."""
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of the heavy arithmetic; prompts, scores and softmaxes stay float32."""
-        return next(self._heavy_parts()[0].parameters()).dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where the parameters are."""
-        return next(self._heavy_parts()[0].parameters()).device
 
     @property
     def has_namer(self) -> bool:
@@ -87,53 +72,8 @@ class LabellingModel(nn.Module, ABC):
         """Set what embeds class names for this model."""
         self._namer = [namer]
 
-    def prepare_for_inference(self, dtype: torch.dtype = torch.float32) -> Self:
-        """Make the model fast and frozen, in place: fold batch norms, channels last, cast.
-
-        Call it once; the folded model predicts but can be neither trained nor saved.
-
-        Args:
-            dtype: of the heavy arithmetic: float32, bfloat16 or float16.
-
-        Returns:
-            The same model.
-        """
-        self.eval().requires_grad_(False)
+    def _fold_batch_norms(self) -> None:
         self.image_encoder.fold_batch_norm()
-        # Not the prompt encoder: a corner rounded to 8 bits moves by pixels.
-        for part in self._heavy_parts():
-            part.to(dtype=dtype)
-        return self.to(memory_format=torch.channels_last)
-
-    @abstractmethod
-    def encode(self, pixels: Tensor) -> ImageFeatures:
-        """Encode a batch of network inputs.
-
-        Args:
-            pixels: (B, 3, S, S) as `preprocess.to_network_input` makes them.
-        """
-
-    @abstractmethod
-    def decode(
-        self,
-        features: ImageFeatures,
-        boxes_xyxy: Tensor | None,
-        points_xy: Tensor | None = None,
-        point_labels: Tensor | None = None,
-        mask_logits: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Decode N prompts of one image into masks.
-
-        Args:
-            features: of the image, from `encode`, B = 1.
-            boxes_xyxy: (N, 4) float32 in pixels of the network input, or None.
-            points_xy: (N, P, 2) float32 in pixels of the network input, or None.
-            point_labels: (N, P) int64: 1 object, 0 background, -1 padding; None with points_xy.
-            mask_logits: (N, S/4, S/4) coarse masks, or None.
-
-        Returns:
-            Mask logits (N, S/4, S/4) float32 and label tokens (N, C).
-        """
 
     @abstractmethod
     def embed_regions(

@@ -23,6 +23,7 @@ from ovsam.labelling_model import LabellingModel
 from ovsam.model import boxes_of_masks
 from ovsam.postprocess import mask_region, stability_scores
 from ovsam.preprocess import prepare_image, to_network_input
+from ovsam.segmenter import Segmenter
 from ovsam.structures import (
     EncodedImage,
     FloatArray,
@@ -68,30 +69,46 @@ class Predictor:
 
     Attributes:
         model: what predicts.
-        vocabulary: the classes to choose from, with embeddings; `Prediction.labels` index it.
     """
 
     def __init__(
-        self, model: LabellingModel, vocabulary: Vocabulary, *, restrict_to_split: bool = True
+        self,
+        model: Segmenter,
+        vocabulary: Vocabulary | None = None,
+        *,
+        restrict_to_split: bool = True,
     ) -> None:
         """Bind a model to a vocabulary.
 
         Args:
-            model: OV-SAM or a baseline, in eval mode; `prepare_for_inference` makes it faster.
+            model: OV-SAM or a baseline, in eval mode; `prepare_for_inference` makes it faster. Or a
+                plain SAM, which takes no vocabulary.
             vocabulary: where it has no embeddings, the model's text tower computes them. Where it
                 has no base/novel split, the classes that the model's label head was trained on are
                 base: the fused score trusts the head for these and frozen CLIP for all others.
+                None: segment only; predictions then have no labels.
             restrict_to_split: with a base/novel split, never choose a class in neither set, as the
                 paper's protocols do. Give False to label with all classes.
 
         Raises:
-            VocabularyError: the model's text tower refuses a name, or embeddings do not fit.
+            VocabularyError: the model's text tower refuses a name, embeddings do not fit, or the
+                model is a plain SAM.
             CheckpointError: embeddings are missing and the model came without its text tower.
         """
+        self.model = model
+        self._image: EncodedImage | None = None
+        self._vocabulary: Vocabulary | None = None
+        self._classifier: Classifier | None = None
+        if vocabulary is None:
+            return
+        if not isinstance(model, LabellingModel):
+            raise VocabularyError(
+                f"the model {model.config.name} segments and does not name objects; leave the "
+                "vocabulary out"
+            )
         if vocabulary.prototypes is None:
             vocabulary = embed_vocabulary(vocabulary, model.namer)
-        self.model = model
-        self.vocabulary = vocabulary
+        self._vocabulary = vocabulary
         base, novel = split_for_model(vocabulary, model.config.trained_on)
         assert vocabulary.prototypes is not None
         rows, owners = vocabulary.prototypes
@@ -108,7 +125,20 @@ class Predictor:
             novel if restrict_to_split else None,
             model.config.logit_scale,
         )
-        self._image: EncodedImage | None = None
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The classes to choose from, with embeddings; `Prediction.labels` index it.
+
+        Raises:
+            VocabularyError: the predictor has none.
+        """
+        if self._vocabulary is None:
+            raise VocabularyError(
+                "this predictor segments only: it was made without a vocabulary; give one, "
+                "Predictor(model, vocabulary), to name objects"
+            )
+        return self._vocabulary
 
     def set_image(self, image: NDArray[np.uint8]) -> None:
         """Encode an image for the calls of `predict` that follow.
@@ -228,7 +258,9 @@ class Predictor:
         clip_regions = regions if own_boxes is None else self._to_input(encoded, own_boxes)
 
         # Recognise it twice, by CLIP2SAM and by frozen CLIP, and fuse both scores.
-        scores = self._recognise(encoded, logits, label_tokens, regions, clip_regions)
+        scores = _no_scores(len(logits))
+        if self._classifier is not None:
+            scores = self._recognise(encoded, logits, label_tokens, regions, clip_regions)
 
         # Up-scale the logits to the original image and threshold them.
         low_res_logits = to_numpy(logits)
@@ -314,6 +346,8 @@ class Predictor:
         clip_regions: Tensor,
     ) -> _Scores:
         """Score (N, 4) regions of the network input; frozen CLIP looks at its own ones."""
+        assert isinstance(self.model, LabellingModel)
+        assert self._classifier is not None
         parts = []
         for rows in _chunks(len(logits), _REGIONS_PER_CHUNK):
             embeddings, clip_embeddings, has_mask = self.model.embed_regions(
@@ -329,6 +363,12 @@ class Predictor:
         head, clip, fused = (torch.cat(column) for column in zip(*parts, strict=True))
         labels, scores, margins = best_classes(fused)
         return _Scores(head, clip, fused, labels, scores, margins)
+
+
+def _no_scores(count: int) -> _Scores:
+    """Return the scores of N regions that nobody recognised: no labels, logits of no classes."""
+    logits, labels = torch.zeros(count, 0), torch.zeros(0, dtype=torch.int64)
+    return _Scores(logits, logits, logits, labels, labels.float(), labels.float())
 
 
 def _chunks(count: int, step: int) -> list[slice]:

@@ -188,7 +188,7 @@ class ImageFeatures(NamedTuple):
         image_embedding: (B, C, S/16, S/16), the SAM-like embedding from the SAM2CLIP neck.
         fpn_levels: four maps (B, C, S/4 ... S/32) of CLIP2SAM; empty where the head has no FPN.
         clip_feature: (B, C4, S/32, S/32), CLIP's last stage; of the image-crop baseline the
-            (B, 3, S, S) pixels.
+            (B, 3, S, S) pixels; of a plain SAM (B, 0), nothing.
         mask_details: two maps, as `MaskDecoder.build_details` makes them; empty without fine masks.
     """
 
@@ -233,6 +233,9 @@ class EncodedImage:
 class Prediction:
     """Masks and labels of N prompts of one image; every array is on the CPU.
 
+    From a predictor without a vocabulary there are masks alone: labels, scores and margins are then
+    empty, (0,), and logits have no classes, (N, 0).
+
     Attributes:
         boxes_xyxy: (N, 4) float32, the tight box of each mask, original pixels; zeros where empty.
         labels: (N,) int64 class index into the vocabulary.
@@ -263,7 +266,12 @@ class Prediction:
 
     def __len__(self) -> int:
         """Number of prompts N."""
-        return len(self.labels)
+        return len(self.boxes_xyxy)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the prompts were recognised: labels, scores and logits of classes are there."""
+        return self.fused_logits.shape[1] > 0
 
 
 def to_numpy(tensor: Tensor) -> FloatArray:

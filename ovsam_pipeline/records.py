@@ -163,7 +163,8 @@ class ObjectRecord:
         bbox: tight box of the mask: left, top, width, height, pixels of the upright original image.
         category_id: id of the label in the vocabulary.
         score: probability of the label, in [0, 1].
-        margin: probability of the label minus that of the runner-up.
+        margin: probability of the model's label minus that of the runner-up; None, as are
+            `model_category` and `model_score`, where the model named nothing (a plain SAM).
         mask_score: stability of the mask, in [0, 1].
         area: pixels of the mask.
         model_category: the model's own label, whichever of model and detector named the object.
@@ -176,12 +177,12 @@ class ObjectRecord:
     category_id: int
     category: str
     score: float
-    margin: float
+    margin: float | None
     mask_score: float
     area: int
     segmentation: RLE
-    model_category: str
-    model_score: float
+    model_category: str | None
+    model_score: float | None
     detector_margin: float | None = None
 
     def __post_init__(self) -> None:
@@ -189,7 +190,7 @@ class ObjectRecord:
         if len(self.bbox) != 4 or not all(math.isfinite(value) for value in self.bbox):
             raise ValueError(f"expected bbox as 4 finite numbers, got {self.bbox}")
         scores = (self.score, self.prompt.detector_score, self.margin, self.mask_score)
-        if not all(math.isfinite(value) for value in scores):
+        if not all(value is None or math.isfinite(value) for value in scores):
             raise ValueError(
                 f"expected finite score, detector_score, margin and mask_score, got {scores}"
             )

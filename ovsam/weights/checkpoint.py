@@ -242,7 +242,8 @@ def load_sam_checkpoint(sam: SAM, source: Source) -> SAM:
     """Load an official SAM checkpoint; where it does not fit, the SAM stays unchanged."""
     tensors = read_tensors(source) if isinstance(source, (str, Path)) else dict(source)
     tensors = {k: v for k, v in tensors.items() if k not in ("pixel_mean", "pixel_std")}
-    assign_tensors(sam, tensors, str(source) if isinstance(source, (str, Path)) else "")
+    where = str(source) if isinstance(source, (str, Path)) else "the state dict"
+    assign_tensors(sam, tensors, where)
     return sam
 
 

@@ -66,6 +66,7 @@ class KnownModel:
     """Weights with a name: the variant they belong to and their files.
 
     `trained_on` is the vocabulary that the labels were trained on; None where they cannot label.
+    `is_sam`: a SAM, which segments without naming: `--labels detector`.
     """
 
     name: str
@@ -73,6 +74,7 @@ class KnownModel:
     files: tuple[WeightFile, ...]
     summary: str
     trained_on: str | None = None
+    is_sam: bool = False
 
     @property
     def licences(self) -> tuple[Licence, ...]:
@@ -109,6 +111,11 @@ def _sam(name: str, size_bytes: int, sha256: str) -> WeightFile:
     return WeightFile((name,), APACHE, size_bytes, url=url, sha256=sha256)
 
 
+def _plain_sam(name: str, file: WeightFile, title: str) -> KnownModel:
+    summary = f"{title}: masks alone, for --labels detector"
+    return KnownModel(name, name, (file,), summary, is_sam=True)
+
+
 _SAM2CLIP = _released(
     "sam2clip_vith_rn50x16.pth",
     536_408_050,
@@ -137,7 +144,6 @@ _SAM_B = _sam(
     375_042_383,
     "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
 )
-
 _MODELS = (
     KnownModel(
         "rn50x16-lvis",
@@ -168,9 +174,9 @@ _MODELS = (
         _LAION + "xxlarge-laion2B-s34B-b82K-augreg-soup",
         4_800_000_000,
     ),
-    KnownModel("sam-h", "sam-h", (_SAM_H,), "SAM ViT-H: the teacher"),
-    KnownModel("sam-l", "sam-l", (_SAM_L,), "SAM ViT-L: a smaller teacher"),
-    KnownModel("sam-b", "sam-b", (_SAM_B,), "SAM ViT-B: the smallest teacher"),
+    _plain_sam("sam-h", _SAM_H, "SAM ViT-H, OV-SAM's teacher"),
+    _plain_sam("sam-l", _SAM_L, "SAM ViT-L"),
+    _plain_sam("sam-b", _SAM_B, "SAM ViT-B"),
 )
 KNOWN_MODELS = {model.name: model for model in _MODELS}
 """Weights by name, the best for labelling first."""

@@ -91,6 +91,8 @@ def fetch(
         print_note(f"use it with `ovsam label images/ --detector {name}`")
     elif model.trained_on:
         print_note(f"use it with `ovsam label images/ --model {name}`")
+    elif model.is_sam:
+        print_note(f"use it with `ovsam label images/ --model {name} --labels detector`")
 
 
 @models_app.command("convert", cls=HelpPage)

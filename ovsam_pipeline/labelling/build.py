@@ -6,11 +6,12 @@ cluster imports this file too, to name the builder, so whatever needs torch is i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ovsam.errors import VocabularyError
+from ovsam.errors import CheckpointError, ConfigError, VocabularyError
 from ovsam_pipeline.labelling.labeller import Labeller, RunFacts
 from ovsam_pipeline.labelling.provenance import (
     choose_namer,
@@ -23,13 +24,15 @@ from ovsam_pipeline.labelling.resolve import choose_pace, resolve
 from ovsam_pipeline.labelling.rules import build_rules, find_max_det
 
 if TYPE_CHECKING:
-    from ovsam.labelling_model import LabellingModel
     from ovsam.predictor import Predictor
+    from ovsam.segmenter import Segmenter
     from ovsam.text.class_list import VocabularyClass
     from ovsam.text.vocabulary import Vocabulary
     from ovsam_pipeline.detectors.base import Detector
     from ovsam_pipeline.labelling.rules import LabelRules
     from ovsam_pipeline.settings.label import LabelConfig
+
+logger = logging.getLogger(__name__)
 
 
 def build_labeller(
@@ -106,12 +109,43 @@ def build_relabeller(
     )
 
 
-def load_run_model(config: LabelConfig) -> LabellingModel:
-    """Load the model of resolved settings, ready to predict."""
-    from ovsam.load import load_model
+def load_run_model(config: LabelConfig) -> Segmenter:
+    """Load the model of resolved settings, ready to predict.
+
+    A SAM alone is a ConfigError where the model has objects to name.
+    """
+    from ovsam.labelling_model import LabellingModel
+    from ovsam.load import is_sam_name, load_model
     from ovsam.weights.tensor_files import DTYPES
 
-    return load_model(config.model, config.device).prepare_for_inference(DTYPES[config.dtype])
+    if _needs_model_names(config) and is_sam_name(config.model):  # before gigabytes are read
+        raise _describe_nameless_model(config)
+    model = load_model(config.model, config.device)
+    if _needs_model_names(config) and not isinstance(model, LabellingModel):
+        raise _describe_nameless_model(config)
+    return model.prepare_for_inference(DTYPES[config.dtype])
+
+
+def _needs_model_names(config: LabelConfig) -> bool:
+    """Whether an object may have no other name than the model's."""
+    # A stored object may be one that its detector did not name.
+    is_left_to_model = config.allow_unmatched or config.relabel is not None
+    return config.labels != "detector" or is_left_to_model
+
+
+def _describe_nameless_model(config: LabelConfig) -> ConfigError:
+    """Return the error of a SAM alone where the model has objects to name."""
+    wanted, way_out = f"--labels {config.labels}", "give --labels detector and a --detector"
+    if config.relabel is not None:
+        wanted, way_out = "--relabel", "give the --model of an OV-SAM"
+    elif config.labels == "detector":
+        wanted, way_out = "--allow-unmatched", "leave it out, or give the --model of an OV-SAM"
+    else:
+        way_out += " that names its boxes, or the --model of an OV-SAM"
+    return ConfigError(
+        f"{wanted} needs a model that names objects, and {config.model} is a SAM, which gives "
+        f"masks alone; {way_out} (`ovsam models list`)"
+    )
 
 
 def build_run_detector(config: LabelConfig) -> Detector:
@@ -133,24 +167,50 @@ def build_run_detector(config: LabelConfig) -> Detector:
 
 def _build_naming(
     config: LabelConfig,
-    model: LabellingModel,
+    model: Segmenter,
     detector: Detector,
     embedding: Callable[[int, int], None] | None,
 ) -> tuple[LabelRules, Predictor]:
     """Choose vocabulary and rules, then embed the class names, which may take minutes."""
     from ovsam.predictor import Predictor
-    from ovsam.text.embedding import embed_vocabulary
 
     vocabulary, kept = _choose_vocabulary(config, model, detector)
     rules = build_rules(config, vocabulary, kept, detector)
-    namer = choose_namer(model, vocabulary)
-    vocabulary = embed_vocabulary(vocabulary, namer, progress=embedding)
+    embedded = _embed(config, model, vocabulary, embedding)
     is_restricted = rules.evaluation is not None and rules.evaluation.restricts_to_split
-    return rules, Predictor(model, vocabulary, restrict_to_split=is_restricted)
+    return rules, Predictor(model, embedded, restrict_to_split=is_restricted)
+
+
+def _embed(
+    config: LabelConfig,
+    model: Segmenter,
+    vocabulary: Vocabulary,
+    embedding: Callable[[int, int], None] | None,
+) -> Vocabulary | None:
+    """Return the vocabulary with embeddings; None where the model cannot and need not name it."""
+    from ovsam.labelling_model import LabellingModel
+    from ovsam.text.embedding import embed_vocabulary
+
+    reason = "a SAM gives masks alone"
+    if isinstance(model, LabellingModel):
+        try:
+            namer = choose_namer(model, vocabulary)
+            return embed_vocabulary(vocabulary, namer, progress=embedding)
+        except (CheckpointError, VocabularyError) as error:
+            if _needs_model_names(config):
+                raise
+            reason = str(error).partition(";")[0]
+    logger.info(
+        "the detector alone names objects, and model_category, model_score and margin stay empty: "
+        "the model %s cannot name them (%s)",
+        model.config.name,
+        reason,
+    )
+    return None
 
 
 def _choose_vocabulary(
-    config: LabelConfig, model: LabellingModel, detector: Detector
+    config: LabelConfig, model: Segmenter, detector: Detector
 ) -> tuple[Vocabulary, frozenset[int] | None]:
     """Return the vocabulary and the indices of the classes that come out (None: all).
 
@@ -183,14 +243,12 @@ def _choose_vocabulary(
     return vocabulary, frozenset(known)
 
 
-def _default_vocabulary(
-    config: LabelConfig, model: LabellingModel, detector: Detector
-) -> Vocabulary:
+def _default_vocabulary(config: LabelConfig, model: Segmenter, detector: Detector) -> Vocabulary:
     """Return nano's words for nano; the detector's where it names the objects; else LVIS."""
     from ovsam.text.vocabulary import Vocabulary
     from ovsam.text.vocabulary_files import load_vocabulary
 
-    if model.config.trained_on == "nano":
+    if getattr(model.config, "trained_on", None) == "nano":  # a SAM has no classes
         return load_vocabulary("nano")
     if config.labels == "model" or detector.class_names is None:
         return load_vocabulary("lvis")

@@ -36,7 +36,7 @@ class ChosenLabel:
         index: of the class in the vocabulary.
         score: of that class: OV-SAM's probability, the detector's score, or the fused one.
         detector_margin: OV-SAM's probability of its own label minus that of the detector's class;
-            None where that class has no counterpart.
+            None where that class has no counterpart, or the model named nothing.
     """
 
     index: int
@@ -49,12 +49,16 @@ def choose_label(
 ) -> ChosenLabel:
     """Return the label of one prompt.
 
-    A box without a class, or of a class without a counterpart, is OV-SAM's to name.
+    A box without a class, or of a class without a counterpart, is OV-SAM's to name. Where the model
+    named nothing there are no such boxes: `rules` left them out.
     """
-    own, own_score = int(prediction.labels[row]), float(prediction.scores[row])
     given = None
     if found.category_names is not None and rules.detector_labels is not None:
         given = rules.detector_labels.get(found.category_names[row])
+    if not prediction.is_named:
+        assert given is not None
+        return ChosenLabel(given, float(found.scores[row]), None)
+    own, own_score = int(prediction.labels[row]), float(prediction.scores[row])
     if given is None:
         return ChosenLabel(own, own_score, None)
     logits = _normalise(prediction.fused_logits[row, :-1].astype(np.float64))

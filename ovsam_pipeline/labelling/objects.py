@@ -3,7 +3,7 @@
 Score semantics: with labels from the model, `score` is OV-SAM's probability of the label among the
 vocabulary's classes; with labels from the detector, it is the detector's confidence; with fused
 labels, it is that of `choice.py`. `detector_score` is always the detector's, `model_score`
-always OV-SAM's.
+always OV-SAM's, None where the model named nothing.
 """
 
 from __future__ import annotations
@@ -75,15 +75,15 @@ def describe_label(
     prediction: Prediction, rules: LabelRules, row: int, label: ChosenLabel
 ) -> dict[str, Any]:
     """Return the fields of an object that follow from its label, and not from its mask."""
-    item = rules.vocabulary.classes[label.index]
+    classes, is_named = rules.vocabulary.classes, prediction.is_named
     return {
-        "category_id": item.category_id,
-        "category": item.name,
+        "category_id": classes[label.index].category_id,
+        "category": classes[label.index].name,
         "score": label.score,
-        "margin": float(prediction.margins[row]),
+        "margin": float(prediction.margins[row]) if is_named else None,
         "detector_margin": label.detector_margin,
-        "model_category": rules.vocabulary.classes[int(prediction.labels[row])].name,
-        "model_score": float(prediction.scores[row]),
+        "model_category": classes[int(prediction.labels[row])].name if is_named else None,
+        "model_score": float(prediction.scores[row]) if is_named else None,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovsam.text.class_list import fold_name
@@ -11,6 +12,7 @@ from ovsam_pipeline.detectors.build import find_family
 
 if TYPE_CHECKING:
     from ovsam.labelling_model import LabellingModel
+    from ovsam.segmenter import Segmenter
     from ovsam.text.name_table import NameTable
     from ovsam.text.text_tower import TextTower
     from ovsam.text.vocabulary import Vocabulary
@@ -26,7 +28,7 @@ _OF_REGIONS = ("detector", "classes", "conf", "iou", "max_det")
 
 
 def describe_labels(
-    config: LabelConfig, model: LabellingModel, rules: LabelRules, detector: Detector
+    config: LabelConfig, model: Segmenter, rules: LabelRules, detector: Detector
 ) -> dict[str, Any]:
     """Return everything that changes labels, in words and hashes.
 
@@ -70,7 +72,7 @@ def describe_matching(config: LabelConfig, rules: LabelRules) -> dict[str, Any]:
 
 
 def describe_parts(
-    config: LabelConfig, model: LabellingModel, vocabulary: Vocabulary, detector: Detector
+    config: LabelConfig, model: Segmenter, vocabulary: Vocabulary, detector: Detector
 ) -> dict[str, Any]:
     """Return what run.json records of model, detector and vocabulary."""
     return {
@@ -106,7 +108,7 @@ def describe_boxes(
 
 
 def describe_new_labels(
-    config: LabelConfig, model: LabellingModel, rules: LabelRules, regions: StoredRegions
+    config: LabelConfig, model: Segmenter, rules: LabelRules, regions: StoredRegions
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what the labels of `--relabel` depend on, and what run.json records of them."""
     depends_on = describe_labels(config, model, rules, regions)
@@ -141,6 +143,8 @@ def _find_licence(name_or_path: str) -> str:
     for known in KNOWN_MODELS.values():
         if known.name == name_or_path:
             return ", ".join(licence.title for licence in known.licences)
+    if Path(name_or_path).suffix != ".safetensors":  # an official SAM file
+        return "not stated"
     return read_metadata(name_or_path).get("licence", "not stated")
 
 
@@ -164,11 +168,14 @@ def choose_namer(model: LabellingModel, vocabulary: Vocabulary) -> TextTower | N
     return tower
 
 
-def find_text_seed(model: LabellingModel, vocabulary: Vocabulary) -> int | None:
+def find_text_seed(model: Segmenter, vocabulary: Vocabulary) -> int | None:
     """Return the seed of the made-up text tower that a run needs; None: it needs none."""
+    from ovsam.labelling_model import LabellingModel
     from ovsam_pipeline.detectors.random_weights import read_random_seed
 
     seed = read_random_seed()
+    if not isinstance(model, LabellingModel) or not model.has_namer:
+        return None
     known = model.namer.known_texts
     texts = {text for aliases in vocabulary.aliases for text in aliases}
     is_known = known is None or texts <= set(known)

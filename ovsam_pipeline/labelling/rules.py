@@ -185,5 +185,6 @@ def _refuse_nameless(config: LabelConfig, detector: str) -> None:
     if config.labels != "model" or config.class_map is not None:
         raise ConfigError(
             f"{wanted} needs a detector that names its boxes, and {detector} finds objects "
-            "without naming them; use --labels model without --class-map"
+            "without naming them; use a detector that does (`ovsam detectors`), or --labels model "
+            "without --class-map"
         )
