@@ -81,7 +81,7 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Segmente
 
 
 def _load_plain_sam(config: SamConfig, source: Mapping[str, Tensor] | Path) -> PlainSam:
-    model = PlainSam(load_sam_checkpoint(build_sam(config, "meta"), source))
+    model = PlainSam(load_sam_checkpoint(build_sam(config, "meta"), source)).eval()
     model.identity = hash_tensors(model.sam.state_dict())
     return model
 

@@ -18,7 +18,10 @@ def make_prediction(*rows):
     shares = np.array(rows)
     logits = np.log(np.concatenate([shares, np.full((len(shares), 1), 0.9)], axis=1)) + 3
     return SimpleNamespace(
-        labels=shares.argmax(1), scores=shares.max(1), fused_logits=logits.astype(np.float32)
+        labels=shares.argmax(1),
+        scores=shares.max(1),
+        fused_logits=logits.astype(np.float32),
+        is_named=True,
     )
 
 
