@@ -92,7 +92,9 @@ def sam_parts(config: SamConfig) -> tuple[PartCost, ...]:
     pixels = torch.empty(1, 3, size, size, device="meta")
     embedding, image_macs = count_macs(sam.image_encoder, pixels)
     _, decoder_macs = count_macs(sam.decode, embedding, torch.empty(1, 4, device="meta"))
-    padding = window_padding_macs(sam.image_encoder)
+    # MobileSAM's encoder projects padded cells here too: nothing is saved.
+    is_vit = config.encoder == "vit"
+    padding = window_padding_macs(sam.image_encoder) if is_vit else 0
     encoder = count_parameters(sam.image_encoder)
     rest = count_parameters(sam) - encoder - count_parameters(sam.prompt_encoder)
     return (

@@ -27,6 +27,7 @@ from ovsam.sam import SAM
 from ovsam.text.name_table import NameTable
 from ovsam.text.text_tower import TextTower, build_text_tower
 from ovsam.weights.files import replace_file
+from ovsam.weights.official_sam import fold_batch_norms
 from ovsam.weights.quantise import dequantise
 from ovsam.weights.tensor_files import has_format, read_metadata, read_tensors
 
@@ -243,6 +244,8 @@ def load_sam_checkpoint(sam: SAM, source: Source) -> SAM:
     tensors = read_tensors(source) if isinstance(source, (str, Path)) else dict(source)
     tensors = {k: v for k, v in tensors.items() if k not in ("pixel_mean", "pixel_std")}
     where = str(source) if isinstance(source, (str, Path)) else "the state dict"
+    if sam.config.encoder == "tiny-vit":
+        tensors = fold_batch_norms(tensors, where)
     assign_tensors(sam, tensors, where)
     return sam
 

@@ -144,6 +144,16 @@ _SAM_B = _sam(
     375_042_383,
     "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
 )
+# Its authors give no checksum; this one is that of their demonstration's copy
+# (hf.co/spaces/dhkim2810/MobileSAM), of the same size as the file at the address.
+_MOBILE_SAM = WeightFile(
+    ("mobile_sam.pt",),
+    APACHE,
+    40_728_226,
+    url="https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
+    sha256="6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+)
+
 _MODELS = (
     KnownModel(
         "rn50x16-lvis",
@@ -177,6 +187,7 @@ _MODELS = (
     _plain_sam("sam-h", _SAM_H, "SAM ViT-H, OV-SAM's teacher"),
     _plain_sam("sam-l", _SAM_L, "SAM ViT-L"),
     _plain_sam("sam-b", _SAM_B, "SAM ViT-B"),
+    _plain_sam("mobilesam", _MOBILE_SAM, "MobileSAM, the smallest"),
 )
 KNOWN_MODELS = {model.name: model for model in _MODELS}
 """Weights by name, the best for labelling first."""
