@@ -1,10 +1,10 @@
-"""An image file → upright 8-bit RGB pixels, or an ImageError that says why not.
+"""An image file → upright 8-bit sRGB pixels, or an ImageError that says why not.
 
 Labelling and training decode here, so that both see the same pixels of the same file. Every format
 goes through Pillow, restricted to the raster formats listed below: it reads 8-bit JPEGs bit for bit
 like OpenCV at about its speed (docs/inputs.md has the numbers), reports damage as exceptions, and
-writes nothing to stderr, which OpenCV's decoders do. Not done here: resizing (the model and each
-detector have their own) and colour profiles (pixel values are taken as sRGB).
+writes nothing to stderr, which OpenCV's decoders do. HEIC is read by libheif, through pi-heif. Not
+done here: resizing (the model and each detector have their own).
 """
 
 from __future__ import annotations
@@ -17,34 +17,46 @@ import logging
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, _imaging
+from PIL import Image, ImageFile, _imaging
 
+from ovsam.decoding.colour import ProfileError, to_srgb
+from ovsam.decoding.jpeg_rows import MOST_ZEROS, ends_in_grey, recover
+from ovsam.decoding.other_formats import PREFIX_BYTES, RAW_FILE, describe_start
+from ovsam.decoding.tiff_pages import move_first_page, read_pages
 from ovsam.errors import ImageError, describe_error
 
 DEFAULT_MAX_PIXELS = 256_000_000
-# What a folder walk takes for an image. HEIC is not decoded, but a photo that is passed over in
-# silence is worse than a failed row with the reason.
+# What is decoded, by suffix; and what a folder walk takes for an image on top of it: a photo that
+# is passed over in silence is worse than a failed row with the reason.
 # fmt: off
-IMAGE_SUFFIXES = frozenset((
+READABLE_SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif",
     ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".heic", ".heif",
+    ".hif",
 ))
+IMAGE_SUFFIXES = READABLE_SUFFIXES | {
+    ".jxl", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef",
+    ".srw", ".3fr", ".x3f",
+}
 # fmt: on
 # Closed list: Pillow also opens formats that run other programs (EPS) or are not pictures.
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
-_STARTS = (
-    (b"version https://git-lfs", "a Git LFS pointer: fetch the file itself with `git lfs pull`"),
-    (b"<!doctype html", "a web page, not an image: the download failed"),
-    (b"<html", "a web page, not an image: the download failed"),
-    (b"<svg", "an SVG drawing: export it as PNG"),
-    (b"<?xml", "an XML or SVG text: export it as PNG"),
-    (b"%pdf", "a PDF: export its pages as PNG"),
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000")
+_JPEGS = ("JPEG", "MPO")
+_AVIF_BRANDS = (b"avif", b"avis")
+# fmt: off
+_HEIF_BRANDS = (
+    b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1",
 )
+# fmt: on
+# An incomplete JPEG is labelled when at least this share of its pixels is there.
+_LEAST_SHARE = 0.99
+# Called with a sentence about an image that was decoded, but not as it should have been.
+Warn = Callable[[str], None]
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -66,23 +78,33 @@ if logging.getLogger("PIL").level == logging.NOTSET:
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
-def decode_file(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
-    """Read an image file as upright RGB.
+def decode_file(
+    path: Path, max_pixels: int = DEFAULT_MAX_PIXELS, warn: Warn | None = None
+) -> np.ndarray:
+    """Read an image file as upright sRGB.
 
-    The content decides the format, not the suffix. The first frame of animations and the first page
-    of TIFFs is taken; EXIF orientation is applied; transparency is laid on white; 16-bit values
-    become their high byte; float and 32-bit images are scaled as docs/inputs.md says. `path`: of a
-    file of this machine. `max_pixels`: images with more pixels are refused before they are decoded.
+    The content decides the format, not the suffix. The first frame of animations and the full-size
+    page of TIFFs is taken; EXIF orientation and colour profiles are applied; transparency is laid
+    on white; 16-bit values become their high byte; float and 32-bit images are scaled as
+    docs/inputs.md says. `path`: of a file of this machine. `max_pixels`: images with more pixels
+    are refused before they are decoded. `warn`: told in a sentence what is not quite right: up to
+    one percent of a JPEG missing, a broken colour profile.
     Returns (H, W, 3) uint8 RGB, C-contiguous, writable, owned by the caller.
     """
     with explain_read_errors(), _open_regular_file(path) as stream:
-        return _decode_stream(stream, max_pixels)
+        return _decode_stream(stream, max_pixels, warn or _ignore)
 
 
-def decode_bytes(data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> np.ndarray:
+def decode_bytes(
+    data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, warn: Warn | None = None
+) -> np.ndarray:
     """Decode the content of an image file; see `decode_file`."""
     with explain_read_errors():
-        return _decode_stream(io.BytesIO(data), max_pixels)
+        return _decode_stream(io.BytesIO(data), max_pixels, warn or _ignore)
+
+
+def _ignore(_warning: str) -> None:
+    pass
 
 
 @contextlib.contextmanager
@@ -115,7 +137,7 @@ def _open_regular_file(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb")
 
 
-def _decode_stream(stream: IO[bytes], max_pixels: int) -> np.ndarray:
+def _decode_stream(stream: IO[bytes], max_pixels: int, warn: Warn) -> np.ndarray:
     image = _identify(stream)
     name = image.format or "image"
     width, height = image.size
@@ -127,8 +149,8 @@ def _decode_stream(stream: IO[bytes], max_pixels: int) -> np.ndarray:
             f"= {width * height / 1e6:.0f}, maybe a decompression bomb; scale it down or cut it up"
         )
     try:
-        image.load()
-        return _to_array(_turn_upright(image, _to_rgb(image)))
+        image = _load_jpeg(image, stream, warn) if name in _JPEGS else _load(image)
+        return _to_array(_turn_upright(image, _to_rgb(image, warn)))
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # decoders raise all kinds of errors on damaged bytes
@@ -141,44 +163,161 @@ def _identify(stream: IO[bytes]) -> Image.Image:
     `Image.open` does the same, but applies a process-wide pixel limit of its own.
     """
     Image.init()
-    prefix = stream.read(64)
+    prefix = stream.read(PREFIX_BYTES)
     if not prefix:
         raise ImageError("file is empty (0 bytes)")
     start = prefix[:16].ljust(16, b"\0")  # some plugins read past the end of shorter ones
     damage = None
-    for name in _FORMATS:
-        factory, accept = Image.OPEN.get(name, (None, None))
-        accepted = factory is not None and (accept is None or accept(start))
-        if factory is None or accepted is not True:
+    for name in _list_formats(prefix):
+        if name not in Image.OPEN and name != "HEIF":  # a Pillow without this format
+            continue
+        factory, accept = (_open_heif, None) if name == "HEIF" else Image.OPEN[name]
+        if accept is not None and accept(start) is not True:
             continue
         if name == "TIFF":
             _silence_libtiff()
+            stream = _choose_page(stream)
         stream.seek(0)
         try:
-            return factory(stream, "")
+            return _follow_adobe(factory(stream, ""))
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001
-            damage = damage or f"damaged {name}: {describe_damage(error)}"
-    raise ImageError(damage or _describe_start(prefix))
+            damage = damage or _describe_refusal(name, describe_damage(error))
+    raise ImageError(damage or describe_start(prefix))
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any Pillow mode to RGB, transparency on white, more than 8 bits scaled to 8."""
-    if image.mode == "RGB" and "transparency" not in image.info:
+def _describe_refusal(name: str, reason: str) -> str:
+    """Tell a damaged header from one that states pixels which Pillow does not know."""
+    if "unknown pixel mode" in reason or "cannot handle" in reason:
+        return (
+            f"expected pixels that Pillow reads, got a {name} of others ({reason}): export as PNG"
+        )
+    return f"damaged {name}: {reason}"
+
+
+def _list_formats(prefix: bytes) -> tuple[str, ...]:
+    """Return which formats to try; those of ISO media files by the brands that they state."""
+    if prefix[4:8] != b"ftyp":
+        return _FORMATS
+    end = min(int.from_bytes(prefix[:4], "big"), len(prefix))
+    brands = [prefix[8:12], *(prefix[at : at + 4] for at in range(16, end - 3, 4))]
+    # Both kinds of pictures state "mif1", too.
+    for brand in (brand for brand in brands if brand not in (b"mif1", b"msf1")):
+        if brand in _AVIF_BRANDS:
+            return ("AVIF",)
+        if brand in _HEIF_BRANDS:
+            return ("HEIF",)
+    return ("HEIF",) if brands[0] in _HEIF_BRANDS else ()
+
+
+def _open_heif(stream: IO[bytes], name: str | bytes) -> ImageFile.ImageFile:
+    """Open the primary image of a HEIC or HEIF file; of bursts and live photos, the photo shown."""
+    from pi_heif import HeifImageFile  # late: libheif is not needed for most folders
+
+    opened: ImageFile.ImageFile = HeifImageFile(stream, name)
+    return opened
+
+
+def _choose_page(stream: IO[bytes]) -> IO[bytes]:
+    """Return a TIFF whose first page is the picture: an ImageError where there are raw values."""
+    pages = read_pages(stream)
+    if pages.is_raw:
+        raise ImageError(RAW_FILE)
+    if pages.moved_to is None:
+        return stream
+    stream.seek(0)
+    return io.BytesIO(move_first_page(stream.read(), pages.moved_to))
+
+
+def _follow_adobe(image: Image.Image) -> Image.Image:
+    """Let a CMYK JPEG mean what it says: only Adobe's are inverted, Pillow inverts all."""
+    if image.mode == "CMYK" and image.format in _JPEGS and "adobe" not in image.info:
+        image.tile = [tile._replace(args=("CMYK", "")) for tile in image.tile]  # type: ignore[attr-defined]
+    return image
+
+
+def _load(image: Image.Image) -> Image.Image:
+    image.load()
+    return image
+
+
+def _load_jpeg(image: Image.Image, stream: IO[bytes], warn: Warn) -> Image.Image:
+    """Decode a JPEG, also one that lacks a little of its end: an ImageError where it lacks more."""
+    damage = None
+    try:
+        image.load()
+        if not ends_in_grey(image) and not _ends_in_zeros(stream):
+            return image
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  libjpeg and Pillow raise several
+        damage = error
+    try:
+        stream.seek(0)
+        found = recover(stream.read(), _open_jpeg)
+    except MemoryError:
+        raise
+    except Exception as error:
+        if damage is None:
+            return image
+        raise damage from error
+    height = image.height
+    is_whole = (found.share == 1 and found.has_end) or not found.is_covered
+    if damage is None and is_whole:
         return image
+    if found.share < _LEAST_SHARE:
+        raise ImageError(
+            f"damaged JPEG: cut off or overwritten, {found.rows} of {height} rows are whole"
+            + ("" if found.is_covered else ", as later scans are missing")
+        )
+    warn(f"incomplete JPEG: {found.rows} of {height} rows are whole")
+    return found.image
+
+
+def _ends_in_zeros(stream: IO[bytes]) -> bool:
+    """Whether a file may have been reserved on disk, and not filled to its end."""
+    length = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, length - MOST_ZEROS - 1))
+    return not any(stream.read())
+
+
+def _open_jpeg(data: bytes) -> Image.Image:
+    factory, _ = Image.OPEN["JPEG"]
+    return _follow_adobe(factory(io.BytesIO(data), ""))
+
+
+def _to_rgb(image: Image.Image, warn: Warn) -> Image.Image:
+    """Convert any Pillow mode to sRGB, transparency on white, more than 8 bits scaled to 8."""
+    alpha = None
     if image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
+        colours = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode in ("I", "F"):
         return Image.fromarray(_scale_to_uint8(np.asarray(image))).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
+    elif image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
-        if rgba.getchannel("A").getextrema() != (255, 255):
-            white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-            rgba = Image.alpha_composite(white, rgba)
-        return rgba.convert("RGB")
-    return image.convert("RGB")
+        alpha = rgba.getchannel("A")
+        colours = rgba.getchannel("R") if image.mode in ("L", "LA", "1") else rgba.convert("RGB")
+    elif image.mode in ("RGB", "L", "CMYK", "LAB"):
+        colours = image
+    else:
+        colours = image.convert("L" if image.mode == "1" else "RGB")
+    rgb = _apply_profile(colours, image.info.get("icc_profile"), warn)
+    if alpha is None or alpha.getextrema() == (255, 255):
+        return rgb
+    rgba = rgb.copy()
+    rgba.putalpha(alpha)
+    white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, rgba).convert("RGB")
+
+
+def _apply_profile(image: Image.Image, profile: bytes | None, warn: Warn) -> Image.Image:
+    """Convert to sRGB by the image's profile; without one, pixel values are taken as sRGB."""
+    try:
+        return to_srgb(image, profile)
+    except ProfileError:
+        warn("broken colour profile: its colours are taken as sRGB")
+        return to_srgb(image, None)
 
 
 def _scale_to_uint8(values: np.ndarray) -> np.ndarray:
@@ -201,7 +340,14 @@ def _scale_to_uint8(values: np.ndarray) -> np.ndarray:
 
 
 def _turn_upright(original: Image.Image, rgb: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; an unreadable EXIF block counts as upright."""
+    """Apply the EXIF orientation; an unreadable EXIF block counts as upright.
+
+    libheif has turned HEIC upright already; of AVIF Pillow states the container's rotation as EXIF.
+    """
+    if original.format == "HEIF":
+        return rgb
+    if original.format == "AVIF":
+        original.info.pop("xmp", None)  # Pillow would read an orientation that viewers ignore
     try:
         orientation = original.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # noqa: BLE001  broken metadata must not lose a readable image
@@ -242,16 +388,3 @@ def _silence_libtiff() -> None:
 def describe_damage(error: BaseException) -> str:
     """Return the reason in an exception, on one line of at most 200 characters."""
     return describe_error(error)[:200]
-
-
-def _describe_start(prefix: bytes) -> str:
-    start = prefix.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for known, meaning in _STARTS:
-        if start.startswith(known):
-            return f"expected an image, got {meaning}"
-    if prefix[4:8] == b"ftyp":
-        return "expected an image, got a HEIC photo or a video: convert it to JPEG or PNG"
-    return (
-        "expected an image (JPEG, PNG, WebP, BMP, TIFF, GIF, PPM, JPEG 2000, AVIF), got a file "
-        f"that starts with {prefix[:12]!r}"
-    )

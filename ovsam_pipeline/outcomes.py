@@ -55,11 +55,12 @@ def classify_reason(reason: str) -> str:
 
 @dataclass
 class Tally:
-    """Counts of some rows: by status, by `group_reason` of their errors, and of their objects."""
+    """Counts of some rows: by status, by `group_reason` of errors and warnings, and of objects."""
 
     # Not arguments: `RunReport` is a tally too, and its arguments come first.
     statuses: Counter[str] = field(default_factory=Counter, init=False)
     reasons: Counter[str] = field(default_factory=Counter, init=False)
+    warnings: Counter[str] = field(default_factory=Counter, init=False)
     objects: int = field(default=0, init=False)
 
     @property
@@ -74,19 +75,24 @@ class Tally:
 
     def add(self, row: LabelRecord) -> None:
         """Count a row."""
-        self.count(row.status, len(row.objects), row.error)
+        self.count(row.status, len(row.objects), row.error, row.warning)
 
-    def count(self, status: str, num_objects: int, error: str | None) -> None:
+    def count(
+        self, status: str, num_objects: int, error: str | None, warning: str | None = None
+    ) -> None:
         """Count a row given by its columns."""
         self.statuses[status] += 1
         self.objects += num_objects
         if error is not None:
             self.reasons[group_reason(error)] += 1
+        if warning is not None:
+            self.warnings[group_reason(warning)] += 1
 
     def merge(self, other: Tally) -> None:
         """Add the counts of another tally."""
         self.statuses.update(other.statuses)
         self.reasons.update(other.reasons)
+        self.warnings.update(other.warnings)
         self.objects += other.objects
 
 

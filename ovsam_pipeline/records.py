@@ -25,6 +25,7 @@ ROW_COLUMNS = {
     "height": "int32",
     "status": "string",
     "error": "string",
+    "warning": "string",
 }
 # Of the structs in the `objects` list of a row: of `ovsam label`, and of `ovsam detect`.
 OBJECT_COLUMNS = {
@@ -223,6 +224,7 @@ class LabelRecord:
         width: pixels of the upright image; None where it could not be decoded.
         status: "labelled" (at least one object), "empty" (none), "failed" (`error` says why).
         error: reason of a failed row, one sentence; None otherwise.
+        warning: what was not quite right with an image that was read all the same, or None.
         objects: the labelled objects, or the boxes of `ovsam detect`.
         identity: the ImageRecord's identity when it was labelled, for resume. Not a column of the
             row.
@@ -236,6 +238,7 @@ class LabelRecord:
     error: str | None = None
     objects: tuple[ObjectRecord, ...] | tuple[BoxRecord, ...] = ()
     identity: str = ""
+    warning: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse contradictions between status, error and objects."""
@@ -260,11 +263,18 @@ class LabelRecord:
         width: int,
         height: int,
         objects: tuple[ObjectRecord, ...] | tuple[BoxRecord, ...],
+        warning: str | None = None,
     ) -> LabelRecord:
         """Build the row of an image that was read: "labelled", or "empty" without objects."""
-        status: Status = "labelled" if objects else "empty"
         return cls(
-            image.image_id, image.file_name, width, height, status, None, objects, image.identity
+            image.image_id,
+            image.file_name,
+            width,
+            height,
+            "labelled" if objects else "empty",
+            objects=objects,
+            identity=image.identity,
+            warning=warning,
         )
 
     @classmethod
@@ -285,4 +295,8 @@ class LabelRecord:
     def from_row(cls, row: dict[str, Any], identity: str = "") -> LabelRecord:
         """Build the record back from a row of `ovsam label`."""
         objects = tuple(ObjectRecord.from_row(item) for item in row["objects"] or ())
-        return cls(**{name: row[name] for name in ROW_COLUMNS}, objects=objects, identity=identity)
+        # Outputs of earlier versions have no warnings.
+        values = {"warning": None, **row}
+        return cls(
+            **{name: values[name] for name in ROW_COLUMNS}, objects=objects, identity=identity
+        )

@@ -91,6 +91,7 @@ def format_result(result: LabelResult) -> list[str]:
         done = "labelled" if result.has_labels else "looked at"
         lines.append(f"{plan.num_unchanged} images were {done} before and did not change")
     lines += [f"  {count} failed: {reason}" for reason, count in summary.reasons.items()]
+    lines += [f"  {count} read with a warning: {text}" for text, count in summary.warnings.items()]
     if plan.num_failed_before:
         lines.append(
             f"{plan.num_failed_before} failed in an earlier run; --retry-failed tries again"

@@ -49,16 +49,25 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
     from ovsam_pipeline.output.part_tables import iterate_tables
     from ovsam_pipeline.records import STATUSES
 
-    columns = ("status", "error", *(f"objects.list.element.{kind}" for kind in _CLASS_COLUMNS))
+    columns = (
+        "status",
+        "error",
+        "warning",
+        *(f"objects.list.element.{kind}" for kind in _CLASS_COLUMNS),
+    )
     statuses: Counter[str] = Counter()
     classes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
+    warnings: Counter[str] = Counter()
     for table in iterate_tables(list_parts(output), columns):
         statuses.update(_count_values(table["status"]))
         classes.update(_count_classes(table["objects"]))
-        for error, count in _count_values(table["error"]).items():
-            if error:
-                reasons[group_reason(error)] += count
+        # Outputs of earlier versions have no warnings.
+        for name, groups in (("error", reasons), ("warning", warnings)):
+            found = _count_values(table[name]) if name in table.column_names else {}
+            for text, count in found.items():
+                if text:
+                    groups[group_reason(text)] += count
     last = read_status(output)
     return {
         "output": str(output),
@@ -70,6 +79,7 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
         "objects": classes.total(),
         "classes": dict(classes.most_common()),
         "reasons": dict(reasons.most_common()),
+        "warnings": dict(warnings.most_common()),
     }
 
 
@@ -110,5 +120,8 @@ def format_report(found: dict[str, Any]) -> list[str]:
     if found["reasons"]:
         lines.append("failures:")
         lines += [f"  {count:7d}  {reason}" for reason, count in found["reasons"].items()]
+    if found["warnings"]:
+        lines.append("read with a warning:")
+        lines += [f"  {count:7d}  {text}" for text, count in found["warnings"].items()]
     lines += [f"{name}: {value}" for name, value in found["depends_on"].items()]
     return lines

@@ -69,6 +69,7 @@ class _DecodedImage:
     record: ImageRecord
     rgb: np.ndarray
     prepared: Any
+    warning: str | None = None
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -132,9 +133,11 @@ class _Stages:
     def _decode(self, record: ImageRecord) -> _DecodedImage | LabelRecord:
         start_s, size_hw = time.perf_counter(), None
         try:
-            rgb = self._labeller.decode(record)
+            warnings: list[str] = []
+            rgb = self._labeller.decode(record, warn=warnings.append)
             size_hw = rgb.shape[0], rgb.shape[1]
-            image = _DecodedImage(record, rgb, self._mode.prepare(rgb))
+            prepared = self._mode.prepare(rgb)
+            image = _DecodedImage(record, rgb, prepared, "; ".join(warnings) or None)
         except Exception as error:  # noqa: BLE001 - an image's failure is its row
             return _fail(record, size_hw, error)
         finally:
@@ -152,7 +155,9 @@ class _Stages:
             chosen, dropped = self._mode.choose_boxes(boxes, image.size_hw)
             total += dropped
             if len(chosen):
-                found = FoundImage(image.record, image.size_hw, image.prepared, chosen)
+                found = FoundImage(
+                    image.record, image.size_hw, image.prepared, chosen, image.warning
+                )
                 passed.append(found)
             else:
                 passed.append(_finish(image, ()))
@@ -193,6 +198,8 @@ class _Image(Protocol):
     def record(self) -> ImageRecord: ...
     @property
     def size_hw(self) -> tuple[int, int]: ...
+    @property
+    def warning(self) -> str | None: ...
 
 
 _I = TypeVar("_I", bound=_Image)
@@ -230,7 +237,7 @@ def _isolate(
 
 def _finish(image: _Image, objects: Any) -> LabelRecord:
     height, width = image.size_hw
-    return LabelRecord.labelled(image.record, width, height, objects)
+    return LabelRecord.labelled(image.record, width, height, objects, image.warning)
 
 
 def _fail(record: ImageRecord, size_hw: tuple[int, int] | None, error: Exception) -> LabelRecord:

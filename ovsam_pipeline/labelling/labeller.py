@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ovsam_pipeline.detectors.base import compute_fingerprint
 from ovsam_pipeline.sources.read_image import decode_image
@@ -15,6 +15,7 @@ from ovsam_pipeline.sources.read_image import decode_image
 if TYPE_CHECKING:
     import numpy as np
 
+    from ovsam.decode import Warn
     from ovsam_pipeline.detectors.base import Detector
     from ovsam_pipeline.labelling.modes import Mode
     from ovsam_pipeline.records import ImageRecord
@@ -58,20 +59,27 @@ class Pace:
     is_overlapping: bool
 
 
+class Decode(Protocol):
+    """Reads the pixels of an image."""
+
+    def __call__(self, source: ImageRecord, /, *, warn: Warn | None = None) -> np.ndarray:
+        """Return (H, W, 3) uint8 RGB; `warn` is told what is not quite right."""
+
+
 @dataclass(frozen=True)
 class Labeller:
     """Everything that labels an image, loaded.
 
     Attributes:
         mode: what is made of the boxes.
-        decode: ImageRecord → (H, W, 3) uint8 RGB, or an ImageError.
+        decode: ImageRecord → (H, W, 3) uint8 RGB, or an ImageError; see `decode_image`.
     """
 
     detector: Detector
     mode: Mode[Any]
     pace: Pace
     facts: RunFacts
-    decode: Callable[[ImageRecord], np.ndarray] = decode_image
+    decode: Decode = decode_image
 
 
 # Settings, and a function that is called with (done, total) while class names are embedded.

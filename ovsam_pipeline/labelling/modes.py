@@ -37,12 +37,14 @@ class FoundImage(Generic[Prepared]):
     Attributes:
         size_hw: height and width of the original.
         prepared: what `Mode.prepare` made of its pixels.
+        warning: see `LabelRecord`.
     """
 
     record: ImageRecord
     size_hw: tuple[int, int]
     prepared: Prepared
     boxes: Detections
+    warning: str | None = None
 
 
 class Mode(Protocol[Prepared]):

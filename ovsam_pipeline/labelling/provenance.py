@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ovsam_pipeline.settings.label import LabelConfig
 
 # Raise one when a change of code changes labels, or boxes: outputs made before are not continued.
-LABELS_VERSION = 1
-BOXES_VERSION = 1
+LABELS_VERSION = 2  # 2: colour profiles are applied
+BOXES_VERSION = 2
 # What makes or chooses regions, and so changes nothing where these are stored.
 _OF_REGIONS = ("detector", "classes", "conf", "iou", "max_det")
 

@@ -39,6 +39,7 @@ class RunSummary:
         left: images that this run was to label and did not reach.
         reasons: number of failed images of this run by reason.
         seconds: wall time of labelling, without loading the model.
+        warnings: number of images of this run that were read with a warning, by warning.
     """
 
     outcome: Outcome
@@ -49,6 +50,7 @@ class RunSummary:
     left: int
     reasons: dict[str, int]
     seconds: float
+    warnings: dict[str, int] = field(default_factory=dict)
 
     @property
     def done(self) -> int:
@@ -155,6 +157,7 @@ class RunReport(Tally):
             left=self.num_images - self.done,
             reasons=dict(self.reasons.most_common()),
             seconds=round(self.seconds, 3),
+            warnings=dict(self.warnings.most_common()),
         )
 
     def _check_hopeless(self) -> None:

@@ -230,8 +230,8 @@ def iterate_part_rows(
 def tally_part(path: AnyPath) -> Tally:
     """Count the rows of a part."""
     tally = Tally()
-    for row in iterate_part_rows(path, ("status", "error", "objects.list.element.bbox")):
-        tally.count(row["status"], len(row["objects"] or ()), row["error"])
+    for row in iterate_part_rows(path, ("status", "error", "warning", "objects.list.element.bbox")):
+        tally.count(row["status"], len(row["objects"] or ()), row["error"], row["warning"])
     return tally
 
 

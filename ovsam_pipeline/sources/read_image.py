@@ -12,6 +12,7 @@ import numpy as np
 
 from ovsam.decode import (
     DEFAULT_MAX_PIXELS,
+    Warn,
     decode_bytes,
     decode_file,
     describe_damage,
@@ -24,7 +25,10 @@ from ovsam_pipeline.storage.web_file import HttpFile
 
 
 def decode_image(
-    source: ImageRecord | ImagePlace | str, *, max_pixels: int = DEFAULT_MAX_PIXELS
+    source: ImageRecord | ImagePlace | str,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    warn: Warn | None = None,
 ) -> np.ndarray:
     """Read one image as `ovsam.decode.decode_file` does, whatever kind of place it lies in.
 
@@ -33,10 +37,10 @@ def decode_image(
     """
     place = source.path if isinstance(source, ImageRecord) else source
     if isinstance(place, Path | str):
-        return decode_file(Path(place), max_pixels)
+        return decode_file(Path(place), max_pixels, warn)
     with explain_read_errors():
         data = _read_place(source, place, max_pixels)
-    return decode_bytes(data, max_pixels)
+    return decode_bytes(data, max_pixels, warn)
 
 
 def _read_place(

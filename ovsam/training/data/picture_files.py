@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ovsam.decode import IMAGE_SUFFIXES, decode_bytes, decode_file
+from ovsam.decode import READABLE_SUFFIXES, decode_bytes, decode_file
 from ovsam.errors import ImageError
 from ovsam.training.data.text_column import TextColumn
 
-_SUFFIXES = tuple(IMAGE_SUFFIXES)
+_SUFFIXES = tuple(READABLE_SUFFIXES)
 
 
 def is_picture(name: str) -> bool:

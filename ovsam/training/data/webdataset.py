@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ovsam.decode import IMAGE_SUFFIXES
+from ovsam.decode import READABLE_SUFFIXES
 from ovsam.errors import ConfigError, ImageError, describe_error
 from ovsam.training.data.class_names import ClassNames
 from ovsam.training.data.folder import whole_image
@@ -99,7 +99,7 @@ class WebDatasetTrainingSet:
                 if f"{folder}/{stem}" != key:
                     self._note(key, number, picture, label)
                     key, picture, label = f"{folder}/{stem}", None, None
-                if suffix in IMAGE_SUFFIXES:
+                if suffix in READABLE_SUFFIXES:
                     picture = (member.offset_data, member.size)
                 elif suffix in _LABEL_SUFFIXES and label is None:
                     content = file.extractfile(member)

@@ -130,7 +130,7 @@ def test_failure_budget_stops_the_run_and_keeps_what_was_done(images, out, monke
 
 def test_a_bug_that_hits_every_image_ends_the_run(images, out, monkeypatch):
     def build(config, embedding):
-        def decode(record):
+        def decode(record, warn=None):
             raise TypeError("bug")
 
         return make_labeller(config, decode=decode)
