@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ovsam.errors import ConfigError
+
 if TYPE_CHECKING:
     from ovsam.structures import Prediction
     from ovsam_pipeline.detectors.base import Detections
@@ -50,13 +52,18 @@ def choose_label(
     """Return the label of one prompt.
 
     A box without a class, or of a class without a counterpart, is OV-SAM's to name. Where the model
-    named nothing there are no such boxes: `rules` left them out.
+    named nothing there are no such boxes, as `rules` left them out, unless the detector breaks its
+    word: a ConfigError.
     """
     given = None
     if found.category_names is not None and rules.detector_labels is not None:
         given = rules.detector_labels.get(found.category_names[row])
     if not prediction.is_named:
-        assert given is not None
+        if given is None:
+            raise ConfigError(
+                "expected the detector to name every box, got one without a class; the model names "
+                "nothing here; correct the detector, or use --labels model with a model that does"
+            )
         return ChosenLabel(given, float(found.scores[row]), None)
     own, own_score = int(prediction.labels[row]), float(prediction.scores[row])
     if given is None:

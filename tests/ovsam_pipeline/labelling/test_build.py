@@ -10,7 +10,7 @@ import torch
 
 import ovsam
 import ovsam_pipeline
-from ovsam.errors import ConfigError, VocabularyError
+from ovsam.errors import CheckpointError, ConfigError, VocabularyError
 from ovsam.preprocess import prepare_image
 from ovsam.structures import Prompts
 from ovsam.text.text_tower import build_text_tower
@@ -189,6 +189,17 @@ def test_labels_of_the_detector_need_names_in_the_vocabulary(settings, scenes, t
     (tmp_path / "words.txt").write_text("dog\n")
     with pytest.raises(ConfigError, match=r"1 of the 1 classes of gt:.* are not in the vocabulary"):
         build(settings, labels="detector", vocabulary=str(tmp_path / "words.txt"))
+
+
+def test_model_without_a_text_tower_leaves_the_names_to_the_detector(settings, tmp_path, caplog):
+    path = tmp_path / "no_text.safetensors"
+    ovsam.save_checkpoint(ovsam.build_model("nano"), path, with_text=False)
+    caplog.set_level("INFO")
+    labeller = build(settings, model=str(path), labels="detector", vocabulary="nano")
+    assert "came without CLIP's text tower, so class names cannot be embedded)" in caplog.text
+    assert "text_tower" not in labeller.facts.depends_on
+    with pytest.raises(CheckpointError, match="came without CLIP's text tower"):
+        build(settings, model=str(path), labels="fused", vocabulary="nano")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from ovsam.errors import ConfigError
 from ovsam.text.vocabulary import Vocabulary
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.labelling.choice import choose_label, fuse_with_detector
@@ -55,6 +56,17 @@ def test_detector_names_the_object_with_its_own_score():
 def test_box_without_a_known_class_is_named_by_the_model(labels, category):
     chosen = choose((0.2, 0.3, 0.5), category, 0.9, labels)
     assert (chosen.index, chosen.score, chosen.detector_margin) == (2, 0.5, None)
+
+
+def test_detector_alone_names_where_the_model_named_nothing():
+    found = Detections(np.array([[0, 0, 5, 5]], np.float32), np.array([0.5], np.float32), ("wolf",))
+    rules = LabelRules(Vocabulary(NAMES), labels="detector", detector_labels={"wolf": 1})
+    nothing = SimpleNamespace(is_named=False)
+    chosen = choose_label(nothing, found, rules, 0)
+    assert (chosen.index, chosen.score, chosen.detector_margin) == (1, 0.5, None)
+    nameless = Detections(found.boxes_xyxy, found.scores)
+    with pytest.raises(ConfigError, match="expected the detector to name every box"):
+        choose_label(nothing, nameless, rules, 0)
 
 
 # p = (0.5, 0.2, 0.3), the detector says 1 with s; q = ((1-s)·0.625, s, (1-s)·0.375), since
