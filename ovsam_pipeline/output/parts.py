@@ -231,7 +231,7 @@ def tally_part(path: AnyPath) -> Tally:
     """Count the rows of a part."""
     tally = Tally()
     for row in iterate_part_rows(path, ("status", "error", "warning", "objects.list.element.bbox")):
-        tally.count(row["status"], len(row["objects"] or ()), row["error"], row["warning"])
+        tally.count(row["status"], len(row["objects"] or ()), row["error"], row.get("warning"))
     return tally
 
 
