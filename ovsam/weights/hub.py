@@ -41,10 +41,10 @@ def require(name: str) -> tuple[Path, ...]:
     """Return the files of a name; a DownloadError with the command to fetch what is missing."""
     paths = locate(name)
     if paths is None:
-        size = KNOWN_MODELS[name].size_bytes / 1e9
+        size = KNOWN_MODELS[name].size_text
         raise DownloadError(
             f"the weights {name!r} are not on this machine; fetch them once with "
-            f"`ovsam models fetch {name}` ({size:.1f} GB), or give the path of a file"
+            f"`ovsam models fetch {name}` ({size}), or give the path of a file"
         )
     return paths
 

@@ -86,6 +86,12 @@ class KnownModel:
         """Bytes of all files."""
         return sum(file.size_bytes for file in self.files)
 
+    @property
+    def size_text(self) -> str:
+        """The same for people: "4.3 GB", "41 MB"."""
+        giga = self.size_bytes / 1e9
+        return f"{giga:.1f} GB" if giga >= 0.1 else f"{giga * 1000:.0f} MB"
+
 
 def _released(name: str, size_bytes: int, sha256: str | None = None) -> WeightFile:
     return WeightFile((name,), S_LAB, size_bytes, repo_id="HarborYuan/ovsam_models", sha256=sha256)

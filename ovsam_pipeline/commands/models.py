@@ -42,7 +42,7 @@ def list_weights(json: Json = False) -> None:
         [
             model.name,
             "embedded" if not model.files else "here" if found[model.name] else "-",
-            f"{model.size_bytes / 1e9:.1f} GB" if model.files else "-",
+            model.size_text if model.files else "-",
             " + ".join(licence.title for licence in model.licences),
             model.summary,
         ]

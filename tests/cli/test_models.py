@@ -25,6 +25,9 @@ def test_list_names_weights_licences_and_what_is_here(run_ovsam):
     lines = {line.split()[0]: line for line in result.out.splitlines()}
     assert "embedded" in lines["nano"]
     assert "NTU S-Lab License 1.0" in lines["rn50x16-coco"]
+    assert " 4.3 GB " in lines["rn50x16-coco"]
+    assert " 41 MB " in lines["mobilesam"]
+    assert "masks alone, for --labels detector" in lines["mobilesam"]
 
 
 def test_list_as_json_has_files_and_paths(run_ovsam):
