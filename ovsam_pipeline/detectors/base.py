@@ -30,7 +30,8 @@ class Detections:
         boxes_xyxy: (N, 4) float32, left, top, right, bottom in pixels of the ORIGINAL upright
             image, finite, right >= left and bottom >= top; they may reach beyond the image.
         scores: (N,) float32, finite.
-        category_names: N class names, or None when the detector has no classes.
+        category_names: N class names, None for a box that the detector found without naming it;
+            None in place of all when the detector has no classes.
         points_xy: (N, 2) float32 in the frame of the boxes, or None. Where given, the point is the
             prompt, not the box.
         category_ids: (N,) int64 ids in the detector's own numbering, or None.
@@ -40,7 +41,7 @@ class Detections:
 
     boxes_xyxy: np.ndarray
     scores: np.ndarray
-    category_names: tuple[str, ...] | None = None
+    category_names: tuple[str | None, ...] | None = None
     points_xy: np.ndarray | None = None
     category_ids: np.ndarray | None = None
     prompt_ids: np.ndarray | None = None

@@ -100,8 +100,8 @@ def clean(
     return found, +dropped
 
 
-def keep_classes(found: Detections, names: frozenset[str]) -> Detections:
-    """Return the detections whose class is among `names`; all of them without classes."""
+def keep_classes(found: Detections, names: frozenset[str | None]) -> Detections:
+    """Return the detections whose class, or None, is among `names`; all where none has one."""
     if found.category_names is None:
         return found
     kept = [index for index, name in enumerate(found.category_names) if name in names]

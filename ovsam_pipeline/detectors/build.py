@@ -20,7 +20,7 @@ from ovsam_pipeline.detectors.official.weights import (
 )
 from ovsam_pipeline.detectors.settings import DetectorSettings
 
-_FAMILIES = ("nano", "boxes", "gt", "torchvision", "hf", "detectron2", "python")
+_FAMILIES = ("nano", "photo", "boxes", "gt", "torchvision", "hf", "detectron2", "python")
 # What "auto" looks for, best first, before and after torchvision's Faster R-CNN: first Detic, which
 # finds the classes of any vocabulary.
 _BETTER_OFFICIAL = (
@@ -34,21 +34,21 @@ _LESSER_OFFICIAL = ("faster-rcnn",)
 def build_detector(spec: str, **settings: Any) -> Detector:
     """Build the detector that a name means.
 
-    `spec`: "nano", "detic[:FILE]", "vitdet[-b|-l|-h][-lvis][:FILE]", "faster-rcnn[:FILE]" (these
-    three followed by "#proposals" or "#refined" for boxes without classes), "torchvision[:NAME]",
-    "hf:MODEL", "detectron2:CONFIG[,WEIGHTS]", "python:FILE.py", "boxes:FILE[#DATASET]" or
-    "gt:FILE[#points]". For "auto" ask `choose_detector` first. `settings`: fields of
-    `DetectorSettings`: `conf`, `max_det`, `device`, ... Raises a ConfigError for an unknown
-    detector or a wrong argument; what else a family raises, for files and weights that it cannot
-    use, is an OvsamError too.
+    `spec`: "nano", "photo", "detic[:FILE]", "vitdet[-b|-l|-h][-lvis][:FILE]",
+    "faster-rcnn[:FILE]" (these three followed by "#proposals" or "#refined" for boxes without
+    classes), "torchvision[:NAME]", "hf:MODEL", "detectron2:CONFIG[,WEIGHTS]", "python:FILE.py",
+    "boxes:FILE[#DATASET]" or "gt:FILE[#points]". For "auto" ask `choose_detector` first.
+    `settings`: fields of `DetectorSettings`: `conf`, `max_det`, `device`, ... Raises a ConfigError
+    for an unknown detector or a wrong argument; what else a family raises, for files and weights
+    that it cannot use, is an OvsamError too.
     """
     family, separator, argument = _split_spec(spec)
     if find_known_detector(family) is None and family not in _FAMILIES:
         raise ConfigError(_describe_unknown(spec, family))
     if family in ("boxes", "gt") and not argument:
         raise ConfigError(f"expected a file after --detector {family}:, got '{spec}'")
-    if family == "nano" and separator:
-        raise ConfigError(f"expected --detector nano without more, got '{spec}'")
+    if family in ("nano", "photo") and separator:
+        raise ConfigError(f"expected --detector {family} without more, got '{spec}'")
     return _build(family, DetectorSettings(spec=spec, argument=argument, **settings))
 
 
@@ -101,6 +101,10 @@ def _build(family: str, settings: DetectorSettings) -> Detector:
             from ovsam_pipeline.detectors.nano import NanoDetector
 
             return NanoDetector(settings)
+        case "photo":
+            from ovsam_pipeline.detectors.photo.detector import PhotoDetector
+
+            return PhotoDetector(settings)
         case "boxes":
             from ovsam_pipeline.detectors.stored.boxes_file import build_boxes_detector
 
@@ -136,7 +140,7 @@ def _build(family: str, settings: DetectorSettings) -> Detector:
 def _describe_unknown(spec: str, family: str) -> str:
     hint = suggest_names(family, (*_FAMILIES, *list_detector_names()))
     return (
-        f"unknown detector '{spec}'{hint}; there are auto, nano, detic, vitdet, faster-rcnn and "
-        "others of `ovsam detectors`, torchvision[:NAME], hf:MODEL, detectron2:CONFIG, "
-        "python:FILE.py, boxes:FILE, gt:FILE[#points]"
+        f"unknown detector '{spec}'{hint}; there are auto, nano, photo, detic, vitdet, "
+        "faster-rcnn and others of `ovsam detectors`, torchvision[:NAME], hf:MODEL, "
+        "detectron2:CONFIG, python:FILE.py, boxes:FILE, gt:FILE[#points]"
     )

@@ -55,9 +55,8 @@ def choose_label(
     named nothing there are no such boxes, as `rules` left them out, unless the detector breaks its
     word: a ConfigError.
     """
-    given = None
-    if found.category_names is not None and rules.detector_labels is not None:
-        given = rules.detector_labels.get(found.category_names[row])
+    name = found.category_names[row] if found.category_names is not None else None
+    given = None if name is None else (rules.detector_labels or {}).get(name)
     if not prediction.is_named:
         if given is None:
             raise ConfigError(

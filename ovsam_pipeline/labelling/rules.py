@@ -65,8 +65,8 @@ class LabelRules:
         labels: who names the objects: "model", "detector" or "fused".
         detector_labels: index of the vocabulary's class for each detector class name that has one;
             None where the detector has no classes.
-        passes_unmatched: whether, with labels "detector", boxes of other classes are prompted too
-            and named by the model; else they are left out.
+        passes_unmatched: whether, with labels "detector", boxes of other classes and of none are
+            prompted too and named by the model; else they are left out.
         conf: boxes that score less are dropped.
         iou: of two boxes, and then of two masks, that overlap more than this, the one with the
             lower detector score is dropped; None keeps all (ground truth).
@@ -110,11 +110,11 @@ class LabelRules:
         """Leave out boxes whose class could not come out, before a network looks at them."""
         if self.labels != "detector":
             return found
-        names = frozenset(filter(self._is_wanted, found.category_names or ()))
+        names = frozenset(name for name in found.category_names or () if self._is_wanted(name))
         return keep_classes(found, names)
 
-    def _is_wanted(self, name: str) -> bool:
-        label = (self.detector_labels or {}).get(name)
+    def _is_wanted(self, name: str | None) -> bool:
+        label = None if name is None else (self.detector_labels or {}).get(name)
         if label is None:
             return self.passes_unmatched
         return self.kept is None or label in self.kept

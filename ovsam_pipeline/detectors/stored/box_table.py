@@ -231,7 +231,9 @@ class TableDetector(Detector):
         self.name = name
         self.fingerprint = fingerprint
         self.table = table
-        self.class_names = table.class_names or None
+        # A file may have boxes without a class among others: their name is "".
+        named = tuple(name for name in table.class_names if name)
+        self.class_names = named or None
         self._knows_every_image = knows_every_image
         self._has_warned_of_size = False
         self._has_warned_of_outside = False
@@ -290,7 +292,7 @@ class TableDetector(Detector):
         found = Detections(
             table.boxes_xyxy[rows],
             table.scores[rows],
-            None if names is None else tuple(table.class_names[i] for i in names[rows]),
+            None if names is None else tuple(table.class_names[i] or None for i in names[rows]),
             self._get_points(image, rows),
             None if ids is None else ids[rows],
             None if table.prompt_ids is None else table.prompt_ids[rows],
