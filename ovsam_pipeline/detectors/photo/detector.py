@@ -49,7 +49,7 @@ _NMS_IOU = 0.6  # within a class, NanoDet's own
 # this power a run's default `conf` of 0.25 is its 0.4.
 _SCORE_POWER = 1.5
 _CONFIDENT = 0.25
-_MOST_COVERED = 0.5  # of the image, by confident boxes: more, and U²-Net is not asked
+MOST_COVERED = 0.5  # of the image, by confident boxes: more, and U²-Net is not asked
 # A salient region is explained by a confident box that is nearly its own, or by several together.
 _SAME_IOU = 0.5
 _EXPLAINED = 0.6
@@ -102,7 +102,7 @@ class PhotoDetector(Detector):
         boxes, scores, names = self._find_named(rgb)
         confident = boxes[scores >= _CONFIDENT]
         covered = _draw_cover(confident, rgb.shape[:2])
-        if covered.mean() < _MOST_COVERED and self._threshold < _SALIENT_SCORE:
+        if covered.mean() < MOST_COVERED and self._threshold < _SALIENT_SCORE:
             salient, saliencies = find_salient_boxes(self.saliency, rgb)
             is_new = _find_unexplained(salient, confident, covered, rgb.shape[:2])
             boxes = np.concatenate([boxes, salient[is_new]])

@@ -19,13 +19,17 @@ from ovsam_pipeline.errors import DatasetError
     ("spec", "reason"),
     [
         ("nanno", r"unknown detector 'nanno' \(did you mean 'nano'"),
-        ("detik", r"unknown detector 'detik' \(did you mean 'detic'.*there are auto, nano, detic"),
+        (
+            "detik",
+            r"unknown detector 'detik' \(did you mean 'detic'.*there are auto, nano, photo, detic",
+        ),
         ("vitdet-x#refined", r"unknown detector 'vitdet-x#refined' \(did you mean 'vitdet"),
         ("torchvison:x", "did you mean 'torchvision'"),
         ("", "unknown detector ''"),
         ("boxes", "expected a file after --detector boxes:, got 'boxes'"),
         ("gt:", "expected a file after --detector gt:, got 'gt:'"),
         ("nano:x", "expected --detector nano without more, got 'nano:x'"),
+        ("photo:x", "expected --detector photo without more, got 'photo:x'"),
     ],
 )
 def test_wrong_name_is_a_configuration_error_with_help(spec, reason):

@@ -26,9 +26,9 @@ def make_prediction(*rows):
     )
 
 
-def choose(shares, category, score, labels, matched=None):
+def choose(shares, names, score, labels, matched=None):
     boxes = np.array([[0, 0, 5, 5]], np.float32)
-    names = None if category is None else (category,)
+    names = (names,) if isinstance(names, str) else names
     found = Detections(boxes, np.array([score], np.float32), names)
     matched = {"kitty": 0, "wolf": 1} if matched is None else matched
     rules = LabelRules(Vocabulary(NAMES), labels=labels, detector_labels=matched)
@@ -52,9 +52,9 @@ def test_detector_names_the_object_with_its_own_score():
 
 
 @pytest.mark.parametrize("labels", ["model", "detector", "fused"])
-@pytest.mark.parametrize("category", ["gryphon", None])
-def test_box_without_a_known_class_is_named_by_the_model(labels, category):
-    chosen = choose((0.2, 0.3, 0.5), category, 0.9, labels)
+@pytest.mark.parametrize("names", [("gryphon",), (None,), None])
+def test_box_without_a_known_class_is_named_by_the_model(labels, names):
+    chosen = choose((0.2, 0.3, 0.5), names, 0.9, labels)
     assert (chosen.index, chosen.score, chosen.detector_margin) == (2, 0.5, None)
 
 
