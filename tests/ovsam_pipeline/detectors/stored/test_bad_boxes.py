@@ -100,7 +100,7 @@ def test_parquet_categories_may_be_a_dictionary_or_null(tmp_path):
         "image_id": [7], "file_name": ["a.jpg"], "objects": pa.array([objects], pa.list_(element)),
     })  # fmt: skip
     pq.write_table(table, tmp_path / "x.parquet")
-    assert build(tmp_path / "x.parquet").detect([IMAGE])[0].category_names == ("cup", "")
+    assert build(tmp_path / "x.parquet").detect([IMAGE])[0].category_names == ("cup", None)
 
 
 @pytest.mark.parametrize(
