@@ -1,7 +1,7 @@
 """EfficientNet-Lite2: an ImageNet classifier, whose features name crops where there is no CLIP.
 
-For inference: every batch norm is folded into its convolution. The features are centred by a fixed
-constant, so that their cosines with the classifier's rows, centred too, tell classes apart.
+For inference: every batch norm is folded into its convolution. A region's embedding is its mean
+feature; its cosines with the classifier's rows (`text/name_table.py`) tell classes apart.
 
 Source: EfficientNet (arXiv 1905.11946) in TensorFlow's "lite" form: no squeeze-and-excite, ReLU6,
 and TensorFlow's padding.
@@ -37,7 +37,6 @@ class EfficientNetLite(nn.Module):
 
     pixel_scale: Tensor
     pixel_offset: Tensor
-    feature_mean: Tensor
 
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
@@ -46,7 +45,6 @@ class EfficientNetLite(nn.Module):
         offset = (mean - _PIXEL_CENTRE) / _PIXEL_SCALE
         self.register_buffer("pixel_scale", (scale / _PIXEL_SCALE)[:, None, None], persistent=False)
         self.register_buffer("pixel_offset", offset[:, None, None], persistent=False)
-        self.register_buffer("feature_mean", torch.zeros(config.embed_dim))
         self.stem = nn.Conv2d(3, _STEM_WIDTH, 3, 2)
         blocks: list[nn.Module] = []
         width = _STEM_WIDTH
@@ -70,8 +68,8 @@ class EfficientNetLite(nn.Module):
         return stages[0], stages[1], stages[2], stages[3]
 
     def embed_maps(self, stage4: Tensor) -> Tensor:
-        """Embed whole maps: (N, C, H, W) to (N, D) float32, centred."""
-        return F.relu6(self.head(stage4)).float().mean(dim=(2, 3)) - self.feature_mean
+        """Embed whole maps: (N, C, H, W) to (N, D) float32."""
+        return F.relu6(self.head(stage4)).float().mean(dim=(2, 3))
 
     def embed_regions(self, stage4: Tensor, boxes_xyxy: Tensor, mask_logits: Tensor) -> Tensor:
         """Embed the mean of a (1, C, H, W) stage 4 under each (N, S/4, S/4) mask: (N, D) float32.
@@ -79,7 +77,7 @@ class EfficientNetLite(nn.Module):
         This tower does not read boxes.
         """
         del boxes_xyxy
-        return mask_pool(F.relu6(self.head(stage4)), mask_logits) - self.feature_mean
+        return mask_pool(F.relu6(self.head(stage4)), mask_logits)
 
     def fold_batch_norm(self) -> None:
         """Do nothing: they are folded already."""

@@ -78,7 +78,7 @@ _PAPER_CHOICES: dict[str, dict[str, Any]] = {
     "feature-crop-simfpn": {"adapter": "simfpn"},
 }
 BASELINE_NAMES = tuple(_PAPER_CHOICES)
-_PHOTO_LOGIT_SCALE = 2.7
+_PHOTO_LOGIT_SCALE = 3.6
 
 
 def get_photo_config() -> BaselineConfig:
