@@ -108,7 +108,7 @@ class NameTable(nn.Module):
         """
         self.check_classes(vocabulary.classes)
         leaves = [self.known.find_leaves(item) for item in vocabulary.classes]
-        pairs = _share_out(leaves)
+        pairs = share_out(leaves)
         rows = F.normalize(self.prototypes.detach().cpu()[[leaf for _, leaf in pairs]], dim=-1)
         return vocabulary.with_prototypes(rows, torch.tensor([owner for owner, _ in pairs]))
 
@@ -138,7 +138,7 @@ def _suggest(name: str, known: list[str]) -> str:
     return f"'{name}'" + (f" (near: {', '.join(near)})" if near else "")
 
 
-def _share_out(leaves: list[frozenset[int]]) -> list[tuple[int, int]]:
+def share_out(leaves: list[frozenset[int]]) -> list[tuple[int, int]]:
     """Return (class, leaf) pairs: each leaf goes to the class, or classes, of the fewest leaves."""
     fewest: dict[int, int] = {}
     for own in leaves:

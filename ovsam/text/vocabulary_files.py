@@ -20,11 +20,13 @@ _FOLDER = Path(__file__).parent.parent / "data" / "vocabularies"
 BUILT_IN_VOCABULARIES = {
     "coco": "coco.json",
     "coco-80": "coco.json",
+    "everyday": "everyday.json",
     "lvis": "lvis.json",
     "lvis+imagenet21k": "lvis_imagenet21k.json.gz",
     "nano": "nano.json",
     "objects365": "objects365.json",
     "openimages": "openimages.json",
+    "photo": "photo.json",
 }
 VOCABULARY_SUFFIX = ".safetensors"
 _FILE_SUFFIXES = (".txt", ".json", ".yaml", ".yml", ".gz", VOCABULARY_SUFFIX)
@@ -35,7 +37,9 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
     """Load a built-in vocabulary by name, or the classes of a file or of a comma list.
 
     Built in are coco (48 base and 17 novel classes; the other 15 are never chosen), coco-80 (all
-    80, no split), lvis (rare classes are novel), lvis+imagenet21k, objects365, openimages and nano.
+    80, no split), lvis (rare classes are novel), lvis+imagenet21k, objects365, openimages; nano,
+    the names of the embedded model of that name; photo, all names that the embedded photo model
+    knows; and everyday, that model's default.
 
     Args:
         name_or_path: a built-in name, in any case; or the path of a text file with one class per

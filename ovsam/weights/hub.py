@@ -25,14 +25,17 @@ from ovsam.weights.known_weights import KNOWN_MODELS, Licence, WeightFile, get_k
 
 logger = logging.getLogger(__name__)
 
-_NANO_FILE = Path(__file__).parent.parent / "data" / "nano" / "model.safetensors"
+_DATA = Path(__file__).parent.parent / "data"
+DEFAULT_MODEL = "photo"
+"""What labels where no real weights are on this machine: embedded, so always there."""
 
 
 def locate(name: str) -> tuple[Path, ...] | None:
     """Return the files of a name if all are on this machine, else None; no network."""
     model = get_known_model(name)
     if not model.files:
-        return (_NANO_FILE,) if _NANO_FILE.exists() else None
+        path = _DATA / name / "model.safetensors"
+        return (path,) if path.exists() else None
     paths = [find_file(file) for file in model.files]
     return tuple(path for path in paths if path is not None) if None not in paths else None
 
@@ -50,11 +53,11 @@ def require(name: str) -> tuple[Path, ...]:
 
 
 def best_cached_model() -> str:
-    """Return the name of the best labelling weights on this machine: `nano` if there are none."""
+    """Return the name of the best labelling weights on this machine: `photo` if there are none."""
     for model in KNOWN_MODELS.values():
         if model.trained_on and model.files and locate(model.name) is not None:
             return model.name
-    return "nano"
+    return DEFAULT_MODEL
 
 
 def fetch_model(

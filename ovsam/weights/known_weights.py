@@ -175,6 +175,7 @@ _MODELS = (
         "OV-SAM of the paper, labels trained on COCO's 48 base classes",
         "coco",
     ),
+    KnownModel("photo", "photo", (), "embedded model for photographs: MobileSAM, ImageNet names"),
     KnownModel("nano", "nano", (), "embedded demonstration model: its own drawings only", "nano"),
     _clip("rn50", "RN50", "timm/resnet50_clip.openai", 408_000_000),
     _clip("rn50x4", "RN50x4", "timm/resnet50x4_clip.openai", 713_000_000),

