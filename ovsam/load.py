@@ -39,8 +39,8 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Segmente
     Nothing is downloaded: `ovsam models fetch NAME` does that, once.
 
     Args:
-        name: "nano" (embedded), a name that `ovsam models list` shows, or the path of a file that
-            `save_checkpoint`, `ovsam models convert` or `ovsam train` wrote, or of an official SAM
+        name: "photo" or "nano" (embedded), a name that `ovsam models list` shows, or the path of a
+            file that `save_checkpoint`, `ovsam models convert` or `ovsam train` wrote, or of an official SAM
             checkpoint.
         device: where the parameters go.
 
@@ -67,14 +67,14 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Segmente
     if known.is_sam:
         path = require(known.name)[0]
         return _load_plain_sam(get_sam_config(known.config_name), path).to(device)
-    if known.trained_on is None:
+    if known.files and known.trained_on is None:
         raise CheckpointError(
             f"'{name}' is a part of a model, not one that labels; "
             "use it with `ovsam models convert` or in training"
         )
     paths = require(known.name)
     if not known.files:
-        return load_checkpoint(paths[0]).to(device)
+        return load_model(paths[0], device)
     whole = dataclasses.replace(get_config(known.config_name), trained_on=known.trained_on)
     model = build_model(whole, "meta")
     return load_released_checkpoint(model, list(paths)).to(device)

@@ -61,7 +61,7 @@ def run_checks(output: Path) -> list[Check]:
         "device": _check_device,
         "open_clip": _check_open_clip,
         "image formats": _check_images,
-        "embedded model": _check_nano,
+        "embedded model": _check_embedded,
         "weights in the cache": _check_weights,
         "cache folder": _check_cache,
         "output folder": lambda: _check_writing(folder),
@@ -118,14 +118,17 @@ def _check_images() -> tuple[str, str]:
     return "ok", "JPEG, PNG, WebP, TIFF, AVIF, BMP, GIF"
 
 
-def _check_nano() -> tuple[str, str]:
+def _check_embedded() -> tuple[str, str]:
     from ovsam.load import load_model
     from ovsam_pipeline.detectors.build import build_detector
 
-    model = load_model("nano")
-    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    build_detector("nano")
-    return "ok", f"nano and its detector load ({millions:.1f} M weights)"
+    found = []
+    for name in ("photo", "nano"):
+        model = load_model(name)
+        millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+        build_detector(name)
+        found.append(f"{name} ({millions:.1f} M weights)")
+    return "ok", f"{' and '.join(found)} load, with their detectors"
 
 
 def _check_weights() -> tuple[str, str]:
@@ -136,7 +139,7 @@ def _check_weights() -> tuple[str, str]:
     names = [x.name for x in KNOWN_MODELS.values() if x.files and locate(x.name)]
     names += [detector.name for detector in OFFICIAL_DETECTORS if locate_detector(detector)]
     if not names:
-        return "note", "none; `ovsam models fetch NAME` gets some, until then nano is used"
+        return "note", "none; `ovsam models fetch NAME` gets some, until then photo is used"
     return "ok", ", ".join(names)
 
 

@@ -52,13 +52,16 @@ def build_detector(spec: str, **settings: Any) -> Detector:
     return _build(family, DetectorSettings(spec=spec, argument=argument, **settings))
 
 
-def choose_detector(trained_on: str | None) -> str:
-    """Return what "auto" means here: the best detector whose weights are on this machine.
+def choose_detector(model: str) -> str:
+    """Return what "auto" means for a model: the best detector whose weights are on this machine.
 
-    For a model that was trained on nano's drawings (`trained_on` "nano") that is nano's detector,
-    which is always here but knows only these drawings. Nothing is downloaded.
+    For a model that was trained on nano's drawings that is nano's detector, which knows nothing
+    else; for others "photo" where there is no better one. Both are always here. Nothing is
+    downloaded.
     """
-    if trained_on == "nano":
+    from ovsam.load import read_trained_on
+
+    if read_trained_on(model) == "nano":
         return "nano"
     if found := _find_cached(_BETTER_OFFICIAL):
         return found
@@ -66,7 +69,7 @@ def choose_detector(trained_on: str | None) -> str:
 
     if torchvision_zoo.is_cached():
         return "torchvision"
-    return _find_cached(_LESSER_OFFICIAL) or "nano"
+    return _find_cached(_LESSER_OFFICIAL) or "photo"
 
 
 def _find_cached(names: Iterable[str]) -> str | None:

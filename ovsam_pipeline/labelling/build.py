@@ -244,12 +244,14 @@ def _choose_vocabulary(
 
 
 def _default_vocabulary(config: LabelConfig, model: Segmenter, detector: Detector) -> Vocabulary:
-    """Return nano's words for nano; the detector's where it names the objects; else LVIS."""
+    """Return the words of an embedded model; the detector's where it names objects; else LVIS."""
     from ovsam.text.vocabulary import Vocabulary
     from ovsam.text.vocabulary_files import load_vocabulary
 
     if getattr(model.config, "trained_on", None) == "nano":  # a SAM has no classes
         return load_vocabulary("nano")
+    if model.config.name == "photo" and config.labels != "detector":
+        return load_vocabulary("everyday")
     if config.labels == "model" or detector.class_names is None:
         return load_vocabulary("lvis")
     coco = load_vocabulary("coco")

@@ -9,7 +9,8 @@ other classes. Fused is their geometric mean, as OV-SAM fuses its own two halves
     q(d) = s      q(k) = (1 - s) · p(k) / (1 - p(d))      f(k) = √(p(k) · q(k)), scaled to sum 1
 
 A detector that is as sure of its class as OV-SAM changes nothing; a surer one pulls towards its
-class, a less sure one away from it. The number of classes in the vocabulary plays no part.
+class, a less sure one away from it. The number of classes in the vocabulary plays no part. Where d
+is a class that the model cannot see (`name_table.py`: "person"), f is q.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ovsam.errors import ConfigError
+from ovsam.classifier import EXCLUDED
 
 if TYPE_CHECKING:
     from ovsam.structures import Prediction
@@ -73,17 +75,22 @@ def choose_label(
     if rules.labels == "detector":
         return ChosenLabel(given, score, margin)
     if rules.labels == "fused":
-        fused = fuse_with_detector(logits, given, score)
+        # Of a class without a prototype the model has no probability to weigh the detector's with.
+        is_known = prediction.fused_logits[row, given] > EXCLUDED
+        fused = fuse_with_detector(logits, given, score, is_known=bool(is_known))
         best = int(fused.argmax())
         return ChosenLabel(best, float(np.exp(fused[best])), margin)
     return ChosenLabel(own, own_score, margin)
 
 
-def fuse_with_detector(log_probabilities: np.ndarray, label: int, score: float) -> np.ndarray:
+def fuse_with_detector(
+    log_probabilities: np.ndarray, label: int, score: float, *, is_known: bool = True
+) -> np.ndarray:
     """Return the log of the fused distribution; the formula is at the top of this file.
 
     `log_probabilities`: (K,) float64, OV-SAM's. `label`: index of the detector's class. `score`:
-    the detector's, cut to [1e-6, 1 - 1e-6]. Returns (K,) float64 log-probabilities.
+    the detector's, cut to [1e-6, 1 - 1e-6]. `is_known`: false where the model cannot see that
+    class: q stands alone then. Returns (K,) float64 log-probabilities.
     """
     sure = min(max(score, _LEAST_DOUBT), 1 - _LEAST_DOUBT)
     others = np.delete(log_probabilities, label)
@@ -91,7 +98,7 @@ def fuse_with_detector(log_probabilities: np.ndarray, label: int, score: float) 
         return np.zeros(1)
     detector = np.log1p(-sure) + log_probabilities - np.logaddexp.reduce(others)
     detector[label] = np.log(sure)
-    return _normalise((log_probabilities + detector) / 2)
+    return _normalise((log_probabilities + detector) / 2 if is_known else detector)
 
 
 def _normalise(logits: np.ndarray) -> np.ndarray:

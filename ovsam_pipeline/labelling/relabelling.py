@@ -49,6 +49,7 @@ def complete_config(config: LabelConfig) -> LabelConfig:
         config,
         output=str(output),
         model=join_file(folder, model) if config.model == "auto" else config.model,
+        labels=run["resolved"].get("labels", "model") if config.labels == "auto" else config.labels,
         vocabulary=join_file(folder, vocabulary)
         if config.vocabulary == "auto"
         else config.vocabulary,

@@ -13,7 +13,7 @@ from ovsam_pipeline.labelling.labeller import Pace
 if TYPE_CHECKING:
     import torch
 
-    from ovsam_pipeline.settings.label import Dtype, LabelConfig
+    from ovsam_pipeline.settings.label import Dtype, LabelConfig, Labels
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 def resolve(
     config: LabelConfig, *, needs_model: bool = True, needs_detector: bool = True
 ) -> LabelConfig:
-    """Return the settings with device, dtype, model and detector decided.
+    """Return the settings with device, dtype, model, detector and labels decided.
 
     `needs_model`: false leaves the model as it is: none is used. `needs_detector`: false leaves the
     detector as it is. Deciding it needs the model's name.
@@ -31,11 +31,10 @@ def resolve(
     if needs_model:
         config = replace(config, model=_choose_model(config.model))
     if needs_detector and config.detector == "auto":
-        from ovsam.load import read_trained_on
         from ovsam_pipeline.detectors.build import choose_detector
 
-        config = replace(config, detector=choose_detector(read_trained_on(config.model)))
-    return config
+        config = replace(config, detector=choose_detector(config.model))
+    return replace(config, labels=_choose_labels(config))
 
 
 def choose_pace(config: LabelConfig) -> Pace:
@@ -78,18 +77,34 @@ def _choose_dtype(name: Dtype, device: torch.device) -> Dtype:
 
 
 def _choose_model(name: str) -> str:
-    from ovsam.weights.hub import best_cached_model
+    from ovsam.weights.hub import DEFAULT_MODEL, best_cached_model
 
     if name != "auto":
         if Path(name).suffix and not Path(name).is_file():
             raise ConfigError(f"expected --model as a name or a file, and there is no file {name}")
         return name
     name = best_cached_model()
-    if name == "nano":
+    if name == DEFAULT_MODEL:
         logger.info(
-            "using the embedded model nano, which knows its own drawings only and no photos; "
-            "`ovsam models fetch rn50x16-lvis` gets real weights"
+            "using the embedded model photo: masks by MobileSAM, and 3,260 English names; "
+            "OV-SAM's own weights name anything, and better: `ovsam models fetch rn50x16-lvis`"
         )
     else:
         logger.info("using the weights %s from the cache", name)
     return name
+
+
+def _choose_labels(config: LabelConfig) -> Labels:
+    """Return who names the objects: both where model and detector are the embedded photo ones.
+
+    Neither of these two knows what the other does: a person is no class of ImageNet, an espresso
+    none of COCO. A SAM alone names nothing.
+    """
+    from ovsam.load import is_sam_name
+
+    if config.labels != "auto":
+        return config.labels
+    if is_sam_name(config.model):
+        return "detector"
+    is_photo = config.model == "photo" and config.detector == "photo"
+    return "fused" if is_photo and config.protocol == "label" else "model"

@@ -20,6 +20,7 @@ from ovsam_pipeline.settings.setting import (
 )
 
 Dtype = Literal["auto", "fp32", "bf16", "fp16"]
+Labels = Literal["auto", "model", "detector", "fused"]
 
 _OF_A_CLUSTER = ("address", "num_gpus", "num_actors", "gpus_per_actor", "cpus_per_actor")
 
@@ -32,14 +33,16 @@ class SharedConfig:
         "auto",
         Panel.MODELS,
         "Weights: a name (`ovsam models list`) or a file. auto takes the best in the cache, else "
-        "the embedded nano.",
+        "the embedded photo.",
         metavar="NAME",
         retry="resolved",
     )
-    labels: Literal["model", "detector", "fused"] = setting(
-        "model",
+    labels: Labels = setting(
+        "auto",
         Panel.RESULT,
-        "Who names the objects: OV-SAM (model), the detector, or both together (fused).",
+        "Who names the objects: OV-SAM (model), the detector, or both together (fused). auto: both "
+        "with the embedded model and detector photo, the detector with a SAM alone, else OV-SAM.",
+        retry="resolved",
     )
     conf: float = setting(
         0.25,
@@ -166,7 +169,7 @@ class LabelConfig(SharedConfig):
         Panel.MODELS,
         "Source of boxes: detic, vitdet, faster-rcnn (`ovsam detectors` lists all), nano, "
         "photo, torchvision, hf:MODEL, detectron2:CONFIG, python:FILE.py, boxes:FILE, gt:FILE, "
-        "gt:FILE#points. auto takes the best in the cache, else nano.",
+        "gt:FILE#points. auto takes the best in the cache, else photo; nano with the model nano.",
         metavar="NAME",
         retry="resolved",
         more="See [detectors.md](detectors.md).",
@@ -175,8 +178,8 @@ class LabelConfig(SharedConfig):
         "auto",
         Panel.MODELS,
         "Class names to choose from: a built-in name (`ovsam vocabularies`), a file, or names with "
-        "commas between. auto: nano's own names with the model nano, the detector's with "
-        "--labels detector, else lvis.",
+        "commas between. auto: everyday with the model photo, nano's own names with nano, "
+        "the detector's with --labels detector, else lvis.",
         metavar="NAME",
         more="See [vocabularies.md](vocabularies.md).",
     )
