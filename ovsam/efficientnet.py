@@ -8,7 +8,6 @@ and TensorFlow's padding.
 Letters: B images, N regions, C channels, D = 1,280 features, S side of the input.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -29,22 +28,16 @@ _STAGES = (
 _STEM_WIDTH = 32
 # Blocks after which the maps are those of strides 4, 8, 16 and 32.
 _ENDS = (4, 7, 15, 21)
-_PIXEL_CENTRE, _PIXEL_SCALE = 127.0, 128.0  # the classifier's own statistics
+# The classifier's own input is (pixel - 127) / 128.
+_SCALES = tuple(std / 128 for std in PIXEL_STD)
+_OFFSETS = tuple((mean - 127) / 128 for mean in PIXEL_MEAN)
 
 
 class EfficientNetLite(nn.Module):
     """An image tower with the interface of CLIP's (`clip_backbone.py`)."""
 
-    pixel_scale: Tensor
-    pixel_offset: Tensor
-
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
-        # From SAM's statistics, which the network input has, to the classifier's.
-        scale, mean = torch.tensor(PIXEL_STD), torch.tensor(PIXEL_MEAN)
-        offset = (mean - _PIXEL_CENTRE) / _PIXEL_SCALE
-        self.register_buffer("pixel_scale", (scale / _PIXEL_SCALE)[:, None, None], persistent=False)
-        self.register_buffer("pixel_offset", offset[:, None, None], persistent=False)
         self.stem = nn.Conv2d(3, _STEM_WIDTH, 3, 2)
         blocks: list[nn.Module] = []
         width = _STEM_WIDTH
@@ -58,7 +51,9 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Encode (B, 3, S, S) network inputs to four maps at strides 4, 8, 16, 32."""
-        x = pixels * self.pixel_scale.to(pixels.dtype) + self.pixel_offset.to(pixels.dtype)
+        # From SAM's statistics, which the network input has, to the classifier's.
+        scale, offset = (pixels.new_tensor(row)[:, None, None] for row in (_SCALES, _OFFSETS))
+        x = pixels * scale + offset
         x = F.relu6(self.stem(pad_like_tensorflow(x, 3, 2)))
         stages = []
         for index, block in enumerate(self.blocks, start=1):

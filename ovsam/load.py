@@ -40,8 +40,8 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Segmente
 
     Args:
         name: "photo" or "nano" (embedded), a name that `ovsam models list` shows, or the path of a
-            file that `save_checkpoint`, `ovsam models convert` or `ovsam train` wrote, or of an official SAM
-            checkpoint.
+            file that `save_checkpoint`, `ovsam models convert` or `ovsam train` wrote, or of an
+            official SAM checkpoint.
         device: where the parameters go.
 
     Returns:

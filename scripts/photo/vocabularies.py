@@ -16,87 +16,31 @@ from ovsam.text.class_list import VocabularyClass, fold_name
 from ovsam.text.name_table import KnownNames, load_known_names, share_out
 from ovsam.text.vocabulary_files import load_vocabulary
 
+
+def _split(text: str) -> frozenset[str]:
+    return frozenset(" ".join(text.split()).split(", "))
+
+
 _EVERYDAY = ("coco", "openimages", "objects365", "lvis")
 # Too wide, or of another sense than everyday's ("toy" dogs), to be the name of what is left.
-_TOO_WIDE = frozenset(
-    [
-        "animal",
-        "carnivore",
-        "vehicle",
-        "land vehicle",
-        "invertebrate",
-        "musical instrument",
-        "furniture",
-        "motor vehicle",
-        "watercraft",
-        "building",
-        "vegetable",
-        "toy",
-        "dish",
-        "footwear",
-        "ball",
-        "fruit",
-        "mammal",
-        "reptile",
-        "clothing",
-        "food",
-        "tool",
-        "home appliance",
-        "kitchen utensil",
-        "container",
-        "plant",
-        "tableware",
-        "kitchenware",
-        "sports equipment",
-        "shepherd dog",
-        "office supplies",
-        "weapon",
-        "aircraft",
-        "seafood",
-        "dessert",
-        "drink",
-        "baked goods",
-        "snack",
-        "tree",
-        "personal care",
-        "medical equipment",
-        "auto part",
-        "fashion accessory",
-        "telephone",
-        "cosmetics",
-        "luggage",
-    ]
+_TOO_WIDE = _split(
+    """
+    animal, carnivore, vehicle, land vehicle, invertebrate, musical instrument, furniture, motor
+    vehicle, watercraft, building, vegetable, toy, dish, footwear, ball, fruit, mammal, reptile,
+    clothing, food, tool, home appliance, kitchen utensil, container, plant, tableware,
+    kitchenware, sports equipment, shepherd dog, office supplies, weapon, aircraft, seafood,
+    dessert, drink, baked goods, snack, tree, personal care, medical equipment, auto part,
+    fashion accessory, telephone, cosmetics, luggage
+    """
 )
 # Places rather than things, and people, whom the detector names.
-_NOT_THINGS = frozenset(
-    [
-        "alp",
-        "cliff",
-        "coral reef",
-        "lakeside",
-        "promontory",
-        "sandbar",
-        "seashore",
-        "valley",
-        "web site",
-        "ballplayer",
-        "groom",
-        "scuba diver",
-        "bakery",
-        "barbershop",
-        "butcher shop",
-        "bookshop",
-        "shoe shop",
-        "toyshop",
-        "tobacco shop",
-        "grocery store",
-        "restaurant",
-        "library",
-        "confectionery",
-        "patio",
-        "prison",
-        "stage",
-    ]
+_NOT_THINGS = _split(
+    """
+    alp, cliff, coral reef, lakeside, promontory, sandbar, seashore, valley, web site,
+    ballplayer, groom, scuba diver, bakery, barbershop, butcher shop, bookshop, shoe shop,
+    toyshop, tobacco shop, grocery store, restaurant, library, confectionery, patio, prison,
+    stage
+    """
 )
 
 
