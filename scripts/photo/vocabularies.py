@@ -70,7 +70,10 @@ def build_everyday(known: KnownNames) -> dict[str, Any]:
         if known.leaves[leaf].lower() not in _NOT_THINGS:
             names[frozenset((leaf,))].append(known.leaves[leaf].lower())
     sets = list(names)
+    coco = set(load_vocabulary("coco").names)
     used = {index for index, _ in share_out(sets)}
+    # A detector's "truck" is a truck, though every leaf of it has a name of its own.
+    used |= {index for index, leaves in enumerate(sets) if coco.intersection(names[leaves])}
     first: dict[str, list[str]] = {}
     for index in sorted(used, key=lambda i: min(sets[i])):
         texts = names[sets[index]]
