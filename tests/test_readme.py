@@ -6,11 +6,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def test_python_example_names_the_pretzel(monkeypatch, capsys) -> None:
+def test_python_example_names_the_cat(monkeypatch, capsys) -> None:
     code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert code
     monkeypatch.chdir(ROOT)
     exec(compile(code.group(1), "README.md", "exec"), {})
     printed = capsys.readouterr().out
-    assert printed.startswith("pretzel ")
-    assert "(1, 640, 384)" in printed
+    assert printed.startswith("cat ")
+    assert "(1, 300, 451)" in printed
