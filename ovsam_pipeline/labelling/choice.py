@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ovsam.errors import ConfigError
 from ovsam.classifier import EXCLUDED
+from ovsam.errors import ConfigError
 
 if TYPE_CHECKING:
     from ovsam.structures import Prediction
