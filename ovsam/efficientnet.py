@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ovsam.config import ClipConfig
 from ovsam.preprocess import PIXEL_MEAN, PIXEL_STD
 from ovsam.region_pooling import mask_pool
+from ovsam.vision_transformer import mix_channels
 
 # Expansion, kernel, stride, width and depth of a stage.
 _STAGES = (
@@ -54,7 +55,7 @@ class EfficientNetLite(nn.Module):
         # From SAM's statistics, which the network input has, to the classifier's.
         scale, offset = (pixels.new_tensor(row)[:, None, None] for row in (_SCALES, _OFFSETS))
         x = pixels * scale + offset
-        x = F.relu6(self.stem(pad_like_tensorflow(x, 3, 2)))
+        x = _relu6(self.stem(pad_like_tensorflow(x, 3, 2)))
         stages = []
         for index, block in enumerate(self.blocks, start=1):
             x = block(x)
@@ -64,7 +65,7 @@ class EfficientNetLite(nn.Module):
 
     def embed_maps(self, stage4: Tensor) -> Tensor:
         """Embed whole maps: (N, C, H, W) to (N, D) float32."""
-        return F.relu6(self.head(stage4)).float().mean(dim=(2, 3))
+        return _relu6(mix_channels(self.head, stage4)).float().mean(dim=(2, 3))
 
     def embed_regions(self, stage4: Tensor, boxes_xyxy: Tensor, mask_logits: Tensor) -> Tensor:
         """Embed the mean of a (1, C, H, W) stage 4 under each (N, S/4, S/4) mask: (N, D) float32.
@@ -72,7 +73,7 @@ class EfficientNetLite(nn.Module):
         This tower does not read boxes.
         """
         del boxes_xyxy
-        return mask_pool(F.relu6(self.head(stage4)), mask_logits)
+        return mask_pool(_relu6(mix_channels(self.head, stage4)), mask_logits)
 
     def fold_batch_norm(self) -> None:
         """Do nothing: they are folded already."""
@@ -88,15 +89,23 @@ class _Block(nn.Module):
         hidden = width * expansion
         self.kernel, self.stride = kernel, stride
         self.has_shortcut = stride == 1 and width == out_width
-        self.expand = nn.Conv2d(width, hidden, 1) if expansion > 1 else nn.Identity()
-        self.depthwise = nn.Conv2d(hidden, hidden, kernel, stride, groups=hidden)
+        self.expand = nn.Conv2d(width, hidden, 1) if expansion > 1 else None
+        # At stride 1 TensorFlow's padding is the same on all sides.
+        padding = kernel // 2 if stride == 1 else 0
+        self.depthwise = nn.Conv2d(hidden, hidden, kernel, stride, padding, groups=hidden)
         self.project = nn.Conv2d(hidden, out_width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = F.relu6(self.expand(x)) if isinstance(self.expand, nn.Conv2d) else x
-        padded = pad_like_tensorflow(wide, self.kernel, self.stride)
-        inner = self.project(F.relu6(self.depthwise(padded)))
-        return x + inner if self.has_shortcut else inner
+        wide = x if self.expand is None else _relu6(mix_channels(self.expand, x))
+        if self.stride > 1:
+            wide = pad_like_tensorflow(wide, self.kernel, self.stride)
+        inner = mix_channels(self.project, _relu6(self.depthwise(wide)))
+        return inner.add_(x) if self.has_shortcut else inner
+
+
+def _relu6(x: Tensor) -> Tensor:
+    """Apply ReLU6 in place: the network only predicts."""
+    return F.relu6(x, inplace=True)
 
 
 def pad_like_tensorflow(x: Tensor, kernel: int, stride: int) -> Tensor:

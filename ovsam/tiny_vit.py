@@ -13,7 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ovsam.vision_transformer import build_output_neck, from_windows, to_windows
+from ovsam.vision_transformer import (
+    build_output_neck,
+    from_windows,
+    mix_channels,
+    to_windows,
+)
 
 _STEM_WIDTH = 64
 _EXPANSION = 4
@@ -97,12 +102,12 @@ class _ConvBlock(nn.Module):
         """Return the rows of the inner path from `top` on, at most `_BAND_ROWS`."""
         height, bottom = x.shape[2], min(top + _BAND_ROWS, x.shape[2])
         first, last = max(top - 1, 0), min(bottom + 1, height)
-        wide = _gelu(_mix_channels(self.conv1, x[:, :, first:last]))
+        wide = _gelu(mix_channels(self.conv1, x[:, :, first:last]))
         # The depthwise convolution sees a row of its neighbours, or of zeros at the map's edge.
         wide = F.pad(wide, (0, 0, int(top == 0), int(bottom == height)))
         conv = self.conv2
         wide = F.conv2d(wide, conv.weight, conv.bias, padding=(0, 1), groups=conv.groups)
-        return _mix_channels(self.conv3, _gelu(wide))
+        return mix_channels(self.conv3, _gelu(wide))
 
 
 class _Merge(nn.Module):
@@ -115,8 +120,8 @@ class _Merge(nn.Module):
         self.conv3 = nn.Conv2d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = _gelu(self.conv2(_gelu(_mix_channels(self.conv1, x))))
-        return _mix_channels(self.conv3, x)
+        x = _gelu(self.conv2(_gelu(mix_channels(self.conv1, x))))
+        return mix_channels(self.conv3, x)
 
 
 class _AttentionBlock(nn.Module):
@@ -196,9 +201,3 @@ class _Gelu(nn.Module):
 def _gelu(x: Tensor) -> Tensor:
     """Apply GELU in place: a new map of 64 MB costs more than the arithmetic."""
     return torch.ops.aten.gelu_(x)
-
-
-def _mix_channels(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """Apply a 1x1 convolution to a channels-last map: as a product of matrices it is faster."""
-    cells = F.linear(x.permute(0, 2, 3, 1), conv.weight.flatten(1), conv.bias)
-    return cells.permute(0, 3, 1, 2)

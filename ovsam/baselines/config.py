@@ -25,6 +25,7 @@ class BaselineConfig(LabellingConfig):
             sees the image once and its last map is cropped.
         region: what is cropped: the box of SAM's "mask", or the "prompt"'s box where it is one.
         background: of image crops, outside the mask: the "mean" colour, "black", or "keep" it.
+        context: weight of a second embedding, of the crop with its background kept; 0: none.
         margin: side of an image crop over its box's longer side.
         pooling: of feature crops: "roi" aligns the box to the attention pool's grid; "mask"
             averages the cells under the mask. A ConvNeXt has no such grid and always averages.
@@ -39,6 +40,7 @@ class BaselineConfig(LabellingConfig):
     crop: Crop = "feature"
     region: Region = "mask"
     background: Background = "mean"
+    context: float = 0.0
     margin: float = 1.0
     pooling: Pooling = "roi"
     adapter: AdapterKind = "none"
@@ -55,6 +57,11 @@ class BaselineConfig(LabellingConfig):
             raise ConfigError(
                 f"an adapter reads CLIP's maps of the whole image: adapter {self.adapter!r} needs "
                 "crop: feature, got crop: image"
+            )
+        if self.context < 0 or (self.context and self.crop != "image"):
+            raise ConfigError(
+                f"context is a weight of image crops, 0 or more, got {self.context} with "
+                f"crop: {self.crop}"
             )
         if self.margin < 1:
             raise ConfigError(f"margin must be 1 or more, got {self.margin}")
@@ -98,6 +105,8 @@ def get_photo_config() -> BaselineConfig:
         sam=get_sam_config("mobilesam"),
         clip=clip,
         crop="image",
+        # Of names 2 to 3 points more are right than with the painted crop alone.
+        context=0.5,
         margin=1.1,
         logit_scale=_PHOTO_LOGIT_SCALE,
     )

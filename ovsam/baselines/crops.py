@@ -38,19 +38,40 @@ def cut_objects(
     image = pixels.float()
     crops = [image.new_zeros(0, 3, side, side)]
     for square, logits in zip(squares, mask_logits, strict=True):
-        # Painted before the resize, so that nothing of the background bleeds in.
-        painted = image if background == "keep" else _paint_outside(image, logits, background)
+        left, top, right, bottom = _cover(square, image.shape[3], image.shape[2])
+        part = image[:, :, top:bottom, left:right]
+        if background != "keep":
+            # Painted before the resize, so that nothing of the background bleeds in.
+            mask = F.interpolate(logits[None, None], image.shape[2:], mode="bilinear") > 0
+            if mask.any():
+                part = _paint_outside(part, mask[:, :, top:bottom, left:right], background)
         # RoIAlign averages bilinear samples over a pixel's area: a large object does not alias.
-        crops.append(roi_align(painted, [square[None]], side, 1.0, -1, aligned=True))
+        shifted = square - square.new_tensor((left, top, left, top))
+        crops.append(roi_align(part, [shifted[None]], side, 1.0, -1, aligned=True))
     return torch.cat(crops).to(pixels.dtype)
 
 
-def _paint_outside(image: Tensor, mask_logits: Tensor, background: Background) -> Tensor:
-    """Paint (1, 3, S, S) pixels outside one (S/4, S/4) mask."""
-    size = (image.shape[2], image.shape[3])
-    mask = F.interpolate(mask_logits[None, None], size, mode="bilinear") > 0
+def _cover(square: Tensor, width: int, height: int) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of the whole pixels that a square samples; at least one.
+
+    One more on each side, as RoIAlign interpolates between the centres of pixels.
+    """
+    left, top, right, bottom = square.tolist()
+    first_x, first_y = (
+        min(max(int(v) - 2, 0), size - 1) for v, size in ((left, width), (top, height))
+    )
+    return (
+        first_x,
+        first_y,
+        min(max(int(right) + 3, first_x + 1), width),
+        min(max(int(bottom) + 3, first_y + 1), height),
+    )
+
+
+def _paint_outside(image: Tensor, mask: Tensor, background: Background) -> Tensor:
+    """Paint (1, 3, H, W) pixels outside a (1, 1, H, W) bool mask."""
     colour = torch.zeros(3, device=image.device)  # the mean colour, normalised
     if background == "black":
         colour = -torch.tensor(PIXEL_MEAN, device=image.device)
         colour = colour / torch.tensor(PIXEL_STD, device=image.device)
-    return torch.where(mask | ~mask.any(), image, colour[:, None, None])
+    return torch.where(mask, image, colour[:, None, None])

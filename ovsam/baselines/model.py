@@ -12,10 +12,11 @@ Letters: N prompts, S input size, D embedding width.
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovsam.baselines.adapters import RegionHead, build_adapter
-from ovsam.baselines.config import BaselineConfig
+from ovsam.baselines.config import Background, BaselineConfig
 from ovsam.baselines.crops import cut_objects
 from ovsam.clip_backbone import ResNetBackbone, build_clip_backbone
 from ovsam.labelling_model import LabellingModel
@@ -103,21 +104,27 @@ class Baseline(LabellingModel):
         config = self.config
         boxes = self._choose_boxes(prompted_boxes, mask_logits)
         if config.crop == "image":
-            crops = cut_objects(
-                feature,
-                boxes,
-                mask_logits,
-                side=config.clip.image_size,
-                background=config.background,
-                margin=config.margin,
-            )
-            return self.image_encoder.embed_maps(self.image_encoder(crops)[3])
+            painted = self._embed_crops(feature, boxes, mask_logits, config.background)
+            if not config.context:
+                return painted
+            kept = self._embed_crops(feature, boxes, mask_logits, "keep")
+            return F.normalize(painted, dim=-1) + config.context * F.normalize(kept, dim=-1)
         if config.adapter != "none":
             return self.region_head(levels, boxes, boxes.new_zeros(len(boxes)))
         pooled = self.image_encoder.embed_regions(feature, boxes, mask_logits)
         if config.pooling == "mask" and isinstance(self.image_encoder, ResNetBackbone):
             return self._pool_under_masks(self.image_encoder, feature, mask_logits, pooled)
         return pooled
+
+    def _embed_crops(
+        self, pixels: Tensor, boxes: Tensor, mask_logits: Tensor, background: Background
+    ) -> Tensor:
+        """Embed the crops of N objects: (N, D) float32."""
+        side, margin = self.config.clip.image_size, self.config.margin
+        crops = cut_objects(
+            pixels, boxes, mask_logits, side=side, background=background, margin=margin
+        )
+        return self.image_encoder.embed_maps(self.image_encoder(crops)[3])
 
     def _choose_boxes(self, prompted_boxes: Tensor, mask_logits: Tensor) -> Tensor:
         """Return (N, 4) boxes to crop: the masks' own; the prompts' where a mask is empty."""
