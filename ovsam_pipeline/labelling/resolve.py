@@ -34,7 +34,12 @@ def resolve(
         from ovsam_pipeline.detectors.build import choose_detector
 
         config = replace(config, detector=choose_detector(config.model))
-    return replace(config, labels=_choose_labels(config))
+    if config.labels != "auto":
+        return config
+    labels = _choose_labels(config)
+    # Nobody asked for the detector's names: one that the vocabulary lacks is no mistake.
+    passes_unmatched = config.allow_unmatched or labels == "fused"
+    return replace(config, labels=labels, allow_unmatched=passes_unmatched)
 
 
 def choose_pace(config: LabelConfig) -> Pace:
@@ -102,8 +107,6 @@ def _choose_labels(config: LabelConfig) -> Labels:
     """
     from ovsam.load import is_sam_name
 
-    if config.labels != "auto":
-        return config.labels
     if is_sam_name(config.model):
         return "detector"
     is_photo = config.model == "photo" and config.detector == "photo"
