@@ -132,7 +132,6 @@ def label_scenes(scenes: list[Scene], options: argparse.Namespace, names: list[s
             model=options.model,
             detector=options.detector,
             vocabulary=str(words),
-            allow_unmatched=True,
         )
         content = json.loads((output / "annotations.json").read_text())
     classes = {row["id"]: row["name"] for row in content["categories"]}
@@ -170,8 +169,8 @@ def describe_end_to_end(scenes: list[Scene], objects: Any, covered: list[str]) -
         totals += counts
     wanted, found, boxes, masks, num_covered, named = totals.tolist()
     print(
-        f"end to end, {wanted} objects, {found} found: boxes recall {boxes / wanted:.3f}, precision "
-        f"{boxes / max(found, 1):.3f}; masks recall {masks / wanted:.3f}, precision "
+        f"end to end, {wanted} objects, {found} found: boxes recall {boxes / wanted:.3f}, "
+        f"precision {boxes / max(found, 1):.3f}; masks recall {masks / wanted:.3f}, precision "
         f"{masks / max(found, 1):.3f}; names right {named} of {masks} found, {num_covered} of them "
         "covered"
     )
