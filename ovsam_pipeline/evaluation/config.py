@@ -197,7 +197,13 @@ class EvalConfig(SharedConfig):
         With predictions made before, how those were made is not among them.
         """
         names = _MEASURING if self.predictions is not None else (*_MAKING, *_MEASURING)
-        return {name: getattr(self, name) for name in names}
+        values = {name: getattr(self, name) for name in names}
+        if values.get("labels") == "auto":
+            # What it means in an evaluation, as in metrics.json made before there was an "auto".
+            from ovsam.load import is_sam_name
+
+            values["labels"] = "detector" if is_sam_name(self.model) else "model"
+        return values
 
 
 def load_eval_config(protocol_or_file: str | None, given: Mapping[str, Any]) -> EvalConfig:
