@@ -127,7 +127,7 @@ def test_names_that_the_vocabulary_lacks_are_listed_mapped_or_passed(
     }
     (tmp_path / "boxes.json").write_text(json.dumps(data))
     command = ["label", tmp_path / "scene_0000.jpg", "--vocabulary", "nano"]
-    command += ["--detector", f"boxes:{tmp_path / 'boxes.json'}"]
+    command += ["--model", "nano", "--detector", f"boxes:{tmp_path / 'boxes.json'}"]
     assert run_command(*command, "-o", tmp_path / "model").code == 0
     (own,) = next(iterate_rows(tmp_path / "model"))["objects"]
     (tmp_path / "map.yaml").write_text(f"peeper: {own['category']}\n")

@@ -119,6 +119,7 @@ def test_labelling_without_the_weights_is_one_sentence_with_the_command(run_comm
 def label_scenes(run_command, out, *arguments):
     scenes = [SCENES / f"scene_000{index}.jpg" for index in (0, 2)]
     command = ("label", *scenes, "-o", out, "--vocabulary", ",".join(NAMES), *arguments)
+    command += ("--model", "nano")
     result = run_command(*command)
     assert result.code == 0, result.err
     objects = [item for row in iterate_rows(out) for item in row["objects"]]

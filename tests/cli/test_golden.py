@@ -187,8 +187,8 @@ def make_rows(folder: Path, names: list[str]) -> dict[str, list[dict]]:
     words = "apple,cat,cow,dog,house,mouse,mushroom,rabbit,tiger,turkey"
     commands = {
         labels: ("label", images, "--model", "nano"),
-        relabelled: ("label", "--relabel", labels, "--vocabulary", words),
-        boxes: ("detect", images),
+        relabelled: ("label", "--relabel", labels, "--vocabulary", words, "--model", "nano"),
+        boxes: ("detect", images, "--model", "nano"),
     }
     for output, command in commands.items():
         found = run_ovsam(*command, "-o", output, "--device", "cpu", "--quiet")

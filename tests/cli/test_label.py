@@ -57,7 +57,7 @@ def test_failures_over_budget_give_exit_code_4(run_ovsam, images):
         (["--conf", "2"], "ovsam: expected --conf from 0 to 1, got 2.0"),
         (["--engine", "local", "--num-actors", "2"], "--num-actors needs a Ray cluster"),
         (["--classes", ","], "expected --classes as names with commas between, got ','"),
-        (["--labels", "both"], "expected --labels as one of model, detector"),
+        (["--labels", "both"], "expected --labels as one of auto, model, detector"),
         (["--config", "nope"], "no config file 'nope'; packaged ones: label-default"),
     ],
 )

@@ -20,11 +20,10 @@ def own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("OVSAM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
-def test_first_command_of_the_readme_labels_the_example_scenes(run_command, tmp_path):
+def test_example_scenes_are_labelled_by_nano(run_command, tmp_path):
     out = tmp_path / "labels"
-    found = run_command("label", SCENES, "-o", out, "--preview", "4")
+    found = run_command("label", SCENES, "-o", out, "--model", "nano", "--preview", "4")
     assert found.code == 0
-    assert "using the embedded model nano" in found.err
     assert len(list((out / "preview").glob("*.jpg"))) == 4
     rows = list(iterate_rows(out))
     assert len(rows) == len(json.loads(TRUTH.read_text())["images"])
@@ -49,7 +48,7 @@ def test_prompted_with_the_truth_most_names_and_masks_are_right(run_command, tmp
 def test_folder_of_broken_files_gives_a_row_for_each(run_command, tmp_path):
     expected = write_bad_images(tmp_path / "bad")
     out = tmp_path / "out"
-    found = run_command("label", tmp_path / "bad", "-o", out, "--json")
+    found = run_command("label", tmp_path / "bad", "-o", out, "--json", "--model", "nano")
     rows = {row["file_name"]: row for row in iterate_rows(out)}
     wanted = {name: kind for name, kind in expected.items() if kind != "ignored"}
     assert rows.keys() == wanted.keys()

@@ -1,4 +1,4 @@
-"""`--model sam-b --labels detector`, and a nano that cannot name the vocabulary."""
+"""`--model sam-b`, whose objects the detector names, and a nano that cannot name the vocabulary."""
 
 import json
 import shutil
@@ -61,7 +61,7 @@ def test_sam_gives_the_masks_and_the_detector_the_names(run_command, tmp_path, s
     detector = write_detector(tmp_path, "dog", "gryphon")
     out = tmp_path / "out"
     command = ("label", images, "-o", out, "--model", "sam-b", "--detector", detector)
-    found = run_command(*command, "--labels", "detector", "--preview", "1")
+    found = run_command(*command, "--preview", "1")  # --labels auto is detector for a SAM
     assert found.code == 0, found.err
     assert found.err.count("the detector alone names objects") == 1
     assert "the model sam-b cannot name them" in found.err
@@ -117,7 +117,8 @@ def test_eval_measures_the_masks_of_a_sam(run_command, tmp_path, sam):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ((), "--labels model needs a model that names objects, and sam-b is a SAM"),
+        ((), "--labels detector needs a detector that names its boxes"),
+        (("--labels", "model"), "--labels model needs a model that names objects, and sam-b is a"),
         (("--labels", "fused"), "give --labels detector and a --detector that names its boxes"),
         (("--labels", "detector", "--allow-unmatched"), "--allow-unmatched needs a model that"),
         (("--labels", "detector"), "--labels detector needs a detector that names its boxes"),

@@ -202,8 +202,8 @@ def test_unknown_name_suggests_the_nearest(server):
         hub.locate("rn50x16-cocoo")
 
 
-def test_best_cached_model_is_nano_until_all_files_are_here(server):
-    assert hub.best_cached_model() == "nano"
+def test_best_cached_model_is_photo_until_all_files_are_here(server):
+    assert hub.best_cached_model() == "photo"
     files = KNOWN_MODELS["rn50x16-coco"].files
     for file in files:
         for served in (
@@ -228,7 +228,7 @@ def test_every_known_model_has_a_structure_and_a_licence():
     from ovsam.sam import SAM_NAMES
 
     for model in KNOWN_MODELS.values():
-        assert model.config_name in (*MODEL_NAMES, *SAM_NAMES)
+        assert model.config_name in (*MODEL_NAMES, *SAM_NAMES, "photo")
         assert model.licences
         assert all(bool(file.repo_id) != bool(file.url) for file in model.files)
     assert S_LAB in KNOWN_MODELS["rn50x16-coco"].licences

@@ -113,7 +113,7 @@ def caches(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("here", "expected"),
     [
-        ((), "nano"),
+        ((), "photo"),
         (("faster-rcnn",), "faster-rcnn"),
         (("faster-rcnn", "torchvision"), "torchvision"),
         (("torchvision", "vitdet-b"), "vitdet-b"),
@@ -125,9 +125,9 @@ def caches(tmp_path, monkeypatch):
 def test_auto_takes_the_best_that_is_here_unless_the_model_is_nano(caches, here, expected):
     for name in here:
         caches(name)
-    assert choose_detector("lvis") == expected
+    assert choose_detector("rn50x16-lvis") == expected
     assert choose_detector("nano") == "nano"
-    assert choose_detector(None) == expected
+    assert choose_detector("sam-b") == expected
 
 
 def test_building_imports_no_network_before_it_is_asked_for():

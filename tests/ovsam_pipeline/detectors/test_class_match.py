@@ -19,7 +19,7 @@ ANIMALS = Vocabulary(["cat", "dog", "traffic light"], title="animals")
 
 
 def build(names, vocabulary=ANIMALS, kept=None, **settings):
-    config = LabelConfig(sources=("x",), **settings)
+    config = LabelConfig(**{"sources": ("x",), "labels": "model", **settings})
     return build_rules(config, vocabulary, kept, SimpleNamespace(class_names=names, name="fake"))
 
 

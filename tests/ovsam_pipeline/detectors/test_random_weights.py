@@ -1,10 +1,9 @@
 import logging
-from types import SimpleNamespace
 
 import pytest
 import torch
 
-from ovsam.build import get_config
+import ovsam
 from ovsam.errors import ConfigError
 from ovsam.text.vocabulary_files import load_vocabulary, parse_vocabulary
 from ovsam_pipeline.detectors import random_weights
@@ -14,7 +13,7 @@ from ovsam_pipeline.detectors.random_weights import (
     read_random_seed,
     warn_meaningless,
 )
-from ovsam_pipeline.labelling.provenance import choose_text_tower
+from ovsam_pipeline.labelling.provenance import choose_namer
 
 EXPECTED = [-0.187071546, 0.243044972, -0.231071278]
 
@@ -65,23 +64,22 @@ def test_warning_comes_once(monkeypatch, caplog):
 
 @pytest.fixture
 def nano():
-    tower = SimpleNamespace(known_texts=load_vocabulary("nano").aliases[0])
-    return SimpleNamespace(config=get_config("nano"), text_tower=tower)
+    return ovsam.load_model("nano")
 
 
 def test_nano_takes_names_it_does_not_know_with_made_up_weights_only(nano, monkeypatch):
     mug = parse_vocabulary("mug,red backpack")
     monkeypatch.delenv("OVSAM_WEIGHTS", raising=False)
-    assert choose_text_tower(nano, mug) is nano.text_tower
+    assert choose_namer(nano, mug) is nano.namer
     monkeypatch.setenv("OVSAM_WEIGHTS", "random:0")
-    tower = choose_text_tower(nano, mug)
+    tower = choose_namer(nano, mug)
     assert tower.known_texts is None
     assert tower.encode(["mug"]).shape == (1, nano.config.clip.embed_dim)
 
 
 def test_names_that_nano_knows_and_other_models_keep_their_tower(nano, monkeypatch):
     monkeypatch.setenv("OVSAM_WEIGHTS", "random:0")
-    known = parse_vocabulary(nano.text_tower.known_texts[0])
-    assert choose_text_tower(nano, known) is nano.text_tower
-    nano.text_tower.known_texts = None
-    assert choose_text_tower(nano, parse_vocabulary("mug")) is nano.text_tower
+    known = parse_vocabulary(nano.namer.known_texts[0])
+    assert choose_namer(nano, known) is nano.namer
+    nano.namer.known_texts = None
+    assert choose_namer(nano, parse_vocabulary("mug")) is nano.namer

@@ -203,17 +203,20 @@ def test_model_without_a_text_tower_leaves_the_names_to_the_detector(settings, t
 
 
 @pytest.mark.parametrize(
-    ("trained_on", "labels", "names", "expected"),
+    ("name", "trained_on", "labels", "names", "expected"),
     [
-        ("nano", "detector", ("cat",), "nano"),
-        ("lvis", "model", ("cat",), "lvis"),
-        ("lvis", "detector", None, "lvis"),
-        ("lvis", "detector", ("Cat", "dog"), "coco"),
-        ("lvis", "detector", ("cat", "gryphon"), "fake"),
+        ("nano", "nano", "detector", ("cat",), "nano"),
+        ("rn50x16-lvis", "lvis", "model", ("cat",), "lvis"),
+        ("rn50x16-lvis", "lvis", "detector", None, "lvis"),
+        ("rn50x16-lvis", "lvis", "detector", ("Cat", "dog"), "coco"),
+        ("rn50x16-lvis", "lvis", "detector", ("cat", "gryphon"), "fake"),
+        ("photo", None, "fused", ("cat",), "everyday"),
+        ("photo", None, "model", None, "everyday"),
+        ("photo", None, "detector", ("cat", "dog"), "coco"),
     ],
 )
-def test_default_vocabulary_follows_model_and_detector(trained_on, labels, names, expected):
-    model = SimpleNamespace(config=SimpleNamespace(trained_on=trained_on))
+def test_default_vocabulary_follows_model_and_detector(name, trained_on, labels, names, expected):
+    model = SimpleNamespace(config=SimpleNamespace(name=name, trained_on=trained_on))
     detector = SimpleNamespace(class_names=names, name="fake")
     config = LabelConfig(sources=("x",), labels=labels)
     assert _default_vocabulary(config, model, detector).title == expected

@@ -69,7 +69,10 @@ def test_preset_of_an_evaluation_is_refused():
         ({"batch": 0}, "expected --batch of at least 1"),
         ({"preview": -1}, "expected --preview of at least 0"),
         ({"part_seconds": 0}, "expected --part-seconds above 0"),
-        ({"labels": "both"}, "expected --labels as one of model, detector, fused, got 'both'"),
+        (
+            {"labels": "both"},
+            "expected --labels as one of auto, model, detector, fused, got 'both'",
+        ),
         ({"dtype": "int8"}, "expected --dtype as one of auto, fp32, bf16, fp16"),
         ({"on_existing": "skip"}, "expected --on-existing as one of resume, overwrite, error"),
         ({"engine": "local", "address": "auto"}, "--address needs a Ray cluster, but --engine lo"),
