@@ -5,7 +5,7 @@ import torch
 
 import ovsam
 from ovsam.errors import ConfigError
-from ovsam.text.vocabulary_files import load_vocabulary, parse_vocabulary
+from ovsam.text.vocabulary_files import parse_vocabulary
 from ovsam_pipeline.detectors import random_weights
 from ovsam_pipeline.detectors.random_weights import (
     fill_randomly,
