@@ -6,5 +6,6 @@ ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 DOUBLES = TESTS / "doubles"
 SCENES = ROOT / "examples" / "scenes"
+PHOTOS = ROOT / "examples" / "photos"
 CONFIGS = ROOT / "configs"
 DOCS = ROOT / "docs"

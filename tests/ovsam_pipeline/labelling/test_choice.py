@@ -104,3 +104,13 @@ def test_excluded_and_impossible_classes_stay_finite():
 
 def test_with_a_single_class_fused_is_certain():
     assert fuse_with_detector(np.zeros(1), 0, 0.3).tolist() == [0.0]
+
+
+def test_a_class_that_the_model_cannot_see_is_weighed_by_the_detector_alone():
+    shares = np.log(np.array([0.6, 0.0001, 0.3999]))
+    unseen = fuse_with_detector(np.where([0, 1, 0], -1000.0, shares), 1, 0.5, is_known=False)
+    assert np.exp(unseen[1]) == pytest.approx(0.5)
+    assert np.exp(unseen[0]) == pytest.approx(0.5 * 0.6 / 0.9999, rel=1e-3)
+
+    weighed = fuse_with_detector(shares, 1, 0.5)
+    assert np.exp(weighed[1]) < 0.02
