@@ -98,9 +98,12 @@ def test_detect_label_and_relabel_with_the_embedded_networks(run_command, tmp_pa
     for name in ("scene_0000.jpg", "scene_0001.jpg"):
         shutil.copy2(SCENES / name, images)
     boxes, direct, stored, new = (tmp_path / name for name in ("boxes", "direct", "stored", "new"))
-    assert run_command("detect", images, "-o", boxes, "--conf", "0.05").code == 0
-    assert run_command("label", images, "-o", direct).code == 0
-    assert run_command("label", images, "-o", stored, "--detector", f"boxes:{boxes}").code == 0
+    assert (
+        run_command("detect", images, "-o", boxes, "--conf", "0.05", "--detector", "nano").code == 0
+    )
+    label = ("label", images, "--model", "nano")
+    assert run_command(*label, "-o", direct).code == 0
+    assert run_command(*label, "-o", stored, "--detector", f"boxes:{boxes}").code == 0
     rows = {row["file_name"]: row for row in iterate_rows(direct)}
     assert {row["file_name"]: row for row in iterate_rows(stored)} == rows
     assert sum(len(row["objects"]) for row in rows.values()) > 5
