@@ -110,6 +110,25 @@ class NeckConfig:
             )
 
 
+class InputSizes:
+    """What follows from the side of a segmenter's square input."""
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square network input, in pixels."""
+        raise NotImplementedError
+
+    @property
+    def grid_size(self) -> int:
+        """Side of the image embedding (stride 16), in cells."""
+        return self.input_size // 16
+
+    @property
+    def logits_size(self) -> int:
+        """Side of the low-resolution mask logits (stride 4), in cells."""
+        return self.input_size // 4
+
+
 @dataclass(frozen=True, kw_only=True)
 class VitConfig:
     """Numbers of a vision transformer with windows (SAM, ViTDet).
@@ -128,7 +147,7 @@ class VitConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamConfig(VitConfig):
+class SamConfig(VitConfig, InputSizes):
     """Numbers of SAM: its image encoder's, and the decoder's.
 
     `encoder` "tiny-vit" is MobileSAM's, which has its own numbers (`tiny_vit.py`): those of
@@ -140,19 +159,9 @@ class SamConfig(VitConfig):
     embed_channels: int = 256
     decoder_mlp: int = 2048
 
-    @property
-    def grid_size(self) -> int:
-        """Side of the image embedding (stride 16), in cells."""
-        return self.input_size // 16
-
-    @property
-    def logits_size(self) -> int:
-        """Side of the low-resolution mask logits (stride 4), in cells."""
-        return self.input_size // 4
-
 
 @dataclass(frozen=True, kw_only=True)
-class LabellingConfig:
+class LabellingConfig(InputSizes):
     """What the configs of OV-SAM and of the baselines have in common.
 
     Attributes:
@@ -166,21 +175,6 @@ class LabellingConfig:
     clip: ClipConfig
     logit_scale: float = 4.6052
     trained_on: str | None = None
-
-    @property
-    def input_size(self) -> int:
-        """Side of the square network input, in pixels."""
-        raise NotImplementedError
-
-    @property
-    def grid_size(self) -> int:
-        """Side of the image embedding (stride 16), in cells."""
-        return self.input_size // 16
-
-    @property
-    def logits_size(self) -> int:
-        """Side of the low-resolution mask logits (stride 4), in cells."""
-        return self.input_size // 4
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as stored in ovsam's safetensors files."""

@@ -11,7 +11,27 @@ from ovsam.segmenter import Segmenter
 from ovsam.structures import ImageFeatures
 
 
-class PlainSam(Segmenter):
+class SingleMaskSam(Segmenter):
+    """What segments with a whole SAM: its single-mask output, for prompts of all kinds."""
+
+    sam: SAM
+
+    def decode(
+        self,
+        features: ImageFeatures,
+        boxes_xyxy: Tensor | None,
+        points_xy: Tensor | None = None,
+        point_labels: Tensor | None = None,
+        mask_logits: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode N prompts into SAM's single-mask output; there are no label tokens: (N, 0)."""
+        logits, _ = self.sam.decode(
+            features.image_embedding, boxes_xyxy, points_xy, point_labels, mask_logits
+        )
+        return logits[:, 0], logits.new_zeros(len(logits), 0)
+
+
+class PlainSam(SingleMaskSam):
     """Segment Anything behind `Predictor(model)`, which then has no vocabulary.
 
     Attributes:
@@ -34,17 +54,3 @@ class PlainSam(Segmenter):
         """Encode a batch of network inputs, (B, 3, S, S); see `Segmenter.encode`."""
         embedding = self.sam.image_encoder(pixels)
         return ImageFeatures(embedding, (), embedding.new_zeros(len(embedding), 0))
-
-    def decode(
-        self,
-        features: ImageFeatures,
-        boxes_xyxy: Tensor | None,
-        points_xy: Tensor | None = None,
-        point_labels: Tensor | None = None,
-        mask_logits: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Decode N prompts into SAM's single-mask output; there are no label tokens: (N, 0)."""
-        logits, _ = self.sam.decode(
-            features.image_embedding, boxes_xyxy, points_xy, point_labels, mask_logits
-        )
-        return logits[:, 0], logits.new_zeros(len(logits), 0)

@@ -21,12 +21,13 @@ from ovsam.baselines.crops import cut_objects
 from ovsam.clip_backbone import ResNetBackbone, build_clip_backbone
 from ovsam.labelling_model import LabellingModel
 from ovsam.model import boxes_of_masks
+from ovsam.plain_sam import SingleMaskSam
 from ovsam.region_pooling import mask_pool, resized_masks
 from ovsam.sam import SAM
 from ovsam.structures import ImageFeatures
 
 
-class Baseline(LabellingModel):
+class Baseline(SingleMaskSam, LabellingModel):
     """Image-crop or feature-crop on SAM + CLIP, with an adapter if the config names one."""
 
     config: BaselineConfig
@@ -56,20 +57,6 @@ class Baseline(LabellingModel):
     def build_levels(self, pixels: Tensor, stages: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the adapter's levels of an image batch, or nothing where there is none."""
         return self.adapter(pixels, stages) if self.config.adapter != "none" else ()
-
-    def decode(
-        self,
-        features: ImageFeatures,
-        boxes_xyxy: Tensor | None,
-        points_xy: Tensor | None = None,
-        point_labels: Tensor | None = None,
-        mask_logits: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Decode N prompts into SAM's single-mask output; there are no label tokens: (N, 0)."""
-        logits, _ = self.sam.decode(
-            features.image_embedding, boxes_xyxy, points_xy, point_labels, mask_logits
-        )
-        return logits[:, 0], logits.new_zeros(len(logits), 0)
 
     def embed_regions(
         self,
