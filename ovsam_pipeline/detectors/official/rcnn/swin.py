@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ovsam.vision_transformer import from_windows, to_windows
 from ovsam_pipeline.detectors.official.rcnn.vit_pyramid import PretrainedMLP
 
 _PATCH = 4
@@ -73,22 +74,9 @@ def _shift_mask(height: int, width: int, window: int, shift: int) -> Tensor:
     """(W, T, T): forbids attention between cells that the shift brought together."""
     rows, columns = (_region_numbers(side, window, shift) for side in (height, width))
     regions = (3 * rows[:, None] + columns[None, :])[None, :, :, None]
-    cells = _to_windows(regions, window).squeeze(-1)
+    cells = to_windows(regions, window).flatten(1)
     differ = cells[:, :, None] != cells[:, None, :]
     return differ.to(torch.float32) * _FORBIDDEN
-
-
-def _to_windows(x: Tensor, window: int) -> Tensor:
-    """Cut (B, H, W, C) into (B x windows, window x window, C)."""
-    batch, height, width, channels = x.shape
-    x = x.view(batch, height // window, window, width // window, window, channels)
-    return x.transpose(2, 3).reshape(-1, window * window, channels)
-
-
-def _from_windows(windows: Tensor, window: int, height: int, width: int) -> Tensor:
-    """Undo `_to_windows` for maps of `height` x `width`."""
-    x = windows.view(-1, height // window, width // window, window, window, windows.shape[-1])
-    return x.transpose(2, 3).reshape(-1, height, width, windows.shape[-1])
 
 
 class _Block(nn.Module):
@@ -109,10 +97,11 @@ class _Block(nn.Module):
     def _attend(self, x: Tensor, mask: Tensor | None) -> Tensor:
         height, width = x.shape[1:3]
         x = F.pad(x, (0, 0, 0, -width % self.window, 0, -height % self.window))
-        padded = x.shape[1:3]
+        padded = (x.shape[1], x.shape[2])
         if self.shift:
             x = x.roll((-self.shift, -self.shift), dims=(1, 2))
-        x = _from_windows(self.attn(_to_windows(x, self.window), mask), self.window, *padded)
+        attended = self.attn(to_windows(x, self.window).flatten(1, 2), mask)
+        x = from_windows(attended, self.window, len(x), padded)
         if self.shift:
             x = x.roll((self.shift, self.shift), dims=(1, 2))
         return x[:, :height, :width]
