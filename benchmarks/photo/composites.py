@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torchvision.ops import box_iou
 
 import ovsam
 import ovsam_pipeline
@@ -159,7 +160,8 @@ def describe_end_to_end(scenes: list[Scene], objects: Any, covered: list[str]) -
         found = objects[scene.path.name]
         boxes = np.array([row["bbox"] for _, row in found]).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        by_box = match(box_ious(np.array(scene.boxes_xyxy), boxes))
+        exact = torch.tensor(scene.boxes_xyxy, dtype=torch.float64)
+        by_box = match(box_iou(exact, torch.from_numpy(boxes).double()).numpy())
         masks = [row["segmentation"] for _, row in found]
         none = np.zeros((len(scene.names), 0))
         by_mask = match(compute_mask_ious(scene.rles, masks) if masks else none)
@@ -174,15 +176,6 @@ def describe_end_to_end(scenes: list[Scene], objects: Any, covered: list[str]) -
         f"{masks / max(found, 1):.3f}; names right {named} of {masks} found, {num_covered} of them "
         "covered"
     )
-
-
-def box_ious(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the (N, M) IoUs of boxes given by their corners."""
-    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
-    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    both = np.clip(bottom_right - top_left, 0, None).prod(axis=2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (first, second)]
-    return both / (areas[0][:, None] + areas[1][None] - both)
 
 
 def main() -> None:

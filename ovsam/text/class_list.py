@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -125,6 +126,11 @@ def check_unique(classes: Sequence[VocabularyClass], places: Sequence[str], sour
 def fold_name(name: str) -> str:
     """Return a name as names are compared: lower case, `_` a space, single spaces."""
     return " ".join(name.lower().replace("_", " ").split())
+
+
+def strip_qualifier(name: str) -> str:
+    """Return a folded name without what is in brackets: LVIS's "car_(automobile)" is a car."""
+    return fold_name(re.sub(r"[ _]*\(.*?\)", "", name))
 
 
 def check_texts(texts: Sequence[str], where: str) -> tuple[str, ...]:

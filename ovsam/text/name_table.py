@@ -17,7 +17,6 @@ from __future__ import annotations
 import difflib
 import functools
 import gzip
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -30,7 +29,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ovsam.errors import VocabularyError
-from ovsam.text.class_list import VocabularyClass, fold_name
+from ovsam.text.class_list import VocabularyClass, fold_name, strip_qualifier
 
 if TYPE_CHECKING:
     from ovsam.text.vocabulary import Vocabulary
@@ -66,8 +65,7 @@ class KnownNames:
 
     def _look_up(self, text: str) -> frozenset[int]:
         """Return the leaves of a text, also in the singular or written as one word."""
-        # LVIS qualifies words that have several meanings: "car_(automobile)".
-        text = fold_name(re.sub(r"[ _]*\(.*?\)", "", text))
+        text = strip_qualifier(text)
         singular = re.sub(r"ies$", "y", text), re.sub(r"es$", "", text), re.sub(r"s$", "", text)
         for form in (text, text.replace("-", " "), text.replace(" ", ""), *singular):
             if form in self.of_name:
@@ -81,7 +79,6 @@ class NameTable(nn.Module):
     Attributes:
         prototypes: (L, D) float32 rows.
         known: the names.
-        identity: hex digest of rows and names.
     """
 
     known_texts = None
@@ -89,15 +86,7 @@ class NameTable(nn.Module):
     def __init__(self, dim: int, known: KnownNames | None = None) -> None:
         super().__init__()
         self.known = known or load_known_names()
-        self.dim = dim
         self.prototypes = nn.Parameter(torch.zeros(len(self.known.leaves), dim))
-
-    @property
-    def identity(self) -> str:
-        """Hex digest of rows and names: tables of the same identity embed alike."""
-        digest = hashlib.sha256(self.prototypes.detach().cpu().numpy().tobytes())
-        digest.update(repr(sorted((k, sorted(v)) for k, v in self.known.of_name.items())).encode())
-        return digest.hexdigest()
 
     @torch.no_grad()
     def embed(self, vocabulary: Vocabulary) -> Vocabulary:

@@ -7,12 +7,11 @@ Images, Objects365 or LVIS give it, else the leaf's own.
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from ovsam.text.class_list import VocabularyClass, fold_name
+from ovsam.text.class_list import VocabularyClass, strip_qualifier
 from ovsam.text.name_table import KnownNames, load_known_names, share_out
 from ovsam.text.vocabulary_files import load_vocabulary
 
@@ -86,7 +85,7 @@ def _everyday_names(known: KnownNames) -> list[tuple[str, frozenset[int]]]:
     found: dict[str, frozenset[int]] = {}
     for title in _EVERYDAY:
         for item in load_vocabulary(title).classes:
-            name = fold_name(re.sub(r"[ _]*\(.*?\)", "", item.name).split("/")[0])
+            name = strip_qualifier(item.name).split("/")[0].strip()
             leaves = known.find_leaves(VocabularyClass(1, name, (name,)))
             if leaves and name not in _TOO_WIDE | _NOT_THINGS:
                 found.setdefault(name, leaves)
