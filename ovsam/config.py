@@ -5,10 +5,11 @@ safetensors file, which therefore knows the model that it belongs to.
 """
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, show_value
 from ovsam.strict import build_strict
 
 NeckKind = Literal["multi-scale", "single-scale"]
@@ -52,7 +53,7 @@ class ClipConfig:
         pretrained: open_clip's name of the training run; None for nano.
         layers: blocks per stage of a ResNet.
         width: base width of a ResNet.
-        timm_name: timm's name of a ConvNeXt.
+        timm_name: timm's name of a ConvNeXt; nothing else that timm would look up.
         projection: last layer of a ConvNeXt, to `embed_dim`.
     """
 
@@ -67,6 +68,11 @@ class ClipConfig:
     width: int = 0
     timm_name: str = ""
     projection: Literal["linear", "mlp"] = "linear"
+
+    def __post_init__(self) -> None:
+        # timm would ask a hub, or read a folder, for "hf-hub:NAME" and "local-dir:NAME".
+        if not re.fullmatch(r"(convnext_\w+)?", self.timm_name):
+            raise ConfigError(f"expected timm_name as convnext_…, got {show_value(self.timm_name)}")
 
     @property
     def heads(self) -> int:

@@ -11,11 +11,14 @@ OvsamError
 └── MissingDependencyError   an optional package is not installed (also an ImportError)
 
 A message says what was expected, what came, and what to do. `explain` and `explain_json` turn what
-the operating system and the JSON reader raise into one of these errors.
+the operating system and the JSON reader raise into one of these errors; `show_value` writes a value
+of any size into a message.
 """
 
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class OvsamError(Exception):
@@ -83,3 +86,31 @@ def describe_error(error: BaseException) -> str:
     # Libraries raise OSError("text"), where strerror is None.
     text = getattr(error, "strerror", None) or str(error)
     return " ".join(str(text).split()) or type(error).__name__
+
+
+def show_value(value: object, most: int = 60) -> str:
+    """Return how Python writes a value, cut to `most` characters without building the rest.
+
+    A short YAML file can mean gigabytes: lists of the same lists.
+    """
+    return _ShortRepr(most).repr(value)[:most]
+
+
+class _ShortRepr(reprlib.Repr):
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = most
+        self.maxlevel, self.maxlist, self.maxtuple, self.maxdict = 3, 8, 8, 6
+
+    def repr_int(self, value: int, level: int) -> str:
+        # Python refuses to write a number of thousands of digits.
+        return super().repr_int(value, level) if value.bit_length() < 1000 else "a huge number"
+
+    def repr_dict(self, values: dict[Any, Any], level: int) -> str:
+        # reprlib sorts the keys, all of them.
+        if level <= 0 or len(values) > self.maxdict:
+            return f"{{{len(values)} keys}}"
+        items = [
+            f"{self.repr1(k, level - 1)}: {self.repr1(v, level - 1)}" for k, v in values.items()
+        ]
+        return f"{{{', '.join(items)}}}"

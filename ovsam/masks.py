@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from ovsam.errors import show_value
+
 if TYPE_CHECKING:  # structures needs torch, masks do not
     from ovsam.structures import RLE
 
@@ -37,7 +39,7 @@ def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     if isinstance(segmentation, dict):
         return _read_run_lengths(segmentation)
     if not isinstance(segmentation, list | None):
-        raise ValueError(f"expected polygons or run lengths, got {segmentation!r:.40}")
+        raise ValueError(f"expected polygons or run lengths, got {show_value(segmentation, 40)}")
     if height < 0 or width < 0:
         raise ValueError("polygons need the height and width of their image")
     rings = [_read_ring(ring) for ring in segmentation or () if is_ring(ring)]
@@ -125,7 +127,9 @@ def _read_ring(ring: list[Any]) -> NDArray[np.float64]:
 def _read_run_lengths(segmentation: dict[str, Any]) -> dict[str, Any]:
     size, counts = segmentation.get("size"), segmentation.get("counts")
     if not isinstance(size, list | tuple) or len(size) != 2:
-        raise ValueError(f"expected run lengths with the size of their image, got {size!r:.40}")
+        raise ValueError(
+            f"expected run lengths with the size of their image, got {show_value(size, 40)}"
+        )
     if isinstance(counts, list):
         if not are_runs(counts, size[0] * size[1]):
             raise ValueError("its runs do not fill its size")

@@ -11,11 +11,18 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, show_value
 
 T = TypeVar("T")
 
-_KIND_NAMES = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
+_KIND_NAMES = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    dict: "an object",
+    list: "a list",
+}
 
 
 def build_strict(cls: type[T], values: Any, where: str = "config") -> T:
@@ -25,7 +32,7 @@ def build_strict(cls: type[T], values: Any, where: str = "config") -> T:
     cannot tell them apart. `where` names the mapping in messages.
     """
     if not isinstance(values, Mapping):
-        raise ConfigError(f"expected {where} as a mapping, got {values!r:.60}")
+        raise ConfigError(f"expected {where} as a mapping, got {show_value(values)}")
     kinds = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
@@ -58,10 +65,15 @@ def convert(kind: Any, value: Any, name: str) -> Any:
     if origin is typing.Literal:
         convert(str, value, name)
         if value not in arguments:
-            raise ConfigError(f"expected {name} as one of {', '.join(arguments)}, got {value!r}")
+            raise ConfigError(
+                f"expected {name} as one of {', '.join(arguments)}, got {show_value(value)}"
+            )
         return value
     if origin is tuple:
         return _convert_items(arguments, value, name)
+    if origin is dict:
+        items = convert(dict, value, name).items()
+        return {key: convert(arguments[1], item, f"{name}.{key}") for key, item in items}
     if dataclasses.is_dataclass(kind) and not isinstance(value, typing.cast("type", kind)):
         return build_strict(typing.cast("type", kind), value, name)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -69,18 +81,18 @@ def convert(kind: Any, value: Any, name: str) -> Any:
     is_bool_for_number = isinstance(value, bool) and kind is not bool
     if is_bool_for_number or not isinstance(value, kind):
         expected = _KIND_NAMES.get(kind, kind.__name__)
-        raise ConfigError(f"expected {name} as {expected}, got {value!r}")
+        raise ConfigError(f"expected {name} as {expected}, got {show_value(value)}")
     return value
 
 
 def _convert_items(kinds: tuple[Any, ...], values: Any, name: str) -> tuple[Any, ...]:
     """Convert a list; `kinds` are the arguments of a tuple's annotation."""
     if not isinstance(values, list | tuple):
-        raise ConfigError(f"expected {name} as a list, got {values!r}")
+        raise ConfigError(f"expected {name} as a list, got {show_value(values)}")
     if kinds[-1] is ...:
         kinds = kinds[:1] * len(values)
     if len(values) != len(kinds):
-        raise ConfigError(f"expected {name} as a list of {len(kinds)}, got {values!r}")
+        raise ConfigError(f"expected {name} as a list of {len(kinds)}, got {show_value(values)}")
     pairs = enumerate(zip(kinds, values, strict=True))
     return tuple(convert(kind, value, f"{name}[{index}]") for index, (kind, value) in pairs)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ovsam.errors import VocabularyError
+from ovsam.errors import VocabularyError, show_value
 
 Split = Literal["base", "novel"]
 
@@ -59,7 +59,9 @@ def make_class(
 ) -> VocabularyClass:
     """Build a class from a name and further texts for it; `where` is their place, for messages."""
     if not isinstance(name, str):
-        raise VocabularyError(f"expected a class name at {where}, got {name!r:.80}; write a text")
+        raise VocabularyError(
+            f"expected a class name at {where}, got {show_value(name, 80)}; write a text"
+        )
     shown = " ".join(name.split())
     prototypes = split_prototypes(shown)
     if not prototypes:
@@ -136,7 +138,9 @@ def strip_qualifier(name: str) -> str:
 def check_texts(texts: Sequence[str], where: str) -> tuple[str, ...]:
     """Return the texts of one class; a single text is refused, its letters would be the texts."""
     if isinstance(texts, str) or not all(isinstance(t, str) and t.strip() for t in texts):
-        raise VocabularyError(f"expected a list of texts as aliases at {where}, got {texts!r:.80}")
+        raise VocabularyError(
+            f"expected a list of texts as aliases at {where}, got {show_value(texts, 80)}"
+        )
     return tuple(texts)
 
 
@@ -266,7 +270,8 @@ def _class_from_entry(entry: Any, number: int, path: Path) -> VocabularyClass:
         return make_class(name, category_id=number, aliases=aliases, where=where)
     if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
         raise VocabularyError(
-            f"expected a name or an object with a text 'name' at {where}, got {entry!r:.80}"
+            f"expected a name or an object with a text 'name' at {where}, "
+            f"got {show_value(entry, 80)}"
         )
     built = make_class(
         entry["name"],
@@ -301,7 +306,9 @@ def _read_texts(entry: Mapping[str, Any], key: str, where: str) -> list[str]:
     texts = entry.get(key) or []
     texts = [texts] if isinstance(texts, str) else texts
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise VocabularyError(f"expected a list of texts as {key!r} at {where}, got {texts!r:.80}")
+        raise VocabularyError(
+            f"expected a list of texts as {key!r} at {where}, got {show_value(texts, 80)}"
+        )
     return texts
 
 

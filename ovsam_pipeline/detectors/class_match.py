@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ovsam.errors import ConfigError, describe_error
+from ovsam.errors import ConfigError, describe_error, show_value
 from ovsam.text.class_list import fold_name
 from ovsam_pipeline.errors import DatasetError
 
@@ -64,7 +64,7 @@ def read_class_map(
     if not isinstance(values, dict):
         raise DatasetError(
             f"expected {path} to map names of {owners[0]} to names of {owners[1]}, "
-            f"got {values!r:.60}"
+            f"got {show_value(values)}"
         )
     index_of = {fold_name(name): index for index, name in enumerate(targets)}
     spelled: dict[str, list[str]] = {}

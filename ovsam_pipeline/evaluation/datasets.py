@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovsam.coco_json import iterate_json
-from ovsam.errors import explain_json
+from ovsam.errors import explain_json, show_value
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reading.columns import refuse_list
 
@@ -148,7 +148,9 @@ def _find_file(text: str, image_root: Path | None) -> Dataset:
     path = Path(text).expanduser()
     if not path.is_file():
         hint = "" if path.suffix else f"; named ones: {', '.join(DATASET_NAMES)}"
-        raise DatasetError(f"expected a data set's name or a COCO file, got {text!r:.200}{hint}")
+        raise DatasetError(
+            f"expected a data set's name or a COCO file, got {show_value(text, 200)}{hint}"
+        )
     name = path.name.removesuffix(".gz").removesuffix(".json")
     if name == "annotations":  # the usual name within a folder, which then names the data set
         name = path.resolve().parent.name or name

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.labelling.stored_regions import locate_regions, read_labelled_run
-from ovsam_pipeline.output.earlier_run import find_source, join_file, join_folder
+from ovsam_pipeline.output.earlier_run import (
+    find_source,
+    has_foreign_address,
+    join_file,
+    join_folder,
+)
+from ovsam_pipeline.output.folder import RUN_FILE
 from ovsam_pipeline.output.place import check_store, parse_output
 from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.settings.setting import list_settings
@@ -37,19 +44,26 @@ def complete_config(config: LabelConfig) -> LabelConfig:
     folder = Path(run.get("working_folder", ""))
     if not config.sources:
         root = before.get("image_root")
+        sources = before.get("sources", ())
+        if has_foreign_address((*sources, root or ""), old):
+            again = ["ovsam", "label", *sources, "--relabel", str(old)]
+            again += ["--image-root", root] if root else []
+            raise ConfigError(
+                f"{old / RUN_FILE} names sources at addresses: data may not choose which address "
+                f"is asked. If they are yours, type them: {shlex.join(again)}"
+            )
         config = replace(
             config,
-            sources=tuple(
-                find_source(name, folder, old, _AGAIN) for name in before.get("sources", ())
-            ),
+            sources=tuple(find_source(name, folder, old, _AGAIN) for name in sources),
             image_root=None if root is None else join_folder(folder, root),
         )
-    model, vocabulary = run["resolved"]["model"], before.get("vocabulary", "auto")
+    chosen = run.get("resolved", {})
+    model, vocabulary = chosen.get("model", "auto"), before.get("vocabulary", "auto")
     return replace(
         config,
         output=str(output),
         model=join_file(folder, model) if config.model == "auto" else config.model,
-        labels=run["resolved"].get("labels", "model") if config.labels == "auto" else config.labels,
+        labels=chosen.get("labels", "model") if config.labels == "auto" else config.labels,
         vocabulary=join_file(folder, vocabulary)
         if config.vocabulary == "auto"
         else config.vocabulary,

@@ -1,23 +1,30 @@
 """The run.json of an output folder → settings for a run that retries or relabels its images.
 
 Names in run.json are relative to the folder where that run was started, which may be another one.
+An output is data that people hand on: what in it could name code to run or an address to ask is not
+taken, but asked for again on the command line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.output.folder import RUN_FILE, is_output, read_run_file
 from ovsam_pipeline.output.place import check_store, may_be_output, parse_output
-from ovsam_pipeline.settings.label import LabelConfig
+from ovsam_pipeline.settings.label import CLUSTER_SETTINGS, LabelConfig
 from ovsam_pipeline.settings.setting import list_settings, settle_values
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 _PATHS = ("image_root", "class_map", "relabel")
 _PATHS_OR_NAMES = ("vocabulary", "model")
+# Detectors that are programs, or that a server is asked for.
+_FOREIGN_DETECTORS = ("python:", "detectron2:", "hf:")
+_ADDRESS = re.compile(r"[\w+.-]+://.*")
 
 
 def complete_retry(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,23 +42,20 @@ def complete_retry(values: Mapping[str, Any]) -> dict[str, Any]:
         return dict(values)
     _refuse_contradictions(values, output)
     run = read_run_file(output)
-    if "settings" not in run or "resolved" not in run:
+    if not run.get("settings", {}).get("sources") or "detector" not in run.get("resolved", {}):
         raise ConfigError(
             f"{output / RUN_FILE} does not record the run's sources and settings; give them: "
             f"ovsam label SOURCES -o {output} --retry-failed"
         )
-    taken: dict[str, Any] = {}
-    for name, declared in list_settings(LabelConfig).items():
-        recorded = run["resolved" if declared.retry == "resolved" else "settings"]
-        if declared.retry != "own" and recorded.get(name) is not None:
-            taken[name] = recorded[name]
+    taken = _take_settings(run, values, output)
     folder = Path(run.get("working_folder", ""))
     for names, join in ((_PATHS, join_folder), (_PATHS_OR_NAMES, join_file)):
         taken |= {name: join(folder, taken[name]) for name in names if name in taken}
-    taken["detector"] = _join_detector(folder, taken["detector"])
+    if "detector" in taken:
+        taken["detector"] = _join_detector(folder, taken["detector"])
     again = "ovsam label SOURCES -o {old} --retry-failed"
     return {
-        **settle_values(LabelConfig, taken),
+        **taken,
         **values,
         "sources": tuple(
             find_source(name, folder, output, again) for name in run["settings"]["sources"]
@@ -59,6 +63,93 @@ def complete_retry(values: Mapping[str, Any]) -> dict[str, Any]:
         "output": str(output),
         "only_failed": True,
     }
+
+
+def _take_settings(
+    run: Mapping[str, Any], given: Mapping[str, Any], output: AnyPath
+) -> dict[str, Any]:
+    """Return the settings of an earlier run that this one does not give; see `complete_retry`.
+
+    Raises:
+        ConfigError: a recorded value cannot be one, or must be given on the command line.
+    """
+    recorded: dict[str, Any] = {}
+    for name, declared in list_settings(LabelConfig).items():
+        value = run["resolved" if declared.retry == "resolved" else "settings"].get(name)
+        if declared.retry != "own" and value is not None:
+            recorded[name] = value
+    try:
+        taken = settle_values(LabelConfig, recorded)
+        sources = list_settings(LabelConfig)["sources"].settle(run["settings"]["sources"])
+    except ConfigError as error:
+        raise ConfigError(
+            f"cannot take the settings of {output / RUN_FILE}: {error}; give them: "
+            f"ovsam label SOURCES -o {output} --retry-failed"
+        ) from error
+    if "engine" in given or any(name in given for name in CLUSTER_SETTINGS):
+        # Where to compute was decided anew.
+        taken = {k: v for k, v in taken.items() if k not in ("engine", *CLUSTER_SETTINGS)}
+    taken = {name: value for name, value in taken.items() if name not in given}
+    asked = {name: value for name, value in taken.items() if _must_be_given(name, value, output)}
+    command = ["ovsam", "label", "--retry-failed", str(output), *_write_flags(asked)]
+    if has_foreign_address(sources, output):
+        asked["sources"] = sources
+        default = LabelConfig(sources=sources)
+        changed = {name: v for name, v in taken.items() if v != getattr(default, name)}
+        flags = ("-o", str(output), "--retry-failed", *_write_flags(changed))
+        command = ["ovsam", "label", *sources, *flags]
+    if asked:
+        raise ConfigError(
+            f"{output / RUN_FILE} names {_describe(asked)}: data may not choose which program "
+            f"runs or which address is asked. If it is yours, type it: {shlex.join(command)}"
+        )
+    return taken
+
+
+def _must_be_given(name: str, value: Any, output: AnyPath) -> bool:
+    """Whether a recorded value could name a program, or a machine to ask."""
+    if name == "engine":
+        return value == "ray"
+    if name in CLUSTER_SETTINGS:
+        return True
+    if name == "detector" and value.startswith(_FOREIGN_DETECTORS):
+        return True
+    return isinstance(value, str) and has_foreign_address([value], output)
+
+
+def has_foreign_address(texts: Iterable[str], output: AnyPath) -> bool:
+    """Whether one of the texts has an address outside the store that `output` is on.
+
+    That store was named by who typed the address of the output.
+    """
+    scheme, found, rest = str(output).partition("://")
+    own = f"{scheme}://{rest.partition('/')[0]}/" if found else None
+    addresses = [address for text in texts for address in _ADDRESS.findall(text)]
+    return any(
+        own is None or not address.startswith(own) or "?" in address for address in addresses
+    )
+
+
+def _write_flags(values: Mapping[str, Any]) -> list[str]:
+    """Return settings as they are typed."""
+    typed = []
+    for name, declared in list_settings(LabelConfig).items():
+        if name not in values or not declared.flag.startswith("--"):
+            continue
+        value = values[name]
+        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        typed += [declared.flag] if value is True else [declared.flag, text]
+    return typed
+
+
+def _describe(asked: Mapping[str, Any]) -> str:
+    """Return "the detector python:x.py and the address head:6379"."""
+    settings = list_settings(LabelConfig)
+    words = [
+        f"{settings[name].flag} {value}" if name != "sources" else "sources at addresses"
+        for name, value in asked.items()
+    ]
+    return " and ".join(words)
 
 
 def find_source(name: str, folder: Path, old: AnyPath, again: str) -> str:
@@ -95,7 +186,7 @@ def _join_detector(folder: Path, spec: str) -> str:
     if not sign:
         return join_file(folder, spec)
     name, points, _ = rest.partition("#points")
-    is_there = (folder / name).exists()  # the rest of "hf:MODEL" is not a file
+    is_there = (folder / name).exists()  # another kind may have no file
     return f"{kind}:{folder / name if is_there else name}{points}"
 
 

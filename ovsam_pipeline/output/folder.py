@@ -23,7 +23,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
+from ovsam.checked_json import check_keys, parse_json
 from ovsam.errors import ConfigError, describe_error, explain
+from ovsam.strict import convert
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.output.done_index import DoneIndex, PartIndex, build_done_index
 from ovsam_pipeline.output.lock import has_lock, take_lock
@@ -39,7 +41,40 @@ FAILURES_FILE = "failures.jsonl"
 PREVIEW_FOLDER = "preview"
 _PARTS_FOLDER = "parts"
 _READERS, _READERS_OF_STORES = 4, 32
-_OVERWRITE = "remove it, or label everything again with --on-existing overwrite"
+_OVERWRITE = (
+    "move it away, which loses no labels, or label everything again with --on-existing overwrite"
+)
+# What ovsam reads of run.json, by key; more may be there.
+_SETTINGS = {
+    "sources": tuple[str, ...],
+    "image_root": str | None,
+    "vocabulary": str,
+    "model": str,
+    "labels": str,
+    "detector": str,
+}
+_RUN_KEYS = {
+    "ovsam": str,
+    "state": str,
+    "task": str,
+    "error": str | None,
+    "fingerprint": str,
+    "depends_on": {"conf": float, "max_det": int, "task": str, "detector": str},
+    "working_folder": str,
+    "settings": _SETTINGS,
+    "resolved": _SETTINGS,
+    "categories": [{"id": int, "name": str}],
+    "class_names": tuple[str, ...] | None,
+    "detector": {"name": str},
+    "model": dict,
+    "run": {"exit_code": int | None},
+    "started": str,
+    "finished": str,
+    "phase_seconds": dict[str, float],
+    "host": str,
+    "process": int,
+    "engine": str | None,
+}
 
 
 class OutputFolder:
@@ -129,7 +164,8 @@ class OutputFolder:
         rows = iterate_rows(self.path, ("file_name", "status"))
         failed = {row["file_name"] for row in rows if row["status"] == "failed"}
         try:
-            return failed.union(json.loads(path.read_text(encoding="utf-8")))
+            names = parse_json(path.read_text(encoding="utf-8"))
+            return failed.union(convert(tuple[str, ...], names, "the list"))
         except FileNotFoundError:
             return failed
         except (OSError, ValueError, TypeError) as error:
@@ -219,21 +255,19 @@ def iterate_rows(output: AnyPath, columns: Sequence[str] | None = None) -> Itera
 
 
 def read_run_file(output: AnyPath) -> dict[str, Any]:
-    """Return run.json, or {} where there is none."""
+    """Return run.json with keys of the types that they must have, or {} where there is none."""
     path = output / RUN_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
+        check_keys(values, _RUN_KEYS, "run.json")
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise OutputError(f"cannot read {path}: {describe_error(error)}") from error
-    except ValueError as error:
+    except ValueError as error:  # also a ConfigError
         raise OutputError(f"cannot read {path}: {error}; {_OVERWRITE}") from error
-    if not isinstance(values, dict):
-        raise OutputError(
-            f"expected an object in {path}, got {type(values).__name__}; {_OVERWRITE}"
-        )
-    return values
+    found: dict[str, Any] = values
+    return found
 
 
 def is_output(path: AnyPath) -> bool:

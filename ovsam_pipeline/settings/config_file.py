@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, show_value
 from ovsam.strict import suggest_keys
 from ovsam_pipeline.settings.setting import Panel, list_settings, settle_values
 
@@ -58,7 +58,7 @@ def read_config_file(
         reason = " ".join(str(error).split())
         raise ConfigError(f"cannot read the config file {path}: {reason}") from error
     if not isinstance(loaded, dict):
-        raise ConfigError(f"expected {path} to hold 'flag: value' lines, got {loaded!r:.60}")
+        raise ConfigError(f"expected {path} to hold 'flag: value' lines, got {show_value(loaded)}")
     names = {
         key: name
         for name, declared in list_settings(cls).items()

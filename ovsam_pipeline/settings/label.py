@@ -22,7 +22,7 @@ from ovsam_pipeline.settings.setting import (
 Dtype = Literal["auto", "fp32", "bf16", "fp16"]
 Labels = Literal["auto", "model", "detector", "fused"]
 
-_OF_A_CLUSTER = ("address", "num_gpus", "num_actors", "gpus_per_actor", "cpus_per_actor")
+CLUSTER_SETTINGS = ("address", "num_gpus", "num_actors", "gpus_per_actor", "cpus_per_actor")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,7 +310,7 @@ class LabelConfig(SharedConfig):
         settle_fields(self)
         if not all(self.sources) or not (self.sources or self.relabel):
             raise ConfigError("expected at least one source (folder, glob, list or COCO JSON)")
-        given = [name for name in _OF_A_CLUSTER if getattr(self, name) is not None]
+        given = [name for name in CLUSTER_SETTINGS if getattr(self, name) is not None]
         if given and self.engine == "local":
             flag = list_settings(LabelConfig)[given[0]].flag
             raise ConfigError(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ovsam.errors import describe_error, explain
+from ovsam.errors import describe_error, explain, show_value
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.records import ImagePlace, ImageRecord, StoredFile
 from ovsam_pipeline.sources.cells import ArrowCell, ParquetCell
@@ -159,7 +159,9 @@ def _read_json(path: Path) -> dict[str, Any]:
         reason = describe_error(error)
         raise SourceError(f"cannot read {path} of a saved data set: {reason}") from error
     if not isinstance(value, dict):
-        raise SourceError(f"expected an object in {path} of a saved data set, got {value!r:.80}")
+        raise SourceError(
+            f"expected an object in {path} of a saved data set, got {show_value(value, 80)}"
+        )
     return value
 
 

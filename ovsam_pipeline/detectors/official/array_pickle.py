@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ovsam.errors import CheckpointError, describe_error
+from ovsam.errors import CheckpointError, describe_error, show_value
 from ovsam.weights.tensor_files import read_tensors
 
 # What Python's unpickler was seen to raise at files with bytes cut or changed.
@@ -79,7 +79,9 @@ class _StoredType:
         """Return the real thing if it holds numbers."""
         kind = self.text.lstrip("<>=|")
         if not kind or kind[0] not in _KINDS or not kind[1:].isdigit():
-            raise _RefusedError(f"an array of type {self.text!r:.40}, which holds no numbers")
+            raise _RefusedError(
+                f"an array of type {show_value(self.text, 40)}, which holds no numbers"
+            )
         order = self.order if self.order in ("<", ">") else "="
         return np.dtype(order + kind)
 
@@ -128,7 +130,7 @@ def _read_buffer(data: Any, stored_type: Any, shape: Any, order: Any) -> _Stored
 
 def _encode_latin1(text: str, encoding: str = "latin1") -> bytes:
     if encoding not in ("latin1", "latin-1"):
-        raise _RefusedError(f"text in the encoding {encoding!r:.40}")
+        raise _RefusedError(f"text in the encoding {show_value(encoding, 40)}")
     return text.encode("latin1")
 
 
@@ -181,8 +183,8 @@ def _find_arrays(content: Any, path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"expected arrays of numbers in {path}, got {error}") from error
     except _DAMAGED as error:
         raise CheckpointError(
-            f"{path} is damaged: the array {name!r:.80} does not fit its shape ({error}); "
-            "download it again"
+            f"{path} is damaged: the array {show_value(name, 80)} does not fit its shape "
+            f"({error}); download it again"
         ) from error
     if not tensors:
         raise CheckpointError(

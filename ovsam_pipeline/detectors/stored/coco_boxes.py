@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ovsam.coco_json import get_image_file_name, iterate_json
-from ovsam.errors import explain_json
+from ovsam.errors import explain_json, show_value
 from ovsam_pipeline.detectors.stored.box_table import BoxTableBuilder
 from ovsam_pipeline.errors import DatasetError
 
@@ -80,5 +80,5 @@ def _to_id(value: Any) -> int:
     """Return a whole number, also where a tool wrote it as 7.0."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not abs(value) < 1 << 63 or value != int(value):
-        raise TypeError(f"expected a whole number as id, got {value!r:.60}")
+        raise TypeError(f"expected a whole number as id, got {show_value(value)}")
     return int(value)

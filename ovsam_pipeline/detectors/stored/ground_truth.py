@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ovsam.errors import show_value
 from ovsam.masks import decode_mask
 from ovsam_pipeline.detectors.base import DetectorImage, compute_fingerprint, hash_file
 from ovsam_pipeline.detectors.settings import DetectorSettings
@@ -68,7 +69,9 @@ def _read_id(annotation: dict[str, Any], path: Path) -> int:
     ):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 1 << 63:
-        raise DatasetError(f"expected whole numbers as annotation ids in {path}, got {value!r:.60}")
+        raise DatasetError(
+            f"expected whole numbers as annotation ids in {path}, got {show_value(value)}"
+        )
     return value
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ovsam.errors import show_value
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reading.segment_store import SegmentStore
 from ovsam_pipeline.evaluation.structures import Problems
@@ -92,7 +93,7 @@ def read_ids(values: Sequence[Any], place: Place, name: str, problems: Problems)
         number = to_id(value)
         if number is None:
             raise DatasetError(
-                f"expected a whole number as {name} in {place(index)}, got {value!r:.60}"
+                f"expected a whole number as {name} in {place(index)}, got {show_value(value)}"
             )
         if isinstance(value, str):
             problems.add(f"{name}s are written as text and read as numbers", [place(index)])
@@ -107,7 +108,9 @@ def read_numbers(values: Sequence[Any], place: Place, name: str) -> np.ndarray:
         return column.astype(np.float64)
     for index, value in enumerate(values):
         if not _is_number(value):
-            raise DatasetError(f"expected a number as {name} in {place(index)}, got {value!r:.60}")
+            raise DatasetError(
+                f"expected a number as {name} in {place(index)}, got {show_value(value)}"
+            )
     return np.array(values, np.float64)
 
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from pyarrow import json as arrow_json
 
 from ovsam.coco_json import iterate_json_blocks
-from ovsam.errors import explain_json
+from ovsam.errors import explain_json, show_value
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reading.columns import (
     RawPredictions,
@@ -132,7 +132,9 @@ class _Reader:
         first, raw = self.num_read, self.raw
         wrong = next((item for item in results if not isinstance(item, dict)), None)
         if wrong is not None:
-            raise DatasetError(f"expected objects as results in {self.path}, got {wrong!r:.60}")
+            raise DatasetError(
+                f"expected objects as results in {self.path}, got {show_value(wrong)}"
+            )
 
         def collect(name: str) -> list[Any]:
             return [item.get(name) for item in results]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ovsam.coco_json import get_image_file_name, iterate_json_blocks
-from ovsam.errors import VocabularyError, explain_json
+from ovsam.errors import VocabularyError, explain_json, show_value
 from ovsam.masks import compute_tight_boxes
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reading.columns import (
@@ -78,12 +78,12 @@ class _Reader:
         self.keys.add(key)
         refuse_list(key, self.path)
         if key in _LISTS and not isinstance(value, list):
-            raise DatasetError(f"expected a list of {key} in {self.path}, got {value!r:.60}")
+            raise DatasetError(f"expected a list of {key} in {self.path}, got {show_value(value)}")
         if key.removesuffix("[]") not in _LISTS or key in _LISTS:
             return
         wrong = next((item for item in value if not isinstance(item, dict)), None)
         if wrong is not None:
-            raise DatasetError(f"expected objects in {key} of {self.path}, got {wrong!r:.60}")
+            raise DatasetError(f"expected objects in {key} of {self.path}, got {show_value(wrong)}")
         if key == "images[]":
             self._take_images(value)
         elif key == "annotations[]":
@@ -112,7 +112,7 @@ class _Reader:
         if None in ids or not isinstance(numbers, list | None):
             raise DatasetError(
                 f"expected a list of category ids as {name} of image {image_id} in {self.path}, "
-                f"got {numbers!r:.60}"
+                f"got {show_value(numbers)}"
             )
         self.class_lists[name] += [(image_id, number) for number in ids if number is not None]
 
@@ -281,7 +281,7 @@ def _build_categories(
     problems.add_where(
         "categories have a frequency that is not one of r, c, f: in none of APr, APc, APf",
         np.array([frequency not in _FREQUENCIES for frequency in frequencies]),
-        lambda k: f"{ordered[k]['name']} ({frequencies[k]!r:.20})",
+        lambda k: f"{ordered[k]['name']} ({show_value(frequencies[k], 20)})",
     )
     return Categories(
         ids=np.array(sorted(by_id), np.int64),

@@ -3,8 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from ovsam.errors import ConfigError
-from ovsam_pipeline.output.earlier_run import complete_retry, find_source, join_file
+from ovsam.errors import ConfigError, OvsamError
+from ovsam_pipeline.output.earlier_run import (
+    complete_retry,
+    find_source,
+    has_foreign_address,
+    join_file,
+)
+from ovsam_pipeline.output.place import parse_output
 from ovsam_pipeline.runs.settings import load_label_config
 from ovsam_pipeline.settings.label import LabelConfig
 
@@ -18,7 +24,7 @@ def output(tmp_path):
     for name in ("names.txt", "map.yaml", "best.safetensors"):
         (work / name).touch()
     settings = LabelConfig(
-        sources=("images", "more/*.png", "s3://bucket/images"),
+        sources=("images", "more/*.png", "~/shots/*"),
         output="out",
         image_root="root",
         detector="boxes:found",
@@ -53,7 +59,7 @@ def test_sources_and_files_are_those_of_the_folder_where_the_run_began(output):
     assert found["sources"] == (
         str(work / "images"),
         str(work / "more" / "*.png"),
-        "s3://bucket/images",
+        "~/shots/*",
     )
     assert (found["image_root"], found["output"]) == (str(work / "root"), str(output))
     assert found["detector"] == f"boxes:{work / 'found'}"
@@ -75,7 +81,7 @@ def test_what_is_given_wins(output):
     assert (found["conf"], found["batch"], found["max_failures"]) == (0.3, 2, 0)
 
 
-@pytest.mark.parametrize("detector", ["detic", "hf:owner/model", "gt:found#points"])
+@pytest.mark.parametrize("detector", ["detic", "vitdet-b-lvis", "gt:found#points"])
 def test_detectors_that_are_names_stay_and_files_are_joined(output, detector):
     run = json.loads((output / "run.json").read_text())
     write_run(output, output.parent, run["settings"], detector=detector)
@@ -135,3 +141,75 @@ def test_source_that_is_gone_is_named_with_the_way_out(tmp_path):
     sentence = "source '.*gone' recorded in old.run.json does not exist; .*: ovsam label S --of old"
     with pytest.raises(ConfigError, match=sentence):
         find_source("gone", tmp_path, Path("old"), "ovsam label S --of {old}")
+
+
+def change_run(output, **changes):
+    """Set values in run.json, in the settings and in what "auto" was resolved to."""
+    run = json.loads((output / "run.json").read_text())
+    for kind in ("settings", "resolved"):
+        run[kind] |= changes
+    (output / "run.json").write_text(json.dumps(run))
+
+
+@pytest.mark.parametrize(
+    ("recorded", "typed"),
+    [
+        ({"detector": "python:evil.py"}, "--detector python:evil.py"),
+        ({"detector": "hf:owner/model"}, "--detector hf:owner/model"),
+        ({"detector": "detectron2:my.py"}, "--detector detectron2:my.py"),
+        ({"detector": "boxes:http://10.0.0.1/b.json"}, "--detector boxes:http://10.0.0.1/b.json"),
+        ({"image_root": "https://10.0.0.1/x"}, "--image-root https://10.0.0.1/x"),
+        ({"engine": "ray"}, "--engine ray"),
+        ({"address": "10.0.0.1:6379"}, "--address 10.0.0.1:6379"),
+        ({"num_actors": 4}, "--num-actors 4"),
+        ({"class_map": "s3://other/map.yaml"}, "--class-map s3://other/map.yaml"),
+        ({"detector": "python:a b;c.py"}, "--detector 'python:a b;c.py'"),
+    ],
+)
+def test_code_and_addresses_in_a_run_file_must_be_typed(output, recorded, typed):
+    change_run(output, **recorded)
+    with pytest.raises(ConfigError, match="data may not choose") as found:
+        retry(output)
+    assert str(found.value).endswith(f"ovsam label --retry-failed {output} {typed}")
+
+
+def test_what_was_typed_is_taken_in_place_of_it(output):
+    change_run(output, detector="python:evil.py", engine="ray", address="10.0.0.1:6379")
+    found = retry(output, detector="python:mine.py", engine="local")
+    assert (found["detector"], found["engine"]) == ("python:mine.py", "local")
+    assert "address" not in found
+
+
+def test_sources_at_addresses_are_asked_for_with_the_settings_of_the_run(output):
+    change_run(output, sources=["http://10.0.0.1/a.png"], address="10.0.0.1:6379")
+    with pytest.raises(ConfigError, match="sources at addresses") as found:
+        retry(output)
+    command = str(found.value).partition("type it: ")[2]
+    assert command.startswith(f"ovsam label http://10.0.0.1/a.png -o {output} --retry-failed ")
+    assert "--conf 0.5" in command
+    assert "--classes cat,dog" in command
+    assert "--address 10.0.0.1:6379" in command
+
+
+@pytest.mark.parametrize(
+    ("text", "output", "is_foreign"),
+    [
+        ("s3://bucket/photos", "s3://bucket/labels", False),
+        ("s3://bucket2/photos", "s3://bucket/labels", True),
+        ("s3://bucket/photos?endpoint_override=10.0.0.1", "s3://bucket/labels", True),
+        ("boxes:s3://bucket/photos", "s3://bucket/labels", False),
+        ("hf://datasets/a/b", "labels", True),
+        ("photos/a:b", "labels", False),
+    ],
+)
+def test_only_the_store_of_the_output_is_known(text, output, is_foreign):
+    assert has_foreign_address([text], parse_output(output)) is is_foreign
+
+
+@pytest.mark.parametrize(
+    "changes", [{"conf": "high"}, {"sources": [1]}, {"part_images": -1}, {"classes": 5}]
+)
+def test_settings_that_cannot_be_ours_are_a_sentence(output, changes):
+    change_run(output, **changes)
+    with pytest.raises(OvsamError, match=r"run\.json"):
+        retry(output)
