@@ -8,7 +8,6 @@ Letters: N masks, M other masks.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,8 @@ if TYPE_CHECKING:  # structures needs torch, masks do not
 _FEWEST_NUMBERS = 6
 # pycocotools 2.0.11 with numpy 2 fails on more: it holds their number in a uint8.
 _AREA_BATCH = 255
+# Pycocotools makes a point for each pixel of an edge: a coordinate of 1e9 would take all memory.
+_MOST_COORDINATE = 1 << 20
 
 
 def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
@@ -107,6 +108,16 @@ def is_ring(ring: Any) -> bool:
     return isinstance(ring, list) and len(ring) >= _FEWEST_NUMBERS and len(ring) % 2 == 0
 
 
+def are_coordinates(values: Sequence[Any]) -> bool:
+    """Return whether all values are numbers that a point near an image can have."""
+    try:
+        numbers = np.asarray(values)
+    except (ValueError, OverflowError):  # lists among them, numbers of hundreds of digits
+        return False
+    is_plain = numbers.ndim == 1 and numbers.dtype.kind in "iuf"
+    return is_plain and bool((np.abs(numbers) <= _MOST_COORDINATE).all())
+
+
 def are_runs(runs: Any, num_pixels: int) -> bool:
     """Return whether a value is a list of uncompressed run lengths that fill so many pixels."""
     if not isinstance(runs, list) or not all(isinstance(run, int) and run >= 0 for run in runs):
@@ -115,13 +126,9 @@ def are_runs(runs: Any, num_pixels: int) -> bool:
 
 
 def _read_ring(ring: list[Any]) -> NDArray[np.float64]:
-    try:
-        points = np.asarray(ring, np.float64)
-    except (TypeError, ValueError):
-        points = np.full(1, np.nan)
-    if points.ndim != 1 or not math.isfinite(points.sum()):  # a null of JSON becomes NaN
-        raise ValueError("a polygon's coordinates are not all numbers")
-    return points
+    if not are_coordinates(ring):
+        raise ValueError("a polygon's coordinates are not all numbers within an image's reach")
+    return np.asarray(ring, np.float64)
 
 
 def _read_run_lengths(segmentation: dict[str, Any]) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ovsam.coco_fields import to_id
 from ovsam.coco_json import iterate_json
 from ovsam_pipeline.evaluation.config import EvalConfig
 from ovsam_pipeline.evaluation.datasets import Dataset
-from ovsam_pipeline.evaluation.reading.columns import to_id
 from ovsam_pipeline.evaluation.structures import GroundTruth
 from ovsam_pipeline.labelling.rules import ALL_CLASSES, PAPER, RELEASED_POINTS, EvaluationRules
 from ovsam_pipeline.settings.label import LabelConfig, SharedConfig

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import orjson
 
+from ovsam.coco_fields import to_box, to_flag, to_id, to_side
 from ovsam.coco_json import get_image_file_name, iterate_json_blocks
-from ovsam.errors import ConfigError, ImageError
+from ovsam.errors import ConfigError, ImageError, show_value
 from ovsam.masks import decode_mask
 from ovsam.training.data.picture_files import read_picture
 from ovsam.training.data.text_column import TextCollector, TextColumn
@@ -106,23 +107,24 @@ class _Reader:
                 raise ValueError(f"expected a file_name or coco_url in image {row.get('id')!r}")
             self.names.append(name)
             self.names_from_url |= from_url
-            self.image_ids.append(int(row["id"]))
-            self.sizes_hw.extend((int(row.get("height") or 0), int(row.get("width") or 0)))
+            self.image_ids.append(_require_id(row))
+            self.sizes_hw.extend(to_side(row.get(side)) or 0 for side in ("height", "width"))
 
     def add_categories(self, rows: list[dict[str, Any]]) -> None:
         """Note the names of categories."""
         for row in rows:
-            self.categories[int(row["id"])] = str(row["name"])
+            self.categories[_require_id(row)] = str(row["name"])
 
     def add_objects(self, rows: list[dict[str, Any]]) -> None:
         """Note image, category and box of objects, and the masks where they are wanted."""
         for row in rows:
-            self.ids.append(_as_id(row.get("id")))
-            self.image_of.append(_as_id(row.get("image_id")))
-            self.category_of.append(_as_id(row.get("category_id")))
-            box = row.get("bbox") or ()
-            self.boxes.extend(box if len(box) == 4 else (np.nan,) * 4)
-            kept = not row.get("iscrowd") and (not self.with_masks or row.get("segmentation"))
+            self.ids.append(_read_id(row, "id"))
+            self.image_of.append(_read_id(row, "image_id"))
+            self.category_of.append(_read_id(row, "category_id"))
+            self.boxes.extend(to_box(row.get("bbox")) or (np.nan,) * 4)
+            kept = not to_flag(row.get("iscrowd")) and (
+                not self.with_masks or row.get("segmentation")
+            )
             if not kept:
                 self.boxes[-4] = np.inf
             if self.with_masks:
@@ -168,9 +170,18 @@ class _Reader:
         )
 
 
-def _as_id(value: Any) -> int:
-    """Return an id of the file; -1 for one that is not a number."""
-    return value if isinstance(value, int) else -1
+def _read_id(row: dict[str, Any], name: str) -> int:
+    """Return an id of an object; -1, which no image or category has, for one that is none."""
+    number = to_id(row.get(name))
+    return -1 if number is None else number
+
+
+def _require_id(row: dict[str, Any]) -> int:
+    """Return the id of an image or a category."""
+    number = to_id(row["id"])
+    if number is None:
+        raise ValueError(f"expected a whole number or a text as id, got {show_value(row['id'])}")
+    return number
 
 
 def _find_rows(sorted_ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:

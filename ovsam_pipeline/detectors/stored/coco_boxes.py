@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ovsam.coco_fields import to_flag, to_id
 from ovsam.coco_json import get_image_file_name, iterate_json
 from ovsam.errors import explain_json, show_value
 from ovsam_pipeline.detectors.stored.box_table import BoxTableBuilder
@@ -59,7 +60,9 @@ class CocoBoxes:
             self.builder.images.add(_to_id(value["id"]), get_image_file_name(value)[0])
         elif key == "categories[]":
             self.names[_to_id(value["id"])] = str(value["name"])
-        elif (key == "annotations[]" and with_boxes and not value.get("iscrowd")) or key == "[]":
+        elif (
+            key == "annotations[]" and with_boxes and not to_flag(value.get("iscrowd"))
+        ) or key == "[]":
             self._add(value)
 
     def _add(self, value: dict[str, Any]) -> None:
@@ -77,8 +80,7 @@ class CocoBoxes:
 
 
 def _to_id(value: Any) -> int:
-    """Return a whole number, also where a tool wrote it as 7.0."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not abs(value) < 1 << 63 or value != int(value):
-        raise TypeError(f"expected a whole number as id, got {show_value(value)}")
-    return int(value)
+    number = to_id(value)
+    if number is None:
+        raise TypeError(f"expected a whole number or a text as id, got {show_value(value)}")
+    return number

@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ovsam.coco_fields import to_id
 from ovsam.errors import show_value
 from ovsam.masks import decode_mask
 from ovsam_pipeline.detectors.base import DetectorImage, compute_fingerprint, hash_file
@@ -62,17 +63,14 @@ def build_ground_truth_detector(settings: DetectorSettings) -> TableDetector:
 
 
 def _read_id(annotation: dict[str, Any], path: Path) -> int:
-    """Return an annotation's id, -1 where it has none; some tools write ids as text or as 7.0."""
+    """Return an annotation's id, -1 where it has none."""
     value = annotation.get("id", -1)
-    if (isinstance(value, str) and value.isdecimal()) or (
-        isinstance(value, float) and value.is_integer()
-    ):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 1 << 63:
+    number = to_id(value)
+    if number is None:
         raise DatasetError(
-            f"expected whole numbers as annotation ids in {path}, got {show_value(value)}"
+            f"expected whole numbers or texts as annotation ids in {path}, got {show_value(value)}"
         )
-    return value
+    return number
 
 
 class _PointDetector(TableDetector):

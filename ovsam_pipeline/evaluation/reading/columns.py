@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ovsam.coco_fields import to_box, to_id, to_number, to_text
 from ovsam.errors import show_value
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reading.segment_store import SegmentStore
@@ -69,21 +70,11 @@ class RawPredictions:
     problems: Problems = field(default_factory=Problems)
 
 
-def to_id(value: Any) -> int | None:
-    """Return an id as a whole number (also of 7.0 or "7"), None where it is not one."""
-    if isinstance(value, bool):  # an int to Python
-        return None
-    if isinstance(value, str) and value.strip().isdecimal():
-        value = int(value)
-    if isinstance(value, int):
-        return value if abs(value) < 1 << 63 else None
-    return int(value) if isinstance(value, float) and value.is_integer() else None
-
-
 def read_ids(values: Sequence[Any], place: Place, name: str, problems: Problems) -> np.ndarray:
-    """Return (n,) int64 ids; text is counted as a problem, what is not a whole number is an error.
+    """Return (n,) int64 ids as `to_id` gives them; text is counted as a problem.
 
-    `values` are as in the file, None where the field is absent; `name` is the field's.
+    `values` are as in the file, None where the field is absent; `name` is the field's. What is
+    neither a whole number nor a text is an error.
     """
     column = _to_array(values)
     if column is not None and column.dtype.kind == "i":  # "u" is beyond 63 bits, "b" is no id
@@ -93,10 +84,11 @@ def read_ids(values: Sequence[Any], place: Place, name: str, problems: Problems)
         number = to_id(value)
         if number is None:
             raise DatasetError(
-                f"expected a whole number as {name} in {place(index)}, got {show_value(value)}"
+                f"expected a whole number or a text as {name} in {place(index)}, got "
+                f"{show_value(value)}"
             )
         if isinstance(value, str):
-            problems.add(f"{name}s are written as text and read as numbers", [place(index)])
+            problems.add(f"{name}s are written as text", [place(index)])
         ids[index] = number
     return ids
 
@@ -106,35 +98,33 @@ def read_numbers(values: Sequence[Any], place: Place, name: str) -> np.ndarray:
     column = _to_array(values)
     if column is not None and column.dtype.kind in "iuf":
         return column.astype(np.float64)
-    for index, value in enumerate(values):
-        if not _is_number(value):
+    numbers = [to_number(value) for value in values]
+    for index, number in enumerate(numbers):
+        if number is None:
             raise DatasetError(
-                f"expected a number as {name} in {place(index)}, got {show_value(value)}"
+                f"expected a number as {name} in {place(index)}, got {show_value(values[index])}"
             )
-    return np.array(values, np.float64)
+    return np.array(numbers, np.float64)
 
 
 def read_boxes(values: Sequence[Any]) -> np.ndarray:
     """Return (n, 4) float64 boxes x, y, w, h; NaN where a box is not four numbers."""
-    column = _to_array(values)
-    if column is not None and column.dtype.kind in "iuf" and column.shape[1:] == (4,):
+    column = _to_array(values, (4,))
+    if column is not None and column.dtype.kind in "iuf":
         return column.astype(np.float64)
-    boxes = np.full((len(values), 4), np.nan)
-    for index, value in enumerate(values):
-        if isinstance(value, list) and len(value) == 4 and all(map(_is_number, value)):
-            boxes[index] = value
-    return boxes
+    boxes = [to_box(value) or (np.nan,) * 4 for value in values]
+    return np.array(boxes, np.float64).reshape(-1, 4)
 
 
 def read_category(entry: Any, path: object) -> tuple[int, str]:
     """Return the id and name of an entry of `categories`."""
     number = to_id(entry.get("id")) if isinstance(entry, dict) else None
-    if number is None or not isinstance(entry.get("name"), str):
+    name = to_text(entry.get("name")) if isinstance(entry, dict) else None
+    if number is None or name is None:
         raise DatasetError(
-            f"expected a whole number as id and a name in the categories of {path}, got "
-            f"{str(entry)[:80]}"
+            f"expected an id and a name in the categories of {path}, got {show_value(entry)}"
         )
-    return number, entry["name"]
+    return number, name
 
 
 def refuse_list(key: str, path: object) -> None:
@@ -163,12 +153,10 @@ def rank_in_group(groups: np.ndarray) -> np.ndarray:
     return (positions - np.repeat(starts, lengths)).astype(np.int32)
 
 
-def _to_array(values: Sequence[Any]) -> np.ndarray | None:
+def _to_array(values: Sequence[Any], shape: tuple[int, ...] = ()) -> np.ndarray | None:
+    """Return the values as an array whose rows are of a shape, None where they are not."""
     try:
-        return np.array(values)
+        column = np.array(values)
     except (ValueError, OverflowError):  # lists of different lengths, numbers beyond 64 bits
         return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return column if column.shape[1:] == shape else None

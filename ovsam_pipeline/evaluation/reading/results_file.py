@@ -184,7 +184,7 @@ class _Reader:
                 # As tools write them: the whole name, without folders, without its ending.
                 for text in (name, path.name, path.stem) if name else ():
                     self._id_of_name.setdefault(text, image_id)
-        self.raw.problems.add("image_ids are written as file names", [value])
+        self.raw.problems.add("image_ids are written as file names", [show_value(value)])
         return self._id_of_name.get(value, -1)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ovsam.masks import are_runs, is_ring
+from ovsam.masks import are_coordinates, are_runs, is_ring
 from ovsam_pipeline.evaluation.reading.segment_store import RunLengths
 from ovsam_pipeline.evaluation.structures import Problems
 
@@ -130,11 +130,7 @@ def _is_size(size: Any) -> bool:
 
 
 def _keep_rings(rings: list[Any], name: str, problems: Problems) -> list[Any]:
-    kept = [
-        ring
-        for ring in rings
-        if is_ring(ring) and all(isinstance(value, int | float) for value in ring)
-    ]
+    kept = [ring for ring in rings if is_ring(ring) and are_coordinates(ring)]
     if len(kept) < len(rings):
         problems.add(
             "polygons have fewer than three points or half a point: left out",

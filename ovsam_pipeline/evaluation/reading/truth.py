@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ovsam.coco_fields import to_flag, to_id, to_number, to_side, to_text
 from ovsam.coco_json import get_image_file_name, iterate_json_blocks
 from ovsam.errors import VocabularyError, explain_json, show_value
 from ovsam.masks import compute_tight_boxes
@@ -26,7 +27,6 @@ from ovsam_pipeline.evaluation.reading.columns import (
     read_category,
     read_ids,
     refuse_list,
-    to_id,
 )
 from ovsam_pipeline.evaluation.reading.segment_checks import check_segmentations
 from ovsam_pipeline.evaluation.reading.segment_store import SegmentStore, draw_segmentation
@@ -100,8 +100,9 @@ class _Reader:
             self.problems,
         )
         for image_id, image in zip(ids.tolist(), images, strict=True):
-            height, width = (_read_side(image.get(name)) for name in ("height", "width"))
-            self.images.append((image_id, get_image_file_name(image)[0], height, width))
+            height, width = (to_side(image.get(name)) or -1 for name in ("height", "width"))
+            name = to_text(get_image_file_name(image)[0])
+            self.images.append((image_id, name, height, width))
             for name in self.class_lists:
                 if name in image:  # an empty list, too: all that makes a file LVIS's
                     self.has_class_lists = True
@@ -138,16 +139,16 @@ class _Reader:
             "kept with an empty mask",
         )  # fmt: skip
         self.segments.append_many(segmentations)
-        areas = [area if isinstance(area, int | float) else np.nan for area in collect("area")]
+        areas = [to_number(area) for area in collect("area")]
         self.columns.add(
             id=ids,
             image_id=image_ids,
             category_id=category_ids,
             bbox=read_boxes(collect("bbox")),
-            area=np.array(areas, np.float64),
+            area=np.array(areas, np.float64),  # None becomes NaN
             has_mask=has_mask,
-            iscrowd=np.array([bool(value) for value in collect("iscrowd")], bool),
-            ignore=np.array([bool(value) for value in collect("ignore")], bool),
+            iscrowd=np.array([to_flag(value) for value in collect("iscrowd")], bool),
+            ignore=np.array([to_flag(value) for value in collect("ignore")], bool),
         )
 
     def build(self, style: str, limit: int | None) -> GroundTruth:
@@ -285,21 +286,18 @@ def _build_categories(
     )
     return Categories(
         ids=np.array(sorted(by_id), np.int64),
-        names=tuple(entry["name"] for entry in ordered),
+        names=tuple(to_text(entry["name"]) or "" for entry in ordered),
         frequencies=tuple(known if known in _FREQUENCIES else None for known in frequencies),
         splits=tuple(
             entry["split"] if entry.get("split") in ("base", "novel") else None for entry in ordered
         ),
-        aliases=tuple(
-            tuple(str(name) for name in entry.get("synonyms") or ()) for entry in ordered
-        ),
+        aliases=tuple(_read_synonyms(entry.get("synonyms")) for entry in ordered),
     )
 
 
-def _read_side(value: Any) -> int:
-    """Return a side of an image in pixels, -1 where the file states none."""
-    number = None if isinstance(value, str) else to_id(value)
-    return -1 if number is None or number <= 0 else number
+def _read_synonyms(values: Any) -> tuple[str, ...]:
+    texts = map(to_text, values if isinstance(values, list) else ())
+    return tuple(text for text in texts if text is not None)
 
 
 def _bound(segmentation: Any) -> np.ndarray:

@@ -48,7 +48,7 @@ def test_numbers_of_hundreds_of_digits_are_not_finite(tmp_path, values):
 @pytest.mark.parametrize("name", ["image_id", "category_id"])
 def test_ids_of_hundreds_of_digits_are_refused(tmp_path, name):
     row = {"image_id": 7, "category_id": 1, "bbox": [1, 1, 5, 5], name: 10**400}
-    with pytest.raises(DatasetError, match="expected a whole number as id, got 1000"):
+    with pytest.raises(DatasetError, match="expected a whole number or a text as id, got 1000"):
         build(write_json(tmp_path / "r.json", [row]))
 
 

@@ -179,7 +179,7 @@ def test_dataset_gives_names_scores_and_leaves_crowds_out(tmp_path):
         ([{"bbox": [1, 2, 3, 4]}], r"^expected COCO boxes in .*KeyError: 'image_id'"),
         ([{"image_id": 1}], "KeyError: 'bbox'"),
         ([[1, 2]], "expected COCO boxes in .* in the list"),
-        ([result(1.5, [1, 2, 3, 4])], "a whole number as id, got 1.5"),
+        ([result(1.5, [1, 2, 3, 4])], "or a text as id, got 1.5"),
         (make_dataset(categories=[{"id": 17}]), "in categories .*KeyError: 'name'"),
     ],
 )

@@ -74,8 +74,8 @@ def test_each_prompt_carries_the_id_of_its_annotation(tmp_path):
 
 
 def test_annotation_ids_are_whole_numbers(tmp_path):
-    with pytest.raises(DatasetError, match=r"expected whole numbers as annotation ids in .*'x'"):
-        build(tmp_path, [make_annotation([1, 1, 2, 2], id="x")])
+    with pytest.raises(DatasetError, match=r"whole numbers or texts as annotation ids in .*\[1\]"):
+        build(tmp_path, [make_annotation([1, 1, 2, 2], id=[1])])
 
 
 def test_points_are_centres_of_masks_beside_their_boxes(tmp_path):

@@ -155,9 +155,9 @@ def test_only_predictions_behind_the_limit_are_no_predictions(tmp_path) -> None:
     assert len(read_predictions(path, read_truth(tmp_path, limit=1))) == 0
 
 
-@pytest.mark.parametrize("category", ["cup", {"id": "x", "name": "cup"}, {"id": 9}])
+@pytest.mark.parametrize("category", ["cup", {"id": "", "name": "cup"}, {"id": 9}])
 def test_categories_of_predictions_are_checked(tmp_path, category) -> None:
-    with pytest.raises(DatasetError, match="whole number as id and a name in the categories"):
+    with pytest.raises(DatasetError, match="expected an id and a name in the categories"):
         read_results(tmp_path, {"categories": [category], "annotations": [make_result()]})
 
 

@@ -83,7 +83,7 @@ def test_a_missing_box_is_that_of_the_polygon(tmp_path) -> None:
     ("more", "words"),
     [
         ({"images": [{"id": 1}, {"id": 1}]}, "different image ids"),
-        ({"images": [{"id": "a1"}]}, "whole number as id in images"),
+        ({"images": [{"id": [1]}]}, "expected a whole number or a text as id in images"),
         ({"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, "different category"),
         ({"annotations": [make_annotation(1, 7), make_annotation(1, 70)]}, "got 1 2 times"),
     ],
@@ -106,7 +106,7 @@ def test_a_list_is_no_truth_and_a_cut_file_says_so(tmp_path) -> None:
     ("more", "words"),
     [
         ({"annotations": None}, "expected a list of annotations"),
-        ({"images": [{"id": 7, "neg_category_ids": ["x"]}]}, "neg_category_ids of image 7"),
+        ({"images": [{"id": 7, "neg_category_ids": [0.5]}]}, "neg_category_ids of image 7"),
         ({"images": [{"id": 7, "neg_category_ids": 3}]}, "neg_category_ids of image 7"),
     ],
 )
