@@ -21,6 +21,7 @@ PIPELINE_ORDER = [
 ]
 TRAINING_ORDER = ["loop", "scenes", "data", "steps", "stages"]
 RAY_FILES = {
+    "ovsam_pipeline/engines/cluster/connection.py",
     "ovsam_pipeline/engines/cluster/ray_pool.py",
     "ovsam_pipeline/training/ray_group.py",
 }

@@ -5,7 +5,7 @@
 
 Draws a data set and predictions (a third of them moved copies of annotations), then lets each side
 read and measure them in a process of its own: seconds, peak memory, ratios, and the largest
-difference between the numbers. Needs `pip install 'ovsam[reference]'`.
+difference between the numbers. Needs `pip install '.[reference]'`.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def choose_engine(config: LabelConfig) -> str:
         return "ray"
     num_gpus = _count_gpus() if config.device == "auto" else 0
     if num_gpus > 1 and find_spec("ray") is None:
-        logger.info("one of %d GPUs is used; pip install 'ovsam[ray]' to use them all", num_gpus)
+        logger.info("one of %d GPUs is used; pip install ray to use them all", num_gpus)
         return "local"
     return "ray" if num_gpus > 1 else "local"
 
@@ -76,7 +76,7 @@ def _import_ray_engine() -> ModuleType:
         if (error.name or "").partition(".")[0] != "ray":
             raise
         raise MissingDependencyError(
-            "labelling on a cluster needs the package ray; pip install 'ovsam[ray]'"
+            "labelling on a cluster needs the package ray; pip install ray"
         ) from error
     return ray_pool
 

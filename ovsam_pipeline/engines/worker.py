@@ -16,7 +16,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import ovsam
 from ovsam_pipeline.labelling.labeller import BuildLabeller, RunFacts
 from ovsam_pipeline.labelling.stats import ShardStats
 from ovsam_pipeline.monitoring.report import WorkerState
@@ -95,6 +94,7 @@ class Worker:
         as `texts`.
         """
         from ovsam.text.embedding import collect_used_files, store_files
+        from ovsam_pipeline.engines.cluster.node_setup import identify_code
 
         # Imported now, else the first image would seem to take seconds, or to hang.
         from ovsam_pipeline.labelling import label_images  # noqa: F401
@@ -110,7 +110,7 @@ class Worker:
         return WorkerInfo(
             platform.node(),
             os.getpid(),
-            ovsam.__version__,
+            identify_code(),
             self._labeller.facts,
             collect_used_files() if is_first else {},
             self._notes.take(),

@@ -2,7 +2,7 @@
 
 The actors run the very function that `torchrun` would run, with the same environment; Ray starts
 them, and starts all of them again from the last checkpoint when one dies. The run's folder must be
-the same for all nodes. Labelling on a cluster is `run_ray.py`.
+the same for all nodes. Labelling on a cluster is `engines/cluster/`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from ray.exceptions import RayError, RayTaskError
 
 from ovsam.errors import ConfigError, OvsamError, TrainingError
 from ovsam.training.loop.stopping import RunStoppedError, catch_stop_signals, stop_signal
+from ovsam_pipeline.engines.cluster.connection import connect
 from ovsam_pipeline.engines.cluster.node_setup import DriverEnvironment
 from ovsam_pipeline.engines.cluster.pool import describe_death
-from ovsam_pipeline.engines.cluster.ray_pool import connect
 from ovsam_pipeline.terminal.bars import LogFollower
 from ovsam_pipeline.training.request import StageRequest
 from ovsam_pipeline.training.stages import run_stage

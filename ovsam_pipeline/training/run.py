@@ -73,7 +73,7 @@ def run_training(request: StageRequest, place: TrainingPlace) -> int:
 
 def _run_on_ray(request: StageRequest, place: TrainingPlace) -> None:
     if importlib.util.find_spec("ray") is None:
-        raise MissingDependencyError("--engine ray needs Ray: pip install 'ovsam[ray]'")
+        raise MissingDependencyError("--engine ray needs Ray: pip install ray")
     from ovsam_pipeline.training.ray_group import RaySize, train_on_ray
 
     assert place.num_workers is not None

@@ -76,7 +76,7 @@ def _render(icons: Mapping[str, Any], icon: Mapping[str, Any]) -> np.ndarray:
         resvg = importlib.import_module("resvg_py")
     except ImportError as error:
         raise ConfigError(
-            "drawing SVG needs resvg_py, which is not installed; pip install 'ovsam[train]'"
+            "drawing SVG needs resvg_py, which is not installed; pip install resvg-py"
         ) from error
     frame = {key: icon.get(key, icons.get(key)) for key in ("left", "top", "width", "height")}
     left, top = frame["left"] or 0, frame["top"] or 0

@@ -70,7 +70,7 @@ def _import_transformers() -> Any:
         import transformers
     except ImportError as error:
         raise MissingDependencyError(
-            "--detector hf:MODEL needs the package transformers; pip install 'ovsam[hf]'"
+            "--detector hf:MODEL needs the package transformers; pip install transformers"
         ) from error
     return transformers
 

@@ -48,15 +48,15 @@ def explain_cluster(error: BaseException, address: str | None) -> ConfigError:
     text = " ".join(str(error).split())
     where = address or "this machine"
     small = " ".join(str(cause) for cause in _list_causes(error)).lower()
+    if re.search(r"token|authenticat|unauthorized|\b(?:401|403)\b", small):
+        return ConfigError(
+            f"the Ray cluster at {where} refuses the token of this machine; {_TOKEN}"
+        )
     if small.startswith("failed to connect to ray cluster"):
         # Ray has the same text for an address where nobody listens; `reach_address` has tried that.
         return ConfigError(
             f"the Ray cluster at {where} answers but refuses this machine, probably because of its "
             f"token; {_TOKEN}"
-        )
-    if re.search(r"token|authenticat|unauthorized|\b(?:401|403)\b", small):
-        return ConfigError(
-            f"the Ray cluster at {where} refuses the token of this machine; {_TOKEN}"
         )
     if "version mismatch" in small:
         found = re.findall(r"(Ray|Python): (\S+)", text)

@@ -7,6 +7,7 @@ which a probe file shows. What differs is one sentence with the machine in it.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import secrets
@@ -82,12 +83,24 @@ def name_node(error: OvsamError, host: str) -> OvsamError:
     return error if text.startswith((host, "on ")) else type(error)(f"on {host}: {text}")
 
 
+def identify_code() -> str:
+    """Return the version of the `ovsam` that runs, and a hash of its source.
+
+    In a clone, or beside one, two machines may run different sources of one version.
+    """
+    digest = hashlib.blake2b(digest_size=4)
+    root = Path(ovsam.__file__).parents[1]
+    for path in sorted((*root.glob("ovsam/**/*.py"), *root.glob("ovsam_pipeline/**/*.py"))):
+        digest.update(path.read_bytes())
+    return f"{ovsam.__version__} (source {digest.hexdigest()})"
+
+
 def check_version(host: str, version: str) -> None:
-    """Refuse a machine with another version of ovsam."""
-    if version != ovsam.__version__:
+    """Refuse a machine with another ovsam: see `identify_code`."""
+    if version != identify_code():
         raise ConfigError(
-            f"{host} has ovsam {version} and this machine {ovsam.__version__}; install the same "
-            "version on every node"
+            f"{host} has ovsam {version} and this machine {identify_code()}; install the same one "
+            "on every node"
         )
 
 

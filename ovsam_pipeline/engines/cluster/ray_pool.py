@@ -8,8 +8,6 @@ answer is decided in `run` and `schedule`; this file asks Ray.
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +18,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from ovsam.errors import OvsamError
-from ovsam_pipeline.engines.cluster.address import check_address, explain_cluster, reach_address
+from ovsam_pipeline.engines.cluster.connection import connect
 from ovsam_pipeline.engines.cluster.node_setup import (
     DriverEnvironment,
     Probe,
@@ -228,27 +226,6 @@ def open_pool(config: LabelConfig, build: BuildLabeller) -> Iterator[Engine]:
     finally:
         if is_ours:
             ray.shutdown()
-
-
-def connect(address: str | None) -> None:
-    """Join the cluster at `address` or RAY_ADDRESS, or start Ray here where both are missing."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    address = address or os.environ.get("RAY_ADDRESS")
-    # "local" starts a new Ray; without it one that an earlier command left would be joined.
-    options: dict[str, Any] = {"address": "local", "include_dashboard": False}
-    if address:
-        check_address(address)
-        reach_address(address)
-        options = {"address": address}
-    # Ray sets its own handler of SIGTERM, which would end the command without a commit.
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, RuntimeError, RayError, OSError, ValueError, SystemExit) as error:
-        raise explain_cluster(error, address) from error
-    finally:
-        with suppress(ValueError):  # not in the main thread
-            signal.signal(signal.SIGTERM, handler)
 
 
 def _measure(config: LabelConfig, before: ClusterSize | None = None) -> ClusterSize:

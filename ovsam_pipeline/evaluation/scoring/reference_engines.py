@@ -85,7 +85,7 @@ def _import_tool(truth: GroundTruth, engine: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise MissingDependencyError(
-            f"the engine {engine} needs the package {name}; run: pip install 'ovsam[reference]'"
+            f"the engine {engine} needs the package {name}; pip install {name.partition('.')[0]}"
         ) from error
 
 

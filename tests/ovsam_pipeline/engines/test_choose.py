@@ -54,7 +54,7 @@ def test_several_gpus_without_ray_are_said_and_one_is_used(monkeypatch, caplog):
     monkeypatch.setattr(choose, "_count_gpus", lambda: 8)
     monkeypatch.setattr(choose, "find_spec", lambda name: None)
     assert choose_engine(config()) == "local"
-    assert "one of 8 GPUs is used; pip install 'ovsam[ray]'" in caplog.text
+    assert "one of 8 GPUs is used; pip install ray" in caplog.text
 
 
 def test_ray_that_is_asked_for_and_not_installed_is_named(monkeypatch):

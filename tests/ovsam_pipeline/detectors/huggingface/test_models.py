@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("transformers", reason="transformers is not installed: pip install 'ovsam[hf]'")
+pytest.importorskip(
+    "transformers", reason="transformers is not installed: pip install transformers"
+)
 
 import tiny_huggingface as tiny
 import torch
