@@ -105,6 +105,7 @@ def _make_parameter(declared: Setting) -> inspect.Parameter:
         about = typer.Option(*declared.flags, metavar=metavar, help=text, rich_help_panel=panel)
         # Words and parsed texts are checked later, by the sentence of a config file.
         kind = str if declared.parse or declared.choices else declared.plain_kind
+        kind = list[str] if declared.repeats else kind
     annotation = Annotated[kind | None, about]
     return inspect.Parameter(
         declared.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation

@@ -106,7 +106,10 @@ def run_labelling(
     with ExitStack() as stack:
         stack.enter_context(keep_metrics(state, config.metrics_file))
         check_own_files(output)
-        listed = stack.enter_context(_list_images(config, output))
+        listed, is_whole = _list_images(config, output)
+        stack.enter_context(listed)
+        # What is in a folder that cannot be read is not gone.
+        config = config if is_whole else replace(config, prune=False)
         state.end_phase("list")
         # A used output is taken before the slow part, so that a second run learns at once; a new
         # one only after it, so that settings which cannot work leave no folder behind.
@@ -133,17 +136,25 @@ def run_labelling(
         return run.export(summary, wanted)
 
 
-def _list_images(config: LabelConfig, output: AnyPath) -> ImageSpool:
-    """Walk the sources once; what is wrong with them is reported before anything slow."""
-    listing = list_images(config.sources, image_root=config.image_root, exclude=(output,))
+def _list_images(config: LabelConfig, output: AnyPath) -> tuple[ImageSpool, bool]:
+    """Walk the sources once, and return whether each of their folders could be read.
+
+    What is wrong with them is reported before anything slow.
+    """
+    listing = list_images(
+        config.sources, image_root=config.image_root, exclude=config.exclude, outputs=(output,)
+    )
     images = ImageSpool(listing)
-    if listing.num_ignored:
-        logger.info("%s", listing.describe_ignored())
+    for sentence in listing.describe_left_out():
+        logger.info("%s", sentence)
+    gaps = listing.left_out.describe_unreadable()
+    if gaps:
+        logger.warning("%s%s", gaps, "; nothing is pruned" if config.prune else "")
     if listing.num_duplicates:
         num = listing.num_duplicates
         what = "file that is" if num == 1 else "files that are"
         logger.info("%d %s listed more than once: labelled once", num, what)
-    return images
+    return images, not gaps
 
 
 def _take_output(stack: ExitStack, state: RunState) -> OutputFolder:

@@ -156,6 +156,17 @@ class LabelConfig(SharedConfig):
         metavar="DIR",
         shown="searched for around the file",
     )
+    exclude: tuple[str, ...] = setting(
+        (),
+        Panel.WHAT,
+        "Leave out the images whose name matches, and folders with all below; may be given again. "
+        "'*.png' and 'thumbs' mean any part of a name, 'day1/*.png' the name from its start, '**' "
+        "any folders.",
+        metavar="GLOB",
+        parse=lambda _, text: (text,),
+        repeats=True,
+        more="See [inputs.md](inputs.md#what-is-left-out).",
+    )
     relabel: str | None = setting(
         None,
         Panel.WHAT,

@@ -53,6 +53,7 @@ class About(TypedDict, total=False):
     most: float  # largest value; the smallest is then 0
     above: float  # the value must be larger, and finite
     parse: Callable[[str, str], Any]  # (flag, text) → value, for texts of a command line or file
+    repeats: bool  # whether the flag may be given several times, for a tuple of texts
     retry: Retry
     more: str  # continues the help text in the docs, in Markdown
 
@@ -70,6 +71,7 @@ class Setting:
     most: float | None = None
     above: float | None = None
     parse: Callable[[str, str], Any] | None = None
+    repeats: bool = False
     retry: Retry = "given"
     more: str = ""
     name: str = ""

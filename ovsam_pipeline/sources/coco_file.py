@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,6 +19,7 @@ from ovsam.coco_json import get_image_file_name, iterate_json
 from ovsam.errors import explain_json
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.records import ImageRecord
+from ovsam_pipeline.sources.left_out import LeftOut
 from ovsam_pipeline.sources.place import Place, add_states, get_root, get_state
 from ovsam_pipeline.sources.source import join_name, make_unicode
 from ovsam_pipeline.storage.remote_path import AnyPath
@@ -49,7 +49,7 @@ class CocoFile:
         """The image root; see `Source.root`."""
         return get_root(self.images.root)
 
-    def iterate(self, prefix: str, passed: Counter[str]) -> Iterator[ImageRecord]:  # noqa: ARG002
+    def iterate(self, prefix: str, left_out: LeftOut) -> Iterator[ImageRecord]:  # noqa: ARG002
         """Yield the images, also those that are missing; see `Source.iterate`."""
         yield from add_states(self._iterate_records(prefix))
 

@@ -5,14 +5,15 @@ A file of any other suffix is an image itself.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.records import ImageRecord
-from ovsam_pipeline.sources.source import get_suffix
+from ovsam_pipeline.sources.left_out import LeftOut, get_suffix
+from ovsam_pipeline.sources.place import check_regular
 from ovsam_pipeline.sources.tables import list_parquet
 from ovsam_pipeline.sources.tar import list_tar
 from ovsam_pipeline.storage.remote_path import RemotePath
@@ -40,47 +41,48 @@ def check_container(text: str) -> None:
 
 
 def open_containers(
-    files: Iterator[ImageRecord], column: str | None, passed: Counter[str]
+    files: Iterator[ImageRecord], column: str | None, left_out: LeftOut
 ) -> Iterator[ImageRecord]:
     """Yield what `open_container` does for each file, in order.
 
     Archives on an object store are listed several at once: most of the time is waiting.
     """
     pool = ThreadPoolExecutor(_ARCHIVES_AT_ONCE, "ovsam-archive")
-    waiting: deque[Future[tuple[list[ImageRecord], Counter[str]]]] = deque()
+    waiting: deque[Future[tuple[list[ImageRecord], LeftOut]]] = deque()
     try:
         for file in files:
             is_far = isinstance(file.path, RemotePath) and _is_container(file)
             if is_far:
-                waiting.append(pool.submit(_list_container, file, column))
+                waiting.append(
+                    pool.submit(_list_container, file, column, LeftOut(left_out.exclude))
+                )
             # Before a file that is not listed in the pool, all that is in it: the order is kept.
             while waiting and (len(waiting) > _ARCHIVES_AT_ONCE or not is_far):
-                yield from _take(waiting.popleft(), passed)
+                yield from _take(waiting.popleft(), left_out)
             if not is_far:
-                yield from open_container(file, column, passed)
+                yield from open_container(file, column, left_out)
         while waiting:
-            yield from _take(waiting.popleft(), passed)
+            yield from _take(waiting.popleft(), left_out)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _list_container(
-    file: ImageRecord, column: str | None
-) -> tuple[list[ImageRecord], Counter[str]]:
-    passed: Counter[str] = Counter()
-    return list(open_container(file, column, passed)), passed
+    file: ImageRecord, column: str | None, left_out: LeftOut
+) -> tuple[list[ImageRecord], LeftOut]:
+    return list(open_container(file, column, left_out)), left_out
 
 
 def _take(
-    listed: Future[tuple[list[ImageRecord], Counter[str]]], passed: Counter[str]
+    listed: Future[tuple[list[ImageRecord], LeftOut]], left_out: LeftOut
 ) -> list[ImageRecord]:
     records, others = listed.result()
-    passed.update(others)
+    left_out.add(others)
     return records
 
 
 def open_container(
-    file: ImageRecord, column: str | None, passed: Counter[str]
+    file: ImageRecord, column: str | None, left_out: LeftOut
 ) -> Iterator[ImageRecord]:
     """Yield the images of an archive or Parquet file; the file itself where it is neither."""
     if not _is_container(file):
@@ -92,10 +94,11 @@ def open_container(
             "expected archives here or on an object store (s3://, gs://, az://), got "
             f"{file.path}: download it"
         )
+    check_regular(file.path, str(file.path))
     # In the identity of every image inside: an archive that is written anew has new images.
     state = f"{file.size_bytes}:{file.mtime_ns}"
     if get_suffix(file.file_name) == ".tar":
-        yield from list_tar(file.path, file.file_name, state, passed)
+        yield from list_tar(file.path, file.file_name, state, left_out)
     else:
         yield from list_parquet(file.path, file.file_name, state, column)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from ovsam.errors import explain
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.sources.containers import open_containers
+from ovsam_pipeline.sources.left_out import LeftOut
 from ovsam_pipeline.sources.place import (
     Place,
     add_states,
@@ -52,13 +52,13 @@ class ListFile:
                 f"expected a text file with one image path per line, got binary: {self.text}"
             )
 
-    def iterate(self, prefix: str, passed: Counter[str]) -> Iterator[ImageRecord]:
+    def iterate(self, prefix: str, left_out: LeftOut) -> Iterator[ImageRecord]:
         """Yield the images, line by line; see `Source.iterate`.
 
         Blank lines and lines that begin with # are skipped. Names are relative to the folder of the
         list; what lies outside of it keeps its absolute path or its address.
         """
-        yield from open_containers(add_states(self._iterate_lines(prefix)), None, passed)
+        yield from open_containers(add_states(self._iterate_lines(prefix)), None, left_out)
 
     def _iterate_lines(self, prefix: str) -> Iterator[ImageRecord]:
         root = self.root

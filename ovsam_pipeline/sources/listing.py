@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -22,6 +21,7 @@ from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.sources.coco_file import CocoFile
 from ovsam_pipeline.sources.containers import CONTAINER_SUFFIXES
 from ovsam_pipeline.sources.key_set import KeySet
+from ovsam_pipeline.sources.left_out import LeftOut
 from ovsam_pipeline.sources.opening import open_image_root, open_source
 from ovsam_pipeline.sources.patterns import expand_braces
 from ovsam_pipeline.sources.place import normalise
@@ -36,19 +36,21 @@ def list_images(
     sources: Sequence[str | Path],
     *,
     image_root: Path | str | None = None,
-    exclude: Sequence[AnyPath] = (),
+    exclude: Sequence[str] = (),
+    outputs: Sequence[AnyPath] = (),
 ) -> ImageListing:
     """Open the sources, of any kind and in any mixture; iterating the result gives the records.
 
     `image_root` is the folder or address that the names in COCO JSON files are relative to; without
-    it they are looked for next to the file and around it. `exclude` are folders that a walk must
-    not enter: the output, where it lies in the input.
+    it they are looked for next to the file and around it. `exclude` are globs of names to leave out
+    (see `left_out.py`), `outputs` folders that a walk must not enter: they may lie in the input.
     """
     if not sources:
         raise SourceError("expected at least one source (folder, file, glob, list, JSON), got none")
     root = open_image_root(image_root)
     texts = [text for source in sources for text in _expand(str(source))]
-    return ImageListing(tuple(open_source(text, root, exclude) for text in texts))
+    opened = tuple(open_source(text, root, outputs) for text in texts)
+    return ImageListing(opened, LeftOut(exclude))
 
 
 def _expand(text: str) -> list[str]:
@@ -61,28 +63,28 @@ def _expand(text: str) -> list[str]:
 class ImageListing:
     """The images of some sources; each iteration reads the folders anew.
 
-    Of the last iteration: `num_ignored` counts, by suffix ("" for none), the files in folders and
-    globs that are not images by their suffix (hidden ones are not counted); `num_duplicates` the
-    files that were met again and left out.
+    Of the last iteration: `left_out` counts what is not listed, `num_duplicates` the files that
+    were met again.
     """
 
-    def __init__(self, sources: tuple[Source, ...]) -> None:
+    def __init__(self, sources: tuple[Source, ...], left_out: LeftOut) -> None:
         self.sources = sources
-        self.num_ignored: Counter[str] = Counter()
+        self.left_out = left_out
         self.num_duplicates = 0
         self._prefixes = _compute_prefixes([source.root for source in sources])
         self._num_met = 0
 
     def __iter__(self) -> Iterator[ImageRecord]:
         """Yield the records, source by source; constant memory for a single folder."""
-        self.num_ignored.clear()
+        self.left_out = LeftOut(self.left_out.exclude)
         self.num_duplicates = 0
         # A single folder lists each file once: the millions of keys of a large one are spared.
         may_repeat = len(self.sources) > 1 or self.sources[0].may_repeat
         places, ids = (KeySet(), KeySet()) if may_repeat else (None, None)
         for index, (source, prefix) in enumerate(zip(self.sources, self._prefixes, strict=True)):
             self._num_met = 0
-            records = source.iterate(prefix, self.num_ignored)
+            num_chosen = self.left_out.num_chosen
+            records = self._leave_out(source.iterate(prefix, self.left_out))
             if places is not None and ids is not None:
                 records = self._check_chunks(records, places, ids, index)
             for record in records:
@@ -90,21 +92,25 @@ class ImageListing:
                 # were all listed before is not an empty one.
                 self._num_met += places is None
                 yield record
-            if not self._num_met:
+            # One of several folders may hold nothing but what is left out on purpose.
+            is_wanted = self.left_out.num_chosen == num_chosen or len(self.sources) == 1
+            if not self._num_met and is_wanted:
                 raise SourceError(self._describe_empty(source))
 
-    def describe_ignored(self) -> str:
-        """Return e.g. "12 other files passed over (10 .txt, 2 .json)"; "" when there were none."""
-        total = self.num_ignored.total()
-        if not total:
-            return ""
-        common = sorted(self.num_ignored.items(), key=lambda item: (-item[1], item[0]))[:8]
-        kinds = [f"{count} {suffix or 'without suffix'}" for suffix, count in common]
-        sentence = f"{total} other file{'s' * (total > 1)} passed over ({', '.join(kinds)})"
-        held = [suffix for suffix in CONTAINER_SUFFIXES if self.num_ignored[suffix]]
+    def describe_left_out(self) -> list[str]:
+        """Return a sentence about each kind of what is not listed: "12 other files passed …"."""
+        sentences = self.left_out.describe()
+        held = [suffix for suffix in CONTAINER_SUFFIXES if self.left_out.files[suffix]]
         if held:
-            sentence += f"; images in {' and '.join(held)} files are read where these are named"
-        return sentence
+            sentences[0] += f"; images in {' and '.join(held)} files are read where these are named"
+        return sentences
+
+    def _leave_out(self, records: Iterator[ImageRecord]) -> Iterator[ImageRecord]:
+        """Leave out what `--exclude` names and no walk has left out already."""
+        left_out = self.left_out
+        if not left_out.exclude:
+            return records
+        return (record for record in records if not left_out.is_excluded(record.file_name))
 
     def _check_chunks(
         self, records: Iterator[ImageRecord], places: KeySet, ids: KeySet, index: int
@@ -130,7 +136,7 @@ class ImageListing:
             record.file_name
             for source, prefix in zip(self.sources, self._prefixes, strict=True)
             if isinstance(source, CocoFile)
-            for record in source.iterate(prefix, Counter())
+            for record in source.iterate(prefix, LeftOut())
             if record.image_id == repeated.image_id
         )
         raise SourceError(
@@ -139,10 +145,12 @@ class ImageListing:
         )
 
     def _describe_empty(self, source: Source) -> str:
-        others = self.describe_ignored()
-        held = f"; {others}" if others else ""
-        return (
-            f"expected images (.jpg, .png, .webp, …) {source.where} {source.text}, found none{held}"
+        others = [*self.describe_left_out(), self.left_out.describe_unreadable()]
+        return "; ".join(
+            [
+                f"expected images (.jpg, .png, .webp, …) {source.where} {source.text}, found none",
+                *filter(None, others),
+            ]
         )
 
 

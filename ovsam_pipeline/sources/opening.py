@@ -6,14 +6,15 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
+from ovsam.errors import explain
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.sources.coco_file import CocoFile, read_coco_images
 from ovsam_pipeline.sources.containers import check_container
 from ovsam_pipeline.sources.list_file import ListFile
-from ovsam_pipeline.sources.place import Place, look_at, parse_place
+from ovsam_pipeline.sources.place import Place, check_regular, look_at, parse_place
 from ovsam_pipeline.sources.source import Source
 from ovsam_pipeline.sources.tables import SavedDataset, is_saved_dataset
-from ovsam_pipeline.sources.tree import File, Folder, Glob, scan_folder
+from ovsam_pipeline.sources.tree import File, Folder, Glob, identify, scan_folder
 from ovsam_pipeline.storage.remote_path import AnyPath
 from ovsam_pipeline.storage.web_file import HttpFile
 
@@ -59,13 +60,17 @@ def _open_folder(
 ) -> Source:
     if isinstance(path, Path):
         scan_folder(path)  # so that a folder that cannot be read is reported before any listing
-        if is_saved_dataset(path):
+        with explain("cannot read the folder", path, SourceError):
+            is_saved = is_saved_dataset(path)
+        if is_saved:
             return SavedDataset(text, path, column)
-    return Folder(text, path, frozenset(folder.resolve() for folder in exclude), column)
+    return Folder(text, path, frozenset(identify(folder) for folder in exclude), column)
 
 
 def _open_file(text: str, file: Place, column: str | None, image_root: Place | None) -> Source:
     name = file.name.lower()
+    if name.endswith((".json", ".json.gz", ".txt")):
+        check_regular(file, text)
     if name.endswith((".json", ".json.gz")):
         return CocoFile(text, read_coco_images(file, image_root))
     if name.endswith(".txt"):

@@ -50,7 +50,7 @@ def look_at(place: AnyPath, text: str) -> Literal["folder", "file", "nothing"]:
     try:
         if isinstance(place, RemotePath):
             return "folder" if place.is_dir() else "file" if place.is_file() else "nothing"
-        # Pipes and devices count as files: reading them fails with the reason.
+        # Pipes and devices count as files: `check_regular` and decoding refuse them.
         return "folder" if stat.S_ISDIR(place.stat().st_mode) else "file"
     except (OSError, ValueError, ImportError) as error:
         is_local = isinstance(place, Path)
@@ -58,6 +58,16 @@ def look_at(place: AnyPath, text: str) -> Literal["folder", "file", "nothing"]:
             return "nothing"
         # ValueError: a NUL in a path. ImportError: the scheme needs a package.
         raise SourceError(f"cannot read {text}: {describe_error(error)}") from error
+
+
+def check_regular(place: object, text: str) -> None:
+    """Refuse what is no file here, such as a pipe: reading it could wait for ever."""
+    if not isinstance(place, Path):
+        return
+    with explain("cannot read", text, SourceError):
+        mode = place.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise SourceError(f"expected a file, got a pipe, socket, device or folder: {text}")
 
 
 def get_root(place: Place) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
 
 from ovsam_pipeline.records import ImagePlace, ImageRecord, compute_image_id
+from ovsam_pipeline.sources.left_out import LeftOut
 from ovsam_pipeline.storage.remote_path import is_remote
 
 
@@ -29,10 +29,10 @@ class Source(Protocol):
     def may_repeat(self) -> bool:
         """Whether one image may come twice."""
 
-    def iterate(self, prefix: str, passed: Counter[str]) -> Iterator[ImageRecord]:
+    def iterate(self, prefix: str, left_out: LeftOut) -> Iterator[ImageRecord]:
         """List the images in a fixed order, their names with `prefix` in front.
 
-        Files that are not images are counted in `passed`, by suffix.
+        What is not listed is counted in `left_out`.
         """
 
 
@@ -56,22 +56,13 @@ def make_unicode(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def drop_climbs(name: str) -> str:
+    """Return a normal relative name without the ".." at its start: outputs have none."""
+    while name.startswith("../"):
+        name = name[3:]
+    return name
+
+
 def join_name(prefix: str, name: str) -> str:
     """Put the prefix in front of a name, unless it is an absolute path or an address."""
     return name if name.startswith("/") or is_remote(name) else prefix + name
-
-
-def get_suffix(name: str) -> str:
-    """Return the lower-case suffix of the last part, with its dot; "" without one."""
-    # Not os.path.splitext: twice as slow, and called for every file of a walk.
-    last = name.rpartition("/")[2]
-    return "." + last.rpartition(".")[2].lower() if "." in last[1:] else ""
-
-
-def take_image(name: str, wanted: frozenset[str], passed: Counter[str]) -> bool:
-    """Return whether a file has a wanted suffix; count it in `passed` where not."""
-    suffix = get_suffix(name)
-    if suffix in wanted:
-        return True
-    passed[suffix] += 1
-    return False

@@ -7,7 +7,6 @@ and the column of paths are read here; `cells.py` reads the images.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from ovsam.errors import describe_error, explain, show_value
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.records import ImagePlace, ImageRecord, StoredFile
 from ovsam_pipeline.sources.cells import ArrowCell, ParquetCell
+from ovsam_pipeline.sources.left_out import LeftOut
 from ovsam_pipeline.sources.place import get_root
 from ovsam_pipeline.sources.source import make_record
 
@@ -95,7 +95,7 @@ class SavedDataset:
         """The folder; see `Source.root`."""
         return get_root(self.path)
 
-    def iterate(self, prefix: str, passed: Counter[str]) -> Iterator[ImageRecord]:  # noqa: ARG002
+    def iterate(self, prefix: str, left_out: LeftOut) -> Iterator[ImageRecord]:  # noqa: ARG002
         """Yield the images, split by split, file by file; see `Source.iterate`."""
         for file in self._list_files():
             name = prefix + file.relative_to(self.path).as_posix()

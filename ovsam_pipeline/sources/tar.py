@@ -11,7 +11,6 @@ GNU tar's manual describes them under "Basic Tar Format". Python's `tarfile` is 
 from __future__ import annotations
 
 import posixpath
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,8 @@ from ovsam.decode import IMAGE_SUFFIXES
 from ovsam.errors import ImageError, explain
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.records import ImageRecord, StoredFile
-from ovsam_pipeline.sources.source import make_record, take_image
+from ovsam_pipeline.sources.left_out import LeftOut
+from ovsam_pipeline.sources.source import drop_climbs, make_record
 
 _BLOCK_BYTES = 512
 _SIZE = slice(124, 136)
@@ -63,9 +63,9 @@ class TarMember:
 
 
 def list_tar(
-    archive: StoredFile, name: str, state: str, passed: Counter[str]
+    archive: StoredFile, name: str, state: str, left_out: LeftOut
 ) -> Iterator[ImageRecord]:
-    """Yield the images of an archive in its order; other members are counted in `passed`.
+    """Yield the images of an archive in its order, without what a folder walk leaves out.
 
     `name` is that of the archive, in front of its members' names; `state` is the archive's size and
     time, as a member has none of its own.
@@ -75,11 +75,12 @@ def list_tar(
         for header, offset in _Members(stream, str(archive), window_bytes).iterate():
             if header.kind not in _FILE or header.name.endswith("/"):
                 continue
-            member = posixpath.normpath(header.name)
+            member = drop_climbs(posixpath.normpath(header.name))
+            folders, _, last = member.rpartition("/")
             # "._a.jpg": macOS keeps attributes of a.jpg there.
-            if posixpath.basename(member).startswith("."):
+            if last[:1] == "." or left_out.leaves_parts(folders):
                 continue
-            if take_image(member, IMAGE_SUFFIXES, passed):
+            if left_out.take_file(member, IMAGE_SUFFIXES):
                 place = TarMember(archive, member, offset, header.size)
                 version = f"{state}:{offset}:{header.size}"
                 yield make_record(f"{name}/{member}", place, header.size, version=version)

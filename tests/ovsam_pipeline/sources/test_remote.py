@@ -64,14 +64,14 @@ def test_prefix_is_walked_like_a_folder(put):
     assert [r.file_name for r in records] == ["a-b/d.PNG", "b.png", "sub/c.png"]
     assert [r.size_bytes for r in records] == [len(PNG)] * 3
     assert all(r.mtime_ns > 1.6e18 for r in records)
-    assert listing.num_ignored == {".txt": 1}
+    assert listing.left_out.files == {".txt": 1}
     assert get_names(f"{put.uri}/in") == get_names(f"{put.uri}/in/")
     assert all(is_read(record) for record in pickle.loads(pickle.dumps(records)))  # noqa: S301
 
 
 def test_whole_bucket_is_a_source_and_an_output_in_it_is_not(put):
     put("a.png", "out/x.png", "sub/b.png")
-    assert get_names(put.uri, exclude=[RemotePath(f"{put.uri}/out")]) == ["a.png", "sub/b.png"]
+    assert get_names(put.uri, outputs=[RemotePath(f"{put.uri}/out")]) == ["a.png", "sub/b.png"]
 
 
 def test_globs_and_single_objects(put):

@@ -115,7 +115,7 @@ def test_folder_of_shards_is_read_and_an_output_inside_is_not(tmp_path):
     listing = list_images([tmp_path / "in"])
     names = ["data/train-0.parquet/0.png", "data/train-1.parquet/1.png"]
     assert [r.file_name for r in listing] == names
-    assert listing.num_ignored == {".md": 1}
+    assert listing.left_out.files == {".md": 1}
     assert get_names(f"{tmp_path}/in/data/train-{{0..1}}.parquet") == [n[5:] for n in names]
 
 

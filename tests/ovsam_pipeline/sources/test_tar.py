@@ -41,7 +41,7 @@ def test_members_are_listed_without_their_neighbours_and_decode(tmp_path):
         "train-000.tar/deep/0002.png",
     ]
     assert [r.size_bytes for r in records] == [len(PNG)] * 2
-    assert listing.num_ignored == {".json": 1, ".cls": 1}
+    assert listing.left_out.files == {".json": 1, ".cls": 1}
     for record in pickle.loads(pickle.dumps(records)):  # noqa: S301  our own
         assert (decode_image(record) == PICTURE).all()
 
@@ -96,13 +96,13 @@ def test_folder_gives_archives_only_where_it_holds_no_image(tmp_path):
     (tmp_path / "in/README.md").write_text("")
     listing = list_images([tmp_path / "in"])
     assert [r.file_name for r in listing] == ["sub/x.tar/a.jpg", "y.tar/b.jpg"]
-    assert listing.num_ignored == {".md": 1, ".txt": 1}
+    assert listing.left_out.files == {".md": 1, ".txt": 1}
     (tmp_path / "in/photo.jpg").write_bytes(b"x")
     assert [r.file_name for r in listing] == ["photo.jpg"]
-    assert listing.describe_ignored() == (
+    assert listing.describe_left_out() == [
         "3 other files passed over (2 .tar, 1 .md); images in .tar files are read where these are "
         "named"
-    )
+    ]
 
 
 def test_list_file_may_name_archives(tmp_path):
