@@ -33,7 +33,10 @@ from ovsam_pipeline.storage.remote_path import AnyPath
 
 _REQUIRED = ("category_id", "segmentation", "area", "bbox", "score", "detector_score")
 # Left out of an annotation where the row has a null.
-_OPTIONAL = ("detector_category", "detector_margin", "model_category", "model_score", "prompt_id")
+_OPTIONAL = (
+    "margin", "mask_score", "detector_category", "detector_margin", "model_category", "model_score",
+    "prompt_id",
+)  # fmt: skip
 _IMAGE_FIELDS = ("file_name", "width", "height")
 _OBJECT_COLUMNS = ("image_id", *(f"objects.list.element.{n}" for n in (*_REQUIRED, *_OPTIONAL)))
 

@@ -15,15 +15,31 @@ Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
-# Of objects side by side in an image. Neighbours in the list differ in hue and in lightness.
+# Any two are 22 apart in CIELAB, those that follow each other 70.
 COLOURS: tuple[Colour, ...] = (
-    (255, 80, 60), (0, 170, 255), (255, 214, 0), (170, 70, 255), (0, 220, 130), (255, 50, 170),
-    (110, 240, 255), (255, 140, 0), (190, 255, 60), (90, 110, 255), (255, 170, 210), (0, 170, 150),
+    (170, 50, 90), (210, 90, 255), (170, 255, 170), (255, 130, 0), (255, 0, 130), (170, 170, 255),
+    (0, 170, 0), (50, 255, 255), (170, 130, 50), (130, 0, 210), (0, 170, 90), (0, 170, 255),
+    (255, 210, 130), (0, 90, 255), (130, 210, 0), (255, 90, 50), (170, 0, 170), (90, 90, 0),
+    (0, 90, 170), (255, 50, 90), (130, 210, 90), (90, 0, 255), (255, 90, 210), (0, 255, 0),
+    (130, 170, 90), (170, 0, 0), (130, 50, 130), (255, 170, 0), (50, 130, 0), (255, 130, 130),
+    (170, 130, 255), (0, 210, 170), (210, 210, 0), (170, 90, 50), (0, 130, 255), (255, 0, 255),
+    (0, 255, 130), (255, 170, 255), (170, 170, 50), (255, 0, 0),
 )  # fmt: skip
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-# Rec. 601 luma at which black text becomes easier to read than white.
-_LUMA_WEIGHTS, _LIGHT = (0.299, 0.587, 0.114), 130
+# Relative luminance (WCAG 2.2) at which black and white text contrast equally: 4.6 to 1.
+_EQUAL_CONTRAST = 0.179
 _JPEG_QUALITY = 90
+
+
+def choose_colour(category_id: int) -> Colour:
+    """Return the colour of a class: the same in every picture, far from the next ids' colours."""
+    return COLOURS[category_id % len(COLOURS)]
+
+
+def choose_contrast(colour: Colour) -> Colour:
+    """Return black or white, whichever is easier to read on a colour."""
+    linear = ((np.array(colour) / 255 + 0.055) / 1.055) ** 2.4
+    return BLACK if linear @ (0.2126, 0.7152, 0.0722) > _EQUAL_CONTRAST else WHITE
 
 
 def find_outline(mask: np.ndarray) -> Sequence[np.ndarray]:
@@ -35,8 +51,16 @@ def find_outline(mask: np.ndarray) -> Sequence[np.ndarray]:
 def draw_outline(
     picture: np.ndarray, outline: Sequence[np.ndarray], colour: Colour, thickness: int
 ) -> None:
-    """Draw the borders of a mask."""
+    """Draw the borders of a mask, on a thin rim that shows them on their own colour, too."""
+    rim = choose_contrast(colour)
+    cv2.drawContours(picture, outline, -1, rim, thickness + 2, cv2.LINE_AA)
     cv2.drawContours(picture, outline, -1, colour, thickness, cv2.LINE_AA)
+
+
+def draw_point(picture: np.ndarray, place: tuple[int, int], colour: Colour, thickness: int) -> None:
+    """Draw a point prompt as a disc on a rim of three times the line's thickness."""
+    cv2.circle(picture, place, 3 * thickness, choose_contrast(colour), cv2.FILLED, cv2.LINE_AA)
+    cv2.circle(picture, place, 2 * thickness, colour, cv2.FILLED, cv2.LINE_AA)
 
 
 def draw_label(
@@ -60,15 +84,9 @@ def draw_label(
     ]
     plates = [(x, y, x + plate_width, y + plate_height) for x, y in corners]
     plate = min(plates, key=lambda place: sum(_count_common_pixels(place, t) for t in taken))
-    luma = sum(weight * value for weight, value in zip(_LUMA_WEIGHTS, colour, strict=True))
     cv2.rectangle(picture, plate[:2], (plate[2] - 1, plate[3] - 1), colour, cv2.FILLED)
-    draw_text(
-        picture,
-        text,
-        (plate[0] + padding, plate[3] - padding - descent),
-        scale,
-        BLACK if luma > _LIGHT else WHITE,
-    )
+    start = plate[0] + padding, plate[3] - padding - descent
+    draw_text(picture, text, start, scale, choose_contrast(colour))
     return plate
 
 

@@ -14,10 +14,12 @@ from ovsam.errors import ImageError, explain
 from ovsam.masks import decode_mask
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export.drawing import (
-    COLOURS,
+    WHITE,
     Box,
+    choose_colour,
     draw_label,
     draw_outline,
+    draw_point,
     encode_jpeg,
     find_outline,
 )
@@ -35,14 +37,16 @@ logger = logging.getLogger(__name__)
 _LEAST_SIDE, _MOST_SIDE = 640, 1600
 # More would cover each other.
 _MOST_OBJECTS = 100
-_OPACITY = 0.4
+# Light enough to see the object, strong enough to see where its mask is.
+_OPACITY = 0.25
 _LEAST_TEXT_SCALE = 0.45
 
 
 def write_previews(output: AnyPath, images: Iterable[ImageRecord], count: int) -> list[AnyPath]:
-    """Draw `count` labelled images, spread evenly over the output, into OUT/preview; return them.
+    """Draw `count` images, spread evenly over the output, into OUT/preview; return the files.
 
-    Only `images`, whose files are known, can be drawn. Pictures of an earlier run are removed.
+    Failed images have no picture; those without objects do. Only `images`, whose files are known,
+    can be drawn. Pictures of an earlier run are removed.
     """
     chosen = _choose_rows(output, {image.file_name for image in images}, count)
     records = {image.file_name: image for image in images if image.file_name in chosen}
@@ -74,10 +78,15 @@ def draw_objects(image: np.ndarray, objects: Sequence[dict[str, Any]]) -> np.nda
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     picture = cv2.resize(image, (width, height), interpolation=interpolation)
+    side = max(height, width)
+    thickness, text_scale = max(2, round(side / 400)), max(_LEAST_TEXT_SCALE, side / 1300)
+    if not objects:
+        draw_label(picture, "no objects", (0, 0, width, height), WHITE, text_scale, [])
+        return picture
     best = sorted(objects, key=lambda item: -item["score"])[:_MOST_OBJECTS]
     # Large objects first, so that a small one on top of them stays visible.
     drawn = sorted(best, key=lambda item: -item["area"])
-    colours = [COLOURS[index % len(COLOURS)] for index in range(len(drawn))]
+    colours = [choose_colour(item["category_id"]) for item in drawn]
     # Tinted once: masks mixed one after another would hide what lies under them.
     tinted, outlines = picture.copy(), []
     for item, colour in zip(drawn, colours, strict=True):
@@ -85,27 +94,28 @@ def draw_objects(image: np.ndarray, objects: Sequence[dict[str, Any]]) -> np.nda
         tinted[mask > 0] = colour
         outlines.append(find_outline(mask))
     picture = cv2.addWeighted(tinted, _OPACITY, picture, 1 - _OPACITY, 0)
-    side = max(height, width)
-    thickness, text_scale = max(1, round(side / 800)), max(_LEAST_TEXT_SCALE, side / 1300)
     boxes = [_find_corners(item["bbox"], scale) for item in drawn]
     for outline, box, colour in zip(outlines, boxes, colours, strict=True):
-        cv2.rectangle(picture, box[:2], box[2:], colour, thickness)
+        cv2.rectangle(picture, box[:2], box[2:], colour, thickness // 2)
         draw_outline(picture, outline, colour, thickness)
     plates: list[Box] = []
     for item, box, colour in zip(drawn, boxes, colours, strict=True):
+        if point := item.get("detector_point_xy"):
+            x, y = (round(value * scale) for value in point)
+            draw_point(picture, (x, y), colour, thickness)
         text = f"{item['category']} {item['score']:.2f}"
         plates.append(draw_label(picture, text, box, colour, text_scale, plates))
     return picture
 
 
 def _choose_rows(output: AnyPath, file_names: set[str], count: int) -> dict[str, dict[str, Any]]:
-    """Return rows of labelled images by name, evenly spread over their sorted names."""
+    """Return rows that did not fail by name, evenly spread over their sorted names."""
     places = sorted(
         (
             (str(row["file_name"]), part)
             for part in list_parts(output)
             for row in iterate_part_rows(part, ("file_name", "status"))
-            if row["status"] == "labelled" and row["file_name"] in file_names
+            if row["status"] != "failed" and row["file_name"] in file_names
         ),
         key=lambda place: place[0],
     )

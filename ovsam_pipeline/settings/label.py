@@ -283,7 +283,8 @@ class LabelConfig(SharedConfig):
     preview: int = setting(
         0,
         Panel.OUTPUT,
-        "Draw this many labelled images, spread evenly over the output, into OUTPUT/preview.",
+        "Draw this many images with their objects, spread evenly over the output, into "
+        "OUTPUT/preview.",
         least=0,
         retry="own",
     )

@@ -19,7 +19,10 @@ from ovsam_pipeline.output.parts import write_part
 from ovsam_pipeline.records import BoxRecord, LabelRecord, ObjectRecord
 from ovsam_pipeline.storage.remote_path import parse_path
 
-OPTIONAL = ("detector_category", "detector_margin", "model_category", "model_score", "prompt_id")
+OPTIONAL = (
+    "margin", "mask_score", "detector_category", "detector_margin", "model_category", "model_score",
+    "prompt_id",
+)  # fmt: skip
 HOSTILE = (
     'a "quoted" name',
     "back\\slash\\",
@@ -49,6 +52,7 @@ def make_objects(count: int, seed: int) -> tuple[ObjectRecord, ...]:
             segmentation={"size": [480, 640 + index], "counts": counts},
             model_category=HOSTILE[(index + 1) % 6],
             model_score=1 / 3,
+            margin=float(np.float32(rng.random())) if rng.random() < 0.6 else None,
             detector_margin=-1e-9 * index if rng.random() < 0.6 else None,
         )
         found.append(item)

@@ -1,5 +1,5 @@
 import re
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import cv2
 import numpy as np
@@ -9,8 +9,11 @@ from ovsam_pipeline.export.drawing import (
     BLACK,
     COLOURS,
     WHITE,
+    choose_colour,
+    choose_contrast,
     draw_label,
     draw_outline,
+    draw_point,
     draw_text,
     encode_jpeg,
     find_outline,
@@ -69,8 +72,36 @@ def test_text_contrasts_with_its_plate():
         assert has_colour(picture, text_colour)
 
 
-def test_colours_are_distinct():
-    assert len(set(COLOURS)) == len(COLOURS)
+def test_colours_are_apart_and_neighbours_in_the_palette_well_apart():
+    rgb = np.array([COLOURS], np.float32) / 255
+    places = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)[0]
+    assert min(np.linalg.norm(a - b) for a, b in combinations(places, 2)) > 22
+    assert min(np.linalg.norm(places - np.roll(places, 1, axis=0), axis=1)) > 69
+
+
+def test_a_class_has_one_colour_and_the_next_ids_have_others():
+    assert choose_colour(7) == choose_colour(7)
+    assert len({choose_colour(category_id) for category_id in range(40)}) == 40
+
+
+@pytest.mark.parametrize("colour", [*COLOURS, BLACK, WHITE, (119, 119, 119), (0, 0, 128)])
+def test_text_is_legible_on_every_colour(colour):
+    def luminance(rgb):  # WCAG 2.2, for one pixel in plain Python
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in rgb]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted(
+        luminance([v / 255 for v in rgb]) for rgb in (colour, choose_contrast(colour))
+    )
+    assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+def test_a_point_is_drawn_on_a_rim_that_contrasts():
+    picture = make_picture()
+    draw_point(picture, (100, 80), (255, 255, 0), 2)
+    assert (picture[80, 100] == (255, 255, 0)).all()
+    assert (picture[80, 105] < 64).all()
+    assert (picture[80, 110] == GREY).all()
 
 
 def test_text_is_shortened_in_the_middle():
