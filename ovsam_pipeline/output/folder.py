@@ -21,6 +21,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Self
 
 from ovsam.checked_json import check_keys, parse_json
@@ -39,6 +40,8 @@ STATUS_FILE = "status.json"
 ANNOTATIONS_FILE = "annotations.json"
 FAILURES_FILE = "failures.jsonl"
 PREVIEW_FOLDER = "preview"
+# Of files by which the workers of a cluster show that they see the folder.
+PROBE_PREFIX = ".probe-"
 _PARTS_FOLDER = "parts"
 _READERS, _READERS_OF_STORES = 4, 32
 _OVERWRITE = (
@@ -94,6 +97,7 @@ class OutputFolder:
             self.parts_folder.mkdir(exist_ok=True)
         for folder in (path, self.parts_folder):
             sweep_temporary_files(folder)
+        remove_probes(path)
 
     def __enter__(self) -> Self:
         return self
@@ -238,6 +242,15 @@ class OutputFolder:
                     picture.unlink(missing_ok=True)
             elif previews.is_dir():
                 shutil.rmtree(previews)
+
+
+def remove_probes(folder: AnyPath, name: str = PROBE_PREFIX) -> None:
+    """Remove probes whose names begin so; without a name all, which a killed driver left."""
+    if isinstance(folder, RemotePath):
+        return
+    for path in folder.glob(f"{name}*"):
+        with suppress(OSError):
+            path.unlink()
 
 
 def list_parts(output: AnyPath) -> list[AnyPath]:

@@ -22,7 +22,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from ovsam.errors import ConfigError, OvsamError, TrainingError
 from ovsam.training.loop.stopping import RunStoppedError, catch_stop_signals, stop_signal
-from ovsam_pipeline.engines.cluster.connection import connect
+from ovsam_pipeline.engines.cluster.connection import Head, connect
 from ovsam_pipeline.engines.cluster.node_setup import DriverEnvironment
 from ovsam_pipeline.engines.cluster.pool import describe_death
 from ovsam_pipeline.terminal.bars import LogFollower
@@ -108,21 +108,20 @@ def train_on_ray(request: StageRequest, size: RaySize, run: RunStage = run_stage
     `request`: the stage; its paths must be good on every node.
     """
     is_ours = not ray.is_initialized()
-    if is_ours:
-        connect(size.address)
+    head = connect(size.address) if is_ours else Head(is_ours=False)
     try:
         with catch_stop_signals():
-            _train_with_restarts(_make_absolute(request), size, run)
+            _train_with_restarts(_make_absolute(request), size, run, head)
     finally:
         if is_ours:
             ray.shutdown()
 
 
-def _train_with_restarts(request: StageRequest, size: RaySize, run: RunStage) -> None:
+def _train_with_restarts(request: StageRequest, size: RaySize, run: RunStage, head: Head) -> None:
     log = LogFollower(request.out / "log.jsonl")
     for restarts in range(size.max_restarts + 1):
         try:
-            _train_once(request, size, run, log)
+            _train_once(request, size, run, log, head)
             return
         except WorkerLostError as error:
             if restarts == size.max_restarts:
@@ -133,7 +132,9 @@ def _train_with_restarts(request: StageRequest, size: RaySize, run: RunStage) ->
             logger.warning("a worker died (%s); starting again from the last checkpoint", error)
 
 
-def _train_once(request: StageRequest, size: RaySize, run: RunStage, log: LogFollower) -> None:
+def _train_once(
+    request: StageRequest, size: RaySize, run: RunStage, log: LogFollower, head: Head
+) -> None:
     """Start the actors, let them train, and end them."""
     has_gpus = ray.cluster_resources().get("GPU", 0) > 0
     _check_room(size, has_gpus)
@@ -153,17 +154,18 @@ def _train_once(request: StageRequest, size: RaySize, run: RunStage, log: LogFol
             actor.train.remote(run, request, _describe_rank(rank, size, host, port), size.threads)
             for rank, actor in enumerate(actors)
         ]
-        _watch(actors, orders, log)
+        _watch(actors, orders, log, head)
     finally:
         for actor in actors:
             with suppress(RayError):
                 ray.kill(actor)
 
 
-def _watch(actors: Sequence[Any], orders: Sequence[Any], log: LogFollower) -> None:
+def _watch(actors: Sequence[Any], orders: Sequence[Any], log: LogFollower, head: Head) -> None:
     """Pass wishes on and show the log until all have ended, or one has failed."""
     waiting, is_passed_on = list(orders), False
     while waiting:
+        head.wait_for()
         if stop_signal.is_requested and not is_passed_on:
             is_passed_on = True
             number = signal.SIGINT if stop_signal.counts[1] else signal.SIGTERM

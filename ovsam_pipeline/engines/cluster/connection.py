@@ -11,7 +11,9 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,23 +27,62 @@ from ray.job_config import JobConfig
 
 import ovsam
 from ovsam_pipeline.engines.cluster.address import check_address, explain_cluster, reach_address
+from ovsam_pipeline.errors import ShardError
 
 _STDERR = 2
+_LOOK_EVERY_S = 1.0
+# A cluster may start its head again, and a driver that is left without one for a minute is ended by
+# Ray's core, without a word.
+_LONGEST_GONE_S = 40.0
 
 
-def connect(address: str | None) -> None:
+class Head:
+    """The head of the cluster that this process is connected to: without it no worker can start."""
+
+    def __init__(self, *, is_ours: bool) -> None:
+        self._address = ray.get_runtime_context().gcs_address
+        self._is_ours = is_ours
+        self._looked_s = -_LOOK_EVERY_S
+
+    def wait_for(self) -> None:
+        """Return once the head answers, mostly at once; a ShardError where it is gone for good."""
+        start_s = time.monotonic()
+        if start_s - self._looked_s < _LOOK_EVERY_S:
+            return
+        while not self._answers():
+            if self._is_ours or time.monotonic() - start_s >= _LONGEST_GONE_S:
+                first = "" if self._is_ours else "start the cluster again, and "
+                raise ShardError(
+                    f"the head of the Ray cluster at {self._address} is gone, so the run ends; "
+                    f"what is done is kept: {first}run the same command again"
+                )
+            time.sleep(_LOOK_EVERY_S)
+        self._looked_s = time.monotonic()
+
+    def _answers(self) -> bool:
+        host, _, port = self._address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _LOOK_EVERY_S).close()
+        except OSError:
+            return False
+        return True
+
+
+def connect(address: str | None) -> Head:
     """Join the cluster at `address` or RAY_ADDRESS, or start Ray here where both are missing."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    address = address or os.environ.get("RAY_ADDRESS")
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
     # Ray sets its own handler of SIGTERM, which would end the command without a commit.
     handler = signal.getsignal(signal.SIGTERM)
+    is_ours = address == "local"
     try:
-        if address and address != "local":
-            _join(address)
-        else:
+        if is_ours:
             _start()
+        else:
+            _join(address)
+        return Head(is_ours=is_ours)
     except (ConnectionError, RuntimeError, RayError, OSError, ValueError, SystemExit) as error:
-        raise explain_cluster(error, address) from error
+        raise explain_cluster(error, None if is_ours else address) from error
     finally:
         with suppress(ValueError):  # not in the main thread
             signal.signal(signal.SIGTERM, handler)

@@ -11,8 +11,8 @@ import hashlib
 import os
 import platform
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -21,6 +21,7 @@ import ovsam
 from ovsam.errors import ConfigError, OvsamError, describe_error
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.labelling.labeller import RunFacts
+from ovsam_pipeline.output.folder import PROBE_PREFIX, remove_probes
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath, is_remote
 
 _PASSED_ON = (
@@ -34,7 +35,6 @@ _PASSED_ON = (
     "OVSAM_",
     "TORCH_HOME",
 )
-_PREFIX = ".probe-"
 
 
 @dataclass(frozen=True)
@@ -162,21 +162,12 @@ def put_probe(output: AnyPath) -> Iterator[Probe]:
     if isinstance(output, RemotePath):
         yield Probe(None)
         return
-    folder = output.absolute()
-    # Those of a driver that was killed: this run holds the folder, so no other driver is alive.
-    _remove(folder.glob(f"{_PREFIX}*"))
-    path = folder / f"{_PREFIX}{secrets.token_hex(8)}"
+    path = output.absolute() / f"{PROBE_PREFIX}{secrets.token_hex(8)}"
     path.write_text("ovsam", encoding="utf-8")
     try:
         yield Probe(path)
     finally:
-        _remove(folder.glob(f"{path.name}*"))
-
-
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        with suppress(OSError):
-            path.unlink()
+        remove_probes(output, path.name)
 
 
 def _name_answer(probe: Path, host: str, process: int) -> Path:

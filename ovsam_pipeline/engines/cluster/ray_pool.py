@@ -18,7 +18,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from ovsam.errors import OvsamError
-from ovsam_pipeline.engines.cluster.connection import connect
+from ovsam_pipeline.engines.cluster.connection import Head, connect
 from ovsam_pipeline.engines.cluster.node_setup import (
     DriverEnvironment,
     Probe,
@@ -106,8 +106,10 @@ class _RayPool:
 
     name = "ray"
 
-    def __init__(self, size: ClusterSize, facts: RunFacts, order: Any, texts: Any) -> None:
-        self.size, self.facts = size, facts
+    def __init__(
+        self, size: ClusterSize, facts: RunFacts, order: Any, texts: Any, head: Head
+    ) -> None:
+        self.size, self.facts, self._head = size, facts, head
         self.workers: list[PoolWorker] = []
         self.accepted_parts: set[str] = set()
         self._order, self._texts = order, texts
@@ -117,7 +119,7 @@ class _RayPool:
         self._logged: set[str] = set()
 
     @classmethod
-    def start(cls, config: LabelConfig, build: BuildLabeller) -> Self:
+    def start(cls, config: LabelConfig, build: BuildLabeller, head: Head) -> Self:
         """Load the first worker, which shows what the labels depend on.
 
         The others are started with its settings, in which "auto" is resolved, and need not embed
@@ -130,7 +132,7 @@ class _RayPool:
         actor, loaded = _load_first_worker(order, size)
         facts, texts = loaded.info.facts, ray.put(loaded.info.texts)
         resolved = replace(facts.config, device=device)
-        pool = cls(size, facts, ray.put(_Order(resolved, build, environment)), texts)
+        pool = cls(size, facts, ray.put(_Order(resolved, build, environment)), texts, head)
         worker = pool._add(actor)
         worker.register(loaded)
         pool.log_notes(loaded.info.notes)
@@ -185,6 +187,7 @@ class _RayPool:
         _kill(self._actors.pop(worker))
 
     def wait(self) -> list[Answer]:
+        self._head.wait_for()
         if not self._pending:
             time.sleep(_WAIT_S)
             return []
@@ -214,14 +217,14 @@ def open_pool(config: LabelConfig, build: BuildLabeller) -> Iterator[Engine]:
     """Connect to a cluster, or start Ray on this machine, and load the first worker."""
     check_device(config.device)
     is_ours = not ray.is_initialized()
-    if is_ours:
-        connect(config.address)
+    head = connect(config.address) if is_ours else Head(is_ours=False)
     try:
-        pool = _RayPool.start(config, build)
+        pool = _RayPool.start(config, build, head)
         try:
             yield pool
         finally:
             for worker in list(pool.workers):
+                pool.request_stop(worker)  # also reaches it where the head is gone
                 pool.stop_worker(worker)
     finally:
         if is_ours:

@@ -44,7 +44,8 @@ _MOST_QUESTIONS_A_SECOND = 50
 _AWAY_S = 60.0
 # After a stop: long enough for the current image, even on a CPU.
 _STOP_TIMEOUT_S = 60.0
-_MOST_FAILED_STARTS = 5
+# In a row, without a shard that was labelled in between.
+_MOST_VAIN_STARTS = 5
 # What `labelling` chooses where --batch is not given.
 _BATCH_OF_A_GPU = 8
 _LONGEST_PAUSE_S = 300.0
@@ -75,7 +76,7 @@ class ClusterRun:
         num_images = len(work.plan.images)
         self.schedule = Schedule(work.plan.images, num_images, work.writer.max_images, batch)
         self.needs_work: list[PoolWorker] = []
-        self.num_failed_starts = self.num_lost = 0
+        self.num_failed_starts = self.num_vain_starts = self.num_lost = 0
         self.stop_deadline_s: float | None = None
         self.resized_s = self.watched_s = self.start_workers_after_s = 0.0
         self.worked_s = time.monotonic()
@@ -133,11 +134,18 @@ class ClusterRun:
         except (OvsamError, WorkerDiedError) as error:
             self.pool.stop_worker(worker)
             self.num_failed_starts += 1
+            self.num_vain_starts += 1
             if all(other.info is None for other in self.pool.workers):
                 self._give_up_starting(error)
             pause_s = min(_LONGEST_PAUSE_S, 2.0 ** min(self.num_failed_starts, 30))
             self.start_workers_after_s = time.monotonic() + pause_s
-            logger.warning("a worker cannot start, the others continue: %s", error)
+            num_loaded = sum(other.info is not None for other in self.pool.workers)
+            logger.warning(
+                "a worker cannot start, the next try is in %.0f s (workers now: %d): %s",
+                pause_s,
+                num_loaded,
+                error,
+            )
 
     def _register(self, worker: PoolWorker, loaded: Loaded) -> None:
         worker.register(loaded)
@@ -150,7 +158,7 @@ class ClusterRun:
     def _admit(self, worker: PoolWorker) -> None:
         assert worker.info is not None
         self.probe.check(worker.info.host, worker.info.process)
-        self.num_failed_starts = 0
+        self.num_failed_starts = self.num_vain_starts = 0
         worker.is_working = True
         self.schedule.add_worker(worker.name, time.monotonic())
         self.report.workers[worker.name] = WorkerState(worker.name, "idle")
@@ -159,16 +167,17 @@ class ClusterRun:
     def _give_up_starting(self, error: Exception) -> None:
         if isinstance(error, OvsamError):  # settings or files: the next worker would fail the same
             raise error
-        if self.num_failed_starts >= _MOST_FAILED_STARTS:
+        if self.num_vain_starts >= _MOST_VAIN_STARTS:
             raise ShardError(
-                f"{self.num_failed_starts} workers in a row died while they loaded the model "
-                f"({error}); a worker may need more memory: fewer --num-actors, or more "
-                "--cpus-per-actor"
+                f"{self.num_vain_starts} workers in a row died while they loaded the model "
+                f"({error}); what is labelled is kept, and the same command goes on. A worker may "
+                "need more memory: fewer --num-actors, or more --cpus-per-actor"
             ) from error
 
     def _finish(self, worker: PoolWorker, result: ShardResult) -> None:
         now_s = time.monotonic()
         self.schedule.finish(worker.name, result.number, result.seconds, now_s)
+        self.num_vain_starts = 0
         self.needs_work.append(worker)
         self._record_state(worker, result.state)
         self._accept(result.part)
@@ -214,7 +223,7 @@ class ClusterRun:
         if is_nothing_labelled and self.num_lost >= _MOST_LOST + len(self.pool.workers):
             raise ShardError(
                 f"{self.num_lost} workers were lost and no image was labelled; the last one: "
-                f"{why}. Label one image with --engine local to see more"
+                f"{why}. Label one image with --engine local to see more; the same command goes on"
             )
         self.resized_s = 0.0
         # Shards came back, so also workers that found none before may get one.

@@ -18,6 +18,7 @@ from ovsam_pipeline.engines.cluster.node_setup import (
     put_probe,
 )
 from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.output.folder import OutputFolder
 from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.storage.remote_path import RemotePath
 
@@ -69,6 +70,13 @@ def test_probe_is_answered_and_swept_away(tmp_path):
         with pytest.raises(OutputError, match=r"what node7 writes into .* does not arrive here"):
             probe.check("node7", 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_probes_of_a_killed_driver_are_removed_by_the_next_run_of_any_engine(tmp_path):
+    for name in (".probe-0123", ".probe-0123-node7-12"):
+        (tmp_path / name).touch()
+    with OutputFolder(tmp_path):
+        assert list(tmp_path.glob(".probe*")) == []
 
 
 def test_node_that_does_not_see_the_output_is_named(tmp_path):

@@ -1,5 +1,6 @@
 """The loop of a cluster run on workers of this process, which die as a test says."""
 
+import itertools
 import random
 import subprocess
 import sys
@@ -212,6 +213,28 @@ def test_workers_that_die_while_they_load_end_the_run(run, monkeypatch):
         run(pool)
 
 
+def test_work_in_between_forgives_workers_that_cannot_start(run, monkeypatch):
+    monkeypatch.setattr(cluster_run, "_LONGEST_PAUSE_S", 0.0)
+    pool = FakePool(num_actors=2)
+    load, loads = pool.load, []
+
+    def load_seldom(worker):
+        loads.append(worker)
+        pool.deaths = float(len(loads) == 6)  # then the one that works dies too
+        if 1 < len(loads) < 8:
+            raise WorkerDiedError("out of memory")
+        return load(worker)
+
+    turns = itertools.count()
+    pool.load = load_seldom
+    pool.dice = SimpleNamespace(
+        random=lambda: 0.6, choice=lambda items: items[next(turns) % len(items)]
+    )
+    report, rows = run(pool)
+    assert len(rows) == report.done == 40
+    assert len(loads) >= 8
+
+
 def test_hung_worker_is_replaced_and_its_images_are_labelled(run, monkeypatch):
     pool = FakePool(num_actors=1, image_timeout=5.0)
     clock = SimpleNamespace(now=0.0)
@@ -288,7 +311,7 @@ def test_worker_that_cannot_start_is_reported_and_the_others_continue(run, caplo
     pool.load = load_and_spoil_the_second
     report, rows = run(pool)
     assert len(rows) == report.done == 40
-    assert "a worker cannot start, the others continue: node7 has ovsam 0.0.1" in caplog.text
+    assert "a worker cannot start, the next try is in 2 s (workers now: 1): node7" in caplog.text
 
 
 def test_first_worker_that_cannot_write_the_output_ends_the_run(run):
