@@ -67,6 +67,7 @@ def _print_result(result: EvalResult) -> None:
     if result.comparison is not None:
         print_tables([result.comparison.build_table()])
     print_result(f"results: {result.output / 'metrics.json'}")
-    for name, what in (("plots", "plots"), ("worst", "worst instances")):
-        if any((result.output / name).glob("*")):
-            print_result(f"  {what}: {result.output / name}")
+    if any((result.output / "plots").glob("*")):
+        print_result(f"  plots: {result.output / 'plots'}")
+    if (page := result.output / "worst" / "index.html").is_file():
+        print_result(f"  worst instances: {page}")

@@ -1,7 +1,7 @@
 """One evaluation from settings to numbers, files and pictures: what `ovsam eval` calls.
 
 find the data set → read the truth → label it (or read predictions made before) → measure → write
-metrics.json, per_class.csv, samples, plots and the worst instances → compare with a baseline.
+metrics.json, CSV files, samples, plots and the worst instances → compare with a baseline.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from ovsam_pipeline.evaluation.reporting.compare import (
 from ovsam_pipeline.evaluation.reporting.files import (
     describe_dataset,
     describe_evaluation,
+    write_confusions,
     write_metrics,
     write_per_class,
     write_samples,
@@ -56,7 +57,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_RESULTS = ("metrics.json", "per_class.csv", "samples/*.parquet", "plots/*.png", "worst/*.jpg")
+_RESULTS = (
+    "metrics.json",
+    "per_class.csv",
+    "confusions.csv",
+    "samples/*.parquet",
+    "plots/*.png",
+    "worst/*.jpg",
+    "worst/index.html",
+)
 
 
 @dataclass(frozen=True)
@@ -292,6 +301,8 @@ def _write_results(
             for path in output.glob(pattern):
                 path.unlink()
     write_per_class(output / "per_class.csv", truth, scores.detection, scores.instances)
+    if scores.instances is not None:
+        write_confusions(output / "confusions.csv", truth, predictions, scores.instances)
     write_samples(output / "samples", truth, scores.detection, scores.instances)
     if config.plots:
         from ovsam_pipeline.evaluation.reporting.plots import write_plots

@@ -1,4 +1,4 @@
-"""The files of an evaluation: metrics.json, per_class.csv, and samples for later comparisons.
+"""The files of an evaluation: metrics.json, CSV files, and samples for later comparisons.
 
 Samples are one row per instance, or one row per prediction and one per annotation: enough to
 resample images without the data set.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,10 +124,38 @@ def write_per_class(
         columns[f"{name}_predictions"] = scores.per_category["num_predictions"].tolist()
         for metric in ("AP", "AP50", "AR"):
             columns[f"{name}_{metric}"] = _format(scores.per_category[metric])
+    _write_csv(path, columns, zip(*columns.values(), strict=True))
+
+
+def write_confusions(
+    path: Path, truth: GroundTruth, predictions: Predictions, instances: InstanceScores
+) -> None:
+    """Write confusions.csv: one line per pair of confused classes."""
+    rows = count_confusions(truth, predictions, instances)
+    _write_csv(path, ("truth", "predicted", "instances"), rows)
+
+
+def count_confusions(
+    truth: GroundTruth, predictions: Predictions, instances: InstanceScores
+) -> list[tuple[str, str, int]]:
+    """Return how often each class was named as which other one, the most frequent first."""
+    wrong = np.flatnonzero(~instances.is_right & instances.has_answer)
+    counts = Counter(
+        (truth.name_class(truth_row), str(predictions.labels[row]))
+        for truth_row, row in zip(
+            instances.truth_rows[wrong].tolist(),
+            instances.prediction_rows[wrong].tolist(),
+            strict=True,
+        )
+    )
+    return [(*pair, count) for pair, count in counts.most_common()]
+
+
+def _write_csv(path: Path, header: Iterable[str], rows: Iterable[Sequence[Any]]) -> None:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
+    writer.writerow(header)
+    writer.writerows(rows)
     write_atomically(path, stream.getvalue().encode("utf-8"))
 
 

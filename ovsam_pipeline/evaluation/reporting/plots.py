@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ovsam_pipeline.evaluation.reporting.files import count_confusions
 from ovsam_pipeline.evaluation.structures import RECALL_THRESHOLDS, GroundTruth, Predictions
 from ovsam_pipeline.storage.atomic import replace_file
 
@@ -25,6 +25,7 @@ _MOST_PAIRS = 25
 _SIZE_BINS, _FEWEST_IN_BIN = 8, 5
 # Blue and orange differ for people who do not see red and green apart, too.
 _COLOURS = {"base": "#3566a8", "novel": "#d9822b", "all": "#555555"}
+_TITLES = {"segm": "masks", "bbox": "boxes"}
 _CURVES = {"IoU .50": slice(0, 1), "IoU .75": slice(5, 6), "IoU .50:.95": slice(None)}
 
 
@@ -39,7 +40,8 @@ def write_plots(
     """Draw what was measured, and return the files; a plot without data is not drawn.
 
     precision_recall_TYPE.png shows `detection`, by type of IoU. iou_histogram.png, confusions.png
-    and by_size.png show `instances`, the IoU of whose masks or boxes (`what`) was measured.
+    and by_size.png show `instances`, the IoU of whose masks or boxes (`what`) was measured. Classes
+    that were confused once are no pattern: confusions.csv lists them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -53,10 +55,12 @@ def write_plots(
     figure, axes = _start(6, 4)
     _draw_histogram(axes, truth, instances, what)
     paths.append(_save(figure, folder / "iou_histogram.png"))
-    pairs = _count_confusions(truth, predictions, instances)
-    if pairs:
-        figure, axes = _start(7, 1.2 + 0.24 * len(pairs))
-        _draw_confusions(axes, pairs)
+    pairs = count_confusions(truth, predictions, instances)
+    repeated = [pair for pair in pairs if pair[2] > 1]
+    if repeated:
+        figure, axes = _start(7, 1.2 + 0.24 * len(repeated[:_MOST_PAIRS]))
+        names = [(f"{true} → {named}", count) for true, named, count in repeated]
+        _draw_confusions(axes, names, num_once=len(pairs) - len(repeated))
         paths.append(_save(figure, folder / "confusions.png"))
     if len(instances.ious) >= 2 * _FEWEST_IN_BIN:
         figure, axes = _start(6, 4)
@@ -90,8 +94,9 @@ def _draw_curves(axes: Axes, scores: DetectionScores) -> None:
         mean = precision[chosen][:, :, is_defined].mean(axis=(0, 2))
         axes.plot(RECALL_THRESHOLDS, mean, label=f"{name}: AP {100 * mean.mean():.1f}")
     axes.set(
-        xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02),
-        title=f"{scores.iou_type}: mean over {int(is_defined.sum())} classes",
+        xlabel="Recall", ylabel="Precision", xlim=(0, 1), ylim=(0, 1.02),
+        title=f"Precision and recall of {_TITLES[scores.iou_type]}: "
+        f"mean over {int(is_defined.sum())} classes",
     )  # fmt: skip
     axes.legend(frameon=False)
 
@@ -114,32 +119,26 @@ def _draw_histogram(axes: Axes, truth: GroundTruth, instances: InstanceScores, w
         color=[_COLOURS[name] for name in groups],
         label=[f"{n}: mean {instances.ious[c].mean():.3f}" for n, c in groups.items()],
     )
-    axes.set(xlabel=f"IoU of the {what}", ylabel="instances", xlim=(0, 1))
+    num, mean = len(instances.ious), instances.ious.mean()
+    axes.set(
+        xlabel=f"IoU of the {what}", ylabel="Number of instances", xlim=(0, 1),
+        title=f"IoU of {num} instances: mean {mean:.3f}",
+    )  # fmt: skip
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, loc="upper left")
 
 
-def _count_confusions(
-    truth: GroundTruth, predictions: Predictions, instances: InstanceScores
-) -> list[tuple[str, int]]:
-    """Return the most frequent "truth → predicted" of wrong answers."""
-    wrong = np.flatnonzero(~instances.is_right & instances.has_answer)
-    counts: Counter[str] = Counter()
-    for index in wrong.tolist():
-        row = int(instances.prediction_rows[index])
-        named = truth.name_class(instances.truth_rows[index])
-        counts[f"{named} → {predictions.labels[row]}"] += 1
-    return counts.most_common(_MOST_PAIRS)
-
-
-def _draw_confusions(axes: Axes, pairs: list[tuple[str, int]]) -> None:
+def _draw_confusions(axes: Axes, pairs: list[tuple[str, int]], num_once: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    names, counts = zip(*reversed(pairs), strict=True)
+    names, counts = zip(*reversed(pairs[:_MOST_PAIRS]), strict=True)
     bars = axes.barh(range(len(names)), counts, color=_COLOURS["base"])
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.bar_label(bars, fontsize=8, padding=2)
-    axes.set(xlabel="instances", title="most confused classes: truth → predicted")
+    left_out = [f"{num_once} seen once"] if num_once else []
+    left_out += [f"{len(pairs) - len(names)} rarer ones"] if len(pairs) > len(names) else []
+    note = f"\n(without {' and '.join(left_out)})" if left_out else ""
+    axes.set(xlabel="Number of instances", title=f"Most confused classes: truth → predicted{note}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
@@ -156,8 +155,9 @@ def _draw_sizes(axes: Axes, truth: GroundTruth, instances: InstanceScores) -> No
         means = [float(values[part].mean()) for part in parts]
         axes.plot(centres, means, marker="o", label=name, color=colour)
     axes.set(
-        xlabel="size of the object: square root of its area, pixels", ylabel="mean", ylim=(0, 1.02),
-        title=f"{len(side)} instances in {num_bins} equal groups", xscale="log",
+        xlabel="Size of the object: square root of its area, pixels",
+        ylabel="Mean of the group", ylim=(0, 1.02), xscale="log",
+        title=f"IoU and accuracy by size: {len(side)} instances in {num_bins} equal groups",
     )  # fmt: skip
     ticks = [t for t in (4, 8, 16, 32, 64, 96, 128, 256, 512, 1024) if min(centres) / 2 < t]
     ticks = [t for t in ticks if t < max(centres) * 2]

@@ -1,4 +1,4 @@
-"""The worst instances as pictures: outlines of annotation and prediction, and what is wrong.
+"""The worst instances as pictures on a page: annotation, prediction, and what is wrong.
 
 With prompts from annotations: those of lowest IoU, wrong names first. With a detector: the surest
 wrong predictions, and the largest annotations that no prediction matches, half each.
@@ -6,6 +6,7 @@ wrong predictions, and the largest annotations that no prediction matches, half 
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ from ovsam.masks import decode_mask
 from ovsam_pipeline.evaluation.scoring.overlaps import compute_box_overlaps
 from ovsam_pipeline.evaluation.structures import GroundTruth, Matches, Predictions
 from ovsam_pipeline.export.drawing import (
-    BLACK,
     draw_outline,
     draw_text,
     encode_jpeg,
@@ -34,9 +34,22 @@ from ovsam_pipeline.storage.atomic import write_atomically
 if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.scoring.instances import InstanceScores
 
-# Blue and orange differ for people who do not see red and green apart, too.
-_TRUTH, _PREDICTED = (80, 170, 255), (255, 150, 0)
-_LEGEND = "blue: annotation, orange: prediction"
+# On their black rims these two show on any background, and to people who see few colours.
+_TRUTH, _PREDICTED = (255, 255, 255), (255, 140, 0)
+_LEGEND = "white: annotation, orange: prediction"
+_COLUMNS = ("picture", "what is wrong", "image id", "annotation id", "file")
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Worst instances</title><style>
+body {{ font: 15px sans-serif; margin: 2em; }} td, th {{ padding: 6px 12px; text-align: left; }}
+tr {{ border-bottom: 1px solid #bbb; }} table {{ border-collapse: collapse; }}
+img {{ max-width: 480px; }}
+</style></head><body>
+<h1>The {count} worst instances</h1>
+<p>{summary}<br>In the pictures, {legend}.</p>
+<table>
+{rows}
+</table></body></html>
+"""
 _SIDE = 480
 _MARGIN = 0.4
 _LEAST_MARGIN = 16
@@ -63,10 +76,12 @@ def write_worst(
     find_image: Callable[[int], Path | None],
     count: int = 20,
 ) -> list[Path]:
-    """Draw the worst instances as 01.jpg, 02.jpg, …; images that cannot be read are passed over.
+    """Draw the worst instances as 01.jpg, 02.jpg, …, and list them in index.html.
+
+    Images that cannot be read are passed over, and where none can be, there is no page.
 
     `instances` are of a run that prompts with annotations, else `matches` of a detection run are
-    drawn. `find_image` returns the file of an image, given its index.
+    drawn. `find_image` returns the file of an image, given its index. Returns the pictures.
     """
     folder.mkdir(parents=True, exist_ok=True)
     cases: list[_Case] = []
@@ -75,6 +90,7 @@ def write_worst(
     elif matches is not None:
         cases = _choose_matches(truth, predictions, matches, count)
     paths: list[Path] = []
+    rows: list[str] = []
     for case in cases:
         image = _read_image(truth, case.image_index, find_image(case.image_index))
         if image is None:
@@ -83,7 +99,35 @@ def write_worst(
         path = folder / f"{len(paths) + 1:02d}.jpg"
         write_atomically(path, data)
         paths.append(path)
+        rows.append(_list_case(truth, case, path.name))
+    if paths:
+        page = _PAGE.format(
+            count=len(paths),
+            summary=html.escape(_summarise(truth, instances)),
+            legend=_LEGEND,
+            rows="\n".join([f"<tr>{''.join(f'<th>{name}</th>' for name in _COLUMNS)}</tr>", *rows]),
+        )
+        write_atomically(folder / "index.html", page.encode("utf-8"))
     return paths
+
+
+def _summarise(truth: GroundTruth, instances: InstanceScores | None) -> str:
+    """Return how the worst compare with all."""
+    if instances is None:
+        return f"{len(truth.annotation_ids)} annotations: half mistakes, half misses."
+    return (
+        f"{len(instances.ious)} instances: mean IoU {instances.ious.mean():.3f}, "
+        f"accuracy {instances.is_right.mean():.3f}; those of lowest IoU come first."
+    )
+
+
+def _list_case(truth: GroundTruth, case: _Case, picture: str) -> str:
+    """Return a row of the page."""
+    annotation = "" if case.truth_row is None else str(truth.annotation_ids[case.truth_row])
+    image = str(truth.image_ids[case.image_index])
+    texts = (case.words, image, annotation, truth.file_names[case.image_index] or "")
+    cells = [f'<a href="{picture}"><img src="{picture}" alt=""></a>', *map(html.escape, texts)]
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
 def _choose_instances(
@@ -166,11 +210,12 @@ def _draw(image: np.ndarray, truth: GroundTruth, predictions: Predictions, case:
     for item, box, colour in shown:
         mask = _decode(item, box, height, width)[top:bottom, left:right]
         outline = find_outline(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST))
-        # On a black rim a line shows on a background of its own colour, too.
-        draw_outline(picture, outline, BLACK, 4)
         draw_outline(picture, outline, colour, 2)
-    name = truth.file_names[case.image_index] or str(truth.image_ids[case.image_index])
-    return encode_jpeg(_add_lines(picture, [case.words, name, _LEGEND]))
+    ids = f"image {truth.image_ids[case.image_index]}"
+    if case.truth_row is not None:
+        ids += f", annotation {truth.annotation_ids[case.truth_row]}"
+    name = truth.file_names[case.image_index] or ""
+    return encode_jpeg(_add_lines(picture, [case.words, ids, name, _LEGEND]))
 
 
 def _choose_window(boxes_xywh: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:

@@ -8,6 +8,7 @@ from ovsam_pipeline.errors import DatasetError, OutputError
 from ovsam_pipeline.evaluation.reporting.files import (
     read_metrics,
     read_samples,
+    write_confusions,
     write_metrics,
     write_per_class,
     write_samples,
@@ -17,6 +18,13 @@ from ovsam_pipeline.evaluation.reporting.files import (
 def read_lines(path):
     with path.open(newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def test_confusions_name_truth_then_prediction(tmp_path) -> None:
+    truth, predictions, _, instances = make_example()
+    write_confusions(tmp_path / "confusions.csv", truth, predictions, instances)
+    (line,) = read_lines(tmp_path / "confusions.csv")
+    assert line == {"truth": "dog, small", "predicted": "cat", "instances": "1"}
 
 
 def test_metrics_come_back_as_written(tmp_path) -> None:

@@ -6,15 +6,22 @@ import pytest
 from build_tables import build_predictions
 from evaluation_example import make_example, make_truth
 
-from ovsam_pipeline.evaluation.reporting.plots import _count_confusions, write_plots
+from ovsam_pipeline.evaluation.reporting.plots import (
+    _draw_confusions,
+    _draw_curves,
+    _draw_histogram,
+    _draw_sizes,
+    _start,
+    write_plots,
+)
 from ovsam_pipeline.evaluation.scoring.average_precision import score_detections
 
 
 def test_what_was_measured_is_drawn(tmp_path) -> None:
     truth, predictions, scores, instances = make_example()
     paths = write_plots(tmp_path, truth, predictions, {"segm": scores}, instances)
-    # Three instances are too few for means by size.
-    names = ["precision_recall_segm.png", "iou_histogram.png", "confusions.png"]
+    # Three instances are too few for means by size, one confusion for a bar.
+    names = ["precision_recall_segm.png", "iou_histogram.png"]
     assert [path.name for path in paths] == names
     for path in paths:
         picture = cv2.imread(str(path))
@@ -36,9 +43,38 @@ def test_no_predictions_give_a_flat_curve(tmp_path) -> None:
     assert path.name == "precision_recall_bbox.png"
 
 
-def test_confusions_name_truth_then_prediction() -> None:
+def test_only_repeated_confusions_are_bars(tmp_path) -> None:
     truth, predictions, _, instances = make_example()
-    assert _count_confusions(truth, predictions, instances) == [("dog, small → cat", 1)]
+    rows = np.array([1, 1, 0])  # the dog named cat twice, and a cat that is right
+    twice = replace(instances, truth_rows=rows, prediction_rows=rows, is_right=rows == 0)
+    names = [path.name for path in write_plots(tmp_path, truth, predictions, {}, twice)]
+    assert names == ["iou_histogram.png", "confusions.png"]
+
+
+@pytest.mark.parametrize("num_once", [0, 3])
+def test_confusions_say_what_they_leave_out(num_once) -> None:
+    _, axes = _start(7, 5)
+    _draw_confusions(axes, [(f"a → {i}", 40 - i) for i in range(30)], num_once)
+    assert len(axes.patches) == 25
+    once = "3 seen once and " if num_once else ""
+    assert axes.get_title().endswith(f"(without {once}5 rarer ones)")
+
+
+def test_every_plot_has_a_title_and_names_its_axes(tmp_path) -> None:
+    truth, _, scores, instances = make_example()
+    many = replace(instances, truth_rows=np.arange(3))
+    for draw in (
+        lambda axes: _draw_curves(axes, scores),
+        lambda axes: _draw_histogram(axes, truth, instances, "mask"),
+        lambda axes: _draw_sizes(axes, truth, many),
+    ):
+        _, axes = _start(6, 4)
+        draw(axes)
+        texts = (axes.get_title(), axes.get_xlabel(), axes.get_ylabel())
+        assert all(text and text[0].isupper() for text in texts)
+    _, axes = _start(6, 4)
+    _draw_histogram(axes, truth, instances, "mask")
+    assert axes.get_title() == f"IoU of 3 instances: mean {instances.ious.mean():.3f}"
 
 
 @pytest.mark.parametrize("sizes", [[5.0] * 40, np.geomspace(1, 1e6, 40).tolist()])

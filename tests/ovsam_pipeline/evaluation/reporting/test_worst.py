@@ -68,8 +68,25 @@ def test_pictures_show_both_outlines(tmp_path) -> None:
     )
     assert [path.name for path in paths] == ["01.jpg", "02.jpg", "03.jpg"]
     blue, green, red = cv2.imread(str(paths[0])).astype(int).transpose(2, 0, 1)
-    assert ((blue - red > 80) & (blue > 150)).any()
+    assert ((blue > 220) & (green > 220) & (red > 220)).any()
     assert ((red - blue > 100) & (green > 80)).any()
+
+
+def test_a_page_lists_the_pictures_with_ids_and_escaped_names(tmp_path) -> None:
+    truth, predictions, _, instances = make_example()
+    truth = replace(truth, file_names=("<b>.png", "20.png"))
+    images = make_images(tmp_path)
+    write_worst(tmp_path / "w", truth, predictions, instances, None, lambda i: images[i])
+    page = (tmp_path / "w" / "index.html").read_text()
+    rows = page.split("<tr>")[2:]
+    assert len(rows) == 3
+    assert "01.jpg" in rows[0]
+    assert (
+        "<td>IoU 0.50: cat, predicted cat 0.70</td><td>20</td><td>3</td><td>20.png</td>" in rows[0]
+    )
+    assert "&lt;b&gt;.png" in page
+    assert "<b>" not in page
+    assert f"3 instances: mean IoU {instances.ious.mean():.3f}, accuracy 0.667" in page
 
 
 def test_images_that_cannot_be_read_are_passed_over(tmp_path) -> None:
