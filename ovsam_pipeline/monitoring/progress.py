@@ -81,24 +81,30 @@ def measure_progress(
 def format_progress(numbers: Mapping[str, Any]) -> str:
     """Return `measure_progress` as a sentence.
 
-    "120/300 images (40 %), 3.10/s, 0:58 left · 110 labelled, 8 empty, 2 failed · slowest: segment
-    (61 %) · 4 workers, 0.71-0.83/s each · GPU 21.5/80.0 GiB, 93 %"
+    "120/300 images · 3.1/s · 0:58 left · 2 failed · 8 empty · slowest: segment (61 %) · 4 workers,
+    0.71-0.83/s each · GPU 21.5/80.0 GiB, 93 %"
     """
+    done, *more = list_progress(numbers)
+    return " · ".join([f"{done} images", *more])
+
+
+def list_progress(numbers: Mapping[str, Any]) -> list[str]:
+    """Return the parts of that sentence, the most important first, and no number twice."""
     done, total, left = numbers["done"], numbers["total"], numbers["seconds_left"]
     rate = numbers["images_per_s_last_minute"] or numbers["images_per_s"]
-    parts = [
-        f"{done}/{total} images ({100 * done // max(1, total)} %), {rate:.2f}/s"
-        + (f", {_format_time(left)} left" if left and done < total else ""),
-        ", ".join(f"{numbers[name]} {name}" for name in STATUSES),
-    ]
+    parts = [f"{done}/{total}"]
+    if rate:
+        parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{rate:.2f}/s")
+    if left and done < total:
+        parts.append(f"{_format_time(left)} left")
+    parts += [f"{numbers[name]} {name}" for name in ("failed", "empty") if numbers[name]]
     stages = numbers["stage_seconds"]
     if numbers["slowest_stage"] and sum(stages.values()):
         name = numbers["slowest_stage"]
         parts.append(f"slowest: {name} ({100 * stages[name] / sum(stages.values()):.0f} %)")
     workers = numbers["workers"]
     parts += [_format_workers(workers)] if len(workers) > 1 else []
-    parts += _format_gpus(workers)
-    return " · ".join(parts)
+    return parts + _format_gpus(workers)
 
 
 def _format_workers(workers: list[dict[str, Any]]) -> str:

@@ -14,7 +14,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ovsam_pipeline.monitoring.progress import PaceMeter, format_progress, measure_progress
+from ovsam_pipeline.monitoring.progress import (
+    PaceMeter,
+    format_progress,
+    list_progress,
+    measure_progress,
+)
 from ovsam_pipeline.monitoring.repeating import repeat
 from ovsam_pipeline.terminal.notes import divert_notes, has_bars, print_note
 
@@ -27,6 +32,8 @@ _LINE_EVERY_S = 5.0
 # Seconds since the start → seconds between lines: a night's log stays below 600 lines.
 _LATER_LINES = ((60.0, 30.0), (3600.0, 60.0))
 _BAR_EVERY_S = 0.5
+# Columns of the terminal, of a bar and of what stands between it and its text.
+_LEAST_BAR, _COLUMN = 20, 10
 _TRAINING_LOG = "ovsam.training.loop.run_log"
 # Numbers of a training's line that have a place of their own in the sentence, or none.
 _NOT_SHOWN = ("step", "elapsed_s", "progress", "peak_memory_mb", "data_wait_s", "images_per_s")
@@ -38,27 +45,42 @@ ShowBar = Callable[[float, str], None]
 def show_bar(text: str, total: float | None, *columns: ProgressColumn) -> Iterator[ShowBar]:
     """Draw a bar on stderr while the block runs, with notes above it; yield its update function.
 
-    The function takes what is done and the text behind the bar.
+    The function takes what is done and the text behind the bar. Of the parts of the text, which
+    have " · " between them, the first are shown: as many as leave the bar 20 columns.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.table import Column
 
     console = Console(stderr=True)
-    # The text has the numbers; the bar takes what about 80 columns of it leave of the line.
-    bar = BarColumn(bar_width=max(4, min(30, console.width - 80)))
-    label = TextColumn("{task.description}", table_column=Column(no_wrap=True))
-    with Progress(bar, *columns, label, console=console, refresh_per_second=5) as progress:
-        task = progress.add_task(text, total=total)
+    bar = BarColumn(bar_width=None, table_column=Column(min_width=_LEAST_BAR, ratio=1))
+    label = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
+    parts = (bar, *columns, label)
+
+    def fit(text: str) -> str:
+        return fit_text(text, console.width - _LEAST_BAR - 1 - _COLUMN * len(columns))
+
+    with Progress(*parts, console=console, refresh_per_second=5, expand=True) as progress:
+        task = progress.add_task(fit(text), total=total)
 
         def print_above(line: str) -> None:
             progress.console.print(line, markup=False, highlight=False)
 
         def update(done: float, text: str) -> None:
-            progress.update(task, completed=done, description=text)
+            progress.update(task, completed=done, description=fit(text))
 
         with divert_notes(print_above):
             yield update
+
+
+def fit_text(text: str, width: int) -> str:
+    """Return the first parts of a text, with " · " between them, that fit; the first always."""
+    short, *rest = text.split(" · ")
+    for part in rest:
+        if len(short) + len(part) + 3 > width:
+            break
+        short = f"{short} · {part}"
+    return short
 
 
 class CountedBar:
@@ -106,7 +128,7 @@ def show_progress(report: RunReport) -> Iterator[None]:
 @contextmanager
 def _show_labelling_bar(report: RunReport, meter: PaceMeter) -> Iterator[None]:
     def describe() -> str:
-        return format_progress(measure_progress(report, meter.update(report.done)))
+        return " · ".join(list_progress(measure_progress(report, meter.update(report.done))))
 
     with show_bar(describe(), report.num_images) as update:
         try:

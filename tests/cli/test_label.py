@@ -32,7 +32,7 @@ def test_json_prints_one_object_and_nothing_else_on_stdout(run_ovsam, images, tm
 
 def test_without_a_terminal_progress_is_plain_lines_on_stderr(run_ovsam, images):
     found = run_ovsam("label", images)
-    assert re.search(r"6/6 images \(100 %\), .*/s · 6 labelled, 0 empty, 0 failed", found.err)
+    assert re.search(r"6/6 images · [0-9.]+/s", found.err)
     assert "\x1b" not in found.err + found.out
 
 

@@ -66,7 +66,7 @@ def test_status_of_a_run_that_goes_on_is_its_phase_and_counts(run_ovsam, images,
         found = run_ovsam("status", tmp_path / "out")
     assert found.code == 0
     assert found.out.startswith(f"running, labelling (process {os.getpid()} on ")
-    assert found.out.splitlines()[-1].startswith("2/8 images (25 %)")
+    assert found.out.splitlines()[-1].startswith("2/8 images")
 
 
 @pytest.mark.slow
@@ -75,7 +75,7 @@ def test_status_beside_a_run_tells_how_far_it_is_until_it_ends(tmp_path, run_ovs
     found = run_ovsam("status", tmp_path / "out")
     assert found.code == 0
     assert found.out.startswith(f"running, labelling (process {process.pid} on ")
-    assert "/200 images (" in found.out.splitlines()[-1]
+    assert "/200 images" in found.out.splitlines()[-1]
     values = json.loads(run_ovsam("status", tmp_path / "out", "--json").out)
     assert (values["state"], values["process"]) == ("running", process.pid)
     naps = []
@@ -90,7 +90,7 @@ def test_status_beside_a_run_tells_how_far_it_is_until_it_ends(tmp_path, run_ovs
     found = run_ovsam("status", tmp_path / "out", "--watch", "--every", "0.5")
     lines = found.out.splitlines()
     assert (found.code, naps) == (130, [0.5, 0.5])
-    assert "/200 images (" in lines[0]
+    assert "/200 images" in lines[0]
     assert lines[2].startswith("interrupted; run the same command again")
 
 
@@ -135,7 +135,8 @@ def test_status_after_a_run_is_how_it_ended(run_ovsam, images, tmp_path, name, c
     run_ovsam("label", images, "-o", tmp_path / "out")
     found = run_ovsam("status", tmp_path / "out")
     assert (found.code, found.out.startswith("finished (process ")) == (code, True)
-    assert "6 labelled, 0 empty" in found.out
+    assert f"\n{6 + bool(code)}/{6 + bool(code)} images · " in found.out
+    assert (" · 1 failed" in found.out) == bool(code)
     assert "list 0." in found.out
     assert "export 0." in found.out
 

@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import re
 import sys
 import time
 from pathlib import Path
@@ -44,8 +45,8 @@ def test_plain_lines_repeat_and_end_with_the_final_counts(monkeypatch, capsys):
         report.add(LabelRecord.labelled(IMAGE, 4, 3, ()))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) > 2
-    assert lines[0].startswith("0/1 images (0 %)")
-    assert lines[-1].startswith("1/1 images (100 %)")
+    assert lines[0].startswith("0/1 images")
+    assert lines[-1].startswith("1/1 images · ")
 
 
 def test_a_night_of_lines_is_a_small_log():
@@ -88,7 +89,31 @@ def test_bar_is_shown_on_a_terminal_with_notes_above_it(monkeypatch):
     shown = terminal.getvalue()
     assert "\x1b[" in shown
     assert "[a note]" in shown
-    assert "1/1 images (100 %)" in shown
+    assert "1/1 · " in shown
+
+
+@pytest.mark.parametrize(
+    ("width", "end"),
+    [(72, "1 failed"), (80, "12 empty"), (100, "segment (70 %)"), (120, "segment (70 %)")],
+)
+def test_a_bar_has_20_columns_and_the_parts_that_fit(monkeypatch, width, end):
+    terminal = FakeTerminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = "115/224 · 1.2/s · 0:08:00 left · 1 failed · 12 empty"
+    text += " · slowest: segment (70 %) · 4 workers, 0.71-0.83/s each"
+    with bars.show_bar(text, 24) as update:
+        update(15, text)
+    lines = (
+        re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).replace("\r", "\n").split("\n")
+    )
+    line = next(line for line in reversed(lines) if line)
+    drawn, _, shown = line.partition(" ")
+    assert len(drawn) >= 20
+    assert len(line) <= width
+    assert text.startswith(shown)
+    assert shown.endswith(end)
 
 
 def test_nothing_is_shown_when_nothing_is_to_do(capsys):
