@@ -6,7 +6,8 @@
     ├── DetectorError             a detector cannot be built or fails on an image
     ├── ShardError                labelling as a whole cannot continue (not: one image failed)
     └── OutputError               the output folder cannot be used
-        └── OutputLockedError     another run holds it; try again later
+        ├── OutputLockedError     another run holds it; try again later
+        └── DamagedPartError      a part of it was read whole, twice, and is not what was written
 
 `terminal/app.py` turns each into one sentence and an exit code; nothing else exits.
 """
@@ -36,6 +37,20 @@ class OutputError(OvsamError):
 
 class OutputLockedError(OutputError):
     """Another run holds the output folder."""
+
+
+class DamagedPartError(OutputError):
+    """A part was read whole, twice, and is not what was written; `name` is that of its file.
+
+    Who holds the output sets it aside: `OutputFolder.set_aside`.
+    """
+
+    def __init__(self, part: object, name: str, reason: str) -> None:
+        super().__init__(
+            f"{part} is damaged ({reason}); the next ovsam label into this output sets it aside in "
+            "parts/bad and labels its images again"
+        )
+        self.name, self.reason = name, reason
 
 
 def is_out_of_memory(error: BaseException) -> bool:

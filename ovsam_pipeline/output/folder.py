@@ -1,6 +1,7 @@
 """The output folder: lock, parts, failures, run.json, and the rules of resuming a run.
 
     OUT/parts/part-<key>.parquet   one row per image, see `parts.py`
+    OUT/parts/bad/                 damaged parts that were set aside
     OUT/annotations.json           built from the parts by `export/coco.py`
     OUT/failures.jsonl             built from the parts, one line per failed image
     OUT/run.json                   provenance, settings, counts, timings
@@ -17,6 +18,7 @@ removed before their images are labelled again, so that no moment shows an image
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -27,12 +29,14 @@ from typing import Any, Self
 from ovsam.checked_json import check_keys, parse_json
 from ovsam.errors import ConfigError, describe_error, explain
 from ovsam.strict import convert
-from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.errors import DamagedPartError, OutputError
 from ovsam_pipeline.output.done_index import DoneIndex, PartIndex, build_done_index
 from ovsam_pipeline.output.lock import has_lock, take_lock
 from ovsam_pipeline.output.parts import drop_part_rows, iterate_part_rows, read_part_index
-from ovsam_pipeline.storage.atomic import sweep_temporary_files, write_atomically
+from ovsam_pipeline.storage.atomic import sweep_temporary_files, sync_folder, write_atomically
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
+
+logger = logging.getLogger(__name__)
 
 RUN_FILE = "run.json"
 RETRYING_FILE = "retrying.json"
@@ -42,7 +46,7 @@ FAILURES_FILE = "failures.jsonl"
 PREVIEW_FOLDER = "preview"
 # Of files by which the workers of a cluster show that they see the folder.
 PROBE_PREFIX = ".probe-"
-_PARTS_FOLDER = "parts"
+_PARTS_FOLDER, _BAD_FOLDER = "parts", "bad"
 _READERS, _READERS_OF_STORES = 4, 32
 _OVERWRITE = (
     "move it away, which loses no labels, or label everything again with --on-existing overwrite"
@@ -102,8 +106,13 @@ class OutputFolder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self.close()
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
+        try:
+            if isinstance(error, DamagedPartError):
+                # Found when rows were read: the next run labels its images again.
+                self.set_aside(error)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Release the lock."""
@@ -145,6 +154,27 @@ class OutputFolder:
         self.drop_rows(doubled)
         # Rewritten parts have other positions.
         return self.read_done(fingerprint)
+
+    def set_aside(self, damage: DamagedPartError) -> None:
+        """Move a damaged part to parts/bad, where nothing reads it; its images have no row then."""
+        self.check_lock()
+        part, folder = self.parts_folder / damage.name, self.parts_folder / _BAD_FOLDER
+        with explain("cannot set aside", part, OutputError):
+            folder.mkdir(exist_ok=True)
+            target = folder / damage.name
+            while target.exists():
+                target = folder / f"again-{target.name}"
+            if isinstance(part, RemotePath):
+                (folder / target.name).write_bytes(part.read_bytes())
+                part.unlink()
+            else:
+                part.replace(folder / target.name)
+                sync_folder(folder)
+        self._has_failed.pop(damage.name, None)
+        logger.warning(
+            "%s is damaged (%s): set aside in %s, and its images are labelled again",
+            part, damage.reason, folder,
+        )  # fmt: skip
 
     def reconcile(self, accepted: Set[str], fingerprint: str) -> None:
         """Remove doubled rows where there is a part besides the `accepted` ones, given by name.
@@ -211,7 +241,7 @@ class OutputFolder:
         for _ in self._read_indices([part for part in parts if part.name not in self._has_failed]):
             pass
         for part in parts:
-            if not self._has_failed[part.name]:
+            if not self._has_failed.get(part.name):
                 continue
             for row in iterate_part_rows(part, ("image_id", "file_name", "status", "error")):
                 if row.pop("status") == "failed":
@@ -226,7 +256,10 @@ class OutputFolder:
         # Threads, as a store answers slowly.
         num_threads = _READERS_OF_STORES if isinstance(self.path, RemotePath) else _READERS
         with ThreadPoolExecutor(num_threads, thread_name_prefix="ovsam-footers") as pool:
-            for part, index in zip(parts, pool.map(read_part_index, parts), strict=True):
+            for part, index in zip(parts, pool.map(_read_or_blame, parts), strict=True):
+                if isinstance(index, DamagedPartError):
+                    self.set_aside(index)
+                    continue
                 self._has_failed[part.name] = bool(index.is_failed.any())
                 yield part.name, index
 
@@ -299,6 +332,13 @@ def check_own_files(path: AnyPath) -> None:
             f"{path} holds {' and '.join(foreign)} that ovsam did not write and would replace; "
             "give another folder as -o"
         )
+
+
+def _read_or_blame(part: AnyPath) -> PartIndex | DamagedPartError:
+    try:
+        return read_part_index(part)
+    except DamagedPartError as error:
+        return error
 
 
 def _find_names(path: AnyPath, names: Sequence[str]) -> list[str]:

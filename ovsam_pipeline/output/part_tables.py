@@ -10,15 +10,13 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from itertools import islice
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ovsam.errors import describe_error
+from ovsam.errors import explain
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.output.parts import open_part
+from ovsam_pipeline.output.parts import read_part
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
 
 # Large enough that the cost per table does not count, small against the memory of a process.
@@ -77,14 +75,9 @@ def _read_ahead(parts: Sequence[AnyPath], columns: list[str]) -> Iterator[pa.Tab
 
 
 def _read(part: AnyPath, columns: list[str]) -> pa.Table:
-    opened: AbstractContextManager[pq.ParquetFile]
-    try:
-        if isinstance(part, RemotePath) and part.stat().st_size <= _WHOLE_BYTES:
-            opened = pq.ParquetFile(pa.BufferReader(part.read_bytes()))
-        else:
-            opened = open_part(part)
-        with opened as stream:
-            table = stream.read(columns=columns, use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        raise OutputError(f"cannot read {part}: {describe_error(error)}") from error
+    content = None
+    if isinstance(part, RemotePath):
+        with explain("cannot read", part, OutputError):
+            content = part.read_bytes() if part.stat().st_size <= _WHOLE_BYTES else None
+    table = read_part(part, lambda file: file.read(columns=columns, use_threads=False), content)
     return table.replace_schema_metadata(None)

@@ -14,15 +14,15 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ovsam.errors import describe_error, explain
-from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.errors import DamagedPartError, OutputError
 from ovsam_pipeline.outcomes import Tally
 from ovsam_pipeline.output.done_index import PartIndex, compute_keys
 from ovsam_pipeline.records import BOX_COLUMNS, OBJECT_COLUMNS, ROW_COLUMNS, LabelRecord
@@ -56,10 +56,16 @@ _DICTIONARY_COLUMNS = (
     "objects.list.element.detector_category",
     "objects.list.element.model_category",
 )
+# Columns that parts of earlier versions lack.
+_ADDED_LATER = ("warning",)
 _METADATA_KEY = b"ovsam"
 _FORMAT = 2
 # Rows with large masks are big as Python objects.
 _ROWS_AT_ONCE = 64
+# What reading a part raises, ValueErrors of the checks below among them.
+_UNREADABLE = (OSError, pa.ArrowException, ValueError)
+
+_T = TypeVar("_T")
 
 
 class PartWriter:
@@ -174,57 +180,73 @@ def drop_part_rows(path: AnyPath, positions: Iterable[int]) -> None:
             path.unlink()
             sync_folder(path.parent)
         return
-    with open_part(path) as part:
-        table = part.read()
+    table = read_part(path, lambda part: part.read())
     _write_table(path, table.filter(pa.array(is_kept)), index.keep(is_kept))
 
 
 @contextmanager
-def open_part(path: AnyPath) -> Iterator[pq.ParquetFile]:
-    """Open a part; of one on a store only what is read is fetched.
+def open_parquet(path: AnyPath, content: bytes | None = None) -> Iterator[pq.ParquetFile]:
+    """Open any Parquet file; of one on a store only what is read is fetched.
 
     Unlike elsewhere, an OSError or a pa.ArrowException where it cannot be read.
     """
-    if isinstance(path, RemotePath):
-        with path.open() as stream, pq.ParquetFile(stream) as part:
-            yield part
-    else:
-        with pq.ParquetFile(path) as part:
-            yield part
+    with ExitStack() as stack:
+        file: Any = path
+        if content is not None:
+            file = pa.BufferReader(content)
+        elif isinstance(path, RemotePath):
+            file = stack.enter_context(path.open())
+        # Where pages have checksums, as ours do, a flipped bit in a column is found, not read.
+        yield stack.enter_context(pq.ParquetFile(file, page_checksum_verification=True))
+
+
+def read_part(
+    path: AnyPath, read: Callable[[pq.ParquetFile], _T], content: bytes | None = None
+) -> _T:
+    """Return what `read` makes of a part, whose columns are checked before.
+
+    `content` is the whole file where it was fetched already; else, of a part on a store, only what
+    `read` asks for is. What seems damaged is read a second time and whole.
+
+    Raises:
+        DamagedPartError: it seemed so again.
+        OutputError: it cannot be reached, or is of a later version of ovsam.
+    """
+    try:
+        with _open_part(path, content) as part:
+            return read(part)
+    except _UNREADABLE as error:
+        _raise_unless_damaged(path, error)
+    try:
+        with _open_part(path, path.read_bytes()) as part:
+            return read(part)
+    except _UNREADABLE as error:
+        _raise_unless_damaged(path, error)
+        raise DamagedPartError(path, path.name, describe_error(error)) from error
 
 
 def read_part_index(path: AnyPath) -> PartIndex:
-    """Return what the footer of a part records, without reading its rows."""
-    try:
-        with open_part(path) as part:
-            metadata = part.schema_arrow.metadata or {}
-    except (OSError, pa.ArrowException) as error:
-        raise OutputError(
-            f"cannot read {path}: {describe_error(error)}; remove the file, and its images are "
-            "labelled again"
-        ) from error
-    if _METADATA_KEY not in metadata:
-        raise OutputError(f"{path} was not written by ovsam; move it out of the output folder")
-    stored = json.loads(metadata[_METADATA_KEY])
-    return PartIndex(
-        stored["fingerprint"],
-        _to_array(stored["keys"], "<u8"),
-        _to_array(stored["identities"], "<u8"),
-        _to_array(stored["is_failed"], bool),
-    )
+    """Return what the footer of a part records, without reading its rows; raises as `read_part`."""
+    return read_part(path, lambda part: _read_index(part, path))
 
 
 def iterate_part_rows(
     path: AnyPath, columns: Sequence[str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a part, or some columns of it, as plain dicts."""
+    """Yield the rows of a part, or some columns of it, as plain dicts; raises as `read_part`."""
     names = list(columns) if columns else None
     try:
-        with open_part(path) as part:
+        with _open_part(path) as part:
             for batch in part.iter_batches(_ROWS_AT_ONCE, columns=names):
                 yield from batch.to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise OutputError(f"cannot read {path}: {describe_error(error)}") from error
+    except _UNREADABLE as error:
+        _raise_unless_damaged(path, error)
+        # A second time, to see; what was yielded cannot be taken back.
+        read_part(path, lambda part: part.read(columns=names))
+        raise OutputError(
+            f"cannot read {path}: {describe_error(error)}; read again it was whole: run the same "
+            "command again"
+        ) from error
 
 
 def tally_part(path: AnyPath) -> Tally:
@@ -233,6 +255,80 @@ def tally_part(path: AnyPath) -> Tally:
     for row in iterate_part_rows(path, ("status", "error", "warning", "objects.list.element.bbox")):
         tally.count(row["status"], len(row["objects"] or ()), row["error"], row.get("warning"))
     return tally
+
+
+@contextmanager
+def _open_part(path: AnyPath, content: bytes | None = None) -> Iterator[pq.ParquetFile]:
+    with open_parquet(path, content) as part:
+        _check_columns(part.schema_arrow)
+        yield part
+
+
+def _raise_unless_damaged(path: AnyPath, error: BaseException) -> None:
+    """Raise what does not speak of the bytes: a part that cannot be reached is no damaged one."""
+    # Arrow raises OSErrors for both; those of the system and of stores have a number.
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
+        raise OutputError(f"cannot read {path}: {describe_error(error)}") from error
+
+
+def _check_columns(found: pa.Schema) -> None:
+    """Raise a ValueError where a part has not the columns of one of ours, in our types."""
+    differences = [
+        [name for name in schema.names if not _has_column(found, schema.field(name))]
+        for schema in (SCHEMA, BOX_SCHEMA)
+    ]
+    if all(differences):
+        names = " and ".join(differences[0])
+        raise ValueError(f"not of the types that ovsam writes: {names}")
+
+
+def _has_column(found: pa.Schema | pa.StructType, wanted: pa.Field) -> bool:
+    indices = found.get_all_field_indices(wanted.name)
+    if not indices:
+        return wanted.name in _ADDED_LATER
+    return len(indices) == 1 and _is_alike(found.field(indices[0]).type, wanted.type)
+
+
+def _is_alike(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether values of both types are read as the same: lists of a fixed size are lists too."""
+    if pa.types.is_struct(wanted):
+        return pa.types.is_struct(found) and all(_has_column(found, item) for item in wanted)
+    if _is_list(wanted):
+        return _is_list(found) and _is_alike(found.value_type, wanted.value_type)
+    return found.equals(wanted)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _read_index(part: pq.ParquetFile, path: AnyPath) -> PartIndex:
+    metadata = part.schema_arrow.metadata or {}
+    if _METADATA_KEY not in metadata:
+        raise OutputError(f"{path} was not written by ovsam; move it out of the output folder")
+    try:
+        stored = json.loads(metadata[_METADATA_KEY])
+        if isinstance(stored, dict) and _is_later(stored.get("format")):
+            raise OutputError(
+                f"{path} was made by a later version of ovsam (format {stored['format']}, known "
+                f"are formats up to {_FORMAT}); use that version, or give another -o"
+            )
+        index = PartIndex(
+            stored["fingerprint"],
+            _to_array(stored["keys"], "<u8"),
+            _to_array(stored["identities"], "<u8"),
+            _to_array(stored["is_failed"], bool),
+        )
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"its record of images is damaged: {describe_error(error)}") from error
+    lengths = {len(index.keys), len(index.identities), len(index.is_failed)}
+    if lengths != {part.metadata.num_rows} or not isinstance(index.fingerprint, str):
+        raise ValueError("its record of images does not fit its rows")
+    return index
+
+
+def _is_later(number: Any) -> bool:
+    return isinstance(number, int) and number > _FORMAT
 
 
 def _write_table(path: AnyPath, table: pa.Table, index: PartIndex) -> None:
@@ -252,6 +348,7 @@ def _write_table(path: AnyPath, table: pa.Table, index: PartIndex) -> None:
             compression="zstd",
             compression_level=3,
             use_dictionary=list(_DICTIONARY_COLUMNS),
+            write_page_checksum=True,
         )
 
 

@@ -21,6 +21,7 @@ from ovsam.decode import (
 from ovsam.errors import ImageError
 from ovsam_pipeline.outcomes import STORAGE_FAILED, STORAGE_REFUSED
 from ovsam_pipeline.records import ImagePlace, ImageRecord
+from ovsam_pipeline.storage.remote_path import RemotePath
 from ovsam_pipeline.storage.web_file import HttpFile
 
 
@@ -55,7 +56,11 @@ def _read_place(
             f"{source.size_bytes / 1e6:.0f} MB"
         )
     try:
-        return place.read_bytes(max_bytes) if isinstance(place, HttpFile) else place.read_bytes()
+        if isinstance(place, HttpFile):
+            return place.read_bytes(max_bytes)
+        if isinstance(place, RemotePath) and isinstance(source, ImageRecord):
+            return place.read_bytes(source.size_bytes)
+        return place.read_bytes()
     except FileNotFoundError:
         raise
     except PermissionError as error:

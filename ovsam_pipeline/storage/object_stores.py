@@ -15,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ovsam.errors import describe_error
+from ovsam_pipeline.storage.retry import BusyError
 
 if TYPE_CHECKING:
     import pyarrow.fs
@@ -30,16 +31,60 @@ _LOGIN = {
     "az": "AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY",
 }
 _ALIASES = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
+_REFUSED = "access to {bucket} is refused: check {login}"
 # The clients raise one class of error for everything: only the text shows what happened. These are
-# the parts to look for, in lower case.
-_REFUSED = ("access_denied", "access denied", "signature_does_not_match", "forbidden",
-            "status 401", "status 403", "401 client error", "403 client error", "expired",
-            "unauthenticated", "unauthorized", "permission_denied", "permissiondenied",
-            "no credentials")  # fmt: skip
-_UNKNOWN_KEY = ("invalid_access_key_id", "unrecognized_client", "invalid_client_token_id")
-_NO_BUCKET = ("no_such_bucket", "nosuchbucket", "containernotfound", "bucket does not exist",
-              "the specified bucket")  # fmt: skip
+# the parts to look for, in lower case, what they mean, and what is to be done; the first that is
+# found counts.
+_FINAL_ANSWERS: tuple[tuple[tuple[str, ...], type[OSError], str], ...] = (
+    (
+        ("expiredtoken", "expired_token", "expired token", "token has expired", "token is expired",
+         "token expired", "credentials have expired", "session has expired",
+         "tokenrefreshrequired", "invalid_grant"),
+        PermissionError,
+        "the login has expired: renew it ({login}), and the same command goes on",
+    ),
+    (
+        ("request_time_too_skewed", "requesttimetooskewed", "request has expired"),
+        PermissionError,
+        "the clock of this machine differs too much from the store's: set it, and the same command "
+        "goes on",
+    ),
+    (
+        ("invalid_access_key_id", "unrecognized_client", "invalid_client_token_id"),
+        PermissionError,
+        "the store does not know the access key: check {login}",
+    ),
+    (
+        ("invalidtoken", "invalid_token"),
+        PermissionError,
+        "the store does not know the session token: renew the login ({login})",
+    ),
+    (
+        ("no_such_bucket", "nosuchbucket", "containernotfound", "bucket does not exist",
+         "the specified bucket"),
+        FileNotFoundError,
+        "there is no bucket {bucket}",
+    ),
+    (
+        ("access_denied", "access denied", "signature_does_not_match", "forbidden",
+         "401 client error", "403 client error", "unauthenticated", "unauthorized",
+         "permission_denied", "permissiondenied", "no credentials"),
+        PermissionError,
+        _REFUSED,
+    ),
+)  # fmt: skip
+_BUSY = ("status 429", "slow_down", "slowdown", "toomanyrequests", "throttl", "429 client error")
 _UNREACHABLE = re.compile(r"NETWORK_CONNECTION.*?curlCode: \d+, ([^;]+)")
+# What Amazon's client says of an answer: the name that it gave the error, or the status, and behind
+# it the store's own name and sentence.
+_ANSWER = re.compile(
+    r"AWS Error (?:UNKNOWN \(HTTP status (?P<status>\d+)\)|(?P<known>\w+|\[code \d+\]))"
+    r" during (?P<request>\w+) operation: "
+    r"(?:Unable to parse ExceptionName: (?P<name>\S*) Message: )?(?P<text>.*)"
+)
+# Of the answers 400 to 499 these pass: Request Timeout, Conflict, Too Many Requests, and what says
+# that the request arrived damaged.
+_PASSING = re.compile(r"answered (408|409|429)|BadDigest|IncompleteBody|SHA256Mismatch")
 
 
 def open_store(scheme: str, bucket: str) -> pyarrow.fs.FileSystem:
@@ -127,11 +172,20 @@ def explain_store_errors(uri: str) -> Iterator[None]:
     """Turn what a store's client raises into an OSError of the right class, with a remedy."""
     try:
         yield
-    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
+    except FileNotFoundError as error:
+        text = describe_error(error)
+        is_plain = "Path does not exist" in text
+        raise FileNotFoundError(2, "there is no such object" if is_plain else text) from error
+    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
         raise type(error)(error.errno, _describe(error)) from error
     except (OSError, RuntimeError) as error:
-        text = _describe(error)
-        raise _choose_error(text, uri) from error
+        raise _choose_error(describe_error(error), uri) from error
+
+
+def is_without_reason(error: BaseException) -> bool:
+    """Whether a store refused a request whose answer has no body, and so no reason."""
+    text = str(error)
+    return "HeadObject" in text and bool(re.search(r"status 40[013]\)|ACCESS_DENIED", text))
 
 
 def _choose_error(text: str, uri: str) -> OSError:
@@ -139,21 +193,35 @@ def _choose_error(text: str, uri: str) -> OSError:
     bucket, _, key = rest.partition("/")
     small = text.replace(f"'{key}'", "").lower()  # a key may contain "access denied" itself
     kind = _ALIASES.get(scheme, scheme)
-    login = _LOGIN.get(kind, "the login that the store expects")
-    if any(sign in small for sign in _UNKNOWN_KEY):
-        return PermissionError(13, f"the store does not know the access key: check {login}")
-    if any(sign in small for sign in _NO_BUCKET):
-        return FileNotFoundError(2, f"there is no bucket {bucket}")
-    if any(sign in small for sign in _REFUSED):
-        return PermissionError(13, f"access to {bucket} is refused: check {login}")
+    words = {"login": _LOGIN.get(kind, "the login that the store expects"), "bucket": bucket}
+    for signs, error, sentence in _FINAL_ANSWERS:
+        if any(sign in small for sign in signs):
+            return error(2 if error is FileNotFoundError else 13, sentence.format(**words))
     if unreachable := _UNREACHABLE.search(text):
         endpoint = _get_endpoint() if kind == "s3" else None
         hint = f" and AWS_ENDPOINT_URL ({endpoint})" if endpoint else ""
         return OSError(5, f"cannot reach the store ({unreachable[1]}); check the network{hint}")
-    return OSError(5, text)
+    answer = _ANSWER.search(text)
+    said = _cut(_describe_answer(answer) if answer else text)
+    if any(sign in small for sign in _BUSY):
+        return BusyError(5, said)
+    if answer and (answer["status"] or "").startswith("4") and not _PASSING.search(said):
+        is_nameless = answer["status"] in ("401", "403") and not answer["name"]
+        return PermissionError(13, _REFUSED.format(**words) if is_nameless else said)
+    return OSError(5, said)
+
+
+def _describe_answer(answer: re.Match[str]) -> str:
+    what = " ".join(filter(None, (answer["status"], answer["name"] or answer["known"])))
+    said = answer["text"].strip()
+    about = f": {said}" if said and said != "No response body." else ""
+    return f"the store answered {what} to {answer['request']}{about}"
 
 
 def _describe(error: BaseException) -> str:
-    text = describe_error(error)
+    return _cut(describe_error(error))
+
+
+def _cut(text: str) -> str:
     # The clients' own sentences repeat themselves at length.
     return text if len(text) <= 300 else f"{text[:299]}…"

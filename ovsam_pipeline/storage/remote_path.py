@@ -6,6 +6,7 @@ keys, and nothing can be renamed. Errors are OSErrors of the classes that files 
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +14,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ovsam_pipeline.storage.object_stores import explain_store_errors, has_buckets, open_store
+from ovsam_pipeline.storage.checksum import ContentCheck
+from ovsam_pipeline.storage.object_stores import (
+    explain_store_errors,
+    has_buckets,
+    is_without_reason,
+    open_store,
+)
 from ovsam_pipeline.storage.retry import retry
 
 if TYPE_CHECKING:
@@ -22,6 +29,8 @@ if TYPE_CHECKING:
     import pyarrow.fs
 
 _T = TypeVar("_T")
+# One request of a store costs as much as this many bytes; what reads in small pieces is slow else.
+_READ_AHEAD_BYTES = 1 << 16
 _OPTIONS = re.compile(r"\?(endpoint_override|region|scheme|access_key|secret_key)=")
 
 
@@ -143,7 +152,7 @@ class RemotePath:
         """Check that the store can be reached and the bucket exists (others have none)."""
         import pyarrow.fs as fs
 
-        bucket = self._key.partition("/")[0]
+        bucket = self._bucket
         info = self._call(lambda store: store.get_file_info(bucket))
         if info.type == fs.FileType.NotFound and has_buckets(self._scheme):
             raise FileNotFoundError(2, f"there is no bucket {bucket}; make it first")
@@ -166,17 +175,25 @@ class RemotePath:
         return (child for child in self.iterdir() if fnmatchcase(child.name, pattern))
 
     def open(self, mode: str = "rb") -> IO[bytes]:
-        """Open for reading; what is read is fetched by ranges."""
+        """Open for reading; what is read is fetched by ranges, each request repeated as needed."""
         assert mode == "rb"
-        stream: Any = self._call(lambda store: store.open_input_file(self._key))
-        return stream
+        return io.BufferedReader(_StoredStream(self), _READ_AHEAD_BYTES)
 
-    def read_bytes(self) -> bytes:
-        """Return the whole object; raises as `open`."""
+    def read_bytes(self, listed_bytes: int = -1) -> bytes:
+        """Return the whole object; raises as `open`.
+
+        An OSError too where another size came than was listed (`listed_bytes`, -1 where nothing is
+        known), or other bytes than the store's checksum is of, also when asked again.
+        """
+        if listed_bytes < 0 and self._info is not None and self._info.size is not None:
+            listed_bytes = self._info.size
+        check = ContentCheck(self._bucket, listed_bytes)
 
         def read(store: pyarrow.fs.FileSystem) -> bytes:
             with store.open_input_file(self._key) as stream:
-                return bytes(stream.read())
+                content = bytes(stream.read())
+                check.check(content, stream.metadata())
+            return content
 
         return self._call(read)
 
@@ -219,6 +236,10 @@ class RemotePath:
     def _key(self) -> str:
         return self.uri.partition("://")[2]
 
+    @property
+    def _bucket(self) -> str:
+        return self._key.partition("/")[0]
+
     def _ask(self) -> pyarrow.fs.FileInfo | None:
         """Return the object's state, None where it does not exist; a listing's is not renewed."""
         import pyarrow.fs as fs
@@ -237,10 +258,78 @@ class RemotePath:
     def _call(self, action: Callable[[pyarrow.fs.FileSystem], _T]) -> _T:
         def attempt() -> _T:
             with explain_store_errors(self.uri):
-                store = open_store(self._scheme, self._key.partition("/")[0])
-                return action(store)
+                store = open_store(self._scheme, self._bucket)
+                try:
+                    return action(store)
+                except OSError as error:
+                    if is_without_reason(error):
+                        self._ask_for_reason(store)
+                    raise
 
         return retry(attempt)
+
+    def _ask_for_reason(self, store: pyarrow.fs.FileSystem) -> None:
+        """Raise what the store says of a listing: an answer to HEAD cannot have a reason."""
+        import pyarrow.fs as fs
+
+        store.get_file_info(fs.FileSelector(self._key, allow_not_found=True))
+
+
+class _StoredStream(io.RawIOBase):
+    """An object as a file; each read is repeated as all requests are, by opening it anew."""
+
+    def __init__(self, path: RemotePath) -> None:
+        self._path = path
+        self._stream: pyarrow.NativeFile | None = None
+        self._position = 0
+        self._size: int = path._call(self._open).size()
+
+    def _open(self, store: pyarrow.fs.FileSystem) -> pyarrow.NativeFile:
+        if self._stream is None:
+            self._stream = store.open_input_file(self._path._key)
+        return self._stream
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, start + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readall(self) -> bytes:
+        content = bytearray(self._size - self._position)
+        self.readinto(content)
+        return bytes(content)
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = max(0, min(len(buffer), self._size - self._position))
+
+        def read(store: pyarrow.fs.FileSystem) -> bytes:
+            try:
+                content = self._open(store).read_at(wanted, self._position)
+            except OSError:
+                self._stream = None
+                raise
+            if len(content) < wanted:
+                raise OSError(5, f"{len(content)} of {wanted} bytes came")
+            return bytes(content)
+
+        if wanted:
+            buffer[:wanted] = self._path._call(read)
+        self._position += wanted
+        return wanted
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        super().close()
 
 
 AnyPath = Path | RemotePath

@@ -22,7 +22,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import ovsam
 from ovsam.errors import ImageError
-from ovsam_pipeline.storage.retry import retry
+from ovsam_pipeline.storage.retry import BusyError, retry
 
 DEFAULT_MAX_BYTES = 2 << 30
 _TIMEOUT_S = 30.0
@@ -31,8 +31,9 @@ _ATTEMPT_S = 120.0
 _CHUNK_BYTES = 1 << 18
 _SPOOL_BYTES = 16 << 20
 _ABSENT, _REFUSED = (404, 410), (401, 403, 407)
-# Request Timeout, Too Early, Too Many Requests; with them all of 500 and above.
-_TEMPORARY = (408, 425, 429)
+_BUSY = 429  # Too Many Requests
+# Request Timeout, Too Early; with them all of 500 and above.
+_TEMPORARY = (408, 425)
 # What signs an address (S3, CloudFront, Google, Azure) is secret, and changes every day: with it a
 # name would not be the same in the next run.
 _SIGNATURES = frozenset(("x-amz-signature", "x-goog-signature", "signature", "sig"))
@@ -184,6 +185,8 @@ def _explain_status(code: int, reason: str) -> OSError:
         return FileNotFoundError(sentence)
     if code in _REFUSED:
         return PermissionError(sentence)
+    if code == _BUSY:
+        return BusyError(sentence)
     if code in _TEMPORARY or code >= 500:
         return HttpStatusError(sentence)
     return OSError(sentence)

@@ -23,8 +23,10 @@ from urllib.parse import urlsplit
 LOGIN = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
 # What S3 says with a status, as far as clients look at it.
 CODES = {
+    400: "BadRequest",
     403: "AccessDenied",
     404: "NoSuchKey",
+    429: "TooManyRequests",
     500: "InternalError",
     503: "SlowDown",
 }
@@ -36,7 +38,8 @@ class Fault:
 
     Attributes:
         kind: "status" (an error in S3's words), "slow" (the body comes in drops), "reset" (the
-            connection breaks in the middle of the body), "hang" (no answer for `seconds`).
+            connection breaks in the middle of the body), "hang" (no answer for `seconds`), "short"
+            (the body ends early, and its length is announced so), "flip" (a bit of it is another).
         key: requests whose path holds this.
         times: how many requests; they are counted down.
         status: of kind "status".
@@ -196,12 +199,16 @@ class _ProxyHandler(BaseHTTPRequestHandler):
         self, status: int, headers: list[tuple[str, str]], body: bytes, fault: Fault | None
     ) -> None:
         kind = None if fault is None else fault.kind
+        if kind == "short":
+            body = body[: len(body) // 2]
+        if kind == "flip" and body:
+            body = bytes([*body[:-9], body[-9] ^ 1, *body[-8:]]) if len(body) > 8 else body
         self.send_response_only(status)
         skipped = ("transfer-encoding", "connection", "content-length")
         length = str(len(body))
         for name, value in headers:
             if name.lower() == "content-length":
-                length = value  # of a HEAD: the object's
+                length = length if kind == "short" else value  # of a HEAD: the object's
             elif name.lower() not in skipped:
                 self.send_header(name, value)
         self.send_header("Content-Length", length)

@@ -50,11 +50,11 @@ class ParquetBoxes:
         """Return the boxes of all parts that score at least `conf`."""
         import pyarrow as pa
 
-        from ovsam_pipeline.output.parts import open_part
+        from ovsam_pipeline.output.parts import open_parquet
 
         for part in parts:
             try:
-                with open_part(part) as file:
+                with open_parquet(part) as file:
                     # Python objects of 1,024 images at a time, however large a row group is.
                     for batch in file.iter_batches(1024, columns=_choose_columns(file, part)):
                         self._add_batch(batch, part)

@@ -10,12 +10,12 @@ from pathlib import PurePosixPath
 import numpy as np
 import pyarrow as pa
 
-from ovsam_pipeline.errors import DatasetError, OutputError
+from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reading.columns import RawPredictions
 from ovsam_pipeline.evaluation.reading.segment_checks import check_segmentations
 from ovsam_pipeline.evaluation.structures import GroundTruth, ScoreKind
 from ovsam_pipeline.output.folder import is_output, list_parts, read_run_file
-from ovsam_pipeline.output.parts import open_part
+from ovsam_pipeline.output.parts import read_part
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 
@@ -51,11 +51,8 @@ def read_output_folder(folder: AnyPath, truth: GroundTruth, scores: ScoreKind) -
 
 
 def _read_part(part: AnyPath) -> pa.Table:
-    try:
-        with open_part(part) as stream:
-            return stream.read(columns=["image_id", "file_name", "status", "objects"])
-    except (OSError, pa.ArrowException) as error:
-        raise OutputError(f"cannot read {part}: {error}") from error
+    columns = ["image_id", "file_name", "status", "objects"]
+    return read_part(part, lambda file: file.read(columns=columns))
 
 
 def _take_objects(

@@ -1,13 +1,15 @@
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from row_objects import PROMPT, make_object
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.errors import OutputError, OutputLockedError
+from ovsam_pipeline.errors import DamagedPartError, OutputError, OutputLockedError
 from ovsam_pipeline.output.done_index import compute_key
 from ovsam_pipeline.output.folder import OutputFolder, iterate_rows, list_parts, read_run_file
 from ovsam_pipeline.output.parts import (
@@ -105,11 +107,98 @@ def test_foreign_parquet_file_is_refused_by_name(tmp_path):
         read_part_index(part)
 
 
-def test_truncated_part_is_refused_with_the_way_out(tmp_path):
-    part = write_part(tmp_path, [make_row("a")], "f")
-    part.write_bytes(part.read_bytes()[:-20])
-    with pytest.raises(OutputError, match="remove the file, and its images are labelled again"):
-        read_part_index(part)
+def flip(part: Path, at: int) -> None:
+    content = bytearray(part.read_bytes())
+    content[at] ^= 1
+    part.write_bytes(content)
+
+
+def rewrite(part: Path, **changes) -> None:
+    """Write a part with other metadata, or other columns, under its name."""
+    table = pq.read_table(part)
+    stored = json.loads(table.schema.metadata[b"ovsam"])
+    stored = changes.get("stored", {**stored, **changes.get("keys", {})})
+    for name, kind in changes.get("columns", {}).items():
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, pa.nulls(len(table), kind))
+    if "drop" in changes:
+        table = table.drop_columns(changes["drop"])
+    pq.write_table(table.replace_schema_metadata({"ovsam": json.dumps(stored)}), part)
+
+
+DAMAGES = {
+    "truncated": lambda part: part.write_bytes(part.read_bytes()[:-20]),
+    "empty": lambda part: part.write_bytes(b""),
+    "metadata {}": lambda part: rewrite(part, stored={}),
+    "metadata []": lambda part: rewrite(part, stored=[]),
+    "metadata of other keys": lambda part: rewrite(part, keys={"keys": "AAAA"}),
+    "metadata of too few keys": lambda part: rewrite(part, keys={"keys": ""}),
+    "metadata of other types": lambda part: rewrite(part, keys={"fingerprint": 5}),
+    "ids as text": lambda part: rewrite(part, columns={"image_id": pa.string()}),
+    "status as number": lambda part: rewrite(part, columns={"status": pa.int64()}),
+    "objects as text": lambda part: rewrite(part, columns={"objects": pa.string()}),
+    "objects of others": lambda part: rewrite(
+        part, columns={"objects": pa.list_(pa.struct([("bbox", pa.string())]))}
+    ),
+    "no names": lambda part: rewrite(part, drop=["file_name"]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_part_is_set_aside_by_who_holds_the_output(folder, damage, caplog):
+    good = fill(folder, "a", "b")
+    bad = write_part(folder.parts_folder, [make_row("c")], "f")
+    DAMAGES[damage](bad)
+    content = bad.read_bytes()
+    with pytest.raises(DamagedPartError, match=r"sets it aside in parts/bad and labels its images"):
+        read_part_index(bad)
+    assert len(folder.read_done("f")) == 2
+    assert list_parts(folder.path) == [good]
+    assert (folder.parts_folder / "bad" / bad.name).read_bytes() == content
+    (said,) = caplog.messages
+    assert said.startswith(f"{bad} is damaged (")
+    assert said.endswith("parts/bad, and its images are labelled again")
+
+
+def test_part_that_is_damaged_again_does_not_replace_the_first(folder):
+    for content in (b"first", b"second"):
+        bad = write_part(folder.parts_folder, [make_row("c")], "f")
+        bad.write_bytes(content)
+        assert len(folder.read_done("f")) == 0
+    kept = {path.read_bytes() for path in (folder.parts_folder / "bad").iterdir()}
+    assert kept == {b"first", b"second"}
+
+
+def test_flipped_bit_in_a_column_is_found_and_the_part_set_aside_at_the_end(tmp_path):
+    with pytest.raises(DamagedPartError), OutputFolder(tmp_path) as folder:  # noqa: PT012
+        part = write_part(folder.parts_folder, [make_row(str(n)) for n in range(50)], "f")
+        flip(part, part.stat().st_size // 4)
+        list(iterate_part_rows(part))
+    assert list_parts(tmp_path) == []
+    assert (tmp_path / "parts" / "bad" / part.name).exists()
+
+
+def test_part_of_a_later_version_is_kept_and_refused(folder):
+    part = fill(folder, "a")
+    rewrite(part, keys={"format": 9})
+    with pytest.raises(OutputError, match=r"made by a later version of ovsam \(format 9") as caught:
+        folder.read_done("f")
+    assert not isinstance(caught.value, DamagedPartError)
+    assert list_parts(folder.path) == [part]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE])
+def test_part_that_cannot_be_reached_is_no_damaged_one(folder, monkeypatch, number):
+    part = fill(folder, "a")
+
+    def refuse(*_, **__):
+        raise OSError(number, "the reason")
+
+    monkeypatch.setattr(pq, "ParquetFile", refuse)
+    with pytest.raises(OutputError, match=r"^cannot read .*: the reason$") as caught:
+        folder.read_done("f")
+    assert not isinstance(caught.value, DamagedPartError)
+    assert list_parts(folder.path) == [part]
 
 
 def test_unwritable_place_is_an_output_error(tmp_path):

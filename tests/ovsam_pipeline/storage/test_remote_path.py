@@ -15,7 +15,10 @@ from s3_server import Fault
 
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.storage.atomic import replace_file, sweep_temporary_files, write_atomically
+from ovsam_pipeline.storage.checksum import ContentCheck
+from ovsam_pipeline.storage.object_stores import explain_store_errors
 from ovsam_pipeline.storage.remote_path import RemotePath, is_remote, parse_path
+from ovsam_pipeline.storage.retry import ATTEMPTS, BusyError
 
 
 @pytest.fixture(params=["memory", "s3"])
@@ -164,6 +167,9 @@ def test_full_temporary_folder_is_said_with_the_way_out(root):
     [
         Fault("status", "a.bin", times=2, status=500),
         Fault("status", "a.bin", times=2, status=503),
+        Fault("status", "a.bin", times=8, status=429),
+        Fault("short", "a.bin", times=2, methods=("GET",)),
+        Fault("flip", "a.bin", times=2, methods=("GET",)),
         Fault("reset", "a.bin", times=2, methods=("GET",)),
         Fault("slow", "a.bin", seconds=0.5, methods=("GET",)),
     ],
@@ -191,7 +197,9 @@ def test_write_is_repeated(s3):
         ("InvalidAccessKeyId", "does not know the access key: check AWS_PROFILE"),
         ("SignatureDoesNotMatch", "access to .* is refused: check AWS_PROFILE"),
         ("AccessDenied", "access to .* is refused: check AWS_PROFILE"),
-        ("ExpiredToken", "access to .* is refused: check AWS_PROFILE"),
+        ("ExpiredToken", r"the login has expired: renew it \(AWS_PROFILE.*same command goes on"),
+        ("InvalidToken", "does not know the session token: renew the login"),
+        ("QuotaExceeded", "the store answered 403 QuotaExceeded to ListObjectsV2: as asked for"),
     ],
 )
 def test_refused_login_is_said_at_once(s3, code, reason):
@@ -201,10 +209,100 @@ def test_refused_login_is_said_at_once(s3, code, reason):
     assert len(s3.proxy.requests) == 1
 
 
+@pytest.mark.parametrize("status", [400, 403])
+def test_reason_that_an_answer_without_body_hides_is_asked_for(s3, status):
+    """Reading begins with HEAD, whose answer says the status alone."""
+    s3.proxy.faults.append(Fault("status", status=status, code="ExpiredToken"))
+    with pytest.raises(PermissionError, match="the login has expired"):
+        RemotePath(f"{s3.uri}/in").read_bytes()
+    assert len(s3.proxy.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "reason"),
+    [
+        ("AWS Error UNKNOWN (HTTP status 400) during PutObject operation: Unable to parse "
+         "ExceptionName: InvalidArgument Message: odd", PermissionError,
+         "the store answered 400 InvalidArgument to PutObject: odd"),
+        ("AWS Error UNKNOWN (HTTP status 400) during PutObject operation: Unable to parse "
+         "ExceptionName: BadDigest Message: odd", OSError,
+         "the store answered 400 BadDigest to PutObject: odd"),
+        ("AWS Error UNKNOWN (HTTP status 429) during HeadObject operation: No response body.",
+         BusyError, "the store answered 429 to HeadObject"),
+        ("AWS Error SLOW_DOWN during PutObject operation: less", BusyError,
+         "the store answered SLOW_DOWN to PutObject: less"),
+        ("AWS Error UNKNOWN (HTTP status 403) during HeadObject operation: No response body.",
+         PermissionError, "access to b is refused: check AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+         "AWS_SECRET_ACCESS_KEY"),
+        ("AWS Error REQUEST_TIME_TOO_SKEWED during GetObject operation: x", PermissionError,
+         "the clock of this machine differs too much from the store's: set it, and the same "
+         "command goes on"),
+        ("AWS Error NETWORK_CONNECTION: curlCode: 60, certificate has expired; x", OSError,
+         "cannot reach the store (certificate has expired); check the network"),
+        ("Path does not exist 'b/k'. Detail: x", FileNotFoundError, "there is no such object"),
+    ],
+)  # fmt: skip
+def test_answer_of_a_store_is_one_plain_sentence(monkeypatch, said, kind, reason):
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    raised = FileNotFoundError if kind is FileNotFoundError else OSError
+    with pytest.raises(OSError) as caught, explain_store_errors("s3://b/k"):  # noqa: PT011
+        raise raised(said)
+    assert type(caught.value) is kind
+    assert caught.value.strerror == reason
+
+
+@pytest.mark.parametrize("kind", ["short", "flip"])
+def test_damage_on_the_way_that_stays_is_a_failure_of_the_store(s3, kind):
+    """Arrow fills what is missing of a short body with whatever is in memory, without a word."""
+    for name in ("first", "second"):
+        (RemotePath(s3.uri) / name).write_bytes(b"x" * 1000)
+    first, second = RemotePath(s3.uri).iterdir()
+    first.read_bytes()
+    s3.proxy.faults.append(Fault(kind, "second", methods=("GET",)))
+    with pytest.raises(OSError, match="other bytes came than the store's checksum"):
+        second.read_bytes()
+    assert s3.proxy.faults[0].hits >= 3, "it was asked for again"
+
+
+def test_object_that_was_replaced_since_it_was_listed_is_a_failure_of_the_store(s3, monkeypatch):
+    monkeypatch.setattr("ovsam_pipeline.storage.retry.ATTEMPTS", 1)
+    file = RemotePath(s3.uri) / "a"
+    file.write_bytes(b"x" * 10)
+    with pytest.raises(OSError, match="10 bytes came of an object that was listed with 9"):
+        file.read_bytes(9)
+
+
+def test_stream_goes_on_where_a_connection_broke(s3):
+    content = os.urandom(200_000)
+    file = RemotePath(f"{s3.uri}/a.bin")
+    file.write_bytes(content)
+    s3.proxy.faults.append(Fault("reset", "a.bin", times=2, methods=("GET",)))
+    s3.proxy.faults.append(Fault("status", "a.bin", times=4, status=429, methods=("GET",)))
+    with file.open() as stream:
+        stream.seek(-150_000, os.SEEK_END)
+        assert stream.read(100_000) == content[50_000:150_000]
+        assert stream.read() == content[150_000:]
+    assert all(fault.times == 0 for fault in s3.proxy.faults)
+
+
+def test_bucket_with_other_checksums_than_md5_is_known_by_equal_bytes():
+    """As one that encrypts with a key of its own: its ETags look like MD5 sums."""
+    other = {"ETag": b'"0123456789abcdef0123456789abcdef"'}
+    check = ContentCheck("encrypted", 3)
+    for _ in range(ATTEMPTS - 1):
+        with pytest.raises(OSError, match="other bytes"):
+            check.check(b"abc", other)
+    check.check(b"abc", other)
+    ContentCheck("encrypted", 3).check(b"xyz", other)
+    with pytest.raises(OSError, match="2 bytes came of an object that was listed with 3"):
+        ContentCheck("encrypted", 3).check(b"ab", other)
+    ContentCheck("in pieces", -1).check(b"abc", {"ETag": b'"0123456789abcdef0123456789abcdef-2"'})
+
+
 def test_name_of_an_object_is_no_sign_of_an_error(s3, monkeypatch):
     monkeypatch.setattr("ovsam_pipeline.storage.retry.ATTEMPTS", 1)
     s3.proxy.faults.append(Fault("status", status=500))
-    with pytest.raises(OSError, match="HTTP status 500") as caught:
+    with pytest.raises(OSError, match="the store answered 500 to HeadObject") as caught:
         RemotePath(f"{s3.uri}/access denied").read_bytes()
     assert not isinstance(caught.value, PermissionError)
 
@@ -221,6 +319,8 @@ def test_missing_bucket_is_said(s3):
 
 _ASK = """
 import time
+from ovsam_pipeline.storage.checksum import ContentCheck
+from ovsam_pipeline.storage.object_stores import explain_store_errors
 from ovsam_pipeline.storage.remote_path import RemotePath
 start = time.time()
 try:

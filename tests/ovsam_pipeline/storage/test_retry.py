@@ -1,6 +1,6 @@
 import pytest
 
-from ovsam_pipeline.storage.retry import ATTEMPTS, retry
+from ovsam_pipeline.storage.retry import ATTEMPTS, BUSY_ATTEMPTS, BusyError, retry
 
 
 class Clock:
@@ -49,6 +49,15 @@ def test_retry_gives_up_after_so_many_attempts_and_short_pauses():
     assert sum(clock.pauses) < 6
     for index, pause_s in enumerate(clock.pauses):
         assert 0.1 * 2**index <= pause_s <= 0.2 * 2**index
+
+
+def test_busy_store_gets_more_time_within_the_same_limit():
+    clock, call = Clock(), fail_times(BUSY_ATTEMPTS - 1, BusyError("slow down"))
+    assert retry(call, clock.sleep, clock) == "answer"
+    assert sum(clock.pauses) < 30
+    assert max(clock.pauses) <= 3
+    with pytest.raises(BusyError):
+        retry(fail_times(99, BusyError("slow down")), clock.sleep, clock)
 
 
 def test_pauses_differ():
