@@ -59,15 +59,21 @@ BOX_COLUMNS = {
 _PROMPT_COLUMNS = BOX_COLUMNS.keys() & OBJECT_COLUMNS.keys() - {"bbox"}
 
 
-def compute_image_id(file_name: str) -> int:
-    """Return the stable id of an image that no COCO file numbers, in [0, 2**63).
+# What numbers of JavaScript, jq and spreadsheets, and arrays of floats, hold exactly.
+IMAGE_ID_BITS = 53
 
-    It is the first 63 bits of BLAKE2b over the UTF-8 name, as the output will have it: a relative
+
+def compute_image_id(file_name: str, attempt: int = 0) -> int:
+    """Return the stable id of an image that no COCO file numbers, in [0, 2**53).
+
+    It is the first 53 bits of BLAKE2b over the UTF-8 name, as the output will have it: a relative
     POSIX path or a URI. It depends on the name alone, so images that are added to a folder later do
-    not renumber the others.
+    not renumber the others. `attempt` counts the ids that another image had already
+    (`output/image_ids.py`).
     """
-    digest = hashlib.blake2b(file_name.encode("utf-8"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+    text = f"{file_name}\0{attempt}" if attempt else file_name
+    digest = hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> (64 - IMAGE_ID_BITS)
 
 
 class ImagePlace(Protocol):

@@ -66,7 +66,7 @@ class EvalConfig(SharedConfig):
         Panel.DATA,
         "Folder that the names of the images are relative to.",
         metavar="DIR",
-        shown="the data set's, or searched for around the file",
+        shown="the data set's, or found beside the file",
     )
     limit: int | None = setting(None, Panel.DATA, "Only the first images, by id.", least=1)
     prompts: Literal["gt-box", "gt-point", "detector"] = setting(

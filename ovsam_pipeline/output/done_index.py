@@ -12,6 +12,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ovsam_pipeline.records import IMAGE_ID_BITS
+
+# A key is 64 bits of the hash of a name, a computed id the first of them.
+_KEY_SHIFT = np.uint64(64 - IMAGE_ID_BITS)
+_KEY_REST = np.uint64((1 << (64 - IMAGE_ID_BITS)) - 1)
 # A bit of a row's position: parts are far smaller than 2**31 rows.
 _FAILED = np.uint32(1 << 31)
 
@@ -86,6 +91,30 @@ class DoneIndex:
     def is_failed(self, rows: np.ndarray) -> np.ndarray:
         """Return (N,) bool, whether rows are failed ones."""
         return (self.places[rows] & _FAILED) != 0
+
+    def share_id(self, ids: np.ndarray, keys: np.ndarray) -> np.ndarray:
+        """Return (N,) bool: whether a row of another image can have the id of a listed one.
+
+        `ids`: (N,) int64. `keys`: (N,) uint64, of their names. A computed id is the start of the
+        key, so that rows of equal ids are neighbours.
+        """
+        first, last = self._find_id_rows(ids)
+        own = self.find(keys)
+        return last - first > ((own >= first) & (own < last))
+
+    def find_id(self, image_id: int) -> list[tuple[str, int]]:
+        """Return part and position of the rows whose computed id is this one."""
+        first, last = self._find_id_rows(np.array([image_id], np.int64))
+        rows = np.arange(int(first[0]), int(last[0]))
+        return [(part, int(i)) for part, found in self.group(rows).items() for i in found]
+
+    def _find_id_rows(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first row of each computed id, and the one after the last: (N,) int64 each."""
+        is_short = (ids >= 0) & (ids < 1 << IMAGE_ID_BITS)
+        starts = np.where(is_short, ids, 0).astype(np.uint64) << _KEY_SHIFT
+        first = np.searchsorted(self.keys, starts)
+        last = np.searchsorted(self.keys, starts | _KEY_REST, side="right")
+        return first, np.where(is_short, last, first)
 
     def find_place(self, file_name: str) -> tuple[int, str, int] | None:
         """Return the key of the identity, the part and the position of one image's row, or None."""

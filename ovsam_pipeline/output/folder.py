@@ -24,6 +24,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Self
 
 from ovsam.checked_json import check_keys, parse_json
@@ -191,6 +192,11 @@ class OutputFolder:
         for part, positions in stale.items():
             self._has_failed.pop(part, None)
             drop_part_rows(self.parts_folder / part, positions)
+
+    def read_image_id(self, part: str, position: int) -> int:
+        """Return the image id of one row."""
+        rows = iterate_part_rows(self.parts_folder / part, ("image_id",))
+        return int(next(islice(rows, position, None))["image_id"])
 
     def read_failed(self) -> set[str]:
         """Return the images whose row failed, and those of a retry that was cut off."""

@@ -10,16 +10,15 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from ovsam.errors import ConfigError
 from ovsam_pipeline.output.done_index import DoneIndex, compute_keys
+from ovsam_pipeline.output.image_ids import ReadId, UniqueImages
 from ovsam_pipeline.records import ImageRecord
-from ovsam_pipeline.sources.key_set import KeySet
 from ovsam_pipeline.sources.spool import CHUNK_IMAGES, ImageSpool
 from ovsam_pipeline.storage.remote_path import AnyPath
 
@@ -57,6 +56,10 @@ class Plan:
         return len(self.images) + self.num_unchanged
 
 
+def _read_nothing(part: str, position: int) -> int:
+    raise AssertionError(f"no row was to be read, got {position} of {part}")
+
+
 def plan_run(
     images: ImageSpool | Sequence[ImageRecord],
     done: DoneIndex,
@@ -64,15 +67,17 @@ def plan_run(
     retry_failed: bool = False,
     prune: bool = False,
     previews: AnyPath | None = None,
+    read_id: ReadId = _read_nothing,
 ) -> Plan:
     """Compare the images, as listed now, with the rows that exist; a file listed twice counts once.
 
     `retry_failed` labels images again whose row failed. `prune` removes the rows of images that are
     not listed: a source that cannot be read has raised before, so they are gone. Images in the
-    folder `previews`, which ovsam drew, are left out. Two different images with one name or one id
-    are a ConfigError.
+    folder `previews`, which ovsam drew, are left out. `read_id` reads the id of a row, where two
+    images have one id by chance (`image_ids.py`). Two different images with one name or one given
+    id are a ConfigError.
     """
-    unique = _Unique()
+    unique = UniqueImages(done)
     todo, counts = ImageSpool(), Counter[str]()
     is_seen, is_stale = np.zeros(len(done), bool), np.zeros(len(done), bool)
     for chunk in _iterate_chunks(_leave_out(images, previews)):
@@ -88,7 +93,11 @@ def plan_run(
         is_stale[rows[again]] = True
         unchanged = rows[kept & (states == "unchanged")]
         counts["failed before"] += int(done.is_failed(unchanged).sum())
-    unique.check(images)
+    settled = unique.settle(images, read_id)
+    if settled:
+        todo = ImageSpool(
+            replace(image, image_id=settled.get(image.file_name, image.image_id)) for image in todo
+        )
     num_deleted = int((~is_seen).sum())
     if prune:
         is_stale |= ~is_seen
@@ -106,55 +115,11 @@ def plan_run(
 
 
 def check_images(images: ImageSpool | Sequence[ImageRecord]) -> None:
-    """Refuse two different images with one name or one id, before anything is written."""
-    unique = _Unique()
+    """Refuse two different images with one name or one given id, before anything is written."""
+    unique = UniqueImages()
     for chunk in _iterate_chunks(images):
         unique.add(chunk, compute_keys(image.file_name for image in chunk))
-    unique.check(images)
-
-
-class _Unique:
-    """Finds different images with one name or one id.
-
-    The first pass keeps 8 bytes per name and id, which show which repeat (or, rarely, collide); the
-    second pass compares those few by their texts.
-    """
-
-    def __init__(self) -> None:
-        self._names, self._ids = KeySet(), KeySet()
-        self._repeated_names: set[str] = set()
-        self._repeated_ids: set[int] = set()
-
-    def add(self, chunk: Sequence[ImageRecord], keys: np.ndarray) -> np.ndarray:
-        """Return (N,) bool: which images of a chunk have a name that did not occur before."""
-        is_new = self._names.add(keys)
-        for index in np.flatnonzero(~is_new).tolist():
-            self._repeated_names.add(chunk[index].file_name)
-        fresh = np.flatnonzero(is_new).tolist()
-        ids = np.array([chunk[index].image_id for index in fresh], np.int64)
-        for index in np.flatnonzero(~self._ids.add(ids.view(np.uint64))).tolist():
-            self._repeated_ids.add(chunk[fresh[index]].image_id)
-        return is_new
-
-    def check(self, images: Iterable[ImageRecord]) -> None:
-        """Refuse one name in different places, and one id of different names."""
-        if not self._repeated_names and not self._repeated_ids:
-            return
-        places: dict[str, str] = {}
-        owners: dict[int, str] = {}
-        for image in images:
-            name, place = image.file_name, str(image.path)
-            if name in self._repeated_names and places.setdefault(name, place) != place:
-                raise ConfigError(
-                    f"two sources hold different images named '{name}' ({places[name]} and "
-                    f"{place}); label them into two outputs, or give one folder above both"
-                )
-            number = image.image_id
-            if number in self._repeated_ids and owners.setdefault(number, name) != name:
-                raise ConfigError(
-                    f"'{owners[number]}' and '{name}' have the same image id {number}; label the "
-                    "two sources into two outputs"
-                )
+    unique.settle(images, _read_nothing)
 
 
 def _compare(

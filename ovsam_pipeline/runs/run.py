@@ -106,10 +106,10 @@ def run_labelling(
     with ExitStack() as stack:
         stack.enter_context(keep_metrics(state, config.metrics_file))
         check_own_files(output)
-        listed, is_whole = _list_images(config, output)
-        stack.enter_context(listed)
+        found = _list_images(config, output)
+        listed = stack.enter_context(found.images)
         # What is in a folder that cannot be read is not gone.
-        config = config if is_whole else replace(config, prune=False)
+        config = config if found.is_whole else replace(config, prune=False)
         state.end_phase("list")
         # A used output is taken before the slow part, so that a second run learns at once; a new
         # one only after it, so that settings which cannot work leave no folder behind.
@@ -130,17 +130,23 @@ def run_labelling(
         plan = _plan(stack, config, engine, folder, wanted)
         state.plan = _count_plan(plan)
         state.end_phase("plan")
-        run = _Run(config, engine, folder, plan, state)
+        run = _Run(config, engine, folder, plan, state, found.image_roots)
         summary = run.label(stopping or nullcontext(StopRequest()), showing)
         state.end_phase("label")
         return run.export(summary, wanted)
 
 
-def _list_images(config: LabelConfig, output: AnyPath) -> tuple[ImageSpool, bool]:
-    """Walk the sources once, and return whether each of their folders could be read.
+@dataclass(frozen=True)
+class _Listed:
+    """What the sources hold; whether all folders could be read; where images of JSON files are."""
 
-    What is wrong with them is reported before anything slow.
-    """
+    images: ImageSpool
+    is_whole: bool
+    image_roots: dict[str, str]
+
+
+def _list_images(config: LabelConfig, output: AnyPath) -> _Listed:
+    """Walk the sources once; what is wrong with them is reported before anything slow."""
     listing = list_images(
         config.sources, image_root=config.image_root, exclude=config.exclude, outputs=(output,)
     )
@@ -154,7 +160,10 @@ def _list_images(config: LabelConfig, output: AnyPath) -> tuple[ImageSpool, bool
         num = listing.num_duplicates
         what = "file that is" if num == 1 else "files that are"
         logger.info("%d %s listed more than once: labelled once", num, what)
-    return images, not gaps
+    for source, root in listing.image_roots.items():
+        if config.image_root is None:
+            logger.info("images of %s: %s (--image-root names another folder)", source, root)
+    return _Listed(images, not gaps, listing.image_roots)
 
 
 def _take_output(stack: ExitStack, state: RunState) -> OutputFolder:
@@ -205,6 +214,7 @@ def _plan(
         retry_failed=config.retry_failed,
         prune=config.prune and not config.only_failed,
         previews=folder.path.absolute() / PREVIEW_FOLDER,
+        read_id=folder.read_image_id,
     )
     stack.enter_context(plan.images)
     # The other rows were not looked for, so their images do not count as deleted.
@@ -221,6 +231,7 @@ class _Run:
         folder: OutputFolder,
         plan: Plan,
         state: RunState,
+        image_roots: dict[str, str],
     ) -> None:
         from ovsam_pipeline.labelling.stats import ShardStats
         from ovsam_pipeline.output.folder import read_run_file
@@ -228,6 +239,7 @@ class _Run:
         self.config, self.engine, self.facts = config, engine, engine.facts
         self.folder, self.plan, self.state = folder, plan, state
         self.stats = ShardStats()
+        self.image_roots = image_roots
         self._state_before = read_run_file(folder.path).get("state")
 
     def label(self, stopping: Stopping, showing: Showing | None) -> RunSummary:
@@ -339,6 +351,7 @@ class _Run:
                 **facts.provenance,
                 "engine": self.engine.name,
                 "working_folder": str(Path.cwd()),
+                "image_roots": self.image_roots,
                 "settings": self.config.to_dict(),
                 "resolved": facts.config.to_dict(),
                 "versions": {

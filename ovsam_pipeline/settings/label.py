@@ -154,7 +154,7 @@ class LabelConfig(SharedConfig):
         Panel.WHAT,
         "Folder or address that the names in COCO JSON files are relative to.",
         metavar="DIR",
-        shown="searched for around the file",
+        shown="found beside the file",
     )
     exclude: tuple[str, ...] = setting(
         (),

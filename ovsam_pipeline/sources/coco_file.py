@@ -7,31 +7,34 @@ their names.
 from __future__ import annotations
 
 import json
+import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ovsam.coco_fields import to_id, to_side, to_text
 from ovsam.coco_json import get_image_file_name, iterate_json
 from ovsam.errors import explain_json
 from ovsam_pipeline.errors import SourceError
-from ovsam_pipeline.records import ImageRecord
+from ovsam_pipeline.records import IMAGE_ID_BITS, ImageRecord, compute_image_id
+from ovsam_pipeline.sources.image_root import (
+    NUM_PROBES,
+    NUM_REMOTE_PROBES,
+    Reading,
+    find_root,
+    list_candidates,
+)
 from ovsam_pipeline.sources.left_out import LeftOut
 from ovsam_pipeline.sources.place import Place, add_states, get_root, get_state
-from ovsam_pipeline.sources.source import join_name, make_unicode
+from ovsam_pipeline.sources.source import join_name, make_relative, make_unicode
 from ovsam_pipeline.storage.remote_path import AnyPath
 from ovsam_pipeline.storage.web_file import HttpFile
 
-# The first images are looked for in each folder around the file; one parent may be a home folder
-# with thousands of others.
-_NUM_PROBES = 20
-_MAX_FOLDERS = 500
-# On an object store each look is a request.
-_NUM_REMOTE_PROBES = 3
-_MAX_REMOTE_FOLDERS = 20
+_START = re.compile(r"file://|[A-Za-z]:(?=[/\\])")
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,8 @@ class CocoImages:
 
     def __init__(self) -> None:
         self.root: Place = Path()
-        self.are_from_urls = False  # LVIS names images by URL alone
-        self._with_base_names = False
+        self._reading = Reading()
+        self.num_long_ids = 0  # that programs with 53 bits for a number round
         # Columns: ten million entries as objects would take 4 GB, these take 0.4.
         self._names = bytearray()
         self._ends = array("Q")
@@ -83,25 +86,36 @@ class CocoImages:
 
     def add(self, name: str, image_id: int, width: int, height: int) -> None:
         """Add an entry; a size of 0 is unknown."""
-        # JSON can hold half of a surrogate pair ("\ud800"), which plain UTF-8 refuses.
-        self._names += name.encode("utf-8", "surrogatepass")
+        self._names += name.encode()
         self._ends.append(len(self._names))
         self._ids.append(image_id)
         self._sizes.extend((width, height))
 
-    def set_root(self, root: Place, with_base_names: bool) -> None:
-        """Set where the images are: below `root`, by name or by the last part of it."""
-        self.root, self._with_base_names = root, with_base_names
+    def find_root(self, path: Place, candidates: Sequence[AnyPath]) -> None:
+        """Choose where the images are, and how their names are read there; see `image_root.py`."""
+        most = NUM_PROBES if isinstance(candidates[0], Path) else NUM_REMOTE_PROBES
+        probes = [self.get_name(index) for index in range(min(most, len(self)))]
+        root = find_root(path, probes, candidates, self.stay_different)
+        self.root, self._reading = root.folder, root.reading
 
     def get_name(self, index: int) -> str:
-        """Return the name of an entry, as in the file."""
+        """Return the name of an entry: relative, with "/", without ".."."""
         start = self._ends[index - 1] if index else 0
-        return self._names[start : self._ends[index]].decode("utf-8", "surrogatepass")
+        return self._names[start : self._ends[index]].decode()
 
     def get_place(self, index: int) -> Place:
         """Return where the image of an entry is, or should be."""
-        name = self.get_name(index)
-        return self.root / (PurePosixPath(name).name if self._with_base_names else name)
+        return self.root / self._reading.apply(self.get_name(index))
+
+    def stay_different(self, reading: Reading) -> bool:
+        """Return whether different names are different paths in a reading."""
+        ids = (np.fromiter(self._iterate_ids(way), np.int64) for way in (Reading(), reading))
+        num_names, num_paths = (len(np.unique(numbers)) for numbers in ids)
+        return num_names == num_paths
+
+    def _iterate_ids(self, reading: Reading) -> Iterator[int]:
+        names = (self.get_name(index) for index in range(len(self)))
+        return (compute_image_id(reading.apply(name)) for name in names)
 
     def get_id(self, index: int) -> int:
         """Return the id of an entry."""
@@ -125,9 +139,8 @@ class CocoImages:
 def read_coco_images(path: Place, image_root: Place | None) -> CocoImages:
     """Read the image entries of a COCO or LVIS file, in its order.
 
-    Names are relative to `image_root`; None looks beside the file, in the folder above it, in the
-    folders directly in those two, and in those of their `images`. A web address is not looked at.
-    Images that do not exist are in the list all the same, as long as some exist.
+    Names are relative to `image_root`; None looks where `image_root.py` says. A web address is not
+    looked at. Images that do not exist are in the list all the same, as long as some exist.
     """
     images = CocoImages()
     with explain_json(path, SourceError):
@@ -139,13 +152,13 @@ def read_coco_images(path: Place, image_root: Place | None) -> CocoImages:
             f"{images.get_name(first)} and for {images.get_name(second)}"
         )
     if isinstance(image_root, HttpFile):
-        images.set_root(image_root, with_base_names=False)
+        images.root = image_root
     elif image_root is not None:
-        images.set_root(*_find_root(path, images, [image_root]))
+        images.find_root(path, [image_root])
     elif isinstance(path, HttpFile):
-        images.set_root(path.parent, with_base_names=False)
+        images.root = path.parent
     else:
-        images.set_root(*_find_root(path, images, _list_candidates(path)))
+        images.find_root(path, list_candidates(path))
     return images
 
 
@@ -165,72 +178,27 @@ def _add_entries(path: Place, images: CocoImages) -> None:
         raise SourceError(f'expected a COCO data set in {path}, got JSON without an "images" list')
 
 
+def _clean_name(name: str) -> str:
+    """Return a name as a relative one with "/", whatever system wrote it; an address as it is."""
+    if name.startswith(("http://", "https://")):
+        return name
+    return make_relative(_START.sub("", name).replace("\\", "/"))
+
+
 def _add_entry(path: Place, index: int, image: Any, images: CocoImages) -> None:
-    name, is_from_url = get_image_file_name(image) if isinstance(image, dict) else (None, False)
-    if name is None:
+    given = get_image_file_name(image)[0] if isinstance(image, dict) else None
+    name = _clean_name(to_text(given) or "")
+    if not name:
         raise SourceError(
             f"expected file_name or coco_url in images[{index}] of {path}, "
             f"got {json.dumps(image)[:80]}"
         )
-    image_id = image.get("id")
-    # 64 bits: what Parquet's column of ids holds. True is an int in Python.
-    if not isinstance(image_id, int) or isinstance(image_id, bool) or abs(image_id) >= 1 << 63:
+    image_id = to_id(image.get("id"))
+    if image_id is None:
         raise SourceError(
-            f"expected a whole number as id in images[{index}] of {path}, got {image_id!r}"
+            f"expected a whole number or a text as id in images[{index}] of {path}, got "
+            f"{json.dumps(image.get('id'))[:80]}"
         )
-    images.add(name, image_id, _to_size(image.get("width")), _to_size(image.get("height")))
-    images.are_from_urls = images.are_from_urls or is_from_url
-
-
-def _to_size(value: Any) -> int:
-    return value if isinstance(value, int) and 0 < value < 1 << 31 else 0
-
-
-def _list_candidates(path: AnyPath) -> list[AnyPath]:
-    above = path.parent.absolute().parent if isinstance(path, Path) else path.parent.parent
-    near = [path.parent, above]
-    parents = [*near, *(folder / "images" for folder in near)]
-    inside = [folder for parent in parents for folder in _list_folders(parent)]
-    # The nearest first: the first folder that has all probes is taken.
-    return [*near, *inside]
-
-
-def _list_folders(parent: AnyPath) -> list[AnyPath]:
-    try:
-        folders = [path for path in parent.iterdir() if path.name[0] != "." and path.is_dir()]
-    except OSError:  # a neighbour that cannot be read does not hold the images
-        return []
-    most = _MAX_FOLDERS if isinstance(parent, Path) else _MAX_REMOTE_FOLDERS
-    return sorted(folders, key=str)[:most]
-
-
-def _find_root(path: Place, images: CocoImages, candidates: list[AnyPath]) -> tuple[AnyPath, bool]:
-    """Return the candidate that holds most of the first images, and whether by base names alone.
-
-    LVIS names images as "train2017/1.jpg"; many keep the images of all its splits in one folder.
-    """
-    most = _NUM_PROBES if isinstance(candidates[0], Path) else _NUM_REMOTE_PROBES
-    probes = [images.get_name(index) for index in range(min(most, len(images)))]
-    best, best_hits = (candidates[0], False), 0
-    for folder in candidates:
-        for with_base_names in (False, True)[: 1 + images.are_from_urls]:
-            names = [PurePosixPath(name).name if with_base_names else name for name in probes]
-            hits = sum(_exists(folder / name) for name in names)
-            if hits > best_hits:
-                best, best_hits = (folder, with_base_names), hits
-        if probes and best_hits == len(probes):
-            break
-    if probes and not best_hits:
-        looked = str(candidates[0]) if len(candidates) == 1 else f"{candidates[0]} and around it"
-        raise SourceError(
-            f"expected the images of {path} in {looked}, found none of the first {len(probes)} "
-            f"(such as {probes[0]}): name their folder with --image-root"
-        )
-    return best
-
-
-def _exists(path: AnyPath) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
+    images.num_long_ids += abs(image_id) >= 1 << IMAGE_ID_BITS
+    width, height = (to_side(image.get(side)) or 0 for side in ("width", "height"))
+    images.add(name, image_id, width, height)

@@ -18,6 +18,11 @@ class KeySet:
         """Return the number of different keys."""
         return sum(len(run) for run in self._runs)
 
+    def __contains__(self, key: int) -> bool:
+        """Return whether one key was added."""
+        wanted = np.array([key], np.uint64)
+        return any(bool(contains(run, wanted)[0]) for run in self._runs)
+
     def add(self, keys: np.ndarray) -> np.ndarray:
         """Add keys, (N,) uint64 in any order, best thousands at once.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from ovsam_pipeline.sources.place import (
     parse_place,
 )
 from ovsam_pipeline.sources.source import join_name, make_record
-from ovsam_pipeline.storage.remote_path import is_remote
+from ovsam_pipeline.storage.remote_path import RemotePath, is_remote
 from ovsam_pipeline.storage.web_file import HttpFile
 
 
@@ -67,25 +68,48 @@ class ListFile:
             self._open() as stream,
             io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape") as lines,
         ):
-            for line in lines:
+            for number, line in enumerate(lines, 1):
                 item = line.strip()
-                if item and not item.startswith("#"):
-                    name, place = self._resolve(item, root)
-                    yield make_record(join_name(prefix, name), place, *get_state(place))
+                if not item or item.startswith("#"):
+                    continue
+                try:
+                    place = self._resolve(item, root)
+                except SourceError as error:
+                    raise SourceError(f"line {number} of {self.text}: {error}") from error
+                name = get_root(place).removeprefix(root.rstrip("/") + "/")
+                yield make_record(join_name(prefix, name), place, *get_state(place))
 
-    def _resolve(self, item: str, root: str) -> tuple[str, Place]:
-        """Return the name and the place that a line means."""
+    def _resolve(self, item: str, root: str) -> Place:
+        """Return the place that a line means; a list from elsewhere means no file of this machine.
+
+        A line that was fetched must not choose which files of ours are read.
+        """
         if is_remote(item):
             place = parse_place(item)
-            return get_root(place), place
-        if isinstance(self.file, Path) or item.startswith("/"):
-            path = normalise(os.path.join(root, item))  # noqa: PTH118  the item may be absolute
-            return path.removeprefix(root.rstrip("/") + "/"), Path(path)
-        if isinstance(self.file, HttpFile):
-            web = HttpFile(urljoin(self.file.url, item))
-            return get_root(web).removeprefix(root + "/"), web
-        return os.path.normpath(item), self.file.parent / item
+        elif isinstance(self.file, HttpFile):
+            place = HttpFile(urljoin(self.file.url, item))
+        elif isinstance(self.file, RemotePath):
+            place = _join_remote(self.file.parent, item)
+        else:
+            place = Path(normalise(os.path.join(root, item)))  # noqa: PTH118  it may be absolute
+        if isinstance(place, Path) and not isinstance(self.file, Path):
+            raise SourceError(
+                f"expected an address, or a name beside the list, got {item}: a list from "
+                "elsewhere cannot name files of this machine; copy the list here"
+            )
+        return place
 
     def _open(self) -> IO[bytes]:
         with explain("cannot read the list", self.text, SourceError):
             return self.file.open("rb")
+
+
+def _join_remote(folder: RemotePath, item: str) -> Place:
+    """Return the object that a line of a list in a prefix means, ".." resolved in the bucket."""
+    if item.startswith("/"):
+        return Path(item)
+    scheme, _, key = folder.uri.partition("://")
+    joined = posixpath.normpath(f"{key}/{item}")
+    if joined.startswith("..") or joined.partition("/")[0] != key.partition("/")[0]:
+        raise SourceError(f"expected a name in the bucket of the list, got {item}")
+    return RemotePath(f"{scheme}://{joined}")

@@ -105,6 +105,11 @@ class ImageListing:
             sentences[0] += f"; images in {' and '.join(held)} files are read where these are named"
         return sentences
 
+    @property
+    def image_roots(self) -> dict[str, str]:
+        """Where the images of each JSON file lie, by the source's text."""
+        return {source.text: source.root for source in self.sources if isinstance(source, CocoFile)}
+
     def _leave_out(self, records: Iterator[ImageRecord]) -> Iterator[ImageRecord]:
         """Leave out what `--exclude` names and no walk has left out already."""
         left_out = self.left_out

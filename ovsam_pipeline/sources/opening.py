@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from ovsam_pipeline.sources.tables import SavedDataset, is_saved_dataset
 from ovsam_pipeline.sources.tree import File, Folder, Glob, identify, scan_folder
 from ovsam_pipeline.storage.remote_path import AnyPath
 from ovsam_pipeline.storage.web_file import HttpFile
+
+logger = logging.getLogger(__name__)
 
 
 def open_image_root(image_root: Path | str | None) -> Place | None:
@@ -72,7 +75,13 @@ def _open_file(text: str, file: Place, column: str | None, image_root: Place | N
     if name.endswith((".json", ".json.gz", ".txt")):
         check_regular(file, text)
     if name.endswith((".json", ".json.gz")):
-        return CocoFile(text, read_coco_images(file, image_root))
+        images = read_coco_images(file, image_root)
+        if images.num_long_ids:
+            logger.warning(
+                "%d image ids of %s have more than 53 bits: they are kept, but jq, JavaScript and "
+                "spreadsheets round them", images.num_long_ids, text,
+            )  # fmt: skip
+        return CocoFile(text, images)
     if name.endswith(".txt"):
         source = ListFile(text, file)
         source.check()

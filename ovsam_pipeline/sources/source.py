@@ -50,17 +50,26 @@ def make_record(
 
 
 def make_unicode(name: str) -> str:
-    """Escape the bytes of a name that are not UTF-8: Parquet and JSON take only Unicode."""
+    """Escape what no file name of UTF-8 has: Parquet and JSON take only Unicode."""
+    if "\0" in name:
+        name = name.replace("\0", "\\x00")
     if name.isascii():
         return name
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def drop_climbs(name: str) -> str:
-    """Return a normal relative name without the ".." at its start: outputs have none."""
-    while name.startswith("../"):
-        name = name[3:]
-    return name
+def make_relative(name: str) -> str:
+    """Return a name that a file gives as a relative one: not absolute, without "..".
+
+    So no file can name another one outside of the folder, and no output has such a name.
+    """
+    parts: list[str] = []
+    for part in name.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
 
 
 def join_name(prefix: str, name: str) -> str:

@@ -10,7 +10,6 @@ GNU tar's manual describes them under "Basic Tar Format". Python's `tarfile` is 
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from ovsam.errors import ImageError, explain
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.records import ImageRecord, StoredFile
 from ovsam_pipeline.sources.left_out import LeftOut
-from ovsam_pipeline.sources.source import drop_climbs, make_record
+from ovsam_pipeline.sources.source import make_record, make_relative
 
 _BLOCK_BYTES = 512
 _SIZE = slice(124, 136)
@@ -75,7 +74,7 @@ def list_tar(
         for header, offset in _Members(stream, str(archive), window_bytes).iterate():
             if header.kind not in _FILE or header.name.endswith("/"):
                 continue
-            member = drop_climbs(posixpath.normpath(header.name))
+            member = make_relative(header.name)
             folders, _, last = member.rpartition("/")
             # "._a.jpg": macOS keeps attributes of a.jpg there.
             if last[:1] == "." or left_out.leaves_parts(folders):

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from row_objects import make_object
 
+from ovsam_pipeline.output.done_index import compute_key
 from ovsam_pipeline.records import (
     BoxRecord,
     ImageRecord,
@@ -108,12 +109,13 @@ def test_object_refuses_what_is_not_finite():
         make_object(BoxRecord((1, 2, 3, 4), float("nan")))
 
 
-def test_image_id_is_stable_and_has_63_bits():
-    # BLAKE2b-64 of the name, shifted right once; fixed for ever, outputs depend on it.
-    assert compute_image_id("a.jpg") == 0x7F23F801370953C4
+def test_image_id_is_stable_and_survives_floating_point():
+    # The first 53 bits of BLAKE2b-64 of the name; fixed for ever, outputs depend on it.
+    assert compute_image_id("a.jpg") == 0x7F23F801370953C4 >> 10 == compute_key("a.jpg") >> 11
     ids = [compute_image_id(f"{i}.jpg") for i in range(1000)]
     assert len(set(ids)) == 1000
-    assert all(0 <= i < 1 << 63 for i in ids)
+    assert all(0 <= i == int(float(i)) < 1 << 53 for i in ids)
+    assert compute_image_id("a.jpg", 1) not in (compute_image_id("a.jpg"), *ids)
 
 
 def test_identity_changes_with_name_size_time_and_version():

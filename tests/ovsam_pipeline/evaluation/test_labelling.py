@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 @pytest.fixture
 def truth_path(tmp_path):
     """Three pictures with two objects each; ids fall as the file goes on."""
-    folder = tmp_path / "data" / "pictures"
+    folder = tmp_path / "data" / "images"
     folder.mkdir(parents=True)
     content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}]}
     for index, number in enumerate((30, 20, 10)):
@@ -94,11 +94,11 @@ def test_limit_lists_the_first_images_by_id_with_their_folder(truth_path, tmp_pa
     assert config.sources == (str(tmp_path / "out" / "images.json"),)
     listed = json.loads((tmp_path / "out" / "images.json").read_text())
     assert [image["id"] for image in listed["images"]] == [20, 10]
-    assert config.image_root == str(truth_path.parent / "pictures")
+    assert config.image_root == str(truth_path.parent / "images")
 
 
 def test_missing_images_are_named(truth_path, tmp_path):
-    for path in (truth_path.parent / "pictures").iterdir():
+    for path in (truth_path.parent / "images").iterdir():
         path.unlink()
     with pytest.raises(SourceError, match="name their folder with --image-root"):
         build_config(truth_path, tmp_path / "out", limit=1)

@@ -99,6 +99,55 @@ def test_two_images_of_one_id_are_refused():
         check_images(images)
 
 
+# Two pairs of names of which the ids, 53 bits of a hash, are equal; found by trying 160 million.
+TWINS = [make_image("23857484.jpg"), make_image("138272027.jpg")]
+OTHER_TWINS = [make_image("238098.jpg"), make_image("42244209.jpg")]
+
+
+def number(images, done, **options) -> dict[str, int]:
+    return {image.file_name: image.image_id for image in plan_run(images, done, **options).images}
+
+
+def test_of_two_names_with_one_id_the_first_keeps_it():
+    for twins in (TWINS, OTHER_TWINS):
+        assert twins[0].image_id == twins[1].image_id
+        ids = number([*twins, make_image("a.jpg")], DoneIndex())
+        assert list(ids.values()) == [
+            twins[0].image_id,
+            compute_image_id(twins[1].file_name, 1),
+            compute_image_id("a.jpg"),
+        ]
+        check_images(twins)
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_new_image_never_takes_the_id_of_a_row(is_listed):
+    old, new = TWINS[1], TWINS[0]
+    done = index(make_image("a.jpg"), old)
+    listed = [new, old] if is_listed else [new]
+    ids = number(listed, done, read_id=lambda part, position: [0, old.image_id][position])
+    assert ids == {new.file_name: compute_image_id(new.file_name, 1)}
+
+
+def test_a_changed_image_keeps_the_id_of_its_row():
+    done = index(*TWINS)
+    stored = [compute_image_id(TWINS[0].file_name, 1), TWINS[1].image_id]
+    changed = [make_image(image.file_name, mtime_ns=2) for image in TWINS]
+    ids = number(changed, done, read_id=lambda part, position: stored[position])
+    assert list(ids.values()) == stored
+
+
+def test_a_computed_id_gives_way_to_one_of_a_file():
+    given = ImageRecord(TWINS[0].image_id, "given.jpg", Path("/given.jpg"))
+    ids = number([TWINS[0], given], DoneIndex())
+    assert ids == {
+        TWINS[0].file_name: compute_image_id(TWINS[0].file_name, 1),
+        "given.jpg": given.image_id,
+    }
+    with pytest.raises(ConfigError, match="have the same image id"):
+        number([TWINS[0], given], index(TWINS[0]), read_id=lambda *_: TWINS[0].image_id)
+
+
 def test_previews_of_the_output_are_no_sources():
     images = [make_image(f"{folder}a.jpg") for folder in ("", "out/photos/", "out/preview/")]
     plan = plan_run(images, DoneIndex(), previews=Path("/data/x/../out/preview"))

@@ -11,6 +11,7 @@ from ovsam.errors import ConfigError
 from ovsam_pipeline.errors import OutputLockedError, ShardError, SourceError
 from ovsam_pipeline.labelling import build as builders
 from ovsam_pipeline.output.folder import OutputFolder, iterate_rows, list_parts
+from ovsam_pipeline.records import compute_image_id
 from ovsam_pipeline.runs.run import choose_part_limits
 from ovsam_pipeline.settings.label import LabelConfig
 
@@ -53,6 +54,36 @@ def test_label_writes_one_row_an_image_and_says_where(images, out):
     assert (run["state"], run["totals"]["labelled"]) == ("finished", 10)
     assert run["depends_on"]["model"] == "fake"
     assert run["stage_seconds"].keys() == {"decode", "detect", "segment", "write"}
+
+
+def test_rows_read_back_the_ids_of_names_that_share_one(images, out):
+    write_images(images, 0, ["138272027.jpg"])
+    ovsam_pipeline.label(images, output=out)
+    write_images(images, 0, ["23857484.jpg"])
+    result = ovsam_pipeline.label(images, output=out)
+    ids = {name: row["image_id"] for name, row in read_rows(out).items()}
+    assert result.summary.labelled == 1
+    assert ids["138272027.jpg"] == compute_image_id("138272027.jpg")
+    assert ids["23857484.jpg"] == compute_image_id("23857484.jpg", 1)
+
+
+def test_a_listing_with_gaps_prunes_nothing(images, out, monkeypatch, caplog):
+    write_images(images / "sub", 2)
+    ovsam_pipeline.label(images, output=out)
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    result = ovsam_pipeline.label(images, output=out, prune=True)
+    assert (result.plan.num_deleted, result.plan.num_pruned) == (2, 0)
+    assert "sub: Permission denied; nothing is pruned" in caplog.text
+    monkeypatch.setattr(os, "scandir", scan)
+    result = ovsam_pipeline.label(images, output=out, prune=True, exclude=("sub",))
+    assert result.plan.num_pruned == 2
 
 
 def test_annotations_load_in_pycocotools(images, out, capsys):

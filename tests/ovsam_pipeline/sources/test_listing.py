@@ -1,11 +1,13 @@
 import json
 import os
 import tracemalloc
+import unicodedata
 from pathlib import Path
 
 import pytest
 from bad_images import write_bad_images
 
+from ovsam.coco_fields import to_id
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.records import compute_image_id
 from ovsam_pipeline.sources.listing import list_images
@@ -301,13 +303,91 @@ def test_coco_gives_ids_sizes_and_its_own_order(tmp_path):
     assert records[2].size_bytes == -1
 
 
-@pytest.mark.parametrize("folder", ["annotations", "val2017", ".", "images", "images/val2017"])
-def test_coco_images_are_found_around_the_file(tmp_path, folder):
+@pytest.mark.parametrize(
+    "folder",
+    ["annotations", "annotations/images", "val2017", ".", "images", "images/val2017", "data"],
+)
+def test_coco_images_are_found_beside_the_file_and_where_its_name_says(tmp_path, folder):
     make_files(tmp_path / folder, "a.jpg")
-    path = make_coco(tmp_path / "annotations/set.json", "a.jpg")
-    (record,) = list_images([path])
+    path = make_coco(tmp_path / "annotations/instances_val2017.json", "a.jpg")
+    listing = list_images([path])
+    (record,) = listing
     assert record.file_name == "a.jpg"
     assert record.path.read_bytes() == b"x"
+    assert listing.image_roots == {
+        str(path): str(tmp_path / folder) if folder != "." else str(tmp_path)
+    }
+
+
+def test_pictures_of_a_neighbour_are_never_taken_but_named(tmp_path):
+    make_files(tmp_path, "other/a.jpg", "mine/photos/a.jpg")
+    path = make_coco(tmp_path / "mine/set.json", "a.jpg")
+    with pytest.raises(SourceError, match=r"--image-root; .*mine/photos has such a name"):
+        list_images([path])
+    (record,) = list_images([path], image_root=tmp_path / "other")
+    assert record.path == tmp_path / "other/a.jpg"
+
+
+def test_of_several_folders_that_fit_one_is_asked_for(tmp_path):
+    make_files(tmp_path, *(f"{folder}{n}.jpg" for folder in ("", "images/") for n in range(4)))
+    path = make_coco(tmp_path / "set.json", *(f"{n}.jpg" for n in range(4)))
+    with pytest.raises(
+        SourceError, match=r"may be those of .* or of .*images: both have such names"
+    ):
+        list_images([path])
+    for n in range(3):
+        (tmp_path / f"images/{n}.jpg").unlink()
+    assert list_images([path]).image_roots[str(path)] == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("images/x/a.jpg", "images/x/b.jpg"),
+        ("images\\x\\a.jpg", "images\\x\\b.jpg"),
+        ("..\\..\\media\\4\\x\\a.jpg", "..\\..\\media\\4\\x\\b.jpg"),
+        ("/data/upload/x/a.jpg", "/data/upload/x/b.jpg"),
+        ("C:\\data\\x\\a.jpg", "C:/data/x/b.jpg"),
+        ("file:///data/x/a.jpg", "file:///data/x/b.jpg"),
+    ],
+)
+def test_coco_names_of_other_machines_are_found_without_their_first_parts(tmp_path, names):
+    make_files(tmp_path, "images/x/a.jpg", "images/x/b.jpg")
+    path = make_coco(tmp_path / "set.json", *names)
+    for root in (None, tmp_path / "images"):
+        records = list(list_images([path], image_root=root))
+        assert [r.path.name for r in records] == ["a.jpg", "b.jpg"]
+        assert all(r.size_bytes == 1 and r.path.parent == tmp_path / "images/x" for r in records)
+        assert not any(".." in r.file_name or r.file_name.startswith("/") for r in records)
+
+
+def test_first_parts_are_kept_where_names_would_be_equal_without_them(tmp_path):
+    make_files(tmp_path, "1.jpg", "2.jpg")
+    path = make_coco(tmp_path / "set.json", "left/1.jpg", "right/1.jpg", "left/2.jpg")
+    with pytest.raises(SourceError, match="found none of the first 3"):
+        list_images([path])
+
+
+def test_coco_names_in_the_other_form_of_unicode_are_found(tmp_path):
+    make_files(tmp_path, unicodedata.normalize("NFD", "für.jpg"))
+    (record,) = list_images([make_coco(tmp_path / "set.json", "für.jpg")])
+    assert (record.file_name, record.size_bytes) == ("für.jpg", 1)
+
+
+def test_coco_names_never_lead_out_of_the_image_root(tmp_path):
+    make_files(tmp_path, "secret.jpg", "set/a.jpg")
+    names = (
+        "a.jpg",
+        "../secret.jpg",
+        f"{tmp_path}/secret.jpg",
+        "x/../../other.jpg",
+        "\ud800",
+        "a\0.jpg",
+    )
+    records = list(list_images([make_coco(tmp_path / "set/set.json", *names)]))
+    assert [r.size_bytes for r in records] == [1, -1, -1, -1, -1, -1]
+    assert all(Path(str(r.path)).is_relative_to(tmp_path / "set") for r in records)
+    assert [r.file_name for r in records[-2:]] == ["?", "a\\x00.jpg"]
 
 
 def test_image_root_is_obeyed_and_missing_images_are_listed(tmp_path):
@@ -330,11 +410,11 @@ def test_lvis_images_are_found_through_their_urls(tmp_path):
 
 
 def test_lvis_images_in_one_flat_folder_are_found(tmp_path):
-    make_files(tmp_path, "all/1.jpg", "all/2.jpg")
+    make_files(tmp_path, "images/1.jpg", "images/2.jpg")
     urls = ["http://c.org/train2017/1.jpg", "http://c.org/val2017/2.jpg"]
     images = [{"id": i, "coco_url": url} for i, url in enumerate(urls)]
     path = write_json(tmp_path / "lvis.json", {"images": images})
-    for root in (None, tmp_path / "all"):
+    for root in (None, tmp_path / "images"):
         records = list(list_images([path], image_root=root))
         assert [r.file_name for r in records] == ["train2017/1.jpg", "val2017/2.jpg"]
         assert all(r.size_bytes == 1 for r in records)
@@ -349,9 +429,9 @@ def test_lvis_images_in_one_flat_folder_are_found(tmp_path):
         ({"images": []}, "expected images .*, found none"),
         ({"images": [{"id": 1}]}, r"file_name or coco_url in images\[0\]"),
         ({"images": ["a.jpg"]}, r"file_name or coco_url in images\[0\]"),
-        ({"images": [{"file_name": "a.jpg"}]}, "a whole number as id .* got None"),
-        ({"images": [{"id": "7", "file_name": "a.jpg"}]}, "a whole number as id .* got '7'"),
-        ({"images": [{"id": 1 << 63, "file_name": "a.jpg"}]}, "a whole number as id"),
+        ({"images": [{"file_name": "a.jpg"}]}, "number or a text as id .* got null"),
+        ({"images": [{"id": [7], "file_name": "a.jpg"}]}, r"number or a text as id .* got \[7\]"),
+        ({"images": [{"id": 1 << 63, "file_name": "a.jpg"}]}, "a whole number or a text as id"),
         ({"images": [{"id": 1, "file_name": "no.jpg"}]}, r"such as no\.jpg.*--image-root"),
         (
             {"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]},
@@ -364,6 +444,16 @@ def test_json_of_the_wrong_shape_is_refused(tmp_path, data, reason):
     path = write_json(tmp_path / "set.json", data)
     with pytest.raises(SourceError, match=reason):
         list(list_images([path]))
+
+
+def test_ids_that_are_texts_or_longer_than_53_bits_are_taken(tmp_path, caplog):
+    ids = {"a.jpg": "5968c0f9-23d2-11e8", "b.jpg": "7", "c.jpg": 8.0, "d.jpg": 1 << 60}
+    make_files(tmp_path, *ids)
+    images = [{"id": image_id, "file_name": name} for name, image_id in ids.items()]
+    records = list(list_images([write_json(tmp_path / "set.json", {"images": images})]))
+    first, *others = (record.image_id for record in records)
+    assert (first, others) == (to_id("5968c0f9-23d2-11e8"), [7, 8, 1 << 60])
+    assert "1 image ids of" in caplog.text
 
 
 def test_two_json_files_with_the_same_ids_are_refused(tmp_path):

@@ -118,22 +118,30 @@ def test_list_mixes_objects_and_files(put, tmp_path):
         decode_image(records[2])
 
 
-def test_list_on_the_store_is_relative_to_itself(put, tmp_path):
+def test_list_on_the_store_is_relative_to_itself(put):
     put("set/a.png", "set/sub/b.png")
-    put("set/list.txt", content=f"a.png\nsub/b.png\n{tmp_path}/c.png\n".encode())
+    put("set/list.txt", content=b"a.png\nsub/b.png\n../set/x/../c.png\n../d.png\n")
     records = list(list_images([f"{put.uri}/set/list.txt"]))
-    assert [r.file_name for r in records] == ["a.png", "sub/b.png", f"{tmp_path}/c.png"]
+    assert [r.file_name for r in records] == ["a.png", "sub/b.png", "c.png", f"{put.uri}/d.png"]
     assert is_read(records[1])
 
 
-@pytest.mark.parametrize("place", ["set/a.png", "a.png", "set/val/a.png", "images/val/a.png"])
-def test_coco_images_are_found_around_the_file(put, tmp_path, place):
-    for old in ("set/a.png", "a.png", "set/val/a.png", "images/val/a.png"):
+@pytest.mark.parametrize("line", ["/etc/hostname", "file:///etc/hostname", "../../a.png", "s3://"])
+def test_list_on_the_store_names_no_file_of_this_machine(put, line):
+    put("set/a.png")
+    put("set/list.txt", content=f"a.png\n\n{line}\n".encode())
+    with pytest.raises(SourceError, match=r"line 3 of s3://.*list\.txt: "):
+        list(list_images([f"{put.uri}/set/list.txt"]))
+
+
+@pytest.mark.parametrize("place", ["set/a.png", "set/images/a.png", "set/val/a.png"])
+def test_coco_images_are_found_beside_the_file(put, tmp_path, place):
+    for old in ("set/a.png", "set/images/a.png", "set/val/a.png"):
         put.delete(old)
     put(place)
     text = json.dumps({"images": [{"id": 7, "file_name": "a.png"}]})
-    put("set/instances.json", content=text.encode())
-    (record,) = list_images([f"{put.uri}/set/instances.json"])
+    put("set/instances_val.json", content=text.encode())
+    (record,) = list_images([f"{put.uri}/set/instances_val.json"])
     assert (record.image_id, record.file_name, record.size_bytes) == (7, "a.png", len(PNG))
     assert is_read(record)
     (tmp_path / "near.json").write_text(text)
