@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from ovsam.errors import CheckpointError
+from ovsam.model_facts import NO_NAMER
 from ovsam.segmenter import Segmenter
 from ovsam.text.name_table import NameTable
 
@@ -48,10 +49,7 @@ class LabellingModel(Segmenter, ABC):
             CheckpointError: it was not loaded; random weights would label at random.
         """
         if not self._namer:
-            raise CheckpointError(
-                "this model came without CLIP's text tower, so class names cannot be embedded; "
-                "give CLIP's file (open_clip) with the others, or Vocabulary(embeddings=...)"
-            )
+            raise CheckpointError(NO_NAMER)
         return self._namer[0].to(self.device)
 
     @property

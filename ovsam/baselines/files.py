@@ -13,13 +13,8 @@ from ovsam.clip_backbone import ClipBackbone
 from ovsam.errors import CheckpointError
 from ovsam.sam import SAM
 from ovsam.text.text_tower import TextTower
-from ovsam.weights.checkpoint import (
-    TEXT_PREFIX,
-    hash_tensors,
-    read_model_file,
-    write_model_file,
-)
-from ovsam.weights.tensor_files import has_format, read_metadata
+from ovsam.weights.checkpoint import hash_tensors, read_model_file, write_model_file
+from ovsam.weights.metadata import TEXT_PREFIX, has_format, read_metadata
 
 FORMAT = "ovsam-baseline-1"
 

@@ -9,7 +9,6 @@ Letters: N texts, L tokens, C transformer width, D embedding width.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 
 from ovsam.config import ClipConfig, TextConfig
 from ovsam.errors import CheckpointError, VocabularyError
-from ovsam.text.vocabulary_files import load_vocabulary
+from ovsam.text.known_names import check_nano_texts, describe_unknown_texts, list_nano_texts
 
 if TYPE_CHECKING:
     from open_clip.tokenizer import SimpleTokenizer
@@ -135,16 +134,15 @@ class TextTower(nn.Module):
         rows_NL = torch.searchsorted(ids, tokens_NL).clamp(max=len(ids) - 1)
         unknown_N = (ids[rows_NL] != tokens_NL).any(dim=1)
         if unknown_N.any():
-            raise VocabularyError(self._describe_unknown([texts[int(unknown_N.nonzero()[0])]]))
+            first = texts[int(unknown_N.nonzero()[0])]
+            raise VocabularyError(describe_unknown_texts([first], self.known_texts))
         return rows_NL
 
     def check_names(self, names: Iterable[str]) -> None:
         """Refuse class texts that are too long for the templates, or unknown to a compact tower."""
         names = list(names)
         if self.known_texts is not None:
-            known = set(self.known_texts)
-            if unknown := [name for name in names if name.lower() not in known]:
-                raise VocabularyError(self._describe_unknown(unknown))
+            check_nano_texts(names, self.known_texts)
         encode = _tokenizer().encode
         used = max(len(encode(template.format(""))) for template in self.templates)
         used += self.num_context_tokens + 2  # start and end token
@@ -178,32 +176,15 @@ class TextTower(nn.Module):
         own = self.transformer.state_dict()
         self.transformer.load_state_dict({key: found[key] for key in own})
 
-    def _describe_unknown(self, unknown: Sequence[str]) -> str:
-        known = list(self.known_texts or ())
-        shown = ", ".join(repr(name) for name in unknown[:3])
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-        nearest = difflib.get_close_matches(unknown[0], known, n=3, cutoff=0.6)
-        examples = ", ".join(repr(name) for name in nearest or known[:5])
-        return (
-            f"the embedded model knows only its own {len(known)} names and synonyms, "
-            f"not {shown}{more}; "
-            f"{'near ones' if nearest else 'some it knows'}: {examples} (`--vocabulary nano` is "
-            "all of them). For any other class fetch real weights: "
-            "`ovsam models fetch rn50x16-lvis`, then `--model rn50x16-lvis`"
-        )
-
 
 def build_text_tower(clip: ClipConfig) -> TextTower:
     """Build the text tower that belongs to a CLIP image tower, with random weights."""
     assert clip.text is not None, "an ImageNet classifier has no text tower"
-    known_texts = None
-    if clip.text.compact:
-        known_texts = [text for aliases in load_vocabulary("nano").aliases for text in aliases]
     return TextTower(
         clip.text,
         clip.embed_dim,
         with_quick_gelu=clip.pretrained == "openai",
-        known_texts=known_texts,
+        known_texts=list_nano_texts() if clip.text.compact else None,
     ).eval()
 
 

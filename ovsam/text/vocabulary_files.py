@@ -107,7 +107,8 @@ def save_vocabulary(vocabulary: Vocabulary, path: Path) -> None:
 
 def read_vocabulary(path: Path) -> Vocabulary:
     """Read what `save_vocabulary` wrote; a VocabularyError for any other file."""
-    from ovsam.weights.tensor_files import read_metadata, read_tensors
+    from ovsam.weights.metadata import read_metadata
+    from ovsam.weights.tensor_files import read_tensors
 
     try:
         rows = json.loads(read_metadata(path)[_CLASSES])

@@ -27,15 +27,15 @@ from ovsam.sam import SAM
 from ovsam.text.name_table import NameTable
 from ovsam.text.text_tower import TextTower, build_text_tower
 from ovsam.weights.files import replace_file
+from ovsam.weights.metadata import TEXT_PREFIX, has_format, read_metadata
 from ovsam.weights.official_sam import fold_batch_norms
 from ovsam.weights.quantise import dequantise
-from ovsam.weights.tensor_files import has_format, read_metadata, read_tensors
+from ovsam.weights.tensor_files import read_tensors
 
 C = TypeVar("C", bound=LabellingConfig)
 M = TypeVar("M", bound=LabellingModel)
 Source = Mapping[str, Tensor] | str | Path
 FORMAT = "ovsam-1"
-TEXT_PREFIX = "text."
 _CONVERT = "ovsam models convert FILE... --model NAME -o OUT.safetensors"
 
 # (pattern, replacement) per layout, first match wins; None drops the tensor.

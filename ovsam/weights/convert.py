@@ -12,7 +12,8 @@ from pathlib import Path
 from ovsam.errors import CheckpointError, ConfigError
 from ovsam.weights.hub import require
 from ovsam.weights.known_weights import KNOWN_MODELS
-from ovsam.weights.tensor_files import DTYPES, read_metadata
+from ovsam.weights.metadata import read_metadata
+from ovsam.weights.tensor_files import DTYPES
 
 _UNKNOWN_LICENCE = "that of the source files: ask their authors"
 

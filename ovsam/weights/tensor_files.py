@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from ovsam.errors import CheckpointError, describe_error
+from ovsam.weights.metadata import find_existing
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """What `--dtype` means."""
@@ -70,37 +71,9 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     The latter holds a state dict, or one under `state_dict`, `model` or `model_state_dict`. A file
     that cannot be read, or would run code when opened, is a CheckpointError.
     """
-    path = _existing_file(path)
+    path = find_existing(path)
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     return _find_state_dict(content, path)
-
-
-def read_metadata(path: str | Path) -> dict[str, str]:
-    """Return the text metadata of a safetensors file."""
-    path = _existing_file(path)
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file ({error})") from error
-
-
-def has_format(path: str | Path, name: str) -> bool:
-    """Whether a path is a safetensors file whose metadata names this format."""
-    path = Path(path)
-    is_readable = path.suffix == ".safetensors" and path.is_file()
-    return is_readable and read_metadata(path).get("format") == name
-
-
-def _existing_file(path: str | Path) -> Path:
-    path = Path(path)
-    if path.is_dir():
-        raise CheckpointError(f"expected a weight file, got the folder {path}; name a file in it")
-    if not path.is_file():
-        raise CheckpointError(f"no weight file at {path}")
-    if path.stat().st_size == 0:
-        raise CheckpointError(f"{path} is empty; download it again")
-    return path
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

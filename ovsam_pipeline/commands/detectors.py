@@ -51,7 +51,7 @@ hf:MODEL, detectron2:CONFIG (see docs/detectors.md)."""
 
 def list_detectors() -> list[DetectorRow]:
     """Return every detector with a name, the small and general ones first; read no weights."""
-    from ovsam_pipeline.detectors import torchvision_zoo
+    from ovsam_pipeline.detectors import torchvision_files
     from ovsam_pipeline.detectors.official.weights import (
         OFFICIAL_DETECTORS,
         DetectorFacts,
@@ -100,7 +100,7 @@ def list_detectors() -> list[DetectorRow]:
     return [
         DetectorRow(nano, "Apache-2.0", is_here=True, size_gb=0.0),
         DetectorRow(photo, "Apache-2.0", is_here=True, size_gb=0.0),
-        DetectorRow(torchvision, "BSD-3-Clause", torchvision_zoo.is_cached(), size_gb=0.17),
+        DetectorRow(torchvision, "BSD-3-Clause", torchvision_files.is_cached(), size_gb=0.17),
         *official,
     ]
 

@@ -83,7 +83,7 @@ def find_structure(model: str) -> str | ModelConfig | BaselineConfig:
     from ovsam.training.stages.stage_files import find_weights
     from ovsam.weights.hub import require
     from ovsam.weights.known_weights import KNOWN_MODELS
-    from ovsam.weights.tensor_files import read_metadata
+    from ovsam.weights.metadata import read_metadata
 
     known = KNOWN_MODELS.get(model)
     if known is not None and known.files:

@@ -16,8 +16,12 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from ovsam.weights.seen_files import recall, remember
 from ovsam_pipeline.records import ImageRecord
 
+# Hashing takes a second for a gigabyte or two.
+_LARGE_BYTES = 64 << 20
+_HASH = "blake2b of 16 bytes"
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -109,6 +113,26 @@ class DetectorImage(NamedTuple):
     rgb: np.ndarray
 
 
+class Known(Protocol):
+    """What is known of a detector before its networks are loaded; as in `Detector`."""
+
+    @property
+    def name(self) -> str:
+        """As the user wrote it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what changes boxes."""
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Every class that it can give."""
+
+    @property
+    def licence(self) -> str:
+        """Of its weights."""
+
+
 @runtime_checkable
 class Detector(Protocol):
     """A source of boxes; a class that derives from it takes the defaults of the last two members.
@@ -194,13 +218,20 @@ def compute_fingerprint(*parts: Any) -> str:
 
 
 def hash_file(path: Path) -> str:
-    """Return 32 hex digits that identify the content of a file.
+    """Return 32 hex digits that identify the content of a file; those of large ones are kept.
 
     Raises:
         OSError: the file cannot be read.
     """
+    is_large = path.stat().st_size >= _LARGE_BYTES
+    known = recall(_HASH, [path]) if is_large else None
+    if isinstance(known, str):
+        return known
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    if is_large:
+        remember(_HASH, [path], digest)
+    return digest
 
 
 def _check_array(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: type) -> None:

@@ -12,13 +12,20 @@ from typing import Any
 
 from ovsam.errors import ConfigError
 from ovsam.strict import suggest_names
-from ovsam_pipeline.detectors.base import Detector
+from ovsam_pipeline.detectors.base import Detector, Known
+from ovsam_pipeline.detectors.identity import (
+    identify_nano,
+    identify_official,
+    identify_photo,
+    identify_torchvision,
+)
 from ovsam_pipeline.detectors.official.weights import (
     find_known_detector,
     list_detector_names,
     locate_detector,
 )
 from ovsam_pipeline.detectors.settings import DetectorSettings
+from ovsam_pipeline.detectors.torchvision_files import is_cached
 
 _FAMILIES = ("nano", "photo", "boxes", "gt", "torchvision", "hf", "detectron2", "python")
 # What "auto" looks for, best first, before and after torchvision's Faster R-CNN: first Detic, which
@@ -42,6 +49,37 @@ def build_detector(spec: str, **settings: Any) -> Detector:
     for an unknown detector or a wrong argument; what else a family raises, for files and weights
     that it cannot use, is an OvsamError too.
     """
+    family, argument = _check_spec(spec)
+    return _build(family, DetectorSettings(spec=spec, argument=argument, **settings))
+
+
+def identify_detector(spec: str, **settings: Any) -> Known | None:
+    """Return what is known of a detector before its networks are loaded.
+
+    Args as of `build_detector`. A detector without networks of ours (boxes of a file, a Python
+    file) is returned itself, ready to use. None where only loading tells. Raises what building
+    would, where that needs no networks.
+    """
+    family, argument = _check_spec(spec)
+    given = DetectorSettings(spec=spec, argument=argument, **settings)
+    known = find_known_detector(family)
+    if known is not None:
+        return identify_official(known, given)
+    match family:
+        case "nano":
+            return identify_nano(given)
+        case "photo":
+            return identify_photo(given)
+        case "torchvision":
+            return identify_torchvision(given)
+        case "boxes" | "gt" | "python":
+            return _build(family, given)
+        case _:
+            return None
+
+
+def _check_spec(spec: str) -> tuple[str, str]:
+    """Return family and argument; a ConfigError where they cannot be."""
     family, separator, argument = _split_spec(spec)
     if find_known_detector(family) is None and family not in _FAMILIES:
         raise ConfigError(_describe_unknown(spec, family))
@@ -49,7 +87,7 @@ def build_detector(spec: str, **settings: Any) -> Detector:
         raise ConfigError(f"expected a file after --detector {family}:, got '{spec}'")
     if family in ("nano", "photo") and separator:
         raise ConfigError(f"expected --detector {family} without more, got '{spec}'")
-    return _build(family, DetectorSettings(spec=spec, argument=argument, **settings))
+    return family, argument
 
 
 def choose_detector(model: str) -> str:
@@ -59,15 +97,13 @@ def choose_detector(model: str) -> str:
     else; for others "photo" where there is no better one. Both are always here. Nothing is
     downloaded.
     """
-    from ovsam.load import read_trained_on
+    from ovsam.model_facts import read_trained_on
 
     if read_trained_on(model) == "nano":
         return "nano"
     if found := _find_cached(_BETTER_OFFICIAL):
         return found
-    from ovsam_pipeline.detectors import torchvision_zoo
-
-    if torchvision_zoo.is_cached():
+    if is_cached():
         return "torchvision"
     return _find_cached(_LESSER_OFFICIAL) or "photo"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,14 +25,9 @@ from ovsam.errors import CheckpointError, describe_error
 from ovsam.preprocess import prepare_image, to_network_input
 from ovsam.training.loop.autocast import autocast_bfloat16
 from ovsam.weights.tensor_files import read_tensors
-from ovsam_pipeline.detectors.base import (
-    Detections,
-    Detector,
-    DetectorImage,
-    compute_fingerprint,
-    hash_file,
-)
+from ovsam_pipeline.detectors.base import Detections, Detector, DetectorImage
 from ovsam_pipeline.detectors.box_rules import to_detections
+from ovsam_pipeline.detectors.identity import find_embedded, identify_nano
 from ovsam_pipeline.detectors.settings import DetectorSettings
 from ovsam_pipeline.errors import DetectorError
 
@@ -142,8 +136,7 @@ class NanoDetector(Detector):
     class_names = None
 
     def __init__(self, settings: DetectorSettings, weights: Path | None = None) -> None:
-        path = weights or Path(str(resources.files("ovsam") / "data/nano/detector.safetensors"))
-        self.name = "nano"
+        path = weights or find_embedded("nano")
         self.device = settings.device
         self.network = build_nano_network()
         try:
@@ -157,9 +150,8 @@ class NanoDetector(Detector):
         heads = self.network.roi_heads
         heads.score_thresh = min(settings.score_threshold, heads.score_thresh)
         heads.detections_per_img = settings.max_det
-        self.fingerprint = compute_fingerprint(
-            "nano", hash_file(path), settings.conf, settings.max_det
-        )
+        identity = identify_nano(settings, path)
+        self.name, self.fingerprint = identity.name, identity.fingerprint
 
     @torch.inference_mode()
     def detect(self, images: Sequence[DetectorImage]) -> list[Detections]:

@@ -12,11 +12,12 @@ import math
 import os
 import re
 import zlib
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from ovsam.errors import ConfigError
+
+if TYPE_CHECKING:  # the seed alone is asked for before torch is loaded
+    from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
 
@@ -58,12 +59,14 @@ def warn_meaningless(what: str) -> None:
         _warned = True
 
 
-@torch.no_grad()
 def fill_randomly(module: nn.Module, seed: int) -> None:
     """Give every floating-point parameter and buffer of a module made-up values, in place."""
-    for name, tensor in module.state_dict().items():
-        if tensor.is_floating_point():
-            tensor.copy_(make_tensor(name, tuple(tensor.shape), seed))
+    import torch
+
+    with torch.no_grad():
+        for name, tensor in module.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.copy_(make_tensor(name, tuple(tensor.shape), seed))
 
 
 def make_tensor(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
@@ -72,6 +75,8 @@ def make_tensor(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
     Weights keep the variance of their input (their spread is 1 / sqrt(fan-in)), gains of norms are
     near 1, variances positive, all else near 0.
     """
+    import torch
+
     key = zlib.crc32(f"{seed}:{name}:{shape}".encode())  # hash() differs between processes
     values = torch.randn(shape, generator=torch.Generator().manual_seed(key))
     leaf = name.rsplit(".", 1)[-1]

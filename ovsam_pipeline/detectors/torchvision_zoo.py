@@ -18,38 +18,15 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
-from ovsam.errors import ConfigError, describe_error
-from ovsam.strict import suggest_names
-from ovsam_pipeline.detectors.base import (
-    Detections,
-    Detector,
-    DetectorImage,
-    compute_fingerprint,
-    hash_file,
-    run_grouped,
-)
+from ovsam.errors import describe_error
+from ovsam_pipeline.detectors.base import Detections, Detector, DetectorImage, run_grouped
 from ovsam_pipeline.detectors.box_rules import list_class_names, to_detections
+from ovsam_pipeline.detectors.identity import identify_torchvision
 from ovsam_pipeline.detectors.settings import DetectorSettings
+from ovsam_pipeline.detectors.torchvision_files import check_name, locate_weights
 from ovsam_pipeline.errors import DetectorError
 
-DEFAULT_NAME = "fasterrcnn_resnet50_fpn_v2"
 _NO_CLASS = frozenset(("__background__", "N/A"))
-
-
-# Of torchvision's detection models, those that give boxes of COCO's classes.
-_NAMES = (
-    DEFAULT_NAME,
-    "fasterrcnn_resnet50_fpn",
-    "fasterrcnn_mobilenet_v3_large_fpn",
-    "fasterrcnn_mobilenet_v3_large_320_fpn",
-    "retinanet_resnet50_fpn_v2",
-    "retinanet_resnet50_fpn",
-    "fcos_resnet50_fpn",
-    "maskrcnn_resnet50_fpn_v2",
-    "maskrcnn_resnet50_fpn",
-    "ssd300_vgg16",
-    "ssdlite320_mobilenet_v3_large",
-)
 
 
 def build_torchvision_detector(settings: DetectorSettings) -> TorchvisionDetector:
@@ -58,12 +35,7 @@ def build_torchvision_detector(settings: DetectorSettings) -> TorchvisionDetecto
     The argument is the model's name; "" is Faster R-CNN R50-FPN v2. Raises a ConfigError for an
     unknown name, a DetectorError for weights that cannot be fetched or are damaged in the cache.
     """
-    name = settings.argument or DEFAULT_NAME
-    if name not in _NAMES:
-        raise ConfigError(
-            f"expected a detection model of torchvision, got '{name}'"
-            f"{suggest_names(name, _NAMES)}; there are {', '.join(_NAMES)}"
-        )
+    name = check_name(settings.argument)
     weights = get_model_weights(name)["COCO_V1"]
     path = locate_weights(name)
     # torch reports downloads on stdout, which is for results.
@@ -77,21 +49,11 @@ def build_torchvision_detector(settings: DetectorSettings) -> TorchvisionDetecto
         # torchvision would also download one that was trained on ImageNet.
         network = get_model(name, weights=None, weights_backbone=None, num_classes=91)
         network.load_state_dict(state)
-    fingerprint = compute_fingerprint(
-        "torchvision", name, hash_file(path), settings.conf, settings.max_det
+    identity = identify_torchvision(settings)
+    assert identity is not None, "the weights were loaded from there"
+    return TorchvisionDetector(
+        network, name, weights.meta["categories"], identity.fingerprint, settings
     )
-    return TorchvisionDetector(network, name, weights.meta["categories"], fingerprint, settings)
-
-
-def is_cached(name: str = DEFAULT_NAME) -> bool:
-    """Return whether the weights of a model are on this machine."""
-    return locate_weights(name).is_file()
-
-
-def locate_weights(name: str) -> Path:
-    """Return the path at which torchvision keeps a model's weights once they are downloaded."""
-    file_name = get_model_weights(name)["COCO_V1"].url.rpartition("/")[2]
-    return Path(torch.hub.get_dir()) / "checkpoints" / file_name
 
 
 class TorchvisionDetector(Detector):

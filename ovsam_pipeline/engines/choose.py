@@ -12,21 +12,18 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ovsam.errors import MissingDependencyError
 from ovsam_pipeline.engines.engine import Engine
 from ovsam_pipeline.labelling.labeller import BuildLabeller
+from ovsam_pipeline.labelling.resolve import may_have_gpu
 
 if TYPE_CHECKING:
     from ovsam_pipeline.settings.label import LabelConfig
 
 logger = logging.getLogger(__name__)
-
-# Of the driver on Linux, and on Windows' Linux.
-_SIGNS_OF_A_GPU = ("/proc/driver/nvidia", "/dev/dxg")
 
 
 def choose_engine(config: LabelConfig) -> str:
@@ -83,7 +80,7 @@ def _import_ray_engine() -> ModuleType:
 
 def _count_gpus() -> int:
     """Return how many GPUs torch may use; where there is no driver, torch is not loaded."""
-    if not any(Path(sign).exists() for sign in _SIGNS_OF_A_GPU):
+    if not may_have_gpu():
         return 0
     import torch
 

@@ -200,7 +200,7 @@ class EvalConfig(SharedConfig):
         values = {name: getattr(self, name) for name in names}
         if values.get("labels") == "auto":
             # What it means in an evaluation, as in metrics.json made before there was an "auto".
-            from ovsam.load import is_sam_name
+            from ovsam.model_facts import is_sam_name
 
             values["labels"] = "detector" if is_sam_name(self.model) else "model"
         return values

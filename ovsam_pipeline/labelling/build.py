@@ -1,68 +1,111 @@
 """A run's settings → a labeller: one builder for each of label, detect and relabel.
 
 Called where the labelling happens: in this process, or in each worker of a cluster. The driver of a
-cluster imports this file too, to name the builder, so whatever needs torch is imported late.
+cluster imports this file too, to name the builder, so whatever needs torch is imported late. Each
+builder has a function that foresees, without networks, what the labels will depend on.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ovsam.errors import CheckpointError, ConfigError, VocabularyError
-from ovsam_pipeline.labelling.labeller import Labeller, RunFacts
-from ovsam_pipeline.labelling.provenance import (
-    choose_namer,
-    describe_boxes,
-    describe_labels,
-    describe_new_labels,
-    describe_parts,
+from ovsam.errors import CheckpointError, VocabularyError
+from ovsam_pipeline.detectors.base import Detector
+from ovsam_pipeline.labelling.facts import (
+    check_model,
+    check_names,
+    describe_detecting,
+    describe_labelling,
+    describe_relabelling,
+    needs_model_names,
 )
+from ovsam_pipeline.labelling.labeller import Foresee, Labeller, Outlook
+from ovsam_pipeline.labelling.provenance import choose_namer
 from ovsam_pipeline.labelling.resolve import choose_pace, resolve
-from ovsam_pipeline.labelling.rules import build_rules, find_max_det
+from ovsam_pipeline.labelling.rules import find_max_det
 
 if TYPE_CHECKING:
     from ovsam.predictor import Predictor
     from ovsam.segmenter import Segmenter
-    from ovsam.text.class_list import VocabularyClass
     from ovsam.text.vocabulary import Vocabulary
-    from ovsam_pipeline.detectors.base import Detector
+    from ovsam_pipeline.detectors.base import Known
     from ovsam_pipeline.labelling.rules import LabelRules
     from ovsam_pipeline.settings.label import LabelConfig
 
 logger = logging.getLogger(__name__)
 
+Progress = Callable[[int, int], None]
+_Build = TypeVar("_Build")
 
+
+def _foreseen_by(foresee: Foresee) -> Callable[[_Build], _Build]:
+    """Mark a builder with what foresees its facts; `find_outlook` asks for it."""
+
+    def mark(build: _Build) -> _Build:
+        build.foresee = foresee  # type: ignore[attr-defined]
+        return build
+
+    return mark
+
+
+def foresee_labels(config: LabelConfig) -> Outlook | None:
+    """Return what `ovsam label` will depend on; None where only loading tells.
+
+    Raises what `build_labeller` would, where that needs no networks.
+    """
+    from ovsam.model_facts import read_model_facts
+
+    config = resolve(config)
+    check_model(config, None)
+    model = read_model_facts(config.model)
+    check_model(config, model)
+    known = identify_run_detector(config)
+    if model is None or known is None:
+        return None
+    facts, rules = describe_labelling(config, model, known)
+    check_names(config, model, rules.vocabulary)
+    detector = known if isinstance(known, Detector) else None
+    return Outlook(facts, partial(build_labeller, detector=detector), detector)
+
+
+@_foreseen_by(foresee_labels)
 def build_labeller(
-    config: LabelConfig, embedding: Callable[[int, int], None] | None = None
+    config: LabelConfig, embedding: Progress | None = None, *, detector: Detector | None = None
 ) -> Labeller:
     """Load what `ovsam label` needs: model, detector, vocabulary and rules.
 
     `embedding`: called with (done, total) while class names are embedded; not on a cache hit.
+    `detector`: one that is ready already.
     """
+    from ovsam.model_facts import describe_model
     from ovsam_pipeline.labelling.modes import MasksAndLabels
 
     config = resolve(config)
     model = load_run_model(config)
-    detector = build_run_detector(config)
-    rules, predictor = _build_naming(config, model, detector, embedding)
-    return Labeller(
-        detector,
-        MasksAndLabels(predictor, rules, model.config.input_size),
-        choose_pace(config),
-        RunFacts(
-            config,
-            depends_on=describe_labels(config, model, rules, detector),
-            provenance=describe_parts(config, model, rules.vocabulary, detector),
-            categories=rules.list_categories(),
-        ),
-    )
+    detector = detector or build_run_detector(config)
+    facts, rules = describe_labelling(config, describe_model(model), detector)
+    predictor = _build_predictor(config, model, rules, embedding)
+    mode = MasksAndLabels(predictor, rules, model.config.input_size)
+    return Labeller(detector, mode, choose_pace(config), facts)
 
 
+def foresee_boxes(config: LabelConfig) -> Outlook | None:
+    """Return what `ovsam detect` will depend on; None where only loading tells."""
+    config = resolve(config, needs_model=config.detector == "auto")
+    known = identify_run_detector(config)
+    if known is None:
+        return None
+    detector = known if isinstance(known, Detector) else None
+    facts = describe_detecting(config, known)
+    return Outlook(facts, partial(build_box_finder, detector=detector), detector)
+
+
+@_foreseen_by(foresee_boxes)
 def build_box_finder(
-    config: LabelConfig, embedding: Callable[[int, int], None] | None = None
+    config: LabelConfig, embedding: Progress | None = None, *, detector: Detector | None = None
 ) -> Labeller:
     """Load what `ovsam detect` needs: the detector alone, which "auto" chooses by the model.
 
@@ -73,19 +116,29 @@ def build_box_finder(
 
     del embedding  # no vocabulary is embedded here
     config = resolve(config, needs_model=config.detector == "auto")
-    detector = build_run_detector(config)
-    depends_on, provenance = describe_boxes(config, detector)
-    return Labeller(
-        detector,
-        BoxesAlone(config.conf, find_max_det(config)),
-        choose_pace(config),
-        RunFacts(config, depends_on, provenance, has_labels=False),
-    )
+    detector = detector or build_run_detector(config)
+    mode = BoxesAlone(config.conf, find_max_det(config))
+    return Labeller(detector, mode, choose_pace(config), describe_detecting(config, detector))
 
 
-def build_relabeller(
-    config: LabelConfig, embedding: Callable[[int, int], None] | None = None
-) -> Labeller:
+def foresee_new_labels(config: LabelConfig) -> Outlook | None:
+    """Return what the labels of `--relabel` will depend on; None where only loading tells."""
+    from ovsam.model_facts import read_model_facts
+    from ovsam_pipeline.labelling.stored_regions import StoredRegions, locate_regions
+
+    regions = StoredRegions(locate_regions(config))
+    config = resolve(config, needs_detector=False)
+    model = read_model_facts(config.model)
+    check_model(config, model)
+    if model is None:
+        return None
+    facts, rules = describe_relabelling(config, model, regions)
+    check_names(config, model, rules.vocabulary)
+    return Outlook(facts, build_relabeller)
+
+
+@_foreseen_by(foresee_new_labels)
+def build_relabeller(config: LabelConfig, embedding: Progress | None = None) -> Labeller:
     """Load what `ovsam label --relabel` needs: model, vocabulary and the stored regions.
 
     The image encoder, the mask decoder at its low resolution and the label head run, with the
@@ -93,20 +146,17 @@ def build_relabeller(
     reads, so labels are those of a new run. The detector, full-size masks and the suppression of
     duplicates do not run: objects, boxes and masks are those of the stored output, byte for byte.
     """
+    from ovsam.model_facts import describe_model
     from ovsam_pipeline.labelling.modes import StoredMasks
     from ovsam_pipeline.labelling.stored_regions import StoredRegions, locate_regions
 
     regions = StoredRegions(locate_regions(config))
     config = resolve(config, needs_detector=False)
     model = load_run_model(config)
-    rules, predictor = _build_naming(config, model, regions, embedding)
-    depends_on, provenance = describe_new_labels(config, model, rules, regions)
-    return Labeller(
-        regions,
-        StoredMasks(predictor, rules, model.config.input_size, regions),
-        choose_pace(config),
-        RunFacts(config, depends_on, provenance, rules.list_categories()),
-    )
+    facts, rules = describe_relabelling(config, describe_model(model), regions)
+    predictor = _build_predictor(config, model, rules, embedding)
+    mode = StoredMasks(predictor, rules, model.config.input_size, regions)
+    return Labeller(regions, mode, choose_pace(config), facts)
 
 
 def load_run_model(config: LabelConfig) -> Segmenter:
@@ -114,78 +164,60 @@ def load_run_model(config: LabelConfig) -> Segmenter:
 
     A SAM alone is a ConfigError where the model has objects to name.
     """
-    from ovsam.labelling_model import LabellingModel
-    from ovsam.load import is_sam_name, load_model
+    from ovsam.load import load_model
+    from ovsam.model_facts import describe_model
     from ovsam.weights.tensor_files import DTYPES
 
-    if _needs_model_names(config) and is_sam_name(config.model):  # before gigabytes are read
-        raise _describe_nameless_model(config)
+    check_model(config, None)  # before gigabytes are read
     model = load_model(config.model, config.device)
-    if _needs_model_names(config) and not isinstance(model, LabellingModel):
-        raise _describe_nameless_model(config)
+    check_model(config, describe_model(model))
     return model.prepare_for_inference(DTYPES[config.dtype])
-
-
-def _needs_model_names(config: LabelConfig) -> bool:
-    """Whether an object may have no other name than the model's."""
-    # A stored object may be one that its detector did not name.
-    is_left_to_model = config.allow_unmatched or config.relabel is not None
-    return config.labels != "detector" or is_left_to_model
-
-
-def _describe_nameless_model(config: LabelConfig) -> ConfigError:
-    """Return the error of a SAM alone where the model has objects to name."""
-    wanted, way_out = f"--labels {config.labels}", "give --labels detector and a --detector"
-    if config.relabel is not None:
-        wanted, way_out = "--relabel", "give the --model of an OV-SAM"
-    elif config.labels == "detector":
-        wanted, way_out = "--allow-unmatched", "leave it out, or give the --model of an OV-SAM"
-    else:
-        way_out += " that names its boxes, or the --model of an OV-SAM"
-    return ConfigError(
-        f"{wanted} needs a model that names objects, and {config.model} is a SAM, which gives "
-        f"masks alone; {way_out} (`ovsam models list`)"
-    )
 
 
 def build_run_detector(config: LabelConfig) -> Detector:
     """Build the detector of resolved settings."""
-    from ovsam.text.vocabulary_files import load_vocabulary
     from ovsam_pipeline.detectors.build import build_detector
 
+    return build_detector(config.detector, **_list_detector_settings(config))
+
+
+def identify_run_detector(config: LabelConfig) -> Known | None:
+    """Return what is known of the detector of resolved settings, or the detector; None: nothing."""
+    from ovsam_pipeline.detectors.build import identify_detector
+
+    return identify_detector(config.detector, **_list_detector_settings(config))
+
+
+def _list_detector_settings(config: LabelConfig) -> dict[str, Any]:
+    from ovsam.text.vocabulary_files import load_vocabulary
+
     is_chosen = config.vocabulary != "auto"
-    return build_detector(
-        config.detector,
-        conf=config.conf,
-        max_det=config.max_det,
-        device=config.device,
-        dtype=config.dtype,
-        is_compiled=config.compile,
-        vocabulary=load_vocabulary(config.vocabulary) if is_chosen else None,
-    )
+    return {
+        "conf": config.conf,
+        "max_det": config.max_det,
+        "device": config.device,
+        "dtype": config.dtype,
+        "is_compiled": config.compile,
+        "vocabulary": load_vocabulary(config.vocabulary) if is_chosen else None,
+    }
 
 
-def _build_naming(
-    config: LabelConfig,
-    model: Segmenter,
-    detector: Detector,
-    embedding: Callable[[int, int], None] | None,
-) -> tuple[LabelRules, Predictor]:
-    """Choose vocabulary and rules, then embed the class names, which may take minutes."""
+def _build_predictor(
+    config: LabelConfig, model: Segmenter, rules: LabelRules, embedding: Progress | None
+) -> Predictor:
+    """Embed the class names, which may take minutes."""
     from ovsam.predictor import Predictor
 
-    vocabulary, kept = _choose_vocabulary(config, model, detector)
-    rules = build_rules(config, vocabulary, kept, detector)
-    embedded = _embed(config, model, vocabulary, embedding)
+    embedded = _embed(config, model, rules.vocabulary, embedding)
     is_restricted = rules.evaluation is not None and rules.evaluation.restricts_to_split
-    return rules, Predictor(model, embedded, restrict_to_split=is_restricted)
+    return Predictor(model, embedded, restrict_to_split=is_restricted)
 
 
 def _embed(
     config: LabelConfig,
     model: Segmenter,
     vocabulary: Vocabulary,
-    embedding: Callable[[int, int], None] | None,
+    embedding: Progress | None,
 ) -> Vocabulary | None:
     """Return the vocabulary with embeddings; None where the model cannot and need not name it."""
     from ovsam.labelling_model import LabellingModel
@@ -197,7 +229,7 @@ def _embed(
             namer = choose_namer(model, vocabulary)
             return embed_vocabulary(vocabulary, namer, progress=embedding)
         except (CheckpointError, VocabularyError) as error:
-            if _needs_model_names(config):
+            if needs_model_names(config):
                 raise
             reason = str(error).partition(";")[0]
     logger.info(
@@ -207,53 +239,3 @@ def _embed(
         reason,
     )
     return None
-
-
-def _choose_vocabulary(
-    config: LabelConfig, model: Segmenter, detector: Detector
-) -> tuple[Vocabulary, frozenset[int] | None]:
-    """Return the vocabulary and the indices of the classes that come out (None: all).
-
-    Classes that are asked for without naming a vocabulary are added to the default one where it
-    lacks them: the other names still compete, so that not every object becomes one of a few.
-    """
-    from ovsam.text.vocabulary import Vocabulary
-    from ovsam.text.vocabulary_files import load_vocabulary, parse_vocabulary
-
-    is_auto = config.vocabulary == "auto"
-    if is_auto:
-        vocabulary = _default_vocabulary(config, model, detector)
-    else:
-        vocabulary = load_vocabulary(config.vocabulary)
-    if not config.classes:
-        return vocabulary, None
-    known: list[int] = []
-    added: list[VocabularyClass] = []
-    for item in parse_vocabulary(",".join(config.classes)).classes:
-        try:
-            known.append(vocabulary.index_of(item.name))
-        except VocabularyError:
-            if not is_auto:
-                raise
-            next_id = max(vocabulary.category_ids) + 1 + len(added)
-            added.append(replace(item, category_id=next_id))
-    known += range(vocabulary.num_classes, vocabulary.num_classes + len(added))
-    if added:
-        vocabulary = Vocabulary.from_classes([*vocabulary.classes, *added], vocabulary.title)
-    return vocabulary, frozenset(known)
-
-
-def _default_vocabulary(config: LabelConfig, model: Segmenter, detector: Detector) -> Vocabulary:
-    """Return the words of an embedded model; the detector's where it names objects; else LVIS."""
-    from ovsam.text.vocabulary import Vocabulary
-    from ovsam.text.vocabulary_files import load_vocabulary
-
-    if getattr(model.config, "trained_on", None) == "nano":  # a SAM has no classes
-        return load_vocabulary("nano")
-    if model.config.name == "photo" and config.labels != "detector":
-        return load_vocabulary("everyday")
-    if config.labels == "model" or detector.class_names is None:
-        return load_vocabulary("lvis")
-    coco = load_vocabulary("coco")
-    is_coco = {name.lower() for name in detector.class_names} <= {n.lower() for n in coco.names}
-    return coco if is_coco else Vocabulary(detector.class_names, title=detector.name)

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ovsam.classifier import EXCLUDED
 from ovsam.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -75,6 +74,8 @@ def choose_label(
     if rules.labels == "detector":
         return ChosenLabel(given, score, margin)
     if rules.labels == "fused":
+        from ovsam.classifier import EXCLUDED  # imports torch, which labels alone need
+
         # Of a class without a prototype the model has no probability to weigh the detector's with.
         is_known = prediction.fused_logits[row, given] > EXCLUDED
         fused = fuse_with_detector(logits, given, score, is_known=bool(is_known))

@@ -85,3 +85,27 @@ class Labeller:
 # Settings, and a function that is called with (done, total) while class names are embedded.
 # Picklable, as it may run in a worker of a cluster.
 BuildLabeller = Callable[["LabelConfig", Callable[[int, int], None] | None], Labeller]
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is known of a run before its networks are loaded.
+
+    Attributes:
+        facts: those that the loaded labeller will have.
+        build: loads that labeller, given the settings of `facts`.
+        detector: one without networks of ours, which is ready already; None: it has to be loaded.
+    """
+
+    facts: RunFacts
+    build: BuildLabeller
+    detector: Detector | None = None
+
+
+Foresee = Callable[["LabelConfig"], Outlook | None]
+
+
+def find_outlook(config: LabelConfig, build: BuildLabeller) -> Outlook | None:
+    """Return what is known of what a builder builds; None: only loading tells."""
+    foresee: Foresee | None = getattr(build, "foresee", None)
+    return None if foresee is None else foresee(config)

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovsam.text.class_list import fold_name
-from ovsam_pipeline.detectors.base import Detector, compute_fingerprint
+from ovsam_pipeline.detectors.base import compute_fingerprint
 from ovsam_pipeline.detectors.build import find_family
 
 if TYPE_CHECKING:
     from ovsam.labelling_model import LabellingModel
-    from ovsam.segmenter import Segmenter
+    from ovsam.model_facts import ModelFacts
     from ovsam.text.name_table import NameTable
     from ovsam.text.text_tower import TextTower
     from ovsam.text.vocabulary import Vocabulary
+    from ovsam_pipeline.detectors.base import Known
     from ovsam_pipeline.labelling.rules import LabelRules
     from ovsam_pipeline.labelling.stored_regions import StoredRegions
     from ovsam_pipeline.settings.label import LabelConfig
@@ -28,7 +29,7 @@ _OF_REGIONS = ("detector", "classes", "conf", "iou", "max_det")
 
 
 def describe_labels(
-    config: LabelConfig, model: Segmenter, rules: LabelRules, detector: Detector
+    config: LabelConfig, model: ModelFacts, rules: LabelRules, detector: Known
 ) -> dict[str, Any]:
     """Return everything that changes labels, in words and hashes.
 
@@ -38,7 +39,7 @@ def describe_labels(
     seed = find_text_seed(model, rules.vocabulary)
     title = rules.vocabulary.title
     return {
-        "model": model.config.name,
+        "model": model.name,
         "detector": find_family(config.detector),
         "vocabulary": "the detector's" if title == detector.name else title,
         "classes": ", ".join(config.classes) or "all",
@@ -72,12 +73,12 @@ def describe_matching(config: LabelConfig, rules: LabelRules) -> dict[str, Any]:
 
 
 def describe_parts(
-    config: LabelConfig, model: Segmenter, vocabulary: Vocabulary, detector: Detector
+    config: LabelConfig, model: ModelFacts, vocabulary: Vocabulary, detector: Known
 ) -> dict[str, Any]:
     """Return what run.json records of model, detector and vocabulary."""
     return {
         "model": {
-            "name": model.config.name,
+            "name": model.name,
             "weights": config.model,
             "identity": model.identity,
             "licence": _find_licence(config.model),
@@ -91,9 +92,7 @@ def describe_parts(
     }
 
 
-def describe_boxes(
-    config: LabelConfig, detector: Detector
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def describe_boxes(config: LabelConfig, detector: Known) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what the boxes of `ovsam detect` depend on, and what run.json records of them."""
     depends_on = {
         "task": "detect",
@@ -108,7 +107,7 @@ def describe_boxes(
 
 
 def describe_new_labels(
-    config: LabelConfig, model: Segmenter, rules: LabelRules, regions: StoredRegions
+    config: LabelConfig, model: ModelFacts, rules: LabelRules, regions: StoredRegions
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what the labels of `--relabel` depend on, and what run.json records of them."""
     depends_on = describe_labels(config, model, rules, regions)
@@ -124,7 +123,7 @@ def describe_new_labels(
     )
 
 
-def _describe_detector(detector: Detector) -> dict[str, Any]:
+def _describe_detector(detector: Known) -> dict[str, Any]:
     known = {"name": detector.name, "fingerprint": detector.fingerprint}
     if detector.licence:
         known["licence"] = detector.licence
@@ -138,7 +137,7 @@ def _describe_detector(detector: Detector) -> dict[str, Any]:
 def _find_licence(name_or_path: str) -> str:
     """Return the licence of weights by name, or as a file of ovsam's own states it."""
     from ovsam.weights.known_weights import KNOWN_MODELS
-    from ovsam.weights.tensor_files import read_metadata
+    from ovsam.weights.metadata import read_metadata
 
     for known in KNOWN_MODELS.values():
         if known.name == name_or_path:
@@ -154,10 +153,11 @@ def choose_namer(model: LabellingModel, vocabulary: Vocabulary) -> TextTower | N
     The latter where nano is asked for names that it does not know, with
     `OVSAM_WEIGHTS=random:SEED` only: without it nano refuses such names.
     """
+    from ovsam.model_facts import describe_model
     from ovsam.text.text_tower import build_text_tower
     from ovsam_pipeline.detectors.random_weights import fill_randomly, warn_meaningless
 
-    seed = find_text_seed(model, vocabulary)
+    seed = find_text_seed(describe_model(model), vocabulary)
     if seed is None:
         return model.namer
     clip = model.config.clip
@@ -168,15 +168,9 @@ def choose_namer(model: LabellingModel, vocabulary: Vocabulary) -> TextTower | N
     return tower
 
 
-def find_text_seed(model: Segmenter, vocabulary: Vocabulary) -> int | None:
+def find_text_seed(model: ModelFacts, vocabulary: Vocabulary) -> int | None:
     """Return the seed of the made-up text tower that a run needs; None: it needs none."""
-    from ovsam.labelling_model import LabellingModel
     from ovsam_pipeline.detectors.random_weights import read_random_seed
 
     seed = read_random_seed()
-    if not isinstance(model, LabellingModel) or not model.has_namer:
-        return None
-    known = model.namer.known_texts
-    texts = {text for aliases in vocabulary.aliases for text in aliases}
-    is_known = known is None or texts <= set(known)
-    return None if is_known else seed
+    return seed if model.has_unknown(vocabulary) else None

@@ -1,8 +1,12 @@
-"""A run's settings → the same settings with every "auto" decided. Loads no weights."""
+"""A run's settings → the same settings with every "auto" decided.
+
+Loads no weights, and torch only where there may be a GPU to ask about.
+"""
 
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +15,12 @@ from ovsam.errors import ConfigError
 from ovsam_pipeline.labelling.labeller import Pace
 
 if TYPE_CHECKING:
-    import torch
-
     from ovsam_pipeline.settings.label import Dtype, LabelConfig, Labels
 
 logger = logging.getLogger(__name__)
+
+# Of drivers on Linux, below "/": NVIDIA's, those of its small boards, AMD's, and Windows' Linux's.
+_SIGNS_OF_A_GPU = ("proc/driver/nvidia", "dev/nvidia*", "dev/nv*gpu*", "dev/kfd", "dev/dxg")
 
 
 def resolve(
@@ -27,7 +32,7 @@ def resolve(
     detector as it is. Deciding it needs the model's name.
     """
     device = _choose_device(config.device)
-    config = replace(config, device=str(device), dtype=_choose_dtype(config.dtype, device))
+    config = replace(config, device=device, dtype=_choose_dtype(config.dtype, device))
     if needs_model:
         config = replace(config, model=_choose_model(config.model))
     if needs_detector and config.detector == "auto":
@@ -54,11 +59,21 @@ def choose_pace(config: LabelConfig) -> Pace:
     )
 
 
-def _choose_device(name: str) -> torch.device:
+def may_have_gpu() -> bool:
+    """Whether torch could find a GPU here; where it could not, it need not be asked."""
+    # Elsewhere drivers leave no such signs.
+    return not sys.platform.startswith("linux") or any(
+        next(Path("/").glob(sign), None) for sign in _SIGNS_OF_A_GPU
+    )
+
+
+def _choose_device(name: str) -> str:
+    if name == "cpu" or (name == "auto" and not may_have_gpu()):
+        return "cpu"
     import torch
 
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -67,17 +82,17 @@ def _choose_device(name: str) -> torch.device:
         raise ConfigError(
             f"--device {name} asks for a GPU, and torch finds none here; see ovsam doctor"
         )
-    return device
+    return str(device)
 
 
-def _choose_dtype(name: Dtype, device: torch.device) -> Dtype:
+def _choose_dtype(name: Dtype, device: str) -> Dtype:
     """Return bf16 where a GPU computes it natively; a CPU keeps float32, the reference."""
-    import torch
-
     if name != "auto":
         return name
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return "bf16"
+    if device.startswith("cuda"):
+        import torch
+
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "fp32"
 
 
@@ -105,7 +120,7 @@ def _choose_labels(config: LabelConfig) -> Labels:
     Neither of these two knows what the other does: a person is no class of ImageNet, an espresso
     none of COCO. A SAM alone names nothing.
     """
-    from ovsam.load import is_sam_name
+    from ovsam.model_facts import is_sam_name
 
     if is_sam_name(config.model):
         return "detector"

@@ -18,7 +18,7 @@ from ovsam_pipeline.detectors.class_match import describe_unmatched, match_detec
 
 if TYPE_CHECKING:
     from ovsam.text.vocabulary import Vocabulary
-    from ovsam_pipeline.detectors.base import Detector
+    from ovsam_pipeline.detectors.base import Known
     from ovsam_pipeline.settings.label import LabelConfig
 
 logger = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ def build_rules(
     config: LabelConfig,
     vocabulary: Vocabulary,
     kept: frozenset[int] | None,
-    detector: Detector,
+    detector: Known,
 ) -> LabelRules:
     """Return the rules of a run.
 
@@ -157,7 +157,7 @@ def find_max_det(config: LabelConfig) -> int | None:
 
 
 def _match_classes(
-    config: LabelConfig, detector: Detector, vocabulary: Vocabulary
+    config: LabelConfig, detector: Known, vocabulary: Vocabulary
 ) -> dict[str, int] | None:
     """Return the vocabulary's index for each class name of the detector that it has."""
     names = detector.class_names

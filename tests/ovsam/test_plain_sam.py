@@ -6,7 +6,7 @@ from tiny_sam import TINY_SAM, put_tiny_sam, write_tiny_sam
 import ovsam
 from ovsam.errors import CheckpointError, VocabularyError
 from ovsam.labelling_model import LabellingModel
-from ovsam.load import is_sam_name, read_trained_on
+from ovsam.model_facts import is_sam_name, read_trained_on
 from ovsam.plain_sam import PlainSam
 from ovsam.preprocess import to_network_input
 from ovsam.sam import build_sam

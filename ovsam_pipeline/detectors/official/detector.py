@@ -9,27 +9,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ovsam.errors import CheckpointError, ConfigError
+from ovsam.errors import CheckpointError
 from ovsam.text.vocabulary import Vocabulary
-from ovsam.text.vocabulary_files import load_vocabulary
 from ovsam.weights.tensor_files import DTYPES
-from ovsam_pipeline.detectors.base import (
-    Detections,
-    Detector,
-    DetectorImage,
-    compute_fingerprint,
-    hash_file,
-    run_grouped,
-)
+from ovsam_pipeline.detectors.base import Detections, Detector, DetectorImage, run_grouped
 from ovsam_pipeline.detectors.box_rules import to_detections
+from ovsam_pipeline.detectors.identity import (
+    DetectorIdentity,
+    Mode,
+    find_official_parts,
+    identify_official,
+)
 from ovsam_pipeline.detectors.official.array_pickle import read_official_file
 from ovsam_pipeline.detectors.official.rcnn.detic import build_detic
 from ovsam_pipeline.detectors.official.rcnn.faster_rcnn import build_faster_rcnn
@@ -37,17 +35,8 @@ from ovsam_pipeline.detectors.official.rcnn.official_names import load_official_
 from ovsam_pipeline.detectors.official.rcnn.resize import build_batch, compute_padded_size, prepare
 from ovsam_pipeline.detectors.official.rcnn.structures import DetectedBoxes, Prepared
 from ovsam_pipeline.detectors.official.rcnn.vitdet import build_vitdet
-from ovsam_pipeline.detectors.official.weights import (
-    KnownDetector,
-    find_known_detector,
-    require_clip_text,
-    require_weights,
-)
-from ovsam_pipeline.detectors.random_weights import (
-    fill_randomly,
-    read_random_seed,
-    warn_meaningless,
-)
+from ovsam_pipeline.detectors.official.weights import KnownDetector, find_known_detector
+from ovsam_pipeline.detectors.random_weights import fill_randomly, warn_meaningless
 from ovsam_pipeline.detectors.settings import DetectorSettings
 from ovsam_pipeline.errors import is_out_of_memory
 
@@ -56,8 +45,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Mode = Literal["detections", "refined", "proposals"]
-_MODES: tuple[str, ...] = get_args(Mode)
 _NUM_CLASSES = {"coco": 80, "lvis": 1203}
 
 
@@ -67,39 +54,19 @@ def build_official_detector(known: KnownDetector, settings: DetectorSettings) ->
     `settings`: `argument` is "", "FILE", and in either case may end in "#proposals", "#refined" or
     "#detections".
     """
-    file_name, mode = _split_argument(settings)
-    seed = read_random_seed()
-    is_open = known.classes == "any" and mode != "proposals"
-    weights = _find_weights(known, file_name, seed)
-    made_up = ["random", seed]
-    if weights is None or (is_open and seed is not None):
+    parts = find_official_parts(known, settings)
+    if parts.weights is None or (parts.is_open and parts.seed is not None):
         warn_meaningless(known.name)
-    # Report a wrong file before a text tower is asked for.
-    network = _load_network(known, weights, seed or 0)
-    text_file = require_clip_text(known.name) if is_open and seed is None else None
-    vocabulary = settings.vocabulary if known.classes == "any" else None
-    vocabulary = vocabulary or load_vocabulary("coco-80" if known.classes == "coco" else "lvis")
-    if is_open:
-        network.set_vocabulary(_embed(vocabulary, text_file, seed))
+    network = _load_network(known, parts.weights, parts.seed or 0)
+    if parts.is_open:
+        network.set_vocabulary(_embed(parts.vocabulary, parts.text_file, parts.seed))
     network.recipe = replace(
         network.recipe,
         score_threshold=settings.score_threshold,
         top_k=settings.max_det,
     )
-    fingerprint = compute_fingerprint(
-        "official",
-        known.name,
-        mode,
-        made_up if weights is None else hash_file(weights),
-        made_up if text_file is None else hash_file(text_file),
-        None if mode == "proposals" else vocabulary.content_hash,
-        settings.conf,
-        settings.dtype,
-        settings.is_compiled,
-        asdict(network.recipe),
-    )
-    licence = "" if file_name or weights is None else _describe_licences(known, is_open)
-    return OfficialDetector(network, vocabulary, mode, settings, fingerprint, licence)
+    identity = identify_official(known, settings, parts)
+    return OfficialDetector(network, parts.vocabulary, parts.mode, settings, identity)
 
 
 class OfficialDetector(Detector):
@@ -110,7 +77,6 @@ class OfficialDetector(Detector):
         vocabulary: names and ids of its classes.
         mode: "detections": boxes with classes, as published; "refined": one box a proposal,
             whatever its class; "proposals": the first stage's boxes.
-        licence: of the weights, for run.json; "" where it is not known.
     """
 
     def __init__(
@@ -119,18 +85,13 @@ class OfficialDetector(Detector):
         vocabulary: Vocabulary,
         mode: Mode,
         settings: DetectorSettings,
-        fingerprint: str,
-        licence: str = "",
+        identity: DetectorIdentity,
     ) -> None:
-        self.name = settings.spec
-        self.licence = licence
-        self.fingerprint = fingerprint
+        self.name, self.fingerprint = identity.name, identity.fingerprint
+        self.class_names, self.licence = identity.class_names, identity.licence
         self.device = settings.device
         self.mode = mode
         self.vocabulary = vocabulary
-        self.class_names: tuple[str, ...] | None = None
-        if mode == "detections":
-            self.class_names = vocabulary.names
         self.network = network.to(settings.device).eval().requires_grad_(False)
         if settings.dtype != "fp32":
             network.cast_body(DTYPES[settings.dtype])
@@ -202,37 +163,12 @@ class OfficialDetector(Detector):
         return to_detections(boxes, scores, classes, self.class_names, self._category_ids)
 
 
-def _split_argument(settings: DetectorSettings) -> tuple[str, Mode]:
-    """Split "FILE#MODE" into both; either may be missing."""
-    file_name, sign, mode = settings.argument.rpartition("#")
-    if not sign:
-        file_name, mode = mode, "detections"
-    if mode not in _MODES:
-        raise ConfigError(
-            f"expected #{', #'.join(_MODES)} or nothing behind --detector {settings.spec}, got "
-            f"'#{mode}'"
-        )
-    if file_name and not Path(file_name).expanduser().is_file():
-        raise ConfigError(
-            f"expected a file of weights behind --detector {settings.spec}, got {file_name}, which "
-            "is not there"
-        )
-    return file_name, mode  # type: ignore[return-value]
-
-
 def _build_network(known: KnownDetector) -> RCNN:
     if known.family == "detic":
         return build_detic(known.variant)
     if known.family == "vitdet":
         return build_vitdet(known.variant, num_classes=_NUM_CLASSES[known.classes])
     return build_faster_rcnn(num_classes=_NUM_CLASSES[known.classes])
-
-
-def _find_weights(known: KnownDetector, file_name: str, seed: int | None) -> Path | None:
-    """Return the file of the weights; None: random ones."""
-    if file_name:
-        return Path(file_name).expanduser()
-    return require_weights(known) if seed is None else None
 
 
 def _load_network(known: KnownDetector, path: Path | None, seed: int) -> RCNN:
@@ -268,11 +204,6 @@ def guess_detector(tensors: Mapping[str, Tensor]) -> str | None:
     scores = tensors.get("roi_heads.box_predictor.0.cls_score.bias")
     is_lvis = scores is not None and len(scores) == _NUM_CLASSES["lvis"] + 1
     return f"vitdet{size}" + ("-lvis" if is_lvis else "")
-
-
-def _describe_licences(known: KnownDetector, is_open: bool) -> str:
-    files = known.files if is_open else (known.weights,)
-    return ", ".join(dict.fromkeys(file.licence.title for file in files))
 
 
 def _embed(vocabulary: Vocabulary, text_file: Path | None, seed: int | None) -> Tensor:

@@ -10,7 +10,6 @@ Which boxes there are does not depend on `conf`: a higher one only leaves out th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +19,10 @@ from torchvision.ops import batched_nms, box_iou
 
 from ovsam.errors import CheckpointError, describe_error
 from ovsam.preprocess import prepare_image
-from ovsam.text.vocabulary_files import load_vocabulary
 from ovsam.weights.quantise import dequantise
 from ovsam.weights.tensor_files import read_tensors
-from ovsam_pipeline.detectors.base import (
-    Detections,
-    Detector,
-    DetectorImage,
-    compute_fingerprint,
-    hash_file,
-)
+from ovsam_pipeline.detectors.base import Detections, Detector, DetectorImage
+from ovsam_pipeline.detectors.identity import find_embedded, identify_photo
 from ovsam_pipeline.detectors.photo.nanodet import (
     PIXEL_MEAN_BGR,
     PIXEL_STD_BGR,
@@ -41,7 +34,6 @@ from ovsam_pipeline.detectors.photo.u2netp import U2NetP
 from ovsam_pipeline.detectors.settings import DetectorSettings
 from ovsam_pipeline.errors import DetectorError
 
-LICENCE = "Apache-2.0"
 INPUT_SIZE = 416
 _MOST_CANDIDATES = 1000  # per image, before duplicates are suppressed
 _NMS_IOU = 0.6  # within a class, NanoDet's own
@@ -66,15 +58,14 @@ class PhotoDetector(Detector):
     """
 
     def __init__(self, settings: DetectorSettings, weights: Path | None = None) -> None:
-        path = weights or Path(str(resources.files("ovsam") / "data/photo/detector.safetensors"))
-        self.name = "photo"
-        self.licence = LICENCE
+        path = weights or find_embedded("photo")
         self.device = settings.device
-        self.class_names: tuple[str, ...] = load_vocabulary("coco").names
         self.nanodet, self.saliency = NanoDet(), U2NetP()
         self._load(path)
+        identity = identify_photo(settings, path)
+        self.name, self.fingerprint = identity.name, identity.fingerprint
+        self.class_names, self.licence = identity.class_names or (), identity.licence
         self._threshold = settings.score_threshold
-        self.fingerprint = compute_fingerprint("photo", hash_file(path), settings.conf)
 
     @torch.inference_mode()
     def detect(self, images: Sequence[DetectorImage]) -> list[Detections]:

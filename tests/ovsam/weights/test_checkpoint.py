@@ -16,7 +16,7 @@ from ovsam.weights.checkpoint import (
     load_sam_checkpoint,
     save_checkpoint,
 )
-from ovsam.weights.tensor_files import read_metadata
+from ovsam.weights.metadata import read_metadata
 
 TO_RELEASED = (
     ("image_encoder.visual.conv1.", "backbone.stem.0."),

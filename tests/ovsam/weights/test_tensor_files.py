@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from ovsam.errors import CheckpointError
-from ovsam.weights.tensor_files import read_metadata, read_tensors
+from ovsam.weights.metadata import read_metadata
+from ovsam.weights.tensor_files import read_tensors
 
 TENSORS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2)}
 

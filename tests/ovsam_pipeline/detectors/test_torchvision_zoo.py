@@ -12,11 +12,10 @@ from ovsam.errors import ConfigError
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
 from ovsam_pipeline.detectors.box_rules import clean
 from ovsam_pipeline.detectors.settings import DetectorSettings
+from ovsam_pipeline.detectors.torchvision_files import is_cached, locate_weights
 from ovsam_pipeline.detectors.torchvision_zoo import (
     TorchvisionDetector,
     build_torchvision_detector,
-    is_cached,
-    locate_weights,
 )
 from ovsam_pipeline.errors import DetectorError
 from ovsam_pipeline.records import ImageRecord

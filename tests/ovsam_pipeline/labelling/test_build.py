@@ -11,10 +11,12 @@ import torch
 import ovsam
 import ovsam_pipeline
 from ovsam.errors import CheckpointError, ConfigError, VocabularyError
+from ovsam.model_facts import ModelFacts
 from ovsam.preprocess import prepare_image
 from ovsam.structures import Prompts
 from ovsam.text.text_tower import build_text_tower
-from ovsam_pipeline.labelling.build import _default_vocabulary, build_labeller
+from ovsam_pipeline.labelling.build import build_labeller
+from ovsam_pipeline.labelling.facts import choose_vocabulary
 from ovsam_pipeline.labelling.rules import ALL_CLASSES, PAPER, RELEASED_POINTS
 from ovsam_pipeline.output.folder import iterate_rows
 from ovsam_pipeline.settings.label import LabelConfig
@@ -216,10 +218,10 @@ def test_model_without_a_text_tower_leaves_the_names_to_the_detector(settings, t
     ],
 )
 def test_default_vocabulary_follows_model_and_detector(name, trained_on, labels, names, expected):
-    model = SimpleNamespace(config=SimpleNamespace(name=name, trained_on=trained_on))
+    model = ModelFacts(name, "", trained_on)
     detector = SimpleNamespace(class_names=names, name="fake")
     config = LabelConfig(sources=("x",), labels=labels)
-    assert _default_vocabulary(config, model, detector).title == expected
+    assert choose_vocabulary(config, model, detector)[0].title == expected
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from ovsam_pipeline.detectors.official.rcnn.box_heads import (
 from ovsam_pipeline.detectors.official.rcnn.centernet import CenterProposals
 from ovsam_pipeline.detectors.official.rcnn.fpn import FeaturePyramid, StridedLevels67
 from ovsam_pipeline.detectors.official.rcnn.network import RCNN
+from ovsam_pipeline.detectors.official.rcnn.recipes import DETIC_RECIPE
 from ovsam_pipeline.detectors.official.rcnn.resnet import StrideInThreeResNet50
-from ovsam_pipeline.detectors.official.rcnn.structures import Recipe
 from ovsam_pipeline.detectors.official.rcnn.swin import Swin
 
 
@@ -50,16 +50,7 @@ def build_detic(body: str | SwinNumbers, num_classes: int = 1) -> RCNN:
             is_sigmoid=True,
             multiplies_proposal_score=True,
         ),
-        recipe=Recipe(
-            channel_order="rgb",
-            mean=(123.675, 116.280, 103.530),
-            std=(58.395, 57.120, 57.375),
-            short_side=800,
-            max_side=1333,
-            score_threshold=0.02,
-            top_k=300,
-            proposals=256,
-        ),
+        recipe=DETIC_RECIPE,
     )
     return network.eval()
 

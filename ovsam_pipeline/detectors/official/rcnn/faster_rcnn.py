@@ -13,8 +13,8 @@ from ovsam_pipeline.detectors.official.rcnn.box_heads import (
 )
 from ovsam_pipeline.detectors.official.rcnn.fpn import FeaturePyramid, PoolLevel6
 from ovsam_pipeline.detectors.official.rcnn.network import RCNN
+from ovsam_pipeline.detectors.official.rcnn.recipes import FASTER_RCNN_RECIPE
 from ovsam_pipeline.detectors.official.rcnn.resnet import ResNet50
-from ovsam_pipeline.detectors.official.rcnn.structures import Recipe
 
 
 def build_faster_rcnn(num_classes: int = 80) -> RCNN:
@@ -32,15 +32,6 @@ def build_faster_rcnn(num_classes: int = 80) -> RCNN:
             LinearPredictor(width=1024, num_classes=num_classes, is_per_class=True),
             levels=(2, 3, 4, 5),
         ),
-        recipe=Recipe(
-            channel_order="bgr",
-            mean=(103.530, 116.280, 123.675),
-            std=(1.0, 1.0, 1.0),
-            short_side=800,
-            max_side=1333,
-            score_threshold=0.05,
-            top_k=100,
-            proposals=1000,
-        ),
+        recipe=FASTER_RCNN_RECIPE,
     )
     return network.eval()

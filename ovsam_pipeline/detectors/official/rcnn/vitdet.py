@@ -15,7 +15,7 @@ from ovsam_pipeline.detectors.official.rcnn.box_heads import (
     LinearPredictor,
 )
 from ovsam_pipeline.detectors.official.rcnn.network import RCNN
-from ovsam_pipeline.detectors.official.rcnn.structures import Recipe
+from ovsam_pipeline.detectors.official.rcnn.recipes import build_vitdet_recipe
 from ovsam_pipeline.detectors.official.rcnn.vit_pyramid import SimplePyramid, build_vit
 
 LVIS_CLASSES = 1203
@@ -52,16 +52,6 @@ def build_vitdet(
             levels=(2, 3, 4, 5),
             is_sigmoid=is_sigmoid,
         ),
-        recipe=Recipe(
-            channel_order="rgb",
-            mean=(123.675, 116.280, 103.530),
-            std=(58.395, 57.120, 57.375),
-            short_side=config.input_size,
-            max_side=config.input_size,
-            square_side=config.input_size,
-            score_threshold=0.02 if is_sigmoid else 0.05,
-            top_k=300 if is_sigmoid else 100,
-            proposals=1000,
-        ),
+        recipe=build_vitdet_recipe(is_sigmoid=is_sigmoid, input_size=config.input_size),
     )
     return network.eval()
