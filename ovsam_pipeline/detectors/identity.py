@@ -88,20 +88,27 @@ class OfficialParts:
         mode: "detections": boxes with classes, as published; "refined": one box a proposal,
             whatever its class; "proposals": the first stage's boxes.
         weights: the file; None: made-up numbers.
-        text_file: CLIP's, of a detector that takes any class names; None: not needed.
         is_open: whether class names are embedded.
         seed: of made-up numbers; None: none are asked for.
         is_own: whether the weights are the published ones, whose licence is known.
     """
 
+    name: str
     mode: Mode
     weights: Path | None
-    text_file: Path | None
     is_open: bool
     seed: int | None
     vocabulary: Vocabulary
     recipe: Recipe
     is_own: bool
+
+    def require_text_file(self) -> Path | None:
+        """Return CLIP's file where class names are embedded; a DownloadError where it is missing.
+
+        None: not needed, or made-up numbers. Asked for late, so that a wrong file of weights is
+        told first.
+        """
+        return require_clip_text(self.name) if self.is_open and self.seed is None else None
 
 
 def find_official_parts(known: KnownDetector, settings: DetectorSettings) -> OfficialParts:
@@ -109,7 +116,7 @@ def find_official_parts(known: KnownDetector, settings: DetectorSettings) -> Off
 
     Raises:
         ConfigError: an unknown mode, or a file that is not there.
-        DownloadError: its weights, or the text tower that it needs, were not fetched.
+        DownloadError: its weights were not fetched.
     """
     file_name, mode = _split_argument(settings)
     seed = read_random_seed()
@@ -120,9 +127,9 @@ def find_official_parts(known: KnownDetector, settings: DetectorSettings) -> Off
     is_open = known.classes == "any" and mode != "proposals"
     vocabulary = settings.vocabulary if known.classes == "any" else None
     return OfficialParts(
+        known.name,
         mode,
         weights,
-        require_clip_text(known.name) if is_open and seed is None else None,
         is_open,
         seed,
         vocabulary or load_vocabulary("coco-80" if known.classes == "coco" else "lvis"),
@@ -138,13 +145,13 @@ def identify_official(
 ) -> DetectorIdentity:
     """Return what is known of a detector with official weights; raises as `find_official_parts`."""
     parts = parts or find_official_parts(known, settings)
-    made_up = ["random", parts.seed]
+    text_file, made_up = parts.require_text_file(), ["random", parts.seed]
     fingerprint = compute_fingerprint(
         "official",
         known.name,
         parts.mode,
         made_up if parts.weights is None else hash_file(parts.weights),
-        made_up if parts.text_file is None else hash_file(parts.text_file),
+        made_up if text_file is None else hash_file(text_file),
         None if parts.mode == "proposals" else parts.vocabulary.content_hash,
         settings.conf,
         settings.dtype,

@@ -9,7 +9,7 @@ from ovsam.errors import ConfigError
 from ovsam.strict import suggest_names
 
 DEFAULT_NAME = "fasterrcnn_resnet50_fpn_v2"
-# Of torchvision's detection models those that give boxes of COCO's classes, and their COCO_V1 files.
+# Those of its detection models that give boxes of COCO's classes, and their COCO_V1 files.
 _FILES = {
     DEFAULT_NAME: "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth",
     "fasterrcnn_resnet50_fpn": "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",

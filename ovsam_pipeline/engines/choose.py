@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ovsam.errors import MissingDependencyError
+from ovsam.errors import MissingDependencyError, OvsamError
 from ovsam_pipeline.engines.engine import Engine
-from ovsam_pipeline.labelling.labeller import BuildLabeller
+from ovsam_pipeline.engines.idle import IdleEngine
+from ovsam_pipeline.labelling.labeller import BuildLabeller, Outlook, find_outlook
 from ovsam_pipeline.labelling.resolve import may_have_gpu
 
 if TYPE_CHECKING:
@@ -45,25 +47,55 @@ def choose_engine(config: LabelConfig) -> str:
     return "ray" if num_gpus > 1 else "local"
 
 
+def foresee(
+    config: LabelConfig, build: BuildLabeller, made: Mapping[str, Any]
+) -> IdleEngine | None:
+    """Return an engine that knows the facts and has loaded nothing; None: only loading tells.
+
+    `made`: run.json of the output. The workers of a cluster may have other files and GPUs than this
+    machine: what is found here counts there only where the output was made with just that.
+
+    Raises what loading would, where that needs no networks.
+    """
+    name = choose_engine(config)
+    if name == "local":
+        outlook = find_outlook(config, build)
+        return None if outlook is None else IdleEngine(outlook, name)
+    before = made.get("resolved")
+    if not isinstance(before, dict) or config.detector.startswith("python:"):
+        return None
+    with suppress(OvsamError):
+        if config.dtype == "auto":
+            config = replace(config, dtype=before.get("dtype", "auto"))
+        outlook = find_outlook(replace(config, device="cpu"), build)
+        if outlook is not None and outlook.facts.fingerprint == made.get("fingerprint"):
+            return IdleEngine(outlook, name)
+    return None
+
+
 @contextmanager
 def open_engine(
     config: LabelConfig,
     build: BuildLabeller,
     embedding: Callable[[int, int], None] | None = None,
+    outlook: Outlook | None = None,
 ) -> Iterator[Engine]:
     """Load what labels, here or on a cluster, until the block ends.
 
     `build`: settings → Labeller; picklable, as it may run in an actor. `embedding`: called with
-    (done, total) while class names are embedded in this process.
+    (done, total) while class names are embedded in this process. `outlook`: what was foreseen.
     """
     if choose_engine(config) == "ray":
         with _import_ray_engine().open_pool(config, build) as pool:
             yield pool
-    else:
-        # Loads torch, which the driver of a cluster does without.
-        from ovsam_pipeline.engines.local import LocalEngine
+        return
+    # Loads torch, which the driver of a cluster does without.
+    from ovsam_pipeline.engines.local import LocalEngine
 
+    if outlook is None:
         yield LocalEngine(build(config, embedding))
+    else:
+        yield LocalEngine(outlook.build(outlook.facts.config, embedding))
 
 
 def _import_ray_engine() -> ModuleType:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ovsam.text.vocabulary import Vocabulary
     from ovsam_pipeline.detectors.base import Known
     from ovsam_pipeline.labelling.rules import LabelRules
+    from ovsam_pipeline.labelling.stored_regions import StoredRegions
     from ovsam_pipeline.settings.label import LabelConfig
 
 logger = logging.getLogger(__name__)
@@ -134,23 +135,29 @@ def foresee_new_labels(config: LabelConfig) -> Outlook | None:
         return None
     facts, rules = describe_relabelling(config, model, regions)
     check_names(config, model, rules.vocabulary)
-    return Outlook(facts, build_relabeller)
+    return Outlook(facts, partial(build_relabeller, regions=regions), regions)
 
 
 @_foreseen_by(foresee_new_labels)
-def build_relabeller(config: LabelConfig, embedding: Progress | None = None) -> Labeller:
+def build_relabeller(
+    config: LabelConfig,
+    embedding: Progress | None = None,
+    *,
+    regions: StoredRegions | None = None,
+) -> Labeller:
     """Load what `ovsam label --relabel` needs: model, vocabulary and the stored regions.
 
     The image encoder, the mask decoder at its low resolution and the label head run, with the
     stored boxes as prompts: the decoder's coarse mask and label token are what the label head
     reads, so labels are those of a new run. The detector, full-size masks and the suppression of
     duplicates do not run: objects, boxes and masks are those of the stored output, byte for byte.
+    `regions`: the stored ones, where they are read already.
     """
     from ovsam.model_facts import describe_model
     from ovsam_pipeline.labelling.modes import StoredMasks
     from ovsam_pipeline.labelling.stored_regions import StoredRegions, locate_regions
 
-    regions = StoredRegions(locate_regions(config))
+    regions = regions or StoredRegions(locate_regions(config))
     config = resolve(config, needs_detector=False)
     model = load_run_model(config)
     facts, rules = describe_relabelling(config, describe_model(model), regions)

@@ -44,6 +44,18 @@ class RunFacts:
         """Hash of everything that changes labels: rows with another one are not continued."""
         return compute_fingerprint(dict(self.depends_on))
 
+    def describe(self) -> str:
+        """Return what labels: "model nano, detector nano, vocabulary nano (260 classes)"."""
+        model, detector, words = (
+            self.provenance.get(name, {}) for name in ("model", "detector", "vocabulary")
+        )
+        parts = [
+            model and f"model {model.get('weights') or model['name']}",
+            detector and f"detector {detector['name']}",
+            words and f"vocabulary {words['name']} ({words['classes']:,} classes)",
+        ]
+        return ", ".join(part for part in parts if part)
+
 
 @dataclass(frozen=True)
 class Pace:

@@ -132,13 +132,17 @@ class OutputFolder:
         if on_existing == "overwrite":
             self._remove_results()
             return
+        self.refuse_existing(on_existing)
         run = read_run_file(self.path)
-        if on_existing == "error" and (run or list_parts(self.path)):
+        if run.get("fingerprint", fingerprint) != fingerprint:
+            raise _explain_difference(self.path, run.get("depends_on", {}), depends_on)
+
+    def refuse_existing(self, on_existing: str) -> None:
+        """Refuse results that are here already where `on_existing` is "error"."""
+        if on_existing == "error" and (read_run_file(self.path) or list_parts(self.path)):
             raise ConfigError(
                 f"{self.path} already holds results; give another -o, or --on-existing resume"
             )
-        if run.get("fingerprint", fingerprint) != fingerprint:
-            raise _explain_difference(self.path, run.get("depends_on", {}), depends_on)
 
     def read_done(self, fingerprint: str) -> DoneIndex:
         """Return the rows that exist; read from footers.
@@ -327,6 +331,22 @@ def is_output(path: AnyPath) -> bool:
     with explain("cannot list", path, OutputError):
         is_known = has_lock(path)
     return is_known or _has_own_run_file(path) or bool(list_parts(path))
+
+
+def check_writable(path: AnyPath) -> None:
+    """Refuse a new local output that cannot be made: no rights, or a file in its place."""
+    if isinstance(path, RemotePath):
+        return
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise OutputError(
+            f"cannot use the output folder {path}: {there} is a file; give another -o"
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"cannot use the output folder {path}: {there} cannot be written by this user; "
+            "choose another"
+        )
 
 
 def check_own_files(path: AnyPath) -> None:

@@ -1,7 +1,9 @@
-"""One run into an output folder: list → load → plan → label → export.
+"""One run into an output folder: list → check → plan → load → label → export.
 
 Input: settings, the folder, and what builds a labeller. Output: a `LabelResult`. The order here is
-the order of a run: it fails for sources, settings or the folder before it writes a row.
+the order of a run: it fails for sources, settings or the folder before it loads, and it loads only
+where there is something to label. What labels depend on is known from files; where it is not (a
+model of the hub, a download), the run loads before it plans.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import ovsam
 from ovsam.errors import OvsamError
-from ovsam_pipeline.engines.choose import open_engine
+from ovsam_pipeline.engines.choose import foresee, open_engine
 from ovsam_pipeline.engines.engine import Engine, Work
+from ovsam_pipeline.engines.idle import IdleEngine
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.labelling.labeller import BuildLabeller
 from ovsam_pipeline.labelling.rules import find_evaluation_rules
@@ -28,6 +31,14 @@ from ovsam_pipeline.monitoring.metrics_file import keep_metrics
 from ovsam_pipeline.monitoring.report import RunReport, RunSummary
 from ovsam_pipeline.monitoring.run_state import RunState, keep_status
 from ovsam_pipeline.monitoring.stopping import StopRequest, stop_after
+from ovsam_pipeline.output.folder import (
+    PREVIEW_FOLDER,
+    OutputFolder,
+    check_own_files,
+    check_writable,
+    is_output,
+    read_run_file,
+)
 from ovsam_pipeline.output.plan import Plan, check_images, plan_run
 from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.sources.listing import list_images
@@ -36,10 +47,10 @@ from ovsam_pipeline.storage.remote_path import AnyPath
 
 if TYPE_CHECKING:
     from ovsam_pipeline.export.row_counts import OutputCounts
-    from ovsam_pipeline.output.folder import OutputFolder
 
 logger = logging.getLogger(__name__)
 
+Progress = Callable[[int, int], None]
 # Entered while labelling: the first gives the request to stop, the second shows the report.
 Stopping = AbstractContextManager[StopRequest]
 Showing = Callable[[RunReport], AbstractContextManager[None]]
@@ -97,11 +108,9 @@ def run_labelling(
     build: BuildLabeller,
     stopping: Stopping | None = None,
     showing: Showing | None = None,
-    embedding: Callable[[int, int], None] | None = None,
+    embedding: Progress | None = None,
 ) -> LabelResult:
     """Label the sources into an output folder; the last three as in `run_label`."""
-    from ovsam_pipeline.output.folder import check_own_files, is_output
-
     state = RunState(output)
     with ExitStack() as stack:
         stack.enter_context(keep_metrics(state, config.metrics_file))
@@ -115,25 +124,94 @@ def run_labelling(
         # one only after it, so that settings which cannot work leave no folder behind.
         is_used = is_output(output)
         folder = _take_output(stack, state) if is_used else None
-        engine = stack.enter_context(open_engine(config, build, embedding))
-        state.engine = engine.name
-        state.end_phase("load")
         images = listed if config.relabel is None else _choose_stored(stack, config, listed)
-        _compare_with_detector(config, engine, images)
         if not is_used or config.on_existing == "overwrite":
             # `plan_run` refuses contradicting images too, but a new folder would be there by then,
             # or old results be gone.
             check_images(images)
-        folder = folder or _take_output(stack, state)
-        folder.prepare(engine.facts.fingerprint, engine.facts.depends_on, config.on_existing)
-        wanted = _choose_failed(stack, folder, images) if config.only_failed else images
-        plan = _plan(stack, config, engine, folder, wanted)
-        state.plan = _count_plan(plan)
-        state.end_phase("plan")
-        run = _Run(config, engine, folder, plan, state, found.image_roots)
+        start = _Start(stack, config, build, images, state)
+        run = _Run(config, start.open(folder, embedding), state, found.image_roots)
         summary = run.label(stopping or nullcontext(StopRequest()), showing)
         state.end_phase("label")
-        return run.export(summary, wanted)
+        return run.export(summary)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A run that can begin: who labels, the folder that it holds, and what is to do.
+
+    `wanted` are the images asked for, labelled before or not.
+    """
+
+    engine: Engine
+    folder: OutputFolder
+    wanted: ImageSpool
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class _Start:
+    """The way from listed images to a run that can begin; what is entered ends with the stack."""
+
+    stack: ExitStack
+    config: LabelConfig
+    build: BuildLabeller
+    images: ImageSpool
+    state: RunState
+
+    def open(self, folder: OutputFolder | None, embedding: Progress | None) -> _Prepared:
+        """Check everything, plan, and load what labels where the plan has images.
+
+        `folder`: the output, held already; None: a new one, which is taken after loading.
+        """
+        idle = self._foresee(folder)
+        prepared = None
+        if folder is not None and idle is not None and self.config.on_existing != "overwrite":
+            prepared = self._prepare(idle, folder)
+            if not len(prepared.plan.images):
+                return prepared
+        engine = self._load(idle, embedding)
+        if prepared is not None and engine.facts.fingerprint == prepared.engine.facts.fingerprint:
+            return replace(prepared, engine=engine)
+        return self._prepare(engine, folder or _take_output(self.stack, self.state))
+
+    def _foresee(self, folder: OutputFolder | None) -> IdleEngine | None:
+        """Find out without loading what labels will depend on; refuse here what can be refused."""
+        made: Mapping[str, Any] = {}
+        if folder is None:
+            check_writable(self.state.output)
+        else:
+            folder.refuse_existing(self.config.on_existing)
+            made = read_run_file(folder.path)
+        idle = foresee(self.config, self.build, made)
+        if idle is not None:
+            _compare_with_detector(self.config, idle, self.images)
+        return idle
+
+    def _load(self, idle: IdleEngine | None, embedding: Progress | None) -> Engine:
+        outlook = None if idle is None else idle.outlook
+        if outlook is not None:
+            logger.info("loading %s", outlook.facts.describe())
+        opening = open_engine(self.config, self.build, embedding, outlook)
+        engine = self.stack.enter_context(opening)
+        if idle is None:
+            logger.info("%s", engine.facts.describe())
+            _compare_with_detector(self.config, engine, self.images)
+        self.state.end_phase("load")
+        return engine
+
+    def _prepare(self, engine: Engine, folder: OutputFolder) -> _Prepared:
+        """Check that new rows may join the old ones, and plan."""
+        config, facts = self.config, engine.facts
+        self.state.engine = engine.name
+        folder.prepare(facts.fingerprint, facts.depends_on, config.on_existing)
+        wanted = self.images
+        if config.only_failed:
+            wanted = _choose_failed(self.stack, folder, wanted)
+        plan = _plan(self.stack, config, engine, folder, wanted)
+        self.state.plan = _count_plan(plan)
+        self.state.end_phase("plan")
+        return _Prepared(engine, folder, wanted, plan)
 
 
 @dataclass(frozen=True)
@@ -151,6 +229,7 @@ def _list_images(config: LabelConfig, output: AnyPath) -> _Listed:
         config.sources, image_root=config.image_root, exclude=config.exclude, outputs=(output,)
     )
     images = ImageSpool(listing)
+    logger.info("%d %s found", len(images), "image" if len(images) == 1 else "images")
     for sentence in listing.describe_left_out():
         logger.info("%s", sentence)
     gaps = listing.left_out.describe_unreadable()
@@ -168,8 +247,6 @@ def _list_images(config: LabelConfig, output: AnyPath) -> _Listed:
 
 def _take_output(stack: ExitStack, state: RunState) -> OutputFolder:
     """Lock the output folder until the stack ends, and write the state of the run into it."""
-    from ovsam_pipeline.output.folder import OutputFolder
-
     folder = stack.enter_context(OutputFolder(state.output))
     state.is_holding = True
     stack.enter_context(keep_status(state))
@@ -206,8 +283,6 @@ def _plan(
     folder: OutputFolder,
     wanted: ImageSpool,
 ) -> Plan:
-    from ovsam_pipeline.output.folder import PREVIEW_FOLDER
-
     plan = plan_run(
         wanted,
         folder.read_done(engine.facts.fingerprint),
@@ -227,20 +302,18 @@ class _Run:
     def __init__(
         self,
         config: LabelConfig,
-        engine: Engine,
-        folder: OutputFolder,
-        plan: Plan,
+        prepared: _Prepared,
         state: RunState,
         image_roots: dict[str, str],
     ) -> None:
         from ovsam_pipeline.labelling.stats import ShardStats
-        from ovsam_pipeline.output.folder import read_run_file
 
-        self.config, self.engine, self.facts = config, engine, engine.facts
-        self.folder, self.plan, self.state = folder, plan, state
+        self.config, self.state = config, state
+        self.engine, self.facts = prepared.engine, prepared.engine.facts
+        self.folder, self.plan, self.wanted = prepared.folder, prepared.plan, prepared.wanted
         self.stats = ShardStats()
         self.image_roots = image_roots
-        self._state_before = read_run_file(folder.path).get("state")
+        self._state_before = read_run_file(self.folder.path).get("state")
 
     def label(self, stopping: Stopping, showing: Showing | None) -> RunSummary:
         """Label the planned images; afterwards each has exactly one row in the parts."""
@@ -288,7 +361,7 @@ class _Run:
             stack.enter_context(showing(report) if showing else nullcontext())
             return self.engine.label(Work(self.plan, writer, report, stop, self.stats))
 
-    def export(self, summary: RunSummary, wanted: ImageSpool) -> LabelResult:
+    def export(self, summary: RunSummary) -> LabelResult:
         """Bring the files next to the parts up to date: failures, COCO, previews, run.json."""
         from ovsam_pipeline.export.preview import write_previews
 
@@ -296,7 +369,7 @@ class _Run:
         totals = self._write_annotations(summary)
         previews: list[AnyPath] = []
         if self.config.preview and summary.outcome != "interrupted":
-            previews = write_previews(self.folder.path, wanted, self.config.preview)
+            previews = write_previews(self.folder.path, self.wanted, self.config.preview)
         self.state.end_phase("export")
         self.state.finish(summary)
         dropped = dict(self.stats.dropped)

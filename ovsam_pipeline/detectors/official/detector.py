@@ -59,7 +59,7 @@ def build_official_detector(known: KnownDetector, settings: DetectorSettings) ->
         warn_meaningless(known.name)
     network = _load_network(known, parts.weights, parts.seed or 0)
     if parts.is_open:
-        network.set_vocabulary(_embed(parts.vocabulary, parts.text_file, parts.seed))
+        network.set_vocabulary(_embed(parts.vocabulary, parts.require_text_file(), parts.seed))
     network.recipe = replace(
         network.recipe,
         score_threshold=settings.score_threshold,

@@ -10,10 +10,11 @@ from small_detector import RECIPE, build_small_detic
 
 from ovsam.errors import CheckpointError, ConfigError, DownloadError
 from ovsam.text.vocabulary_files import load_vocabulary, parse_vocabulary
-from ovsam_pipeline.detectors import random_weights
+from ovsam_pipeline.detectors import identity, random_weights
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
 from ovsam_pipeline.detectors.box_rules import clean
 from ovsam_pipeline.detectors.build import build_detector
+from ovsam_pipeline.detectors.identity import DetectorIdentity
 from ovsam_pipeline.detectors.official import detector as official
 from ovsam_pipeline.detectors.official import weights as official_weights
 from ovsam_pipeline.detectors.official.detector import OfficialDetector, guess_detector
@@ -52,7 +53,10 @@ def make_image(height, width, grey=255):
 
 def make_detector(mode="detections", memory=99, **settings):
     chosen = DetectorSettings(spec="detic", **settings)
-    return OfficialDetector(FakeNetwork(memory), TEXTS, mode, chosen, "f" * 32)
+    names = TEXTS.names if mode == "detections" else None
+    return OfficialDetector(
+        FakeNetwork(memory), TEXTS, mode, chosen, DetectorIdentity("detic", "f" * 32, names)
+    )
 
 
 def test_front_door_is_a_detector_with_class_names():
@@ -250,8 +254,8 @@ def test_weights_from_a_file_are_those_that_were_saved(tiny, tmp_path, monkeypat
 
 def test_terms_of_the_official_files_go_into_the_run(tiny, tmp_path, monkeypatch):
     torch.save({"model": build_small_detic().state_dict()}, tmp_path / "a.pth")
-    monkeypatch.setattr(official, "require_weights", lambda known: tmp_path / "a.pth")
-    monkeypatch.setattr(official, "require_clip_text", lambda name: tmp_path / "a.pth")
+    monkeypatch.setattr(identity, "require_weights", lambda known: tmp_path / "a.pth")
+    monkeypatch.setattr(identity, "require_clip_text", lambda name: tmp_path / "a.pth")
     assert build_detector("detic").licence == "Apache-2.0, MIT"
     assert build_detector("detic").class_names == load_vocabulary("lvis").names
     assert build_detector("faster-rcnn").licence == "CC BY-SA 3.0"

@@ -8,6 +8,7 @@ import pytest
 from fake_labeller import FakeDetector, make_box_finder, make_labeller, write_images
 
 import ovsam_pipeline
+from ovsam.model_facts import ModelFacts
 from ovsam_pipeline.detectors.build import build_detector
 from ovsam_pipeline.labelling import build as builders
 from ovsam_pipeline.labelling.provenance import describe_parts
@@ -92,17 +93,12 @@ def test_labels_know_every_class_of_their_detector_and_so_do_their_boxes(images,
     class Detector(FakeDetector):
         class_names = ("cat", "wolf", "laptop")
 
-    class Model:
-        class config:
-            name = "nano"
-
-        identity = "1"
-
-    parts = describe_parts(LabelConfig(sources=("x",), model="nano"), Model, Vocabulary, Detector())
+    model = ModelFacts("nano", "1")
+    parts = describe_parts(LabelConfig(sources=("x",), model="nano"), model, Vocabulary, Detector())
     assert parts["class_names"] == ["cat", "wolf", "laptop"]
     Detector.class_names = None
     without = describe_parts(
-        LabelConfig(sources=("x",), model="nano"), Model, Vocabulary, Detector()
+        LabelConfig(sources=("x",), model="nano"), model, Vocabulary, Detector()
     )
     assert without["class_names"] is None
 
