@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import functools
 import io
 import logging
@@ -151,10 +152,20 @@ def _decode_stream(stream: IO[bytes], max_pixels: int, warn: Warn) -> np.ndarray
     try:
         image = _load_jpeg(image, stream, warn) if name in _JPEGS else _load(image)
         return _to_array(_turn_upright(image, _to_rgb(image, warn)))
-    except (ImageError, MemoryError):
+    except ImageError:
         raise
     except Exception as error:  # decoders raise all kinds of errors on damaged bytes
+        if not _is_damage(error):
+            raise
         raise ImageError(f"damaged {name}: {describe_damage(error)}") from error
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether the bytes are to blame, not memory, a disk that fails, or too many open files."""
+    if isinstance(error, OSError):
+        # Pillow's own have no number. A wrong offset in the file makes a seek that is refused.
+        return error.errno in (None, errno.EINVAL, errno.EOVERFLOW)
+    return not isinstance(error, MemoryError)
 
 
 def _identify(stream: IO[bytes]) -> Image.Image:
@@ -180,9 +191,9 @@ def _identify(stream: IO[bytes]) -> Image.Image:
         stream.seek(0)
         try:
             return _follow_adobe(factory(stream, ""))
-        except MemoryError:
-            raise
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
+            if not _is_damage(error):
+                raise
             damage = damage or _describe_refusal(name, describe_damage(error))
     raise ImageError(damage or describe_start(prefix))
 
@@ -249,16 +260,16 @@ def _load_jpeg(image: Image.Image, stream: IO[bytes], warn: Warn) -> Image.Image
         image.load()
         if not ends_in_grey(image) and not _ends_in_zeros(stream):
             return image
-    except MemoryError:
-        raise
-    except Exception as error:  # noqa: BLE001  libjpeg and Pillow raise several
+    except Exception as error:  # libjpeg and Pillow raise several
+        if not _is_damage(error):
+            raise
         damage = error
     try:
         stream.seek(0)
         found = recover(stream.read(), _open_jpeg)
-    except MemoryError:
-        raise
     except Exception as error:
+        if not _is_damage(error):
+            raise
         if damage is None:
             return image
         raise damage from error

@@ -65,6 +65,11 @@ RAW_FILE = f"expected an image, got {_RAW}"
 PREFIX_BYTES = 512
 
 
+def is_web_page(data: bytes) -> bool:
+    """Whether a file begins as HTML does."""
+    return describe_start(data[:PREFIX_BYTES]).endswith(_WEB_PAGE)
+
+
 def describe_start(prefix: bytes) -> str:
     """Return what was expected, what came and what to do, for a file that no decoder knows.
 

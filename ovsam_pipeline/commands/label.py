@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ovsam_pipeline.commands.options import RunOptions, with_options
+from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.terminal.notes import choose_logs
 
 if TYPE_CHECKING:
+    from ovsam_pipeline.monitoring.report import RunSummary
+    from ovsam_pipeline.output.plan import Plan
     from ovsam_pipeline.runs.run import LabelResult
 
 
@@ -75,44 +78,105 @@ def print_summary(result: LabelResult, *, as_json: bool | None) -> None:
 
 def format_result(result: LabelResult) -> list[str]:
     """Return the summary of a run line by line."""
-    summary, plan, totals = result.summary, result.plan, result.totals
+    thing = "object" if result.has_labels else "box"
+    has_done = result.summary.done or result.summary.left
+    lines = _describe_done(result, thing) if has_done else [_describe_nothing_new(result)]
+    lines += _describe_images(result.summary) + _describe_rows(result.plan, is_told=not has_done)
+    lines += _describe_end(result.summary)
+    totals = result.totals
+    held = f"{count_things(totals.images, 'image')}, {count_things(totals.objects, thing)}"
+    lines.append(f"results: {result.output} ({held})")
+    return lines + _describe_files(result)
+
+
+def _describe_done(result: LabelResult, thing: str) -> list[str]:
+    """Return what was labelled now and what before."""
+    summary, plan = result.summary, result.plan
     rate = f", {summary.done / summary.seconds:.1f} images/s" if summary.done else ""
-    things, labelled = ("objects", "labelled") if result.has_labels else ("boxes", "with boxes")
+    labelled = "labelled" if result.has_labels else "with boxes"
     lines = [
-        f"{summary.done} images in {summary.seconds:.1f} s{rate}: {summary.labelled} {labelled} "
-        f"({summary.objects} {things}), {summary.empty} empty, {summary.failed} failed"
+        f"{count_things(summary.done, 'image')} in {summary.seconds:.1f} s{rate}: "
+        f"{summary.labelled} {labelled} ({count_things(summary.objects, thing)}), "
+        f"{summary.empty} empty, {summary.failed} failed"
     ]
-    if not summary.done and not summary.left:
-        have = "labels" if result.has_labels else "boxes"
-        lines = [f"nothing to do: all {plan.num_listed} images have their {have}"]
-        if not plan.num_listed:  # `--retry-failed OUT`: no images at all would be an error
-            lines = [f"nothing to do: no image in {result.output} failed"]
-    elif plan.num_unchanged:
+    if before := plan.num_labelled_before:
         done = "labelled" if result.has_labels else "looked at"
-        lines.append(f"{plan.num_unchanged} images were {done} before and did not change")
-    lines += [f"  {count} failed: {reason}" for reason, count in summary.reasons.items()]
-    lines += [f"  {count} read with a warning: {text}" for text, count in summary.warnings.items()]
-    if plan.num_failed_before:
+        was = "was" if before == 1 else "were"
+        lines.append(f"{count_things(before, 'image')} {was} {done} before and did not change")
+    return lines
+
+
+def _describe_nothing_new(result: LabelResult) -> str:
+    plan = result.plan
+    if not plan.num_listed:  # `--retry-failed OUT`: no images at all would be an error
+        return f"nothing to do: no image in {result.output} failed"
+    labels, labelled = ("labels", "labelled") if result.has_labels else ("boxes", "looked at")
+    if not plan.num_failed_before:
+        if plan.num_listed == 1:
+            return f"nothing to do: the image has its {labels}"
+        return f"nothing to do: all {plan.num_listed} images have their {labels}"
+    is_are = "is" if plan.num_labelled_before == 1 else "are"
+    done = f"{count_things(plan.num_labelled_before, 'image')} {is_are} {labelled}, "
+    tries = "tries it again" if plan.num_failed_before == 1 else "tries them again"
+    return (
+        f"Nothing new: {done if plan.num_labelled_before else ''}{plan.num_failed_before} failed "
+        f"earlier (--retry-failed {tries})"
+    )
+
+
+def _describe_images(summary: RunSummary) -> list[str]:
+    """Return why images of this run failed or were read with a warning, with one file of each."""
+    lines = []
+    for what, counts in (("failed", summary.reasons), ("read with a warning", summary.warnings)):
+        for text, count in counts.items():
+            example = summary.examples.get(text)
+            named = f" ({'e.g. ' if count > 1 else ''}{example})" if example else ""
+            lines.append(f"  {count} {what}: {text}{named}")
+    if summary.transient:
+        failed = "all" if summary.transient == summary.failed > 1 else str(summary.transient)
+        lines.append(
+            f"{failed} of these failed for no fault of the image: the same command tries again"
+        )
+    return lines
+
+
+def _describe_rows(plan: Plan, *, is_told: bool) -> list[str]:
+    """Return what became of rows that this run did not make.
+
+    `is_told` is whether the failures of earlier runs are told already.
+    """
+    lines = []
+    if plan.num_failed_before and not is_told:
         lines.append(
             f"{plan.num_failed_before} failed in an earlier run; --retry-failed tries again"
         )
-    if plan.num_pruned:
+    if plan.num_pruned == 1:
+        lines.append("1 row of an image no longer in the sources was removed")
+    elif plan.num_pruned:
         lines.append(f"{plan.num_pruned} rows of images no longer in the sources were removed")
+    elif plan.num_deleted == 1:
+        lines.append(
+            "1 row belongs to an image that is no longer in the sources; --prune removes it"
+        )
     elif plan.num_deleted:
         lines.append(
             f"{plan.num_deleted} rows belong to images that are no longer in the sources; --prune "
             "removes them"
         )
-    if summary.outcome == "interrupted":
-        lines.append(f"interrupted with {summary.left} images left; run the same command again")
-    elif summary.outcome == "time limit":
-        lines.append(
-            f"stopped at the time limit with {summary.left} images left; run the same command again"
-        )
-    elif summary.outcome == "over budget":
-        lines.append(f"stopped over the failure budget with {summary.left} images left")
-    lines.append(f"results: {result.output} ({totals.images} images, {totals.objects} {things})")
-    return lines + _describe_files(result)
+    return lines
+
+
+def _describe_end(summary: RunSummary) -> list[str]:
+    """Return why a run ended before all was done."""
+    left = f"with {count_things(summary.left, 'image')} left"
+    sentences = {
+        "interrupted": f"interrupted {left}; run the same command again",
+        "time limit": f"stopped at the time limit {left}; run the same command again",
+        "over budget": f"stopped over the failure budget {left}",
+    }
+    if summary.is_outage:
+        return ["no image could be labelled, and the images are not to blame"]
+    return [sentences[summary.outcome]] if summary.outcome in sentences else []
 
 
 def _describe_files(result: LabelResult) -> list[str]:
@@ -120,6 +184,8 @@ def _describe_files(result: LabelResult) -> list[str]:
     lines = [f"  Parquet: {result.output / 'parts'}"]
     if result.has_labels and result.summary.outcome != "interrupted":
         lines.insert(0, f"  COCO: {result.annotations}")
+    elif result.has_labels:
+        lines.append(f"  COCO: not written yet; ovsam export {result.output} writes it")
     if result.totals.failed:
         lines.append(f"  failures: {result.output / 'failures.jsonl'}")
     if not result.has_labels:

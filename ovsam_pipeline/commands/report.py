@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ovsam_pipeline.commands.options import Json
+from ovsam_pipeline.outcomes import count_things
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ovsam_pipeline.outcomes import Tally
     from ovsam_pipeline.storage.remote_path import AnyPath
 
 # Boxes of `ovsam detect` have the detector's classes alone, where it has any.
@@ -44,12 +46,13 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
     from collections import Counter
 
     from ovsam_pipeline.monitoring.run_state import read_status
-    from ovsam_pipeline.outcomes import group_reason
+    from ovsam_pipeline.outcomes import Tally
     from ovsam_pipeline.output.folder import list_parts, read_run_file
     from ovsam_pipeline.output.part_tables import iterate_tables
     from ovsam_pipeline.records import STATUSES
 
     columns = (
+        "file_name",
         "status",
         "error",
         "warning",
@@ -57,17 +60,11 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
     )
     statuses: Counter[str] = Counter()
     classes: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
-    warnings: Counter[str] = Counter()
+    told = Tally()
     for table in iterate_tables(list_parts(output), columns):
         statuses.update(_count_values(table["status"]))
         classes.update(_count_classes(table["objects"]))
-        # Outputs of earlier versions have no warnings.
-        for name, groups in (("error", reasons), ("warning", warnings)):
-            found = _count_values(table[name]) if name in table.column_names else {}
-            for text, count in found.items():
-                if text:
-                    groups[group_reason(text)] += count
+        _count_sentences(table, told)
     last = read_status(output)
     return {
         "output": str(output),
@@ -76,11 +73,26 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
         "depends_on": read_run_file(output).get("depends_on", {}),
         "images": statuses.total(),
         **{name: statuses[name] for name in STATUSES},
+        "transient": told.transient,
         "objects": classes.total(),
         "classes": dict(classes.most_common()),
-        "reasons": dict(reasons.most_common()),
-        "warnings": dict(warnings.most_common()),
+        "reasons": told.reasons.to_counts(),
+        "warnings": told.warnings.to_counts(),
+        "examples": told.reasons.to_examples() | told.warnings.to_examples(),
     }
+
+
+def _count_sentences(table: pa.Table, told: Tally) -> None:
+    """Count the rows that failed or were read with a warning."""
+    import pyarrow.compute as pc
+
+    # Outputs of earlier versions have no warnings.
+    names = [name for name in ("error", "warning") if name in table.column_names]
+    is_told = pc.is_valid(table["error"])
+    for name in names[1:]:
+        is_told = pc.or_(is_told, pc.is_valid(table[name]))
+    for row in table.select(["file_name", "status", *names]).filter(is_told).to_pylist():
+        told.count(row["status"], 0, row["error"], row.get("warning"), row["file_name"])
 
 
 def _count_classes(objects: pa.ChunkedArray) -> dict[str, int]:
@@ -110,18 +122,24 @@ def format_report(found: dict[str, Any]) -> list[str]:
     """Return the report line by line."""
     lines = [
         f"{found['output']}: last run {found['state']}, started {found['started']}",
-        f"{found['images']} images: {found['labelled']} labelled, {found['empty']} empty, "
-        f"{found['failed']} failed",
-        f"{found['objects']} objects in {len(found['classes'])} classes",
+        f"{count_things(found['images'], 'image')}: {found['labelled']} labelled, "
+        f"{found['empty']} empty, {found['failed']} failed",
+        f"{count_things(found['objects'], 'object')} in "
+        f"{count_things(len(found['classes']), 'class')}",
     ]
     lines += [f"  {count:7d}  {name}" for name, count in list(found["classes"].items())[:20]]
     if len(found["classes"]) > 20:
         lines.append(f"  and {len(found['classes']) - 20} more classes (--json has all)")
-    if found["reasons"]:
-        lines.append("failures:")
-        lines += [f"  {count:7d}  {reason}" for reason, count in found["reasons"].items()]
-    if found["warnings"]:
-        lines.append("read with a warning:")
-        lines += [f"  {count:7d}  {text}" for text, count in found["warnings"].items()]
+    for title, kind in (("failures:", "reasons"), ("read with a warning:", "warnings")):
+        if found[kind]:
+            lines.append(title)
+        for text, count in found[kind].items():
+            named = f"{'e.g. ' if count > 1 else ''}{found['examples'][text]}"
+            lines.append(f"  {count:7d}  {text} ({named})")
+    if found["transient"]:
+        lines.append(
+            f"{found['transient']} of {found['failed']} failed for no fault of the image: the next "
+            "run tries again"
+        )
     lines += [f"{name}: {value}" for name, value in found["depends_on"].items()]
     return lines

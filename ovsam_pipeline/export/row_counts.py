@@ -15,25 +15,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.outcomes import is_transient
 from ovsam_pipeline.output.folder import list_parts
 from ovsam_pipeline.output.part_tables import iterate_tables
 from ovsam_pipeline.records import STATUSES
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 # Only the number of objects is needed, so of them the smallest column that labels and boxes have.
-COUNTED_COLUMNS = ("image_id", "status", "objects.list.element.detector_score")
+COUNTED_COLUMNS = ("image_id", "status", "error", "objects.list.element.detector_score")
 # Rows numbered at once: temporary arrays of 8 MB instead of as many as there are rows.
 _AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
 class OutputCounts:
-    """What an output folder holds: images by status, and objects."""
+    """What an output folder holds: images by status, and objects.
+
+    `transient` are the failed ones that the next run tries again.
+    """
 
     labelled: int = 0
     empty: int = 0
     failed: int = 0
     objects: int = 0
+    transient: int = 0
 
     @property
     def images(self) -> int:
@@ -53,6 +58,7 @@ class RowCounts:
         self._image_ids = array("q")
         self._num_objects = array("i")
         self._statuses: Counter[str] = Counter()
+        self._transient = 0
 
     def add(self, table: pa.Table) -> None:
         """Count the rows of a table with COUNTED_COLUMNS."""
@@ -60,12 +66,16 @@ class RowCounts:
         self._num_objects.frombytes(count_objects(table).astype(np.int32).tobytes())
         for found in pc.value_counts(table["status"]).to_pylist():
             self._statuses[found["values"]] += found["counts"]
+        for found in pc.value_counts(table["error"]).to_pylist():
+            self._transient += found["counts"] * is_transient(found["values"])
 
     def summarise(self) -> OutputCounts:
         """Return the totals."""
         num_objects = np.frombuffer(self._num_objects, np.int32)
         return OutputCounts(
-            **{name: self._statuses[name] for name in STATUSES}, objects=int(num_objects.sum())
+            **{name: self._statuses[name] for name in STATUSES},
+            objects=int(num_objects.sum()),
+            transient=self._transient,
         )
 
     def number_annotations(self, output: AnyPath) -> np.ndarray:

@@ -193,9 +193,9 @@ def _build_registry(state: RunState, output: str, kept: Mapping[str, float]) -> 
 def _put_counts(gauges: _Gauges, report: RunReport) -> None:
     """Add what is known once labelling began."""
     reasons, stages = Counter[str](), Counter[str]()
-    # Copies, as the thread that labels adds to both.
-    for reason, count in list(report.reasons.items()):
-        reasons[classify_reason(reason)] += count
+    for group in report.reasons.list_common():
+        reasons[classify_reason(group.sentence)] += group.count
+    # A copy, as the thread that labels adds to it.
     for worker in list(report.workers.values()):
         stages.update(dict(worker.stage_seconds))
     statuses = {name: report.statuses[name] for name in STATUSES}
@@ -204,6 +204,8 @@ def _put_counts(gauges: _Gauges, report: RunReport) -> None:
     gauges.put("ovsam_run_objects", "Objects found in the run.", report.objects)
     gauges.put("ovsam_run_images_left", "Images still to do.", left)
     gauges.put_by("reason", "ovsam_run_failures", "Failed images by kind of reason.", reasons)
+    again = "Failed images that the next run tries again."
+    gauges.put("ovsam_run_failures_transient", again, report.transient)
     gauges.put_by("stage", "ovsam_run_stage_seconds", "Busy time of all workers by stage.", stages)
 
 

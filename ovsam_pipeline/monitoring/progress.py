@@ -20,12 +20,21 @@ _GIB = 1 << 30
 
 
 class PaceMeter:
-    """Images per second over the last minute, or since the start where that is shorter."""
+    """Images per second over the last minute, or since the start where that is shorter.
 
-    def __init__(self, window_s: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+    `started_s` is when labelling began, by `clock`; None is now.
+    """
+
+    def __init__(
+        self,
+        started_s: float | None = None,
+        window_s: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._window_s = window_s
         self._clock = clock
-        self._seen: deque[tuple[float, int]] = deque([(clock(), 0)])
+        first_s = clock() if started_s is None else started_s
+        self._seen: deque[tuple[float, int]] = deque([(first_s, 0)])
 
     def update(self, done: int) -> float:
         """Return the pace, given the number of images that are done now."""
@@ -44,7 +53,8 @@ def measure_progress(
     """Return how far a run is, as plain values.
 
     `pace` is images per second at present, 0 where none was finished lately; `seconds` the time
-    that labelling took, None while it is in progress. Returns done, total, labelled, empty, failed,
+    that labelling took, None while it is in progress. Returns done, total, before (images that keep
+    the row they have), labelled, empty, failed, transient (failed ones that are tried again),
     objects; images_per_s (overall), images_per_s_last_minute, seconds_left (None where unknown);
     stage_seconds (busy, all workers together), slowest_stage; workers, a list with one dict of
     `WorkerState` each.
@@ -58,6 +68,8 @@ def measure_progress(
         {**vars(worker), "stage_seconds": dict(worker.stage_seconds)}
         for worker in list(report.workers.values())
     ]
+    for worker in workers:
+        del worker["seen_s"]  # by a clock that only this process can read
     if len(workers) == 1:  # its pace is the run's, which is known better
         workers[0]["images_per_s"] = round(rate, 3)
     stages: dict[str, float] = {}
@@ -67,7 +79,9 @@ def measure_progress(
     return {
         "done": done,
         "total": total,
+        "before": report.num_before,
         **{name: report.statuses[name] for name in STATUSES},
+        "transient": report.transient,
         "objects": report.objects,
         "images_per_s": round(overall, 3),
         "images_per_s_last_minute": round(pace, 3),
@@ -81,9 +95,11 @@ def measure_progress(
 def format_progress(numbers: Mapping[str, Any]) -> str:
     """Return `measure_progress` as a sentence.
 
-    "120/300 images · 3.1/s · 0:58 left · 2 failed · 8 empty · slowest: segment (61 %) · 4 workers,
-    0.71-0.83/s each · GPU 21.5/80.0 GiB, 93 %"
+    "120/300 images · 3.1/s · 0:58 left · 2 failed (1 to be tried again) · 8 empty · 1120 of 1300 in
+    all · slowest: segment (61 %) · 4 workers, 0.71-0.83/s each · GPU 21.5/80.0 GiB, 93 %"
     """
+    if not numbers["total"]:
+        return "no image to label"
     done, *more = list_progress(numbers)
     return " · ".join([f"{done} images", *more])
 
@@ -97,7 +113,14 @@ def list_progress(numbers: Mapping[str, Any]) -> list[str]:
         parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{rate:.2f}/s")
     if left and done < total:
         parts.append(f"{_format_time(left)} left")
-    parts += [f"{numbers[name]} {name}" for name in ("failed", "empty") if numbers[name]]
+    # Of a status.json of an earlier version these two are not known.
+    again, before = numbers.get("transient"), numbers.get("before")
+    if numbers["failed"]:
+        tried = f" ({again} to be tried again)" if again else ""
+        parts.append(f"{numbers['failed']} failed{tried}")
+    parts += [f"{numbers['empty']} empty"] if numbers["empty"] else []
+    if before and done < total:
+        parts.append(f"{before + done} of {before + total} in all")
     stages = numbers["stage_seconds"]
     if numbers["slowest_stage"] and sum(stages.values()):
         name = numbers["slowest_stage"]

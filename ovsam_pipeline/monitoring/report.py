@@ -19,6 +19,8 @@ from ovsam_pipeline.records import LabelRecord
 Outcome = Literal["finished", "over budget"] | StopReason
 # The first few images may be bad files; the same internal error twenty times is a broken setup.
 _HOPELESS_AFTER = 20
+# A failure rate says nothing of fewer images: one bad one of three new ones is no bad night.
+_LEAST_JUDGED = 20
 _EXIT_CODES = {
     "interrupted": ExitCode.INTERRUPTED,
     "over budget": ExitCode.OVER_BUDGET,
@@ -37,9 +39,12 @@ class RunSummary:
         empty: images of this run without objects.
         failed: images of this run that failed.
         left: images that this run was to label and did not reach.
-        reasons: number of failed images of this run by reason.
+        reasons: number of failed images of this run by kind, as the sentence of one of them.
         seconds: wall time of labelling, without loading the model.
-        warnings: number of images of this run that were read with a warning, by warning.
+        warnings: number of images of this run that were read with a warning, by kind.
+        examples: a file of each kind of reason and warning.
+        transient: failed images of this run that the next one tries again.
+        is_outage: whether every image failed, and the images are not to blame.
     """
 
     outcome: Outcome
@@ -51,6 +56,9 @@ class RunSummary:
     reasons: dict[str, int]
     seconds: float
     warnings: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
+    transient: int = 0
+    is_outage: bool = False
 
     @property
     def done(self) -> int:
@@ -60,8 +68,11 @@ class RunSummary:
     @property
     def exit_code(self) -> int:
         """Exit code of the command."""
-        finished = ExitCode.SOME_IMAGES_FAILED if self.failed else ExitCode.DONE
-        return _EXIT_CODES.get(self.outcome, finished)
+        if self.outcome != "finished":
+            return _EXIT_CODES[self.outcome]
+        if self.is_outage:
+            return ExitCode.FAILED
+        return ExitCode.SOME_IMAGES_FAILED if self.failed else ExitCode.DONE
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -100,12 +111,18 @@ class RunReport(Tally):
     Attributes:
         num_images: images that the run is to label.
         max_failures: more failures than this stop the run; None for no limit.
-        max_failure_rate: the same as a fraction of `num_images`; None for no limit.
+        max_failure_rate: the same as a fraction of `num_images`, or of 20 where these are fewer;
+            None for no limit.
+        num_before: images of the sources that have a row already and keep it.
+        only_again: whether all images of the run failed in an earlier one, while others of the
+            output are labelled.
     """
 
     num_images: int
     max_failures: int | None = None
     max_failure_rate: float | None = None
+    num_before: int = 0
+    only_again: bool = False
     workers: dict[str, WorkerState] = field(default_factory=dict)
     started_s: float = field(default_factory=time.monotonic)
 
@@ -127,7 +144,8 @@ class RunReport(Tally):
         allowed = math.inf if self.max_failures is None else self.max_failures
         if self.max_failure_rate is not None:
             # 0.29 * 100 is 28.999...: without the 1e-9 one failure too few would be allowed.
-            allowed = min(allowed, math.floor(self.max_failure_rate * self.num_images + 1e-9))
+            num_judged = max(self.num_images, _LEAST_JUDGED)
+            allowed = min(allowed, math.floor(self.max_failure_rate * num_judged + 1e-9))
         return allowed
 
     @property
@@ -142,9 +160,10 @@ class RunReport(Tally):
 
     def conclude(self, stop: StopRequest) -> RunSummary:
         """Return the final counts of a run that is over, and how it ended."""
-        if self.is_over_budget:
-            return self.summarise("over budget")
-        return self.summarise("finished" if self.done >= self.num_images else stop.reason)
+        # Where nothing is left, nothing was stopped.
+        if self.done >= self.num_images:
+            return self.summarise("finished")
+        return self.summarise("over budget" if self.is_over_budget else stop.reason)
 
     def summarise(self, outcome: Outcome) -> RunSummary:
         """Return the counts as they are now, with a given outcome."""
@@ -155,16 +174,21 @@ class RunReport(Tally):
             failed=self.failed,
             objects=self.objects,
             left=self.num_images - self.done,
-            reasons=dict(self.reasons.most_common()),
+            reasons=self.reasons.to_counts(),
             seconds=round(self.seconds, 3),
-            warnings=dict(self.warnings.most_common()),
+            warnings=self.warnings.to_counts(),
+            examples=self.reasons.to_examples() | self.warnings.to_examples(),
+            transient=self.transient,
+            is_outage=0 < self.done == self.transient and not self.only_again,
         )
 
     def _check_hopeless(self) -> None:
-        reason, count = self.reasons.most_common(1)[0]
-        is_same = self.done == self.failed == count
-        if reason.startswith(NOT_THE_IMAGE) and is_same and self.done >= _HOPELESS_AFTER:
+        common = self.reasons.list_common()[0]
+        is_same = self.done == self.failed == common.count
+        is_fault = common.sentence.startswith(NOT_THE_IMAGE)
+        if is_fault and is_same and self.done >= _HOPELESS_AFTER:
             raise ShardError(
-                f"the first {self.done} images all failed with the same error ({reason}), so the "
-                "images are not the cause; stopping"
+                f"the first {self.done} images all failed with the same error ({common.sentence}), "
+                "so the images are not the cause; the run stops, and the same command tries them "
+                "again"
             )

@@ -105,7 +105,10 @@ class RunState:
         """Return plain values for status.json; `pace` is images per second at present."""
         progress = {}
         if self.report is not None:
-            progress = measure_progress(self.report, pace, self._labelling_s)
+            is_labelling = self._labelling_s is None
+            progress = measure_progress(
+                self.report, pace if is_labelling else 0.0, self._labelling_s
+            )
         return {
             "state": self.state,
             "phase": self.phase if self.state == "running" else None,
@@ -142,12 +145,16 @@ def keep_status(state: RunState) -> Iterator[None]:
 class _StatusWriter:
     def __init__(self, state: RunState) -> None:
         self._state = state
-        self._meter = PaceMeter()
+        self._meter: PaceMeter | None = None
         self._has_warned = False
 
     def write(self) -> None:
-        done = 0 if self._state.report is None else self._state.report.done
-        values = self._state.to_dict(self._meter.update(done))
+        report, pace = self._state.report, 0.0
+        if report is not None:
+            # Not from the start of the run: loading is no labelling.
+            self._meter = self._meter or PaceMeter(report.started_s)
+            pace = self._meter.update(report.done)
+        values = self._state.to_dict(pace)
         content = json.dumps(values, ensure_ascii=False, indent=1).encode() + b"\n"
         try:
             write_atomically(self._state.output / STATUS_FILE, content)

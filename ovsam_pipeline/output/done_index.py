@@ -17,8 +17,9 @@ from ovsam_pipeline.records import IMAGE_ID_BITS
 # A key is 64 bits of the hash of a name, a computed id the first of them.
 _KEY_SHIFT = np.uint64(64 - IMAGE_ID_BITS)
 _KEY_REST = np.uint64((1 << (64 - IMAGE_ID_BITS)) - 1)
-# A bit of a row's position: parts are far smaller than 2**31 rows.
-_FAILED = np.uint32(1 << 31)
+# Bits of a row's position: parts are far smaller than 2**30 rows.
+_FAILED, _TRANSIENT = np.uint32(1 << 31), np.uint32(1 << 30)
+_POSITION = np.uint32((1 << 30) - 1)
 
 
 def compute_keys(texts: Iterable[str]) -> np.ndarray:
@@ -44,17 +45,23 @@ class PartIndex:
         keys: (N,) uint64, `compute_key` of the file name.
         identities: (N,) uint64, `compute_key` of the image's identity when it was labelled.
         is_failed: (N,) bool, whether the status of the row is "failed".
+        is_transient: (N,) bool, whether it failed for a reason that is not its own.
     """
 
     fingerprint: str
     keys: np.ndarray
     identities: np.ndarray
     is_failed: np.ndarray
+    is_transient: np.ndarray
 
     def keep(self, is_kept: np.ndarray) -> PartIndex:
         """Return the index of the rows in an (N,) bool mask."""
         return PartIndex(
-            self.fingerprint, self.keys[is_kept], self.identities[is_kept], self.is_failed[is_kept]
+            self.fingerprint,
+            self.keys[is_kept],
+            self.identities[is_kept],
+            self.is_failed[is_kept],
+            self.is_transient[is_kept],
         )
 
 
@@ -67,7 +74,8 @@ class DoneIndex:
         keys: (R,) uint64, ascending, each once.
         identities: (R,) uint64.
         parts: (R,) uint32 numbers of parts.
-        places: (R,) uint32 positions in the part; the highest bit is set for a failed row.
+        places: (R,) uint32 positions in the part; the highest bit is set for a failed row, the
+            next one where it failed for a reason that is not its own.
     """
 
     names: tuple[str, ...] = ()
@@ -116,17 +124,21 @@ class DoneIndex:
         last = np.searchsorted(self.keys, starts | _KEY_REST, side="right")
         return first, np.where(is_short, last, first)
 
+    def is_transient(self, rows: np.ndarray) -> np.ndarray:
+        """Return (N,) bool, whether rows failed for a reason that is not the image's."""
+        return (self.places[rows] & _TRANSIENT) != 0
+
     def find_place(self, file_name: str) -> tuple[int, str, int] | None:
         """Return the key of the identity, the part and the position of one image's row, or None."""
         row = int(self.find(compute_keys([file_name]))[0])
         if row < 0:
             return None
-        position = int(self.places[row] & ~_FAILED)
+        position = int(self.places[row] & _POSITION)
         return int(self.identities[row]), self.names[int(self.parts[row])], position
 
     def group(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return rows, given by (N,) indices or an (R,) mask: part → (K,) positions, ascending."""
-        return _group_by_part(self.names, self.parts[rows], self.places[rows] & ~_FAILED)
+        return _group_by_part(self.names, self.parts[rows], self.places[rows] & _POSITION)
 
 
 def build_done_index(
@@ -141,6 +153,7 @@ def build_done_index(
     parts = np.repeat(np.arange(len(every), dtype=np.uint32), lengths)
     places = _concatenate([np.arange(length, dtype=np.uint32) for length in lengths], np.uint32)
     places[_concatenate([index.is_failed for index in every], bool)] |= _FAILED
+    places[_concatenate([index.is_transient for index in every], bool)] |= _TRANSIENT
     keys = _concatenate([index.keys for index in every], np.uint64)
     # Stable: of two rows of one image the one of the earlier part comes first.
     order = np.argsort(keys, kind="stable")
@@ -148,7 +161,7 @@ def build_done_index(
     is_double = np.zeros(len(keys), bool)
     is_double[1:] = keys[1:] == keys[:-1]
     rows = order[is_double]
-    doubled = _group_by_part(names, parts[rows], places[rows] & ~_FAILED)
+    doubled = _group_by_part(names, parts[rows], places[rows] & _POSITION)
     kept = order[~is_double]
     identities = _concatenate([index.identities for index in every], np.uint64)[kept]
     return DoneIndex(names, keys[~is_double], identities, parts[kept], places[kept]), doubled

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from ovsam.errors import describe_error, explain
 from ovsam_pipeline.errors import DamagedPartError, OutputError
-from ovsam_pipeline.outcomes import Tally
+from ovsam_pipeline.outcomes import Tally, is_transient
 from ovsam_pipeline.output.done_index import PartIndex, compute_keys
 from ovsam_pipeline.records import BOX_COLUMNS, OBJECT_COLUMNS, ROW_COLUMNS, LabelRecord
 from ovsam_pipeline.storage.atomic import replace_file, sync_folder
@@ -165,6 +165,7 @@ def write_part(
         compute_keys(row.file_name for row in rows),
         compute_keys(row.identity for row in rows),
         np.array([row.status == "failed" for row in rows], bool),
+        np.array([is_transient(row.error) for row in rows], bool),
     )
     _write_table(path, pa.Table.from_pylist([row.to_row() for row in rows], schema=schema), index)
     return path
@@ -252,8 +253,10 @@ def iterate_part_rows(
 def tally_part(path: AnyPath) -> Tally:
     """Count the rows of a part."""
     tally = Tally()
-    for row in iterate_part_rows(path, ("status", "error", "warning", "objects.list.element.bbox")):
-        tally.count(row["status"], len(row["objects"] or ()), row["error"], row.get("warning"))
+    columns = ("file_name", "status", "error", "warning", "objects.list.element.bbox")
+    for row in iterate_part_rows(path, columns):
+        num_objects = len(row["objects"] or ())
+        tally.count(row["status"], num_objects, row["error"], row.get("warning"), row["file_name"])
     return tally
 
 
@@ -318,13 +321,27 @@ def _read_index(part: pq.ParquetFile, path: AnyPath) -> PartIndex:
             _to_array(stored["keys"], "<u8"),
             _to_array(stored["identities"], "<u8"),
             _to_array(stored["is_failed"], bool),
+            _read_transient(part, stored),
         )
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"its record of images is damaged: {describe_error(error)}") from error
-    lengths = {len(index.keys), len(index.identities), len(index.is_failed)}
+    states = (index.identities, index.is_failed, index.is_transient)
+    lengths = {len(index.keys), *map(len, states)}
     if lengths != {part.metadata.num_rows} or not isinstance(index.fingerprint, str):
         raise ValueError("its record of images does not fit its rows")
     return index
+
+
+def _read_transient(part: pq.ParquetFile, stored: Mapping[str, Any]) -> np.ndarray:
+    """Return which rows failed for a reason that is not their image's: (N,) bool."""
+    is_failed = _to_array(stored["is_failed"], bool)
+    if "is_transient" in stored:
+        return _to_array(stored["is_transient"], bool)
+    if not is_failed.any():
+        return is_failed
+    # Of an earlier version, whose footers do not say it.
+    errors = part.read(columns=["error"])["error"].to_pylist()
+    return np.array([is_transient(error) for error in errors], bool)
 
 
 def _is_later(number: Any) -> bool:
@@ -339,6 +356,7 @@ def _write_table(path: AnyPath, table: pa.Table, index: PartIndex) -> None:
         "keys": _to_text(index.keys, "<u8"),
         "identities": _to_text(index.identities, "<u8"),
         "is_failed": _to_text(index.is_failed, bool),
+        "is_transient": _to_text(index.is_transient, bool),
     }
     metadata = {_METADATA_KEY: json.dumps(stored, separators=(",", ":")).encode()}
     with replace_file(path) as temporary:

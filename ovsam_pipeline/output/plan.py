@@ -33,9 +33,11 @@ class Plan:
             or are pruned.
         num_new: images without a row.
         num_changed: images whose file changed since they were labelled.
-        num_retried: images that failed before and are retried.
+        num_retried: images that failed before and are retried: those that failed for a reason that
+            is not their own, and with `retry_failed` all.
         num_unchanged: images that keep their row, failed ones included.
         num_failed_before: failed rows among the unchanged.
+        num_vanished: images among the unchanged that a list names and that are not there now.
         num_deleted: rows whose image is no longer in the sources.
         num_pruned: how many of these rows are removed: all with `prune`, else none.
     """
@@ -47,6 +49,7 @@ class Plan:
     num_retried: int = 0
     num_unchanged: int = 0
     num_failed_before: int = 0
+    num_vanished: int = 0
     num_deleted: int = 0
     num_pruned: int = 0
 
@@ -54,6 +57,16 @@ class Plan:
     def num_listed(self) -> int:
         """Number of images in the sources."""
         return len(self.images) + self.num_unchanged
+
+    @property
+    def num_labelled_before(self) -> int:
+        """Number of images that keep a row which did not fail."""
+        return self.num_unchanged - self.num_failed_before
+
+    @property
+    def is_only_again(self) -> bool:
+        """Whether only images are to label that failed before, beside others that did not."""
+        return self.num_new + self.num_changed == 0 < self.num_labelled_before
 
 
 def _read_nothing(part: str, position: int) -> int:
@@ -71,7 +84,8 @@ def plan_run(
 ) -> Plan:
     """Compare the images, as listed now, with the rows that exist; a file listed twice counts once.
 
-    `retry_failed` labels images again whose row failed. `prune` removes the rows of images that are
+    Images whose row failed for a reason that is not theirs are labelled again, and with
+    `retry_failed` all whose row failed. `prune` removes the rows of images that are
     not listed: a source that cannot be read has raised before, so they are gone. Images in the
     folder `previews`, which ovsam drew, are left out. `read_id` reads the id of a row, where two
     images have one id by chance (`image_ids.py`). Two different images with one name or one given
@@ -87,11 +101,12 @@ def plan_run(
         is_seen[rows[rows >= 0]] = True
         states = _compare(chunk, rows, done, retry_failed)
         counts.update(states[kept].tolist())
-        for index in np.flatnonzero(kept & (states != "unchanged")).tolist():
+        is_todo = kept & np.isin(states, ("new", "changed", "retried"))
+        for index in np.flatnonzero(is_todo).tolist():
             todo.append(chunk[index])
         again = kept & np.isin(states, ("changed", "retried"))
         is_stale[rows[again]] = True
-        unchanged = rows[kept & (states == "unchanged")]
+        unchanged = rows[kept & np.isin(states, ("unchanged", "vanished"))]
         counts["failed before"] += int(done.is_failed(unchanged).sum())
     settled = unique.settle(images, read_id)
     if settled:
@@ -107,8 +122,9 @@ def plan_run(
         num_new=counts["new"],
         num_changed=counts["changed"],
         num_retried=counts["retried"],
-        num_unchanged=counts["unchanged"],
+        num_unchanged=counts["unchanged"] + counts["vanished"],
         num_failed_before=counts["failed before"],
+        num_vanished=counts["vanished"],
         num_deleted=num_deleted,
         num_pruned=num_deleted if prune else 0,
     )
@@ -125,16 +141,28 @@ def check_images(images: ImageSpool | Sequence[ImageRecord]) -> None:
 def _compare(
     chunk: Sequence[ImageRecord], rows: np.ndarray, done: DoneIndex, retry_failed: bool
 ) -> np.ndarray:
-    """Return (N,) texts: "new", "changed", "retried" or "unchanged"."""
+    """Return (N,) texts: "new", "changed", "retried", "vanished" or "unchanged".
+
+    A file that is not there now, as on a disk that is not mounted, did not change: its row would be
+    lost for nothing.
+    """
     states = np.full(len(chunk), "unchanged", "U9")
     states[rows < 0] = "new"
     known = np.flatnonzero(rows >= 0)
     if len(known):
         identities = compute_keys(chunk[index].identity for index in known.tolist())
-        if retry_failed:
-            states[known[done.is_failed(rows[known])]] = "retried"
-        states[known[done.identities[rows[known]] != identities]] = "changed"
+        is_due = done.is_failed(rows[known]) if retry_failed else done.is_transient(rows[known])
+        is_other = done.identities[rows[known]] != identities
+        is_there = np.array([has_state(chunk[index]) for index in known.tolist()], bool)
+        states[known[is_other & ~is_there]] = "vanished"
+        states[known[is_due]] = "retried"
+        states[known[is_other & is_there]] = "changed"
     return states
+
+
+def has_state(image: ImageRecord) -> bool:
+    """Whether the file could be looked at when it was listed; web files never can."""
+    return image.version is not None or (image.size_bytes, image.mtime_ns) != (-1, 0)
 
 
 def _leave_out(images: Iterable[ImageRecord], folder: AnyPath | None) -> Iterator[ImageRecord]:

@@ -292,6 +292,11 @@ def _plan(
         read_id=folder.read_image_id,
     )
     stack.enter_context(plan.images)
+    if plan.num_vanished:
+        logger.warning(
+            "%s listed and not there now: what they were labelled as is kept",
+            "1 image is" if plan.num_vanished == 1 else f"{plan.num_vanished} images are",
+        )
     # The other rows were not looked for, so their images do not count as deleted.
     return replace(plan, num_deleted=0) if config.only_failed else plan
 
@@ -352,6 +357,8 @@ class _Run:
             num_images,
             max_failures=self.config.max_failures,
             max_failure_rate=self.config.max_failure_rate,
+            num_before=self.plan.num_unchanged,
+            only_again=self.plan.is_only_again,
         )
         limit_s = self.config.time_limit
         left_s = None if limit_s is None else limit_s - self.state.seconds
@@ -455,6 +462,7 @@ def _count_plan(plan: Plan) -> dict[str, int]:
         "retried": plan.num_retried,
         "unchanged": plan.num_unchanged,
         "failed_before": plan.num_failed_before,
+        "vanished": plan.num_vanished,
         "deleted": plan.num_deleted,
         "pruned": plan.num_pruned,
     }

@@ -105,7 +105,12 @@ class SharedConfig:
         "What to do when the output holds results. resume labels only what is new or changed.",
         retry="own",
     )
-    retry_failed: bool = setting(False, Panel.RUNS, "Label failed images again.", retry="own")
+    retry_failed: bool = setting(
+        False,
+        Panel.RUNS,
+        "Label failed images again, also those that are broken themselves.",
+        retry="own",
+    )
     max_failures: int | None = setting(
         None,
         Panel.RUNS,
@@ -117,7 +122,8 @@ class SharedConfig:
     max_failure_rate: float | None = setting(
         None,
         Panel.RUNS,
-        "The same as a fraction (0 to 1) of the images that this run has to label.",
+        "The same as a fraction (0 to 1) of the images that this run has to label, or of 20 where "
+        "these are fewer.",
         shown="no limit",
         most=1,
         retry="own",
@@ -241,8 +247,8 @@ class LabelConfig(SharedConfig):
     retry_failed: bool = setting(
         False,
         Panel.RUNS,
-        "Label failed images again. With an output folder as the only source: those alone, with "
-        "its own sources and settings.",
+        "Label failed images again, also those that are broken themselves. With an output folder "
+        "as the only source: those alone, with its own sources and settings.",
         retry="own",
         more="See [cron.md](cron.md#limits).",
     )

@@ -18,6 +18,7 @@ from ovsam.decode import (
     describe_damage,
     explain_read_errors,
 )
+from ovsam.decoding.other_formats import is_web_page
 from ovsam.errors import ImageError
 from ovsam_pipeline.outcomes import STORAGE_FAILED, STORAGE_REFUSED
 from ovsam_pipeline.records import ImagePlace, ImageRecord
@@ -41,6 +42,9 @@ def decode_image(
         return decode_file(Path(place), max_pixels, warn)
     with explain_read_errors():
         data = _read_place(source, place, max_pixels)
+    if isinstance(place, HttpFile) and is_web_page(data):
+        # A login or an error page that came in the place of the image, for now.
+        raise ImageError(f"{STORAGE_FAILED}: the server sent a web page in place of the image")
     return decode_bytes(data, max_pixels, warn)
 
 

@@ -113,7 +113,7 @@ class CountedBar:
 @contextmanager
 def show_progress(report: RunReport) -> Iterator[None]:
     """Show the counts of a report while the block runs; nothing when there is nothing to do."""
-    meter = PaceMeter()
+    meter = PaceMeter(report.started_s)
     if not report.num_images:
         yield
     elif has_bars():

@@ -39,6 +39,7 @@ def test_detect_prints_one_json_object_and_exits_3_where_images_failed(run_detec
     found = run_detect(images, "--json")
     summary = json.loads(found.out)
     assert (found.code, summary["exit_code"], summary["totals"]["failed"]) == (3, 3, 1)
+    (images / "last.png").write_bytes((images / "0000.png").read_bytes())
     assert run_detect(images, "--max-failures", "0", "--retry-failed").code == 4
 
 

@@ -155,10 +155,17 @@ def test_summary_tells_what_was_left_alone_what_is_gone_and_what_failed_before(r
     (images / "new.png").write_bytes((images / "0001.png").read_bytes())
     found = run_ovsam("label", images)
     assert found.code == 0
-    assert "1 images in" in found.out
-    assert "6 images were labelled before and did not change" in found.out
+    assert "1 image in" in found.out
+    assert "5 images were labelled before and did not change" in found.out
     assert "1 failed in an earlier run; --retry-failed tries again" in found.out
-    assert "1 rows belong to images that are no longer in the sources" in found.out
+    assert "1 row belongs to an image that is no longer in the sources" in found.out
+    # No word of all images having labels where one of them has none.
+    found = run_ovsam("label", images)
+    sentence = (
+        "Nothing new: 6 images are labelled, 1 failed earlier (--retry-failed tries it again)"
+    )
+    assert found.out.splitlines()[0] == sentence
+    assert "nothing to do" not in found.out
 
 
 def test_pictures_are_named_in_the_summary(run_ovsam, images):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from row_objects import PROMPT, make_object
 
-from ovsam_pipeline.commands.report import collect_report
+from ovsam_pipeline.commands.report import collect_report, format_report
 from ovsam_pipeline.output.parts import BOX_SCHEMA, SCHEMA, write_part
 from ovsam_pipeline.records import BoxRecord, LabelRecord, ObjectRecord
 
@@ -48,7 +48,10 @@ def test_labels_and_reasons_are_counted(tmp_path):
     found = collect_report(make_output(tmp_path, objects, errors))
     assert found["classes"] == {"cat": 2, "é": 1}
     assert list(found["classes"]) == ["cat", "é"]
-    assert found["reasons"] == {"file not found: …": 2, "torn at byte …": 1}
+    assert found["reasons"] == {"file not found: a/b.jpg": 2, "torn at byte 7": 1}
+    assert found["examples"] == {"file not found: a/b.jpg": "f0.jpg", "torn at byte 7": "f2.jpg"}
+    assert "        2  file not found: a/b.jpg (e.g. f0.jpg)" in format_report(found)
+    assert found["transient"] == 3
     counts = {name: found[name] for name in ("images", "labelled", "empty", "failed", "objects")}
     assert counts == {"images": 6, "labelled": 2, "empty": 1, "failed": 3, "objects": 3}
     assert found["state"] == "finished"

@@ -29,7 +29,9 @@ def read(path):
 def make_state(output, outcome=None, failed=1):
     report = RunReport(10)
     report.statuses.update({"labelled": 4, "empty": 2, "failed": failed})
-    report.reasons.update({"damaged PNG: truncated": 1, "damaged JPEG: …": 2})
+    report.reasons.add("damaged PNG: truncated", "a.png")
+    report.reasons.add("damaged JPEG: torn", "b.jpg", 2)
+    report.transient = 2
     report.objects = 9
     report.workers["a"] = WorkerState("a", stage_seconds={"decode": 1.5})
     report.workers["b"] = WorkerState("b", stage_seconds={"decode": 0.5, "write": 0.25})
@@ -53,6 +55,7 @@ def test_file_counts_images_stages_phases_and_the_plan(tmp_path):
     assert found["ovsam_run_images", "failed"] == 1
     assert (found["ovsam_run_objects",], found["ovsam_run_images_left",]) == (9, 3)
     assert found["ovsam_run_failures", "damaged"] == 3
+    assert found["ovsam_run_failures_transient",] == 2
     assert found["ovsam_run_stage_seconds", "decode"] == 2.0
     assert found["ovsam_run_stage_seconds", "write"] == 0.25
     assert found["ovsam_run_plan_images", "new"] == 8
@@ -222,7 +225,8 @@ def test_reasons_fall_into_few_classes(reason, expected):
 
 def test_a_thousand_different_reasons_are_few_series(tmp_path):
     state = make_state(tmp_path)
-    state.report.reasons.update({f"odd thing {index}": 1 for index in range(1000)})
+    for index in range(1000):
+        state.report.reasons.add(f"odd thing {'x' * index}", "a.png")
     with keep_metrics(state, str(tmp_path / "a.prom")):
         pass
     found, _ = read(tmp_path / "a.prom")

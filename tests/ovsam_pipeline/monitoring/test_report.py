@@ -4,10 +4,14 @@ import pytest
 
 from ovsam_pipeline.errors import ShardError
 from ovsam_pipeline.monitoring.report import RunReport
-from ovsam_pipeline.outcomes import Tally, group_reason
+from ovsam_pipeline.monitoring.stopping import StopRequest
+from ovsam_pipeline.outcomes import Tally
 from ovsam_pipeline.records import ImageRecord, LabelRecord
 
 IMAGE = ImageRecord(1, "a.jpg", Path("a.jpg"))
+
+
+OUTAGE = "the storage failed: cannot reach the server"
 
 
 def count(report: RunReport, failed: int = 0, empty: int = 0, error: str = "damaged") -> RunReport:
@@ -57,6 +61,47 @@ def test_budget_is_the_stricter_limit(limits, budget):
     assert RunReport(100, **limits).budget == budget
 
 
+@pytest.mark.parametrize(
+    ("num_images", "rate", "budget"),
+    [(1, 0.05, 1), (4, 0.2, 4), (20, 0.05, 1), (40, 0.05, 2), (3, 0, 0)],
+)
+def test_a_rate_is_judged_over_at_least_twenty_images(num_images, rate, budget):
+    assert RunReport(num_images, max_failure_rate=rate).budget == budget
+
+
+def test_a_run_with_nothing_left_was_not_stopped():
+    report = count(RunReport(2, max_failures=0), failed=2)
+    assert (report.is_over_budget, report.conclude(StopRequest()).exit_code) == (True, 3)
+    report = count(RunReport(3, max_failures=0), failed=2)
+    assert report.conclude(StopRequest()).exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("errors", "only_again", "code"),
+    [
+        ([OUTAGE], False, 1),
+        ([OUTAGE, "file not found: it was moved", "permission denied: x"], False, 1),
+        ([OUTAGE, "damaged PNG"], False, 3),
+        (["damaged PNG"], False, 3),
+        # The odd dead link beside labelled images, night after night.
+        ([OUTAGE], True, 3),
+        ([], False, 0),
+    ],
+)
+def test_a_run_that_labels_nothing_for_no_fault_of_the_images_has_failed(errors, only_again, code):
+    report = RunReport(len(errors), only_again=only_again)
+    for error in errors:
+        count(report, failed=1, error=error)
+    summary = report.conclude(StopRequest())
+    assert (summary.exit_code, summary.is_outage) == (code, code == 1)
+    assert summary.transient == sum(not error.startswith("damaged") for error in errors)
+
+
+def test_one_labelled_image_makes_no_outage():
+    report = count(RunReport(3), failed=2, empty=1, error=OUTAGE)
+    assert report.conclude(StopRequest()).exit_code == 3
+
+
 def test_budget_stops_only_when_exceeded():
     report = count(RunReport(100, max_failures=2), failed=2)
     assert not report.is_over_budget
@@ -98,14 +143,3 @@ def test_a_bug_that_fails_every_shard_stops_the_run():
     report.merge(tally(failed=15, error="internal error: KeyError: 'x'"))
     with pytest.raises(ShardError, match="first 30 images all failed with the same error"):
         report.merge(tally(failed=15, error="internal error: KeyError: 'x'"))
-
-
-def test_reasons_are_grouped_without_names_numbers_and_paths():
-    first = group_reason("truncated: 12 of 340 bytes of 'a b.jpg' in /data/x/a.jpg")
-    assert first == group_reason("truncated: 7 of 9 bytes of 'c.jpg' in /data/y.jpg")
-    assert first.startswith("truncated: … of … bytes")
-
-
-def test_a_long_reason_ends_with_an_ellipsis():
-    reason = group_reason("expected " + "an image " * 40)
-    assert (len(reason), reason[-1]) == (160, "…")

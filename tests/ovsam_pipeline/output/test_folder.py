@@ -80,6 +80,17 @@ def test_part_gives_back_its_rows_and_says_what_they_were(tmp_path):
     assert index.is_failed.tolist() == [False, False, True]
 
 
+def test_part_of_an_earlier_version_knows_from_its_reasons_what_to_try_again(tmp_path):
+    rows = [make_row("a.jpg", error="damaged"), make_row("b.jpg", error="the storage failed: x")]
+    part = write_part(tmp_path, [*rows, make_row("c.jpg")], "f")
+    assert read_part_index(part).is_transient.tolist() == [False, True, False]
+    table = pq.read_table(part)
+    stored = json.loads(table.schema.metadata[b"ovsam"])
+    del stored["is_transient"]
+    pq.write_table(table.replace_schema_metadata({b"ovsam": json.dumps(stored)}), part)
+    assert read_part_index(part).is_transient.tolist() == [False, True, False]
+
+
 def test_part_is_compressed_with_zstd_and_leaves_no_temporary_file(tmp_path):
     part = write_part(tmp_path, [make_row("a.jpg")], "f")
     assert pq.ParquetFile(part).metadata.row_group(0).column(0).compression == "ZSTD"

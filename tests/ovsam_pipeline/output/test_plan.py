@@ -23,7 +23,12 @@ def make_image(name: str, mtime_ns: int = 1, folder: str = "/data") -> ImageReco
     return ImageRecord(compute_image_id(name), name, Path(folder, name), 10, mtime_ns)
 
 
-def index(*images: ImageRecord, failed: tuple[str, ...] = (), part_size: int = 99) -> DoneIndex:
+def index(
+    *images: ImageRecord,
+    failed: tuple[str, ...] = (),
+    transient: tuple[str, ...] = (),
+    part_size: int = 99,
+) -> DoneIndex:
     """The index of an output that holds rows of these images, in parts a, b, c, ..."""
     indices = {}
     for start in range(0, len(images), part_size):
@@ -32,7 +37,8 @@ def index(*images: ImageRecord, failed: tuple[str, ...] = (), part_size: int = 9
             "f",
             compute_keys(image.file_name for image in part),
             compute_keys(image.identity for image in part),
-            np.array([image.file_name in failed for image in part], bool),
+            np.array([image.file_name in failed + transient for image in part], bool),
+            np.array([image.file_name in transient for image in part], bool),
         )
     done, doubled = build_done_index(indices)
     assert not doubled
@@ -79,6 +85,32 @@ def test_failed_images_are_tried_again_only_when_asked(retry, expected):
     plan = plan_run(old, index(*old, failed=("b.jpg",)), retry_failed=retry)
     assert [image.file_name for image in plan.images] == expected
     assert (plan.num_failed_before, plan.num_retried) == ((0, 1) if retry else (1, 0))
+
+
+@pytest.mark.parametrize("retry", [False, True])
+def test_what_failed_for_no_fault_of_the_image_is_always_tried_again(retry):
+    old = [make_image(name) for name in ("a.jpg", "b.jpg", "c.jpg")]
+    done = index(*old, failed=("a.jpg",), transient=("b.jpg",))
+    plan = plan_run(old, done, retry_failed=retry)
+    assert [image.file_name for image in plan.images] == (
+        ["a.jpg", "b.jpg"] if retry else ["b.jpg"]
+    )
+    assert stale_of(plan) == {"part-a.parquet": [0, 1] if retry else [1]}
+    assert (plan.num_failed_before, plan.num_labelled_before) == (0 if retry else 1, 1)
+    assert plan.is_only_again
+
+
+def test_the_row_of_a_file_that_is_not_there_now_is_kept():
+    """As on a disk that is not mounted: a list still names the file, nothing is known of it."""
+    old = [make_image("a.jpg"), make_image("b.jpg")]
+    gone = ImageRecord(old[0].image_id, "a.jpg", old[0].path)
+    plan = plan_run([gone, make_image("b.jpg", mtime_ns=2)], index(*old), prune=True)
+    assert [image.file_name for image in plan.images] == ["b.jpg"]
+    assert (plan.num_vanished, plan.num_unchanged, plan.num_changed) == (1, 1, 1)
+    assert stale_of(plan) == {"part-a.parquet": [1]}
+    # A web file is never looked at, and one without a row is tried.
+    assert plan_run([gone], index(gone)).num_vanished == 0
+    assert len(plan_run([gone], DoneIndex()).images) == 1
 
 
 def test_an_image_listed_twice_is_labelled_once():

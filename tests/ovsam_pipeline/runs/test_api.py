@@ -7,13 +7,14 @@ from fake_labeller import make_labeller, refuse, write_images
 from pycocotools.coco import COCO
 
 import ovsam_pipeline
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, ImageError
 from ovsam_pipeline.errors import OutputLockedError, ShardError, SourceError
 from ovsam_pipeline.labelling import build as builders
 from ovsam_pipeline.output.folder import OutputFolder, iterate_rows, list_parts
 from ovsam_pipeline.records import compute_image_id
 from ovsam_pipeline.runs.run import choose_part_limits
 from ovsam_pipeline.settings.label import LabelConfig
+from ovsam_pipeline.sources.read_image import decode_image
 
 # pycocotools 2.0.11 with numpy 2.4: its own arrays lack the copy keyword.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -147,6 +148,82 @@ def test_failed_images_stay_failed_until_asked_or_changed(images, out):
     fourth = ovsam_pipeline.label(images, output=out)
     assert (fourth.exit_code, fourth.plan.num_changed, fourth.totals.failed) == (0, 1, 0)
     assert (out / "failures.jsonl").read_text() == ""
+
+
+def fail_as(monkeypatch, error: Exception) -> None:
+    """Let every image fail while it is decoded."""
+
+    def decode(record, warn=None):
+        raise error
+
+    monkeypatch.setattr(
+        builders, "build_labeller", lambda config, _: make_labeller(config, decode=decode)
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImageError("the storage failed: cannot reach the server"),
+        ImageError("cannot be read: Too many open files"),
+        MemoryError(),
+        ConnectionError("the detector's server is down"),
+    ],
+    ids=["storage", "file handles", "memory", "detector"],
+)
+def test_an_outage_fails_the_run_and_the_next_one_labels_its_images(
+    images, out, monkeypatch, error
+):
+    fail_as(monkeypatch, error)
+    first = ovsam_pipeline.label(images, output=out)
+    assert (first.exit_code, first.summary.transient, first.totals.transient) == (1, 10, 10)
+    assert json.loads((out / "run.json").read_text())["run"]["transient"] == 10
+    # A second night of it.
+    assert ovsam_pipeline.label(images, output=out).exit_code == 1
+    (images / "damaged.png").write_bytes(b"no picture")
+    monkeypatch.setattr(builders, "build_labeller", make_labeller)
+    last = ovsam_pipeline.label(images, output=out)
+    assert (last.exit_code, last.plan.num_retried, last.summary.labelled) == (3, 10, 10)
+    assert (last.totals.failed, last.totals.transient) == (1, 0)
+    assert ovsam_pipeline.label(images, output=out).summary.done == 0
+
+
+def test_images_of_a_run_that_gave_up_are_tried_again(tmp_path, out, monkeypatch):
+    write_images(tmp_path / "many", 24)
+    fail_as(monkeypatch, ConnectionError("the detector's server is down"))
+    with pytest.raises(ShardError, match="the same command tries them again"):
+        ovsam_pipeline.label(tmp_path / "many", output=out)
+    monkeypatch.setattr(builders, "build_labeller", make_labeller)
+    result = ovsam_pipeline.label(tmp_path / "many", output=out)
+    assert (result.exit_code, result.totals.labelled, result.totals.failed) == (0, 24, 0)
+
+
+def test_a_disk_that_goes_in_mid_run_loses_nothing(images, out, monkeypatch):
+    def decode(record, warn=None):
+        if record.file_name == "0003.png":
+            images.rename(images.parent / "away")
+        return decode_image(record, warn=warn)
+
+    monkeypatch.setattr(
+        builders,
+        "build_labeller",
+        lambda config, _: make_labeller(config, decode=decode, workers=1),
+    )
+    first = ovsam_pipeline.label(images, output=out)
+    assert (first.exit_code, first.summary.failed, first.summary.transient) == (3, 7, 7)
+    (images.parent / "away").rename(images)
+    monkeypatch.setattr(builders, "build_labeller", make_labeller)
+    assert ovsam_pipeline.label(images, output=out).totals.labelled == 10
+
+
+def test_labels_of_a_list_stay_while_its_disk_is_not_mounted(images, out, tmp_path):
+    (tmp_path / "list.txt").write_text("".join(f"images/{n:04d}.png\n" for n in range(10)))
+    ovsam_pipeline.label(tmp_path / "list.txt", output=out)
+    before = read_rows(out)
+    images.rename(tmp_path / "away")
+    result = ovsam_pipeline.label(tmp_path / "list.txt", output=out, prune=True)
+    assert (result.exit_code, result.plan.num_vanished, result.summary.done) == (0, 10, 0)
+    assert read_rows(out) == before
 
 
 def test_failure_budget_stops_the_run_and_keeps_what_was_done(images, out, monkeypatch):

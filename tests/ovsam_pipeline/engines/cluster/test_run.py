@@ -157,8 +157,9 @@ def test_every_image_has_one_row_whatever_dies(run, seed):
 def test_poisonous_image_fails_with_its_reason_and_the_rest_is_labelled(run):
     report, _ = run(FakePool(poison=("0007",)))
     assert report.statuses == {"labelled": 39, "failed": 1}
-    (reason,) = report.reasons
-    assert "its worker died" in reason
+    (group,) = report.reasons.list_common()
+    assert "its worker died" in group.sentence
+    assert "0007" in group.file_name
 
 
 def test_budget_stops_the_run(run):
