@@ -283,7 +283,7 @@ class LabelConfig(SharedConfig):
         "Output folder.",
         flags=("--output", "-o"),
         metavar="DIR",
-        shown="SOURCE_ovsam, next to the first source",
+        shown="FOLDER_ovsam, beside the folder of the images",
         retry="own",
     )
     preview: int = setting(

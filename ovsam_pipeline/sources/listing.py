@@ -23,7 +23,7 @@ from ovsam_pipeline.sources.containers import CONTAINER_SUFFIXES
 from ovsam_pipeline.sources.key_set import KeySet
 from ovsam_pipeline.sources.left_out import LeftOut
 from ovsam_pipeline.sources.opening import open_image_root, open_source
-from ovsam_pipeline.sources.patterns import expand_braces
+from ovsam_pipeline.sources.patterns import expand_braces, split_existing
 from ovsam_pipeline.sources.place import normalise
 from ovsam_pipeline.sources.source import Source
 from ovsam_pipeline.storage.remote_path import AnyPath, is_remote
@@ -54,10 +54,9 @@ def list_images(
 
 
 def _expand(text: str) -> list[str]:
-    """Expand braces, but for a file that has them in its name."""
-    if "{" not in text or (not is_remote(text) and os.path.lexists(text)):
-        return [text]
-    return expand_braces(text)
+    """Expand braces, but for those in the name of a file or folder that exists."""
+    folder, rest = split_existing(text)
+    return [folder + name for name in expand_braces(rest)]
 
 
 class ImageListing:

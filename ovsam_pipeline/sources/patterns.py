@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import glob
+import os
 import re
 
 from ovsam_pipeline.errors import SourceError
+from ovsam_pipeline.storage.remote_path import is_remote
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
+_WILD = re.compile(r"[*?[{]")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 # A slip of the keyboard ("{0..99999999}") must not fill the memory.
 _MAX_NAMES = 1_000_000
@@ -49,8 +51,23 @@ def _complain(text: str) -> SourceError:
     return SourceError(f"expected at most {_MAX_NAMES} names from the braces of {text}, got more")
 
 
-def list_wild_parts(pattern: str) -> list[str]:
-    """Return the parts of a path from the first wildcard on: ["*", "a.jpg"] of "/data/*/a.jpg"."""
-    parts = [part for part in pattern.split("/") if part]
-    first = next(i for i, part in enumerate(parts) if glob.has_magic(part))
-    return parts[first:]
+def split_existing(text: str) -> tuple[str, str]:
+    """Return the start of a local path that exists, and the rest: only that can be a pattern."""
+    head = "" if is_remote(text) else text
+    while head and not os.path.lexists(head):
+        head = os.path.dirname(head.rstrip("/"))  # noqa: PTH120  of a text, to keep its length
+    return head, text[len(head) :]
+
+
+def split_pattern(text: str) -> tuple[str, str]:
+    """Return the folder in front of the first wildcard of a path or address, and the rest.
+
+    What exists is never a pattern: of "trip [1]/*.jpg" the rest is "*.jpg" where there is such a
+    folder. Without a wildcard the rest is "".
+    """
+    head, rest = split_existing(text)
+    wild = _WILD.search(rest)
+    if wild is None:
+        return text, ""
+    start = len(head) + rest.rfind("/", 0, wild.start()) + 1
+    return text[:start], text[start:]

@@ -18,6 +18,8 @@ from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath, is_remote, parse_path
 from ovsam_pipeline.storage.web_file import HttpFile
 
+# As for other commands: a list that is piped to this one.
+STANDARD_INPUT = "-"
 Place = Path | RemotePath | HttpFile
 # A request is nearly all waiting.
 _REQUESTS_AT_ONCE = 32

@@ -23,7 +23,7 @@ from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.sources.containers import CONTAINER_SUFFIXES, open_container, open_containers
 from ovsam_pipeline.sources.left_out import LeftOut, get_suffix
-from ovsam_pipeline.sources.patterns import list_wild_parts
+from ovsam_pipeline.sources.patterns import split_pattern
 from ovsam_pipeline.sources.place import Place, add_states, get_root, get_state
 from ovsam_pipeline.sources.source import make_record
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
@@ -156,7 +156,8 @@ class Glob:
         return next(self._find_all("", LeftOut()), None) is None
 
     def _split(self) -> tuple[AnyPath, list[str]]:
-        parts = list_wild_parts(str(self.pattern))
+        rest = split_pattern(str(self.pattern))[1]
+        parts = [part for part in rest.split("/") if part]
         folder = self.pattern
         for _ in parts:
             folder = folder.parent

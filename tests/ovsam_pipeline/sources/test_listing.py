@@ -260,6 +260,15 @@ def test_name_with_brackets_that_exists_is_a_file_not_a_glob(tmp_path):
     assert get_names(tmp_path / "a[1].jpg") == ["a[1].jpg"]
 
 
+@pytest.mark.parametrize("name", ["my photos [1]", "trip {2024}", "trip {a,b}", "q?x", "all *"])
+def test_a_folder_that_exists_is_no_pattern(tmp_path, name):
+    make_files(tmp_path, f"{name}/a.jpg", "my photos 1/b.jpg", "trip a/b.jpg", "qax/b.jpg")
+    assert get_names(tmp_path / name) == ["a.jpg"]
+    assert get_names(f"{tmp_path}/{name}/*.jpg") == ["a.jpg"]
+    assert get_names(f"{tmp_path}/{name}/{{a,a}}.jpg") == ["a.jpg"]
+    assert get_names(f"{tmp_path}/{name}/**") == ["a.jpg"]
+
+
 def test_list_file_is_relative_to_itself_and_lists_each_file_once(tmp_path):
     make_files(tmp_path, "data/a.jpg", "data/sub/b.jpg", "else/c.jpg")
     text = "\ufeffa.jpg\r\n\n# comment\n./a.jpg\n sub/b.jpg \nsub/../a.jpg\n"
