@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
-_EXAMPLES = "\n\nExamples:\n"
+# At the end of a docstring: a heading, and below it lines that stay whole.
+_LIST = re.compile(r"^(\S.*):\n((?:    .*(?:\n|$))+)", re.MULTILINE)
+_EXAMPLES = "Examples"
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -116,14 +118,16 @@ class HelpPage(TyperCommand):
     """Lists options below the headings of their panels, and examples last.
 
     Typer's own panels need rich, which would double the time of `--help` and cut long names off.
-    Examples are the end of the command's docstring, below "Examples:"; their lines stay whole.
+    Lines that are indented below a heading in the command's docstring stay whole; those below
+    "Examples:" come last.
     """
 
     def format_help_text(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the docstring without its examples."""
-        text, self.help = self.help, (self.help or "").partition(_EXAMPLES)[0]
+        text, self.help = self.help, _LIST.sub("", self.help or "")
         super().format_help_text(ctx, formatter)
         self.help = text
+        self._write_lists(formatter, lambda heading: heading != _EXAMPLES)
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write every panel with its options."""
@@ -145,8 +149,11 @@ class HelpPage(TyperCommand):
 
     def format_epilog(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002 - its signature
         """Write the examples."""
-        examples = (self.help or "").partition(_EXAMPLES)[2]
-        if examples:
-            with formatter.section("Examples"):
-                for line in examples.splitlines():
-                    formatter.write(f"  {line.strip()}\n")
+        self._write_lists(formatter, lambda heading: heading == _EXAMPLES)
+
+    def _write_lists(self, formatter: HelpFormatter, is_wanted: Callable[[str], bool]) -> None:
+        for heading, lines in _LIST.findall(self.help or ""):
+            if is_wanted(heading):
+                with formatter.section(heading):
+                    for line in lines.splitlines():
+                        formatter.write(f"  {line.strip()}\n")

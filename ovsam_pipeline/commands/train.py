@@ -40,11 +40,12 @@ class TrainingEngine(enum.StrEnum):
 
 
 def train(
-    stage: Annotated[
-        Stage, typer.Argument(metavar="STAGE", help=f"What to train: {', '.join(Stage)}.")
-    ],
+    stage: Annotated[Stage, typer.Argument(metavar="STAGE", help="What to do, of the list above.")],
     out: Annotated[Path | None, typer.Option(help="Folder of this run; it resumes there.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file: configs/training/*.yaml.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="YAML file, or the name of a packaged one: finetune-labels, ..."),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Scene pool (of `train pool`), or COCO JSON of real images.")
     ] = None,
@@ -78,16 +79,36 @@ def train(
 ) -> None:
     """Train one stage of a model; started again, it resumes.
 
-    Several processes share a stage under torchrun, or on a Ray cluster with --engine ray. overfit
-    takes what masks, labels or joint take, and overfits one batch as a sanity check; check needs
-    only their data, and reports what is wrong with it.
+    Several processes share a stage under torchrun, or on a Ray cluster with --engine ray.
+
+    Your own classes:
+        check          report what is wrong with the data of labels, masks or joint
+        overfit        learn one batch of them by heart, as a sanity check
+        labels         the label head learns your classes; masks stay as they are
+
+    OV-SAM from CLIP and SAM, and the paper's baselines:
+        start          put CLIP, SAM and a new neck together
+        cache-teacher  store what SAM's encoder sees in every image
+        distil         SAM2CLIP: the neck learns to give the same
+        joint          CLIP2SAM: masks and labels together
+        masks          the mask decoder alone
+        combine        put SAM and CLIP together as a baseline
+        baseline       train its adapter or its prompts (CoOp)
+
+    The demonstration model nano, from drawn scenes:
+        pool           draw the scenes
+        clip           the image tower
+        text           the text tower
+        teacher        a small SAM, to try distillation with
+        detector       the detector of boxes
+        merge          join masks and labels in one file
 
     Exit codes: 0 done, or saved after SIGTERM (start it again to resume); 130 saved after Ctrl-C;
     1 the training failed; 2 usage or settings.
 
     Examples:
-        ovsam train masks --config masks.yaml --init runs/start --out runs/masks
-        ovsam train check --config label.yaml --data coco.json --images photos/
+        ovsam train check --data a.json --images photos/
+        ovsam train labels --config finetune-labels --init nano --data a.json ...
         torchrun --no-python --nproc-per-node 8 ovsam train joint ...
     """
     from ovsam_pipeline.training.request import DataLimits, StageRequest

@@ -112,7 +112,7 @@ def list_progress(numbers: Mapping[str, Any]) -> list[str]:
     if rate:
         parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{rate:.2f}/s")
     if left and done < total:
-        parts.append(f"{_format_time(left)} left")
+        parts.append(f"{format_time(left)} left")
     # Of a status.json of an earlier version these two are not known.
     again, before = numbers.get("transient"), numbers.get("before")
     if numbers["failed"]:
@@ -161,7 +161,8 @@ def _format_range(values: list[float], form: str) -> str:
     return low if low == high else f"{low}-{high}"
 
 
-def _format_time(seconds: float) -> str:
+def format_time(seconds: float) -> str:
+    """Return seconds as "0:58" or "2:30:00"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 
 from ovsam.errors import ConfigError, show_value
-from ovsam.strict import suggest_keys
+from ovsam.strict import suggest_keys, suggest_names
 from ovsam_pipeline.settings.setting import Panel, list_settings, settle_values
 
 _EVAL_PREFIX = "paper-table-"
@@ -94,6 +94,21 @@ def find_config_file(name_or_path: str, command: Literal["label", "eval"] = "lab
         return found
     known = ", ".join(sorted(name for name in packaged if _command_of(name) == command)) or "none"
     raise ConfigError(f"no config file '{name_or_path}'; packaged ones: {known}")
+
+
+def find_training_config(name_or_path: Path) -> Path:
+    """Return the file of a training stage that is meant: a path, or the name of a packaged one."""
+    if name_or_path.is_file():
+        return name_or_path
+    packaged = {p.stem: p for p in sorted((find_packaged_configs() / "training").glob("*.yaml"))}
+    name = str(name_or_path)
+    if name in packaged:
+        return packaged[name]
+    # Of a path that is not there, only its own name can be meant.
+    near = suggest_names(name_or_path.stem, packaged.keys() & {name_or_path.stem})
+    if name_or_path.stem == name:
+        near = suggest_names(name, packaged) or f"; packaged ones: {', '.join(packaged)}"
+    raise ConfigError(f"no config file '{name}'{near}")
 
 
 def _command_of(stem: str) -> str:

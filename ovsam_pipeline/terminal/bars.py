@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ovsam_pipeline.monitoring.progress import (
     PaceMeter,
     format_progress,
+    format_time,
     list_progress,
     measure_progress,
 )
@@ -37,6 +38,8 @@ _LEAST_BAR, _COLUMN = 20, 10
 _TRAINING_LOG = "ovsam.training.loop.run_log"
 # Numbers of a training's line that have a place of their own in the sentence, or none.
 _NOT_SHOWN = ("step", "elapsed_s", "progress", "peak_memory_mb", "data_wait_s", "images_per_s")
+# In words; what is neither here nor an accuracy is a loss.
+_NUMBERS = {"lr": "learning rate", "grad_norm": "gradient norm", "skipped": "skipped steps"}
 
 ShowBar = Callable[[float, str], None]
 
@@ -231,16 +234,21 @@ class _TrainingHandler(logging.Handler):
 def format_training(numbers: Mapping[str, Any]) -> str:
     """Return a line of the log as a sentence.
 
-    "step 1200 (40 %) · label 0.31, lr 0.0001 · 21.3 images/s, 1.2 s for data · 912 MiB"
+    "step 1200 (40 %) · 0:47 left · label loss 0.31, learning rate 0.0001 · 21.3 images/s, 1.2 s for
+    data · 912 MiB"
     """
-    done = f" ({100 * numbers['progress']:.0f} %)" if "progress" in numbers else ""
+    progress = numbers.get("progress", 0.0)
+    done = f" ({100 * progress:.0f} %)" if "progress" in numbers else ""
     parts = [f"step {numbers.get('step', 0)}{done}"]
+    if 0 < progress < 1:
+        parts.append(f"{format_time(numbers['elapsed_s'] * (1 - progress) / progress)} left")
     shown: list[str] = []
     for name, value in numbers.items():
         if isinstance(value, Mapping):
             shown += [f"{name} {key} {_shorten(number)}" for key, number in value.items()]
         elif name not in _NOT_SHOWN:
-            shown.append(f"{name} {_shorten(value)}")
+            kind = "" if name.endswith("accuracy") else " loss"
+            shown.append(f"{_NUMBERS.get(name, f'{name}{kind}')} {_shorten(value)}")
     parts.append(", ".join(shown))
     if numbers.get("images_per_s"):  # the text stage sees no images
         wait_s = numbers["data_wait_s"]

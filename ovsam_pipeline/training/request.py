@@ -11,7 +11,7 @@ import yaml
 from ovsam.errors import ConfigError, describe_error
 from ovsam.training.stages.baseline import BaselineStageSettings
 from ovsam.training.stages.label import LabelStageSettings
-from ovsam_pipeline.settings.config_file import load_strict_yaml
+from ovsam_pipeline.settings.config_file import find_training_config, load_strict_yaml
 
 Settings = TypeVar("Settings", LabelStageSettings, BaselineStageSettings)
 
@@ -62,8 +62,9 @@ class StageRequest:
         """Read the YAML file."""
         if self.config is None:
             raise ConfigError(f"`ovsam train {self.stage}` needs --config FILE")
+        config = find_training_config(self.config)
         try:
-            values = load_strict_yaml(self.config.read_text(encoding="utf-8"))
+            values = load_strict_yaml(config.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"cannot read {self.config}: {describe_error(error)}") from error
         except yaml.YAMLError as error:

@@ -14,8 +14,10 @@ from ovsam.errors import ConfigError, MissingDependencyError
 from ovsam.training.loop.distributed import leave_ranks
 from ovsam.training.loop.stopping import RunStoppedError, stop_signal
 from ovsam_pipeline.monitoring.exit_codes import ExitCode
+from ovsam_pipeline.terminal.app import print_result
 from ovsam_pipeline.terminal.bars import show_training
 from ovsam_pipeline.terminal.notes import print_note
+from ovsam_pipeline.training.ending import describe_end
 from ovsam_pipeline.training.request import StageRequest
 from ovsam_pipeline.training.stages import run_stage
 
@@ -68,6 +70,8 @@ def run_training(request: StageRequest, place: TrainingPlace) -> int:
         return code
     finally:
         leave_ranks()
+    if is_first and request.stage != "check":  # whose findings are its result
+        print_result("\n".join(describe_end(request)))
     return ExitCode.DONE
 
 

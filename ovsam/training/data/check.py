@@ -83,9 +83,8 @@ class DataReport:
             worst = max(over, key=lambda finding: finding.share)
             others = f" (and {len(over) - 1} more such findings)" if len(over) > 1 else ""
             raise ConfigError(
-                f"the training data is refused: {worst}{others}; that is {worst.share:.2%}, more "
-                f"than the {budget:.2%} allowed: mend or remove it, or raise data_budget "
-                "(--max-bad)"
+                f"training data rejected: {worst}{others}; that is {worst.share:.2%}, more than "
+                f"the {budget:.2%} allowed. Fix it, or allow more with --max-bad (data_budget)"
             )
 
 

@@ -17,7 +17,7 @@ import orjson
 
 from ovsam.coco_fields import to_box, to_flag, to_id, to_side
 from ovsam.coco_json import get_image_file_name, iterate_json_blocks
-from ovsam.errors import ConfigError, ImageError, show_value
+from ovsam.errors import ConfigError, ImageError, describe_error, show_value
 from ovsam.masks import decode_mask
 from ovsam.training.data.picture_files import read_picture
 from ovsam.training.data.text_column import TextCollector, TextColumn
@@ -70,7 +70,9 @@ def read_coco_table(path: Path, with_masks: bool) -> CocoTable:
                 reader.add_images(value)
             elif key == "categories[]":
                 reader.add_categories(value)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise ConfigError(f"cannot read the COCO file {path}: {describe_error(error)}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"expected a COCO instances file at {path}, got {error!r}") from error
     missing = [key for key, found in reader.seen.items() if not found]
     if missing:

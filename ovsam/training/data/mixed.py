@@ -74,9 +74,11 @@ class DataSettings:
         if self.kind in ("instances", "boxes") and not self.images:
             raise ConfigError(f"the COCO file {self.path} needs its image folder: give images")
         if self.images and self.kind not in ("instances", "boxes"):
+            inside = Path(self.path) / "annotations.json"
+            meant = f" (did you mean {inside}?)" if inside.is_file() else ""
             raise ConfigError(
-                f"images (--images) is the image folder of a COCO file, got it with {self.path}, "
-                f"a {self.kind} with pictures of its own: leave it out"
+                f"--images (images) only goes with a COCO file; {self.path} is a {self.kind} with "
+                f"pictures of its own{meant}"
             )
         if not self.ratio > 0:
             raise ConfigError(f"data.ratio must be above 0, got {self.ratio} for {self.path}")

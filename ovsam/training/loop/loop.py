@@ -87,7 +87,15 @@ class TrainingRun:
         `evaluate`: called now and then, and at the end, in the first process.
         """
         if self.settings.progress(self.state.step, self.state.elapsed_s) >= 1:
-            logger.info("%s is at its end already, step %d", self.folder, self.state.step)
+            done = self.state.step
+            logger.info("%s is trained already (%d steps); use another --out", self.folder, done)
+        elif self.ranks.is_first:
+            length = f"{self.settings.steps} steps"
+            if not self.settings.steps:
+                length = f"{self.settings.minutes:g} minutes"
+            resumed = f", resumed after {self.state.step}" if self.state.step else ""
+            every = self.settings.log_every
+            logger.info("training: %s%s; a line every %d steps", length, resumed, every)
         try:
             with catch_stop_signals():
                 self._run(compute_losses, evaluate)

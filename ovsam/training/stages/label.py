@@ -114,9 +114,7 @@ class TrainingData:
         if self.path is None:
             return tuple(listed)
         if not self.path.exists():
-            raise ConfigError(
-                f"no folder or file at {self.path}; expected the data of --data there"
-            )
+            raise ConfigError(f"--data: no such file or folder: {self.path}")
         kind = "pool" if self.path.is_dir() else "instances"
         if kind == "instances" and self.images is None:
             raise ConfigError(f"the COCO file {self.path} needs its image folder: give --images")

@@ -157,13 +157,19 @@ LOGGER = logging.getLogger("ovsam.training.loop.run_log")
 
 def test_line_of_losses_is_a_sentence():
     assert format_training(LINE) == (
-        "step 1200 (40 %) · label 0.3123, lr 0.0001 · 21.3 images/s, 1.2 s for data · 912 MiB"
+        "step 1200 (40 %) · 0:47 left · label loss 0.3123, learning rate 0.0001 · "
+        "21.3 images/s, 1.2 s for data · 912 MiB"
     )
 
 
 def test_a_stage_without_images_says_no_speed():
     line = {"step": 5, "class": 0.5, "images_per_s": 0.0, "data_wait_s": 0.0}
-    assert format_training(line) == "step 5 · class 0.5"
+    assert format_training(line) == "step 5 · class loss 0.5"
+
+
+def test_accuracies_are_no_losses_and_the_end_has_no_time_left():
+    line = {"step": 9, "elapsed_s": 8.0, "mse": 2.0, "label_accuracy": 0.5, "progress": 1.0}
+    assert format_training(line) == "step 9 (100 %) · mse loss 2, label_accuracy 0.5"
 
 
 def test_evaluation_is_a_sentence():

@@ -22,7 +22,7 @@ def test_a_coco_folder_needs_no_config(capsys) -> None:
 
 def test_a_wrong_vocabulary_is_refused_after_the_report_unless_allowed(capsys) -> None:
     data = {"data": SCENES / "annotations.json", "images": SCENES}
-    with pytest.raises(ConfigError, match=r"data is refused: 96 of 112 objects have a category"):
+    with pytest.raises(ConfigError, match=r"data rejected: 96 of 112 objects have a category"):
         check(**data, limits={"vocabulary": "coco"})
     assert "bad: 96 of 112" in capsys.readouterr().out
     check(**data, limits={"vocabulary": "coco", "max_bad": 0.9})

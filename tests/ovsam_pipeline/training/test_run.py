@@ -2,11 +2,13 @@
 
 import copy
 import importlib.util
+from pathlib import Path
 
 import pytest
 
 from ovsam.errors import ConfigError, MissingDependencyError
 from ovsam.training.loop.stopping import RunStoppedError
+from ovsam_pipeline.settings.config_file import find_training_config
 from ovsam_pipeline.training import run as training_run
 from ovsam_pipeline.training.request import StageRequest
 from ovsam_pipeline.training.run import TrainingPlace, run_training
@@ -63,10 +65,31 @@ def test_options_that_say_nothing_together_are_refused(options, message):
 
 def test_missing_ray_names_the_package(monkeypatch, request_of):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'ovsam\[ray\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install ray"):
         run_training(request_of, TrainingPlace(engine="ray", num_workers=2))
 
 
 def test_stop_crosses_processes_whole():
     stop = copy.copy(RunStoppedError(7, is_interrupted=True))  # as pickle does it
     assert (stop.step, stop.is_interrupted) == (7, True)
+
+
+def test_configs_of_stages_are_found_by_name_or_path(tmp_path):
+    packaged = find_training_config(Path("finetune-labels"))
+    assert packaged.name == "finetune-labels.yaml"
+    assert find_training_config(packaged) == packaged
+    assert StageRequest(stage="labels", out=tmp_path, config=Path("finetune-labels")).values()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("finetune-label", r"'finetune-label' \(did you mean 'finetune-labels' or .*\)$"),
+        ("configs/x/nano-clip.yaml", r"'configs/x/nano-clip.yaml' \(did you mean 'nano-clip'\?\)$"),
+        ("mine.yaml", r"no config file 'mine.yaml'$"),
+        ("qqq", "no config file 'qqq'; packaged ones: adapter-.*, finetune-labels, "),
+    ],
+)
+def test_a_config_that_is_not_there_is_a_sentence(name, message):
+    with pytest.raises(ConfigError, match=message):
+        find_training_config(Path(name))

@@ -278,7 +278,7 @@ def test_a_pool_of_more_classes_than_names_is_refused(pool, tmp_path) -> None:
         ({"kind": "boxes", "path": "a"}, "the COCO file a needs its image folder: give images"),
         (
             {"kind": "pool", "path": "a", "images": "b"},
-            r"images \(--images\) is the image folder of a COCO file, got it with a, a pool",
+            "only goes with a COCO file; a is a pool with pictures of its own",
         ),
         ({"kind": "pool", "path": "a", "ratio": 0.0}, "data.ratio must be above 0, got 0.0 for a"),
         ({"kind": "pool", "path": "a", "classes": "mine"}, "must be one of own, vocabulary"),

@@ -107,5 +107,5 @@ def test_masks_alone_cannot_be_learned_from_boxes(start, tmp_path) -> None:
 def test_bad_data_stops_a_stage_before_its_model_is_read(tmp_path) -> None:
     settings = LabelStageSettings(loop=LoopSettings(steps=1), vocabulary="coco", check_images=1)
     data = TrainingData(SCENES / "annotations.json", SCENES)
-    with pytest.raises(ConfigError, match="data is refused: 96 of 112 objects have a category"):
+    with pytest.raises(ConfigError, match="data rejected: 96 of 112 objects have a category"):
         train_labels(settings, data, tmp_path / "no model", tmp_path)
