@@ -17,7 +17,7 @@ from locations import CONFIGS, ROOT
 PIPELINE_ORDER = [
     *("errors", "records", "outcomes", "settings", "storage", "sources", "output", "export"),
     *("detectors", "labelling", "monitoring", "terminal", "engines", "runs", "evaluation"),
-    *("training", "commands", "cli"),
+    *("training", "commands", "cli", "__main__"),
 ]
 TRAINING_ORDER = ["loop", "scenes", "data", "steps", "stages"]
 RAY_FILES = {
@@ -217,7 +217,7 @@ def test_every_readme_command_parses(command) -> None:
     """Commands and options in the README exist: each is given to its own parser, not run."""
     import typer
 
-    from ovsam_pipeline.cli import app
+    from ovsam_pipeline.commands.contents import app
 
     words = shlex.split(command)[1:]
     parser = typer.main.get_command(app)

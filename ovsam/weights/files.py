@@ -1,6 +1,7 @@
 """Where ovsam keeps what it computed or downloaded, and the one way files are written whole.
 
-`OVSAM_CACHE`, else `OVSAM_HOME`, else `XDG_CACHE_HOME/ovsam`, else `~/.cache/ovsam`. Files of the
+`OVSAM_CACHE`, else `OVSAM_HOME`, else `XDG_CACHE_HOME/ovsam`, else `~/.cache/ovsam`; for a user
+without a home (a number in a container), a folder of its own below the temporary ones. Files of the
 Hugging Face hub are not here: they stay in that library's own cache (`HF_HOME`).
 """
 
@@ -8,9 +9,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from ovsam.errors import ConfigError, explain
 
 _MARK = ".tmp-"
 
@@ -22,7 +27,22 @@ def find_cache_folder() -> Path:
             return Path(value).expanduser()
     if value := os.environ.get("XDG_CACHE_HOME"):
         return Path(value).expanduser() / "ovsam"
-    return Path.home() / ".cache" / "ovsam"
+    try:
+        return Path.home() / ".cache" / "ovsam"
+    except RuntimeError:
+        return _make_own_folder(Path(tempfile.gettempdir()) / f"ovsam-{os.getuid()}")
+
+
+def _make_own_folder(folder: Path) -> Path:
+    """Make a folder that others can neither write nor have made; a ConfigError where they have."""
+    with explain("cannot make the cache folder", folder, ConfigError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        state = folder.lstat()
+    if state.st_uid != os.getuid() or not stat.S_ISDIR(state.st_mode) or state.st_mode & 0o022:
+        raise ConfigError(
+            f"expected {folder} as a folder that only this user may write; set OVSAM_CACHE to one"
+        )
+    return folder
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def detectors(json: Json = False) -> None:
     if json:
         print_json({"detectors": [describe_row(row) for row in rows]})
         return
-    print_result(f"{format_detectors(rows)}\n\n{_REMARKS}")
+    print_result(*f"{format_detectors(rows)}\n\n{_REMARKS}".splitlines())
 
 
 _REMARKS = """\

@@ -48,7 +48,7 @@ def doctor(
         print_json({"checks": [check._asdict() for check in checks]})
     else:
         lines = (f"{check.state:6}  {check.name}: {check.detail}" for check in checks)
-        print_result("\n".join(lines))
+        print_result(*lines)
     is_broken = any(check.state == "broken" for check in checks)
     raise typer.Exit(ExitCode.FAILED if is_broken else ExitCode.DONE)
 

@@ -38,7 +38,7 @@ def evaluate(
     config = load_eval_config(protocol, given)
     # torch is loaded from here on; a wrong flag was refused before.
     from ovsam_pipeline.evaluation.run import run_evaluation
-    from ovsam_pipeline.terminal.app import graceful_stop, print_json
+    from ovsam_pipeline.terminal.app import graceful_stop, print_json, result_is_kept
     from ovsam_pipeline.terminal.bars import EmbeddingProgress, show_progress
 
     result = run_evaluation(
@@ -47,10 +47,11 @@ def evaluate(
         showing=show_progress,
         embedding=EmbeddingProgress(),
     )
-    if json:
-        print_json(result.to_dict())
-    else:
-        _print_result(result)
+    with result_is_kept():
+        if json:
+            print_json(result.to_dict())
+        else:
+            _print_result(result)
     raise typer.Exit(result.exit_code)
 
 

@@ -29,7 +29,7 @@ def export(
     from ovsam_pipeline.export.coco import export_coco
     from ovsam_pipeline.output.place import check_store, find_output, parse_output
     from ovsam_pipeline.storage.remote_path import RemotePath
-    from ovsam_pipeline.terminal.app import print_json, print_result
+    from ovsam_pipeline.terminal.app import print_json, print_result, result_is_kept
 
     if export_format != "coco":
         raise ConfigError(f"expected --format coco, got '{export_format}'")
@@ -40,9 +40,10 @@ def export(
     if not isinstance(target, RemotePath) and not target.parent.is_dir():
         raise ConfigError(f"expected --to in a folder that exists, got {target}")
     counts = export_coco(folder, target)
-    if json:
-        print_json({"file": str(target), **counts.to_dict()})
-    else:
+    with result_is_kept():
+        if json:
+            print_json({"file": str(target), **counts.to_dict()})
+            return
         images = counts.labelled + counts.empty
         print_result(f"{target}: {images} images, {counts.objects} objects")
         if counts.failed:

@@ -62,13 +62,13 @@ def info(
         if json:
             print_json(_to_json(cost))
         else:
-            print_result(_format_parts(cost))
+            print_result(*_format_parts(cost).splitlines())
         return
     costs = [profile(x) for x in (*MODEL_NAMES, _SINGLE_SCALE, *SAM_NAMES, *BASELINE_NAMES)]
     if json:
         print_json({"models": [_to_json(cost) for cost in costs]})
     else:
-        print_result(_format_totals(costs))
+        print_result(*_format_totals(costs).splitlines())
 
 
 def find_structure(model: str) -> str | ModelConfig | BaselineConfig:

@@ -68,12 +68,13 @@ def load_settings(
 
 def print_summary(result: LabelResult, *, as_json: bool | None) -> None:
     """Print what a run did, as sentences or as one JSON object."""
-    from ovsam_pipeline.terminal.app import print_json, print_result
+    from ovsam_pipeline.terminal.app import print_json, print_result, result_is_kept
 
-    if as_json:
-        print_json(result.to_dict())
-    else:
-        print_result("\n".join(format_result(result)))
+    with result_is_kept():
+        if as_json:
+            print_json(result.to_dict())
+        else:
+            print_result(*format_result(result))
 
 
 def format_result(result: LabelResult) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ovsam_pipeline.commands.options import HelpPage, Json
+from ovsam_pipeline.commands.options import HelpPage, Json, with_debug
 from ovsam_pipeline.terminal.tables import format_table
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ models_app = typer.Typer(
 
 
 @models_app.command("list", cls=HelpPage)
+@with_debug
 def list_weights(json: Json = False) -> None:
     """List the weights that have a name, and which are on this machine.
 
@@ -48,10 +49,12 @@ def list_weights(json: Json = False) -> None:
         ]
         for model in KNOWN_MODELS.values()
     ]
-    print_result(format_table(("name", "cache", "size", "licence", "what"), rows, right="  r"))
+    header = ("name", "cache", "size", "licence", "what")
+    print_result(*format_table(header, rows, right="  r").splitlines())
 
 
 @models_app.command("fetch", cls=HelpPage)
+@with_debug
 def fetch(
     name: Annotated[
         str,
@@ -96,6 +99,7 @@ def fetch(
 
 
 @models_app.command("convert", cls=HelpPage)
+@with_debug
 def convert(
     sources: Annotated[
         list[str],
@@ -133,15 +137,15 @@ def convert(
         ovsam models convert ovsam.pth RN50x16.pt -o mine.safetensors --model rn50x16
     """
     from ovsam.weights.convert import convert_weights
-    from ovsam_pipeline.terminal.app import print_json, print_result
+    from ovsam_pipeline.terminal.app import print_json, print_result, result_is_kept
 
     metadata = convert_weights(sources, output, model=model, trained_on=trained_on, dtype=dtype)
     size_bytes = output.stat().st_size
-    if json:
-        print_json({"file": str(output), "size_bytes": size_bytes, "metadata": metadata})
-        return
-    print_result(f"{output}  {size_bytes / 1e6:,.1f} MB")
-    print_result(f"licence: {metadata['licence']}")
+    with result_is_kept():
+        if json:
+            print_json({"file": str(output), "size_bytes": size_bytes, "metadata": metadata})
+            return
+        print_result(f"{output}  {size_bytes / 1e6:,.1f} MB", f"licence: {metadata['licence']}")
 
 
 def _find_files(name: str) -> tuple[KnownModel | None, tuple[WeightFile, ...]]:
@@ -169,7 +173,8 @@ def _ask_about_licences(name: str, files: Sequence[WeightFile], is_accepted: boo
     from ovsam_pipeline.terminal.notes import print_note
 
     for licence in unaccepted_licences(file.licence for file in files):
-        print_note(f"{name}: {licence.title}. {licence.summary}\n{licence.url}")
+        print_note(f"{name}: {licence.title}. {licence.summary}")
+        print_note(licence.url)
         if not is_accepted and sys.stdin.isatty() and sys.stderr.isatty():
             is_accepted = typer.confirm("Do you accept these terms?", err=True)
     return is_accepted

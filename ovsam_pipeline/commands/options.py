@@ -6,6 +6,7 @@ that a config file counts where the command line is silent; the defaults are tho
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Collection
@@ -16,6 +17,7 @@ import typer
 from typer.core import TyperCommand
 
 from ovsam_pipeline.settings.setting import Panel, Setting, list_settings, setting
+from ovsam_pipeline.terminal.notes import start_debugging
 
 if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
@@ -69,6 +71,26 @@ class EvalOptions(TerminalOptions):
         "these flags as keys; the command line wins.",
         metavar="NAME",
     )
+
+
+def with_debug(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option --debug, which every command has."""
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        if given.pop("debug"):
+            start_debugging()
+        command(**given)
+
+    about = typer.Option("--debug", help="Show the log of a search for a fault, and tracebacks.")
+    debug = inspect.Parameter(
+        "debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, about]
+    )
+    declared = inspect.signature(command, eval_str=True)
+    parameters = [*declared.parameters.values(), debug]
+    # Typer reads the options of a command from its signature.
+    run.__signature__ = declared.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return run
 
 
 def list_options(*classes: type, without: Collection[str] = ()) -> list[Setting]:

@@ -38,7 +38,7 @@ def report(
     if json:
         print_json(found)
     else:
-        print_result("\n".join(format_report(found)))
+        print_result(*format_report(found))
 
 
 def collect_report(output: AnyPath) -> dict[str, Any]:

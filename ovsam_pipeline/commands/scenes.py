@@ -32,14 +32,15 @@ def scenes(
     """
     from ovsam.training.scenes.files import write_scene_files
     from ovsam.training.scenes.sprites import NOTO_FONT, load_noto_atlas
-    from ovsam_pipeline.terminal.app import print_json, print_result
+    from ovsam_pipeline.terminal.app import print_json, print_result, result_is_kept
 
     atlas = load_noto_atlas(font or NOTO_FONT)
     path = write_scene_files(out, atlas, plan_files(count, size), seed)
-    if json:
-        print_json({"annotations": str(path), "images": count, "seed": seed})
-    else:
-        print_result(f"{out}: {count} pictures, ground truth in {path.name}")
+    with result_is_kept():
+        if json:
+            print_json({"annotations": str(path), "images": count, "seed": seed})
+        else:
+            print_result(f"{out}: {count} pictures, ground truth in {path.name}")
 
 
 def plan_files(count: int, size: int) -> list[SceneFile]:

@@ -41,23 +41,17 @@ def status(
     folder = find_output(output)
     found = read_status(folder)
     while watch and found["state"] == "running":
-        print_result(_format_line(found) if json else format_status(found)[-1])
+        if json:
+            print_json(found, indent=None)
+        else:
+            print_result(format_status(found)[-1])
         time.sleep(every)
         found = read_status(folder)
-    if json and watch:
-        print_result(_format_line(found))
-    elif json:
-        print_json(found)
+    if json:
+        print_json(found, indent=None if watch else 2)
     else:
-        print_result("\n".join(format_status(found)))
+        print_result(*format_status(found))
     raise typer.Exit(found["exit_code"] or 0)
-
-
-def _format_line(found: dict[str, Any]) -> str:
-    """Return the status as JSON on one line."""
-    import json
-
-    return json.dumps(found, ensure_ascii=False)
 
 
 def format_status(found: dict[str, Any]) -> list[str]:

@@ -35,7 +35,7 @@ def vocabularies(
         if json:
             print_json({**_summarise(chosen), "classes": _list_classes(chosen)})
         else:
-            print_result(_format_classes(chosen))
+            print_result(*_format_classes(chosen).splitlines())
         return
     loaded = [load_vocabulary(name) for name in BUILT_IN_VOCABULARIES]
     if json:
@@ -46,7 +46,7 @@ def vocabularies(
         for item in loaded
     ]
     header = ("vocabulary", "classes", "base", "novel", "texts")
-    print_result(format_table(header, rows, right=" rrrr"))
+    print_result(*format_table(header, rows, right=" rrrr").splitlines())
 
 
 def _summarise(vocabulary: Vocabulary) -> dict[str, Any]:

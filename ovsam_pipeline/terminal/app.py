@@ -1,7 +1,8 @@
 """Results on stdout, and the one place where errors and signals become exit codes.
 
-A known error becomes one sentence and its exit code; any other keeps its traceback and exits 1.
-Everything else goes to stderr: notes in `notes.py`, progress in `bars.py`.
+A known error becomes one sentence and its exit code. What nobody expected becomes one line too,
+with its place in the source, and exit code 1; `--debug` (or OVSAM_LOG=debug) shows the traceback of
+either. Everything else goes to stderr: notes in `notes.py`, progress in `bars.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,18 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from ovsam.errors import ConfigError, OvsamError
+from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.monitoring.exit_codes import ExitCode, exit_code_of
-from ovsam_pipeline.terminal.notes import choose_logs, is_json_log, print_note, set_up_logging
+from ovsam_pipeline.terminal.bugs import describe_bug
+from ovsam_pipeline.terminal.notes import (
+    choose_logs,
+    is_debugging,
+    is_json_log,
+    print_note,
+    set_up_logging,
+)
+from ovsam_pipeline.terminal.streams import escape_json, secure_streams, show_controls
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,55 +38,100 @@ if TYPE_CHECKING:
     from ovsam_pipeline.monitoring.stopping import StopRequest
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# What pathlib raises, as a RuntimeError, for "~" without a home and for "~nobody".
+_NO_HOME = "Could not determine home directory."
 
 
-def print_result(text: str) -> None:
-    """Write a line of the result to stdout."""
-    print(text, file=sys.stdout)
+def print_result(*lines: str) -> None:
+    """Write lines of the result to stdout; an OutputError where it cannot be written."""
+    for line in lines:
+        print(show_controls(line), file=sys.stdout)
+    sys.stdout.flush()
 
 
-def print_json(value: Any) -> None:
-    """Write one object to stdout."""
-    print(json.dumps(value, ensure_ascii=False, indent=2), file=sys.stdout)
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """Write one object to stdout, on one line without an indent; errors as in `print_result`."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    print(escape_json(text), file=sys.stdout, flush=True)
+
+
+@contextmanager
+def result_is_kept() -> Iterator[None]:
+    """Print a summary of what files hold: where it cannot be written, warn, as the work is done."""
+    try:
+        yield
+    except OutputError as error:
+        print_note(f"{error}; what it says is in the files", level=logging.WARNING)
 
 
 def print_tables(tables: Sequence[RenderableType]) -> None:
     """Write rich tables to stdout: in colour on a terminal, 100 columns of plain text elsewhere."""
     from rich.console import Console
+    from rich.segment import Segment, Segments
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
     for table in tables:
-        console.print(table)
+        parts = [
+            Segment(show_controls(part.text, keep="\n"), part.style)
+            for part in console.render(table)
+        ]
+        console.print(Segments(parts), end="")
+    sys.stdout.flush()
 
 
 def run_app(app: Callable[[], Any]) -> None:
-    """Run the command line and exit with its code; an unknown error keeps its traceback."""
-    from ovsam.errors import OvsamError
-
+    """Run the command line and exit with its code, whatever happens in it."""
+    secure_streams()
     choose_logs()
     set_up_logging()
+    threading.excepthook = _report_thread
     for number in _SIGNALS:
         signal.signal(number, _raise_interrupted)
     try:
-        app()
-    except OvsamError as error:
-        code = exit_code_of(error)
-        fields = {"error": type(error).__name__, "exit_code": code}
-        print_note(f"ovsam: {error}", level=logging.ERROR, fields=fields)
-        sys.exit(code)
+        code = _run(app)
     except _Interrupted:
         for number in _SIGNALS:  # a second signal ends at once, without a traceback from a cleanup
             signal.signal(number, lambda *_: os._exit(ExitCode.INTERRUPTED))
-        fields = {"exit_code": ExitCode.INTERRUPTED}
-        print_note("ovsam: interrupted", level=logging.ERROR, fields=fields)
-        sys.exit(ExitCode.INTERRUPTED)
-    except Exception as error:
-        if not is_json_log():
-            raise
-        name = type(error).__name__
-        fields = {"error": name, "traceback": traceback.format_exc(), "exit_code": ExitCode.FAILED}
-        print_note(f"ovsam: {name}: {error}", level=logging.CRITICAL, fields=fields)
-        sys.exit(ExitCode.FAILED)
+        code = ExitCode.INTERRUPTED
+        print_note("ovsam: interrupted", level=logging.ERROR, fields={"exit_code": code})
+    sys.exit(code)
+
+
+def _run(app: Callable[[], Any]) -> int | str | None:
+    """Run the command line; return what it exits with."""
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # what the parser wrote: help pages
+    except SystemExit as stopped:
+        return stopped.code
+    except OvsamError as error:
+        return _report(error, str(error), logging.ERROR)
+    except Exception as error:  # noqa: BLE001 - the one boundary
+        if str(error) == _NO_HOME:
+            sentence = "no home folder is known for a path with ~; write the whole path"
+            return _report(ConfigError(sentence), sentence, logging.ERROR)
+        return _report(error, describe_bug(error), logging.CRITICAL)
+    return ExitCode.DONE
+
+
+def _report(error: Exception, sentence: str, level: int) -> int:
+    """Say what ended the command (the error in hand); return its exit code."""
+    code = exit_code_of(error)
+    fields: dict[str, Any] = {"error": type(error).__name__, "exit_code": code}
+    if is_json_log() and level == logging.CRITICAL:
+        fields["traceback"] = traceback.format_exc()
+    elif is_debugging():
+        print_note(traceback.format_exc().rstrip(), level=level, is_block=True)
+    print_note(f"ovsam: {sentence}", level=level, fields=fields)
+    return code
+
+
+def _report_thread(arguments: threading.ExceptHookArgs) -> None:
+    """Say that a thread ended by an error; the work goes on, or fails with its own reason."""
+    if arguments.exc_value is not None and arguments.exc_type is not SystemExit:
+        print_note(f"ovsam: {describe_bug(arguments.exc_value)}", level=logging.ERROR)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ and then. Nothing here measures: numbers and sentences come from `monitoring.pro
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ovsam.checked_json import parse_json
 from ovsam_pipeline.monitoring.progress import (
     PaceMeter,
     format_progress,
@@ -280,7 +280,7 @@ class LogFollower:
         self._place += len(new) + 1 if new else 0
         for line in new.splitlines():
             with suppress(ValueError):  # a partial line: the log was rewritten meanwhile
-                numbers = json.loads(line)
+                numbers = parse_json(line)
                 logging.getLogger(_TRAINING_LOG).info("%s", numbers, extra={"numbers": numbers})
 
     def _size(self) -> int:

@@ -10,15 +10,20 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from ovsam.errors import ConfigError
+from ovsam_pipeline.terminal.bugs import describe_bug
+from ovsam_pipeline.terminal.streams import escape_json, show_controls
 
 _FORMATS = ("text", "json")
+# A name or an expression of a foreign file can be megabytes long.
+_MOST_LETTERS = 8000
 
 
 @dataclass
@@ -27,6 +32,7 @@ class _Choice:
 
     is_json: bool = False
     is_quiet: bool = False
+    is_debugging: bool = False
     sink: Callable[[str], None] | None = None
 
 
@@ -54,33 +60,55 @@ def is_json_log() -> bool:
     return _choice.is_json
 
 
+def is_debugging() -> bool:
+    """Return whether errors show their traceback: after --debug, or with OVSAM_LOG=debug."""
+    return _choice.is_debugging
+
+
+def start_debugging() -> None:
+    """Do what OVSAM_LOG=debug does from here on."""
+    _set_level("debug")
+
+
 def has_bars() -> bool:
     """Return whether progress is a bar: on a terminal that draws one, neither JSON nor quiet."""
-    is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    is_terminal = (
+        sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    )
     return is_terminal and not (_choice.is_json or _choice.is_quiet)
 
 
 def print_note(
-    text: str, *, level: int = logging.INFO, fields: Mapping[str, Any] | None = None
+    text: str,
+    *,
+    level: int = logging.INFO,
+    fields: Mapping[str, Any] | None = None,
+    is_block: bool = False,
 ) -> None:
-    """Write a line to stderr, above the bar where there is one.
+    """Write a line to stderr, above the bar where there is one; one that cannot be is lost.
 
     When quiet, only levels from WARNING on are written. `fields` are for programs: JSON has them
-    next to the sentence, text leaves them out.
+    next to the sentence, text leaves them out. A block, such as a traceback, has several lines.
     """
     if _choice.is_quiet and level < logging.WARNING:
         return
+    if len(text) > _MOST_LETTERS and not is_block:
+        text = f"{text[:_MOST_LETTERS]}…"
     if _choice.is_json:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         name = logging.getLevelName(level).lower()
         line = {"time": now, "level": name, "message": text, **(fields or {})}
-        text = json.dumps(line, ensure_ascii=False, default=str)
-    if _choice.sink is not None:
-        _choice.sink(text)
+        text = escape_json(json.dumps(line, ensure_ascii=False, default=str))
     else:
-        # One write per line: lines of two threads do not mix.
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+        text = show_controls(text, keep="\n\t" if is_block else "")
+    # Whatever becomes of a message, the work goes on.
+    with suppress(OSError, ValueError, AttributeError):
+        if _choice.sink is not None:
+            _choice.sink(text)
+        else:
+            # One write per line: lines of two threads do not mix.
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
 
 
 @contextmanager
@@ -96,10 +124,14 @@ def divert_notes(sink: Callable[[str], None]) -> Iterator[None]:
 def set_up_logging() -> None:
     """Show ovsam's records from INFO on, all others from WARNING on; OVSAM_LOG=debug shows more."""
     logging.getLogger().handlers = [_NoteHandler()]
-    level = os.environ.get("OVSAM_LOG", "info").upper()
-    known = logging.getLevelNamesMapping()
-    for name in ("ovsam", "ovsam_pipeline"):
-        logging.getLogger(name).setLevel(known.get(level, logging.INFO))
+    _set_level(os.environ.get("OVSAM_LOG", "info"))
+
+
+def _set_level(name: str) -> None:
+    level = logging.getLevelNamesMapping().get(name.upper(), logging.INFO)
+    _choice.is_debugging = level <= logging.DEBUG
+    for logger in ("ovsam", "ovsam_pipeline"):
+        logging.getLogger(logger).setLevel(level)
 
 
 class _NoteHandler(logging.Handler):
@@ -107,7 +139,14 @@ class _NoteHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         fields: dict[str, Any] = {"logger": record.name}
-        text = self.format(record)
-        if _choice.is_json and record.exc_info:
-            text, fields["traceback"] = record.getMessage(), text.partition("\n")[2]
+        try:
+            text = record.getMessage()
+        except Exception as wrong:  # noqa: BLE001 - a library's message must not end the work
+            text = f"{record.msg} ({wrong})"
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and (_choice.is_json or _choice.is_debugging):
+            fields["traceback"] = "".join(traceback.format_exception(error))
         print_note(text, level=record.levelno, fields=fields)
+        if error is not None and not _choice.is_json:
+            more = fields.get("traceback") or describe_bug(error)
+            print_note(more.rstrip(), level=record.levelno, is_block=True)

@@ -68,7 +68,9 @@ class StageRequest:
         except OSError as error:
             raise ConfigError(f"cannot read {self.config}: {describe_error(error)}") from error
         except yaml.YAMLError as error:
-            raise ConfigError(f"expected YAML in {self.config}, got: {error}") from error
+            raise ConfigError(
+                f"expected YAML in {self.config}, got: {describe_error(error)}"
+            ) from error
         if not isinstance(values, dict):
             raise ConfigError(f"expected a mapping in {self.config}, got {type(values).__name__}")
         return values

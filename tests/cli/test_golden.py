@@ -38,6 +38,7 @@ from pycocotools import mask as coco_masks
 
 import ovsam_pipeline
 from ovsam_pipeline import cli
+from ovsam_pipeline.commands.contents import app
 
 ROOT = Path(__file__).parents[2]
 SCENES = ROOT / "examples" / "scenes"
@@ -124,7 +125,7 @@ def read_golden(name: str) -> bytes:
 
 def test_help_of_every_command():
     helps = {}
-    for words in list_commands(typer.main.get_command(cli.app)):
+    for words in list_commands(typer.main.get_command(app)):
         found = run_ovsam(*words, "--help")
         assert (found.code, found.err) == (0, "")
         helps[" ".join(("ovsam", *words))] = found.out.rstrip() + "\n"

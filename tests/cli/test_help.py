@@ -7,7 +7,7 @@ import pytest
 import typer
 from locations import ROOT
 
-from ovsam_pipeline import cli
+from ovsam_pipeline.commands.contents import app as app_of_commands
 
 COMMANDS = [
     *("label", "detect", "eval", "status", "report", "export", "detectors", "vocabularies"),
@@ -27,7 +27,7 @@ def read_help(run_command, monkeypatch):
 
 
 def test_every_command_is_looked_at():
-    app = typer.main.get_command(cli.app)
+    app = typer.main.get_command(app_of_commands)
     models = app.commands["models"].commands
     known = [*(name for name in app.commands if name != "models"), *(f"models {n}" for n in models)]
     assert sorted(known) == sorted(COMMANDS)

@@ -61,7 +61,7 @@ def all_commands() -> list[str]:
 def test_cluster_every_command_of_the_recipes_parses(command) -> None:
     import typer
 
-    from ovsam_pipeline.cli import app
+    from ovsam_pipeline.commands.contents import app
 
     words = shlex.split(command)[1:]
     parser = typer.main.get_command(app)

@@ -236,6 +236,7 @@ def _find_in_detectron2_cache(file: WeightFile) -> Path | None:
     """Return the file where detectron2 (iopath) keeps what it downloaded, if it is there."""
     if not file.url:
         return None
-    folder = Path(os.environ.get("FVCORE_CACHE", "~/.torch/iopath_cache")).expanduser()
+    named = os.environ.get("FVCORE_CACHE", "~/.torch/iopath_cache")
+    folder = Path(os.path.expanduser(named))  # noqa: PTH111 - pathlib fails without a home
     path = folder / urlparse(file.url).path.lstrip("/")
     return path if path.is_file() else None

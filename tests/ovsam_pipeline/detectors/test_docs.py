@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from ovsam.decode import IMAGE_SUFFIXES
 from ovsam.text.vocabulary_files import load_vocabulary
-from ovsam_pipeline.cli import app
+from ovsam_pipeline.commands.contents import app
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
 from ovsam_pipeline.detectors.build import build_detector
 from ovsam_pipeline.detectors.class_match import match_detector_classes

@@ -10,7 +10,7 @@ from fake_labeller import make_labeller
 from PIL import Image
 from typer.testing import CliRunner
 
-from ovsam_pipeline.cli import app
+from ovsam_pipeline.commands.contents import app
 from ovsam_pipeline.commands.label import format_result
 from ovsam_pipeline.outcomes import Tally
 from ovsam_pipeline.output.parts import tally_part

@@ -1,7 +1,9 @@
 import json
 import logging
+import re
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -116,7 +118,8 @@ def test_known_error_is_one_json_object_with_its_exit_code(own_handlers, capsys)
 def test_unknown_error_is_one_json_object_with_its_traceback(own_handlers, capsys):
     assert run_in_json(fail_with(ZeroDivisionError("a bug"))) == 1
     line = json.loads(capsys.readouterr().err)
-    assert (line["level"], line["message"]) == ("critical", "ovsam: ZeroDivisionError: a bug")
+    assert line["level"] == "critical"
+    assert line["message"].startswith("ovsam: internal error: ZeroDivisionError: a bug (")
     assert "in app" in line["traceback"]
 
 
@@ -125,6 +128,53 @@ def test_signal_is_one_json_object(own_handlers, capsys):
     assert json.loads(capsys.readouterr().err)["exit_code"] == 130
 
 
-def test_unknown_error_in_sentences_passes_through(own_handlers):
-    with pytest.raises(ZeroDivisionError):
-        console.run_app(fail_with(ZeroDivisionError("a bug")))
+def end_with(app):
+    with pytest.raises(SystemExit) as stopped:
+        console.run_app(app)
+    return stopped.value.code
+
+
+def test_unknown_error_is_one_line_with_its_place(own_handlers, capsys):
+    assert end_with(fail_with(ZeroDivisionError("a bug\nof two lines"))) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("ovsam: internal error: ZeroDivisionError: a bug of two lines (")
+    assert re.search(r"test_app\.py:\d+\); --debug shows how it came to this", line)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), core.ConfigError("a mistake")])
+def test_debugging_shows_the_traceback_of_any_error(own_handlers, capsys, monkeypatch, error):
+    monkeypatch.setenv("OVSAM_LOG", "debug")
+    end_with(fail_with(error))
+    shown = capsys.readouterr().err
+    assert shown.startswith("Traceback (most recent call last)")
+    assert "in app" in shown
+    assert shown.splitlines()[-1].startswith("ovsam: ")
+
+
+def test_error_in_a_thread_is_one_line(own_handlers, capsys):
+    def app():
+        thread = threading.Thread(target=fail_with(KeyError("lost")))
+        thread.start()
+        thread.join()
+
+    assert end_with(app) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("ovsam: internal error: KeyError: 'lost' (")
+
+
+def test_record_with_an_error_shows_its_place_alone(own_handlers, capsys):
+    def app():
+        try:
+            raise ValueError("no\x1b[2Jimage")
+        except ValueError:
+            logging.getLogger("ovsam_pipeline.x").exception("%s failed", "a.png")
+
+    end_with(app)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "a.png failed"
+    assert second.startswith(r"internal error: ValueError: no\x1b[2Jimage (")
+
+
+def test_home_that_is_not_known_is_a_sentence(own_handlers, capsys):
+    assert end_with(lambda: Path("~nobody-of-this-name/x").expanduser()) == 2
+    assert "no home folder is known for a path with ~" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from ovsam.preprocess import PIXEL_MEAN, PIXEL_STD
 from ovsam.text.vocabulary_files import load_vocabulary
-from ovsam_pipeline.cli import app
+from ovsam_pipeline.commands.contents import app
 from ovsam_pipeline.detectors.base import Detector, DetectorImage
 from ovsam_pipeline.detectors.build import build_detector
 from ovsam_pipeline.detectors.photo import detector as photo

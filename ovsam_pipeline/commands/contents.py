@@ -1,0 +1,61 @@
+"""The table of contents of the command line. Bodies are loaded when a command runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from ovsam_pipeline.commands.detect import detect
+from ovsam_pipeline.commands.detectors import detectors
+from ovsam_pipeline.commands.doctor import doctor
+from ovsam_pipeline.commands.eval import evaluate
+from ovsam_pipeline.commands.export import export
+from ovsam_pipeline.commands.info import info
+from ovsam_pipeline.commands.label import label
+from ovsam_pipeline.commands.models import models_app
+from ovsam_pipeline.commands.options import HelpPage, with_debug
+from ovsam_pipeline.commands.report import report
+from ovsam_pipeline.commands.scenes import scenes
+from ovsam_pipeline.commands.status import status
+from ovsam_pipeline.commands.train import train
+from ovsam_pipeline.commands.vocabularies import vocabularies
+
+app = typer.Typer(
+    name="ovsam",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 100, "help_option_names": ["--help", "-h"]},
+)
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "label": label,
+    "detect": detect,
+    "eval": evaluate,
+    "status": status,
+    "report": report,
+    "export": export,
+    "detectors": detectors,
+    "vocabularies": vocabularies,
+    "info": info,
+    "doctor": doctor,
+    "train": train,
+    "scenes": scenes,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name, cls=HelpPage)(with_debug(_command))
+app.add_typer(models_app, name="models")
+
+
+@app.callback(invoke_without_command=True)
+def describe(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Label images: masks and open-vocabulary names for every object."""
+    if version:
+        import ovsam
+        from ovsam_pipeline.terminal.app import print_result
+
+        print_result(f"ovsam {ovsam.__version__}")
+        raise typer.Exit
