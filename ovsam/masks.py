@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from ovsam.coco_fields import to_side
 from ovsam.errors import show_value
+from ovsam.run_lengths import find_readable_counts
 
 if TYPE_CHECKING:  # structures needs torch, masks do not
     from ovsam.structures import RLE
@@ -101,6 +103,32 @@ def compute_mask_ious(
 def intersect_masks(first: Any, second: Any) -> dict[str, Any]:
     """Return the pixels that two RLEs of one size share, as RLE."""
     return dict(coco_mask.merge([first, second], intersect=True))
+
+
+def bound_mask(segmentation: Any) -> list[float] | None:
+    """Return the tight box x, y, width, height of a COCO segmentation, which may be anything.
+
+    None where it is no mask, a damaged one, or has no pixel.
+    """
+    if isinstance(segmentation, dict):
+        try:
+            rle = _read_run_lengths(segmentation)
+        except (TypeError, ValueError):
+            return None
+        if None in map(to_side, rle["size"]):
+            return None
+        counts = rle["counts"] if isinstance(rle["counts"], str) else rle["counts"].decode("ascii")
+        num_pixels = np.array([rle["size"][0] * rle["size"][1]], np.int64)
+        if not find_readable_counts([counts], num_pixels)[0]:
+            return None
+        box: list[float] = compute_tight_boxes([rle])[0].tolist()
+        return box if box[2] else None
+    given = segmentation if isinstance(segmentation, list) else []
+    rings = [ring for ring in given if is_ring(ring) and are_coordinates(ring)]
+    if not rings:
+        return None
+    every = np.concatenate([np.reshape(ring, (-1, 2)) for ring in rings]).astype(np.float64)
+    return [*every.min(axis=0).tolist(), *np.ptp(every, axis=0).tolist()]
 
 
 def is_ring(ring: Any) -> bool:

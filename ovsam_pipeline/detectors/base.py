@@ -135,7 +135,7 @@ class Known(Protocol):
 
 @runtime_checkable
 class Detector(Protocol):
-    """A source of boxes; a class that derives from it takes the defaults of the last two members.
+    """A source of boxes; a class that derives from it takes the default of `licence`.
 
     Attributes:
         name: as the user wrote it, "nano", "boxes:found.json"; it is written to run.json.
@@ -170,21 +170,6 @@ class Detector(Protocol):
                 the images alone to find out which.
         """
         ...
-
-    def check_images(self, records: Iterable[ImageRecord]) -> list[str]:
-        """Compare the images of the run with those that the detector knows, before it begins.
-
-        Args:
-            records: all images of the run, labelled before or not.
-
-        Returns:
-            Sentences worth a warning; none from a detector that looks at pixels.
-
-        Raises:
-            DatasetError: boxes read from a file are not of these images.
-        """
-        del records
-        return []
 
 
 def run_grouped(

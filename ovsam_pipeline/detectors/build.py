@@ -7,8 +7,9 @@ A new family is a file with a function of `DetectorSettings`, a name in `_FAMILI
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from ovsam.errors import ConfigError
 from ovsam.strict import suggest_names
@@ -27,6 +28,10 @@ from ovsam_pipeline.detectors.official.weights import (
 from ovsam_pipeline.detectors.settings import DetectorSettings
 from ovsam_pipeline.detectors.torchvision_files import is_cached
 
+if TYPE_CHECKING:
+    from ovsam_pipeline.detectors.stored.box_table import TableDetector
+
+_STORED = ("boxes", "gt")
 _FAMILIES = ("nano", "photo", "boxes", "gt", "torchvision", "hf", "detectron2", "python")
 # What "auto" looks for, best first, before and after torchvision's Faster R-CNN: first Detic, which
 # finds the classes of any vocabulary.
@@ -36,6 +41,9 @@ _BETTER_OFFICIAL = (
     "detic-r50",
 )
 _LESSER_OFFICIAL = ("faster-rcnn",)
+
+
+_held: dict[tuple[str, float, int], Detector] = {}
 
 
 def build_detector(spec: str, **settings: Any) -> Detector:
@@ -83,11 +91,35 @@ def _check_spec(spec: str) -> tuple[str, str]:
     family, separator, argument = _split_spec(spec)
     if find_known_detector(family) is None and family not in _FAMILIES:
         raise ConfigError(_describe_unknown(spec, family))
-    if family in ("boxes", "gt") and not argument:
+    if family in _STORED and not argument:
         raise ConfigError(f"expected a file after --detector {family}:, got '{spec}'")
     if family in ("nano", "photo") and separator:
         raise ConfigError(f"expected --detector {family} without more, got '{spec}'")
     return family, argument
+
+
+def is_stored(spec: str) -> bool:
+    """Return whether a name means boxes that are in a file already."""
+    return _split_spec(spec)[0] in _STORED
+
+
+@contextmanager
+def hold_stored_detector(spec: str, conf: float, max_det: int) -> Iterator[TableDetector]:
+    """Read a file of boxes; until the block ends `build_detector` gives the same detector.
+
+    So the file is read once, though its images are checked before the run loads what labels.
+    """
+    detector: Any = build_detector(spec, conf=conf, max_det=max_det)
+    key = (spec, conf, max_det)
+    _held[key] = detector
+    try:
+        yield detector
+    finally:
+        _held.pop(key, None)
+
+
+def _get_key(settings: DetectorSettings) -> tuple[str, float, int]:
+    return settings.spec, settings.conf, settings.max_det
 
 
 def choose_detector(model: str) -> str:
@@ -144,6 +176,8 @@ def _build(family: str, settings: DetectorSettings) -> Detector:
             from ovsam_pipeline.detectors.photo.detector import PhotoDetector
 
             return PhotoDetector(settings)
+        case "boxes" | "gt" if (held := _held.get(_get_key(settings))) is not None:
+            return held
         case "boxes":
             from ovsam_pipeline.detectors.stored.boxes_file import build_boxes_detector
 

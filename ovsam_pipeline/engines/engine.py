@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from ovsam_pipeline.monitoring.stopping import StopRequest
     from ovsam_pipeline.output.parts import PartWriter
     from ovsam_pipeline.output.plan import Plan
-    from ovsam_pipeline.records import ImageRecord
 
 
 @dataclass(frozen=True)
@@ -47,10 +45,6 @@ class Engine(Protocol):
     @property
     def accepted_parts(self) -> set[str] | None:
         """File names of the parts that workers reported; None where this process alone writes."""
-
-    def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
-        """Compare a detector that reads boxes from a file with all images of the run."""
-        ...
 
     def label(self, work: Work) -> RunSummary:
         """Label the plan's images and commit their rows."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from ovsam_pipeline.engines.engine import Work
 from ovsam_pipeline.labelling.labeller import Outlook
 from ovsam_pipeline.monitoring.report import RunSummary
-from ovsam_pipeline.records import ImageRecord
 
 
 class IdleEngine:
@@ -17,11 +14,6 @@ class IdleEngine:
 
     def __init__(self, outlook: Outlook, name: str) -> None:
         self.outlook, self.facts, self.name = outlook, outlook.facts, name
-
-    def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
-        """See `Engine.check_images`."""
-        detector = self.outlook.detector
-        return [] if detector is None else detector.check_images(images)
 
     def label(self, work: Work) -> RunSummary:
         """See `Engine.label`; the plan must be empty."""

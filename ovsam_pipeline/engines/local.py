@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from contextlib import AbstractContextManager, closing, nullcontext
 
 from ovsam_pipeline.engines.engine import Work
@@ -12,7 +11,6 @@ from ovsam_pipeline.labelling.label_images import label_images
 from ovsam_pipeline.labelling.labeller import Labeller
 from ovsam_pipeline.monitoring.repeating import repeat
 from ovsam_pipeline.monitoring.report import RunSummary, WorkerState
-from ovsam_pipeline.records import ImageRecord
 
 _GPU_EVERY_S = 5.0
 
@@ -26,10 +24,6 @@ class LocalEngine:
     def __init__(self, labeller: Labeller) -> None:
         self.facts = labeller.facts
         self._labeller = labeller
-
-    def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
-        """See `Engine.check_images`."""
-        return self._labeller.detector.check_images(images)
 
     def label(self, work: Work) -> RunSummary:
         """See `Engine.label`."""

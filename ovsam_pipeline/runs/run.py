@@ -46,6 +46,7 @@ from ovsam_pipeline.sources.spool import ImageSpool
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 if TYPE_CHECKING:
+    from ovsam_pipeline.detectors.stored.fit import BoxesFit
     from ovsam_pipeline.export.row_counts import OutputCounts
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class LabelResult:
         previews: pictures written.
         dropped: boxes of this run that gave no object, by reason.
         has_labels: whether there are labels, and so a COCO file; else there are boxes alone.
+        boxes_fit: how many images a file of boxes knows, by which rule; see `BoxesFit`.
     """
 
     output: AnyPath
@@ -77,6 +79,7 @@ class LabelResult:
     previews: tuple[AnyPath, ...] = ()
     dropped: dict[str, int] = field(default_factory=dict)
     has_labels: bool = True
+    boxes_fit: dict[str, Any] | None = None
 
     @property
     def annotations(self) -> AnyPath:
@@ -98,6 +101,7 @@ class LabelResult:
             **_count_plan(self.plan),
             "totals": self.totals.to_dict(),
             "dropped_boxes": self.dropped,
+            **({"boxes_fit": self.boxes_fit} if self.boxes_fit else {}),
             "previews": [str(path) for path in self.previews],
         }
 
@@ -119,6 +123,7 @@ def run_labelling(
         listed = stack.enter_context(found.images)
         # What is in a folder that cannot be read is not gone.
         config = config if found.is_whole else replace(config, prune=False)
+        fit = _fit_boxes(stack, config, listed)
         state.end_phase("list")
         # A used output is taken before the slow part, so that a second run learns at once; a new
         # one only after it, so that settings which cannot work leave no folder behind.
@@ -130,7 +135,7 @@ def run_labelling(
             # or old results be gone.
             check_images(images)
         start = _Start(stack, config, build, images, state)
-        run = _Run(config, start.open(folder, embedding), state, found.image_roots)
+        run = _Run(config, start.open(folder, embedding), state, found.image_roots, fit)
         summary = run.label(stopping or nullcontext(StopRequest()), showing)
         state.end_phase("label")
         return run.export(summary)
@@ -183,10 +188,7 @@ class _Start:
         else:
             folder.refuse_existing(self.config.on_existing)
             made = read_run_file(folder.path)
-        idle = foresee(self.config, self.build, made)
-        if idle is not None:
-            _compare_with_detector(self.config, idle, self.images)
-        return idle
+        return foresee(self.config, self.build, made)
 
     def _load(self, idle: IdleEngine | None, embedding: Progress | None) -> Engine:
         outlook = None if idle is None else idle.outlook
@@ -196,7 +198,6 @@ class _Start:
         engine = self.stack.enter_context(opening)
         if idle is None:
             logger.info("%s", engine.facts.describe())
-            _compare_with_detector(self.config, engine, self.images)
         self.state.end_phase("load")
         return engine
 
@@ -267,13 +268,23 @@ def _choose_failed(stack: ExitStack, folder: OutputFolder, images: ImageSpool) -
     return stack.enter_context(chosen)
 
 
-def _compare_with_detector(config: LabelConfig, engine: Engine, images: ImageSpool) -> None:
-    """Warn of images that a file of boxes does not know, and the other way round."""
+def _fit_boxes(stack: ExitStack, config: LabelConfig, images: ImageSpool) -> BoxesFit | None:
+    """Compare a file of boxes with the images of the run; refuse one that does not fit.
+
+    It takes no model, so it comes before anything slow, and before an output folder is made.
+    """
+    from ovsam_pipeline.detectors.build import hold_stored_detector, is_stored
+    from ovsam_pipeline.detectors.stored.fit import fit_boxes
+
+    if config.relabel is not None or not is_stored(config.detector):
+        return None
+    held = hold_stored_detector(config.detector, config.conf, config.max_det)
+    fit = fit_boxes(stack.enter_context(held), images, config.min_match)
     # An evaluation reports itself which images have no answers, and may label some images only.
     is_evaluation = find_evaluation_rules(config) is not None
-    level = logging.DEBUG if is_evaluation else logging.WARNING
-    for sentence in engine.check_images(images):
-        logger.log(level, "%s", sentence)
+    for sentence in fit.describe():
+        logger.log(logging.DEBUG if is_evaluation else logging.WARNING, "%s", sentence)
+    return fit
 
 
 def _plan(
@@ -310,6 +321,7 @@ class _Run:
         prepared: _Prepared,
         state: RunState,
         image_roots: dict[str, str],
+        boxes_fit: BoxesFit | None,
     ) -> None:
         from ovsam_pipeline.labelling.stats import ShardStats
 
@@ -318,6 +330,7 @@ class _Run:
         self.folder, self.plan, self.wanted = prepared.folder, prepared.plan, prepared.wanted
         self.stats = ShardStats()
         self.image_roots = image_roots
+        self.boxes_fit = None if boxes_fit is None else boxes_fit.to_dict()
         self._state_before = read_run_file(self.folder.path).get("state")
 
     def label(self, stopping: Stopping, showing: Showing | None) -> RunSummary:
@@ -400,6 +413,7 @@ class _Run:
             tuple(previews),
             dropped,
             has_labels=self.facts.has_labels,
+            boxes_fit=self.boxes_fit,
         )
 
     def _write_annotations(self, summary: RunSummary) -> OutputCounts:
@@ -429,6 +443,7 @@ class _Run:
                 "fingerprint": facts.fingerprint,
                 "depends_on": dict(facts.depends_on),
                 **facts.provenance,
+                **({"boxes_fit": self.boxes_fit} if self.boxes_fit else {}),
                 "engine": self.engine.name,
                 "working_folder": str(Path.cwd()),
                 "image_roots": self.image_roots,

@@ -58,6 +58,15 @@ class SharedConfig:
         "with masks. 1 keeps all.",
         most=1,
     )
+    min_match: float = setting(
+        0.5,
+        Panel.RESULT,
+        "Stop at the start where fewer than this share of the images (of the run, or of the file "
+        "where it has fewer) are those of boxes:FILE, gt:FILE or --predictions, or fewer of the "
+        "boxes can be used; 0 goes on with what matches.",
+        most=1,
+        more="See [detectors.md](detectors.md#names-that-differ).",
+    )
     device: str = setting(
         "auto",
         Panel.SPEED,

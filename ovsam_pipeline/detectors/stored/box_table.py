@@ -9,100 +9,47 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 import numpy as np
 
+from ovsam.coco_fields import normalise_name, to_box, to_id, to_number
 from ovsam.errors import ImageError
 from ovsam_pipeline.detectors.base import Detections, Detector, DetectorImage
 from ovsam_pipeline.detectors.box_rules import check_numbers, clean
+from ovsam_pipeline.detectors.image_match import AMBIGUOUS, BY_ID, BY_NAME, ImageIndex, Query
 from ovsam_pipeline.errors import DatasetError
-from ovsam_pipeline.records import ImageRecord
 
 logger = logging.getLogger(__name__)
 
-# COCO's own names: 000000000139.jpg, COCO_val2014_000000000139.jpg.
-_COCO_NAME = re.compile(r"(?:^|_)(\d{12})$")
+# Reasons of boxes that are not used, beside those of `box_rules.py`.
+BELOW_CONF, NO_BOX, CROWD = "below --conf", "without a box", "crowds (iscrowd)"
 
 
-class ImageIndex:
-    """The images of a boxes file, numbered 0, 1, 2, … in the order of their first mention."""
+@dataclass(frozen=True, eq=False)
+class DroppedBoxes:
+    """The boxes of a file that give no prompt: (D,) image numbers, ascending, and reasons.
 
-    def __init__(self) -> None:
-        self.num_images = 0
-        self._by_id: dict[int, int] = {}
-        self._by_name: dict[str, int] = {}
-        self._by_base_name: dict[str, list[str]] = {}
+    `reasons` are positions in `names`.
+    """
 
-    def add(self, image_id: int | None, file_name: str | None) -> int:
-        """Return the number of an image, given its id, its name, or both."""
-        # Windows tools write backslashes, `find .` writes ./ in front.
-        name = None if file_name is None else file_name.replace("\\", "/").removeprefix("./")
-        index = self._by_id.get(image_id) if image_id is not None else None
-        if index is None and name is not None:
-            index = self._by_name.get(name)
-        if index is None:
-            index = self.num_images
-            self.num_images += 1
-        # Of several images with one id or name the first is found.
-        if image_id is not None:
-            self._by_id.setdefault(image_id, index)
-        if name is not None and self._by_name.setdefault(name, index) == index:
-            names = self._by_base_name.setdefault(PurePosixPath(name).name, [])
-            if name not in names:
-                names.append(name)
-        return index
+    images: np.ndarray
+    reasons: np.ndarray
+    names: tuple[str, ...]
 
-    def find(self, record: ImageRecord) -> int | None:
-        """Return the number of a record's image, None where the file does not know it.
+    def count(self, images: Iterable[int]) -> Counter[str]:
+        """Return how many boxes of some images there are, by reason."""
+        is_asked = np.isin(self.images, np.fromiter(images, np.int64))
+        counts = np.bincount(self.reasons[is_asked], minlength=len(self.names))
+        return +Counter(dict(zip(self.names, counts.tolist(), strict=True)))
 
-        Tried in this order: the same name; the same id; the only name that ends with the record's
-        or is its end; the number in a COCO file name, in files without names; the base name without
-        its suffix, which some tools write as the id.
-        """
-        name = record.file_name
-        index = self._by_name.get(name, self._by_id.get(record.image_id))
-        if index is not None:
-            return index
-        candidates = [
-            known
-            for known in self._by_base_name.get(PurePosixPath(name).name, ())
-            if known.endswith("/" + name) or name.endswith("/" + known)
-        ]
-        if len(candidates) == 1:
-            return self._by_name[candidates[0]]
-        stem = PurePosixPath(name).stem
-        number = None if self._by_name else _COCO_NAME.search(stem)
-        return self._by_id.get(int(number[1])) if number else self._by_name.get(stem)
-
-    def match(self, records: Iterable[ImageRecord]) -> tuple[set[int], int]:
-        """Return the numbers of the records' images, and how many records have none.
-
-        Raises a DatasetError where two records are one image of the file.
-        """
-        owners: dict[int, str] = {}
-        num_unknown = 0
-        for record in records:
-            index = self.find(record)
-            if index is None:
-                num_unknown += 1
-            elif owners.setdefault(index, record.file_name) != record.file_name:
-                raise DatasetError(
-                    f"expected one image for each name in the boxes file, got {owners[index]} and "
-                    f"{record.file_name} for the same one: write its names relative to the source"
-                )
-        return set(owners), num_unknown
-
-    def describe(self) -> str:
-        """Return examples of what the file knows: "names such as a.jpg", "ids such as 7"."""
-        if self._by_name:
-            return f"names such as {next(iter(self._by_name))}"
-        return f"ids such as {next(iter(self._by_id), 'none')}"
+    def count_one(self, image: int) -> Counter[str]:
+        """Return the same of one image, quickly."""
+        first, last = np.searchsorted(self.images, [image, image + 1])
+        return Counter(self.names[reason] for reason in self.reasons[first:last].tolist())
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,11 +64,14 @@ class BoxTable:
         name_indices: (M,) int64 into `class_names`, or None.
         class_names: every class of the file; empty without classes.
         rows: (M,) int64, the position of each box in the file.
-        dropped: image number → reason → boxes that could not be used.
-        num_below_conf: usable boxes that were left out, as they score too little.
+        dropped: boxes that could not be used, or score too little.
+        sizes_wh: (I, 2) int32 width and height of each image as the file states them, 0 for none.
+        is_listed: (I,) bool whether the file, or the data set behind #, lists the image; boxes may
+            be of others.
         prompt_ids: (M,) int64 ids of the annotations that the boxes are of, or None.
         points_xy: (M, 2) float32, the prompts instead of the boxes, or None.
         failures: image number → why it was not looked at in the run that wrote the file.
+        is_relative: whether boxes are fractions of the image's sides, as MegaDetector writes them.
     """
 
     images: ImageIndex
@@ -132,11 +82,13 @@ class BoxTable:
     name_indices: np.ndarray | None
     class_names: tuple[str, ...]
     rows: np.ndarray
-    dropped: Mapping[int, Counter[str]]
-    num_below_conf: int
+    dropped: DroppedBoxes
+    sizes_wh: np.ndarray
+    is_listed: np.ndarray
     prompt_ids: np.ndarray | None = None
     points_xy: np.ndarray | None = None
     failures: Mapping[int, str] = field(default_factory=dict)
+    is_relative: bool = False
 
 
 class BoxTableBuilder:
@@ -144,26 +96,70 @@ class BoxTableBuilder:
 
     def __init__(self) -> None:
         self.images = ImageIndex()
+        self.sizes = array("i")  # width and height of each image, 0 where not known
+        self._found: dict[Query, int] = {}
+        self._is_listed = bytearray()
+        self._named_by_id: set[int] = set()
         self._values = array("d")  # left, top, width, height, score
         self._image_indices = array("q")
         self._category_ids = array("q")
         self._reasons: dict[int, str] = {}
+
+    def add_image(
+        self, image_id: int | None, name: str | None, width: int = 0, height: int = 0
+    ) -> int:
+        """Add an image that the file lists, and return its number.
+
+        Annotations before the list may have mentioned it, and a data set behind # may have listed
+        it. Raises a DatasetError for one id with two names.
+        """
+        index = None if image_id is None else self.images.get_by_id(image_id)
+        known = None if index is None else self.images.names[index]
+        if index is None:
+            index = self.images.add(image_id, name)
+        elif name is not None and (known is None or index in self._named_by_id):
+            self.images.set_name(index, name)
+        elif name is not None and normalise_name(name) != known:
+            raise DatasetError(
+                f"expected different image ids, got {image_id} for {known} and for {name}"
+            )
+        self.sizes.extend([0] * (2 * len(self.images) - len(self.sizes)))
+        self.sizes[2 * index : 2 * index + 2] = array("i", (width, height))
+        self._is_listed.extend(bytes(len(self.images) - len(self._is_listed)))
+        self._is_listed[index] = True
+        return index
+
+    def find_image(self, image_id: int | str | None, name: str | None) -> int:
+        """Return the number of the image that a box is of, a new one for an unknown image.
+
+        Some tools write the file's name, or its stem, as the id.
+        """
+        index = self._found.get((image_id, name))
+        if index is None:
+            index, rule = self.images.find(image_id, name)
+            # Names that differ are different images, unless they mean one that the file lists.
+            is_listed = index is not None and any(self._is_listed[index : index + 1])
+            if index is None or not (is_listed or rule in (BY_NAME, BY_ID)):
+                is_text = name is None and isinstance(image_id, str)
+                index = self.images.add(to_id(image_id), str(image_id) if is_text else name)
+                self._named_by_id.update([index] if is_text else ())
+            self._found[image_id, name] = index
+        return index
 
     def add(self, image_index: int, bbox_xywh: object, score: object, category_id: int) -> None:
         """Add a box of the image with this number.
 
         A box is COCO's left, top, width, height in original pixels; category id -1 means none.
         """
-        try:
-            left, top, width, height = (float(value) for value in bbox_xywh)  # type: ignore[attr-defined]
-            self._values.extend((left, top, width, height, float(score)))  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            self.add_unusable(image_index, "not four numbers and a score")
-        except OverflowError:  # a whole number of hundreds of digits
-            self.add_unusable(image_index, "not finite")
-        else:
-            self._image_indices.append(image_index)
-            self._category_ids.append(category_id)
+        box, number = to_box(bbox_xywh), to_number(score)
+        if box is None or number is None:
+            is_absent = bbox_xywh is None or bbox_xywh == []
+            reason = NO_BOX if is_absent else "not four numbers and a score"
+            self.add_unusable(image_index, reason)
+            return
+        self._values.extend((*box, number))
+        self._image_indices.append(image_index)
+        self._category_ids.append(category_id)
 
     def add_unusable(self, image_index: int, reason: str) -> None:
         """Add a row of the file that holds no box that can be used."""
@@ -189,10 +185,6 @@ class BoxTableBuilder:
             scores = values[:, 4].astype(np.float32)
         is_finite, has_area = check_numbers(boxes, scores)
         is_usable = is_finite & has_area
-        dropped: dict[int, Counter[str]] = {}
-        for row in np.flatnonzero(~is_usable).tolist():
-            reason = self._reasons.get(row) or ("no area" if is_finite[row] else "not finite")
-            dropped.setdefault(self._image_indices[row], Counter())[reason] += 1
         # `clean` would drop these too: here it saves the memory of boxes that nobody asks for.
         is_sure = scores >= np.float32(-np.inf if conf is None else conf)
         kept = np.flatnonzero(is_usable & is_sure)
@@ -201,19 +193,40 @@ class BoxTableBuilder:
         order = np.lexsort((images,) if conf is None else (-scores[kept], images))
         kept, images = kept[order], images[order]
         category_ids = np.asarray(self._category_ids)[kept]
+        if names and (category_ids == -1).any():
+            names = {**names, -1: ""}
         class_names, name_indices = _resolve_names(category_ids, names)
         return BoxTable(
             images=self.images,
-            offsets=np.searchsorted(images, np.arange(self.images.num_images + 1)),
+            offsets=np.searchsorted(images, np.arange(len(self.images) + 1)),
             boxes_xyxy=boxes[kept],
             scores=scores[kept],
             category_ids=category_ids if has_categories else None,
             name_indices=name_indices,
             class_names=class_names,
             rows=kept,
-            dropped=dropped,
-            num_below_conf=int((is_usable & ~is_sure).sum()),
+            dropped=self._collect_dropped(is_finite, has_area, is_sure),
+            sizes_wh=self._collect_sizes(),
+            is_listed=np.frombuffer(self._is_listed.ljust(len(self.images), b"\0"), bool),
         )
+
+    def _collect_sizes(self) -> np.ndarray:
+        sizes_wh = np.zeros((len(self.images), 2), np.int32)
+        sizes_wh.reshape(-1)[: len(self.sizes)] = self.sizes
+        return sizes_wh
+
+    def _collect_dropped(
+        self, is_finite: np.ndarray, has_area: np.ndarray, is_sure: np.ndarray
+    ) -> DroppedBoxes:
+        """Return the rows that are not used: the first reason that applies to each."""
+        names = [BELOW_CONF, "no area", "not finite", *dict.fromkeys(self._reasons.values())]
+        codes = np.select([~is_finite, ~has_area, ~is_sure], [2, 1, 0], -1)
+        for row, reason in self._reasons.items():
+            codes[row] = names.index(reason)
+        rows = np.flatnonzero(codes >= 0)
+        images = np.asarray(self._image_indices)[rows]
+        order = np.argsort(images, kind="stable")
+        return DroppedBoxes(images[order], codes[rows][order], tuple(names))
 
 
 class TableDetector(Detector):
@@ -237,48 +250,17 @@ class TableDetector(Detector):
         self._knows_every_image = knows_every_image
         self._has_warned_of_size = False
         self._has_warned_of_outside = False
-        if table.dropped:
-            dropped = sum(table.dropped.values(), Counter[str]())
-            num_used = table.num_below_conf + len(table.scores)
-            what = "boxes that cannot be used"
-            if not num_used:
-                what = f"none of {dropped.total()} boxes can be used"
-            reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
-            logger.warning("%s: %s: %s", name, what, reasons)
 
     def detect(self, images: Sequence[DetectorImage]) -> list[Detections]:
         """Look the images up; see `Detector.detect`. Unknown images have no boxes."""
         return [self._detect_one(image) for image in images]
 
-    def check_images(self, records: Iterable[ImageRecord]) -> list[str]:
-        """Report boxes of unknown images, and images without boxes; see `Detector.check_images`.
-
-        Raises a DatasetError where no image of the run is in the file, or two are the same one.
-        """
-        matched, num_unknown = self.table.images.match(records)
-        num_images = len(matched) + num_unknown
-        unused = np.delete(np.diff(self.table.offsets), list(matched))  # boxes of other images
-        if num_images and not matched and len(self.table.scores):
-            raise DatasetError(
-                f"expected the images of the run in {self.name}, got none of {num_images} there; "
-                f"it has {self.table.images.describe()}"
-            )
-        warnings = []
-        if unused.any():
-            warnings.append(
-                f"{self.name}: {unused.sum()} boxes of {np.count_nonzero(unused)} images are not "
-                "used: not in this run"
-            )
-        if num_unknown:
-            warnings.append(
-                f"{self.name}: {num_unknown} of {num_images} images have no boxes in it"
-            )
-        return warnings
-
     def _detect_one(self, image: DetectorImage) -> Detections:
         table = self.table
         ids, names = table.category_ids, table.name_indices
-        index = table.images.find(image.record)
+        index, rule = table.images.find(image.record.image_id, image.record.file_name)
+        if rule == AMBIGUOUS:
+            raise ImageError(f"the boxes of several images in {self.name} may be those of this one")
         if index is None:
             if self._knows_every_image:
                 raise ImageError(
@@ -289,14 +271,16 @@ class TableDetector(Detector):
         if index in table.failures:
             raise ImageError(f"no boxes in {self.name}: {table.failures[index]}")
         rows = np.arange(table.offsets[index], table.offsets[index + 1])
+        height, width = image.rgb.shape[:2]
+        scale = np.array([width, height] * 2 if table.is_relative else [1] * 4, np.float32)
         found = Detections(
-            table.boxes_xyxy[rows],
+            table.boxes_xyxy[rows] * scale,
             table.scores[rows],
             None if names is None else tuple(table.class_names[i] or None for i in names[rows]),
             self._get_points(image, rows),
             None if ids is None else ids[rows],
             None if table.prompt_ids is None else table.prompt_ids[rows],
-            dropped=table.dropped.get(index, {}),
+            dropped=table.dropped.count_one(index),
         )
         self._warn_of_size(image, found)
         return found
@@ -336,8 +320,10 @@ def _resolve_names(
     positions = np.searchsorted(ids, category_ids).clip(0, len(ids) - 1)
     is_unknown = ids[positions] != category_ids
     if is_unknown.any():
+        unknown = int(category_ids[is_unknown][0])
+        begins = f"; the file's begin at {ids[0]}: are these one less?" if unknown == 0 else ""
         raise DatasetError(
-            f"expected category ids among the {len(ids)} categories of the file, got "
-            f"{category_ids[is_unknown][0]}"
+            f"expected category ids among the {len(ids)} categories of the file, got {unknown}"
+            f"{begins}"
         )
     return tuple(names[int(i)] for i in ids), positions.astype(np.int64)

@@ -90,7 +90,7 @@ def _read_json(path: Path, dataset: Path | None, conf: float) -> BoxTable:
         if not coco.is_dataset:
             raise DatasetError(f"expected a COCO data set after #, got a list in {dataset}")
     coco.read(path)
-    return coco.builder.build(conf, coco.names, has_categories=True)
+    return coco.build(conf)
 
 
 def _read_run(path: AnyPath) -> dict[str, Any]:

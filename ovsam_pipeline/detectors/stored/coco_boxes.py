@@ -1,19 +1,22 @@
 """Boxes in COCO JSON files, read item by item: data sets, and lists of detection results.
 
 A data set is an object with images, annotations and categories; results are a list of
-{image_id, category_id, bbox, score}. Input: a path. Output: a filled BoxTableBuilder.
+{image_id, category_id, bbox, score}. The output of MegaDetector is read as well. Input: a path.
+Output: a `BoxTable`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ovsam.coco_fields import to_flag, to_id
+from ovsam.coco_fields import to_flag, to_id, to_side, to_text
 from ovsam.coco_json import get_image_file_name, iterate_json
 from ovsam.errors import explain_json, show_value
-from ovsam_pipeline.detectors.stored.box_table import BoxTableBuilder
+from ovsam.masks import bound_mask
+from ovsam_pipeline.detectors.stored.box_table import CROWD, BoxTable, BoxTableBuilder
 from ovsam_pipeline.errors import DatasetError
 
 
@@ -29,7 +32,14 @@ class CocoBoxes:
         self.builder = BoxTableBuilder()
         self.names: dict[int, str] = {}
         self.is_dataset = True
+        self.is_relative = False
+        self.failures: dict[int, str] = {}
         self._on_box = on_box
+
+    def build(self, conf: float | None) -> BoxTable:
+        """Return the table of all boxes read, see `BoxTableBuilder.build`."""
+        table = self.builder.build(conf, self.names, has_categories=True)
+        return replace(table, failures=self.failures, is_relative=self.is_relative)
 
     def read(self, path: Path, *, with_boxes: bool = True) -> None:
         """Read a data set or a list of results; without boxes, its images and categories only.
@@ -49,6 +59,8 @@ class CocoBoxes:
                     ) from error
         self.is_dataset = "" not in keys
         wanted = {"images", "annotations"} if with_boxes else {"images", "categories"}
+        if self.is_relative:
+            wanted = {"images", "detection_categories"}
         if self.is_dataset and not wanted <= keys:
             raise DatasetError(
                 f"expected a list of results or a COCO data set in {path}, got an object without "
@@ -56,27 +68,45 @@ class CocoBoxes:
             )
 
     def _take(self, key: str, value: Any, with_boxes: bool) -> None:
-        if key == "images[]":
-            self.builder.images.add(_to_id(value["id"]), get_image_file_name(value)[0])
+        if key == "images[]" and "file" in value and "id" not in value:
+            self._add_detections(value)
+        elif key == "images[]":
+            width, height = (to_side(value.get(side)) or 0 for side in ("width", "height"))
+            name = to_text(get_image_file_name(value)[0])
+            self.builder.add_image(_to_id(value["id"]), name, width, height)
         elif key == "categories[]":
-            self.names[_to_id(value["id"])] = str(value["name"])
-        elif (
-            key == "annotations[]" and with_boxes and not to_flag(value.get("iscrowd"))
-        ) or key == "[]":
+            self.names[_to_id(value["id"])] = to_text(value["name"]) or str(value["name"])
+        elif key == "detection_categories":
+            self.names |= {_to_id(number): str(name) for number, name in value.items()}
+        elif (key == "annotations[]" and with_boxes) or key == "[]":
             self._add(value)
 
     def _add(self, value: dict[str, Any]) -> None:
         # Without a name the id is needed: a missing one is a KeyError, reported with its entry.
-        name = value.get("file_name")
+        name = to_text(value.get("file_name"))
         image_id = value.get("image_id") if name else value["image_id"]
-        if isinstance(image_id, str):  # some tools write the file name, or its stem
-            image_id, name = None, name or image_id
-        image_index = self.builder.images.add(None if image_id is None else _to_id(image_id), name)
+        if image_id is not None and not isinstance(image_id, str):
+            image_id = _to_id(image_id)
+        image = self.builder.find_image(image_id, name)
         category_id = value.get("category_id")
         category_id = -1 if category_id is None else _to_id(category_id)
-        self.builder.add(image_index, value["bbox"], value.get("score", 1.0), category_id)
+        if to_flag(value.get("iscrowd")):
+            self.builder.add_unusable(image, CROWD)
+        else:
+            box = value.get("bbox") or bound_mask(value.get("segmentation"))
+            self.builder.add(image, box, value.get("score", 1.0), category_id)
         if self._on_box is not None:
             self._on_box(value)
+
+    def _add_detections(self, image: dict[str, Any]) -> None:
+        """Add the boxes of an image in MegaDetector's format: fractions of the image's sides."""
+        self.is_relative = True
+        index = self.builder.find_image(None, to_text(image["file"]))
+        if failure := image.get("failure"):
+            self.failures[index] = f"MegaDetector failed: {to_text(failure) or 'no reason given'}"
+        for found in image.get("detections") or ():
+            category_id = _to_id(found["category"])
+            self.builder.add(index, found["bbox"], found["conf"], category_id)
 
 
 def _to_id(value: Any) -> int:

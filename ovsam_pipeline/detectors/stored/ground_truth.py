@@ -53,7 +53,7 @@ def build_ground_truth_detector(settings: DetectorSettings) -> TableDetector:
         raise DatasetError(
             f"expected a COCO data set in {path}, got a list; use boxes:FILE for detection results"
         )
-    table = coco.builder.build(None, coco.names, has_categories=True)
+    table = coco.build(None)
     table.scores[:] = 1.0  # an annotation is certain, even if an earlier tool left a score in it
     table = replace(table, prompt_ids=np.asarray(ids, np.int64)[table.rows])
     fingerprint = compute_fingerprint("gt", prompt or "boxes", hash_file(path))

@@ -100,7 +100,7 @@ class ParquetBoxes:
     def _add_images(self, batch: pa.RecordBatch) -> list[int]:
         """Return the number of each row's image; remember which failed and why."""
         image_ids, names = (batch.column(name).to_pylist() for name in _IMAGE_FIELDS)
-        numbers = [self.builder.images.add(*pair) for pair in zip(image_ids, names, strict=True)]
+        numbers = [self.builder.find_image(*pair) for pair in zip(image_ids, names, strict=True)]
         if set(_STATE_FIELDS) <= set(batch.schema.names):
             states, errors = (batch.column(name).to_pylist() for name in _STATE_FIELDS)
             for number, state, error in zip(numbers, states, errors, strict=True):
@@ -170,12 +170,12 @@ def _get_first(values: pa.StructArray, names: tuple[str, ...], default: Any) -> 
     return [default] * len(values)
 
 
-def _to_xywh(xyxy: Any) -> tuple[float, ...] | None:
-    """Return left, top, width, height; None, which is dropped and counted, of anything else."""
+def _to_xywh(xyxy: Any) -> tuple[float, ...]:
+    """Return left, top, width, height; (), which is dropped and counted, of anything else."""
     try:
         left, top, right, bottom = (float(value) for value in xyxy)
     except (TypeError, ValueError):
-        return None
+        return ()
     return left, top, right - left, bottom - top
 
 

@@ -138,15 +138,6 @@ class _RayPool:
         pool.log_notes(loaded.info.notes)
         return pool
 
-    def check_images(self, images: Iterable[ImageRecord]) -> list[str]:
-        # The driver reads boxes of a file itself, which takes no model.
-        from ovsam_pipeline.labelling.build import build_run_detector
-
-        config = self.facts.config
-        if not config.detector.startswith(("boxes:", "gt:")) or config.relabel:
-            return []
-        return build_run_detector(config).check_images(images)
-
     def label(self, work: Work) -> RunSummary:
         return label_on_pool(work, self)
 

@@ -18,7 +18,7 @@ import numpy as np
 from ovsam.coco_fields import to_flag, to_id, to_number, to_side, to_text
 from ovsam.coco_json import get_image_file_name, iterate_json_blocks
 from ovsam.errors import VocabularyError, explain_json, show_value
-from ovsam.masks import compute_tight_boxes
+from ovsam.masks import bound_mask
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reading.columns import (
     Columns,
@@ -29,7 +29,7 @@ from ovsam_pipeline.evaluation.reading.columns import (
     refuse_list,
 )
 from ovsam_pipeline.evaluation.reading.segment_checks import check_segmentations
-from ovsam_pipeline.evaluation.reading.segment_store import SegmentStore, draw_segmentation
+from ovsam_pipeline.evaluation.reading.segment_store import SegmentStore
 from ovsam_pipeline.evaluation.structures import Categories, GroundTruth, Problems
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ class _Reader:
         without = ~np.isfinite(boxes).all(axis=1)
         self._count("annotations have no box of four numbers: taken from the mask", without, ids)
         for row in np.flatnonzero(without).tolist():
-            boxes[row] = _bound(self.segments.read(int(kept[row])))
+            boxes[row] = bound_mask(self.segments.read(int(kept[row]))) or (0, 0, 0, 0)
         without = ~np.isfinite(areas)
         self._count("annotations have no area: taken from the box", without, ids)
         areas[without] = boxes[without, 2] * boxes[without, 3]
@@ -298,17 +298,6 @@ def _build_categories(
 def _read_synonyms(values: Any) -> tuple[str, ...]:
     texts = map(to_text, values if isinstance(values, list) else ())
     return tuple(text for text in texts if text is not None)
-
-
-def _bound(segmentation: Any) -> np.ndarray:
-    """Return the box x, y, w, h of a segmentation; zeros where there is none."""
-    if isinstance(segmentation, dict):
-        return compute_tight_boxes([draw_segmentation(segmentation, 0, 0)])[0]
-    rings = [np.asarray(ring, np.float64).reshape(-1, 2) for ring in segmentation or ()]
-    if not rings:
-        return np.zeros(4)
-    points = np.concatenate(rings)
-    return np.concatenate([points.min(axis=0), np.ptp(points, axis=0)])
 
 
 def with_splits(truth: GroundTruth, vocabulary: Vocabulary | None) -> GroundTruth:

@@ -48,17 +48,10 @@ def test_numbers_of_hundreds_of_digits_are_not_finite(tmp_path, values):
 @pytest.mark.parametrize("name", ["image_id", "category_id"])
 def test_ids_of_hundreds_of_digits_are_refused(tmp_path, name):
     row = {"image_id": 7, "category_id": 1, "bbox": [1, 1, 5, 5], name: 10**400}
-    with pytest.raises(DatasetError, match="expected a whole number or a text as id, got 1000"):
+    with pytest.raises(
+        DatasetError, match="expected a whole number or a text as id, got a huge number"
+    ):
         build(write_json(tmp_path / "r.json", [row]))
-
-
-def test_a_file_of_bad_boxes_alone_is_said_to_be_one(tmp_path, caplog):
-    row = {"image_id": 7, "bbox": [0, 0, NAN, 5], "score": 0.9}
-    build(write_json(tmp_path / "r.json", [row, row]))
-    assert "none of 2 boxes can be used: 2 not finite" in caplog.text
-    caplog.clear()
-    build(write_json(tmp_path / "r.json", [row, {**row, "bbox": [0, 0, 5, 5], "score": 0.1}]))
-    assert "boxes that cannot be used: 1 not finite" in caplog.text
 
 
 def test_an_image_whose_boxes_all_lie_outside_is_told_once(tmp_path, caplog):

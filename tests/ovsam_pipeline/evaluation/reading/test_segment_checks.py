@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from ovsam_pipeline.evaluation.reading.segment_checks import find_readable_counts
+from ovsam.run_lengths import find_readable_counts
 
 
 def decode(text):
