@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ovsam_pipeline.commands.options import Json
 from ovsam_pipeline.outcomes import count_things
+from ovsam_pipeline.terminal.tables import format_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,8 +18,22 @@ if TYPE_CHECKING:
     from ovsam_pipeline.outcomes import Tally
     from ovsam_pipeline.storage.remote_path import AnyPath
 
-# Boxes of `ovsam detect` have the detector's classes alone, where it has any.
+# Boxes of `ovsam detect` have the detector's classes and scores alone, where it has any.
 _CLASS_COLUMNS = ("category", "detector_category")
+_SCORE_COLUMNS = ("score", "detector_score")
+# Probability of the best name minus that of the second: below this, a label is worth a look.
+DOUBTFUL_MARGIN = 0.2
+_MOST_CLASSES = 20
+
+
+@dataclass
+class _Objects:
+    """Objects by class; `judged` have a margin, `doubtful` one below `DOUBTFUL_MARGIN`."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    score_sums: Counter[str] = field(default_factory=Counter)
+    judged: int = 0
+    doubtful: int = 0
 
 
 def report(
@@ -43,8 +60,6 @@ def report(
 
 def collect_report(output: AnyPath) -> dict[str, Any]:
     """Return counts by status, class and reason, from the parts alone, and the run's state."""
-    from collections import Counter
-
     from ovsam_pipeline.monitoring.run_state import read_status
     from ovsam_pipeline.outcomes import Tally
     from ovsam_pipeline.output.folder import list_parts, read_run_file
@@ -56,26 +71,37 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
         "status",
         "error",
         "warning",
-        *(f"objects.list.element.{kind}" for kind in _CLASS_COLUMNS),
+        *(f"objects.list.element.{n}" for n in (*_CLASS_COLUMNS, *_SCORE_COLUMNS, "margin")),
     )
     statuses: Counter[str] = Counter()
-    classes: Counter[str] = Counter()
+    objects = _Objects()
     told = Tally()
     for table in iterate_tables(list_parts(output), columns):
         statuses.update(_count_values(table["status"]))
-        classes.update(_count_classes(table["objects"]))
+        _count_objects(table["objects"], objects)
         _count_sentences(table, told)
-    last = read_status(output)
+    last, run = read_status(output), read_run_file(output)
+    seen = statuses["labelled"] + statuses["empty"]
+    num_objects = objects.counts.total()
     return {
         "output": str(output),
         "state": last["state"],
         "started": last["started"],
-        "depends_on": read_run_file(output).get("depends_on", {}),
+        "seconds": run.get("run", {}).get("seconds"),
+        "images_per_s": run.get("images_per_s"),
+        "depends_on": run.get("depends_on", {}),
+        "made_with": {kind: run.get(kind, {}) for kind in ("model", "detector", "vocabulary")},
         "images": statuses.total(),
         **{name: statuses[name] for name in STATUSES},
         "transient": told.transient,
-        "objects": classes.total(),
-        "classes": dict(classes.most_common()),
+        "objects": num_objects,
+        "objects_per_image": round(num_objects / seen, 2) if seen else None,
+        "doubtful": objects.doubtful if objects.judged else None,
+        "classes": dict(objects.counts.most_common()),
+        "mean_scores": {
+            name: round(objects.score_sums[name] / count, 4)
+            for name, count in objects.counts.most_common()
+        },
         "reasons": told.reasons.to_counts(),
         "warnings": told.warnings.to_counts(),
         "examples": told.reasons.to_examples() | told.warnings.to_examples(),
@@ -95,21 +121,27 @@ def _count_sentences(table: pa.Table, told: Tally) -> None:
         told.count(row["status"], 0, row["error"], row.get("warning"), row["file_name"])
 
 
-def _count_classes(objects: pa.ChunkedArray) -> dict[str, int]:
-    """Return how many objects have which class name: the label's, else the detector's."""
+def _count_objects(column: pa.ChunkedArray, found: _Objects) -> None:
+    """Count objects by class name, the label's or else the detector's, and those in doubt."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    items = pc.list_flatten(objects)
+    items = pc.list_flatten(column)
+    held = {name: pc.struct_field(items, name) for name in items.type.names}
     names = [
-        pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
-        for column in (
-            pc.struct_field(items, kind)
-            for kind in _CLASS_COLUMNS
-            if items.type.get_field_index(kind) >= 0
-        )
+        pc.if_else(pc.equal(held[kind], ""), pa.scalar(None, pa.string()), held[kind])
+        for kind in _CLASS_COLUMNS
+        if kind in held
     ]
-    return _count_values(pc.coalesce(*names, "without a class"))
+    score = next(held[kind] for kind in _SCORE_COLUMNS if kind in held)
+    table = pa.table({"name": pc.coalesce(*names, "without a class"), "score": score})
+    sums = table.group_by("name").aggregate([("score", "sum"), ("score", "count")])
+    for row in sums.to_pylist():
+        found.counts[row["name"]] += row["score_count"]
+        found.score_sums[row["name"]] += row["score_sum"]
+    if "margin" in held:
+        found.judged += len(held["margin"]) - held["margin"].null_count
+        found.doubtful += pc.sum(pc.less(held["margin"], DOUBTFUL_MARGIN)).as_py() or 0
 
 
 def _count_values(column: pa.ChunkedArray) -> dict[Any, int]:
@@ -121,15 +153,21 @@ def _count_values(column: pa.ChunkedArray) -> dict[Any, int]:
 def format_report(found: dict[str, Any]) -> list[str]:
     """Return the report line by line."""
     lines = [
-        f"{found['output']}: last run {found['state']}, started {found['started']}",
-        f"{count_things(found['images'], 'image')}: {found['labelled']} labelled, "
-        f"{found['empty']} empty, {found['failed']} failed",
-        f"{count_things(found['objects'], 'object')} in "
-        f"{count_things(len(found['classes']), 'class')}",
+        f"{found['output']}: {count_things(found['objects'], 'object')} in "
+        f"{count_things(found['images'], 'image')}",
+        f"last run: {_describe_run(found)}",
+        f"images: {found['labelled']} labelled, {found['empty']} empty, {found['failed']} failed",
     ]
-    lines += [f"  {count:7d}  {name}" for name, count in list(found["classes"].items())[:20]]
-    if len(found["classes"]) > 20:
-        lines.append(f"  and {len(found['classes']) - 20} more classes (--json has all)")
+    if found["objects"]:
+        lines.append(f"objects: {_describe_objects(found)}")
+        rows = [
+            [f"{count:9d}", f"{found['mean_scores'][name]:.2f}", name]
+            for name, count in list(found["classes"].items())[:_MOST_CLASSES]
+        ]
+        lines += format_table(("  objects", "mean score", "class"), rows, right="rr").splitlines()
+    if len(found["classes"]) > _MOST_CLASSES:
+        more = len(found["classes"]) - _MOST_CLASSES
+        lines.append(f"  and {count_things(more, 'more class')} (--json has all)")
     for title, kind in (("failures:", "reasons"), ("read with a warning:", "warnings")):
         if found[kind]:
             lines.append(title)
@@ -141,5 +179,37 @@ def format_report(found: dict[str, Any]) -> list[str]:
             f"{found['transient']} of {found['failed']} failed for no fault of the image: the next "
             "run tries again"
         )
-    lines += [f"{name}: {value}" for name, value in found["depends_on"].items()]
-    return lines
+    return lines + _describe_making(found)
+
+
+def _describe_run(found: dict[str, Any]) -> str:
+    took = "" if found["seconds"] is None else f", {found['seconds']:.1f} s of labelling"
+    rate = f" ({found['images_per_s']:.1f} images/s)" if found["images_per_s"] else ""
+    return f"{found['state']}, started {found['started']}{took}{rate}"
+
+
+def _describe_objects(found: dict[str, Any]) -> str:
+    text = (
+        f"{found['objects_per_image']:.1f} an image, {count_things(len(found['classes']), 'class')}"
+    )
+    if (doubtful := found["doubtful"]) is not None:
+        share = 100 * doubtful / found["objects"]
+        text += f", {doubtful} doubtful ({share:.0f} %: margin below {DOUBTFUL_MARGIN})"
+    return text
+
+
+def _describe_making(found: dict[str, Any]) -> list[str]:
+    """Return what the labels were made with; hashes are for programs."""
+    names = {kind: made.get("name") for kind, made in found["made_with"].items() if made}
+    if classes := found["made_with"]["vocabulary"].get("classes"):
+        names["vocabulary"] = f"{names['vocabulary']} ({count_things(classes, 'class')})"
+    others = {
+        name: value
+        for name, value in found["depends_on"].items()
+        if name not in names and not name.endswith(("_hash", "_version"))
+    }
+    return [
+        f"{title}: {', '.join(f'{name} {value}' for name, value in values.items())}"
+        for title, values in (("made with", names), ("settings", others))
+        if values
+    ]

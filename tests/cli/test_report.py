@@ -64,6 +64,43 @@ def test_boxes_are_counted_by_the_detectors_class(tmp_path, classes):
     assert found["classes"] == Counter(name or "without a class" for name in classes)
 
 
+def test_mean_scores_and_doubtful_objects(tmp_path):
+    scored = [("cat", 0.75, 0.5), ("cat", 0.25, 0.125), ("dog", 0.5, None), ("dog", 1.0, 0.1875)]
+    items = [make_object(category=name, score=score, margin=m) for name, score, m in scored]
+    found = collect_report(make_output(tmp_path, [tuple(items[:3]), (), (items[3],)]))
+    assert found["mean_scores"] == {"cat": 0.5, "dog": 0.75}
+    assert (found["doubtful"], found["objects_per_image"]) == (2, 1.33)
+    lines = format_report(found)
+    assert "objects: 1.3 an image, 2 classes, 2 doubtful (50 %: margin below 0.2)" in lines
+    assert "        2        0.50  cat" in lines
+
+
+def test_without_margins_nothing_is_called_doubtful(tmp_path):
+    found = collect_report(make_output(tmp_path, [(make_box("wolf"),)], schema=BOX_SCHEMA))
+    assert found["doubtful"] is None
+    assert "objects: 1.0 an image, 1 class" in format_report(found)
+    assert found["mean_scores"] == {"wolf": 0.5}
+
+
+def test_hashes_are_not_shown(tmp_path):
+    out = make_output(tmp_path, [])
+    run = {
+        "depends_on": {"model": "nano", "model_hash": "c694", "labels_version": 2, "conf": 0.25},
+        "model": {"name": "nano"},
+        "vocabulary": {"name": "nano", "classes": 260},
+        "run": {"seconds": 3.9551},
+        "images_per_s": 6.07,
+    }
+    (out / "run.json").write_text(json.dumps({"state": "finished", **run}))
+    lines = format_report(found := collect_report(out))
+    assert lines[-2:] == [
+        "made with: model nano, vocabulary nano (260 classes)",
+        "settings: conf 0.25",
+    ]
+    assert ", 4.0 s of labelling (6.1 images/s)" in lines[1]
+    assert found["depends_on"]["model_hash"] == "c694"
+
+
 def test_output_without_parts_counts_nothing(tmp_path):
     found = collect_report(make_output(tmp_path, []))
     assert (found["images"], found["objects"], found["classes"], found["reasons"]) == (0, 0, {}, {})
