@@ -91,7 +91,7 @@ def open_store(scheme: str, bucket: str) -> pyarrow.fs.FileSystem:
     """Return the file system of the addresses that begin with SCHEME://BUCKET."""
     kind = _ALIASES.get(scheme, scheme)
     if kind == "s3":
-        endpoint = _get_endpoint()
+        endpoint = get_endpoint()
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         if endpoint and not region:
             # Without a region the client looks for one on Amazon's network, which MinIO's users may
@@ -109,7 +109,8 @@ def has_buckets(scheme: str) -> bool:
     return _ALIASES.get(scheme, scheme) in _LOGIN
 
 
-def _get_endpoint() -> str | None:
+def get_endpoint() -> str | None:
+    """Return the address of the S3 server to use; None for Amazon's."""
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
@@ -198,7 +199,7 @@ def _choose_error(text: str, uri: str) -> OSError:
         if any(sign in small for sign in signs):
             return error(2 if error is FileNotFoundError else 13, sentence.format(**words))
     if unreachable := _UNREACHABLE.search(text):
-        endpoint = _get_endpoint() if kind == "s3" else None
+        endpoint = get_endpoint() if kind == "s3" else None
         hint = f" and AWS_ENDPOINT_URL ({endpoint})" if endpoint else ""
         return OSError(5, f"cannot reach the store ({unreachable[1]}); check the network{hint}")
     answer = _ANSWER.search(text)

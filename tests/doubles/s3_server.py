@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -15,10 +16,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+from xml.sax.saxutils import unescape
 
 LOGIN = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
 # What S3 says with a status, as far as clients look at it.
@@ -39,13 +41,15 @@ class Fault:
     Attributes:
         kind: "status" (an error in S3's words), "slow" (the body comes in drops), "reset" (the
             connection breaks in the middle of the body), "hang" (no answer for `seconds`), "short"
-            (the body ends early, and its length is announced so), "flip" (a bit of it is another).
+            (the body ends early, and its length is announced so), "flip" (a bit of it is another),
+            "late" (listings lack objects that were written less than `seconds` ago),
+            "unconditional" (conditions of a PUT are ignored).
         key: requests whose path holds this.
         times: how many requests; they are counted down.
         status: of kind "status".
         code: S3's name of the error; "" takes the usual one of the status.
         methods: "GET", "PUT", ...
-        seconds: of kind "slow" and "hang", how long.
+        seconds: of kinds "slow", "hang" and "late", how long.
     """
 
     kind: str
@@ -72,7 +76,9 @@ class FaultProxy:
     target: str
     faults: list[Fault] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
+    written_s: dict[str, float] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    writing: threading.Lock = field(default_factory=threading.Lock)
 
     def choose_fault(self, method: str, path: str) -> Fault | None:
         """Count a request and return what goes wrong with it."""
@@ -166,7 +172,18 @@ class _ProxyHandler(BaseHTTPRequestHandler):
         if fault is not None and fault.kind == "status":
             self._refuse(fault)
             return
-        status, headers, body = self._ask_server(proxy.target, request)
+        if fault is not None and fault.kind == "unconditional":
+            for name in ("If-None-Match", "If-Match"):
+                del self.headers[name]
+        if self.command == "PUT":
+            key = unquote(urlsplit(self.path).path).strip("/").partition("/")[2]
+            proxy.written_s[key] = time.monotonic()
+        # moto looks and writes in two steps: with conditions, one request at a time.
+        is_conditional = self.headers.get("If-None-Match") or self.headers.get("If-Match")
+        with proxy.writing if is_conditional else nullcontext():
+            status, headers, body = self._ask_server(proxy.target, request)
+        if fault is not None and fault.kind == "late":
+            body = _leave_out_new(body, proxy.written_s, fault.seconds)
         with suppress(ConnectionError):  # a client may have had enough
             self._answer(status, headers, body, fault)
 
@@ -208,7 +225,7 @@ class _ProxyHandler(BaseHTTPRequestHandler):
         length = str(len(body))
         for name, value in headers:
             if name.lower() == "content-length":
-                length = length if kind == "short" else value  # of a HEAD: the object's
+                length = length if kind in ("short", "late") else value  # of a HEAD: the object's
             elif name.lower() not in skipped:
                 self.send_header(name, value)
         self.send_header("Content-Length", length)
@@ -241,6 +258,18 @@ class _ProxyHandler(BaseHTTPRequestHandler):
         self.end_headers()
         with suppress(ConnectionError):
             self.wfile.write(body)
+
+
+def _leave_out_new(listing: bytes, written_s: dict[str, float], seconds: float) -> bytes:
+    """Return a listing without the objects that were written lately."""
+    now_s = time.monotonic()
+
+    def keep(entry: re.Match[str]) -> str:
+        age_s = now_s - written_s.get(unescape(entry[1]), float("-inf"))
+        return entry[0] if age_s >= seconds else ""
+
+    pattern = r"<Contents>.*?<Key>(.*?)</Key>.*?</Contents>"
+    return re.sub(pattern, keep, listing.decode(), flags=re.DOTALL).encode()
 
 
 def main() -> None:
