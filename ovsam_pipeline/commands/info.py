@@ -80,10 +80,10 @@ def find_structure(model: str) -> str | ModelConfig | BaselineConfig:
     from ovsam.baselines.files import is_baseline_file
     from ovsam.config import ModelConfig
     from ovsam.errors import CheckpointError
-    from ovsam.training.stages.stage_files import find_weights
     from ovsam.weights.hub import require
     from ovsam.weights.known_weights import KNOWN_MODELS
     from ovsam.weights.metadata import read_metadata
+    from ovsam.weights.run_folder import find_weights
 
     known = KNOWN_MODELS.get(model)
     if known is not None and known.files:

@@ -111,8 +111,7 @@ def train(
         ovsam train labels --config finetune-labels --init nano --data a.json ...
         torchrun --no-python --nproc-per-node 8 ovsam train joint ...
     """
-    from ovsam_pipeline.training.request import DataLimits, StageRequest
-    from ovsam_pipeline.training.run import TrainingPlace, run_training
+    from ovsam_pipeline.training.request import DataLimits, StageRequest, TrainingPlace
 
     if out is None and stage is not Stage.CHECK:
         raise ConfigError(f"`ovsam train {stage.value}` needs --out FOLDER")
@@ -128,6 +127,10 @@ def train(
     place = TrainingPlace(
         engine=engine.value, num_workers=num_workers, address=address, threads=threads
     )
+    if engine is TrainingEngine.LOCAL:  # the nodes of a cluster may have other files
+        request.check()
+    from ovsam_pipeline.training.run import run_training
+
     code = run_training(request, place)
     if code:
         raise typer.Exit(code)

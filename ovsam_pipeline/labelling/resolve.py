@@ -6,12 +6,15 @@ Loads no weights, and torch only where there may be a GPU to ask about.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ovsam.errors import ConfigError
+from ovsam.weights.known_weights import KNOWN_MODELS
+from ovsam.weights.run_folder import MODEL_FILE, find_own_vocabulary
 from ovsam_pipeline.labelling.labeller import Pace
 
 if TYPE_CHECKING:
@@ -35,6 +38,9 @@ def resolve(
     config = replace(config, device=device, dtype=_choose_dtype(config.dtype, device))
     if needs_model:
         config = replace(config, model=_choose_model(config.model))
+        own = find_own_vocabulary(config.model)
+        if config.vocabulary == "auto" and own is not None:
+            config = replace(config, vocabulary=str(own))
     if needs_detector and config.detector == "auto":
         from ovsam_pipeline.detectors.build import choose_detector
 
@@ -70,14 +76,13 @@ def may_have_gpu() -> bool:
 def _choose_device(name: str) -> str:
     if name == "cpu" or (name == "auto" and not may_have_gpu()):
         return "cpu"
+    if name != "auto" and not re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", name):
+        raise ConfigError(f"expected --device as auto, cpu or cuda:0, got '{name}'")
     import torch
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"expected --device as auto, cpu or cuda:0, got '{name}'") from error
+    device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             f"--device {name} asks for a GPU, and torch finds none here; see ovsam doctor"
@@ -100,6 +105,8 @@ def _choose_model(name: str) -> str:
     from ovsam.weights.hub import DEFAULT_MODEL, best_cached_model
 
     if name != "auto":
+        if name not in KNOWN_MODELS and Path(name).is_dir():
+            return _find_trained_model(name)
         if Path(name).suffix and not Path(name).is_file():
             raise ConfigError(f"expected --model as a name or a file, and there is no file {name}")
         return name
@@ -112,6 +119,17 @@ def _choose_model(name: str) -> str:
     else:
         logger.info("using the weights %s from the cache", name)
     return name
+
+
+def _find_trained_model(folder: str) -> str:
+    """Return the model file of a training's folder."""
+    model = Path(folder) / MODEL_FILE
+    if not model.is_file():
+        raise ConfigError(
+            f"expected --model as a name, a file or the folder of a training, got {folder} without "
+            f"{MODEL_FILE}"
+        )
+    return str(model)
 
 
 def _choose_labels(config: LabelConfig) -> Labels:

@@ -32,8 +32,8 @@ class SharedConfig:
     model: str = setting(
         "auto",
         Panel.MODELS,
-        "Weights: a name (`ovsam models list`) or a file. auto takes the best in the cache, else "
-        "the embedded photo.",
+        "Weights: a name (`ovsam models list`), a file, or the folder of a training, which brings "
+        "its own classes. auto takes the best in the cache, else the embedded photo.",
         metavar="NAME",
         retry="resolved",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from ovsam.training.stages.stage_files import MODEL_FILE, VOCABULARY_FILE
+from ovsam.weights.run_folder import MODEL_FILE, VOCABULARY_FILE
 from ovsam_pipeline.training.request import StageRequest
 
 _LABEL = "label IMAGES --model {model}{classes} -o labels"

@@ -1,19 +1,29 @@
-"""What `ovsam train` was asked for."""
+"""What `ovsam train` was asked for; checked without torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from ovsam.errors import ConfigError, describe_error
-from ovsam.training.stages.baseline import BaselineStageSettings
-from ovsam.training.stages.label import LabelStageSettings
+from ovsam.weights.run_folder import check_init
 from ovsam_pipeline.settings.config_file import find_training_config, load_strict_yaml
 
-Settings = TypeVar("Settings", LabelStageSettings, BaselineStageSettings)
+if TYPE_CHECKING:
+    from ovsam.training.stages.baseline import BaselineStageSettings
+    from ovsam.training.stages.label import LabelStageSettings
+
+Settings = TypeVar("Settings", "LabelStageSettings", "BaselineStageSettings")
+# What a stage cannot do without, besides --out; of the others the stage itself knows.
+_WITHOUT_CONFIG = ("merge", "check")
+_NEEDS_DATA = ("clip", "teacher", "cache-teacher", "distil", "detector")
+_NUM_INITS = {
+    "text": 1, "cache-teacher": 1, "masks": 1, "labels": 1, "joint": 1, "overfit": 1,
+    "merge": 2, "start": 2, "distil": 2,
+}  # fmt: skip
 
 
 def apply_limits(settings: Settings, limits: DataLimits) -> Settings:
@@ -48,7 +58,7 @@ class DataLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class StageRequest:
-    """What `ovsam train` was asked for."""
+    """What `ovsam train` was asked for; checked without torch."""
 
     stage: str
     out: Path
@@ -57,6 +67,22 @@ class StageRequest:
     images: Path | None = None
     init: tuple[Path, ...] = ()
     limits: DataLimits = field(default_factory=DataLimits)
+
+    def check(self) -> None:
+        """Refuse flags that are missing and files that are not there, before anything is loaded."""
+        if self.config is not None or self.stage not in _WITHOUT_CONFIG:
+            self.values()
+        if self.stage in _NEEDS_DATA:
+            self.pool()
+        if _NUM_INITS.get(self.stage) == 1:
+            self.before()
+        if _NUM_INITS.get(self.stage) == 2:
+            self.before_both()
+        for flag, path in (("--data", self.data), ("--images", self.images)):
+            if path is not None and not path.exists():
+                raise ConfigError(f"no folder or file at {path}; expected the data of {flag} there")
+        for init in self.init:
+            check_init(init)
 
     def values(self) -> dict[str, Any]:
         """Read the YAML file."""
@@ -94,3 +120,30 @@ class StageRequest:
                 f"`ovsam train {self.stage}` needs --init twice, got {len(self.init)}"
             )
         return self.init[0], self.init[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlace:
+    """Where a training runs.
+
+    Attributes:
+        engine: "local" (alone, or one of torchrun's processes) or "ray".
+        address: Of that cluster; None: Ray is started on this machine.
+    """
+
+    engine: str = "local"
+    num_workers: int | None = None
+    address: str | None = None
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse options that say nothing together."""
+        if self.threads < 1:
+            raise ConfigError(f"expected --threads of at least 1, got {self.threads}")
+        if self.engine == "ray" and self.num_workers is None:
+            raise ConfigError("--engine ray needs --num-workers N, the number of processes")
+        if self.engine == "local" and (self.num_workers is not None or self.address is not None):
+            raise ConfigError(
+                "--num-workers and --address are of --engine ray; processes of this machine are "
+                "started by torchrun --nproc-per-node N"
+            )

@@ -6,11 +6,10 @@ import importlib.util
 import logging
 import os
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
 import torch
 
-from ovsam.errors import ConfigError, MissingDependencyError
+from ovsam.errors import MissingDependencyError
 from ovsam.training.loop.distributed import leave_ranks
 from ovsam.training.loop.stopping import RunStoppedError, stop_signal
 from ovsam_pipeline.monitoring.exit_codes import ExitCode
@@ -18,35 +17,8 @@ from ovsam_pipeline.terminal.app import print_result
 from ovsam_pipeline.terminal.bars import show_training
 from ovsam_pipeline.terminal.notes import print_note
 from ovsam_pipeline.training.ending import describe_end
-from ovsam_pipeline.training.request import StageRequest
+from ovsam_pipeline.training.request import StageRequest, TrainingPlace
 from ovsam_pipeline.training.stages import run_stage
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingPlace:
-    """Where a training runs.
-
-    Attributes:
-        engine: "local" (alone, or one of torchrun's processes) or "ray".
-        address: Of that cluster; None: Ray is started on this machine.
-    """
-
-    engine: str = "local"
-    num_workers: int | None = None
-    address: str | None = None
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        """Refuse options that say nothing together."""
-        if self.threads < 1:
-            raise ConfigError(f"expected --threads of at least 1, got {self.threads}")
-        if self.engine == "ray" and self.num_workers is None:
-            raise ConfigError("--engine ray needs --num-workers N, the number of processes")
-        if self.engine == "local" and (self.num_workers is not None or self.address is not None):
-            raise ConfigError(
-                "--num-workers and --address are of --engine ray; processes of this machine are "
-                "started by torchrun --nproc-per-node N"
-            )
 
 
 def run_training(request: StageRequest, place: TrainingPlace) -> int:

@@ -32,7 +32,6 @@ from ovsam.training.scenes.sprites import nano_class_names
 from ovsam.training.stages.distil import TEACHER_FILE, TeacherSize, load_small_sam
 from ovsam.training.stages.evaluation import evaluate_baseline
 from ovsam.training.stages.label import TrainingData, find_held_out
-from ovsam.training.stages.stage_files import MODEL_FILE, find_weights
 from ovsam.training.steps.baseline import (
     CONTEXT,
     BaselineStep,
@@ -46,6 +45,7 @@ from ovsam.weights.checkpoint import (
     load_checkpoint,
     load_sam_checkpoint,
 )
+from ovsam.weights.run_folder import MODEL_FILE, find_weights
 from ovsam.weights.tensor_files import read_tensors
 
 

@@ -28,7 +28,7 @@ from ovsam.training.loop.distributed import Ranks, join_ranks, wait_for_all
 from ovsam.training.loop.loop import TrainingRun
 from ovsam.training.loop.settings import LoopSettings
 from ovsam.training.stages.nano import open_pools
-from ovsam.training.stages.stage_files import find_weights, load_stage, save_stage
+from ovsam.training.stages.stage_files import load_stage, save_stage
 from ovsam.training.steps.distil import DistilStep, TeacherTargets
 from ovsam.training.steps.label import LabelStepSettings, freeze_all_but
 from ovsam.training.steps.teacher import TeacherStep
@@ -43,6 +43,7 @@ from ovsam.training.steps.teacher_features import (
 )
 from ovsam.vision_transformer import PATCH_SIZE
 from ovsam.weights.checkpoint import assign_tensors, hash_tensors, load_sam_checkpoint
+from ovsam.weights.run_folder import find_weights
 from ovsam.weights.tensor_files import read_tensors
 
 logger = logging.getLogger(__name__)

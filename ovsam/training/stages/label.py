@@ -26,10 +26,11 @@ from ovsam.training.loop.settings import FREE, LoopSettings
 from ovsam.training.scenes.pool import ScenePool
 from ovsam.training.scenes.sprites import nano_class_names
 from ovsam.training.stages.evaluation import evaluate_labels, evaluate_masks
-from ovsam.training.stages.stage_files import VOCABULARY_FILE, load_stage, save_stage
+from ovsam.training.stages.stage_files import load_stage, save_stage
 from ovsam.training.steps.example_embeddings import embed_examples
 from ovsam.training.steps.label import LabelStep, LabelStepSettings, freeze_all_but
 from ovsam.training.steps.model_parts import add_fine_masks, switch_label_head
+from ovsam.weights.run_folder import VOCABULARY_FILE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ from ovsam.training.scenes.batches import SceneBatchSource
 from ovsam.training.scenes.crops import CropSource
 from ovsam.training.scenes.pool import ScenePool
 from ovsam.training.stages.evaluation import evaluate_tower
-from ovsam.training.stages.stage_files import LICENCE, MODEL_FILE, load_stage, save_stage
+from ovsam.training.stages.stage_files import LICENCE, load_stage, save_stage
 from ovsam.training.steps.clip_pretraining import (
     ClipPretrainer,
     ClipStep,
@@ -38,6 +38,7 @@ from ovsam.training.steps.clip_pretraining import (
 )
 from ovsam.training.steps.text_fitting import TextFittingStep
 from ovsam.weights.checkpoint import load_checkpoint, save_checkpoint
+from ovsam.weights.run_folder import MODEL_FILE
 
 PROTOTYPES_FILE = "prototypes.safetensors"
 

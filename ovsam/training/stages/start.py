@@ -18,8 +18,8 @@ from torch import Tensor
 from ovsam.build import build_model
 from ovsam.errors import CheckpointError
 from ovsam.model import OVSAM
-from ovsam.training.stages.stage_files import find_weights
 from ovsam.weights.checkpoint import assign_tensors, hash_tensors, to_our_names
+from ovsam.weights.run_folder import find_weights
 from ovsam.weights.tensor_files import read_tensors
 
 logger = logging.getLogger(__name__)

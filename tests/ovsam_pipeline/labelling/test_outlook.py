@@ -15,7 +15,7 @@ import ovsam
 from ovsam.errors import CheckpointError, ConfigError, OvsamError, VocabularyError
 from ovsam.model_facts import describe_model, read_model_facts
 from ovsam.text.text_tower import build_text_tower
-from ovsam.text.vocabulary_files import load_vocabulary
+from ovsam.text.vocabulary_files import load_vocabulary, save_vocabulary
 from ovsam_pipeline.detectors import random_weights
 from ovsam_pipeline.detectors.build import build_detector, identify_detector
 from ovsam_pipeline.detectors.identity import _find_recipe
@@ -86,6 +86,28 @@ def test_made_up_text_tower_is_foreseen(monkeypatch):
     monkeypatch.setenv("OVSAM_WEIGHTS", "random:3")
     config = configure(vocabulary="walrus,teapot stand")
     assert find_outlook(config, build_labeller).facts == build_labeller(config).facts
+
+
+def test_folder_of_a_training_is_a_model_with_its_own_classes(tmp_path):
+    folder = tmp_path / "trained"
+    model = ovsam.build_model("nano")
+    model.attach_namer(build_text_tower(model.config.clip))
+    ovsam.save_checkpoint(model, folder / "model.safetensors")
+    words = ovsam.Vocabulary(["bolt", "nut"]).with_own_embeddings(
+        torch.eye(2, model.config.clip.embed_dim)
+    )
+    save_vocabulary(words, folder / "vocabulary.safetensors")
+    for given in ("trained", "trained/model.safetensors"):
+        config = configure(model=given)
+        facts = find_outlook(config, build_labeller).facts
+        assert facts == build_labeller(config).facts
+        assert facts.config.model == "trained/model.safetensors"
+        assert [item["name"] for item in facts.categories] == ["bolt", "nut"]
+    named = find_outlook(configure(model="trained", vocabulary="nano"), build_labeller)
+    assert named.facts.provenance["vocabulary"]["name"] == "nano"
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ConfigError, match=r"got trained without model\.safetensors"):
+        find_outlook(configure(model="trained"), build_labeller)
 
 
 @pytest.mark.parametrize("detector", ["nano", "photo", "python:mine.py", "boxes:truth.json"])

@@ -34,7 +34,6 @@ from ovsam.training.stages.baseline import BaselineStageSettings as StageSetting
 from ovsam.training.stages.distil import TEACHER_FILE, TeacherSize
 from ovsam.training.stages.evaluation import evaluate_baseline
 from ovsam.training.stages.label import TrainingData
-from ovsam.training.stages.stage_files import MODEL_FILE
 from ovsam.training.steps.baseline import (
     BaselineStep,
     BaselineStepSettings,
@@ -43,6 +42,7 @@ from ovsam.training.steps.baseline import (
 )
 from ovsam.training.steps.proposals import sample_proposals
 from ovsam.weights.checkpoint import save_checkpoint
+from ovsam.weights.run_folder import MODEL_FILE
 
 LABELS = np.array([0, 1, -1])
 ALIASES = [("disc", "round thing"), ("bar",)]
