@@ -15,7 +15,7 @@ from ovsam_pipeline.commands.export import export
 from ovsam_pipeline.commands.info import info
 from ovsam_pipeline.commands.label import label
 from ovsam_pipeline.commands.models import models_app
-from ovsam_pipeline.commands.options import HelpPage, with_debug
+from ovsam_pipeline.commands.options import ContentsPage, HelpPage, with_debug
 from ovsam_pipeline.commands.report import report
 from ovsam_pipeline.commands.scenes import scenes
 from ovsam_pipeline.commands.status import status
@@ -24,28 +24,28 @@ from ovsam_pipeline.commands.vocabularies import vocabularies
 
 app = typer.Typer(
     name="ovsam",
+    cls=ContentsPage,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"max_content_width": 100, "help_option_names": ["--help", "-h"]},
 )
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "label": label,
-    "detect": detect,
-    "eval": evaluate,
-    "status": status,
-    "report": report,
-    "export": export,
-    "detectors": detectors,
-    "vocabularies": vocabularies,
-    "info": info,
-    "doctor": doctor,
-    "train": train,
-    "scenes": scenes,
+_WEIGHTS = "Models, names and this machine"
+_COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    "Label": {"label": label, "detect": detect},
+    "Look at the labels": {"status": status, "report": report, "export": export, "eval": evaluate},
+    _WEIGHTS: {
+        "detectors": detectors,
+        "vocabularies": vocabularies,
+        "info": info,
+        "doctor": doctor,
+    },
+    "Train": {"train": train, "scenes": scenes},
 }
-for _name, _command in _COMMANDS.items():
-    app.command(_name, cls=HelpPage)(with_debug(_command))
-app.add_typer(models_app, name="models")
+for _panel, _commands in _COMMANDS.items():
+    for _name, _command in _commands.items():
+        app.command(_name, cls=HelpPage, rich_help_panel=_panel)(with_debug(_command))
+app.add_typer(models_app, name="models", rich_help_panel=_WEIGHTS)
 
 
 @app.callback(invoke_without_command=True)

@@ -8,6 +8,8 @@ from ovsam_pipeline.commands.options import Json
 from ovsam_pipeline.terminal.tables import format_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ovsam_pipeline.detectors.official.weights import DetectorFacts
 
 _CLASSES = {"coco": "80, COCO", "lvis": "1,203, LVIS", "any": "any", "none": "none"}
@@ -19,8 +21,13 @@ class DetectorRow(NamedTuple):
 
     facts: DetectorFacts
     licence: str
-    is_here: bool
+    paths: tuple[Path, ...] | None
     size_gb: float
+
+    @property
+    def is_here(self) -> bool:
+        """Whether nothing is left to download; embedded ones have no files."""
+        return self.paths is not None
 
 
 def detectors(json: Json = False) -> None:
@@ -92,15 +99,17 @@ def list_detectors() -> list[DetectorRow]:
         DetectorRow(
             known,
             known.weights.licence.title,
-            locate_detector(known) is not None,
+            locate_detector(known),
             round(known.size_bytes / 1e9, 2),
         )
         for known in OFFICIAL_DETECTORS
     )
+    cached = torchvision_files.locate_weights(torchvision_files.DEFAULT_NAME)
+    in_torch = (cached,) if cached.is_file() else None
     return [
-        DetectorRow(nano, "Apache-2.0", is_here=True, size_gb=0.0),
-        DetectorRow(photo, "Apache-2.0", is_here=True, size_gb=0.0),
-        DetectorRow(torchvision, "BSD-3-Clause", torchvision_files.is_cached(), size_gb=0.17),
+        DetectorRow(nano, "Apache-2.0", paths=(), size_gb=0.0),
+        DetectorRow(photo, "Apache-2.0", paths=(), size_gb=0.0),
+        DetectorRow(torchvision, "BSD-3-Clause", in_torch, size_gb=0.17),
         *official,
     ]
 
@@ -113,6 +122,7 @@ def describe_row(row: DetectorRow) -> dict[str, object]:
         "classes": _CLASSES[row.facts.classes],
         "licence": row.licence,
         "is_here": row.is_here,
+        "paths": None if row.paths is None else [str(path) for path in row.paths],
         "size_gb": row.size_gb,
         "note": row.facts.note,
     }
@@ -121,7 +131,8 @@ def describe_row(row: DetectorRow) -> dict[str, object]:
 def format_detectors(rows: list[DetectorRow]) -> str:
     """Return the table that a person reads; it fits 80 columns."""
     cells = []
-    for facts, licence, is_here, size_gb in rows:
+    for row in rows:
+        facts = row.facts
         mark = "*" if facts.box_ap_on.startswith("LVIS") else " "
         cells.append(
             [
@@ -130,8 +141,8 @@ def format_detectors(rows: list[DetectorRow]) -> str:
                 f"{facts.parameters_m:,.1f}",
                 f"{facts.gmacs:,.0f}" if facts.gmacs >= 1 else f"{facts.gmacs:.1f}",
                 "- " if facts.box_ap is None else f"{facts.box_ap:.1f}{mark}",
-                licence,
-                "here" if is_here else f"{size_gb:.1f} GB",
+                row.licence,
+                "here" if row.is_here else f"{row.size_gb:.1f} GB",
             ]
         )
     header = ("name", "classes", "params", "GMACs", "box AP", "licence", "weights")

@@ -34,6 +34,7 @@ def label(
         ovsam label photos/
         ovsam label photos/ -o labels --preview 8
         ovsam label photos/ --detector detic --vocabulary "mug,red backpack"
+        ovsam label s3://bucket/photos/ -o s3://bucket/labels --quiet
     """
     settings = load_settings(config, given, quiet=quiet, log_format=log_format)
     from ovsam_pipeline.runs.api import run_label

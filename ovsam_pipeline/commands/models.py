@@ -31,13 +31,22 @@ def list_weights(json: Json = False) -> None:
         ovsam models list
         ovsam models list --json | jq '.models[].name'
     """
+    from ovsam.weights.files import find_cache_folder
     from ovsam.weights.hub import locate
     from ovsam.weights.known_weights import KNOWN_MODELS
+    from ovsam_pipeline.detectors.official.weights import (
+        find_known_detector,
+        list_fetchable,
+        locate_files,
+    )
     from ovsam_pipeline.terminal.app import print_json, print_result
 
     found = {model.name: locate(model.name) for model in KNOWN_MODELS.values()}
+    fetchable = list_fetchable()
     if json:
-        print_json({"models": [_to_json(x, found[x.name]) for x in KNOWN_MODELS.values()]})
+        detectors = [_detector_to_json(name, files) for name, files in fetchable.items()]
+        models = [_to_json(x, found[x.name]) for x in KNOWN_MODELS.values()]
+        print_json({"models": models, "detectors": detectors})
         return
     rows = [
         [
@@ -49,8 +58,21 @@ def list_weights(json: Json = False) -> None:
         ]
         for model in KNOWN_MODELS.values()
     ]
+    rows += [
+        [
+            name,
+            "here" if locate_files(files) else "-",
+            f"{sum(file.size_bytes for file in files) / 1e9:.1f} GB",
+            " + ".join(dict.fromkeys(file.licence.title for file in files)),
+            "detector, see `ovsam detectors`"
+            if find_known_detector(name)
+            else "Detic's text tower",
+        ]
+        for name, files in fetchable.items()
+    ]
     header = ("name", "cache", "size", "licence", "what")
     print_result(*format_table(header, rows, right="  r").splitlines())
+    print_result("", f"cache: {find_cache_folder()}; paths of the files that are here: --json")
 
 
 @models_app.command("fetch", cls=HelpPage)
@@ -192,6 +214,17 @@ def _to_json(model: KnownModel, paths: tuple[Path, ...] | None) -> dict[str, Any
         ],
         "size_bytes": model.size_bytes,
         "files": _files_to_json(model.files),
+        "paths": None if paths is None else [str(path) for path in paths],
+    }
+
+
+def _detector_to_json(name: str, files: tuple[WeightFile, ...]) -> dict[str, Any]:
+    from ovsam_pipeline.detectors.official.weights import locate_files
+
+    paths = locate_files(files)
+    return {
+        "name": name,
+        "files": _files_to_json(files),
         "paths": None if paths is None else [str(path) for path in paths],
     }
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from ovsam_pipeline.settings.setting import Panel, Setting, list_settings, setting
 from ovsam_pipeline.terminal.notes import start_debugging
@@ -134,6 +134,23 @@ def _make_parameter(declared: Setting) -> inspect.Parameter:
     return inspect.Parameter(
         declared.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )
+
+
+class ContentsPage(TyperGroup):
+    """Lists commands below the headings of their panels, each with its whole first sentence."""
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write every panel with its commands."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        width = max(map(len, self.commands))
+        for name in self.list_commands(ctx):
+            command = self.commands[name]
+            panel = getattr(command, "rich_help_panel", None) or "Commands"
+            about = command.get_short_help_str(limit=formatter.width)
+            panels.setdefault(panel, []).append((name.ljust(width), about))
+        for heading, rows in panels.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows)
 
 
 class HelpPage(TyperCommand):

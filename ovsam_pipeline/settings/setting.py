@@ -32,9 +32,9 @@ class Panel(enum.StrEnum):
     COMPARE = "Comparison with an earlier run"
     MODELS = "Models"
     RESULT = "What comes out"
+    OUTPUT = "Output"
     SPEED = "Speed and cluster"
     RUNS = "Runs and cron"
-    OUTPUT = "Output"
     INTERNAL = "set by ovsam alone: no flag, no key of a config file"
 
 

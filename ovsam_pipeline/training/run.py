@@ -43,7 +43,7 @@ def run_training(request: StageRequest, place: TrainingPlace) -> int:
     finally:
         leave_ranks()
     if is_first and request.stage != "check":  # whose findings are its result
-        print_result("\n".join(describe_end(request)))
+        print_result(*describe_end(request))
     return ExitCode.DONE
 
 

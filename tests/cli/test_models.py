@@ -22,7 +22,7 @@ def known(tmp_path, monkeypatch):
 def test_list_names_weights_licences_and_what_is_here(run_ovsam):
     result = run_ovsam("models", "list")
     assert result.code == 0
-    lines = {line.split()[0]: line for line in result.out.splitlines()}
+    lines = {line.split()[0]: line for line in result.out.splitlines() if line}
     assert "embedded" in lines["nano"]
     assert "NTU S-Lab License 1.0" in lines["rn50x16-coco"]
     assert " 4.3 GB " in lines["rn50x16-coco"]
@@ -40,6 +40,16 @@ def test_list_as_json_has_files_and_paths(run_ovsam):
         "sam_vit_h_4b8939.pth",
     ]
     assert coco["licences"][0]["restricts"] is True
+
+
+def test_list_has_detectors_and_their_text_tower(run_ovsam):
+    result = run_ovsam("models", "list")
+    lines = {line.split()[0]: line for line in result.out.splitlines() if line}
+    assert " 1.3 GB " in lines["detic"]
+    assert "Detic's text tower" in lines["clip-vit-b32"]
+    listed = json.loads(run_ovsam("models", "list", "--json").out)["detectors"]
+    assert {detector["name"] for detector in listed} <= lines.keys()
+    assert all(detector["files"] for detector in listed)
 
 
 def test_fetch_without_acceptance_shows_the_licence_and_fetches_nothing(run_ovsam, known):

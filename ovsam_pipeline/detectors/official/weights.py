@@ -8,6 +8,7 @@ repository.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -192,7 +193,12 @@ def list_detector_names() -> tuple[str, ...]:
 
 def locate_detector(detector: KnownDetector) -> tuple[Path, ...] | None:
     """Return the files of a detector if all are on this machine, else None; no network."""
-    paths = [_find(file) for file in detector.files]
+    return locate_files(detector.files)
+
+
+def locate_files(files: Iterable[WeightFile]) -> tuple[Path, ...] | None:
+    """Return where files are if all are on this machine, else None; no network."""
+    paths = [_find(file) for file in files]
     return tuple(path for path in paths if path is not None) if None not in paths else None
 
 
@@ -222,10 +228,15 @@ def require_clip_text(name: str) -> Path:
 
 def find_fetchable(name: str) -> tuple[WeightFile, ...] | None:
     """Return the files that `ovsam models fetch NAME` downloads for a detector; None: unknown."""
-    if name == _CLIP_NAME:
-        return (CLIP_TEXT_FILE,)
-    detector = find_known_detector(name)
-    return None if detector is None else detector.files
+    return list_fetchable().get(_ALIASES.get(name, name))
+
+
+def list_fetchable() -> dict[str, tuple[WeightFile, ...]]:
+    """Return the files of every detector, and of the text tower that Detic needs, by name."""
+    return {
+        **{name: known.files for name, known in _BY_NAME.items()},
+        _CLIP_NAME: (CLIP_TEXT_FILE,),
+    }
 
 
 def _find(file: WeightFile) -> Path | None:
