@@ -84,7 +84,7 @@ def format_result(result: LabelResult) -> list[str]:
     has_done = result.summary.done or result.summary.left
     lines = _describe_done(result, thing) if has_done else [_describe_nothing_new(result)]
     lines += _describe_images(result.summary) + _describe_rows(result.plan, is_told=not has_done)
-    lines += _describe_end(result.summary)
+    lines += _describe_dropped(result) + _describe_end(result.summary)
     totals = result.totals
     held = f"{count_things(totals.images, 'image')}, {count_things(totals.objects, thing)}"
     lines.append(f"results: {result.output} ({held})")
@@ -140,6 +140,23 @@ def _describe_images(summary: RunSummary) -> list[str]:
             f"{failed} of these failed for no fault of the image: the same command tries again"
         )
     return lines
+
+
+def _describe_dropped(result: LabelResult) -> list[str]:
+    """Return how many boxes gave no object, and why; nobody can know without being told."""
+    from ovsam_pipeline.detectors.box_rules import BEYOND_MAX_DET, describe_dropped
+
+    if not result.dropped:
+        return []
+    num = sum(result.dropped.values())
+    what = (
+        "gave no object"
+        if result.has_labels
+        else ("is not stored" if num == 1 else "are not stored")
+    )
+    line = f"{count_things(num, 'box')} {what}: {describe_dropped(result.dropped)}"
+    hint = "; a higher --max-det keeps more" if BEYOND_MAX_DET in result.dropped else ""
+    return [line + hint]
 
 
 def _describe_rows(plan: Plan, *, is_told: bool) -> list[str]:

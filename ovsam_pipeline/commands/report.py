@@ -91,6 +91,11 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
         "images_per_s": run.get("images_per_s"),
         "depends_on": run.get("depends_on", {}),
         "made_with": {kind: run.get(kind, {}) for kind in ("model", "detector", "vocabulary")},
+        "dropped_boxes": {
+            reason: count
+            for reason, count in run.get("dropped_boxes", {}).items()
+            if isinstance(count, int)
+        },
         "images": statuses.total(),
         **{name: statuses[name] for name in STATUSES},
         "transient": told.transient,
@@ -152,6 +157,8 @@ def _count_values(column: pa.ChunkedArray) -> dict[Any, int]:
 
 def format_report(found: dict[str, Any]) -> list[str]:
     """Return the report line by line."""
+    from ovsam_pipeline.detectors.box_rules import describe_dropped
+
     lines = [
         f"{found['output']}: {count_things(found['objects'], 'object')} in "
         f"{count_things(found['images'], 'image')}",
@@ -174,6 +181,9 @@ def format_report(found: dict[str, Any]) -> list[str]:
         for text, count in found[kind].items():
             named = f"{'e.g. ' if count > 1 else ''}{found['examples'][text]}"
             lines.append(f"  {count:7d}  {text} ({named})")
+    if found["dropped_boxes"]:
+        dropped = describe_dropped(found["dropped_boxes"])
+        lines.append(f"boxes of the last run that gave no object: {dropped}")
     if found["transient"]:
         lines.append(
             f"{found['transient']} of {found['failed']} failed for no fault of the image: the next "

@@ -7,7 +7,7 @@ be prompted with → `keep_classes`, `suppress_duplicates` → the boxes that th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +18,8 @@ from ovsam_pipeline.detectors.base import Detections
 # so it must leave enough for crowded places; without it, comparing all pairs of the 100,000 boxes
 # that a detector without a limit can give would take minutes per image.
 SURPLUS = 10
+# Reasons of boxes that give no object; those of a file have more (`stored/box_table.py`).
+BELOW_CONF, BEYOND_MAX_DET = "below --conf", "beyond --max-det"
 
 
 def to_detections(
@@ -74,8 +76,7 @@ def clean(
 
     Scores of `conf` and more stay. Of more than `SURPLUS` times the `max_det` boxes that the run
     keeps the best stay; None is no limit. Returns the rest in their order, and how many were
-    dropped by reason, those included that the detector dropped before. Scores below `conf` are not
-    counted: such boxes are not bad, they were not asked for.
+    dropped by reason, those included that the detector dropped before.
     """
     height, width = size_hw
     boxes = np.clip(found.boxes_xyxy, 0, np.array([width, height, width, height], np.float32))
@@ -91,13 +92,21 @@ def clean(
         )
         dropped["point outside the image"] += int((is_inside & ~is_usable).sum())
     # In float32, as scores are: a score of 0.7 that was stored is not below 0.7.
-    kept = np.flatnonzero(is_usable & (found.scores >= np.float32(conf)))
+    is_sure = found.scores >= np.float32(conf)
+    dropped[BELOW_CONF] += int((is_usable & ~is_sure).sum())
+    kept = np.flatnonzero(is_usable & is_sure)
     if max_det is not None and len(kept) > SURPLUS * max_det:
-        dropped[f"beyond {SURPLUS} x max-det"] += len(kept) - SURPLUS * max_det
+        dropped[BEYOND_MAX_DET] += len(kept) - SURPLUS * max_det
         kept = kept[np.argsort(-found.scores[kept], kind="stable")[: SURPLUS * max_det]]
     if len(kept) < len(found) or not np.array_equal(boxes, found.boxes_xyxy):
         found = replace(found, boxes_xyxy=boxes).select(kept)
     return found, +dropped
+
+
+def describe_dropped(dropped: Mapping[str, int]) -> str:
+    """Return "1,550 beyond --max-det, 2 no area", the most frequent first."""
+    ordered = sorted(dropped.items(), key=lambda item: -item[1])
+    return ", ".join(f"{count:,} {reason}" for reason, count in ordered)
 
 
 def keep_classes(found: Detections, names: frozenset[str | None]) -> Detections:

@@ -13,7 +13,12 @@ import numpy as np
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.detectors.base import Detections
-from ovsam_pipeline.detectors.box_rules import clean, keep_classes, suppress_duplicates
+from ovsam_pipeline.detectors.box_rules import (
+    BEYOND_MAX_DET,
+    clean,
+    keep_classes,
+    suppress_duplicates,
+)
 from ovsam_pipeline.detectors.class_match import describe_unmatched, match_detector_classes
 
 if TYPE_CHECKING:
@@ -94,8 +99,14 @@ class LabelRules:
     ) -> tuple[Detections, Counter[str]]:
         """Return the boxes of an image to prompt with, and how many were dropped, by reason."""
         usable, dropped = clean(found, size_hw, conf=self.conf, max_det=self.max_det)
-        kept = self._drop_duplicates(self._keep_classes(usable))
-        dropped["duplicate or not asked for"] = len(usable) - len(kept)
+        asked = self._keep_classes(usable)
+        single = self._drop_duplicates(asked)
+        kept = single
+        if self.max_det is not None and len(single) > self.max_det:
+            kept = single.select(np.arange(self.max_det))
+        dropped["class not asked for"] += len(usable) - len(asked)
+        dropped["duplicate"] += len(asked) - len(single)
+        dropped[BEYOND_MAX_DET] += len(single) - len(kept)
         return kept, dropped
 
     def list_categories(self) -> list[dict[str, Any]]:
@@ -124,7 +135,7 @@ class LabelRules:
         if self.iou is None:
             return found
         indices = suppress_duplicates(found.boxes_xyxy, found.scores, self.iou)
-        return found.select(np.asarray(indices[: self.max_det], dtype=np.int64))
+        return found.select(np.asarray(indices, dtype=np.int64))
 
 
 def build_rules(

@@ -76,6 +76,7 @@ _RUN_KEYS = {
     "detector": {"name": str},
     "model": dict,
     "run": {"exit_code": int | None},
+    "dropped_boxes": dict,
     "started": str,
     "finished": str,
     "phase_seconds": dict[str, float],

@@ -19,14 +19,14 @@ import numpy as np
 from ovsam.coco_fields import normalise_name, to_box, to_id, to_number
 from ovsam.errors import ImageError
 from ovsam_pipeline.detectors.base import Detections, Detector, DetectorImage
-from ovsam_pipeline.detectors.box_rules import check_numbers, clean
+from ovsam_pipeline.detectors.box_rules import BELOW_CONF, check_numbers, clean
 from ovsam_pipeline.detectors.image_match import AMBIGUOUS, BY_ID, BY_NAME, ImageIndex, Query
 from ovsam_pipeline.errors import DatasetError
 
 logger = logging.getLogger(__name__)
 
 # Reasons of boxes that are not used, beside those of `box_rules.py`.
-BELOW_CONF, NO_BOX, CROWD = "below --conf", "without a box", "crowds (iscrowd)"
+NO_BOX, CROWD = "without a box", "crowds (iscrowd)"
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from ovsam_pipeline.detectors.box_rules import BELOW_CONF, describe_dropped
 from ovsam_pipeline.detectors.image_match import BY_ID, BY_NAME, MatchReport, Query
-from ovsam_pipeline.detectors.stored.box_table import BELOW_CONF, BoxTable, TableDetector
+from ovsam_pipeline.detectors.stored.box_table import BoxTable, TableDetector
 from ovsam_pipeline.errors import DatasetError
+from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.records import ImageRecord
 
 # Boxes of this share within the first pixel are not in pixels: no detector finds such boxes.
@@ -51,18 +53,18 @@ class BoxesFit:
         images, sentences = self.images, []
         if set(images.counts) - {BY_NAME, BY_ID}:
             left = images.total - images.matched
-            others = f"; {_count(left, 'image')} without boxes there" if left else ""
+            others = f"; {count_things(left, 'image')} without boxes there" if left else ""
             sentences.append(f"{images.describe()}{others}")
         if self.num_unused_boxes:
-            others = _count(self.num_unused_images, "image")
+            others = count_things(self.num_unused_images, "image")
             sentences.append(
-                f"{_count(self.num_unused_boxes, 'box')} not used: of {others} not here"
+                f"{count_things(self.num_unused_boxes, 'box')} not used: of {others} not here"
             )
         if self.dropped:
             total = self.dropped.total() + self.num_boxes
             sentences.append(
-                f"{self.dropped.total()} of {_count(total, 'box')} not used: "
-                f"{describe_reasons(self.dropped)}"
+                f"{self.dropped.total()} of {count_things(total, 'box')} not used: "
+                f"{describe_dropped(self.dropped)}"
             )
         return [f"{self.name}: {sentence}" for sentence in sentences]
 
@@ -74,11 +76,6 @@ class BoxesFit:
             "dropped": dict(self.dropped),
             "boxes_of_other_images": self.num_unused_boxes,
         }
-
-
-def describe_reasons(dropped: Counter[str]) -> str:
-    """Return "3 no area, 2 outside the image", the most frequent first."""
-    return ", ".join(f"{count:,} {reason}" for reason, count in dropped.most_common())
 
 
 def fit_boxes(
@@ -129,7 +126,7 @@ def _check_images(fit: BoxesFit, table: BoxTable, least_share: float) -> None:
         return
     raise DatasetError(
         f"expected the images of the run in {fit.name}, got {report.matched or 'none'} of "
-        f"{report.total} there; it has {_count(len(table.images), 'image')}, "
+        f"{report.total} there; it has {count_things(len(table.images), 'image')}, "
         f"{table.images.describe()} ({report.describe()}); give the file that was made for these "
         "images, or --min-match 0 to go on with what matches"
     )
@@ -144,7 +141,7 @@ def _check_list(fit: BoxesFit, table: BoxTable, least_share: float) -> None:
         return
     raise DatasetError(
         f"expected boxes of the images that {fit.name} lists, got boxes of "
-        f"{_count(len(others), 'other image')}, such as "
+        f"{count_things(len(others), 'other image')}, such as "
         f"{table.images.describe_one(int(others[0]))}; "
         f"it lists {table.images.describe()}: the boxes seem to be of another data set; give the "
         "one that they were made for, or --min-match 0 to use those that match"
@@ -158,8 +155,8 @@ def _check_boxes(fit: BoxesFit, least_share: float) -> None:
         return
     raise DatasetError(
         f"expected boxes that can be used in {fit.name}, got {total - bad.total() or 'none'} of "
-        f"{_count(total, 'box')} of these images; the others are: {describe_reasons(bad)}; mend "
-        "the file, or give --min-match 0 to go on with what can be used"
+        f"{count_things(total, 'box')} of these images; the others are: {describe_dropped(bad)}; "
+        "mend the file, or give --min-match 0 to go on with what can be used"
     )
 
 
@@ -197,8 +194,3 @@ def _get_images(table: BoxTable) -> np.ndarray:
 def _show_box(box_xyxy: np.ndarray) -> str:
     left, top, right, bottom = box_xyxy.tolist()
     return f"[{left:g}, {top:g}, {right - left:g}, {bottom - top:g}]"
-
-
-def _count(number: int, what: str) -> str:
-    plural = f"{what}es" if what.endswith("x") else f"{what}s"
-    return f"{number:,} {what if number == 1 else plural}"

@@ -21,7 +21,7 @@ def test_what_a_network_found_is_clipped_filtered_and_sorted():
     assert found.boxes_xyxy.tolist() == [[1, 1, 5, 5], [0, 0, 9, 9]]
     assert found.category_names == ("dog", "cat")
     assert found.category_ids.tolist() == [2, 0]
-    assert dropped == {"not finite": 1, "outside the image": 1}
+    assert dropped == {"not finite": 1, "outside the image": 1, "below --conf": 1}
 
 
 def test_labels_without_a_name_are_no_boxes():
@@ -81,18 +81,18 @@ def test_boxes_are_clipped_and_what_is_left_of_none_is_dropped_and_counted():
     assert dropped == {"outside the image": 3, "no area": 1}
 
 
-def test_a_score_at_the_threshold_stays_and_lower_ones_go_uncounted():
+def test_a_score_at_the_threshold_stays_and_lower_ones_are_counted():
     found = Detections(boxes([0, 0, 9, 9], [0, 0, 8, 8]), scores(0.7, 0.6999999))
     kept, dropped = clean(found, (20, 30), conf=0.7)
     assert kept.boxes_xyxy.tolist() == [[0, 0, 9, 9]]
-    assert not dropped
+    assert dropped == {"below --conf": 1}
 
 
 def test_at_most_ten_times_the_kept_boxes_come_out_and_these_are_the_best():
     found = Detections(boxes(*[[0, 0, 9, 9]] * 40), np.linspace(0, 1, 40, dtype=np.float32))
     kept, dropped = clean(found, (20, 30), max_det=3)
     assert kept.scores.tolist() == found.scores[:9:-1].tolist()
-    assert dropped == {"beyond 10 x max-det": 10}
+    assert dropped == {"beyond --max-det": 10}
     assert clean(found, (20, 30))[0] is found
 
 

@@ -187,7 +187,7 @@ def test_duplicate_boxes_are_dropped_and_counted():
     stats = ShardStats()
     (row,) = run(["a"], make_labeller(decode=decode, detector=Doubling()), stats=stats)
     assert [item.prompt.detector_score for item in row.objects] == [pytest.approx(0.9)]
-    assert stats.dropped == {"duplicate or not asked for": 1}
+    assert stats.dropped == {"duplicate": 1}
     assert set(stats.seconds) == {"decode", "detect", "segment"}
 
 
@@ -270,6 +270,20 @@ def test_ground_truth_boxes_are_all_kept():
     assert len(make_rules(iou=None, max_det=None).choose_boxes(found, (9, 9))[0]) == 400
 
 
+def test_each_box_that_is_not_prompted_has_its_true_reason():
+    corners = np.array([[20 * i, 0, 20 * i + 9, 9] for i in range(8)], np.float32)
+    boxes = np.concatenate([corners, corners[:1]])
+    scores = np.array([0.9] * 7 + [0.1, 0.8], np.float32)
+    kept, dropped = make_rules(conf=0.25, max_det=5).choose_boxes(
+        Detections(boxes, scores), (9, 200)
+    )
+    assert (len(kept), +dropped) == (5, {"below --conf": 1, "duplicate": 1, "beyond --max-det": 2})
+    names = ("cat", "wolf") * 4 + ("cat",)
+    found = Detections(boxes, scores, names)
+    rules = make_rules(labels="detector", detector_labels={"cat": 0, "dog": 1})
+    assert +rules.choose_boxes(found, (9, 200))[1] == {"class not asked for": 4, "duplicate": 1}
+
+
 def test_of_a_hundred_thousand_boxes_only_the_best_are_looked_at():
     dice = np.random.default_rng(0)
     corners = dice.random((100_000, 2)).astype(np.float32) * 1000
@@ -277,7 +291,8 @@ def test_of_a_hundred_thousand_boxes_only_the_best_are_looked_at():
     found = Detections(np.concatenate([corners, corners + 8], 1), scores)
     kept, dropped = make_rules(max_det=20).choose_boxes(found, (2000, 2000))
     assert len(kept) == 20
-    assert dropped["beyond 10 x max-det"] == 100_000 - 200
+    assert dropped.total() == 100_000 - 20
+    assert 100_000 - 200 <= dropped["beyond --max-det"] == dropped.total() - dropped["duplicate"]
     assert kept.scores.min() >= np.sort(scores)[-200]
     assert kept.scores[0] == scores.max()
 

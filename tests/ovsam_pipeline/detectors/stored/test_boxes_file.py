@@ -104,7 +104,7 @@ def test_a_hundred_thousand_boxes_on_an_image_are_cut_to_the_best(tmp_path):
     rows = [result(7, [1, 1, 5, 5], float(score)) for score in scores]
     (found,) = build(write(tmp_path / "r.json", rows)).detect([make_image(image_id=7)])
     found, dropped = clean(found, (80, 100), max_det=20)
-    assert (len(found), dropped) == (200, {"beyond 10 x max-det": 99_800})
+    assert (len(found), dropped) == (200, {"beyond --max-det": 99_800})
     assert found.scores[0] == pytest.approx(0.9)
 
 

@@ -134,7 +134,7 @@ def test_boxes_that_are_not_handed_out_are_counted_in_the_run(images, tmp_path):
     settings = {"detector": f"boxes:{tmp_path / 'boxes.json'}", "max_det": 2}
     expected = {
         "not finite": 2, "no area": 2, "not four numbers and a score": 2, "outside the image": 2,
-        "beyond 10 x max-det": 5,
+        "beyond --max-det": 5,
     }  # fmt: skip
     result = ovsam_pipeline.label(images, output=tmp_path / "out", **settings)
     run = json.loads((tmp_path / "out" / "run.json").read_text())
