@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from ovsam_pipeline.engines.supervisor import supervise
 from ovsam_pipeline.terminal.app import run_app
 
 
 def main() -> None:
     """Run the command line."""
-    run_app(_run_command)
+    supervise(lambda: run_app(_run_command))
 
 
 def _run_command() -> None:

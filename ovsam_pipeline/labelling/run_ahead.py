@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Generator, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
 _POLL_S = 0.2
@@ -25,6 +25,23 @@ def run_ahead(source: Iterator[T], depth: int) -> Generator[T]:
     finally:
         channel.is_closed.set()
         thread.join()
+
+
+def poll_ahead(
+    source: Iterator[T], depth: int, every_s: float, patience_s: float
+) -> Generator[T | None]:
+    """Yield as `run_ahead` does, and None each time that nothing came for `every_s` seconds.
+
+    Leaving early waits for the current item at most `patience_s`: one that hangs is left behind.
+    """
+    channel = _Channel[T](depth)
+    thread = threading.Thread(target=channel.fill, args=(source,), name="ovsam-stage", daemon=True)
+    thread.start()
+    try:
+        yield from channel.poll(every_s)
+    finally:
+        channel.is_closed.set()
+        thread.join(patience_s)
 
 
 class _End:
@@ -57,8 +74,16 @@ class _Channel(Generic[T]):
 
     def drain(self) -> Iterator[T]:
         """Yield items until the end; raise what ended `fill`."""
+        yield from cast("Iterator[T]", self.poll(None))  # None comes from waits that end only
+
+    def poll(self, every_s: float | None) -> Iterator[T | None]:
+        """Yield as `drain`, and None each time that nothing came for so long."""
         while True:
-            item = self._items.get()
+            try:
+                item = self._items.get(timeout=every_s)
+            except queue.Empty:
+                yield None
+                continue
             if isinstance(item, _End):
                 if item.error is not None:
                     raise item.error

@@ -126,11 +126,15 @@ class PartWriter:
         if not self._rows:
             self._oldest_s = time.monotonic()
         self._rows.append(row)
-        is_old = time.monotonic() - self._oldest_s >= self._max_seconds
-        if len(self._rows) >= self.max_images or is_old:
+        if len(self._rows) >= self.max_images:
             self.commit()
             return True
-        return False
+        return self.commit_old()
+
+    def commit_old(self) -> bool:
+        """Commit where the oldest row is old enough; return whether that wrote a part."""
+        is_old = time.monotonic() - self._oldest_s >= self._max_seconds
+        return is_old and self.commit() is not None
 
     def commit(self) -> str | None:
         """Write the rows that were added; return the file name of the part, None without rows."""

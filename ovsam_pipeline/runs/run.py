@@ -24,6 +24,7 @@ from ovsam.errors import OvsamError
 from ovsam_pipeline.engines.choose import foresee, open_engine
 from ovsam_pipeline.engines.engine import Engine, Work
 from ovsam_pipeline.engines.idle import IdleEngine
+from ovsam_pipeline.engines.supervisor import continue_command
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.labelling.labeller import BuildLabeller
 from ovsam_pipeline.labelling.rules import find_evaluation_rules
@@ -115,7 +116,7 @@ def run_labelling(
     embedding: Progress | None = None,
 ) -> LabelResult:
     """Label the sources into an output folder; the last three as in `run_label`."""
-    state = RunState(output)
+    config, state = continue_command(config), RunState(output)
     with ExitStack() as stack:
         stack.enter_context(keep_metrics(state, config.metrics_file))
         check_own_files(output)

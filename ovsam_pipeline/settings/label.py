@@ -249,7 +249,7 @@ class LabelConfig(SharedConfig):
     image_timeout: float = setting(
         600.0,
         Panel.SPEED,
-        "Replace a worker of a Ray cluster that finishes no image for this many seconds.",
+        "Replace a process, here or of a cluster, that finishes no image for this many seconds.",
         metavar="SECONDS",
         above=0,
     )

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -91,7 +92,7 @@ def run_app(app: Callable[[], Any]) -> None:
         code = _run(app)
     except _Interrupted:
         for number in _SIGNALS:  # a second signal ends at once, without a traceback from a cleanup
-            signal.signal(number, lambda *_: os._exit(ExitCode.INTERRUPTED))
+            signal.signal(number, lambda *_: _echoes.has_one() or os._exit(ExitCode.INTERRUPTED))
         code = ExitCode.INTERRUPTED
         print_note("ovsam: interrupted", level=logging.ERROR, fields={"exit_code": code})
     sys.exit(code)
@@ -144,6 +145,8 @@ def graceful_stop() -> Iterator[StopRequest]:
 
     def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
         nonlocal is_asked
+        if _echoes.has_one():
+            return
         if is_asked:
             os._exit(ExitCode.INTERRUPTED)
         is_asked = True
@@ -165,4 +168,28 @@ class _Interrupted(BaseException):
 
 
 def _raise_interrupted(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
-    raise _Interrupted
+    if not _echoes.has_one():
+        raise _Interrupted
+
+
+class _Echoes:
+    """Which signals are another one's echo: none, unless `seconds` is set."""
+
+    def __init__(self) -> None:
+        self.seconds = self._last_s = 0.0
+
+    def has_one(self) -> bool:
+        """Whether the signal that is handled now came so soon after another that it is the same."""
+        before_s, self._last_s = self._last_s, time.monotonic()
+        return self._last_s - before_s < self.seconds
+
+
+_echoes = _Echoes()
+
+
+def expect_echoes(seconds: float) -> None:
+    """Take signals that come so soon after another for the same one.
+
+    Ctrl-C reaches a process that labels and the one that watches over it, which passes it on.
+    """
+    _echoes.seconds = seconds
