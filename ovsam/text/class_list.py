@@ -1,7 +1,8 @@
 """Class lists as people write them → `VocabularyClass` records.
 
-Reads text files (one class per line), JSON, YAML and COCO-format files, and comma lists. Splits a
-name into the texts that are embedded, by the rules of the released OV-SAM.
+Reads text files (one class per line), JSON, YAML and COCO-format files, and comma lists. A name is
+whole, whatever signs it has ("30 km/h"); only in the built-in lists it is split into several texts,
+by the rules of the released OV-SAM.
 """
 
 from __future__ import annotations
@@ -10,16 +11,24 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ovsam.coco_fields import to_id, to_text
 from ovsam.errors import VocabularyError, show_value
 
 Split = Literal["base", "novel"]
 
 MAX_NAME_CHARACTERS = 256
+# " # " and not "#": C# and "player #1" are names.
+_COMMENT = re.compile(r"^\s*#.*|\s#(?:\s.*)?$")
+_NUMBERED = re.compile(r"(\d{1,6})(?:\s*[,:;.)]\s*|\s+)(\S.*)")
+_HEADING = re.compile(
+    r"(?:class_?)?(?:id|index|number)\s*[,;\s]\s*(?:class_?)?(?:name|class|label)", re.I
+)
+_YAML_KEY = re.compile(r"(?:names|classes|categories|nc)\s*:.*")
 _FREQUENCIES = {"f": "frequent", "c": "common", "r": "rare"}
 
 
@@ -54,16 +63,29 @@ def split_prototypes(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for piece in pieces if (text := " ".join(piece.split()))))
 
 
+def keep_whole(name: str) -> tuple[str, ...]:
+    """Return the text of a name: itself as names are compared; nothing for an empty one."""
+    return tuple(filter(None, (fold_name(name),)))
+
+
 def make_class(
-    name: str, *, category_id: int, aliases: Sequence[str] = (), where: str = "class"
+    name: str,
+    *,
+    category_id: int,
+    aliases: Sequence[str] = (),
+    where: str = "class",
+    split: Callable[[str], tuple[str, ...]] = keep_whole,
 ) -> VocabularyClass:
-    """Build a class from a name and further texts for it; `where` is their place, for messages."""
+    """Build a class from a name and further texts for it; `where` is their place, for messages.
+
+    `split` gives the texts to embed of a name, and of each alias.
+    """
     if not isinstance(name, str):
         raise VocabularyError(
             f"expected a class name at {where}, got {show_value(name, 80)}; write a text"
         )
-    shown = " ".join(name.split())
-    prototypes = split_prototypes(shown)
+    shown = " ".join((to_text(name) or "").split())
+    prototypes = split(shown)
     if not prototypes:
         raise VocabularyError(f"expected a class name at {where}, got {name!r}; write or remove it")
     for text in (shown, *aliases):
@@ -72,7 +94,7 @@ def make_class(
                 f"expected a class name of at most {MAX_NAME_CHARACTERS} characters at {where}, "
                 f"got {len(text)} characters starting with {text[:40]!r}; shorten it"
             )
-    texts = [*prototypes, *(t for alias in aliases for t in split_prototypes(alias))]
+    texts = [*prototypes, *(t for alias in aliases for t in split(to_text(alias) or ""))]
     return VocabularyClass(category_id, shown, tuple(dict.fromkeys(texts)))
 
 
@@ -89,11 +111,14 @@ def parse_class_names(text: str) -> list[VocabularyClass]:
     return classes
 
 
-def read_class_file(path: Path) -> tuple[list[VocabularyClass], str]:
+def read_class_file(
+    path: Path, split: Callable[[str], tuple[str, ...]] = keep_whole
+) -> tuple[list[VocabularyClass], str]:
     """Read a class list from a file; the second value is its title.
 
     Formats by suffix: `.json`, `.yaml` or `.yml`, anything else is text; `.gz` after it is allowed.
-    Whatever cannot be used is a VocabularyError that names the line or entry.
+    Whatever cannot be used is a VocabularyError that names the line or entry. `split` as in
+    `make_class`.
     """
     text = _read_text(path)
     if not text.strip():
@@ -105,9 +130,9 @@ def read_class_file(path: Path) -> tuple[list[VocabularyClass], str]:
     if suffixes[-1:] == [".gz"]:
         suffixes = suffixes[:-1]
     if suffixes[-1:] == [".json"]:
-        return _classes_from_data(_parse_json(text, path), path)
+        return _classes_from_data(_parse_json(text, path), path, split)
     if suffixes[-1:] in ([".yaml"], [".yml"]):
-        return _classes_from_data(_parse_yaml(text, path), path)
+        return _classes_from_data(_parse_yaml(text, path), path, split)
     return _classes_from_lines(text, path), path.stem
 
 
@@ -161,6 +186,9 @@ def check_indices(
 
 def _read_text(path: Path) -> str:
     try:
+        # Reading a pipe could wait for ever.
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise VocabularyError(f"expected a file with class names, got a pipe or device: {path}")
         raw = path.read_bytes()
         if path.suffix.lower() == ".gz":
             raw = gzip.decompress(raw)
@@ -185,40 +213,94 @@ def _read_text(path: Path) -> str:
 
 def _parse_json(text: str, path: Path) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_refuse_repeated)
+    except RecursionError as error:
+        raise VocabularyError(f"expected JSON in {path}, got one nested too deeply") from error
     except json.JSONDecodeError as error:
         raise VocabularyError(
             f"expected JSON in {path}, got an error at line {error.lineno}: {error.msg}"
         ) from error
+    except ValueError as error:
+        raise VocabularyError(f"expected JSON in {path}, got {error}") from error
+
+
+def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        key = next(k for i, (k, _) in enumerate(pairs) if k in dict(pairs[:i]))
+        raise ValueError(f"the key {key!r} twice; keep one")
+    return values
 
 
 def _parse_yaml(text: str, path: Path) -> Any:
-    import yaml
+    from ovsam.text.plain_yaml import parse_plain_yaml
 
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
-        raise VocabularyError(f"expected YAML in {path}, got: {error}") from error
+        return parse_plain_yaml(text)
+    except ValueError as error:
+        raise VocabularyError(f"expected YAML in {path}, got {error}") from error
 
 
 def _classes_from_lines(text: str, path: Path) -> list[VocabularyClass]:
-    """Read one class per line, `name, alias, alias`; blank lines and # comments are skipped."""
+    """Read one class per line, `name, alias, alias`; see docs/vocabularies.md for what else."""
+    lines = [
+        (number, content)
+        for number, line in enumerate(text.splitlines(), start=1)
+        if (content := _COMMENT.sub("", line).strip())
+    ]
+    if not lines:
+        raise VocabularyError(f"expected class names in {path}, got only comments; add a class")
+    _refuse_other_formats([content for _, content in lines], path)
+    numbered = _take_numbers([content for _, content in lines])
+    if numbered and len(numbered) < len(lines):
+        lines = lines[1:]
     classes: list[VocabularyClass] = []
     places: list[str] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        name, *aliases = line.split(",")
+    for index, (number, content) in enumerate(lines):
+        category_id, names = numbered[index] if numbered else (index + 1, content)
+        name, *aliases = names.split(",")
         where = f"line {number} of {path}"
-        classes.append(make_class(name, category_id=len(classes) + 1, aliases=aliases, where=where))
+        classes.append(make_class(name, category_id=category_id, aliases=aliases, where=where))
         places.append(f"line {number}")
-    if not classes:
-        raise VocabularyError(f"expected class names in {path}, got only comments; add a class")
     check_unique(classes, places, str(path))
     return classes
 
 
-def _classes_from_data(data: Any, path: Path) -> tuple[list[VocabularyClass], str]:
+def _take_numbers(lines: Sequence[str]) -> list[tuple[int, str]] | None:
+    """Return number and rest of lines that count from 0 or 1 ("0 cat", "1 dog"); else None.
+
+    "1 euro" and "2 euro" do not count: without their numbers the names would be equal. A heading
+    ("id,name") is left out.
+    """
+    if len(lines) > 2 and _HEADING.fullmatch(lines[0]):
+        lines = lines[1:]
+    found = [_NUMBERED.fullmatch(line) for line in lines]
+    numbers = [(int(match[1]), match[2]) for match in found if match]
+    rests = {fold_name(rest) for _, rest in numbers}
+    if len(lines) < 2 or len(numbers) < len(lines) or len(rests) < len(lines):
+        return None
+    first = numbers[0][0]
+    is_count = [number for number, _ in numbers] == list(range(first, first + len(numbers)))
+    return numbers if first in (0, 1) and is_count else None
+
+
+def _refuse_other_formats(lines: Sequence[str], path: Path) -> None:
+    """Refuse JSON, YAML, XML and protocol buffers in a text file: its lines would be names."""
+    kind = "XML" if lines[0].startswith("<") else ""
+    if lines[0][0] in "[{" or any(line[-1] in "[{" or line in "]}" for line in lines):
+        kind = "JSON"
+    if all(line.startswith("- ") for line in lines) or any(map(_YAML_KEY.fullmatch, lines)):
+        kind = "YAML"
+    if kind:
+        raise VocabularyError(
+            f"expected one class name per line in {path}, got what looks like {kind}; write one "
+            "name per line, or name the file .json or .yaml if it is that"
+        )
+
+
+def _classes_from_data(
+    data: Any, path: Path, split: Callable[[str], tuple[str, ...]]
+) -> tuple[list[VocabularyClass], str]:
     title = path.stem
     if isinstance(data, Mapping):
         title = str(data.get("title", title))
@@ -237,18 +319,23 @@ def _classes_from_data(data: Any, path: Path) -> tuple[list[VocabularyClass], st
         )
     if not entries:
         raise VocabularyError(f"expected class names in {path}, got an empty list; add a class")
-    classes = [_class_from_entry(entry, i, path) for i, entry in enumerate(entries, start=1)]
+    classes = [_class_from_entry(entry, i, path, split) for i, entry in enumerate(entries, start=1)]
     places = [f"entry {index}" for index in range(1, len(classes) + 1)]
     check_unique(classes, places, str(path))
     _check_ids(classes, path)
     # Prompts are chosen by hand and two classes may share one, so they come after the check.
-    prompted = [_with_prompts(c, e, p) for c, e, p in zip(classes, entries, places, strict=True)]
+    prompted = [
+        _with_prompts(c, e, p, split) for c, e, p in zip(classes, entries, places, strict=True)
+    ]
     return _split_by_frequency(prompted), title
 
 
 def _entry_from_pair(key: Any, value: Any, path: Path) -> dict[str, Any]:
     """Read `name: aliases`, or `id: name` as in Ultralytics data files."""
-    if isinstance(value, str) and str(key).isdecimal():
+    is_id = str(key).isdecimal()
+    if value in ("", "~") or (value == "null" and not is_id):  # YAML's ways to write nothing
+        value = None
+    if isinstance(value, str) and is_id:
         return {"id": int(key), "name": value}
     if isinstance(value, Mapping):
         return {**value, "name": key}
@@ -263,11 +350,12 @@ def _entry_from_pair(key: Any, value: Any, path: Path) -> dict[str, Any]:
     )
 
 
-def _class_from_entry(entry: Any, number: int, path: Path) -> VocabularyClass:
+def _class_from_entry(
+    entry: Any, number: int, path: Path, split: Callable[[str], tuple[str, ...]]
+) -> VocabularyClass:
     where = f"entry {number} of {path}"
     if isinstance(entry, str):
-        name, *aliases = entry.split(",")
-        return make_class(name, category_id=number, aliases=aliases, where=where)
+        return make_class(entry, category_id=number, where=where, split=split)
     if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
         raise VocabularyError(
             f"expected a name or an object with a text 'name' at {where}, "
@@ -278,6 +366,7 @@ def _class_from_entry(entry: Any, number: int, path: Path) -> VocabularyClass:
         category_id=_read_id(entry, number, where),
         aliases=_read_texts(entry, "aliases", where),
         where=where,
+        split=split,
     )
     frequency = entry.get("frequency")
     return replace(
@@ -288,17 +377,22 @@ def _class_from_entry(entry: Any, number: int, path: Path) -> VocabularyClass:
     )
 
 
-def _with_prompts(built: VocabularyClass, entry: Any, where: str) -> VocabularyClass:
+def _with_prompts(
+    built: VocabularyClass, entry: Any, where: str, split: Callable[[str], tuple[str, ...]]
+) -> VocabularyClass:
     """Put an entry's `prompts` in place of the texts that follow from its name."""
     prompts = _read_texts(entry, "prompts", where) if isinstance(entry, Mapping) else []
-    texts = tuple(dict.fromkeys(t for prompt in prompts for t in split_prototypes(prompt)))
+    texts = tuple(dict.fromkeys(t for prompt in prompts for t in split(prompt)))
     return replace(built, aliases=texts) if texts else built
 
 
 def _read_id(entry: Mapping[str, Any], number: int, where: str) -> int:
-    category_id = entry.get("id", entry.get("category_id", number))
-    if isinstance(category_id, bool) or not isinstance(category_id, int) or category_id < 0:
-        raise VocabularyError(f"expected a whole number as 'id' at {where}, got {category_id!r}")
+    given = entry.get("id", entry.get("category_id", number))
+    category_id = to_id(given)
+    if category_id is None or category_id < 0:
+        raise VocabularyError(
+            f"expected a whole number as 'id' at {where}, got {show_value(given)}"
+        )
     return category_id
 
 

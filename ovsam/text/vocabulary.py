@@ -42,8 +42,8 @@ class Vocabulary:
         base: indices of the classes that the model's labels were trained on (paper section 4.1).
         novel: indices of the classes to keep besides `base`; with a split, classes in neither set
             are never chosen.
-        aliases: for each class the texts to embed, unchanged; None, or an empty list: the name's
-            own (`split_prototypes`). A class scores by its best text.
+        aliases: for each class the texts to embed, unchanged; None, or an empty list: the name,
+            in lower case. A class scores by its best text.
         category_ids: (C) ids written to COCO files; None: 1 to C.
         title: what the vocabulary is called in reports.
 

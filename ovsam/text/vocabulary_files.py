@@ -12,7 +12,12 @@ from pathlib import Path
 
 from ovsam.errors import CheckpointError, VocabularyError
 from ovsam.strict import build_strict, suggest_names
-from ovsam.text.class_list import VocabularyClass, parse_class_names, read_class_file
+from ovsam.text.class_list import (
+    VocabularyClass,
+    parse_class_names,
+    read_class_file,
+    split_prototypes,
+)
 from ovsam.text.vocabulary import Vocabulary
 from ovsam.weights.files import replace_file
 
@@ -55,13 +60,13 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
     name = str(name_or_path)
     file_name = BUILT_IN_VOCABULARIES.get(name.lower())
     if file_name is not None:
-        classes, _ = read_class_file(_FOLDER / file_name)
+        classes, _ = read_class_file(_FOLDER / file_name, split_prototypes)
         vocabulary = Vocabulary.from_classes(classes, name.lower())
         return vocabulary.without_split() if name.lower() == "coco-80" else vocabulary
     if "," in name and not _is_file_name(name):
         return parse_vocabulary(name.removesuffix(","))
     path = Path(name_or_path).expanduser()
-    if not path.exists() and not path.suffix and len(path.parts) == 1:
+    if not _may_exist(path) and not path.suffix and len(path.parts) == 1:
         raise VocabularyError(
             f"unknown vocabulary {name!r}"
             + suggest_names(name.lower(), list(BUILT_IN_VOCABULARIES))
@@ -82,10 +87,14 @@ def parse_vocabulary(text: str) -> Vocabulary:
 def _is_file_name(text: str) -> bool:
     """Whether a text with commas is meant as a path: it exists, or ends like a class file."""
     path = Path(text).expanduser()
+    return _may_exist(path) or path.suffix.lower() in _FILE_SUFFIXES
+
+
+def _may_exist(path: Path) -> bool:
     try:
-        return path.exists() or path.suffix.lower() in _FILE_SUFFIXES
-    except OSError:  # longer than a path may be
-        return False
+        return path.exists()
+    except (OSError, ValueError) as error:  # longer than a path may be, or closed to us
+        return isinstance(error, PermissionError)
 
 
 def save_vocabulary(vocabulary: Vocabulary, path: Path) -> None:

@@ -85,7 +85,7 @@ def _list_classes(vocabulary: Vocabulary) -> list[dict[str, Any]]:
 
 def _format_classes(vocabulary: Vocabulary) -> str:
     rows = [
-        [str(item.category_id), item.name, item.split or "-", ", ".join(item.aliases)]
+        [str(item.category_id), item.name, item.split or "-", " | ".join(item.aliases)]
         for item in vocabulary.classes
     ]
     return format_table(("id", "name", "split", "texts"), rows, right="r")

@@ -23,7 +23,7 @@ def test_vocabularies_shows_how_a_file_reads(run_ovsam, tmp_path):
 def test_vocabularies_prints_one_line_a_class(run_ovsam):
     lines = run_ovsam("vocabularies", "coco").out.splitlines()
     assert len(lines) == 81
-    assert lines[1].split()[:4] == ["1", "person", "base", "person,"]
+    assert lines[1].split()[:4] == ["1", "person", "base", "person"]
 
 
 def test_unknown_vocabulary_is_a_usage_error(run_ovsam):

@@ -1,11 +1,13 @@
 import gzip
 import json
+import os
 
 import pytest
 
 from ovsam.errors import VocabularyError
 from ovsam.text.class_list import (
     MAX_NAME_CHARACTERS,
+    fold_name,
     make_class,
     parse_class_names,
     read_class_file,
@@ -46,14 +48,13 @@ def test_text_file_has_one_class_a_line_with_aliases(tmp_path):
 @pytest.mark.parametrize(
     "content",
     [
-        ["cat, kitty", "dog"],
         [{"name": "cat", "aliases": ["kitty"]}, {"name": "dog"}],
         {"cat": ["kitty"], "dog": []},
         {"cat": "kitty", "dog": None},
         {"cat": {"aliases": ["kitty"]}, "dog": {}},
         {"title": "pets", "classes": [{"name": "cat", "aliases": ["kitty"]}, "dog"]},
     ],
-    ids=["names", "objects", "lists", "texts", "mappings", "our form"],
+    ids=["objects", "lists", "texts", "mappings", "our form"],
 )
 def test_json_forms_read_alike(tmp_path, content):
     classes = read(tmp_path, "pets.json", content)
@@ -115,11 +116,25 @@ def test_ultralytics_ids_are_kept(tmp_path):
         ("a.json", ["cat", "traffic_light", "Traffic Light"], r"entry 2 .* and at entry 3"),
         ("a.json", [{"name": "cat", "aliases": 3}], r"a list of texts as 'aliases' at entry 1"),
         ("a.json", [{"name": "cat", "split": "rare"}], r"'base' or 'novel' .* got 'rare'"),
-        ("a.json", [{"name": "cat", "id": "1"}], r"a whole number as 'id' at entry 1 .* got '1'"),
+        ("a.json", [{"name": "cat", "id": [1]}], r"a whole number as 'id' at entry 1 .* got \[1\]"),
         ("a.json", [{"name": "a", "id": 1}, {"name": "b", "id": 1}], r"got 1 for both 'a' and 'b'"),
         ("a.json", {"cat": 5}, r"a list of aliases for class 'cat' in .*, got int"),
         ("a.yaml", "a: [", r"expected YAML in .*a.yaml"),
-        ("a.yaml", "- 2024-13-45", r"expected YAML in .*a.yaml.* month must be"),
+        ("a.yaml", "names: {0: cat, 0: dog}", r"the key '0' again in line 1; keep one"),
+        ("a.yaml", "a: &x [cat]\nb: *x\n", r"expected YAML .* a reference \(\*name\)"),
+        ("a.yaml", "? [a]\n: b\n", r"a list or mapping as key in line 1"),
+        ("a.yaml", "[" * 3000, r"expected YAML in .*a.yaml, got"),
+        ("a.json", "[" * 100_000, r"expected JSON in .*a.json, got one nested too deeply"),
+        ("a.json", '{"cat": [], "cat": ["kitty"]}', r"got the key 'cat' twice; keep one"),
+        ("a.txt", '["mug", "spoon"]', r"one class name per line in .*, got what looks like JSON"),
+        (
+            "a.txt",
+            "names:\n  0: mug\n",
+            r"got what looks like YAML; .* name the file .json or .yaml",
+        ),
+        ("a.txt", "- mug\n- spoon\n", r"got what looks like YAML"),
+        ("a.xml", '<View><Label value="mug"/></View>', r"got what looks like XML"),
+        ("a.pbtxt", "item {\n  id: 1\n  name: 'mug'\n}\n", r"got what looks like JSON"),
         ("no/a.txt", None, r"a.txt does not exist; give a built-in name"),
     ],
 )
@@ -129,6 +144,87 @@ def test_refused_files_say_where_and_why(tmp_path, name, content, message):
         path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(VocabularyError, match=message):
         read_class_file(path)
+
+
+SIGNS = (
+    "limit 30 km/h",
+    "limit 50 km/h",
+    "mask w/o valve",
+    "Truck w/Box",
+    "Truck w/Flatbed",
+    "N/A",
+)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "names"),
+    [
+        ("a.txt", "\n".join(SIGNS), SIGNS),
+        ("a.json", list(SIGNS), SIGNS),
+        ("a.yaml", "names:\n" + "".join(f"  - {name}\n" for name in SIGNS), SIGNS),
+        ("a.json", {"categories": [{"id": 1, "name": "Paper, glass"}]}, ("Paper, glass",)),
+        (
+            "a.json",
+            ["Paper, glass", "glass", "tape_or_rope"],
+            ("Paper, glass", "glass", "tape_or_rope"),
+        ),
+        ("a.yaml", "Paper, glass:\nglass:\n", ("Paper, glass", "glass")),
+    ],
+)
+def test_a_name_is_whole_whatever_signs_it_has(tmp_path, file, content, names):
+    classes = read(tmp_path, file, content)
+    assert tuple(item.name for item in classes) == names
+    assert [item.aliases for item in classes] == [(fold_name(name),) for name in names]
+
+
+def test_comma_list_keeps_names_with_a_slash_whole():
+    assert [c.aliases for c in parse_class_names("30 km/h,50 km/h")] == [("30 km/h",), ("50 km/h",)]
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ("names: [0, 1, 2]", {1: "0", 2: "1", 3: "2"}),
+        ("names:\n  0: yes\n  1: no\n", {0: "yes", 1: "no"}),
+        ("{0: 2024-01-01, 1: 007, 2: null}", {0: "2024-01-01", 1: "007", 2: "null"}),
+        ("- on\n- 1_000\n- 2024-13-45\n", {1: "on", 2: "1_000", 3: "2024-13-45"}),
+        ("yes: [ja]\nno: ~\n3: drei\n", {1: "yes", 2: "no", 3: "drei"}),
+    ],
+)
+def test_yaml_values_are_texts(tmp_path, content, names):
+    classes = read(tmp_path, "a.yaml", content)
+    assert {item.category_id: item.name for item in classes} == names
+
+
+def test_a_comment_begins_with_a_hash_between_blanks(tmp_path):
+    text = "# all\ncat # the pet\nC#\nplayer #1\n#hidden\ndog\t#\tkept, puppy\n"
+    assert [c.name for c in read(tmp_path, "a.txt", text)] == ["cat", "C#", "player #1", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("0 mug\n1 tea spoon\n", {0: "mug", 1: "tea spoon"}),
+        ("1: mug\n2: spoon\n3: fork, tine\n", {1: "mug", 2: "spoon", 3: "fork"}),
+        ("id,name\n0,mug\n1,spoon\n", {0: "mug", 1: "spoon"}),
+        ("0\n1\n2\n", {1: "0", 2: "1", 3: "2"}),
+        ("1 euro\n2 euro\n", {1: "1 euro", 2: "2 euro"}),
+        ("30 km/h\n50 km/h\n", {1: "30 km/h", 2: "50 km/h"}),
+        ("0 mug\nspoon\n", {1: "0 mug", 2: "spoon"}),
+    ],
+)
+def test_numbers_that_count_the_lines_are_ids(tmp_path, text, names):
+    assert {c.category_id: c.name for c in read(tmp_path, "a.txt", text)} == names
+
+
+def test_half_of_a_surrogate_pair_does_not_stay_in_a_name(tmp_path):
+    assert read(tmp_path, "a.json", '["x\\ud800"]')[0].name == "x?"
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(VocabularyError, match="got a pipe or device"):
+        read_class_file(tmp_path / "a.txt")
 
 
 def test_text_that_is_not_utf8_is_refused(tmp_path):
