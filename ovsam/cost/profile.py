@@ -24,10 +24,8 @@ from ovsam.baselines.coop import build_baseline_namer
 from ovsam.build import build_model, get_config
 from ovsam.clip_backbone import build_clip_backbone
 from ovsam.config import ModelConfig, SamConfig
+from ovsam.cost.costs import PAPER_PROMPTS, ModelCost, PartCost
 from ovsam.cost.count import (
-    PAPER_PROMPTS,
-    ModelCost,
-    PartCost,
     clip_region_macs,
     count_macs,
     count_parameters,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from ovsam_pipeline.terminal.tables import format_table
 if TYPE_CHECKING:
     from ovsam.baselines.config import BaselineConfig
     from ovsam.config import ModelConfig
-    from ovsam.cost.count import ModelCost
+    from ovsam.cost.costs import ModelCost
 
 _SINGLE_SCALE = "convnext-l-single-scale"
 
@@ -46,29 +47,50 @@ def info(
         ovsam info rn50x16 --prompts 100
         ovsam info runs/labels/
     """
-    from ovsam.baselines.config import BASELINE_NAMES
-    from ovsam.build import MODEL_NAMES
-    from ovsam.cost.count import PAPER_PROMPTS
-    from ovsam.cost.profile import profile_model
-    from ovsam.sam import SAM_NAMES
+    from ovsam.cost.costs import PAPER_PROMPTS, read_costs
     from ovsam_pipeline.terminal.app import print_json, print_result
 
-    def profile(structure: str | ModelConfig | BaselineConfig) -> ModelCost:
+    def count(name: str) -> ModelCost:
         num_prompts = PAPER_PROMPTS if prompts is None else prompts
+        known = None if input_size else read_costs().get(name)
+        if known is not None:
+            return replace(known, num_prompts=num_prompts)
+        from ovsam.cost.profile import profile_model
+
+        structure = find_structure(name)
         return profile_model(structure, num_prompts=num_prompts, input_size=input_size)
 
     if model is not None:
-        cost = profile(find_structure(model))
+        cost = count(_find_name(model))
         if json:
             print_json(_to_json(cost))
         else:
-            print_result(*_format_parts(cost).splitlines())
+            print_result(_format_parts(cost))
         return
-    costs = [profile(x) for x in (*MODEL_NAMES, _SINGLE_SCALE, *SAM_NAMES, *BASELINE_NAMES)]
+    costs = [count(name) for name in read_costs()]
     if json:
         print_json({"models": [_to_json(cost) for cost in costs]})
     else:
-        print_result(*_format_totals(costs).splitlines())
+        print_result(_format_totals(costs))
+
+
+def count_named() -> dict[str, ModelCost]:
+    """Count every named model, with the paper's prompts, at its own input size."""
+    from ovsam.baselines.config import BASELINE_NAMES
+    from ovsam.build import MODEL_NAMES
+    from ovsam.cost.profile import profile_model
+    from ovsam.sam import SAM_NAMES
+
+    names = (*MODEL_NAMES, _SINGLE_SCALE, *SAM_NAMES, *BASELINE_NAMES, "photo")
+    return {name: profile_model(find_structure(name)) for name in names}
+
+
+def _find_name(model: str) -> str:
+    """Return the name of the structure of official weights; what else was typed as it is."""
+    from ovsam.weights.known_weights import KNOWN_MODELS
+
+    known = KNOWN_MODELS.get(model)
+    return known.config_name if known is not None and known.files else model
 
 
 def find_structure(model: str) -> str | ModelConfig | BaselineConfig:
@@ -85,9 +107,10 @@ def find_structure(model: str) -> str | ModelConfig | BaselineConfig:
     from ovsam.weights.metadata import read_metadata
     from ovsam.weights.run_folder import find_weights
 
+    model = _find_name(model)
     known = KNOWN_MODELS.get(model)
-    if known is not None and known.files:
-        return known.config_name
+    if known is not None and known.files:  # a SAM's structure has the name of its weights
+        return model
     if known is not None:  # embedded: a file of ovsam's own
         file = require(model)[0]
     else:

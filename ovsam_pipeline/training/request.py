@@ -80,7 +80,7 @@ class StageRequest:
             self.before_both()
         for flag, path in (("--data", self.data), ("--images", self.images)):
             if path is not None and not path.exists():
-                raise ConfigError(f"no folder or file at {path}; expected the data of {flag} there")
+                raise ConfigError(f"{flag}: no such file or folder: {path}")
         for init in self.init:
             check_init(init)
 

@@ -8,7 +8,7 @@ from locations import DOCS
 from ovsam.baselines.config import get_baseline_config
 from ovsam.baselines.model import build_baseline
 from ovsam.build import get_config
-from ovsam.cost.count import PAPER, PAPER_BASELINES
+from ovsam.cost.costs import PAPER, PAPER_BASELINES
 from ovsam.cost.profile import profile_model
 from ovsam.errors import ConfigError
 

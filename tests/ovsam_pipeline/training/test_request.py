@@ -10,7 +10,7 @@ from ovsam_pipeline.training.request import StageRequest
     ("stage", "given", "message"),
     [
         ("masks", {}, "`ovsam train masks` needs --config FILE"),
-        ("masks", {"config": "gone.yaml"}, "cannot read gone.yaml"),
+        ("masks", {"config": "gone.yaml"}, "no config file .gone.yaml"),
         ("masks", {"config": "list.yaml"}, "expected a mapping in list.yaml"),
         ("masks", {"config": "a.yaml"}, "needs --init once, got 0"),
         ("distil", {"config": "a.yaml"}, "needs --data"),
@@ -19,12 +19,12 @@ from ovsam_pipeline.training.request import StageRequest
         (
             "masks",
             {"config": "a.yaml", "init": ("nano",), "data": "gone.json"},
-            "no folder or file at gone.json; expected the data of --data there",
+            "--data: no such file or folder: gone.json",
         ),
         (
             "check",
             {"data": "a.yaml", "images": "gone"},
-            "no folder or file at gone; expected the data of --images there",
+            "--images: no such file or folder: gone",
         ),
     ],
 )
