@@ -2,6 +2,7 @@
 
     import ovsam_pipeline
     result = ovsam_pipeline.label("images/", output="labels/")
+    rows = ovsam_pipeline.read("labels/", masks=True)
     result = ovsam_pipeline.detect("images/", output="boxes/", detector="detic", conf=0.05)
     result = ovsam_pipeline.evaluate("annotations.json", predictions="labels/")
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which do not run `__getat
     from ovsam_pipeline.evaluation.run import evaluate as evaluate
     from ovsam_pipeline.runs.api import detect as detect
     from ovsam_pipeline.runs.api import label as label
+    from ovsam_pipeline.runs.api import read as read
     from ovsam_pipeline.runs.run import LabelResult as LabelResult
     from ovsam_pipeline.settings.label import LabelConfig as LabelConfig
 
@@ -28,6 +30,7 @@ _HOME_OF = {
     "LabelResult": "runs.run",
     "detect": "runs.api",
     "label": "runs.api",
+    "read": "runs.api",
 }
 __all__ = sorted(_HOME_OF)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from ovsam.errors import ConfigError, explain
 from ovsam_pipeline.errors import OutputError, SourceError
@@ -48,6 +48,7 @@ from ovsam_pipeline.evaluation.scoring.instances import (
 from ovsam_pipeline.evaluation.structures import GroundTruth, IouType, Predictions
 from ovsam_pipeline.monitoring.exit_codes import ExitCode
 from ovsam_pipeline.output.place import check_store, parse_output
+from ovsam_pipeline.settings.keywords import EvalKeywords
 from ovsam_pipeline.storage.remote_path import RemotePath
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class _Clock:
             self.seconds[name] = round(time.perf_counter() - start_s, 3)
 
 
-def evaluate(dataset: str | Path, **settings: Any) -> EvalResult:
+def evaluate(dataset: str | Path, **settings: Unpack[EvalKeywords]) -> EvalResult:
     """Measure labels against a data set, as `ovsam eval` does.
 
     Args:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from ovsam_pipeline.labelling.labeller import BuildLabeller
 from ovsam_pipeline.monitoring.metrics_file import record_failed_start
 from ovsam_pipeline.output.place import choose_output
 from ovsam_pipeline.runs.run import LabelResult, Showing, Stopping, run_labelling
 from ovsam_pipeline.runs.settings import load_label_config
+from ovsam_pipeline.settings.keywords import LabelKeywords
 from ovsam_pipeline.settings.label import LabelConfig
 
+Embedding = Callable[[int, int], None]
 
-def label(*sources: str | Path, output: str | Path | None = None, **settings: Any) -> LabelResult:
+
+def label(
+    *sources: str | Path,
+    output: str | Path | None = None,
+    progress: bool | None = None,
+    **settings: Unpack[LabelKeywords],
+) -> LabelResult:
     """Label images into an output folder, as `ovsam label` does.
 
     Args:
         sources: folders, globs, files, lists, COCO JSON files.
         output: folder for the results; None puts it beside the first source.
+        progress: whether to show on stderr how far it is; None does on a terminal alone.
         settings: any other field of `LabelConfig`, e.g. `vocabulary="coco", conf=0.4`.
 
     Returns:
@@ -28,15 +37,23 @@ def label(*sources: str | Path, output: str | Path | None = None, **settings: An
     Raises:
         OvsamError: the settings cannot work, or the run as a whole failed.
     """
-    return run_label(load_label_config(None, {"sources": sources, "output": output, **settings}))
+    config = load_label_config(None, {"sources": sources, "output": output, **settings})
+    showing, embedding = _choose_showing(progress)
+    return run_label(config, showing=showing, embedding=embedding)
 
 
-def detect(*sources: str | Path, output: str | Path | None = None, **settings: Any) -> LabelResult:
+def detect(
+    *sources: str | Path,
+    output: str | Path | None = None,
+    progress: bool | None = None,
+    **settings: Unpack[LabelKeywords],
+) -> LabelResult:
     """Find boxes and store them, as `ovsam detect` does; `detector="boxes:OUTPUT"` labels them.
 
     Args:
         sources: folders, globs, files, lists, COCO JSON files.
         output: folder for the boxes; None puts it beside the first source.
+        progress: as in `label`.
         settings: of `LabelConfig`, e.g. `detector="detic", conf=0.05`.
 
     Returns:
@@ -45,7 +62,39 @@ def detect(*sources: str | Path, output: str | Path | None = None, **settings: A
     Raises:
         OvsamError: the settings cannot work, or the run as a whole failed.
     """
-    return run_detect(load_label_config(None, {"sources": sources, "output": output, **settings}))
+    config = load_label_config(None, {"sources": sources, "output": output, **settings})
+    return run_detect(config, showing=_choose_showing(progress)[0])
+
+
+def read(output: str | Path, *, masks: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the rows of an output of `label` or `detect`, one image each, as they are stored.
+
+    Args:
+        output: the folder or its address.
+        masks: adds `mask` to every object: (H, W) bool, pixels of the upright original image.
+
+    Raises:
+        OvsamError: it is not the output of a run, or is damaged.
+    """
+    from ovsam.masks import decode_mask
+    from ovsam_pipeline.output.folder import iterate_rows
+    from ovsam_pipeline.output.place import find_output
+
+    for row in iterate_rows(find_output(str(output))):
+        for item in row["objects"] if masks else ():
+            if "segmentation" in item:  # boxes of `detect` have none
+                segmentation = item["segmentation"]
+                item["mask"] = decode_mask(segmentation, *segmentation["size"]).astype(bool)
+        yield row
+
+
+def _choose_showing(progress: bool | None) -> tuple[Showing | None, Embedding | None]:
+    """Return what shows the progress of labelling and of embedding class names."""
+    from ovsam_pipeline.terminal.bars import EmbeddingProgress, show_progress
+    from ovsam_pipeline.terminal.notes import has_bars
+
+    is_shown = has_bars() if progress is None else progress
+    return (show_progress, EmbeddingProgress()) if is_shown else (None, None)
 
 
 def run_label(
@@ -53,7 +102,7 @@ def run_label(
     *,
     stopping: Stopping | None = None,
     showing: Showing | None = None,
-    embedding: Callable[[int, int], None] | None = None,
+    embedding: Embedding | None = None,
 ) -> LabelResult:
     """Do what the settings say.
 

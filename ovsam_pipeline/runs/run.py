@@ -32,6 +32,7 @@ from ovsam_pipeline.monitoring.metrics_file import keep_metrics
 from ovsam_pipeline.monitoring.report import RunReport, RunSummary
 from ovsam_pipeline.monitoring.run_state import RunState, keep_status
 from ovsam_pipeline.monitoring.stopping import StopRequest, stop_after
+from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.output.folder import (
     PREVIEW_FOLDER,
     OutputFolder,
@@ -58,7 +59,7 @@ Stopping = AbstractContextManager[StopRequest]
 Showing = Callable[[RunReport], AbstractContextManager[None]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LabelResult:
     """What a run did and where it is.
 
@@ -80,6 +81,17 @@ class LabelResult:
     previews: tuple[AnyPath, ...] = ()
     dropped: dict[str, int] = field(default_factory=dict)
     has_labels: bool = True
+
+    def __repr__(self) -> str:
+        """Return the counts and the place in one line."""
+        counts, thing = self.summary, "object" if self.has_labels else "box"
+        return (
+            f"<LabelResult: {count_things(counts.done, 'image')} now ({counts.labelled} labelled, "
+            f"{counts.empty} empty, {counts.failed} failed); {self.output} has "
+            f"{count_things(self.totals.images, 'image')}, "
+            f"{count_things(self.totals.objects, thing)}>"
+        )
+
     boxes_fit: dict[str, Any] | None = None
 
     @property

@@ -7,7 +7,7 @@ import shlex
 from ovsam.weights.run_folder import MODEL_FILE, VOCABULARY_FILE
 from ovsam_pipeline.training.request import StageRequest
 
-_LABEL = "label IMAGES --model {model}{classes} -o labels"
+_LABEL = "label IMAGES --model {out} -o labels"
 _EVALUATE = "eval --dataset ANNOTATIONS.json --model {model} -o scores"
 # By stage; names in capitals are for the user to fill in.
 _NEXT = {
@@ -37,11 +37,9 @@ def describe_end(request: StageRequest) -> list[str]:
     model = out if out.suffix == ".safetensors" else out / MODEL_FILE  # `merge` takes a file
     vocabulary = out / VOCABULARY_FILE
     lines = [f"model: {model}" if model.is_file() else f"results: {out}"]
-    classes = ""
     if vocabulary.is_file():
         lines.append(f"classes: {vocabulary}")
-        classes = f" --vocabulary {shlex.quote(str(vocabulary))}"
     if following := _NEXT.get(request.stage):
         places = {"out": shlex.quote(str(out)), "model": shlex.quote(str(model))}
-        lines.append(f"next: ovsam {following.format(**places, classes=classes)}")
+        lines.append(f"next: ovsam {following.format(**places)}")
     return lines

@@ -49,7 +49,7 @@ class ValidationSettings:
     dataset: str = ""
     image_root: str = ""
     data_root: str = ""
-    prompts: str = "gt-box"
+    prompts: Literal["gt-box", "gt-point", "detector"] = "gt-box"
     limit: int = 0
     vocabulary: str = ""
 

@@ -7,7 +7,7 @@ from fake_labeller import make_labeller, refuse, write_images
 from pycocotools.coco import COCO
 
 import ovsam_pipeline
-from ovsam.errors import ConfigError, ImageError
+from ovsam.errors import ConfigError, ImageError, OvsamError
 from ovsam_pipeline.errors import OutputLockedError, ShardError, SourceError
 from ovsam_pipeline.labelling import build as builders
 from ovsam_pipeline.output.folder import OutputFolder, iterate_rows, list_parts
@@ -374,6 +374,29 @@ def test_images_that_contradict_each_other_leave_old_results_alone(images, out):
             images / "a.json", images / "b.json", output=out, on_existing="overwrite"
         )
     assert len(read_rows(out)) == 10
+
+
+def test_rows_and_masks_are_read_back(images, out):
+    result = ovsam_pipeline.label(images, output=out)
+    assert repr(result).startswith("<LabelResult: 10 images now (")
+    assert str(out) in repr(result)
+    rows = list(ovsam_pipeline.read(out, masks=True))
+    assert sorted(row["file_name"] for row in rows) == sorted(p.name for p in images.iterdir())
+    items = [(row, item) for row in rows for item in row["objects"]]
+    assert items
+    for row, item in items:
+        assert item["mask"].shape == (row["height"], row["width"])
+        assert (item["mask"].dtype, item["mask"].sum()) == (bool, item["area"])
+    plain = [item for row in ovsam_pipeline.read(out) for item in row["objects"]]
+    assert not any("mask" in item for item in plain)
+    with pytest.raises(OvsamError, match="nowhere"):
+        next(ovsam_pipeline.read(out / "nowhere"))
+
+
+@pytest.mark.parametrize(("progress", "is_shown"), [(True, True), (False, False), (None, False)])
+def test_progress_is_shown_when_asked_for(images, out, capsys, progress, is_shown):
+    ovsam_pipeline.label(images, output=out, progress=progress)
+    assert ("10/10 images" in capsys.readouterr().err) is is_shown
 
 
 def test_previews_are_readable_pictures(images, out):

@@ -18,8 +18,7 @@ def test_labels_end_with_the_model_its_classes_and_how_to_label(tmp_path):
     assert describe_end(StageRequest(stage="labels", out=out)) == [
         f"model: {out}/model.safetensors",
         f"classes: {out}/vocabulary.safetensors",
-        f"next: ovsam label IMAGES --model '{out}/model.safetensors' "
-        f"--vocabulary '{out}/vocabulary.safetensors' -o labels",
+        f"next: ovsam label IMAGES --model '{out}' -o labels",
     ]
 
 
