@@ -65,13 +65,13 @@ def info(
         if json:
             print_json(_to_json(cost))
         else:
-            print_result(_format_parts(cost))
+            print_result(*_format_parts(cost).splitlines())
         return
     costs = [count(name) for name in read_costs()]
     if json:
         print_json({"models": [_to_json(cost) for cost in costs]})
     else:
-        print_result(_format_totals(costs))
+        print_result(*_format_totals(costs).splitlines())
 
 
 def count_named() -> dict[str, ModelCost]:
