@@ -1,6 +1,6 @@
 """Labelling from S3 into S3 on this machine, quiet and with what goes wrong on the way.
 
-    python benchmarks/faults/s3_end_to_end.py [--images 60] [--json FILE]
+    python benchmarks/faults/s3_end_to_end.py [--images 60] [--seed 1] [--only 429] [--json FILE]
 
 moto's S3 server runs as a process of its own, a proxy in front of it makes the faults, and each
 case is an `ovsam label s3://… -o s3://…` of its own (fake networks, leases of 15 s).
@@ -36,6 +36,9 @@ from ovsam_pipeline.storage.remote_path import RemotePath  # noqa: E402
 BUCKET = "ovsam-bench"
 SOURCE = f"s3://{BUCKET}/in"
 LEASE_S, IMAGE_S = 15.0, 0.05
+# Set by `main`.
+PROXY: list[FaultProxy] = []
+SEED = [0]
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Case:
         failed: images that should be failed rows.
         is_refused: whether no row should be written.
         act: in place of one command.
+        say: what the command should say.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Case:
     failed: int = 0
     is_refused: bool = False
     act: Callable[[str], tuple[int, str]] | None = None
+    say: str = ""
 
 
 def start(output: str) -> subprocess.Popen[str]:
@@ -91,22 +96,35 @@ def kill_and_repeat(output: str) -> tuple[int, str]:
         time.sleep(0.05)
     run.send_signal(signal.SIGKILL)
     run.communicate()
-    refusals = 0
-    while True:
+    code, said, refusals = label_when_free(output)
+    return code, f"refused {refusals} times until the dead run's lease ran out; {said}"
+
+
+def label_when_free(output: str) -> tuple[int, str, int]:
+    """Start a run until the lease of one that could not remove its own has run out."""
+    for refusals in range(100):
         code, said = label(output)
         if code != 75:
-            return code, f"refused {refusals} times until the dead run's lease ran out; {said}"
-        refusals += 1
+            return code, said, refusals
+    raise SystemExit(f"{output} does not become free")
 
 
-def start_two(output: str) -> tuple[int, str]:
-    """Start two runs at once, then one more for what both may have left."""
-    runs = [start(output), start(output)]
-    for run in runs:
-        run.communicate(timeout=300)
+def start_three(output: str) -> tuple[int, str]:
+    """Start three runs at once: one labels, two are refused, and nothing is doubled."""
+    runs = [start(output) for _ in range(3)]
+    said = [run.communicate(timeout=300)[1] for run in runs]
     codes = sorted(run.returncode for run in runs)
+    return 0 if codes == [0, 75, 75] else 99, f"exit codes {codes}; {' '.join(said)}"
+
+
+def repeat(output: str) -> tuple[int, str]:
+    """Run a command that has to fail for what is wrong with the store, then mend that."""
     code, said = label(output)
-    return code, f"exit codes {codes}, then {code}; {said}"
+    if code != 1:
+        return 99, f"expected exit code 1, got {code}; {said}"
+    for fault in PROXY[0].faults:
+        fault.times = 0
+    return label_when_free(output)[0], said
 
 
 def build_cases(keys: list[str]) -> list[Case]:
@@ -129,7 +147,52 @@ def build_cases(keys: list[str]) -> list[Case]:
             failed=3,
         ),
         Case("killed (-9), started again", act=kill_and_repeat),
-        Case("two runs started together", act=start_two),
+        Case("three runs started together", act=start_three),
+        Case(
+            "three runs, listings late by 60 s",
+            (Fault("late", "list-type", seconds=60),),
+            act=start_three,
+        ),
+        Case(
+            "three runs, conditions ignored",
+            (Fault("unconditional", "/.lock", methods=("PUT",)),),
+            act=start_three,
+        ),
+        Case("429 for 40 % of all requests", (Fault("status", status=429, share=0.4),)),
+        Case("30 % of bodies arrive shorter", (Fault("short", "/in/", share=0.3),)),
+        Case("30 % of bodies arrive with a flipped bit", (Fault("flip", "/in/", share=0.3),)),
+        Case(
+            "login expires in mid-run (403), renewed",
+            (Fault("status", status=403, code="ExpiredToken", skipped=70),),
+            act=repeat,
+            say="the login has expired",
+        ),
+        Case(
+            "login expires in mid-run (400), renewed",
+            (Fault("status", status=400, code="ExpiredToken", skipped=110),),
+            act=repeat,
+            say="the login has expired",
+        ),
+        Case(
+            "clock too far off in mid-run, set",
+            (Fault("status", status=403, code="RequestTimeTooSkewed", skipped=90),),
+            act=repeat,
+            say="the clock of this machine",
+        ),
+        Case(
+            "login may not write",
+            (Fault("status", status=403, methods=("PUT", "POST")),),
+            exit_code=2,
+            is_refused=True,
+            say="access to ovsam-bench is refused",
+        ),
+        Case(
+            "login may not list",
+            (Fault("status", "list-type", status=403),),
+            exit_code=2,
+            is_refused=True,
+            say="access to ovsam-bench is refused",
+        ),
         Case(
             "unknown access key",
             (Fault("status", status=403, code="InvalidAccessKeyId"),),
@@ -149,6 +212,7 @@ def measure(case: Case, number: int, proxy: FaultProxy, quiet: dict[str, Any]) -
     """Run a case and look at what is in the bucket afterwards."""
     output = f"s3://{BUCKET}/out-{number}"
     proxy.faults[:] = case.faults
+    proxy.dice.seed(SEED[0] + number)
     start_s, before = time.perf_counter(), len(proxy.requests)
     code, said = (case.act or label)(output)
     seconds, num_requests = time.perf_counter() - start_s, len(proxy.requests) - before
@@ -178,6 +242,9 @@ def measure(case: Case, number: int, proxy: FaultProxy, quiet: dict[str, Any]) -
         "requests": num_requests,
         "said": " ".join(said.split()),
         "is_right": code == case.exit_code
+        and case.say in said
+        and "Traceback" not in said
+        and ".cc:" not in said
         and failed == case.failed
         and is_once
         and is_equal
@@ -209,8 +276,11 @@ def main() -> int:
     """Run all cases."""
     parser = argparse.ArgumentParser(description="Labelling from S3 into S3, with faults.")
     parser.add_argument("--images", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0, help="of faults that come by chance")
+    parser.add_argument("--only", help="cases whose name holds this, and the quiet one")
     parser.add_argument("--json", type=Path, help="file for the results")
     options = parser.parse_args()
+    SEED[0] = options.seed
     with (
         tempfile.TemporaryDirectory() as folder,
         run_s3_server() as url,
@@ -219,6 +289,7 @@ def main() -> int:
     ):
         import boto3
 
+        PROXY.append(proxy)
         client = boto3.client("s3")
         client.create_bucket(Bucket=BUCKET)
         write_images(Path(folder), options.images)
@@ -229,6 +300,8 @@ def main() -> int:
         quiet: dict[str, Any] = {}
         results = []
         for number, case in enumerate(build_cases(keys)):
+            if number and options.only and options.only not in case.name:
+                continue
             results.append(measure(case, number, proxy, quiet))
             print(json.dumps(results[-1]), file=sys.stderr, flush=True)
     print(format_table(results))

@@ -116,4 +116,7 @@ def _check_unique(image_ids: np.ndarray, order: np.ndarray, output: AnyPath) -> 
         some = image_ids[order[start : start + _AT_ONCE + 1]]
         repeated = np.flatnonzero(some[1:] == some[:-1])
         if len(repeated):
-            raise OutputError(f"two rows of {output} have the image id {some[repeated[0]]}")
+            raise OutputError(
+                f"two rows of {output} have the image id {some[repeated[0]]}; the next ovsam label "
+                "into this output keeps one of each"
+            )

@@ -157,6 +157,8 @@ class OutputFolder:
         done, doubled = build_done_index(indices)
         if not doubled:
             return done
+        num_rows = sum(len(positions) for positions in doubled.values())
+        logger.warning("rows of %s that stood twice: %d; one of each is kept", self.path, num_rows)
         self.drop_rows(doubled)
         # Rewritten parts have other positions.
         return self.read_done(fingerprint)

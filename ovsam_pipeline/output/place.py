@@ -79,6 +79,7 @@ def check_store(path: AnyPath) -> None:
         return
     try:
         path.check_bucket()
+        path.exists()  # which lists: a login that may not is refused here
     except (FileNotFoundError, PermissionError, ValueError, ImportError) as error:
         raise ConfigError(f"cannot use {path}: {describe_error(error)}") from error
     except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import random
 import re
 import socket
 import struct
@@ -50,6 +51,8 @@ class Fault:
         code: S3's name of the error; "" takes the usual one of the status.
         methods: "GET", "PUT", ...
         seconds: of kinds "slow", "hang" and "late", how long.
+        skipped: so many of them pass before it begins.
+        share: which part of them it meets, by chance.
     """
 
     kind: str
@@ -59,6 +62,8 @@ class Fault:
     code: str = ""
     methods: tuple[str, ...] = ("GET", "PUT", "HEAD", "POST", "DELETE")
     seconds: float = 1.0
+    skipped: int = 0
+    share: float = 1.0
     hits: int = 0
 
 
@@ -77,6 +82,7 @@ class FaultProxy:
     faults: list[Fault] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     written_s: dict[str, float] = field(default_factory=dict)
+    dice: random.Random = field(default_factory=lambda: random.Random(0))
     lock: threading.Lock = field(default_factory=threading.Lock)
     writing: threading.Lock = field(default_factory=threading.Lock)
 
@@ -85,7 +91,11 @@ class FaultProxy:
         with self.lock:
             self.requests.append((method, path))
             for fault in self.faults:
-                if fault.times > 0 and fault.key in path and method in fault.methods:
+                if not fault.times or fault.key not in path or method not in fault.methods:
+                    continue
+                if fault.skipped > 0:
+                    fault.skipped -= 1
+                elif self.dice.random() < fault.share:
                     fault.times -= 1
                     fault.hits += 1
                     return fault

@@ -279,10 +279,11 @@ def test_part_made_with_other_settings_is_refused(folder):
         folder.read_done("f")
 
 
-def test_row_standing_twice_is_removed_once(folder):
+def test_row_standing_twice_is_removed_once(folder, caplog):
     fill(folder, "a", "b")
     write_part(folder.parts_folder, [make_row("b"), make_row("c")], "f")
     assert len(folder.read_done("f")) == 3
+    assert caplog.messages == [f"rows of {folder.path} that stood twice: 1; one of each is kept"]
     assert sorted(row["file_name"] for row in iterate_rows(folder.path)) == ["a", "b", "c"]
 
 
