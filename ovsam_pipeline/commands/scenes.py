@@ -18,23 +18,26 @@ def scenes(
     count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 24,
     seed: Annotated[int, typer.Option(min=3, help="Seed; 1 and 2 are nano's own.")] = 3,
     size: Annotated[int, typer.Option(min=96, max=4096, help="Long side in pixels.")] = 640,
-    font: Annotated[Path | None, typer.Option(help="Emoji font.  [default: Debian's Noto]")] = None,
+    font: Annotated[
+        Path | None, typer.Option(help="Noto Color Emoji's file.  [default: the system's]")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Draw scenes of nano's classes with their ground truth.
 
-    Masks, boxes and names are exact, in COCO format. Needs the Debian package
-    fonts-noto-color-emoji.
+    Masks, boxes and names are exact, in COCO format. They are drawn with the font Noto Color Emoji:
+    `apt-get install fonts-noto-color-emoji`, or on any system --font with
+    fonts/NotoColorEmoji.ttf of https://github.com/googlefonts/noto-emoji.
 
     Examples:
         ovsam scenes scenes/ --count 500
         ovsam eval --dataset scenes/annotations.json
     """
     from ovsam.training.scenes.files import write_scene_files
-    from ovsam.training.scenes.sprites import NOTO_FONT, load_noto_atlas
+    from ovsam.training.scenes.sprites import load_noto_atlas
     from ovsam_pipeline.terminal.app import print_json, print_result, result_is_kept
 
-    atlas = load_noto_atlas(font or NOTO_FONT)
+    atlas = load_noto_atlas(font)
     path = write_scene_files(out, atlas, plan_files(count, size), seed)
     with result_is_kept():
         if json:

@@ -68,6 +68,10 @@ def train(
     all_images: Annotated[
         bool, typer.Option("--all-images", help="Decode every image before training, not 200.")
     ] = False,
+    font: Annotated[
+        Path | None,
+        typer.Option(help="Noto Color Emoji's file, for pool.  [default: the system's]"),
+    ] = None,
     engine: Annotated[
         TrainingEngine, typer.Option(help="This process (or torchrun's), or Ray's.")
     ] = TrainingEngine.LOCAL,
@@ -122,6 +126,7 @@ def train(
         data=data,
         images=images,
         init=tuple(init or ()),
+        font=font,
         limits=DataLimits(max_bad=max_bad, all_images=all_images, vocabulary=vocabulary),
     )
     place = TrainingPlace(

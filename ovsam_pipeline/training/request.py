@@ -66,12 +66,15 @@ class StageRequest:
     data: Path | None = None
     images: Path | None = None
     init: tuple[Path, ...] = ()
+    font: Path | None = None
     limits: DataLimits = field(default_factory=DataLimits)
 
     def check(self) -> None:
         """Refuse flags that are missing and files that are not there, before anything is loaded."""
         if self.config is not None or self.stage not in _WITHOUT_CONFIG:
             self.values()
+        if self.font is not None and self.stage != "pool":
+            raise ConfigError(f"--font is for `ovsam train pool`; `{self.stage}` draws nothing")
         if self.stage in _NEEDS_DATA:
             self.pool()
         if _NUM_INITS.get(self.stage) == 1:

@@ -156,7 +156,7 @@ def _draw_pools(request: StageRequest) -> None:
     from ovsam.training.scenes.sprites import load_noto_atlas
 
     settings = build_strict(PoolSettings, request.values(), str(request.config))
-    atlas = add_styles(load_noto_atlas(), [Path(folder) for folder in settings.styles])
+    atlas = add_styles(load_noto_atlas(request.font), [Path(folder) for folder in settings.styles])
     for name, count, world, scenes in (
         ("train", settings.count, scene_pool.TRAIN_WORLD, scene_pool.TRAIN_SCENES),
         ("test", settings.held_out, scene_pool.HELD_OUT_WORLD, scene_pool.HELD_OUT_SCENES),

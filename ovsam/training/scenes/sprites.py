@@ -1,12 +1,13 @@
 """Emoji glyphs of one font -> RGBA sprites per class: the only drawings `nano` ever sees.
 
-Input: `ovsam/data/nano/classes.tsv` and a colour bitmap font (Debian: fonts-noto-color-emoji).
+Input: `ovsam/data/nano/classes.tsv` and a colour bitmap font (Noto Color Emoji).
 Output: a `SpriteAtlas`. The font is needed only to regenerate scenes; nothing at run time reads it.
 """
 
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -18,6 +19,18 @@ from PIL import Image, ImageDraw, ImageFont
 from ovsam.errors import ConfigError
 
 NOTO_FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
+# Where the packages of Debian, Arch, Fedora and a person put it.
+_PLACES = (
+    NOTO_FONT,
+    Path("/usr/share/fonts/noto/NotoColorEmoji.ttf"),
+    Path("/usr/share/fonts/google-noto-color-emoji-fonts/NotoColorEmoji.ttf"),
+    Path("~/.local/share/fonts/NotoColorEmoji.ttf"),
+    Path("~/Library/Fonts/NotoColorEmoji.ttf"),
+)
+_HOW_TO_GET = (
+    "Debian, Ubuntu: apt-get install fonts-noto-color-emoji; every other system: download "
+    "fonts/NotoColorEmoji.ttf of https://github.com/googlefonts/noto-emoji and give --font FILE"
+)
 NOTO_STRIKE_PX = 109  # the only bitmap size in the font; any other size is refused by FreeType
 
 
@@ -89,15 +102,35 @@ def render_glyph(font: ImageFont.FreeTypeFont, codepoint: int) -> np.ndarray:
 
 
 def load_noto_atlas(
-    font_path: Path = NOTO_FONT, classes: Sequence[NanoClass] | None = None
+    font_path: Path | None = None, classes: Sequence[NanoClass] | None = None
 ) -> SpriteAtlas:
-    """Render the sprites of all nano classes from the Noto colour font."""
-    if not font_path.is_file():
-        raise ConfigError(
-            f"expected the emoji font at {font_path}, no such file; "
-            "install it (Debian: apt-get install fonts-noto-color-emoji) or name it with --font"
-        )
+    """Render the sprites of all nano classes from the Noto colour font.
+
+    `font_path`: None is where a system has it. A file that is not there, or another font, is a
+    ConfigError that says how to get it.
+    """
+    font = _open_font(font_path or _find_font())
     chosen = tuple(read_nano_classes() if classes is None else classes)
-    font = ImageFont.truetype(str(font_path), NOTO_STRIKE_PX)
     sprites = tuple(tuple(render_glyph(font, code) for code in one.codepoints) for one in chosen)
     return SpriteAtlas(classes=chosen, sprites=sprites)
+
+
+def _find_font() -> Path:
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - pathlib fails without a home
+    places = [home / path.relative_to("~") if path.parts[0] == "~" else path for path in _PLACES]
+    for path in places:
+        if path.is_file():
+            return path
+    raise ConfigError(f"the emoji font NotoColorEmoji.ttf is not on this machine; {_HOW_TO_GET}")
+
+
+def _open_font(path: Path) -> ImageFont.FreeTypeFont:
+    if not path.is_file():
+        raise ConfigError(f"--font: no such file: {path}; {_HOW_TO_GET}")
+    try:
+        return ImageFont.truetype(str(path), NOTO_STRIKE_PX)
+    except OSError as error:
+        raise ConfigError(
+            f"expected a font with coloured bitmaps {NOTO_STRIKE_PX} pixels high, got {path} "
+            f"({error}); {_HOW_TO_GET}"
+        ) from error

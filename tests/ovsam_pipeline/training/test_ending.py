@@ -3,7 +3,7 @@
 import pytest
 import typer.main
 
-from ovsam_pipeline.cli import app
+from ovsam_pipeline.commands.contents import app
 from ovsam_pipeline.commands.train import Stage
 from ovsam_pipeline.settings.config_file import find_training_config
 from ovsam_pipeline.training.ending import _NEXT, describe_end

@@ -1,13 +1,14 @@
 """The scene generator: same seed, same pixels; masks exact and visible enough."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
 from ovsam.errors import ConfigError
-from ovsam.training.scenes import backgrounds
+from ovsam.training.scenes import backgrounds, sprites
 from ovsam.training.scenes.files import SceneFile, write_scene_files
 from ovsam.training.scenes.scene import SceneSettings, draw_scene
 from ovsam.training.scenes.sprites import SpriteAtlas, load_noto_atlas, read_nano_classes
@@ -96,9 +97,21 @@ def test_class_list_has_unique_names_and_a_fifth_novel():
     assert 0.15 < novel / len(classes) < 0.25
 
 
-def test_missing_font_says_what_to_install(tmp_path):
-    with pytest.raises(ConfigError, match="fonts-noto-color-emoji"):
+HOW_TO_GET = "apt-get install fonts-noto-color-emoji; every other system: .*googlefonts.* --font"
+
+
+def test_missing_font_says_how_to_get_it_on_every_system(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match=f"no such file: .*none.ttf; .*{HOW_TO_GET}"):
         load_noto_atlas(tmp_path / "none.ttf")
+    monkeypatch.setattr(sprites, "_PLACES", (tmp_path / "a.ttf", Path("~/nowhere/b.ttf")))
+    with pytest.raises(ConfigError, match=f"not on this machine; .*{HOW_TO_GET}"):
+        load_noto_atlas()
+
+
+def test_another_file_is_no_font(tmp_path):
+    (tmp_path / "a.ttf").write_bytes(b"no font")
+    with pytest.raises(ConfigError, match=f"expected a font .* got .*a.ttf .*{HOW_TO_GET}"):
+        load_noto_atlas(tmp_path / "a.ttf")
 
 
 def test_class_without_a_drawing_is_refused(atlas):
