@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, get_args
+import os
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 if TYPE_CHECKING:
     from ovsam.structures import RLE
@@ -76,6 +78,11 @@ def compute_image_id(file_name: str, attempt: int = 0) -> int:
     return int.from_bytes(digest, "big") >> (64 - IMAGE_ID_BITS)
 
 
+@lru_cache(maxsize=1024)
+def _make_absolute(folder: str) -> str:
+    return os.path.abspath(folder) if folder else ""  # noqa: PTH100  Path.absolute keeps ".."
+
+
 class ImagePlace(Protocol):
     """Where the bytes of an image are: a `Path`, a `RemotePath`, a member of an archive, a cell.
 
@@ -97,6 +104,22 @@ class StoredFile(Protocol):
         """Open it to read, with `seek`."""
 
 
+class Origin(NamedTuple):
+    """From where an image is listed.
+
+    Attributes:
+        source: what the user named, as an absolute path or an address; "" where it is not known.
+        folder: what the image's name is relative to; "" where the name is absolute.
+    """
+
+    source: str
+    folder: str
+
+
+# Of images that nothing listed, and of rows of earlier versions.
+UNKNOWN_ORIGIN = Origin("", "")
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One image to label, as listed; it may have vanished or be broken by the time it is read.
@@ -112,6 +135,7 @@ class ImageRecord:
             image.
         version: replaces size and time in `identity` where these do not show a change: for a member
             of an archive, those of the archive and its place in it; None for files.
+        source: the source that listed it, as an absolute path or an address.
     """
 
     image_id: int
@@ -122,12 +146,26 @@ class ImageRecord:
     width: int | None = None
     height: int | None = None
     version: str | None = None
+    source: str = field(default="", compare=False)
 
     @property
     def identity(self) -> str:
         """Path, size and time (or version): equal in a later run when the file is unchanged."""
         state = f"{self.size_bytes}:{self.mtime_ns}" if self.version is None else self.version
         return f"{self.file_name}|{state}"
+
+    @property
+    def origin(self) -> Origin:
+        """Where it is from: its source, and the folder that its name is relative to."""
+        place, name = str(self.path), self.file_name
+        table = getattr(self.path, "file", None)
+        if table is not None:  # a cell: its name begins with that of the file that holds it
+            place = str(table)
+            last = place.rpartition("/")[2]
+            name = name.partition(f"{last}/")[0] + last
+        folder = place.removesuffix(name) if place.endswith(name) else place.rpartition("/")[0]
+        is_remote = "://" in folder
+        return Origin(self.source, folder.rstrip("/") if is_remote else _make_absolute(folder))
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +271,7 @@ class LabelRecord:
         warning: what was not quite right with an image that was read all the same, or None.
         objects: the labelled objects, or the boxes of `ovsam detect`.
         identity: the ImageRecord's identity when it was labelled, for resume. Not a column of the
-            row.
+            row, nor is `origin`.
     """
 
     image_id: int
@@ -245,6 +283,7 @@ class LabelRecord:
     objects: tuple[ObjectRecord, ...] | tuple[BoxRecord, ...] = ()
     identity: str = ""
     warning: str | None = None
+    origin: Origin = field(default=UNKNOWN_ORIGIN, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse contradictions between status, error and objects."""
@@ -281,6 +320,7 @@ class LabelRecord:
             objects=objects,
             identity=image.identity,
             warning=warning,
+            origin=image.origin,
         )
 
     @classmethod
@@ -289,7 +329,14 @@ class LabelRecord:
     ) -> LabelRecord:
         """Build the row of an image that could not be labelled; `error` is the reason."""
         return cls(
-            image.image_id, image.file_name, width, height, "failed", error, (), image.identity
+            image.image_id,
+            image.file_name,
+            width,
+            height,
+            "failed",
+            error,
+            identity=image.identity,
+            origin=image.origin,
         )
 
     def to_row(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The rows that exist, in 25 bytes each: which image, in which state, where.
+"""The rows that exist, in 28 bytes each: which image, in which state, where.
 
 Input: what the footers of parts record. Output: a `DoneIndex`, which is searched for thousands of
 images at once. Nothing here touches a file.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ovsam_pipeline.records import IMAGE_ID_BITS
+from ovsam_pipeline.records import IMAGE_ID_BITS, Origin
 
 # A key is 64 bits of the hash of a name, a computed id the first of them.
 _KEY_SHIFT = np.uint64(64 - IMAGE_ID_BITS)
@@ -46,6 +46,8 @@ class PartIndex:
         identities: (N,) uint64, `compute_key` of the image's identity when it was labelled.
         is_failed: (N,) bool, whether the status of the row is "failed".
         is_transient: (N,) bool, whether it failed for a reason that is not its own.
+        origins: from where the images were listed, each once.
+        origin_of: (N,) uint32, which of these.
     """
 
     fingerprint: str
@@ -53,6 +55,8 @@ class PartIndex:
     identities: np.ndarray
     is_failed: np.ndarray
     is_transient: np.ndarray
+    origins: tuple[Origin, ...]
+    origin_of: np.ndarray
 
     def keep(self, is_kept: np.ndarray) -> PartIndex:
         """Return the index of the rows in an (N,) bool mask."""
@@ -62,6 +66,8 @@ class PartIndex:
             self.identities[is_kept],
             self.is_failed[is_kept],
             self.is_transient[is_kept],
+            self.origins,
+            self.origin_of[is_kept],
         )
 
 
@@ -76,6 +82,8 @@ class DoneIndex:
         parts: (R,) uint32 numbers of parts.
         places: (R,) uint32 positions in the part; the highest bit is set for a failed row, the
             next one where it failed for a reason that is not its own.
+        origins: from where the images were listed, each once.
+        origin_of: (R,) uint32, which of these.
     """
 
     names: tuple[str, ...] = ()
@@ -83,6 +91,8 @@ class DoneIndex:
     identities: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
     parts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint32))
     places: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint32))
+    origins: tuple[Origin, ...] = ()
+    origin_of: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint32))
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -128,9 +138,13 @@ class DoneIndex:
         """Return (N,) bool, whether rows failed for a reason that is not the image's."""
         return (self.places[rows] & _TRANSIENT) != 0
 
+    def find_row(self, file_name: str) -> int:
+        """Return the row of one image, -1 for none."""
+        return int(self.find(compute_keys([file_name]))[0])
+
     def find_place(self, file_name: str) -> tuple[int, str, int] | None:
         """Return the key of the identity, the part and the position of one image's row, or None."""
-        row = int(self.find(compute_keys([file_name]))[0])
+        row = self.find_row(file_name)
         if row < 0:
             return None
         position = int(self.places[row] & _POSITION)
@@ -164,7 +178,21 @@ def build_done_index(
     doubled = _group_by_part(names, parts[rows], places[rows] & _POSITION)
     kept = order[~is_double]
     identities = _concatenate([index.identities for index in every], np.uint64)[kept]
-    return DoneIndex(names, keys[~is_double], identities, parts[kept], places[kept]), doubled
+    origins, origin_of = _join_origins(every)
+    done = DoneIndex(
+        names, keys[~is_double], identities, parts[kept], places[kept], origins, origin_of[kept]
+    )
+    return done, doubled
+
+
+def _join_origins(indices: Sequence[PartIndex]) -> tuple[tuple[Origin, ...], np.ndarray]:
+    """Return all origins of some parts, each once, and which of them each row has."""
+    numbers: dict[Origin, int] = {}
+    joined = []
+    for index in indices:
+        own = [numbers.setdefault(origin, len(numbers)) for origin in index.origins]
+        joined.append(np.array(own, np.uint32)[index.origin_of])
+    return tuple(numbers), _concatenate(joined, np.uint32)
 
 
 def _concatenate(arrays: Sequence[np.ndarray], dtype: type) -> np.ndarray:

@@ -205,6 +205,11 @@ class OutputFolder:
         rows = iterate_part_rows(self.parts_folder / part, ("image_id",))
         return int(next(islice(rows, position, None))["image_id"])
 
+    def read_names(self, part: str) -> list[str]:
+        """Return the file names of a part, row by row."""
+        rows = iterate_part_rows(self.parts_folder / part, ("file_name",))
+        return [row["file_name"] for row in rows]
+
     def read_failed(self) -> set[str]:
         """Return the images whose row failed, and those of a retry that was cut off."""
         path = self.path / RETRYING_FILE

@@ -25,7 +25,14 @@ from ovsam.errors import describe_error, explain
 from ovsam_pipeline.errors import DamagedPartError, OutputError
 from ovsam_pipeline.outcomes import Tally, is_transient
 from ovsam_pipeline.output.done_index import PartIndex, compute_keys
-from ovsam_pipeline.records import BOX_COLUMNS, OBJECT_COLUMNS, ROW_COLUMNS, LabelRecord
+from ovsam_pipeline.records import (
+    BOX_COLUMNS,
+    OBJECT_COLUMNS,
+    ROW_COLUMNS,
+    UNKNOWN_ORIGIN,
+    LabelRecord,
+    Origin,
+)
 from ovsam_pipeline.storage.atomic import replace_file, sync_folder
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
 
@@ -170,9 +177,17 @@ def write_part(
         compute_keys(row.identity for row in rows),
         np.array([row.status == "failed" for row in rows], bool),
         np.array([is_transient(row.error) for row in rows], bool),
+        *_number_origins([row.origin for row in rows]),
     )
     _write_table(path, pa.Table.from_pylist([row.to_row() for row in rows], schema=schema), index)
     return path
+
+
+def _number_origins(origins: Sequence[Origin]) -> tuple[tuple[Origin, ...], np.ndarray]:
+    """Return the distinct origins, and which of them each is."""
+    numbers: dict[Origin, int] = {}
+    which = [numbers.setdefault(origin, len(numbers)) for origin in origins]
+    return tuple(numbers), np.array(which, np.uint32)
 
 
 def drop_part_rows(path: AnyPath, positions: Iterable[int]) -> None:
@@ -326,10 +341,11 @@ def _read_index(part: pq.ParquetFile, path: AnyPath) -> PartIndex:
             _to_array(stored["identities"], "<u8"),
             _to_array(stored["is_failed"], bool),
             _read_transient(part, stored),
+            *_read_origins(stored),
         )
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"its record of images is damaged: {describe_error(error)}") from error
-    states = (index.identities, index.is_failed, index.is_transient)
+    states = (index.identities, index.is_failed, index.is_transient, index.origin_of)
     lengths = {len(index.keys), *map(len, states)}
     if lengths != {part.metadata.num_rows} or not isinstance(index.fingerprint, str):
         raise ValueError("its record of images does not fit its rows")
@@ -348,6 +364,18 @@ def _read_transient(part: pq.ParquetFile, stored: Mapping[str, Any]) -> np.ndarr
     return np.array([is_transient(error) for error in errors], bool)
 
 
+def _read_origins(stored: Mapping[str, Any]) -> tuple[tuple[Origin, ...], np.ndarray]:
+    """Return from where the rows were listed; one unknown origin for parts of earlier versions."""
+    if "origins" not in stored:
+        num_rows = len(_to_array(stored["is_failed"], bool))
+        return (UNKNOWN_ORIGIN,), np.zeros(num_rows, np.uint32)
+    origins = tuple(Origin(str(source), str(folder)) for source, folder in stored["origins"])
+    origin_of = _to_array(stored["origin_of"], "<u4")
+    if len(origin_of) and origin_of.max() >= len(origins):
+        raise ValueError(f"{len(origins)} origins, and a row of number {origin_of.max()}")
+    return origins, origin_of
+
+
 def _is_later(number: Any) -> bool:
     return isinstance(number, int) and number > _FORMAT
 
@@ -361,6 +389,8 @@ def _write_table(path: AnyPath, table: pa.Table, index: PartIndex) -> None:
         "identities": _to_text(index.identities, "<u8"),
         "is_failed": _to_text(index.is_failed, bool),
         "is_transient": _to_text(index.is_transient, bool),
+        "origins": index.origins,
+        "origin_of": _to_text(index.origin_of, "<u4"),
     }
     metadata = {_METADATA_KEY: json.dumps(stored, separators=(",", ":")).encode()}
     with replace_file(path) as temporary:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -17,10 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from ovsam_pipeline.output.done_index import DoneIndex, compute_keys
+from ovsam_pipeline.output.folder import PREVIEW_FOLDER
 from ovsam_pipeline.output.image_ids import ReadId, UniqueImages
+from ovsam_pipeline.output.origins import OriginCheck, find_emptied_folders
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.sources.spool import CHUNK_IMAGES, ImageSpool
 from ovsam_pipeline.storage.remote_path import AnyPath
+
+ReadNames = Callable[[str], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,10 @@ class Plan:
         num_failed_before: failed rows among the unchanged.
         num_vanished: images among the unchanged that a list names and that are not there now.
         num_deleted: rows whose image is no longer in the sources.
-        num_pruned: how many of these rows are removed: all with `prune`, else none.
+        num_pruned: how many of these rows are removed: with `prune` all but those of folders that
+            are empty now, else none.
+        notes: what else a user should know of rows of other folders and sources.
+        warnings: the same, of rows that `prune` left alone.
     """
 
     images: ImageSpool
@@ -52,6 +59,8 @@ class Plan:
     num_vanished: int = 0
     num_deleted: int = 0
     num_pruned: int = 0
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def num_listed(self) -> int:
@@ -73,33 +82,44 @@ def _read_nothing(part: str, position: int) -> int:
     raise AssertionError(f"no row was to be read, got {position} of {part}")
 
 
+def _read_no_names(part: str) -> Sequence[str]:
+    raise AssertionError(f"no names were to be read, got those of {part}")
+
+
 def plan_run(
     images: ImageSpool | Sequence[ImageRecord],
     done: DoneIndex,
     *,
     retry_failed: bool = False,
     prune: bool = False,
-    previews: AnyPath | None = None,
+    output: AnyPath | None = None,
     read_id: ReadId = _read_nothing,
+    read_names: ReadNames = _read_no_names,
 ) -> Plan:
     """Compare the images, as listed now, with the rows that exist; a file listed twice counts once.
 
     Images whose row failed for a reason that is not theirs are labelled again, and with
-    `retry_failed` all whose row failed. `prune` removes the rows of images that are
-    not listed: a source that cannot be read has raised before, so they are gone. Images in the
-    folder `previews`, which ovsam drew, are left out. `read_id` reads the id of a row, where two
-    images have one id by chance (`image_ids.py`). Two different images with one name or one given
-    id are a ConfigError.
+    `retry_failed` all whose row failed. `prune` removes the rows of images that the present sources
+    do not list any more: a source that cannot be read has raised before, so they are gone; but not
+    of a folder that holds no image any more, as a disk that is not mounted looks like that. Images
+    in the preview folder of `output`, which ovsam drew, are left out. `read_id` reads the id of a
+    row, where two images have one id by chance (`image_ids.py`), `read_names` the file names of a
+    part.
+
+    Raises:
+        ConfigError: two different images have one name or one given id, or images have the names of
+            rows that were made from others (`origins.py`).
     """
-    unique = UniqueImages(done)
+    unique, origins = UniqueImages(done), OriginCheck(done)
     todo, counts = ImageSpool(), Counter[str]()
     is_seen, is_stale = np.zeros(len(done), bool), np.zeros(len(done), bool)
-    for chunk in _iterate_chunks(_leave_out(images, previews)):
+    for chunk in _iterate_chunks(_leave_out(images, output)):
         keys = compute_keys(image.file_name for image in chunk)
         kept = unique.add(chunk, keys)
         rows = done.find(keys)
         is_seen[rows[rows >= 0]] = True
         states = _compare(chunk, rows, done, retry_failed)
+        origins.add(chunk, rows, states == "changed")
         counts.update(states[kept].tolist())
         is_todo = kept & np.isin(states, ("new", "changed", "retried"))
         for index in np.flatnonzero(is_todo).tolist():
@@ -113,9 +133,15 @@ def plan_run(
         todo = ImageSpool(
             replace(image, image_id=settled.get(image.file_name, image.image_id)) for image in todo
         )
-    num_deleted = int((~is_seen).sum())
-    if prune:
-        is_stale |= ~is_seen
+    origins.refuse_others(output or "the output")
+    is_present = origins.find_present()
+    gone = np.flatnonzero(~is_seen & is_present)
+    pruned, warnings = gone[:0], []
+    if prune and len(gone):
+        is_kept, folders = find_emptied_folders(done, gone, images, read_names)
+        pruned = gone[~is_kept]
+        is_stale[pruned] = True
+        warnings = [_describe_emptied(folder, count) for folder, count in folders.items()]
     return Plan(
         images=todo,
         stale=done.group(np.flatnonzero(is_stale)),
@@ -125,8 +151,18 @@ def plan_run(
         num_unchanged=counts["unchanged"] + counts["vanished"],
         num_failed_before=counts["failed before"],
         num_vanished=counts["vanished"],
-        num_deleted=num_deleted,
-        num_pruned=num_deleted if prune else 0,
+        num_deleted=len(gone),
+        num_pruned=len(pruned),
+        notes=tuple(origins.describe(~is_seen & ~is_present)),
+        warnings=tuple(warnings),
+    )
+
+
+def _describe_emptied(folder: str, count: int) -> str:
+    rows = "1 row is" if count == 1 else f"{count} rows are"
+    return (
+        f"{folder} holds no image any more: {rows} kept, as a disk that is not mounted looks "
+        "like that; remove the folder, and --prune removes them"
     )
 
 
@@ -165,11 +201,12 @@ def has_state(image: ImageRecord) -> bool:
     return image.version is not None or (image.size_bytes, image.mtime_ns) != (-1, 0)
 
 
-def _leave_out(images: Iterable[ImageRecord], folder: AnyPath | None) -> Iterator[ImageRecord]:
-    """Yield the images that are not in a folder."""
-    if folder is None:
+def _leave_out(images: Iterable[ImageRecord], output: AnyPath | None) -> Iterator[ImageRecord]:
+    """Yield the images that are no previews of an output."""
+    if output is None:
         yield from images
         return
+    folder = output / PREVIEW_FOLDER
     # Path.absolute would keep "..".
     top = os.path.abspath(folder) if isinstance(folder, Path) else str(folder)  # noqa: PTH100
     inside = f"{top}{os.sep}"

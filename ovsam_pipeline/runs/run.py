@@ -34,7 +34,6 @@ from ovsam_pipeline.monitoring.run_state import RunState, keep_status
 from ovsam_pipeline.monitoring.stopping import StopRequest, stop_after
 from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.output.folder import (
-    PREVIEW_FOLDER,
     OutputFolder,
     check_own_files,
     check_writable,
@@ -312,8 +311,9 @@ def _plan(
         folder.read_done(engine.facts.fingerprint),
         retry_failed=config.retry_failed,
         prune=config.prune and not config.only_failed,
-        previews=folder.path.absolute() / PREVIEW_FOLDER,
+        output=folder.path,
         read_id=folder.read_image_id,
+        read_names=folder.read_names,
     )
     stack.enter_context(plan.images)
     if plan.num_vanished:
@@ -321,8 +321,14 @@ def _plan(
             "%s listed and not there now: what they were labelled as is kept",
             "1 image is" if plan.num_vanished == 1 else f"{plan.num_vanished} images are",
         )
-    # The other rows were not looked for, so their images do not count as deleted.
-    return replace(plan, num_deleted=0) if config.only_failed else plan
+    for sentence in plan.warnings:
+        logger.warning("%s", sentence)
+    if config.only_failed:
+        # The other rows were not looked for, so their images do not count as deleted.
+        return replace(plan, num_deleted=0)
+    for sentence in plan.notes:
+        logger.info("%s", sentence)
+    return plan
 
 
 class _Run:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -21,11 +22,12 @@ from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.sources.coco_file import CocoFile
 from ovsam_pipeline.sources.containers import CONTAINER_SUFFIXES
 from ovsam_pipeline.sources.key_set import KeySet
-from ovsam_pipeline.sources.left_out import LeftOut
+from ovsam_pipeline.sources.left_out import LeftOut, get_suffix
 from ovsam_pipeline.sources.opening import open_image_root, open_source
 from ovsam_pipeline.sources.patterns import expand_braces, split_existing
-from ovsam_pipeline.sources.place import normalise
+from ovsam_pipeline.sources.place import get_root, normalise, parse_place
 from ovsam_pipeline.sources.source import Source
+from ovsam_pipeline.sources.tree import File
 from ovsam_pipeline.storage.remote_path import AnyPath, is_remote
 
 # Of keys looked up at once: numpy's share of the time is then small, and so is the chunk.
@@ -51,6 +53,16 @@ def list_images(
     texts = [text for source in sources for text in _expand(str(source))]
     opened = tuple(open_source(text, root, outputs) for text in texts)
     return ImageListing(opened, LeftOut(exclude))
+
+
+def _identify(source: Source) -> str:
+    """Return what the user named, the same however it was written; for an image file its folder.
+
+    So images that a shell listed one by one are those of their folder.
+    """
+    place = get_root(parse_place(source.text))
+    is_image = isinstance(source, File) and get_suffix(place) not in CONTAINER_SUFFIXES
+    return source.root if is_image else place
 
 
 def _expand(text: str) -> list[str]:
@@ -84,6 +96,8 @@ class ImageListing:
             self._num_met = 0
             num_chosen = self.left_out.num_chosen
             records = self._leave_out(source.iterate(prefix, self.left_out))
+            name = _identify(source)
+            records = (replace(record, source=name) for record in records)
             if places is not None and ids is not None:
                 records = self._check_chunks(records, places, ids, index)
             for record in records:

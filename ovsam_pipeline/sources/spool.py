@@ -25,7 +25,15 @@ _MOST_IN_MEMORY_BYTES = 16 << 20
 # Columns are pickled in a quarter of the time that rows take, and come out smaller. In the order of
 # ImageRecord's constructor; the path is the third.
 _take_fields = attrgetter(
-    "image_id", "file_name", "path", "size_bytes", "mtime_ns", "width", "height", "version"
+    "image_id",
+    "file_name",
+    "path",
+    "size_bytes",
+    "mtime_ns",
+    "width",
+    "height",
+    "version",
+    "source",
 )
 _PATH = 2
 

@@ -39,10 +39,22 @@ def index(
             compute_keys(image.identity for image in part),
             np.array([image.file_name in failed + transient for image in part], bool),
             np.array([image.file_name in transient for image in part], bool),
+            tuple(dict.fromkeys(image.origin for image in part)),
+            np.array([[*dict.fromkeys(i.origin for i in part)].index(i.origin) for i in part]),
         )
     done, doubled = build_done_index(indices)
     assert not doubled
     return done
+
+
+def read_names_of(*images: ImageRecord, part_size: int = 99):
+    """Return what reads the names of a part of `index`."""
+
+    def read(part: str) -> list[str]:
+        start = (ord(part[5]) - 97) * part_size
+        return [image.file_name for image in images[start : start + part_size]]
+
+    return read
 
 
 def stale_of(plan) -> dict[str, list[int]]:
@@ -66,7 +78,8 @@ def test_plan_leaves_unchanged_images_and_counts_removed_ones():
 
 def test_plan_removes_rows_of_deleted_images_when_asked():
     old = [make_image(name) for name in ("a.jpg", "gone.jpg", "b.jpg", "lost.jpg")]
-    plan = plan_run([old[0], old[2]], index(*old, part_size=3), prune=True)
+    names = read_names_of(*old, part_size=3)
+    plan = plan_run([old[0], old[2]], index(*old, part_size=3), prune=True, read_names=names)
     assert stale_of(plan) == {"part-a.parquet": [1], "part-b.parquet": [0]}
     assert (len(plan.images), plan.num_deleted, plan.num_pruned) == (0, 2, 2)
 
@@ -182,7 +195,7 @@ def test_a_computed_id_gives_way_to_one_of_a_file():
 
 def test_previews_of_the_output_are_no_sources():
     images = [make_image(f"{folder}a.jpg") for folder in ("", "out/photos/", "out/preview/")]
-    plan = plan_run(images, DoneIndex(), previews=Path("/data/x/../out/preview"))
+    plan = plan_run(images, DoneIndex(), output=Path("/data/x/../out"))
     assert [image.file_name for image in plan.images] == ["a.jpg", "out/photos/a.jpg"]
 
 
@@ -200,7 +213,11 @@ def test_plan_equals_that_of_a_plain_dict(seed, monkeypatch):
     now = [make_image(name, states[name]) for name in dice.choices(names, k=50)]
     retry, prune = dice.random() < 0.5, dice.random() < 0.5
     plan = plan_run(
-        ImageSpool(now), index(*old, failed=failed, part_size=9), retry_failed=retry, prune=prune
+        ImageSpool(now),
+        index(*old, failed=failed, part_size=9),
+        retry_failed=retry,
+        prune=prune,
+        read_names=read_names_of(*old, part_size=9),
     )
     rows = {image.file_name: (image.identity, place) for place, image in enumerate(old)}
     listed = {image.file_name: image for image in now}
