@@ -11,25 +11,52 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, show_value
 from ovsam.strict import convert
 
 MOST_LEVELS = 100
 """More levels of lists and objects than any file that ovsam reads has."""
 
 
-def parse_json(text: str | bytes) -> Any:
-    """Return the value of a JSON text; a ValueError where it is none or is nested too deeply."""
+_MOST_NUMBER = 1 << 63
+
+
+def parse_json(text: str | bytes, *, refuse_repeated: bool = False) -> Any:
+    r"""Return the value of a JSON text; a ValueError where it is none or is nested too deeply.
+
+    Also where a text in it is no text: half of a letter ("\ud800"), which nothing can write. Of
+    a key that occurs twice the last counts, unless `refuse_repeated`.
+    """
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_refuse_repeated if refuse_repeated else None)
     except RecursionError:
         raise _describe_depth() from None
     level = [value]
     for _ in range(MOST_LEVELS):
         level = [child for item in level for child in _list_children(item)]
         if not level:
-            return value
-    raise _describe_depth()
+            break
+    else:
+        raise _describe_depth()
+    check_text(value)
+    return value
+
+
+def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        key = next(k for i, (k, _) in enumerate(pairs) if k in dict(pairs[:i]))
+        raise ValueError(f"the key {key!r} twice; keep one")
+    return values
+
+
+def check_text(value: Any) -> None:
+    """Raise a ValueError where a text in plain values of bounded depth cannot be encoded."""
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise ValueError(f"half of a letter (\\u{ord(half):04x}) in a text") from error
 
 
 def check_keys(values: Any, kinds: Mapping[str, Any], where: str) -> None:
@@ -56,7 +83,16 @@ def check_keys(values: Any, kinds: Mapping[str, Any], where: str) -> None:
                 for missing in kind[0].keys() - item.keys():
                     raise ConfigError(f"expected '{missing}' in {place}[{index}]")
         else:
-            convert(kind, value, place)
+            _check_numbers(convert(kind, value, place), place)
+
+
+def _check_numbers(value: Any, name: str) -> None:
+    """Refuse numbers that cannot be computed with: not finite, or of more than 64 bits."""
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    for item in value if isinstance(value, tuple) else (value,):
+        if isinstance(item, int | float) and not abs(item) < _MOST_NUMBER:  # NaN is not
+            raise ConfigError(f"expected {name} as a number of 64 bits, got {show_value(item)}")
 
 
 def _list_children(value: Any) -> list[Any]:

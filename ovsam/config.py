@@ -9,10 +9,13 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from ovsam.checked_json import parse_json
 from ovsam.errors import ConfigError, show_value
 from ovsam.strict import build_strict
 
 NeckKind = Literal["multi-scale", "single-scale"]
+# Above every number of every model that there is: the largest are the 49,408 tokens of CLIP.
+_MOST, _MOST_LAYERS = 1 << 17, 200
 LabelHead = Literal["fpn", "label-token", "label-token+clip"]
 
 
@@ -116,6 +119,22 @@ class NeckConfig:
             )
 
 
+def _check_numbers(value: Any, name: str) -> None:
+    """Refuse a number in plain values that no model has, before layers are built by it."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_numbers(item, f"{name}.{key}")
+    elif isinstance(value, list | tuple):
+        if len(value) > _MOST_LAYERS:
+            raise ConfigError(f"expected {name} as a short list, got {len(value)} values")
+        for item in value:
+            _check_numbers(item, name)
+    elif isinstance(value, int | float):
+        most = _MOST_LAYERS if name.endswith(("depth", "layers")) else _MOST
+        if not 0 <= value <= most:  # NaN is neither
+            raise ConfigError(f"expected {name} from 0 to {most}, got {show_value(value)}")
+
+
 class InputSizes:
     """What follows from the side of a segmenter's square input."""
 
@@ -187,6 +206,20 @@ class LabellingConfig(InputSizes):
         return dataclasses.asdict(self)
 
     @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Rebuild a config from the JSON of its `to_dict`, as a file has it.
+
+        Raises:
+            ConfigError: it is no JSON, a key is unknown or missing, or a value cannot work.
+        """
+        try:
+            return cls.from_dict(parse_json(text))
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise ConfigError(f"expected JSON as model config, got {error}") from error
+
+    @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Rebuild a config from `to_dict` values.
 
@@ -194,7 +227,10 @@ class LabellingConfig(InputSizes):
             ConfigError: a key is unknown or missing, or a value cannot work.
         """
         try:
+            _check_numbers(values, "it")
             return build_strict(cls, values, "it")
+        except ZeroDivisionError as error:
+            raise ConfigError("a number of the model config is 0 that must not be") from error
         except ConfigError as error:
             raise ConfigError(
                 f"model config does not fit this version of ovsam: {error}"

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ovsam.checked_json import parse_json
 from ovsam.errors import CheckpointError
 from ovsam.text.known_names import check_nano_texts, list_nano_texts, load_known_names
 from ovsam.weights.hub import require
@@ -145,7 +146,7 @@ def read_trained_on(name: str | Path) -> str | None:
     if Path(name).suffix != ".safetensors" and Path(name).is_file():
         return None  # an official SAM, or a file that `load_model` refuses
     try:
-        config: dict[str, str | None] = json.loads(read_metadata(name)["config"])
+        config: dict[str, str | None] = parse_json(read_metadata(name)["config"])
     except (KeyError, json.JSONDecodeError):
         return None  # `load_model` refuses such a file, with the reason
     return config.get("trained_on")
@@ -165,7 +166,7 @@ def _read_stated(paths: Sequence[Path]) -> ModelFacts | None:
         return None
     metadata, tensors = read_header(paths[0])
     try:
-        config: dict[str, Any] = json.loads(metadata["config"])
+        config: dict[str, Any] = parse_json(metadata["config"])
         text = config["clip"]["text"]
         has_namer = any(name.startswith(TEXT_PREFIX) for name in tensors)
         namer = _find_namer(text) if has_namer else ""

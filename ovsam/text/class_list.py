@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ovsam.checked_json import parse_json
 from ovsam.coco_fields import to_id, to_text
 from ovsam.errors import VocabularyError, show_value
 
@@ -213,9 +214,7 @@ def _read_text(path: Path) -> str:
 
 def _parse_json(text: str, path: Path) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_refuse_repeated)
-    except RecursionError as error:
-        raise VocabularyError(f"expected JSON in {path}, got one nested too deeply") from error
+        return parse_json(text, refuse_repeated=True)
     except json.JSONDecodeError as error:
         raise VocabularyError(
             f"expected JSON in {path}, got an error at line {error.lineno}: {error.msg}"
@@ -224,19 +223,11 @@ def _parse_json(text: str, path: Path) -> Any:
         raise VocabularyError(f"expected JSON in {path}, got {error}") from error
 
 
-def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        key = next(k for i, (k, _) in enumerate(pairs) if k in dict(pairs[:i]))
-        raise ValueError(f"the key {key!r} twice; keep one")
-    return values
-
-
 def _parse_yaml(text: str, path: Path) -> Any:
-    from ovsam.text.plain_yaml import parse_plain_yaml
+    from ovsam.checked_yaml import parse_yaml
 
     try:
-        return parse_plain_yaml(text)
+        return parse_yaml(text, as_texts=True)
     except ValueError as error:
         raise VocabularyError(f"expected YAML in {path}, got {error}") from error
 

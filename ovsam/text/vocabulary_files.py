@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from ovsam.checked_json import parse_json
 from ovsam.errors import CheckpointError, VocabularyError
 from ovsam.strict import build_strict, suggest_names
 from ovsam.text.class_list import (
@@ -120,7 +121,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
     from ovsam.weights.tensor_files import read_tensors
 
     try:
-        rows = json.loads(read_metadata(path)[_CLASSES])
+        rows = parse_json(read_metadata(path)[_CLASSES])
         classes = [build_strict(VocabularyClass, row, "class") for row in rows]
         embeddings = read_tensors(path)[_EMBEDDINGS]
     except CheckpointError as error:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ovsam.build import build_model
 from ovsam.config import LabellingConfig, ModelConfig
-from ovsam.errors import CheckpointError, ConfigError
+from ovsam.errors import CheckpointError, ConfigError, describe_error
 from ovsam.labelling_model import LabellingModel
 from ovsam.model import OVSAM
 from ovsam.sam import SAM
@@ -358,6 +358,12 @@ def load_checkpoint(path: str | Path) -> OVSAM:
     )
 
 
+# What layers raise whose sizes contradict each other.
+_UNBUILDABLE = (
+    RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError,
+)  # fmt: skip
+
+
 def read_model_file(
     path: Path,
     metadata: Mapping[str, str],
@@ -367,15 +373,21 @@ def read_model_file(
 ) -> M:
     """Build the model that a file of `write_model_file` describes, and fill it from there."""
     try:
-        config = config_class.from_dict(json.loads(metadata["config"]))
-    except (KeyError, json.JSONDecodeError, ConfigError) as error:
-        raise CheckpointError(f"{path} has no usable model config: {error}") from error
-    # "meta" allocates nothing: the file's tensors become the parameters.
-    model = build(config, "meta")
+        config = config_class.from_json(metadata["config"])
+        # "meta" allocates nothing: the file's tensors become the parameters.
+        model = build(config, "meta")
+    except KeyError as error:
+        raise CheckpointError(f"{path} has no model config; convert it: {_CONVERT}") from error
+    except (ConfigError, *_UNBUILDABLE) as error:
+        raise CheckpointError(
+            f"{path} has no usable model config: {describe_error(error)}"
+        ) from error
     tensors = dequantise(read_tensors(path))
     text = take_prefix(tensors, TEXT_PREFIX)
     assign_tensors(model, tensors, str(path))
     if text:
+        with torch.device("meta"):  # sizes that do not fit the file are refused without memory
+            assign_tensors(build_namer(config), text, str(path))
         namer = build_namer(config)
         assign_tensors(namer, text, str(path))
         model.attach_namer(namer)

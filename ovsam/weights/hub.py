@@ -18,6 +18,7 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
+from ovsam.checked_json import parse_json
 from ovsam.errors import DownloadError
 from ovsam.weights.download import Progress, check_md5, check_sha256, download, explain_disk_errors
 from ovsam.weights.files import find_cache_folder, write_atomically
@@ -233,7 +234,7 @@ def _check_hub_file(path: Path, file: WeightFile) -> Path:
 def _read_record(file_name: str) -> dict[str, dict[str, object]]:
     path = find_cache_folder() / file_name
     try:
-        content = json.loads(path.read_text())
+        content = parse_json(path.read_text())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ovsam.checked_json import parse_json
 from ovsam.weights.files import find_cache_folder, write_atomically
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def _make_key(what: str, paths: Iterable[Path]) -> str:
 
 def _read() -> dict[str, Any]:
     try:
-        entries = json.loads((find_cache_folder() / _FILE).read_bytes())
+        entries = parse_json((find_cache_folder() / _FILE).read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
     return entries if isinstance(entries, dict) else {}

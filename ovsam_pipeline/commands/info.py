@@ -95,7 +95,6 @@ def _find_name(model: str) -> str:
 
 def find_structure(model: str) -> str | ModelConfig | BaselineConfig:
     """Return the structure of a name, of weights with a name, or of a file of ovsam's own."""
-    import json as json_module
     from pathlib import Path
 
     from ovsam.baselines.config import BaselineConfig
@@ -124,7 +123,7 @@ def find_structure(model: str) -> str | ModelConfig | BaselineConfig:
             "`ovsam models convert`"
         )
     kind = BaselineConfig if is_baseline_file(file) else ModelConfig
-    return kind.from_dict(json_module.loads(config))
+    return kind.from_json(config)
 
 
 def _to_json(cost: ModelCost) -> dict[str, Any]:

@@ -53,13 +53,11 @@ def read_class_map(
     Raises a DatasetError where the file cannot be read, names a class that does not exist, or gives
     two spellings of one name two classes.
     """
-    import yaml
-
-    from ovsam_pipeline.settings.config_file import load_strict_yaml
+    from ovsam.checked_yaml import parse_yaml
 
     try:
-        values: Any = load_strict_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        values: Any = parse_yaml(path.read_text(encoding="utf-8"), as_texts=True)
+    except (OSError, ValueError) as error:
         raise DatasetError(f"cannot read the class map {path}: {describe_error(error)}") from error
     if not isinstance(values, dict):
         raise DatasetError(

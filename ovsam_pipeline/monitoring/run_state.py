@@ -14,11 +14,12 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ovsam.checked_json import check_keys, parse_json
 from ovsam.errors import OvsamError
 from ovsam_pipeline.monitoring.exit_codes import ExitCode, exit_code_of
 from ovsam_pipeline.monitoring.progress import PaceMeter, measure_progress
@@ -41,7 +42,40 @@ _SILENT_S = 60.0
 _SILENT_ON_STORES_S = 180.0
 # A run that ended must not wait long for a write that hangs on a network.
 _JOIN_TIMEOUT_S = 10.0
-_KEYS = {"state", "started", "updated", "host", "process"}
+_WORKER = {
+    "name": str,
+    "state": str,
+    "done": int,
+    "images_per_s": float,
+    "gpu_memory_used": float | None,
+    "gpu_memory_total": float | None,
+    "gpu_utilisation": float | None,
+}
+_PROGRESS = {
+    "done": int,
+    "total": int,
+    "labelled": int,
+    "empty": int,
+    "failed": int,
+    "images_per_s": float,
+    "images_per_s_last_minute": float,
+    "seconds_left": float | None,
+    "stage_seconds": dict[str, float],
+    "slowest_stage": str | None,
+    "workers": [_WORKER],
+}
+_STATUS = {
+    "state": str,
+    "phase": str | None,
+    "started": str,
+    "updated": str,
+    "exit_code": int | None,
+    "error": str | None,
+    "host": str,
+    "process": int,
+    "phase_seconds": dict[str, float],
+    "progress": {**_PROGRESS, "before": int | None, "transient": int | None},
+}
 
 
 @dataclass
@@ -207,24 +241,31 @@ def _read_latest(output: AnyPath) -> dict[str, Any]:
 def _read_status_file(output: AnyPath) -> dict[str, Any]:
     """Return status.json; {} where it is missing or damaged."""
     try:
-        values = json.loads((output / STATUS_FILE).read_text(encoding="utf-8"))
+        values = parse_json((output / STATUS_FILE).read_text(encoding="utf-8"))
+        check_keys(values, _STATUS, STATUS_FILE)
     except (OSError, ValueError):
         return {}
-    is_whole = isinstance(values, dict) and values.keys() >= _KEYS
-    return values if is_whole else {}
+    progress = values.get("progress", {})
+    is_whole = values.keys() >= _STATUS.keys() and values["phase"] in (*PHASES, None)
+    slowest = progress.get("slowest_stage")
+    is_told = not progress or (
+        progress.keys() >= _PROGRESS.keys() and slowest in (*progress["stage_seconds"], None)
+    )
+    return values if is_whole and is_told else {}
 
 
 def _is_dead(output: AnyPath, status: dict[str, Any]) -> bool:
     """Whether a run that did not record its end is gone."""
     silent_s = math.inf
-    if status["updated"] is not None:
+    # No time, or one that no run wrote, is one of long ago.
+    with suppress(TypeError, ValueError):
         updated = datetime.fromisoformat(status["updated"])
         silent_s = (datetime.now(UTC) - updated).total_seconds()
     is_here = status["host"] == platform.node()
     if isinstance(output, RemotePath):
         # A store has no lock to ask, and a number may be of a process in a container that has this
         # machine's name; so the number alone is not enough.
-        is_gone = is_here and not _is_process(int(status["process"]))
+        is_gone = is_here and not _is_process(status["process"] or 0)
         return silent_s >= (_SILENT_S if is_gone else _SILENT_ON_STORES_S)
     # On the run's own machine the kernel frees the lock with the process. Elsewhere a lock that
     # seems free may be one that a network disk does not pass on.
@@ -232,9 +273,11 @@ def _is_dead(output: AnyPath, status: dict[str, Any]) -> bool:
 
 
 def _is_process(number: int) -> bool:
+    if number <= 0:  # all of a group, or none that a run wrote
+        return False
     try:
         os.kill(number, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ovsam.checked_json import parse_json
 from ovsam.errors import describe_error, explain
 from ovsam_pipeline.errors import DamagedPartError, OutputError
 from ovsam_pipeline.outcomes import Tally, is_transient
@@ -329,7 +330,7 @@ def _read_index(part: pq.ParquetFile, path: AnyPath) -> PartIndex:
     if _METADATA_KEY not in metadata:
         raise OutputError(f"{path} was not written by ovsam; move it out of the output folder")
     try:
-        stored = json.loads(metadata[_METADATA_KEY])
+        stored = parse_json(metadata[_METADATA_KEY])
         if isinstance(stored, dict) and _is_later(stored.get("format")):
             raise OutputError(
                 f"{path} was made by a later version of ovsam (format {stored['format']}, known "

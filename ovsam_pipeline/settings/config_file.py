@@ -1,7 +1,6 @@
 """A YAML file of settings, packaged or somebody's own → its values by setting name, strictly.
 
-Keys are long flags without the dashes. Plain values only; a key that occurs twice is an error,
-which PyYAML lets pass.
+Keys are long flags without the dashes; plain values, read by `ovsam/checked_yaml.py`.
 """
 
 from __future__ import annotations
@@ -10,37 +9,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from ovsam.errors import ConfigError, show_value
+from ovsam.checked_yaml import parse_yaml
+from ovsam.errors import ConfigError, describe_error, show_value
 from ovsam.strict import suggest_keys, suggest_names
 from ovsam_pipeline.settings.setting import Panel, list_settings, settle_values
 
 _EVAL_PREFIX = "paper-table-"
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, minus its habit of letting the last of two equal keys win."""
-
-
-def _build_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    loader.flatten_mapping(node)
-    mapping: dict[Any, Any] = {}
-    for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in mapping:
-            line = key_node.start_mark.line + 1
-            raise yaml.YAMLError(f"duplicate key '{key}' in line {line}; keep one")
-        mapping[key] = loader.construct_object(value_node, deep=True)
-    return mapping
-
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _build_mapping)
-
-
-def load_strict_yaml(text: str) -> Any:
-    """Return the value of a YAML document."""
-    return yaml.load(text, Loader=_StrictLoader)
 
 
 def read_config_file(
@@ -53,10 +27,9 @@ def read_config_file(
     """
     path = find_config_file(config_file, command)
     try:
-        loaded = load_strict_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"cannot read the config file {path}: {reason}") from error
+        loaded = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read the config file {path}: {describe_error(error)}") from error
     if not isinstance(loaded, dict):
         raise ConfigError(f"expected {path} to hold 'flag: value' lines, got {show_value(loaded)}")
     names = {

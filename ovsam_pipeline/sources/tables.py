@@ -6,12 +6,12 @@ and the column of paths are read here; `cells.py` reads the images.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ovsam.checked_json import parse_json
 from ovsam.errors import describe_error, explain, show_value
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.records import ImagePlace, ImageRecord, StoredFile
@@ -154,7 +154,7 @@ def _iterate_batches(
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = describe_error(error)
         raise SourceError(f"cannot read {path} of a saved data set: {reason}") from error
@@ -244,7 +244,7 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 def _list_declared(schema: pa.Schema, holders: list[str]) -> list[str]:
     """Return the columns that the Hugging Face description in the schema calls images."""
     try:
-        info = json.loads((schema.metadata or {})[b"huggingface"])
+        info = parse_json((schema.metadata or {})[b"huggingface"])
         features = info["info"]["features"].items()
         return [name for name, kind in features if kind["_type"] == "Image" and name in holders]
     except (KeyError, TypeError, ValueError, AttributeError):  # none, or another layout

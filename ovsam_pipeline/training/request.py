@@ -6,11 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
-
+from ovsam.checked_yaml import parse_yaml
 from ovsam.errors import ConfigError, describe_error
 from ovsam.weights.run_folder import check_init
-from ovsam_pipeline.settings.config_file import find_training_config, load_strict_yaml
+from ovsam_pipeline.settings.config_file import find_training_config
 
 if TYPE_CHECKING:
     from ovsam.training.stages.baseline import BaselineStageSettings
@@ -93,10 +92,10 @@ class StageRequest:
             raise ConfigError(f"`ovsam train {self.stage}` needs --config FILE")
         config = find_training_config(self.config)
         try:
-            values = load_strict_yaml(config.read_text(encoding="utf-8"))
+            values = parse_yaml(config.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"cannot read {self.config}: {describe_error(error)}") from error
-        except yaml.YAMLError as error:
+        except ValueError as error:
             raise ConfigError(
                 f"expected YAML in {self.config}, got: {describe_error(error)}"
             ) from error

@@ -18,7 +18,9 @@ def test_deep_nesting_is_refused_at_any_depth(levels, left, right):
     assert parse_json(most) is not None
 
 
-@pytest.mark.parametrize("text", ["", "{", "nul", '"a', "1" * 5000, b"\xff\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "nul", '"a', "1" * 5000, b"\xff\xff", '{"a": "\\ud800"}']
+)
 def test_what_is_no_json_is_a_value_error(text):
     with pytest.raises(ValueError, match=r"\w"):
         parse_json(text)

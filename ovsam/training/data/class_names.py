@@ -7,10 +7,10 @@ plain names (line i is class i), or JSON: a list, or an object from id to name.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from ovsam.errors import ConfigError
+from ovsam.checked_json import parse_json
+from ovsam.errors import ConfigError, show_value
 
 
 class ClassNames:
@@ -43,10 +43,12 @@ def _read_names(path: Path) -> dict[str, str]:
         raise ConfigError(f"cannot read the class names in {path}: {error}") from error
     if path.suffix == ".json":
         try:
-            values = json.loads(text)
+            values = parse_json(text)
         except ValueError as error:
             raise ConfigError(f"expected JSON class names in {path}, got {error}") from error
-        pairs = enumerate(values) if isinstance(values, list) else dict(values).items()
+        if not isinstance(values, list | dict):
+            raise ConfigError(f"expected JSON class names in {path}, got {show_value(values)}")
+        pairs = enumerate(values) if isinstance(values, list) else values.items()
         return {str(key): str(value) for key, value in pairs}
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:

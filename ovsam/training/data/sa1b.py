@@ -5,11 +5,11 @@ For a teacher's masks and for CLIP2SAM's; distillation needs the images alone (i
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
+from ovsam.checked_json import parse_json
 from ovsam.errors import ConfigError, ImageError, describe_error
 from ovsam.masks import decode_mask
 from ovsam.training.data.picture_files import PictureFolder, walk_pictures
@@ -56,7 +56,7 @@ class Sa1bTrainingSet(PictureFolder):
         """Decode an image's masks, (N, H, W) uint8; empty ones too."""
         path = self.path(index).with_suffix(".json")
         try:
-            rows = json.loads(path.read_bytes())["annotations"]
+            rows = parse_json(path.read_bytes())["annotations"]
             step = max(-(-len(rows) // self.most_masks), 1)
             masks = np.zeros((len(rows[::step]), *size_hw), np.uint8)
             for mask, row in zip(masks, rows[::step], strict=True):

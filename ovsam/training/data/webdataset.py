@@ -7,13 +7,13 @@ once, when the set is opened; pictures are read from their place in the tar.
 
 from __future__ import annotations
 
-import json
 import tarfile
 from array import array
 from pathlib import Path
 
 import numpy as np
 
+from ovsam.checked_json import parse_json
 from ovsam.decode import READABLE_SUFFIXES
 from ovsam.errors import ConfigError, ImageError, describe_error
 from ovsam.training.data.class_names import ClassNames
@@ -127,7 +127,7 @@ def _read_label(content: bytes, suffix: str) -> str | None:
     if suffix != ".json":
         return text or None
     try:
-        values = json.loads(text)
+        values = parse_json(text)
     except ValueError:
         return None
     if not isinstance(values, dict):

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ovsam.checked_json import parse_json
 from ovsam.weights.files import write_atomically
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class RunLog:
         if self.path.is_file():
             lines = self.path.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if _step_of(line, step + 1) <= step]
-            self._written = {_name_line(json.loads(line)) for line in kept}
+            self._written = {_name_line(parse_json(line)) for line in kept}
             write_atomically(self.path, "".join(f"{line}\n" for line in kept).encode())
         if importlib.util.find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
@@ -108,6 +109,6 @@ def _name_line(values: Mapping[str, Any]) -> tuple[object, str]:
 def _step_of(line: str, otherwise: int) -> int:
     """Return the step of a line; `otherwise` for a line that is none of ours or was cut."""
     try:
-        return int(json.loads(line)["step"])
+        return int(parse_json(line)["step"])
     except (ValueError, KeyError, TypeError):
         return otherwise

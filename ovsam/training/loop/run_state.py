@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ovsam.checked_json import parse_json
 from ovsam.errors import CheckpointError
 from ovsam.training.loop.ema import MovingAverage
 from ovsam.weights.files import replace_file, sweep_temporary_files
@@ -166,7 +167,7 @@ def read_run_state(folder: Path, parts: TrainedParts, settings: Mapping[str, Any
 
 def _read_whole(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a pair."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = parse_json(path.read_text(encoding="utf-8"))
     weights = path.with_suffix(".safetensors")
     if content["version"] != _VERSION:
         raise ValueError(f"version {content['version']}, expected {_VERSION}")

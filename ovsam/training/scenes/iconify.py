@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ovsam.checked_json import parse_json
 from ovsam.errors import ConfigError
 from ovsam.training.scenes.sprites import NanoClass, SpriteAtlas
 
@@ -62,7 +62,7 @@ def add_styles(atlas: SpriteAtlas, folders: Sequence[Path]) -> SpriteAtlas:
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
     try:
-        return json.loads((folder / name).read_text(encoding="utf-8"))
+        return parse_json((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"expected an unpacked @iconify-json package in {folder}, but {name} cannot be read "

@@ -6,7 +6,6 @@ of the images, a part that is frozen, a loss without gradient. Nothing of it is 
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ovsam.checked_json import parse_json
 from ovsam.errors import TrainingError
 from ovsam.training.loop.distributed import join_ranks
 from ovsam.training.loop.loop import ComputeLosses, TrainingRun
@@ -112,7 +112,7 @@ def overfit_labels(
 
 def read_overfit_result(path: Path) -> OverfitResult:
     """Return the first and the last losses of a log."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [parse_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
     first, last = (
         {name: line[name] for name in NEAR_ZERO if name in line} for line in (lines[0], lines[-1])
     )

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ovsam.checked_json import parse_json
 from ovsam.errors import CheckpointError, ConfigError, ImageError
 from ovsam.training.data.image_set import ImageSet
 from ovsam.weights.files import replace_file, sweep_temporary_files, write_atomically
@@ -192,7 +193,7 @@ def _name_file(folder: Path, number: int) -> Path:
 def _read_form(folder: Path) -> FeatureForm:
     path = folder / FEATURES_FILE
     try:
-        return FeatureForm(**json.loads(path.read_text("utf-8")))
+        return FeatureForm(**parse_json(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(
             f"expected the teacher's features in {folder}, got {error!r} from {path.name}; make "

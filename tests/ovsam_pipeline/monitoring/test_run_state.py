@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ovsam.errors import ConfigError
+from ovsam_pipeline.commands.status import format_status
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.monitoring import run_state
 from ovsam_pipeline.monitoring.report import RunReport, WorkerState
@@ -195,3 +196,63 @@ def test_later_run_that_could_not_write_a_status_is_the_one_that_counts(tmp_path
 def test_folder_without_any_word_is_unknown(tmp_path):
     status = read_status(tmp_path)
     assert (status["state"], status["exit_code"]) == ("unknown", None)
+
+
+WRONG = (None, 0, -1, 2**70, 1e400, float("nan"), "", "x", [], {}, [[]], {"a": None}, True)
+
+
+def list_places(value, place=()):
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items:
+        yield (*place, key)
+        if isinstance(item, dict | list):
+            yield from list_places(item, (*place, key))
+
+
+def change(value, place, new):
+    changed = json.loads(json.dumps(value))
+    inner = changed
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = new
+    return changed
+
+
+def test_status_with_any_wrong_value_can_be_shown(tmp_path):
+    """Every value of status.json in turn is something else: `ovsam status` has a sentence."""
+    (tmp_path / ".lock").touch()
+    whole = make_state(tmp_path).to_dict(1.0)
+    for place in list_places(whole):
+        for wrong in WRONG:
+            text = json.dumps(change(whole, place, wrong))
+            (tmp_path / "status.json").write_text(text)
+            assert format_status(read_status(tmp_path))
+
+
+def test_run_file_with_any_wrong_value_is_a_sentence(tmp_path):
+    (tmp_path / ".lock").touch()
+    settings = {"sources": ["a"], "detector": "nano", "vocabulary": "auto"}
+    whole = {
+        "ovsam": "1",
+        "state": "running",
+        "started": "2026-01-01T00:00:00+00:00",
+        "fingerprint": "f",
+        "depends_on": {"conf": 0.5, "max_det": 3},
+        "settings": settings,
+        "resolved": settings,
+        "run": {"exit_code": 0},
+        "phase_seconds": {"list": 0.1},
+        "host": platform.node(),
+        "process": NOBODY,
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    refused = []
+    for place in list_places(whole):
+        for wrong in WRONG:
+            (tmp_path / "run.json").write_text(json.dumps(change(whole, place, wrong)))
+            try:
+                assert format_status(read_status(tmp_path))
+            except OutputError as error:
+                refused.append(str(error))
+    assert len(refused) > 150
+    assert all("run.json" in sentence for sentence in refused)

@@ -31,7 +31,7 @@ def test_command_line_overrides_the_file(tmp_path):
         ),
         ("max_dets: 4", "did you mean 'max-det'"),
         ("zzz: 4", "known keys: .*conf"),
-        ("conf: 0.4\nconf: 0.5", "duplicate key 'conf' in line 2; keep one"),
+        ("conf: 0.4\nconf: 0.5", "line 2: duplicate key 'conf'; keep one"),
         ("max_det: 4\nmax-det: 5", "duplicate key 'max-det' in .*; keep one"),
         ("conf: '0.4'", "expected --conf as a number, got '0.4'"),
         ("retry_failed: maybe", "expected --retry-failed as true or false, got 'maybe'"),
