@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def scenes(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write into.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder to write into.")],
     count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 24,
     seed: Annotated[int, typer.Option(min=3, help="Seed; 1 and 2 are nano's own.")] = 3,
     size: Annotated[int, typer.Option(min=96, max=4096, help="Long side in pixels.")] = 640,
@@ -33,12 +33,14 @@ def scenes(
         ovsam scenes scenes/ --count 500
         ovsam eval --dataset scenes/annotations.json
     """
-    from ovsam.training.scenes.files import write_scene_files
+    from ovsam.training.scenes.files import check_folder, write_scene_files
     from ovsam.training.scenes.sprites import load_noto_atlas
     from ovsam_pipeline.terminal.app import print_json, print_result, result_is_kept
 
+    planned = plan_files(count, size)
+    check_folder(out, [file.name for file in planned])
     atlas = load_noto_atlas(font)
-    path = write_scene_files(out, atlas, plan_files(count, size), seed)
+    path = write_scene_files(out, atlas, planned, seed)
     with result_is_kept():
         if json:
             print_json({"annotations": str(path), "images": count, "seed": seed})

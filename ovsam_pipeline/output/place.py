@@ -109,7 +109,7 @@ def _find_collection(source: str) -> Path | None:
 
     Images, also one alone, are those of their folder: another one may come beside it.
     """
-    if source == STANDARD_INPUT:
+    if source == STANDARD_INPUT or source.startswith("/dev/"):
         return Path.cwd() / "stdin"
     if split_pattern(source)[1]:
         return None

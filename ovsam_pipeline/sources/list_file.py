@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import os
 import posixpath
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 from urllib.parse import urljoin
 
 from ovsam.errors import explain
@@ -34,14 +36,16 @@ class ListFile:
     """A text file of images; lines are relative to the folder that it lies in."""
 
     text: str
-    file: Place
+    file: Place | PipedList
 
     where = "in the list"
     may_repeat = True
 
     @property
     def root(self) -> str:
-        """The folder of the list; see `Source.root`."""
+        """The folder of the list, of one that is piped the current one; see `Source.root`."""
+        if isinstance(self.file, PipedList):
+            return normalise(Path.cwd())
         return get_root(self.file).rpartition("/")[0] or "/"
 
     def check(self) -> None:
@@ -92,7 +96,7 @@ class ListFile:
             place = _join_remote(self.file.parent, item)
         else:
             place = Path(normalise(os.path.join(root, item)))  # noqa: PTH118  it may be absolute
-        if isinstance(place, Path) and not isinstance(self.file, Path):
+        if isinstance(place, Path) and not isinstance(self.file, Path | PipedList):
             raise SourceError(
                 f"expected an address, or a name beside the list, got {item}: a list from "
                 "elsewhere cannot name files of this machine; copy the list here"
@@ -102,6 +106,28 @@ class ListFile:
     def _open(self) -> IO[bytes]:
         with explain("cannot read the list", self.text, SourceError):
             return self.file.open("rb")
+
+
+class PipedList:
+    """What another program lists, read to its end at once: a pipe cannot be read twice."""
+
+    def __init__(self, source: int | str) -> None:
+        """Read a file descriptor, or a path such as "/dev/fd/63"."""
+        self._copy = tempfile.TemporaryFile()  # noqa: SIM115  read as often as images are listed
+        with (
+            explain("cannot read the list", source, SourceError),
+            open(source, "rb", closefd=isinstance(source, str)) as stream,
+        ):
+            shutil.copyfileobj(stream, self._copy)
+
+    def __del__(self) -> None:
+        """Close without a warning: like a path, a list may simply be dropped."""
+        self._copy.close()
+
+    def open(self, mode: Literal["rb"] = "rb") -> IO[bytes]:
+        """Open it anew, as `Path.open`."""
+        self._copy.seek(0)
+        return os.fdopen(os.dup(self._copy.fileno()), mode)
 
 
 def _join_remote(folder: RemotePath, item: str) -> Place:

@@ -11,8 +11,8 @@ from ovsam.errors import explain
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.sources.coco_file import CocoFile, read_coco_images
 from ovsam_pipeline.sources.containers import check_container
-from ovsam_pipeline.sources.list_file import ListFile
-from ovsam_pipeline.sources.place import Place, check_regular, look_at, parse_place
+from ovsam_pipeline.sources.list_file import ListFile, PipedList
+from ovsam_pipeline.sources.place import STANDARD_INPUT, Place, check_regular, look_at, parse_place
 from ovsam_pipeline.sources.source import Source
 from ovsam_pipeline.sources.tables import SavedDataset, is_saved_dataset
 from ovsam_pipeline.sources.tree import File, Folder, Glob, identify, scan_folder
@@ -20,6 +20,9 @@ from ovsam_pipeline.storage.remote_path import AnyPath
 from ovsam_pipeline.storage.web_file import HttpFile
 
 logger = logging.getLogger(__name__)
+
+# What a shell's "<(…)" is, and stdin by its names on Linux.
+_PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 
 
 def open_image_root(image_root: Path | str | None) -> Place | None:
@@ -37,6 +40,8 @@ def open_source(text: str, image_root: Place | None, exclude: Sequence[AnyPath])
 
     `image_root` is for COCO JSON files, `exclude` are folders that a walk must not enter.
     """
+    if text == STANDARD_INPUT or text.startswith(_PIPES):
+        return _open_list(text, PipedList(0 if text == STANDARD_INPUT else text))
     place, column = parse_place(text), None
     if isinstance(place, HttpFile):
         return _open_file(text, place, None, image_root)
@@ -83,8 +88,12 @@ def _open_file(text: str, file: Place, column: str | None, image_root: Place | N
             )  # fmt: skip
         return CocoFile(text, images)
     if name.endswith(".txt"):
-        source = ListFile(text, file)
-        source.check()
-        return source
+        return _open_list(text, file)
     check_container(file.name)
     return File(text, file, column)
+
+
+def _open_list(text: str, file: Place | PipedList) -> ListFile:
+    source = ListFile(text, file)
+    source.check()
+    return source

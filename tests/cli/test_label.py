@@ -176,6 +176,25 @@ def test_pictures_are_named_in_the_summary(run_ovsam, images):
     assert "images_ovsam/preview" in run_ovsam("label", images, "--preview", "1").out
 
 
+def test_export_never_replaces_a_file_unasked_and_writes_json_only(run_ovsam, images, tmp_path):
+    run_ovsam("label", images, "-o", tmp_path / "out")
+    mine = tmp_path / "mine.json"
+    mine.write_text("mine")
+    found = run_ovsam("export", tmp_path / "out", "--to", mine)
+    assert (found.code, mine.read_text()) == (2, "mine")
+    assert "exists already; give another name, or --overwrite" in found.err
+    assert run_ovsam("export", tmp_path / "out", "--to", tmp_path / "x.csv").code == 2
+    assert run_ovsam("export", tmp_path / "out", "--to", images, "--overwrite").code == 2
+    assert run_ovsam("export", tmp_path / "out", "--to", mine, "--overwrite").code == 0
+    assert mine.read_bytes() == (tmp_path / "out/annotations.json").read_bytes()
+
+
+def test_export_to_a_dash_writes_the_file_to_stdout(run_ovsam, images, tmp_path):
+    run_ovsam("label", images, "-o", tmp_path / "out")
+    found = run_ovsam("export", tmp_path / "out", "--to", "-")
+    assert found.out == (tmp_path / "out/annotations.json").read_text()
+
+
 def test_export_refuses_a_place_that_is_not_there_and_tells_json(run_ovsam, images, tmp_path):
     (images / "broken.png").write_bytes(b"no picture")
     run_ovsam("label", images, "-o", tmp_path / "out")

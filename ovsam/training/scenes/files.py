@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, explain
 from ovsam.masks import encode_mask
 from ovsam.training.scenes.scene import Scene, SceneSettings, draw_scene
 from ovsam.training.scenes.sprites import SpriteAtlas
 
+_ANNOTATIONS = "annotations.json"
 EXIF_ORIENTATION = 0x0112
 ROTATED_90_CLOCKWISE = 6  # EXIF: turn the stored picture by 90 degrees clockwise to see it
 
@@ -46,12 +47,39 @@ def write_scene_files(
 ) -> Path:
     """Draw and write scenes with their ground truth.
 
-    `folder`: made if missing; files of the same name are overwritten. `files`: what to write; scene
-    i is named by (seed, i). `seed`: seed of the world: 1 is training's, 2 the metrics', so take
-    another.
+    `folder`: made if missing; must hold no scenes, see `check_folder`. `files`: what to write;
+    scene i is named by (seed, i). `seed`: seed of the world: 1 is training's, 2 the metrics', so
+    take another.
     """
     if not files or len({file.name for file in files}) != len(files):
         raise ConfigError(f"expected one or more files of different names, got {len(files)} files")
+    check_folder(folder, [file.name for file in files])
+    with explain("cannot write scenes into", folder, ConfigError):
+        return _write_files(folder, atlas, files, seed, settings)
+
+
+def check_folder(folder: Path, names: Sequence[str]) -> None:
+    """Refuse a folder that holds a file of these names, or ground truth: nothing is overwritten.
+
+    Pictures of an earlier, longer series would stay and be in no ground truth.
+    """
+    with explain("cannot read", folder, ConfigError):
+        found = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    taken = [name for name in (_ANNOTATIONS, *names) if name in found]
+    if taken:
+        raise ConfigError(
+            f"{folder} holds {taken[0]} already, which would be replaced; give another folder, or "
+            "remove what is in it"
+        )
+
+
+def _write_files(
+    folder: Path,
+    atlas: SpriteAtlas,
+    files: Sequence[SceneFile],
+    seed: int,
+    settings: SceneSettings | None,
+) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -72,7 +100,7 @@ def write_scene_files(
         ],
         "annotations": annotations,
     }
-    path = folder / "annotations.json"
+    path = folder / _ANNOTATIONS
     path.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
     return path
 

@@ -282,6 +282,24 @@ def test_list_file_is_relative_to_itself_and_lists_each_file_once(tmp_path):
     assert listing.num_duplicates == 2
 
 
+def test_a_dash_is_a_list_from_stdin(tmp_path, monkeypatch):
+    make_files(tmp_path, "a.jpg", "sub/b.jpg")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "names").write_text(f"a.jpg\n{tmp_path}/sub/b.jpg\nhttps://h.org/c.jpg\n")
+    with (tmp_path / "names").open() as names:
+        before = os.dup(0)
+        os.dup2(names.fileno(), 0)
+        try:
+            listing = list_images(["-"])
+        finally:
+            os.dup2(before, 0)
+    expected = ["a.jpg", "sub/b.jpg", "https://h.org/c.jpg"]
+    for _ in range(2):
+        assert [record.file_name for record in listing] == expected
+    with (tmp_path / "names").open() as names:
+        assert get_names(f"/dev/fd/{names.fileno()}") == expected
+
+
 # Several sources
 
 

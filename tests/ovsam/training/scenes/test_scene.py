@@ -117,3 +117,15 @@ def test_another_file_is_no_font(tmp_path):
 def test_class_without_a_drawing_is_refused(atlas):
     with pytest.raises(ConfigError, match="at least one sprite"):
         SpriteAtlas(atlas.classes, ((), (), ()))
+
+
+def test_scenes_never_replace_what_is_in_a_folder(tmp_path, atlas):
+    for name in ("annotations.json", "b.png"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).write_text("mine")
+        with pytest.raises(ConfigError, match=f"holds {name} already"):
+            write_scene_files(folder, atlas, [SceneFile("b.png", (64, 64))], seed=4)
+        assert [path.read_text() for path in folder.iterdir()] == ["mine"]
+    with pytest.raises(ConfigError, match="cannot read"):
+        write_scene_files(tmp_path / "b.png/b.png", atlas, [SceneFile("b.png", (64, 64))], seed=4)
