@@ -31,6 +31,7 @@ from ovsam.checked_json import check_keys, parse_json
 from ovsam.errors import ConfigError, describe_error, explain
 from ovsam.strict import convert
 from ovsam_pipeline.errors import DamagedPartError, OutputError
+from ovsam_pipeline.output.difference import explain_difference
 from ovsam_pipeline.output.done_index import DoneIndex, PartIndex, build_done_index
 from ovsam_pipeline.output.lock import has_lock, take_lock
 from ovsam_pipeline.output.parts import drop_part_rows, iterate_part_rows, read_part_index
@@ -124,11 +125,11 @@ class OutputFolder:
         """Raise an OutputError where the lease on a store has expired: another run may write."""
         self._lock.check()
 
-    def prepare(self, fingerprint: str, depends_on: Mapping[str, Any], on_existing: str) -> None:
+    def prepare(self, fingerprint: str, described: Mapping[str, Any], on_existing: str) -> None:
         """Check that new rows may join the old ones, or remove the old ones.
 
-        The fingerprint is of everything that changes labels; `depends_on` has the same as names and
-        values, to report what differs. `on_existing` is "resume", "overwrite" or "error".
+        The fingerprint is of everything that changes labels; `described` has the same in words, as
+        `explain_difference` takes it. `on_existing` is "resume", "overwrite" or "error".
         """
         if on_existing == "overwrite":
             self._remove_results()
@@ -136,7 +137,7 @@ class OutputFolder:
         self.refuse_existing(on_existing)
         run = read_run_file(self.path)
         if run.get("fingerprint", fingerprint) != fingerprint:
-            raise _explain_difference(self.path, run.get("depends_on", {}), depends_on)
+            raise explain_difference(self.path, run, described)
 
     def refuse_existing(self, on_existing: str) -> None:
         """Refuse results that are here already where `on_existing` is "error"."""
@@ -153,7 +154,7 @@ class OutputFolder:
         """
         indices = dict(self._read_indices(list_parts(self.path)))
         if any(index.fingerprint != fingerprint for index in indices.values()):
-            raise _explain_difference(self.path, {}, {})
+            raise explain_difference(self.path, {}, {})
         done, doubled = build_done_index(indices)
         if not doubled:
             return done
@@ -389,29 +390,3 @@ def _has_own_run_file(path: AnyPath) -> bool:
         return "ovsam" in read_run_file(path)
     except OutputError:
         return False
-
-
-def _explain_difference(
-    output: AnyPath, old: Mapping[str, Any], new: Mapping[str, Any]
-) -> ConfigError:
-    different = [name for name, value in new.items() if name in old and old[name] != value]
-    # A hash differs with a name or number that shows more; alone it is new weights or a new file.
-    words = [
-        f"{name} ({old[name]} before, {new[name]} now)"
-        for name in different
-        if not name.endswith("_hash")
-    ]
-    hashes = [_describe_hash(name, new) for name in different]
-    what = ", ".join(words or hashes) or "settings or weights"
-    made = "made" if old.get("task") == "detect" else "labelled"
-    make = "detect" if new.get("task") == "detect" else "label"
-    return ConfigError(
-        f"{output} was {made} with a different {what}; give another -o, or --on-existing "
-        f"overwrite to {make} everything again"
-    )
-
-
-def _describe_hash(name: str, new: Mapping[str, Any]) -> str:
-    if name == "detector_hash":
-        return f"detector (another file, model or mode of {new.get('detector')})"
-    return f"{name.removesuffix('_hash')} file of the same name"

@@ -217,7 +217,12 @@ class _Start:
         """Check that new rows may join the old ones, and plan."""
         config, facts = self.config, engine.facts
         self.state.engine = engine.name
-        folder.prepare(facts.fingerprint, facts.depends_on, config.on_existing)
+        described = {
+            "depends_on": facts.depends_on,
+            "resolved": facts.config.to_dict(),
+            **facts.provenance,
+        }
+        folder.prepare(facts.fingerprint, described, config.on_existing)
         wanted = self.images
         if config.only_failed:
             wanted = _choose_failed(self.stack, folder, wanted)

@@ -183,7 +183,7 @@ def test_retry_failed_takes_settings_of_the_command_line_first(run_ovsam, images
     found = run_ovsam("label", "--retry-failed", tmp_path / "out", "--max-failures", "0")
     assert found.code == 4
     found = run_ovsam("label", "--retry-failed", tmp_path / "out", "--conf", "0.4")
-    assert (found.code, "different conf (0.5 before, 0.4 now)" in found.err) == (2, True)
+    assert (found.code, "other settings: conf (0.5 before, 0.4 now)" in found.err) == (2, True)
 
 
 def test_retry_failed_of_an_output_without_failures_has_nothing_to_do(run_ovsam, images, tmp_path):

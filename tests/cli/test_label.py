@@ -107,7 +107,7 @@ def test_other_settings_into_the_same_output_are_refused_with_the_way_out(run_ov
     run_ovsam("label", images)
     found = run_ovsam("label", images, "--conf", "0.5")
     assert found.code == 2
-    assert "different conf (0.25 before, 0.5 now)" in found.err
+    assert "other settings: conf (0.25 before, 0.5 now)" in found.err
     assert "--on-existing overwrite" in found.err
     assert run_ovsam("label", images, "--conf", "0.5", "--on-existing", "overwrite").code == 0
 

@@ -147,7 +147,7 @@ def test_status_of_a_failed_start_gives_the_reason(run_ovsam, images, tmp_path):
     found = run_ovsam("status", tmp_path / "out")
     assert found.code == 2
     assert found.out.startswith("failed (process")
-    assert "different conf (0.25 before, 0.5 now)" in found.out
+    assert "other settings: conf (0.25 before, 0.5 now)" in found.out
 
 
 def test_run_without_a_status_file_is_known_from_its_run_file(run_ovsam, images, tmp_path):

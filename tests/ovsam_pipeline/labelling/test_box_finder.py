@@ -143,10 +143,12 @@ def test_new_images_alone_are_looked_at(images, tmp_path):
 
 def test_other_settings_into_the_same_boxes_are_refused(images, tmp_path):
     ovsam_pipeline.detect(images, output=tmp_path / "boxes")
-    expected = r"boxes was made with a different conf \(0.25 before, 0.05 now\).*to detect every"
+    expected = (
+        r"boxes was made with other settings: conf \(0.25 before, 0.05 now\).*to detect every"
+    )
     with pytest.raises(ConfigError, match=expected):
         ovsam_pipeline.detect(images, output=tmp_path / "boxes", conf=0.05)
-    with pytest.raises(ConfigError, match="different"):
+    with pytest.raises(ConfigError, match="holds boxes of `ovsam detect`"):
         ovsam_pipeline.label(images, output=tmp_path / "boxes")
 
 

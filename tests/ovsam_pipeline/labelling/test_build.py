@@ -126,7 +126,7 @@ def test_another_file_of_boxes_is_told_apart(settings, scenes, tmp_path):
     other = tmp_path / "other.json"
     other.write_text((scenes / "truth.json").read_text() + "\n")
     changed = settings | {"detector": f"gt:{other}"}
-    expected = r"different detector \(another file, model or mode of gt\)"
+    expected = r"other settings: detector \(gt:.*truth.json before, gt:.*other.json now\)"
     with pytest.raises(ConfigError, match=expected):
         ovsam_pipeline.label(scenes, output=tmp_path / "out", **changed)
 

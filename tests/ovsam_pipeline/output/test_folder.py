@@ -246,14 +246,16 @@ def test_output_that_is_a_file_is_an_output_error(tmp_path):
 
 def test_resume_with_equal_settings_keeps_rows(folder):
     fill(folder, "a", "b")
-    folder.prepare("f", DEPENDS_ON, "resume")
+    folder.prepare("f", {"depends_on": DEPENDS_ON}, "resume")
     assert set(folder.read_done("f").keys.tolist()) == {compute_key("a"), compute_key("b")}
 
 
 def test_resume_with_other_settings_names_what_changed(folder):
     fill(folder, "a")
-    with pytest.raises(ConfigError, match=r"different conf \(0.25 before, 0.5 now\).*overwrite"):
-        folder.prepare("g", {**DEPENDS_ON, "conf": 0.5}, "resume")
+    with pytest.raises(
+        ConfigError, match=r"other settings: conf \(0.25 before, 0.5 now\).*overwrite"
+    ):
+        folder.prepare("g", {"depends_on": {**DEPENDS_ON, "conf": 0.5}}, "resume")
     assert len(list_parts(folder.path)) == 1
 
 
@@ -261,21 +263,21 @@ def test_overwrite_removes_everything_even_behind_a_damaged_run_file(folder):
     fill(folder, "a")
     (folder.path / "run.json").write_text("{")
     (folder.path / "annotations.json").write_text("{}")
-    folder.prepare("g", DEPENDS_ON, "overwrite")
+    folder.prepare("g", {"depends_on": DEPENDS_ON}, "overwrite")
     assert sorted(path.name for path in folder.path.iterdir()) == [".lock", "parts"]
     assert not list_parts(folder.path)
 
 
 def test_error_policy_refuses_results_but_not_an_unused_folder(folder):
-    folder.prepare("f", DEPENDS_ON, "error")
+    folder.prepare("f", {"depends_on": DEPENDS_ON}, "error")
     fill(folder, "a")
     with pytest.raises(ConfigError, match="already holds results"):
-        folder.prepare("f", DEPENDS_ON, "error")
+        folder.prepare("f", {"depends_on": DEPENDS_ON}, "error")
 
 
 def test_part_made_with_other_settings_is_refused(folder):
     fill(folder, "a", fingerprint="g")
-    with pytest.raises(ConfigError, match="different settings or weights"):
+    with pytest.raises(ConfigError, match="other weights or files"):
         folder.read_done("f")
 
 

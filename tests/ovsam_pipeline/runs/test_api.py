@@ -280,7 +280,7 @@ def test_full_disk_tells_the_first_reason_and_loses_nothing(images, out, monkeyp
 
 def test_other_settings_need_another_output_or_overwrite(images, out):
     ovsam_pipeline.label(images, output=out)
-    with pytest.raises(ConfigError, match=r"different conf \(0.25 before, 0.5 now\)"):
+    with pytest.raises(ConfigError, match=r"other settings: conf \(0.25 before, 0.5 now\)"):
         ovsam_pipeline.label(images, output=out, conf=0.5)
     result = ovsam_pipeline.label(images, output=out, conf=0.5, on_existing="overwrite")
     assert (result.summary.done, result.totals.images) == (10, 10)
