@@ -113,11 +113,11 @@ def fetch(
     for path in paths:
         print_result(f"{path}  {path.stat().st_size / 1e6:,.1f} MB")
     if model is None:
-        print_note(f"use it with `ovsam label images/ --detector {name}`")
+        print_note(f"Use it with `ovsam label images/ --detector {name}`")
     elif model.trained_on:
-        print_note(f"use it with `ovsam label images/ --model {name}`")
+        print_note(f"Use it with `ovsam label images/ --model {name}`")
     elif model.is_sam:
-        print_note(f"use it with `ovsam label images/ --model {name} --labels detector`")
+        print_note(f"Use it with `ovsam label images/ --model {name} --labels detector`")
 
 
 @models_app.command("convert", cls=HelpPage)

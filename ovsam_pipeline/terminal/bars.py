@@ -54,6 +54,7 @@ def show_bar(text: str, total: float | None, *columns: ProgressColumn) -> Iterat
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.table import Column
+    from rich.text import Text
 
     console = Console(stderr=True)
     bar = BarColumn(bar_width=None, table_column=Column(min_width=_LEAST_BAR, ratio=1))
@@ -67,7 +68,7 @@ def show_bar(text: str, total: float | None, *columns: ProgressColumn) -> Iterat
         task = progress.add_task(fit(text), total=total)
 
         def print_above(line: str) -> None:
-            progress.console.print(line, markup=False, highlight=False)
+            progress.console.print(Text.from_ansi(line))
 
         def update(done: float, text: str) -> None:
             progress.update(task, completed=done, description=fit(text))

@@ -24,6 +24,8 @@ from ovsam_pipeline.terminal.streams import escape_json, show_controls
 _FORMATS = ("text", "json")
 # A name or an expression of a foreign file can be megabytes long.
 _MOST_LETTERS = 8000
+# Least level → what a terminal calls red, yellow and dim.
+_COLOURS = ((logging.ERROR, "31"), (logging.WARNING, "33"), (0, "2"))
 
 
 @dataclass
@@ -72,10 +74,12 @@ def start_debugging() -> None:
 
 def has_bars() -> bool:
     """Return whether progress is a bar: on a terminal that draws one, neither JSON nor quiet."""
-    is_terminal = (
-        sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    )
-    return is_terminal and not (_choice.is_json or _choice.is_quiet)
+    return _is_terminal() and not (_choice.is_json or _choice.is_quiet)
+
+
+def _is_terminal() -> bool:
+    """Return whether stderr is a terminal that draws bars and colours."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def print_note(
@@ -100,7 +104,7 @@ def print_note(
         line = {"time": now, "level": name, "message": text, **(fields or {})}
         text = escape_json(json.dumps(line, ensure_ascii=False, default=str))
     else:
-        text = show_controls(text, keep="\n\t" if is_block else "")
+        text = _colour(show_controls(text, keep="\n\t" if is_block else ""), level, fields or {})
     # Whatever becomes of a message, the work goes on.
     with suppress(OSError, ValueError, AttributeError):
         if _choice.sink is not None:
@@ -109,6 +113,14 @@ def print_note(
             # One write per line: lines of two threads do not mix.
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
+
+
+def _colour(text: str, level: int, fields: Mapping[str, Any]) -> str:
+    """Return a line in the colour of its kind on a terminal; progress and pipes stay plain."""
+    if fields.get("event") == "progress" or os.environ.get("NO_COLOR") or not _is_terminal():
+        return text
+    code = next(code for least, code in _COLOURS if level >= least)
+    return f"\x1b[{code}m{text}\x1b[0m"
 
 
 @contextmanager
@@ -134,13 +146,20 @@ def _set_level(name: str) -> None:
         logging.getLogger(logger).setLevel(level)
 
 
+def _capitalise(record: logging.LogRecord) -> str:
+    """Return a record's sentence; it begins with a capital where it does not begin with a name."""
+    text, template = record.getMessage(), str(record.msg)
+    is_sentence = template[:1].islower() and not template.startswith("ovsam")
+    return text[:1].upper() + text[1:] if is_sentence else text
+
+
 class _NoteHandler(logging.Handler):
     """Prints log records as notes."""
 
     def emit(self, record: logging.LogRecord) -> None:
         fields: dict[str, Any] = {"logger": record.name}
         try:
-            text = record.getMessage()
+            text = record.getMessage() if _choice.is_json else _capitalise(record)
         except Exception as wrong:  # noqa: BLE001 - a library's message must not end the work
             text = f"{record.msg} ({wrong})"
         error = record.exc_info[1] if record.exc_info else None

@@ -63,7 +63,7 @@ def test_sam_gives_the_masks_and_the_detector_the_names(run_command, tmp_path, s
     command = ("label", images, "-o", out, "--model", "sam-b", "--detector", detector)
     found = run_command(*command, "--preview", "1")  # --labels auto is detector for a SAM
     assert found.code == 0, found.err
-    assert found.err.count("the detector alone names objects") == 1
+    assert found.err.count("The detector alone names objects") == 1
     assert "the model sam-b cannot name them" in found.err
     objects = collect(out)
     assert {(x["category"], x["score"]) for x in objects} <= {("dog", 0.9), ("gryphon", 0.6)} | {

@@ -64,7 +64,7 @@ def test_quiet_leaves_warnings_and_errors(capsys):
     logger.info("a fact")
     logger.warning("a warning")
     notes.print_note("an error", level=logging.ERROR)
-    assert capsys.readouterr().err == "a warning\nan error\n"
+    assert capsys.readouterr().err == "A warning\nan error\n"
 
 
 def test_sentences_have_no_fields(capsys):
@@ -109,3 +109,50 @@ def test_bars_are_for_terminals_that_show_sentences(monkeypatch, choice, term, e
 def test_no_bars_without_a_terminal(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     assert not notes.has_bars()
+
+
+def take_terminal(monkeypatch):
+    terminal = FakeTerminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return terminal
+
+
+@pytest.mark.parametrize("is_quiet", [False, True])
+def test_a_terminal_shows_errors_red_warnings_yellow_and_notes_dim(monkeypatch, is_quiet):
+    terminal = take_terminal(monkeypatch)
+    notes.choose_logs(is_quiet=is_quiet)
+    notes.print_note("ovsam: an error", level=logging.ERROR)
+    notes.print_note("a warning", level=logging.WARNING)
+    notes.print_note("a note")
+    notes.print_note("1/2 images", fields={"event": "progress"})
+    red, yellow = "\x1b[31movsam: an error\x1b[0m\n", "\x1b[33ma warning\x1b[0m\n"
+    rest = "" if is_quiet else "\x1b[2ma note\x1b[0m\n1/2 images\n"
+    assert terminal.getvalue() == red + yellow + rest
+
+
+@pytest.mark.parametrize("variable", [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_no_colour_where_none_is_wanted(monkeypatch, variable):
+    terminal = take_terminal(monkeypatch)
+    monkeypatch.setenv(*variable)
+    notes.print_note("an error", level=logging.ERROR)
+    assert terminal.getvalue() == "an error\n"
+
+
+def test_no_colour_in_a_pipe_or_in_json(monkeypatch, capsys):
+    notes.print_note("an error", level=logging.ERROR)
+    assert capsys.readouterr().err == "an error\n"
+    terminal = take_terminal(monkeypatch)
+    notes.choose_logs("json")
+    notes.print_note("an error", level=logging.ERROR)
+    assert "\\u001b" not in terminal.getvalue()
+    assert "\x1b" not in terminal.getvalue()
+
+
+def test_sentences_of_the_log_begin_with_a_capital_and_names_stay(capsys):
+    logger = logging.getLogger("ovsam.x")
+    logger.warning("no preview of %s", "a.jpg")
+    logger.warning("%s is trained already", "runs/mine")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["No preview of a.jpg", "runs/mine is trained already"]
