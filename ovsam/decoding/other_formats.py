@@ -82,7 +82,9 @@ def describe_start(prefix: bytes) -> str:
     for offset, known, meaning in _STARTS:
         if prefix.startswith(known, offset):
             return f"expected an image, got {meaning}"
+    # Never its bytes: a list or a link may have led to a file that is nobody's business.
+    kind = "text" if all(byte >= 32 or byte in b"\t\r\n" for byte in prefix) else "bytes"
     return (
-        "expected an image (JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP, GIF, PPM, JPEG 2000), got a "
-        f"file that starts with {prefix[:12]!r}"
+        "expected an image (JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP, GIF, PPM, JPEG 2000), got "
+        f"{kind} of no format that ovsam knows"
     )

@@ -45,6 +45,7 @@ from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.sources.listing import list_images
 from ovsam_pipeline.sources.spool import ImageSpool
 from ovsam_pipeline.storage.remote_path import AnyPath
+from ovsam_pipeline.storage.web_file import hide_secrets
 
 if TYPE_CHECKING:
     from ovsam_pipeline.detectors.stored.fit import BoxesFit
@@ -470,9 +471,9 @@ class _Run:
                 **({"boxes_fit": self.boxes_fit} if self.boxes_fit else {}),
                 "engine": self.engine.name,
                 "working_folder": str(Path.cwd()),
-                "image_roots": self.image_roots,
-                "settings": self.config.to_dict(),
-                "resolved": facts.config.to_dict(),
+                "image_roots": _hide_secrets(self.image_roots),
+                "settings": _hide_secrets(self.config.to_dict()),
+                "resolved": _hide_secrets(facts.config.to_dict()),
                 "versions": {
                     "python": platform.python_version(),
                     **{name: _find_version(name) for name in ("torch", "numpy", "pyarrow")},
@@ -482,6 +483,15 @@ class _Run:
                 "categories": facts.categories,
             }
         )
+
+
+def _hide_secrets(value: Any) -> Any:
+    """Return settings without logins, tokens and signatures: run.json is handed on."""
+    if isinstance(value, dict):
+        return {_hide_secrets(key): _hide_secrets(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_hide_secrets(item) for item in value]
+    return hide_secrets(value) if isinstance(value, str) else value
 
 
 def choose_part_limits(config: LabelConfig, num_images: int) -> tuple[int, float]:

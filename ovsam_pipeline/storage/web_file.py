@@ -43,7 +43,12 @@ _SIGNED_WITH = re.compile(
 )
 # Characters that stay as they are in a query; all others are written as %XX.
 _IN_QUERY = "/?%:@!$&'()*+,;=~-._[]|"
-_TOKENS = frozenset(("token", "access_token"))
+# What is secret by itself: "token", "x_api_key", "clientSecret"; not "key" or "author".
+_SECRET = re.compile(
+    ".*(token|secret|passwd|password|passphrase|pwd|api[-_.]?key|access[-_.]?key|private[-_.]?key"
+    "|subscription[-_.]?key|signature|credentials?|jwt)|sig|auth|authorization|bearer"
+)
+_LOGIN = re.compile(r"(?<=://)[^/?#@\s]+@")
 
 
 class HttpStatusError(OSError):
@@ -148,13 +153,31 @@ class HttpFile:
 
 def _hide_signature(query: str) -> str:
     """Return "?QUERY" without tokens and signatures; "" where nothing is left."""
-    items = query.split("&")
-    keys = [item.partition("=")[0].lower() for item in items]
-    hidden = set(_TOKENS)
-    if not _SIGNATURES.isdisjoint(keys):
-        hidden |= _SIGNATURES | {key for key in keys if _SIGNED_WITH.fullmatch(key)}
-    kept = [item for item, key in zip(items, keys, strict=True) if key not in hidden]
+    kept = [item for item, is_secret in _split_query(query) if not is_secret]
     return "?" + "&".join(kept) if kept else ""
+
+
+def hide_secrets(text: str) -> str:
+    """Return a text that may be an address with "***" for its login, tokens and signature."""
+    if "://" not in text:
+        return text
+    address, mark, query = _LOGIN.sub("***@", text).partition("?")
+    items = [
+        f"{item.partition('=')[0]}=***" if is_secret else item
+        for item, is_secret in _split_query(query)
+    ]
+    return address + mark + "&".join(items)
+
+
+def _split_query(query: str) -> list[tuple[str, bool]]:
+    """Return the items of a query, and whether each is a token or belongs to a signature."""
+    items = query.split("&")
+    keys = [unquote(item.partition("=")[0]).lower() for item in items]
+    is_signed = not _SIGNATURES.isdisjoint(keys)
+    return [
+        (item, bool(_SECRET.fullmatch(key) or (is_signed and _SIGNED_WITH.fullmatch(key))))
+        for item, key in zip(items, keys, strict=True)
+    ]
 
 
 def _quote_path(parts: SplitResult) -> str:

@@ -14,7 +14,7 @@ from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.sources.listing import list_images
 from ovsam_pipeline.sources.read_image import decode_image
 from ovsam_pipeline.storage import web_file as http_file
-from ovsam_pipeline.storage.web_file import HttpFile
+from ovsam_pipeline.storage.web_file import HttpFile, hide_secrets
 
 PICTURE = make_picture()
 PNG = encode(Image.fromarray(PICTURE), "PNG")
@@ -43,6 +43,12 @@ def is_read(file: HttpFile) -> bool:
         ("https://me:secret@h.org/a.jpg", "https://h.org/a.jpg"),
         ("https://h.org/get?id=7&st=2", "https://h.org/get?id=7&st=2"),
         ("https://h.org/get?id=7&token=abc", "https://h.org/get?id=7"),
+        ("https://h.org/a?api_key=abc&clientSecret=d&X-Password=e", "https://h.org/a"),
+        (
+            "https://h.org/a?author=me&key=7&design=x&auth=abc",
+            "https://h.org/a?author=me&key=7&design=x",
+        ),
+        ("https://h.org/a?access%5Ftoken=abc", "https://h.org/a"),
         ("https://b.s3.org/k.jpg?X-Amz-Date=1&X-Amz-Signature=2&v=3", "https://b.s3.org/k.jpg?v=3"),
         ("https://a.blob.org/c/k.jpg?sv=1&se=2&sp=r&sig=x%3D", "https://a.blob.org/c/k.jpg"),
     ],
@@ -245,3 +251,23 @@ def test_address_that_cannot_be_asked_for_is_not_told_with_its_signature():
 def test_address_with_a_mistake_is_one_sentence():
     with pytest.raises(SourceError, match="one with a mistake: Invalid IPv6 URL"):
         list(list_images(["http://[::1/x.jpg"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("photos/a@b?token=1.jpg", "photos/a@b?token=1.jpg"),
+        ("https://me:pw@h.org/x.txt", "https://***@h.org/x.txt"),
+        ("https://ghp_token@h.org/x?v=2", "https://***@h.org/x?v=2"),
+        ("https://h.org/x?v=2&api_key=abc", "https://h.org/x?v=2&api_key=***"),
+        (
+            "https://h.org/x?X-Amz-Date=1&X-Amz-Signature=2",
+            "https://h.org/x?X-Amz-Date=***&X-Amz-Signature=***",
+        ),
+        ("boxes:https://me:pw@h.org/x.json", "boxes:https://***@h.org/x.json"),
+        ("hf://datasets/user/name@v1.0", "hf://datasets/user/name@v1.0"),
+        ("s3://bucket/p?/*.jpg", "s3://bucket/p?/*.jpg"),
+    ],
+)
+def test_secrets_of_addresses_are_hidden(text, shown):
+    assert hide_secrets(text) == shown
