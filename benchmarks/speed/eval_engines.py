@@ -140,7 +140,7 @@ def run_ours(folder: Path, iou_type: str, style: str) -> tuple[dict[str, float],
 
     start_s = time.perf_counter()
     truth = read_ground_truth(folder / "truth.json", style=style)
-    predictions = read_predictions(folder / "results.json", truth)
+    _, predictions = read_predictions(folder / "results.json", truth)
     load_s = time.perf_counter() - start_s
     return score_detections(truth, predictions, iou_type).metrics, load_s
 

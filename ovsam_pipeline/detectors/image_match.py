@@ -28,6 +28,7 @@ from ovsam_pipeline.errors import DatasetError
 BY_NAME, BY_ID, BY_END = "name", "id", "end of the name"
 BY_STEM, BY_NUMBER = "name without its suffix", "number in the name"
 UNKNOWN, AMBIGUOUS = "unknown", "several fit"
+NOT_FOUND = (UNKNOWN, AMBIGUOUS)
 # Rules worth an example on the screen: the others cannot surprise.
 _TOLD = (BY_END, BY_STEM, BY_NUMBER, AMBIGUOUS)
 # "https://host", "file://", "C:"; then a leading "/": the folders are those of another machine.
@@ -70,7 +71,7 @@ class MatchReport:
         parts = []
         for rule, count in self.counts.most_common():
             if rule != UNKNOWN:
-                how = rule if rule == AMBIGUOUS else f"by {rule}"
+                how = rule if rule in NOT_FOUND else f"by {rule}"
                 example = f" ({self.examples[rule]})" if rule in self.examples else ""
                 parts.append(f"{count} {how}{example}")
         found = f"{self.matched} of {self.total} images found"

@@ -15,18 +15,21 @@ from ovsam_pipeline.settings.label import SharedConfig
 from ovsam_pipeline.settings.setting import (
     Panel,
     document_settings,
+    list_settings,
     setting,
     settle_fields,
     settle_values,
 )
 
 # How the answers are made; with predictions made before there is nothing to make.
-_MAKING = ("prompts", "labels", "model", "detector", "released_points", "conf", "iou", "max_det")
+_MAKING = ("prompts", "labels", "model", "detector", "released_points", "conf", "iou")
 # With those above, all that decides the numbers.
 _MEASURING = (
     *("scores", "types", "engine", "area_rule", "class_agnostic", "class_map", "split", "limit"),
-    *("vocabulary", "dtype"),
+    *("max_det", "vocabulary", "dtype"),
 )
+# What --predictions leaves without an effect.
+_WITHOUT_EFFECT = (*_MAKING, "vocabulary", "dtype")
 
 
 @document_settings
@@ -50,8 +53,8 @@ class EvalConfig(SharedConfig):
     predictions: str | None = setting(
         None,
         Panel.DATA,
-        "Measure these instead of labelling: an output folder of `ovsam label`, or a COCO results "
-        "file.",
+        "Measure these instead of labelling: an output folder of `ovsam label` or `ovsam detect`, "
+        "or a COCO results file.",
         metavar="OUT",
     )
     data_root: str | None = setting(
@@ -127,8 +130,8 @@ class EvalConfig(SharedConfig):
     baseline: str | None = setting(
         None,
         Panel.COMPARE,
-        "metrics.json of an earlier run to compare with; exit code 5 on a drop.",
-        metavar="FILE",
+        "Folder, or its metrics.json, of an earlier run to compare with; exit code 5 on a drop.",
+        metavar="OUT",
         more="See [below](#compare-with-an-earlier-run).",
     )
     tolerance: float = setting(0.005, Panel.COMPARE, "Accept a drop up to this fraction.", most=1)
@@ -154,7 +157,12 @@ class EvalConfig(SharedConfig):
         1.0, Panel.RESULT, "Of two boxes that overlap more, keep the better; 1 keeps all.", most=1
     )
     max_det: int | None = setting(
-        None, Panel.RESULT, "Most boxes per image.", shown="100, LVIS 300", least=1
+        None,
+        Panel.RESULT,
+        "Most boxes per image; and most predictions that count, of an image and class (LVIS: of an "
+        "image).",
+        shown="100, LVIS 300",
+        least=1,
     )
     output: str | None = setting(
         None,
@@ -221,4 +229,18 @@ def load_eval_config(protocol_or_file: str | None, given: Mapping[str, Any]) -> 
 
         values = read_config_file(protocol_or_file, EvalConfig, "eval")
     not_none = {name: value for name, value in given.items() if value is not None}
+    _refuse_without_effect({**values, **not_none}, not_none)
     return EvalConfig(**{**values, **settle_values(EvalConfig, not_none)})
+
+
+def _refuse_without_effect(values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse what was typed and cannot change predictions that were made before."""
+    if values.get("predictions") is None:
+        return
+    for name in _WITHOUT_EFFECT:
+        if name in given:
+            flag = list_settings(EvalConfig)[name].flag
+            raise ConfigError(
+                f"{flag} decides how labels are made, and those of --predictions are there; leave "
+                "it out, or leave --predictions out to make labels"
+            )

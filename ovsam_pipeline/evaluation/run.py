@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -45,6 +45,7 @@ from ovsam_pipeline.evaluation.scoring.instances import (
     find_objects,
     measure_instances,
 )
+from ovsam_pipeline.evaluation.scoring.matching import count_beyond_limit, put_classes_together
 from ovsam_pipeline.evaluation.structures import GroundTruth, IouType, Predictions
 from ovsam_pipeline.monitoring.exit_codes import ExitCode
 from ovsam_pipeline.output.place import check_store, parse_output
@@ -182,14 +183,18 @@ def run_evaluation(
             return EvalResult(output, {}, None, labelled, labelled.exit_code)
         place = output / "predictions"
     with clock.step("read predictions"):
-        predictions = read_predictions(
+        measured, predictions = read_predictions(
             place,
             truth,
             class_map=Path(config.class_map) if config.class_map else None,
             scores=config.scores,
+            class_agnostic=config.class_agnostic,
+            min_match=config.min_match,
         )
-    scores = _measure(config, truth, predictions, clock)
-    metrics = describe_evaluation(config, dataset, truth, predictions, scores.metrics)
+    scores = _measure(config, measured, predictions, clock)
+    facts = describe_dataset(dataset, truth)
+    truth = measured
+    metrics = describe_evaluation(config, facts, truth, predictions, scores.metrics)
     _write_results(config, output, dataset, (truth, predictions, scores), clock)
     metrics["seconds"] = clock.seconds
     # The metrics last: where they are, all else is.
@@ -233,6 +238,7 @@ def _read_truth(config: EvalConfig, dataset: Dataset) -> GroundTruth:
 
     style: Literal["auto", "lvis"] = "lvis" if dataset.is_lvis else "auto"
     truth = read_ground_truth(dataset.annotations, style=style, limit=config.limit)
+    truth = replace(truth, max_det=config.max_det)
     # A file's own classes are split by the file, if at all: see `Categories`.
     if config.split != "none" and (vocabulary := dataset.built_in_vocabulary):
         truth = with_splits(truth, load_vocabulary(vocabulary))
@@ -263,6 +269,10 @@ def _measure(
             scores.instances = measure_instances(truth, predictions)
         if config.types == "auto":  # AP of prompted masks says little: nothing was detected
             return scores
+    class_agnostic = config.class_agnostic or not predictions.has_classes
+    if class_agnostic:
+        predictions = put_classes_together(truth, predictions)
+    count_beyond_limit(truth, predictions, class_agnostic=class_agnostic)
     for iou_type in _choose_types(config, truth, predictions):
         with clock.step(iou_type):
             scores.detection[iou_type] = score_detections(
@@ -270,7 +280,7 @@ def _measure(
                 predictions,
                 iou_type,
                 engine=config.engine,
-                class_agnostic=config.class_agnostic,
+                class_agnostic=class_agnostic,
                 area_rule=config.area_rule,
             )
     return scores

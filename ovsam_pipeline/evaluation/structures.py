@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ovsam_pipeline.detectors.image_match import MatchReport
+
 if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.reading.segment_store import SegmentStore
 
@@ -89,6 +91,16 @@ class Categories:
         """Return the number of classes K."""
         return len(self.names)
 
+    def select(self, kept: Sequence[int]) -> Categories:
+        """Return the classes at some positions, which are ascending."""
+        return Categories(
+            self.ids[list(kept)],
+            tuple(self.names[i] for i in kept),
+            tuple(self.frequencies[i] for i in kept),
+            tuple(self.splits[i] for i in kept),
+            tuple(self.aliases[i] for i in kept),
+        )
+
     def get_splits(self, category_index: np.ndarray) -> np.ndarray:
         """Return "base", "novel" or "" for each index: (n,) object."""
         splits = np.array([split or "" for split in self.splits], object)
@@ -122,6 +134,7 @@ class GroundTruth:
         num_left_out: images of the file that are not measured: after the limit, or without an
             annotation of the classes that are.
         has_masks: whether any annotation has a segmentation; True where there are no annotations.
+        max_det: most predictions that count, instead of the rules' 100 or 300.
     """
 
     title: str
@@ -144,6 +157,7 @@ class GroundTruth:
     problems: Problems
     num_left_out: int = 0
     has_masks: bool = True
+    max_det: int | None = None
 
     @property
     def num_images(self) -> int:
@@ -153,7 +167,10 @@ class GroundTruth:
     @property
     def max_detections(self) -> tuple[int, ...]:
         """The M limits of predictions of the rules that apply, ascending."""
-        return LVIS_MAX_DETECTIONS if self.is_lvis else COCO_MAX_DETECTIONS
+        default = LVIS_MAX_DETECTIONS if self.is_lvis else COCO_MAX_DETECTIONS
+        if self.max_det is None:
+            return default
+        return (*(limit for limit in default[:-1] if limit < self.max_det), self.max_det)
 
     def name_class(self, row: int) -> str:
         """Return the class name of an annotation."""
@@ -184,6 +201,8 @@ class Predictions:
         prompt_ids: (N,) int64, id of the annotation that prompted it; -1 where it is not known.
         answered_images: (I,) bool: the images that were predicted on: all for a results file, for
             an output folder those with a row that did not fail.
+        images: how many images of the predictions were found in the truth, by which rule.
+        has_classes: whether predictions have classes.
     """
 
     title: str
@@ -202,6 +221,8 @@ class Predictions:
     prompt_ids: np.ndarray
     answered_images: np.ndarray
     problems: Problems
+    images: MatchReport = field(default_factory=MatchReport)
+    has_classes: bool = True
 
     def __len__(self) -> int:
         """Return the number of predictions N."""

@@ -41,4 +41,4 @@ def read_truth(tmp_path, data=None, **options):
 def read_results(tmp_path, results, data=None):
     path = tmp_path / "results.json"
     path.write_text(json.dumps(results))
-    return read_predictions(path, read_truth(tmp_path, data))
+    return read_predictions(path, read_truth(tmp_path, data))[1]

@@ -162,28 +162,40 @@ def _check_boxes(fit: BoxesFit, least_share: float) -> None:
 
 def _check_frame(fit: BoxesFit, table: BoxTable, is_used: np.ndarray, sizes_wh: np.ndarray) -> None:
     """Refuse boxes that are fractions of their image, or corners instead of sides."""
-    boxes = table.boxes_xyxy[is_used]
-    if not len(boxes) or table.is_relative:
+    if table.is_relative:
         return
-    if (boxes[:, 2:] <= _RELATIVE_END).all(axis=1).mean() >= _MOST_RELATIVE:
-        raise DatasetError(
-            f"expected boxes in pixels in {fit.name}, got boxes between 0 and 1, such as "
-            f"{_show_box(boxes[0])}: multiply them by width and height of their image, or give "
-            "--min-match 0 to take them as they are"
-        )
     sizes = sizes_wh[_get_images(table)[is_used]]
-    boxes, sizes = boxes[is_known := (sizes > 0).all(axis=1)], sizes[is_known]
+    check_frame(table.boxes_xyxy[is_used], sizes, fit.name)
+
+
+def check_frame(boxes_xyxy: np.ndarray, sizes_wh: np.ndarray, name: str) -> None:
+    """Refuse boxes that cannot have been left, top, width, height in pixels.
+
+    `boxes_xyxy`: (N, 4), finite, as read from such numbers. `sizes_wh`: (N, 2) of their images, 0
+    where not known.
+    """
+    if not len(boxes_xyxy):
+        return
+    if (boxes_xyxy[:, 2:] <= _RELATIVE_END).all(axis=1).mean() >= _MOST_RELATIVE:
+        raise DatasetError(
+            f"expected boxes in pixels in {name}, got boxes between 0 and 1, such as "
+            f"{_show_box(boxes_xyxy[0])}: multiply them by width and height of their image, or "
+            "give --min-match 0 to take them as they are"
+        )
+    is_known = (sizes_wh > 0).all(axis=1)
+    boxes, sizes = boxes_xyxy[is_known], sizes_wh[is_known]
     ends, sides = boxes[:, 2:], boxes[:, 2:] - boxes[:, :2]
     are_corners = ((sides > boxes[:, :2]) & (sides <= sizes + _ROOM)).all(axis=1)
     is_beyond = (ends > sizes + _ROOM).any(axis=1)
-    if len(boxes) and are_corners.mean() >= _LEAST_CORNERS and is_beyond.mean() >= _LEAST_BEYOND:
-        row = int(np.flatnonzero(is_beyond)[0])
-        raise DatasetError(
-            f"expected left, top, width, height in {fit.name}, got boxes that reach beyond their "
-            f"image and would fit as left, top, right, bottom, such as {_show_box(boxes[row])} in "
-            f"{sizes[row, 0]} x {sizes[row, 1]} pixels: write width and height, or give "
-            "--min-match 0 to take them as they are"
-        )
+    if not len(boxes) or are_corners.mean() < _LEAST_CORNERS or is_beyond.mean() < _LEAST_BEYOND:
+        return
+    row = int(np.flatnonzero(is_beyond)[0])
+    raise DatasetError(
+        f"expected left, top, width, height in {name}, got boxes that reach beyond their image and "
+        f"would fit as left, top, right, bottom, such as {_show_box(boxes[row])} in "
+        f"{sizes[row, 0]} x {sizes[row, 1]} pixels: write width and height, or give --min-match 0 "
+        "to take them as they are"
+    )
 
 
 def _get_images(table: BoxTable) -> np.ndarray:

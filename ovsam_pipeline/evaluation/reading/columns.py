@@ -15,15 +15,16 @@ import numpy as np
 
 from ovsam.coco_fields import to_box, to_id, to_number, to_text
 from ovsam.errors import show_value
+from ovsam_pipeline.detectors.image_match import ImageIndex, MatchReport
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reading.segment_store import SegmentStore
-from ovsam_pipeline.evaluation.structures import Problems
+from ovsam_pipeline.evaluation.structures import GroundTruth, Problems
 
 Place = Callable[[int], str]
 """The name of an object for messages, given its position in the block."""
 
 _SHAPES = {"bbox": (0, 4), "size_hw": (0, 2)}
-_INTEGERS = {"id", "image_id", "category_id", "prompt_id", "row", "size_hw"}
+_INTEGERS = {"id", "image", "image_id", "category_id", "prompt_id", "query", "row", "size_hw"}
 _FLAGS = {"is_readable", "has_mask", "iscrowd", "ignore"}
 
 
@@ -52,12 +53,15 @@ class RawPredictions:
     """Predictions as their file has them, before they are compared with a ground truth.
 
     Attributes:
-        columns: in the order of the file: image_id, category_id, score, prompt_id (-1: none), row
-            (position in the file); bbox where `has_boxes`; is_readable and size_hw (of run
-            lengths, else -1) where `has_masks`; area where it is known.
+        columns: in the order of the file: image (position in the ground truth, -1 for an unknown
+            one), image_id, category_id, score, prompt_id (-1: none), row (position in the file);
+            bbox where `has_boxes`; is_readable and size_hw (of run lengths, else -1) where
+            `has_masks`; area where it is known.
+        images: how many images were found in the ground truth, by which rule.
         segments: a row per prediction where `has_masks`, else empty.
         categories: id and name of the classes that the file lists.
         answered_images: (I,) bool, see `Predictions`; None for all.
+        has_classes: whether predictions have classes; else they are boxes of `ovsam detect`.
     """
 
     title: str
@@ -67,6 +71,8 @@ class RawPredictions:
     has_masks: bool = False
     categories: list[tuple[int, str]] = field(default_factory=list)
     answered_images: np.ndarray | None = None
+    images: MatchReport = field(default_factory=MatchReport)
+    has_classes: bool = True
     problems: Problems = field(default_factory=Problems)
 
 
@@ -125,6 +131,14 @@ def read_category(entry: Any, path: object) -> tuple[int, str]:
             f"expected an id and a name in the categories of {path}, got {show_value(entry)}"
         )
     return number, name
+
+
+def index_truth(truth: GroundTruth) -> ImageIndex:
+    """Return the images of a ground truth by name and id, numbered by their position in it."""
+    index = ImageIndex()
+    for image_id, name in zip(truth.image_ids.tolist(), truth.file_names, strict=True):
+        index.add(image_id, name)
+    return index
 
 
 def refuse_list(key: str, path: object) -> None:

@@ -1,125 +1,139 @@
-"""An output folder of `ovsam label` → `RawPredictions`: part after part, straight from columns.
+"""An output folder of `ovsam label` or `ovsam detect` → `RawPredictions`, straight from columns.
 
 Letters: R rows of a part, n objects in them.
 """
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from ovsam_pipeline.errors import DatasetError
-from ovsam_pipeline.evaluation.reading.columns import RawPredictions
+from ovsam_pipeline.evaluation.reading.columns import RawPredictions, index_truth
 from ovsam_pipeline.evaluation.reading.segment_checks import check_segmentations
 from ovsam_pipeline.evaluation.structures import GroundTruth, ScoreKind
 from ovsam_pipeline.output.folder import is_output, list_parts, read_run_file
 from ovsam_pipeline.output.parts import read_part
 from ovsam_pipeline.storage.remote_path import AnyPath
 
+_NO_CLASS = -1  # the category id of boxes to which a detector gave none
+
 
 def read_output_folder(folder: AnyPath, truth: GroundTruth, scores: ScoreKind) -> RawPredictions:
-    """Read what `ovsam label` wrote.
-
-    Images are those of the same id and name, else those of the same name, else those with the same
-    last part of the name: labels of a plain folder know no ids of a data set.
+    """Read what `ovsam label` or `ovsam detect` wrote; `ImageIndex` finds the images by name.
 
     What ranks objects by `scores`: "stored" and "model" are the score of the label, "detector" that
-    of the box, "product" both.
+    of the box, "product" both. Boxes of `ovsam detect` have one score.
     """
     if not is_output(folder):
         raise DatasetError(f"expected an output folder of ovsam label, got {folder}")
-    raw = RawPredictions(str(folder), has_boxes=True, has_masks=True)
-    images = _ImageFinder(truth)
+    run = read_run_file(folder)
+    is_detected = run.get("task") == "detect"
+    raw = RawPredictions(str(folder), has_boxes=True, has_masks=not is_detected)
+    parts = list_parts(folder)
+    found = _find_images(raw, parts, truth)
     answered = np.zeros(truth.num_images, bool)
+    class_ids: dict[str | None, int] = {None: _NO_CLASS, "": _NO_CLASS}
     num_failed = num_rows = 0
     # Part by part: all objects of a large output at once would not fit in memory.
-    for part in list_parts(folder):
-        table = _read_part(part)
-        found = images.find(table)
+    for part in parts:
+        table = _read_columns(part, ("status", "objects"))
+        images, found = found[: len(table)], found[len(table) :]
         is_failed = np.array([s == "failed" for s in table["status"].to_pylist()], bool)
-        num_failed += int((is_failed & (found >= 0)).sum())
-        answered[found[(found >= 0) & ~is_failed]] = True
-        num_rows += _take_objects(raw, table, found, truth, num_rows, scores)
+        num_failed += int((is_failed & (images >= 0)).sum())
+        answered[images[(images >= 0) & ~is_failed]] = True
+        objects, counts = _flatten(table)
+        raw.columns.add(
+            image=np.repeat(images, counts),
+            # Images that the ground truth lacks have no id in it.
+            image_id=np.repeat(_get_ids(truth, images), counts),
+            row=np.arange(num_rows, num_rows + len(objects)),
+            **_collect_boxes(objects, class_ids)
+            if is_detected
+            else _collect_labels(objects, scores),
+        )
+        if not is_detected:
+            _take_masks(raw, objects, num_rows)
+        num_rows += len(objects)
     raw.problems.add("images of the ground truth failed: not counted as answered", [], num_failed)
     unanswered = int(truth.num_images - answered.sum()) - num_failed
     raw.problems.add("images of the ground truth have no row in the predictions", [], unanswered)
-    raw.categories = [(int(c["id"]), str(c["name"])) for c in read_run_file(folder)["categories"]]
+    raw.categories = [(int(c["id"]), str(c["name"])) for c in run.get("categories", ())]
+    if is_detected:
+        raw.categories = [(number, name or "") for name, number in class_ids.items() if name != ""]
+        raw.has_classes = len(class_ids) > 2
     raw.answered_images = answered
     return raw
 
 
-def _read_part(part: AnyPath) -> pa.Table:
-    columns = ["image_id", "file_name", "status", "objects"]
-    return read_part(part, lambda file: file.read(columns=columns))
+def _find_images(raw: RawPredictions, parts: Sequence[AnyPath], truth: GroundTruth) -> np.ndarray:
+    """Return the position in the truth of each row of all parts, -1 for none: (R,) int64."""
+    tables = [_read_columns(part, ("image_id", "file_name")) for part in parts]
+    queries = [(row["image_id"], row["file_name"]) for table in tables for row in table.to_pylist()]
+    places, raw.images = index_truth(truth).match(queries)
+    return np.array([-1 if place is None else place for place in places], np.int64)
 
 
-def _take_objects(
-    raw: RawPredictions,
-    table: pa.Table,
-    found: np.ndarray,
-    truth: GroundTruth,
-    first_row: int,
-    scores: ScoreKind,
-) -> int:
-    """Add the objects of a part, whose rows are of images `found`; return how many there are."""
+def _get_ids(truth: GroundTruth, images: np.ndarray) -> np.ndarray:
+    return np.where(images >= 0, truth.image_ids[images], -1) if truth.num_images else images
+
+
+def _read_columns(part: AnyPath, columns: Sequence[str]) -> pa.Table:
+    return read_part(part, lambda file: file.read(columns=list(columns)))
+
+
+def _flatten(table: pa.Table) -> tuple[pa.StructArray, np.ndarray]:
+    """Return all objects of a part, and how many each row has."""
     lists = table["objects"].combine_chunks()
-    counts = np.diff(lists.offsets.to_numpy())
-    objects = lists.flatten()
-    num = len(objects)
+    return lists.flatten(), np.diff(lists.offsets.to_numpy())
 
+
+def _collect_common(objects: pa.StructArray) -> dict[str, np.ndarray]:
+    boxes_xywh = objects.field("bbox").flatten().to_numpy(zero_copy_only=False)
+    # Boxes of a detector have no annotation that prompted them.
+    prompts = objects.field("prompt_id").fill_null(-1)
+    return {
+        "bbox": boxes_xywh.astype(np.float64).reshape(len(objects), 4),
+        "prompt_id": prompts.to_numpy(zero_copy_only=False),
+    }
+
+
+def _collect_labels(objects: pa.StructArray, scores: ScoreKind) -> dict[str, np.ndarray]:
     def collect(name: str) -> np.ndarray:
         return objects.field(name).to_numpy(zero_copy_only=False)
 
     label, box = (collect(name).astype(np.float64) for name in ("score", "detector_score"))
     chosen = {"stored": label, "model": label, "detector": box, "product": label * box}[scores]
-    boxes_xywh = objects.field("bbox").flatten().to_numpy(zero_copy_only=False)
-    # Images that the ground truth lacks have no id in it: their objects count as of image -1.
-    image_ids = np.where(found >= 0, truth.image_ids[found] if truth.num_images else -1, -1)
-    # Boxes of a detector have no annotation that prompted them.
-    prompts = objects.field("prompt_id").fill_null(-1)
-    raw.columns.add(
-        image_id=np.repeat(image_ids, counts),
-        row=np.arange(first_row, first_row + num),
-        category_id=collect("category_id"),
-        score=chosen,
-        bbox=boxes_xywh.astype(np.float64).reshape(num, 4),
-        area=collect("area").astype(np.float64),
-        prompt_id=prompts.to_numpy(zero_copy_only=False),
-    )
+    return {
+        **_collect_common(objects),
+        "category_id": collect("category_id"),
+        "score": chosen,
+        "area": collect("area").astype(np.float64),
+    }
+
+
+def _collect_boxes(
+    objects: pa.StructArray, class_ids: dict[str | None, int]
+) -> dict[str, np.ndarray]:
+    """Return the columns of boxes alone; `class_ids` numbers class names as they come."""
+    names = objects.field("detector_category").to_pylist()
+    # Two names mean no class: the numbers of the others begin at 0.
+    numbers = [class_ids.setdefault(name, len(class_ids) - 2) for name in names]
+    return {
+        **_collect_common(objects),
+        # A detector that found the annotated boxes themselves is measured by AP all the same.
+        "prompt_id": np.full(len(objects), -1, np.int64),
+        "category_id": np.array(numbers, np.int64),
+        "score": objects.field("detector_score").to_numpy(zero_copy_only=False).astype(np.float64),
+    }
+
+
+def _take_masks(raw: RawPredictions, objects: pa.StructArray, first_row: int) -> None:
     masks = objects.field("segmentation").to_pylist()
     readable, sizes_hw = check_segmentations(
         masks, lambda i: f"object {first_row + i}", raw.problems
     )
     raw.columns.add(is_readable=readable, size_hw=sizes_hw.astype(np.int32))
     raw.segments.append_many(masks)
-    return num
-
-
-class _ImageFinder:
-    """Finds images in the ground truth, by id and name."""
-
-    def __init__(self, truth: GroundTruth) -> None:
-        self.index_of_id = {int(n): i for i, n in enumerate(truth.image_ids)}
-        self.names = truth.file_names
-        self.index_of_name: dict[str, int] = {}
-        self.index_of_base: dict[str, int] = {}  # -1 where several images share the last part
-        for index, name in enumerate(truth.file_names):
-            if name:
-                self.index_of_name[name] = index
-                base = PurePosixPath(name).name
-                self.index_of_base[base] = -1 if base in self.index_of_base else index
-
-    def find(self, table: pa.Table) -> np.ndarray:
-        """Return (R,) int64 indices of a part's rows, -1 for images that are not there."""
-        pairs = zip(table["image_id"].to_pylist(), table["file_name"].to_pylist(), strict=True)
-        return np.array([self._find_one(n, name) for n, name in pairs], np.int64)
-
-    def _find_one(self, image_id: int, name: str) -> int:
-        # An id alone proves nothing: ids of a labelled folder are numbers of its own.
-        index = self.index_of_id.get(image_id)
-        if index is not None and self.names[index] in (None, name):
-            return index
-        base = PurePosixPath(name).name
-        return self.index_of_name.get(name, self.index_of_base.get(base, -1))

@@ -14,15 +14,18 @@ import numpy as np
 
 from ovsam.masks import compute_mask_areas, compute_tight_boxes
 from ovsam_pipeline.detectors.class_match import match_names, read_class_map
+from ovsam_pipeline.detectors.stored.fit import check_frame
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reading.columns import (
     Columns,
     RawPredictions,
     find_positions,
+    index_truth,
     rank_in_group,
 )
 from ovsam_pipeline.evaluation.reading.output_folder import read_output_folder
 from ovsam_pipeline.evaluation.reading.results_file import read_results_file
+from ovsam_pipeline.evaluation.reading.truth import merge_equal_names
 from ovsam_pipeline.evaluation.structures import (
     Categories,
     GroundTruth,
@@ -30,6 +33,7 @@ from ovsam_pipeline.evaluation.structures import (
     Problems,
     ScoreKind,
 )
+from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
 
 # Of the index of a class: the truth has no such class; the file gives its id no name either.
@@ -44,13 +48,17 @@ def read_predictions(
     *,
     class_map: Path | None = None,
     scores: ScoreKind = "stored",
-) -> Predictions:
-    """Read predictions of the images of a ground truth.
+    class_agnostic: bool = False,
+    min_match: float = 0.0,
+) -> tuple[GroundTruth, Predictions]:
+    """Read predictions of the images of a ground truth, and return both.
 
-    `path`: an output folder of `ovsam label`, a COCO results file, or a COCO data set whose
-    annotations have scores; `.json` or `.json.gz`. `class_map`: file of predicted name → name in
-    the ground truth; goes before names. `scores`: what ranks the predictions of an output folder;
-    results files have one score only.
+    `path`: an output folder of `ovsam label` or `ovsam detect`, a COCO results file, or a COCO data
+    set whose annotations have scores; `.json` or `.json.gz`. `class_map`: file of predicted name →
+    name in the ground truth; goes before names. `scores`: what ranks the predictions of an output
+    folder; results files have one score only. `class_agnostic`: classes are not looked at.
+    `min_match`: see `_check_fit`. Where names decide which class is which, classes of the ground
+    truth with equal names are one class in what is returned.
     """
     if path.is_dir():
         raw = read_output_folder(path, truth, scores)
@@ -66,7 +74,19 @@ def read_predictions(
             f"expected predictions in {path}, which is not there: give an output folder of "
             "ovsam label or a COCO results file"
         )
-    return _build_predictions(raw, truth, _choose_classes(raw, truth.categories, class_map))
+    if class_map is not None or not _means_ids(raw, truth.categories):
+        truth = merge_equal_names(truth)
+    classes = _choose_classes(raw, truth.categories, class_map)
+    return truth, _build_predictions(raw, truth, classes, class_agnostic, min_match)
+
+
+def _means_ids(raw: RawPredictions, categories: Categories) -> bool:
+    """Return whether category ids mean the same on both sides.
+
+    A results file without categories uses the ids of the data set, by COCO's convention.
+    """
+    own = dict(zip(categories.ids.tolist(), categories.names, strict=True))
+    return all(own.get(number) == name for number, name in raw.categories)
 
 
 @dataclass(frozen=True)
@@ -82,8 +102,7 @@ def _choose_classes(
 ) -> ClassMap:
     """Match classes by id where ids mean the same on both sides, else by name."""
     own = dict(zip(categories.ids.tolist(), categories.names, strict=True))
-    # A results file without categories uses the ids of the data set, by COCO's convention.
-    if class_map is None and all(own.get(number) == name for number, name in raw.categories):
+    if class_map is None and _means_ids(raw, categories):
         return ClassMap({number: index for index, number in enumerate(own)}, own)
     return map_classes(dict(raw.categories) or own, categories, class_map)
 
@@ -104,13 +123,21 @@ def map_classes(
     )
 
 
-def _build_predictions(raw: RawPredictions, truth: GroundTruth, classes: ClassMap) -> Predictions:
+def _build_predictions(
+    raw: RawPredictions,
+    truth: GroundTruth,
+    classes: ClassMap,
+    class_agnostic: bool,
+    min_match: float,
+) -> Predictions:
     """Leave out what cannot be used, sort by image, complete boxes and areas."""
     columns, problems = raw.columns, raw.problems
-    all_images = find_positions(truth.image_ids, columns.join("image_id"))
+    all_images = columns.join("image")
     category_ids = columns.join("category_id")
     all_categories = _map_ids(category_ids, classes)
-    _check_any(raw, truth, all_images, all_categories, classes)
+    _check_images(raw, truth, min_match)
+    if raw.has_classes and not class_agnostic:
+        _check_classes(raw, truth, all_images, all_categories, classes)
     kept = _choose(raw, truth, all_images, all_categories, classes)
     kept = kept[np.argsort(all_images[kept], kind="stable")]
     image, category = all_images[kept].astype(np.int32), all_categories[kept].astype(np.int32)
@@ -127,6 +154,8 @@ def _build_predictions(raw: RawPredictions, truth: GroundTruth, classes: ClassMa
         for some, rles in raw.segments.iterate_rles(segment_rows, sizes_hw):
             boxes[some], areas[some] = compute_tight_boxes(rles), compute_mask_areas(rles)
     scores = columns.join("score")[kept]
+    if min_match > 0 and raw.has_boxes:
+        _check_boxes(raw, all_images, boxes, sizes_hw, min_match)
     _count_odd(raw, kept, boxes, sizes_hw, rows)
     _count_repeated(np.column_stack([image, category, scores, boxes]), rows, problems)
     answered = raw.answered_images
@@ -148,6 +177,8 @@ def _build_predictions(raw: RawPredictions, truth: GroundTruth, classes: ClassMa
         segments=raw.segments,
         prompt_ids=columns.join("prompt_id")[kept],
         answered_images=np.ones(truth.num_images, bool) if answered is None else answered,
+        images=raw.images,
+        has_classes=raw.has_classes,
         problems=problems,
     )
 
@@ -169,30 +200,68 @@ def _map_ids(category_ids: np.ndarray, classes: ClassMap) -> np.ndarray:
     return np.array([*targets, _NO_NAME], np.int64)[positions]
 
 
-def _check_any(
+def _check_images(raw: RawPredictions, truth: GroundTruth, min_match: float) -> None:
+    """Refuse predictions of which no image, or less than the share, is one of the truth."""
+    report = raw.images
+    if not report.total or truth.num_left_out:
+        return
+    least = min_match * min(report.total, truth.num_images)
+    if report.matched and report.matched >= least:
+        return
+    raise DatasetError(
+        f"expected predictions of the images of {truth.title} in {raw.title}, got "
+        f"{report.matched or 'none'} of {count_things(report.total, 'image')}; the data set has "
+        f"{index_truth(truth).describe()} ({report.describe()})"
+        + ("; --min-match 0 measures what matches" if report.matched else "")
+    )
+
+
+def _check_classes(
     raw: RawPredictions,
     truth: GroundTruth,
     image: np.ndarray,
     category: np.ndarray,
     classes: ClassMap,
 ) -> None:
-    """Refuse predictions of which not one can be right: most likely of another data set."""
-    image_ids, category_ids = (raw.columns.join(name) for name in ("image_id", "category_id"))
-    is_known = image >= 0
-    if len(image) and not is_known.any() and not truth.num_left_out:
-        raise DatasetError(
-            f"expected predictions of the images of {truth.title} in {raw.title}, got none of "
-            f"{len(image)}: they are of images such as {image_ids[0]}, it has such as "
-            f"{truth.image_ids[0] if truth.num_images else 'none'}"
-        )
+    """Refuse predictions of which no class is one of the truth; tell of ids that may be shifted."""
+    category_ids, is_known = raw.columns.join("category_id"), image >= 0
     # The mask of a prompted annotation counts whatever its class.
     is_prompted = (raw.columns.join("prompt_id") >= 0).any()
+    used, own = np.unique(category_ids), truth.categories.ids
+    begins = (
+        f"category ids begin at 0 in the predictions and at {own[0]} in the data set: each may be "
+        "counted as another class"
+        if not raw.categories and len(used) and used[0] == 0 < own[0]
+        else ""
+    )
+    if begins:
+        raw.problems.add(f"predictions may be of another class: {begins}", [], len(category_ids))
     if is_known.any() and not is_prompted and not (category[is_known] >= 0).any():
-        named = [classes.names.get(int(i), f"id {i}") for i in np.unique(category_ids)[:5]]
+        named = [classes.names.get(int(i), f"id {i}") for i in used[:5]]
         raise DatasetError(
             f"expected predictions of the classes of {truth.title} in {raw.title}, got none of "
-            f"{len(image)}: they are of {', '.join(named)}; give --class-map"
+            f"{len(image)}: they are of {', '.join(named)}; {begins or 'give --class-map'}"
         )
+
+
+def _check_boxes(
+    raw: RawPredictions,
+    image: np.ndarray,
+    boxes: np.ndarray,
+    sizes_hw: np.ndarray,
+    min_match: float,
+) -> None:
+    """Refuse boxes that are not left, top, width, height in pixels, or of which too few can be."""
+    num_known = int((image >= 0).sum())
+    num_usable = int((boxes[:, 2:] > 0).all(axis=1).sum())
+    if num_usable < min_match * num_known:
+        raise DatasetError(
+            f"expected boxes that can be used in {raw.title}, got {num_usable or 'none'} of "
+            f"{num_known}: the others have no area or are not four finite numbers with a finite "
+            "score; --min-match 0 measures them all the same"
+        )
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    check_frame(corners, np.maximum(sizes_hw[:, ::-1], 0), raw.title)
 
 
 def _choose(

@@ -12,18 +12,21 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
-from ovsam.coco_json import iterate_json_blocks
+from ovsam.coco_fields import to_id, to_text
+from ovsam.coco_json import get_image_file_name, iterate_json_blocks
 from ovsam.errors import explain_json, show_value
+from ovsam_pipeline.detectors.image_match import BY_ID, ImageIndex, Query
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reading.columns import (
     RawPredictions,
+    index_truth,
     read_boxes,
     read_category,
     read_ids,
@@ -42,6 +45,7 @@ _FIELDS = pa.schema(
         "segmentation": pa.struct({"size": pa.list_(pa.int64()), "counts": pa.string()}),
         "annotation_id": pa.int64(),
         "prompt_id": pa.int64(),
+        "file_name": pa.string(),
     }
 )
 # Other fields are skipped without being parsed to columns.
@@ -51,8 +55,12 @@ _OPTIONS = arrow_json.ParseOptions(
 
 
 def read_results_file(path: Path, truth: GroundTruth, scores: ScoreKind) -> RawPredictions:
-    """Read `.json` or `.json.gz`; `truth` is for images that are named by their file."""
-    reader = _Reader(path, truth)
+    """Read `.json` or `.json.gz`, and find its images in the ground truth.
+
+    An image is that of `file_name` in the result, or in the file's own list of images; else that of
+    `image_id`.
+    """
+    reader = _Reader(path)
     parsers = dict.fromkeys(("[]", "annotations[]"), parse_results)
     with explain_json(path, DatasetError):
         for key, value in iterate_json_blocks(path, parsers):
@@ -62,6 +70,7 @@ def read_results_file(path: Path, truth: GroundTruth, scores: ScoreKind) -> RawP
             f"expected a list of results or a data set with scored annotations in {path}, got an "
             "object without annotations"
         )
+    reader.find_images(truth)
     if scores != "stored":
         reader.raw.problems.add(
             f"predictions have one score: --scores {scores} does not apply to a results file",
@@ -74,13 +83,13 @@ def read_results_file(path: Path, truth: GroundTruth, scores: ScoreKind) -> RawP
 class _Reader:
     """Collects results, whatever else the file holds."""
 
-    def __init__(self, path: Path, truth: GroundTruth) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.truth = truth
         self.keys: set[str] = set()
         self.raw = RawPredictions(str(path))
         self.num_read = 0
-        self._id_of_name: dict[str, int] | None = None
+        self._listed: dict[int, str] = {}
+        self._queries: dict[Query, int] = {}
 
     def take(self, key: str, value: Any) -> None:
         """Take one value of the top level, or a block of a list (its key ends in "[]")."""
@@ -89,8 +98,67 @@ class _Reader:
             self._take_block(value)
         elif key in ("[]", "annotations[]"):
             self._take_results(value)
+        elif key == "images[]":
+            self._take_images(value)
         elif key == "categories[]":
             self.raw.categories += [read_category(entry, self.path) for entry in value]
+
+    def _take_images(self, images: Sequence[Any]) -> None:
+        """Note the names of the images that the file lists."""
+        for image in images:
+            number = to_id(image.get("id")) if isinstance(image, dict) else None
+            name = to_text(get_image_file_name(image)[0]) if number is not None else None
+            if number is not None and name is not None:
+                self._listed[number] = name
+
+    def find_images(self, truth: GroundTruth) -> None:
+        """Find the images of all results in the ground truth."""
+        raw, index = self.raw, index_truth(truth)
+        ids, query = raw.columns.join("image_id"), raw.columns.join("query")
+        # Plain ids are looked up once each, and not once for every result.
+        plain_ids, inverse = np.unique(ids[query < 0], return_inverse=True)
+        plain = [(image_id, self._listed.get(image_id)) for image_id in plain_ids.tolist()]
+        named = [
+            (image_id, name if name is not None or image_id is None else self._get_listed(image_id))
+            for image_id, name in self._queries
+        ]
+        queries = [*plain, *named]
+        found, raw.images = index.match(queries)
+        if not raw.images.matched and all(name is None for _, name in queries):
+            by_number = index.match(queries, index.find_by_number)
+            found, raw.images = by_number if by_number[1].matched else (found, raw.images)
+        places = np.array([-1 if place is None else place for place in found], np.int64)
+        image = np.empty(len(ids), np.int64)
+        image[query < 0] = places[: len(plain)][inverse]
+        image[query >= 0] = places[len(plain) :][query[query >= 0]]
+        raw.columns.add(image=image)
+        self._count_two_meanings(index, plain)
+
+    def _get_listed(self, image_id: int | str) -> str | None:
+        number = to_id(image_id)
+        return None if number is None else self._listed.get(number)
+
+    def _count_two_meanings(self, index: ImageIndex, plain: Sequence[Query]) -> None:
+        """Tell of ids that are numbers in the names of other images: either may be meant."""
+        ids = [image_id for image_id, name in plain if name is None]
+        other = [
+            i for i in ids if index.find_by_number(i).place not in (None, index.find(i, None).place)
+        ]
+        if self.raw.images.counts[BY_ID] and len(other) * 2 >= len(ids):
+            self.raw.problems.add(
+                "image_ids are numbers in the names of other images, too: taken as ids (give "
+                "file_name in the results to be sure)",
+                [f"image_id {image_id}" for image_id in other],
+            )
+
+    def _add_queries(self, ids: Sequence[Any], names: Sequence[str | None]) -> np.ndarray:
+        """Return the position of each result's query, -1 for one by a whole number alone."""
+        positions = np.full(len(ids), -1, np.int64)
+        for row, (image_id, name) in enumerate(zip(ids, names, strict=True)):
+            if name is not None or isinstance(image_id, str):
+                query = (image_id, name)
+                positions[row] = self._queries.setdefault(query, len(self._queries))
+        return positions
 
     def _choose_kinds(self, has_boxes: bool, has_masks: bool) -> None:
         """Note whether results have boxes and masks: those of the first, as the reference tools."""
@@ -107,6 +175,7 @@ class _Reader:
             self._choose_kinds(block.boxes_xywh is not None, block.masks is not None)
         raw.columns.add(
             image_id=block.image_ids,
+            query=self._find_block_queries(block),
             category_id=block.category_ids,
             score=block.scores,
             prompt_id=block.prompt_ids,
@@ -127,6 +196,11 @@ class _Reader:
             raw.segments.append_run_lengths(masks)
         self.num_read += num
 
+    def _find_block_queries(self, block: ResultBlock) -> np.ndarray:
+        if block.file_names is None:
+            return np.full(len(block.scores), -1, np.int64)
+        return self._add_queries(block.image_ids.tolist(), block.file_names)
+
     def _take_results(self, results: Sequence[Any]) -> None:
         """Take results of any kind, as `_take_block` does plain ones."""
         first, raw = self.num_read, self.raw
@@ -144,12 +218,22 @@ class _Reader:
 
         if not first:
             self._choose_kinds(bool(results[0].get("bbox")), bool(results[0].get("segmentation")))
-        images = [self._to_image_id(value) for value in collect("image_id")]
+        names = [to_text(name) for name in collect("file_name")]
+        images = [
+            -1 if value is None and name is not None else value
+            for value, name in zip(collect("image_id"), names, strict=True)
+        ]
+        numbers = read_ids(images, place, "image_id", raw.problems)
+        texts = [
+            value if isinstance(value, str) else int(number)
+            for value, number in zip(images, numbers, strict=True)
+        ]
         prompts = [item.get("annotation_id", item.get("prompt_id")) for item in results]
         prompts = [-1 if number is None else number for number in prompts]
         # Scores have no default: a result without one is an error, not a zero.
         raw.columns.add(
-            image_id=read_ids(images, place, "image_id", raw.problems),
+            image_id=numbers,
+            query=self._add_queries(texts, names),
             category_id=read_ids(collect("category_id"), place, "category_id", raw.problems),
             score=read_numbers(collect("score"), place, "score"),
             prompt_id=read_ids(prompts, place, "annotation_id", raw.problems),
@@ -172,21 +256,6 @@ class _Reader:
         self.raw.columns.add(is_readable=readable, size_hw=sizes_hw.astype(np.int32))
         self.raw.segments.append_many(segmentations)
 
-    def _to_image_id(self, value: Any) -> Any:
-        """Return the id of an image that is named by its file, anything else as it is."""
-        if not isinstance(value, str) or value.strip().isdecimal():
-            return value
-        if self._id_of_name is None:
-            self._id_of_name = {}
-            names = zip(self.truth.file_names, self.truth.image_ids.tolist(), strict=True)
-            for name, image_id in names:
-                path = PurePosixPath(name or "")
-                # As tools write them: the whole name, without folders, without its ending.
-                for text in (name, path.name, path.stem) if name else ():
-                    self._id_of_name.setdefault(text, image_id)
-        self.raw.problems.add("image_ids are written as file names", [show_value(value)])
-        return self._id_of_name.get(value, -1)
-
 
 @dataclass(frozen=True, eq=False)
 class ResultBlock:
@@ -196,6 +265,7 @@ class ResultBlock:
     category_ids: np.ndarray
     scores: np.ndarray
     prompt_ids: np.ndarray
+    file_names: list[str | None] | None  # None where no result has one
     boxes_xywh: np.ndarray | None  # (n, 4) float64 pixels; None where no result has a box
     masks: RunLengths | None  # None where no result has one
 
@@ -208,7 +278,7 @@ def parse_results(text: str, separator: str) -> ResultBlock:
     reading = arrow_json.ReadOptions(use_threads=False, block_size=len(data) + 1)
     table = arrow_json.read_json(io.BytesIO(data), read_options=reading, parse_options=_OPTIONS)
     columns = {name: table[name].combine_chunks() for name in table.column_names}
-    masks = columns["segmentation"]
+    masks, names = columns["segmentation"], columns["file_name"]
     # Other tools write annotation_id, exports of ovsam prompt_id.
     prompts = columns["annotation_id"]
     prompts = columns["prompt_id"] if prompts.null_count == len(prompts) else prompts
@@ -217,6 +287,7 @@ def parse_results(text: str, separator: str) -> ResultBlock:
         _to_numbers(columns["category_id"]),
         _to_numbers(columns["score"]),
         _to_numbers(prompts.fill_null(-1)),
+        None if names.null_count == len(names) else names.to_pylist(),
         _to_rows(columns["bbox"], 4),
         None if masks.null_count == len(masks) else _to_run_lengths(masks),
     )

@@ -19,6 +19,7 @@ from ovsam.coco_fields import to_flag, to_id, to_number, to_side, to_text
 from ovsam.coco_json import get_image_file_name, iterate_json_blocks
 from ovsam.errors import VocabularyError, explain_json, show_value
 from ovsam.masks import bound_mask
+from ovsam.text.class_list import fold_name
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reading.columns import (
     Columns,
@@ -329,6 +330,48 @@ def _find_split(vocabulary: Vocabulary, names: Iterable[str]) -> str | None:
     return None
 
 
+def merge_equal_names(truth: GroundTruth) -> GroundTruth:
+    """Return the ground truth with one class for each name, and tell of those put together.
+
+    Predictions that are matched by name cannot say which of two such classes they mean. The first
+    class that has annotations stays, with all of theirs.
+    """
+    categories = truth.categories
+    groups: dict[str, list[int]] = {}
+    for index, name in enumerate(categories.names):
+        groups.setdefault(fold_name(name), []).append(index)
+    if len(groups) == len(categories):
+        return truth
+    counts = np.bincount(truth.category_index, minlength=len(categories))
+    heads = [next((i for i in group if counts[i]), group[0]) for group in groups.values()]
+    kept = sorted(heads)
+    new_of = np.empty(len(categories), np.int64)
+    for head, group in zip(heads, groups.values(), strict=True):
+        new_of[group] = kept.index(head)
+    truth.problems.add(
+        "classes of the ground truth share their name with another: measured as one class, as "
+        "predictions are matched by name",
+        [
+            " and ".join(f"{categories.names[i]!r} (id {categories.ids[i]})" for i in group)
+            for group in groups.values()
+            if len(group) > 1
+        ],
+        len(categories) - len(kept),
+    )
+
+    def translate(codes: np.ndarray) -> np.ndarray:
+        image, category = codes // len(categories), codes % len(categories)
+        return np.unique(image * len(kept) + new_of[category])
+
+    return replace(
+        truth,
+        categories=categories.select(kept),
+        category_index=new_of[truth.category_index].astype(np.int32),
+        negative=translate(truth.negative),
+        not_exhaustive=translate(truth.not_exhaustive),
+    )  # fmt: skip
+
+
 def keep_split_classes(truth: GroundTruth) -> GroundTruth:
     """Return the ground truth of the base and novel classes alone.
 
@@ -360,13 +403,7 @@ def keep_split_classes(truth: GroundTruth) -> GroundTruth:
         image_ids=truth.image_ids[images],
         image_sizes_hw=truth.image_sizes_hw[images],
         file_names=select(truth.file_names, new_image >= 0),
-        categories=Categories(
-            categories.ids[is_kept],
-            select(categories.names, is_kept),
-            select(categories.frequencies, is_kept),
-            select(categories.splits, is_kept),
-            select(categories.aliases, is_kept),
-        ),
+        categories=categories.select(np.flatnonzero(is_kept).tolist()),
         image_index=new_image[truth.image_index[rows]].astype(np.int32),
         category_index=new_category[truth.category_index[rows]].astype(np.int32),
         **{name: getattr(truth, name)[rows] for name in _ANNOTATION_COLUMNS},

@@ -29,7 +29,9 @@ _GROUPS = {
     "bbox": ("AP", "AP50"),
 }
 # What must not differ. Others may: which model, detector or thresholds is better is the question.
-_SAME = ("limit", "split", "class_agnostic", "prompts", "labels", "scores", "area_rule")
+_SAME = (
+    *("limit", "split", "class_agnostic", "prompts", "labels", "scores", "area_rule", "max_det"),
+)
 _SIZES = {"images": "images", "annotations_count": "annotations", "categories": "categories"}
 
 _Samples = list[dict[str, np.ndarray]]  # instances; or predictions and annotations to be found
@@ -125,7 +127,11 @@ class Baseline:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Read the metrics.json of an earlier evaluation, and its samples, which give the intervals."""
+    """Read an earlier evaluation, given as its folder or its metrics.json, and its samples.
+
+    The samples give the intervals.
+    """
+    path = path / "metrics.json" if path.is_dir() else path
     samples = {group: _read_group(path.parent / "samples", group) for group in _GROUPS}
     return Baseline(path, read_metrics(path), samples)
 
@@ -184,18 +190,33 @@ def compare_runs(
             is_drop = now < before - tolerance
             changes.append(Change(f"{group} {name}", before, now, intervals.get(name), is_drop))
     if not changes:
-        raise ConfigError(f"{baseline.path} measured nothing that this run measured too")
+        raise ConfigError(
+            f"no number in common: {baseline.path} has {_list_numbers(theirs)}, this run "
+            f"{_list_numbers(ours)}"
+        )
     return Comparison(tuple(changes), tolerance, baseline.path, tuple(notes))
+
+
+def _list_defined(group: str, values: Mapping[str, float | None]) -> list[str]:
+    """Return the metrics of a group that have a value."""
+    return [n for n in _GROUPS[group] if (value := values.get(n)) is not None and value >= 0]
+
+
+def _list_numbers(metrics: Mapping[str, Any]) -> str:
+    """Return "instances iou, accuracy": what an evaluation measured of what is compared."""
+    found = [
+        f"{group} {', '.join(names)}"
+        for group in _GROUPS
+        if (names := _list_defined(group, metrics["metrics"].get(group, {})))
+    ]
+    return "; ".join(found) or "none"
 
 
 def _choose_metrics(
     group: str, values: list[Mapping[str, float | None]], notes: list[str]
 ) -> tuple[str, ...]:
     """Return the metrics that both sides have; note those that only the baseline has."""
-    now, before = (
-        [name for name in _GROUPS[group] if (value := side.get(name)) is not None and value >= 0]
-        for side in values
-    )
+    now, before = (_list_defined(group, side) for side in values)
     if gone := [name for name in before if name not in now]:
         notes.append(f"{group} {', '.join(gone)}: in the baseline only, not compared")
     return tuple(name for name in before if name in now)

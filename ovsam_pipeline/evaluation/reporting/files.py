@@ -36,12 +36,15 @@ if TYPE_CHECKING:
 
 def describe_evaluation(
     config: EvalConfig,
-    dataset: Dataset,
+    dataset: Mapping[str, Any],
     truth: GroundTruth,
     predictions: Predictions,
     measured: Mapping[str, Mapping[str, float | int | None]],
 ) -> dict[str, Any]:
-    """Return the content of metrics.json, without the times; `measured` are metrics by group."""
+    """Return the content of metrics.json, without the times.
+
+    `dataset` is from `describe_dataset`; `measured` are metrics by group.
+    """
     folder = parse_output(predictions.title)
     # How an output was made belongs to its numbers; a results file does not state it.
     run = read_run_file(folder) if folder.is_dir() else {}
@@ -51,9 +54,10 @@ def describe_evaluation(
     return {
         "ovsam": ovsam.__version__,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dataset": describe_dataset(dataset, truth),
+        "dataset": dict(dataset),
         "protocol": {
             **config.describe_protocol(),
+            "class_agnostic": config.class_agnostic or not predictions.has_classes,
             "predictions": str(predictions.title),
             "area_rule": area_rule,
             "made_with": run.get("depends_on"),
@@ -66,6 +70,7 @@ def describe_evaluation(
             "crowds": int(truth.is_crowd.sum()),
             "predictions": len(predictions),
         },
+        "matching": predictions.images.to_dict(),
         "metrics": {group: dict(values) for group, values in measured.items()},
         "problems": [*truth.problems.describe(), *predictions.problems.describe()],
         "paper": {"table": config.table} if config.table else None,

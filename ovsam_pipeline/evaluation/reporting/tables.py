@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from ovsam_pipeline.detectors.image_match import BY_ID, BY_NAME, NOT_FOUND
 from ovsam_pipeline.settings.config_file import find_packaged_configs
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def build_tables(metrics: Mapping[str, Any]) -> list[RenderableType]:
             columns = {key: header for key, header in _AP.items() if key in values}
             rows = [row for row in paper if row.group == iou_type]
             shown.append(_build(f"{name}: {_TITLES[iou_type]}, percent", columns, values, rows))
-            recalls = {key: key for key in _AR if key in values}
+            # "AR@1000" of --max-det after those that the papers have.
+            known = (*_AR, *(key for key in values if key.startswith("AR@") and key not in _AR))
+            recalls = {key: key for key in known if key in values}
             shown.append(_build(f"{name}: {_TITLES[iou_type]}, recall", recalls, values, []))
     # As Text: a name in square brackets would be read as markup.
     return [*shown, *(Text(line) for line in _list_remarks(metrics))]
@@ -74,17 +77,37 @@ def format_percent(value: float | None) -> str:
 def _list_remarks(metrics: Mapping[str, Any]) -> list[str]:
     counts = metrics["counts"]
     instances = metrics["metrics"].get("instances", {})
+    left_out = ""
+    protocol = metrics.get("protocol", {})
+    if limit := protocol.get("limit"):
+        left_out = f" (--limit {limit}: not the whole data set)"
+    agnostic = ["classes are not looked at"] if protocol.get("class_agnostic") else []
     return [
-        f"{counts['images']} images ({counts['images_answered']} with predictions, "
+        f"{counts['images']} images{left_out} ({counts['images_answered']} with predictions, "
         f"{counts['images_without_annotations']} without annotations), "
         f"{counts['annotations']} annotations ({counts['crowds']} crowds), "
         f"{counts['predictions']} predictions",
+        *_describe_matching(metrics.get("matching")),
+        *(f"note: {sentence}" for sentence in agnostic),
         *(
             f"note: {instances[key]} {what}"
             for key, what in _LEFT_OUT.items()
             if instances.get(key)
         ),
         *(f"note: {sentence}" for sentence in metrics["problems"]),
+    ]
+
+
+def _describe_matching(matching: Mapping[str, Any] | None) -> list[str]:
+    """Return how images were found, where it was not all by name or id."""
+    if not matching or not set(matching["by"]) - {BY_NAME, BY_ID}:
+        return []
+    rules = ", ".join(
+        f"{count} {'' if rule in NOT_FOUND else 'by '}{rule}"
+        for rule, count in matching["by"].items()
+    )
+    return [
+        f"images of the predictions: {matching['matched']} of {matching['images']} found: {rules}"
     ]
 
 

@@ -149,6 +149,40 @@ def select_predictions(truth: GroundTruth, predictions: Predictions) -> np.ndarr
     return rows[np.isin(codes, np.concatenate([present, truth.negative]))]
 
 
+def put_classes_together(truth: GroundTruth, predictions: Predictions) -> Predictions:
+    """Return predictions of which those without a class of the truth take part, too.
+
+    Where classes are not looked at, any will do; so a detector's boxes can be measured that have
+    none. LVIS's images are annotated for some classes only: there a DatasetError says so.
+    """
+    if not predictions.has_classes and truth.is_lvis:
+        raise DatasetError(
+            f"{predictions.title}: boxes without classes cannot be measured by LVIS's rules, by "
+            "which an image is annotated for some classes only; measure on COCO annotations"
+        )
+    if truth.is_lvis:
+        return predictions
+    return replace(predictions, category_index=np.maximum(predictions.category_index, 0))
+
+
+def count_beyond_limit(
+    truth: GroundTruth, predictions: Predictions, *, class_agnostic: bool
+) -> None:
+    """Tell how many predictions are beyond the number of an image that counts."""
+    rows = np.flatnonzero(predictions.category_index >= 0)
+    image = predictions.image_index[rows].astype(np.int64)
+    by_class = not (class_agnostic or truth.is_lvis)
+    groups = image * len(truth.categories) + predictions.category_index[rows] if by_class else image
+    limit = truth.max_detections[-1]
+    num = int((np.unique(groups, return_counts=True)[1] - limit).clip(min=0).sum())
+    what = "an image and class" if by_class else "an image"
+    predictions.problems.add(
+        f"predictions are beyond the best {limit} of {what}, which count: left out (--max-det)",
+        [],
+        num,
+    )
+
+
 def compute_prediction_areas(
     truth: GroundTruth, predictions: Predictions, rows: np.ndarray, area_rule: AreaRule
 ) -> np.ndarray:

@@ -52,6 +52,16 @@ def test_own_file_takes_flags_as_keys_and_is_strict(tmp_path):
         load_eval_config(str(path), {"dataset": "coco"})
 
 
+@pytest.mark.parametrize("name", ["conf", "iou", "model", "prompts", "vocabulary", "dtype"])
+def test_what_predictions_leave_without_effect_is_refused(name):
+    values = {"conf": 0.9, "iou": 0.5, "model": "x", "vocabulary": "lvis", "dtype": "bf16"}
+    given = {"dataset": "coco", name: values.get(name, "detector")}
+    assert load_eval_config(None, given)
+    with pytest.raises(ConfigError, match=f"--{name} decides how labels are made, and those of"):
+        load_eval_config(None, {**given, "predictions": "x.json"})
+    assert load_eval_config("paper-table-2", {"predictions": "x.json", "max_det": 1000})
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

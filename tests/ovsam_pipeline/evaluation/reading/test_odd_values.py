@@ -39,7 +39,7 @@ def read(tmp_path, truth, results):
         (tmp_path / f"{name}.json").write_text(json.dumps(data))
     try:
         found = read_ground_truth(tmp_path / "truth.json")
-        predictions = read_predictions(tmp_path / "results.json", found)
+        _, predictions = read_predictions(tmp_path / "results.json", found)
     except DatasetError as error:
         assert len(str(error)) < 600  # noqa: PT017 - both endings are right
         return

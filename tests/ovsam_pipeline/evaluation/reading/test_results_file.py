@@ -32,7 +32,7 @@ def read(tmp_path, text):
     for name, content in (("truth", json.dumps(truth)), ("results", text)):
         (tmp_path / f"{name}.json").write_text(content)
     truth = read_ground_truth(tmp_path / "truth.json")
-    found = read_predictions(tmp_path / "results.json", truth)
+    _, found = read_predictions(tmp_path / "results.json", truth)
     columns = {name: getattr(found, name).tolist() for name in COLUMNS}
     columns["masks"] = found.segments.read_many(found.segment_rows)
     return columns, found.problems.describe()

@@ -117,8 +117,15 @@ def test_another_data_set_or_protocol_is_named(tmp_path) -> None:
     with pytest.raises(ConfigError, match="--prompts was detector there and is gt-box"):
         compare_runs(now, other, tolerance=0, **SETTINGS)
     other = write_run(tmp_path / "c", {"bbox": {"AP": 0.5}})
-    with pytest.raises(ConfigError, match="measured nothing that this run measured"):
+    with pytest.raises(
+        ConfigError, match=r"no number in common: .*metrics\.json has bbox AP, this run segm AP"
+    ):
         compare_runs(now, other, tolerance=0, **SETTINGS)
+
+
+def test_a_baseline_may_be_its_folder(tmp_path) -> None:
+    path = write_run(tmp_path / "a", {"segm": {"AP": 0.5}})
+    assert read_baseline(tmp_path / "a").path == path
 
 
 def test_other_annotations_are_refused_and_a_few_missing_ones_noted(tmp_path) -> None:
