@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ovsam.build import build_model
@@ -26,11 +24,10 @@ from ovsam.model import OVSAM
 from ovsam.sam import SAM
 from ovsam.text.name_table import NameTable
 from ovsam.text.text_tower import TextTower, build_text_tower
-from ovsam.weights.files import replace_file
 from ovsam.weights.metadata import TEXT_PREFIX, has_format, read_metadata
 from ovsam.weights.official_sam import fold_batch_norms
 from ovsam.weights.quantise import dequantise
-from ovsam.weights.tensor_files import read_tensors
+from ovsam.weights.tensor_files import read_tensors, write_tensors
 
 C = TypeVar("C", bound=LabellingConfig)
 M = TypeVar("M", bound=LabellingModel)
@@ -314,12 +311,7 @@ def write_model_file(
         "config": json.dumps(model.config.to_dict()),
         "identity": hash_tensors(tensors),
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replace_file(path) as temporary:
-            save_file(tensors, str(temporary), metadata=info)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot write {path}: {error}") from error
+    write_tensors(path, tensors, info)
 
 
 def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Files → named tensors, without ever running code from a file.
+"""Files → named tensors, without ever running code from a file; and named tensors → a file.
 
 Safetensors, or PyTorch files read with `weights_only=True`. mmengine saves history objects next to
 the weights; they are let in by name and replaced by inert stand-ins, so that mmengine itself is
@@ -9,16 +9,18 @@ import pickle
 import re
 import struct
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ovsam.errors import CheckpointError, describe_error
+from ovsam.weights.files import replace_file
 from ovsam.weights.metadata import find_existing
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -74,6 +76,21 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     path = find_existing(path)
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     return _find_state_dict(content, path)
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Replace a safetensors file; a CheckpointError where it cannot be written, the old one stays.
+
+    Its mode is that of any new file: safetensors alone lets only the owner read it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replace_file(path) as temporary:
+            save_file(dict(tensors), str(temporary), dict(metadata or {}))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot write {path}: {describe_error(error)}") from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

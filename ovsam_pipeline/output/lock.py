@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 LEASE_S = 120.0
 _LOCK_FILE = ".lock"
+_TRAINING_LOCK_FILE = ".training-lock"
 _LEASE_PREFIX = ".lock-"
 # How long a run that comes first waits for others that start together with it to give way.
 _OTHERS_LEAVE_S = 5.0
@@ -78,11 +79,19 @@ def is_held(folder: Path) -> bool:
     return False
 
 
+def take_training_lock(out: Path) -> OutputLock:
+    """Take the right to train in a folder, which must exist; errors as in `take_lock`.
+
+    The name differs: a folder with the other one is an output of labels.
+    """
+    return _Flock(out, _TRAINING_LOCK_FILE)
+
+
 class _Flock:
     """A lock on OUT/.lock that lives as long as its open file."""
 
-    def __init__(self, output: Path) -> None:
-        self._stream = (output / _LOCK_FILE).open("a+", encoding="utf-8")
+    def __init__(self, output: Path, name: str = _LOCK_FILE) -> None:
+        self._stream = (output / name).open("a+", encoding="utf-8")
         if not self._try_lock():
             self._stream.seek(0)
             owner = self._stream.read(200).strip()

@@ -169,9 +169,9 @@ def _draw_pools(request: StageRequest) -> None:
 def _train_detector(request: StageRequest) -> None:
     """Train the class-agnostic detector and write its float16 weights."""
     import torch
-    from safetensors.torch import save_file
 
     from ovsam.training.scenes.pool import ScenePool
+    from ovsam.weights.tensor_files import write_tensors
     from ovsam_pipeline.detectors.nano import build_nano_network
 
     settings = build_strict(DetectorStageSettings, request.values(), str(request.config))
@@ -189,7 +189,7 @@ def _train_detector(request: StageRequest) -> None:
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in network.state_dict().items()
     }
-    save_file(tensors, str(request.out / "detector.safetensors"))
+    write_tensors(request.out / "detector.safetensors", tensors)
 
 
 def run_check(settings: LabelStageSettings, data: TrainingData) -> None:

@@ -116,7 +116,7 @@ def check_data(opened: OpenedData, num_decoded: int, with_labels: bool = True) -
         total = len(part.source)
         count = total if num_decoded < 0 else min(num_decoded, total)
         indices = np.unique(np.linspace(0, total - 1, count).astype(np.int64))
-        decoded += len(indices)
+        decoded += sum(_has_file(part.source, int(index)) for index in indices)
         findings += _check_files(part.source)
         findings += _check_tables(part.source)
         findings += _check_pictures(part.source, indices)
@@ -143,6 +143,10 @@ def _check_files(source: SampleSource) -> Iterator[Finding]:
         missing = [row for row in range(len(source)) if not source.path(row).is_file()]
         names = _name_rows(source, missing)
         yield Finding(source.title, "images have no file", len(missing), len(source), names)
+
+
+def _has_file(source: SampleSource, index: int) -> bool:
+    return not isinstance(source, HasPaths) or source.path(index).is_file()
 
 
 def _check_tables(source: SampleSource) -> Iterator[Finding]:
@@ -181,7 +185,7 @@ class _Look:
 
 def _look_at(source: SampleSource, index: int) -> _Look:
     """Decode one image, and its masks where there are any."""
-    if isinstance(source, HasPaths) and not source.path(index).is_file():
+    if not _has_file(source, index):
         return _Look()  # counted as missing
     try:
         pixels = source.read_image(index)

@@ -11,11 +11,10 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.torch import save_file
-
 from ovsam.errors import TrainingError
 from ovsam.training.loop.distributed import Ranks
 from ovsam.training.loop.step_report import MeteredStep
+from ovsam.weights.tensor_files import write_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +32,10 @@ def save_bad_batch(
     `compute_losses`: the step; without a report there are no tensors to keep. `numbers`: losses,
     gradient norm and seed: with the seed and the step, the batch can also be drawn again.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"bad-batch-{step:08d}-rank{ranks.rank}.safetensors"
     batch = compute_losses.report.batch if isinstance(compute_losses, MeteredStep) else {}
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in batch.items()}
-    save_file(tensors, str(path), {"numbers": json.dumps({"step": step, **numbers})})
+    write_tensors(path, tensors, {"numbers": json.dumps({"step": step, **numbers})})
     return path
 
 

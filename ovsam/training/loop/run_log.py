@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovsam.checked_json import parse_json
+from ovsam.errors import TrainingError, explain
 from ovsam.weights.files import write_atomically
 
 if TYPE_CHECKING:
@@ -45,17 +46,34 @@ class RunLog:
         """
         if not self.is_written:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.is_file():
-            lines = self.path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if _step_of(line, step + 1) <= step]
-            self._written = {_name_line(parse_json(line)) for line in kept}
-            write_atomically(self.path, "".join(f"{line}\n" for line in kept).encode())
+        with explain("cannot write", self.path, TrainingError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.exists():
+                self._keep_lines(step)
+            self.path.open("ab").close()
         if importlib.util.find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
 
             # `purge_step` hides what an earlier sitting drew past the checkpoint.
             self._board = SummaryWriter(str(self.path.parent), purge_step=step + 1)
+
+    def _keep_lines(self, step: int) -> None:
+        """Write the log again with the lines up to a step; a damaged one is kept aside first."""
+        content = self.path.read_bytes()
+        *lines, _ = content.decode(errors="replace").split("\n")
+        steps = [_step_of(line) for line in lines]
+        kept = [
+            line for line, of in zip(lines, steps, strict=True) if of is not None and of <= step
+        ]
+        self._written = {_name_line(parse_json(line)) for line in kept}
+        if None in steps:
+            aside = self.path.with_name(f"{self.path.stem}-damaged{self.path.suffix}")
+            write_atomically(aside, content)
+            logger.warning(
+                "%s has %d damaged lines, which are left out; it is kept as %s",
+                self.path, steps.count(None), aside.name,
+            )  # fmt: skip
+        write_atomically(self.path, "".join(f"{line}\n" for line in kept).encode())
 
     def write(self, **values: Any) -> None:
         """Append one line, draw its numbers, and say it through `logging`.
@@ -70,7 +88,10 @@ class RunLog:
         if _name_line(values) in self._written:
             return
         self._written.add(_name_line(values))
-        with self.path.open("a", encoding="utf-8") as file:
+        with (
+            explain("cannot write", self.path, TrainingError),
+            self.path.open("a", encoding="utf-8") as file,
+        ):
             file.write(line + "\n")
         self._draw(values)
 
@@ -106,9 +127,9 @@ def _name_line(values: Mapping[str, Any]) -> tuple[object, str]:
     return values.get("step"), kinds[0] if kinds else ""
 
 
-def _step_of(line: str, otherwise: int) -> int:
-    """Return the step of a line; `otherwise` for a line that is none of ours or was cut."""
+def _step_of(line: str) -> int | None:
+    """Return the step of a line; None for a line that is none of ours."""
     try:
         return int(parse_json(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return otherwise
+    except (ValueError, LookupError, TypeError, OverflowError):
+        return None

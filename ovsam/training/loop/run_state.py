@@ -21,14 +21,24 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ovsam.checked_json import parse_json
-from ovsam.errors import CheckpointError
+from ovsam.checked_json import check_keys, parse_json
+from ovsam.errors import CheckpointError, TrainingError, describe_error, show_value
 from ovsam.training.loop.ema import MovingAverage
 from ovsam.weights.files import replace_file, sweep_temporary_files
 
 logger = logging.getLogger(__name__)
 
 _VERSION = 1
+_KEYS = {
+    "version": int,
+    "step": int,
+    "elapsed_s": float,
+    "skipped": int,
+    "sums": dict[str, float],
+    "settings": dict,
+    "bytes": int,
+    "sha256": str,
+}
 
 
 @dataclass
@@ -102,13 +112,31 @@ def write_run_state(
     folder: Path, state: RunState, parts: TrainedParts, settings: Mapping[str, Any], keep: int
 ) -> Path:
     """Write a checkpoint, then remove those before the newest `keep`."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"checkpoint-{state.step:08d}.json"
     weights = path.with_suffix(".safetensors")
     # Two names of one tensor (tied weights) are stored twice: safetensors knows no sharing.
     tensors = {name: t.detach().cpu().clone().contiguous() for name, t in parts.tensors().items()}
+    try:
+        _write_pair(path, weights, tensors, state, settings)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"cannot save the checkpoint {weights}: {describe_error(error)}; the one before is "
+            "whole: mend it, and the same command resumes there"
+        ) from error
+    _sweep(folder, path, keep)
+    return path
+
+
+def _write_pair(
+    path: Path,
+    weights: Path,
+    tensors: Mapping[str, Tensor],
+    state: RunState,
+    settings: Mapping[str, Any],
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(weights) as temporary:
-        save_file(tensors, str(temporary))
+        save_file(dict(tensors), str(temporary))
         digest = _hash_file(temporary)
     content = {
         "version": _VERSION,
@@ -122,8 +150,6 @@ def write_run_state(
     }
     with replace_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    _sweep(folder, path, keep)
-    return path
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -141,7 +167,9 @@ def read_run_state(folder: Path, parts: TrainedParts, settings: Mapping[str, Any
         try:
             content, tensors = _read_whole(path)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            logger.warning("checkpoint %s is damaged (%s); trying the one before", path, error)
+            logger.warning(
+                "checkpoint %s is damaged (%s); trying the one before", path, describe_error(error)
+            )
             continue
         _check_settings(path, content["settings"], settings)
         try:
@@ -168,12 +196,15 @@ def read_run_state(folder: Path, parts: TrainedParts, settings: Mapping[str, Any
 def _read_whole(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a pair."""
     content = parse_json(path.read_text(encoding="utf-8"))
+    check_keys(content, _KEYS, "it")
+    missing = _KEYS.keys() - content.keys()
+    if missing:
+        raise KeyError(f"no {', '.join(sorted(missing))}")
     weights = path.with_suffix(".safetensors")
     if content["version"] != _VERSION:
         raise ValueError(f"version {content['version']}, expected {_VERSION}")
-    missing = {"step", "elapsed_s", "skipped", "sums", "settings"} - set(content)
-    if missing:
-        raise KeyError(f"no {', '.join(sorted(missing))}")
+    if path.stem != f"checkpoint-{content['step']:08d}":
+        raise ValueError(f"it says step {content['step']}")
     size = weights.stat().st_size
     if size != content["bytes"]:
         raise ValueError(f"{weights.name} has {size} bytes of {content['bytes']}")
@@ -188,8 +219,9 @@ def _check_settings(path: Path, stored: Mapping[str, Any], own: Mapping[str, Any
     for name in sorted({*stored, *own}):
         if stored.get(name) != own.get(name):
             raise CheckpointError(
-                f"expected {name} {stored.get(name)!r} as in {path}, got {own.get(name)!r}; set it "
-                "back to resume, or give another --out folder to start again"
+                f"expected {name} {show_value(stored.get(name))} as in {path}, got "
+                f"{show_value(own.get(name))}; set it back to resume, or give another --out folder "
+                "to start again"
             )
 
 

@@ -12,7 +12,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ovsam.build import build_model
@@ -44,7 +43,7 @@ from ovsam.training.steps.teacher_features import (
 from ovsam.vision_transformer import PATCH_SIZE
 from ovsam.weights.checkpoint import assign_tensors, hash_tensors, load_sam_checkpoint
 from ovsam.weights.run_folder import find_weights
-from ovsam.weights.tensor_files import read_tensors
+from ovsam.weights.tensor_files import read_tensors, write_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -121,10 +120,8 @@ def train_teacher(settings: TeacherStageSettings, data: Path, out: Path) -> None
     run.run(step)
     if not ranks.is_first:
         return
-    save_file(
-        {name: value.contiguous() for name, value in sam.state_dict().items()},
-        str(out / TEACHER_FILE),
-    )
+    tensors = {name: value.contiguous() for name, value in sam.state_dict().items()}
+    write_tensors(out / TEACHER_FILE, tensors)
 
 
 def cache_teacher(settings: DistilStageSettings, data: Path, teacher: Path, out: Path) -> None:

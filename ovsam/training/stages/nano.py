@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ovsam.build import build_model
@@ -39,6 +39,7 @@ from ovsam.training.steps.clip_pretraining import (
 from ovsam.training.steps.text_fitting import TextFittingStep
 from ovsam.weights.checkpoint import load_checkpoint, save_checkpoint
 from ovsam.weights.run_folder import MODEL_FILE
+from ovsam.weights.tensor_files import write_tensors
 
 PROTOTYPES_FILE = "prototypes.safetensors"
 
@@ -90,7 +91,7 @@ def train_clip(
         run.log.write(step=run.state.step, final=final)
         save_stage(model, out, "nano clip stage")
         prototypes = F.normalize(pretrainer.prototypes.detach(), dim=1).contiguous()
-        save_file({"prototypes": prototypes}, str(out / PROTOTYPES_FILE))
+        write_tensors(out / PROTOTYPES_FILE, {"prototypes": prototypes})
 
 
 def _make_pretrainer(model: OVSAM, prototypes: Tensor | None) -> ClipPretrainer:

@@ -5,9 +5,12 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
-from ovsam.errors import ConfigError, MissingDependencyError
+from ovsam.errors import ConfigError, MissingDependencyError, TrainingError
 from ovsam.training.loop.stopping import RunStoppedError
+from ovsam_pipeline.errors import OutputError, OutputLockedError
+from ovsam_pipeline.output.folder import is_output
 from ovsam_pipeline.settings.config_file import find_training_config
 from ovsam_pipeline.training import run as training_run
 from ovsam_pipeline.training.request import StageRequest
@@ -93,3 +96,32 @@ def test_configs_of_stages_are_found_by_name_or_path(tmp_path):
 def test_a_config_that_is_not_there_is_a_sentence(name, message):
     with pytest.raises(ConfigError, match=message):
         find_training_config(Path(name))
+
+
+def test_two_trainings_never_share_a_folder(monkeypatch, request_of):
+    def run_again(request):
+        with pytest.raises(OutputLockedError, match="is being written by process"):
+            run_training(request, TrainingPlace())
+
+    monkeypatch.setattr(training_run, "run_stage", run_again)
+    assert run_training(request_of, TrainingPlace()) == 0
+    assert not is_output(request_of.out)  # of labels
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_folder_that_cannot_be_one_is_a_sentence(tmp_path, name):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"cannot use the --out folder .*file"):
+        run_training(StageRequest(stage="labels", out=tmp_path / name), TrainingPlace())
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device", "x.bin"), SafetensorError("I/O error")]
+)
+def test_disk_that_refuses_ends_a_training_with_a_sentence(monkeypatch, request_of, error):
+    def fail(request):
+        raise error
+
+    monkeypatch.setattr(training_run, "run_stage", fail)
+    with pytest.raises(TrainingError, match=r"what is saved there is whole: .* command goes on"):
+        run_training(request_of, TrainingPlace())

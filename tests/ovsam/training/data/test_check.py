@@ -71,6 +71,7 @@ def test_missing_and_unreadable_pictures_are_counted_apart(tmp_path) -> None:
     missing, unreadable = finding(report, "have no file"), finding(report, "cannot be read")
     assert (missing.count, missing.out_of, missing.examples) == (1, 4, ("1.png",))
     assert (unreadable.count, unreadable.out_of, unreadable.examples) == (1, 4, ("3.png",))
+    assert report.lines()[0].startswith("4 images, 3 of them decoded")
     report.refuse_past(0.25)
     with pytest.raises(ConfigError, match=r"1 of 4 images have no file .*1\.png.*25\.00%.*10\.00%"):
         report.refuse_past(0.1)

@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 from tiny_run import read_log, train
 
+from ovsam.errors import TrainingError
 from ovsam.training.loop import run_log
 from ovsam.training.loop.run_log import RunLog
 
@@ -92,5 +93,25 @@ def test_tensorboard_draws_every_number_at_its_step(tmp_path, drawn):
 def test_lines_go_to_logging_with_their_numbers(tmp_path, caplog):
     with caplog.at_level("INFO"):
         train(tmp_path, steps=1)
-    (record,) = caplog.records
+    (record,) = [record for record in caplog.records if hasattr(record, "numbers")]
     assert record.numbers == json.loads(record.getMessage())
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\xff\xfe", b"[" * 100_000, b"[1]", b'{"step": "x"}', b'{"step": 1e999}', b"no"]
+)
+def test_damaged_lines_are_left_out_and_kept_aside(tmp_path, caplog, damage):
+    train(tmp_path, steps=2)
+    path = tmp_path / "log.jsonl"
+    before = path.read_bytes()
+    path.write_bytes(before + damage + b"\n")
+    train(tmp_path, steps=2)
+    assert path.read_bytes() == before
+    assert (tmp_path / "log-damaged.jsonl").read_bytes() == before + damage + b"\n"
+    assert "has 1 damaged lines" in caplog.text
+
+
+def test_log_that_is_a_folder_is_a_sentence(tmp_path):
+    (tmp_path / "log.jsonl").mkdir()
+    with pytest.raises(TrainingError, match=r"cannot write .*log.jsonl: Is a directory"):
+        train(tmp_path, steps=1)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +10,13 @@ from unittest.mock import ANY
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tiny_run import TinyStep, read_curve, train
 from torch import nn
 
-from ovsam.errors import CheckpointError, ConfigError
+from ovsam.errors import CheckpointError, ConfigError, TrainingError
+from ovsam.training.loop import run_state
 from ovsam.training.loop.loop import LoopSettings, TrainingRun
 from ovsam.training.loop.run_state import list_checkpoints
 from ovsam.training.loop.settings import FREE, list_binding
@@ -106,6 +109,9 @@ DAMAGES = {
     "lost weights": lambda path: path.with_suffix(".safetensors").unlink(),
     "cut json": lambda path: path.write_text(path.read_text()[:20]),
     "other version": lambda path: path.write_text(path.read_text().replace(": 1,", ": 9,", 1)),
+    "deep json": lambda path: path.write_text("[" * 100_000),
+    "text as step": lambda path: path.write_text(path.read_text().replace(": 12,", ': "12",', 1)),
+    "other step": lambda path: path.write_text(path.read_text().replace(": 12,", ": 13,", 1)),
     "lost value": lambda path: path.write_text(path.read_text().replace('"sums"', '"sum"')),
 }
 
@@ -233,3 +239,30 @@ def test_binding_settings_are_plain_values_by_dotted_name():
     assert found["stage.loop.optimiser.beta1"] == 0.9
     assert not {"stage.threads", "stage.loop.log_every"} & set(found)
     assert json.loads(json.dumps(found)) == {**found, "stage.loop.schedule.milestones": ANY}
+
+
+def test_full_disk_while_saving_is_a_sentence_and_the_run_resumes(tmp_path, monkeypatch):
+    def fail(tensors, path, *_):
+        Path(path).write_bytes(b"half")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device")
+
+    whole, _ = train(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        with suppress(OSError):
+            train(tmp_path / "cut", step=StopAt(9), save_every=6)
+        patch.setattr(run_state, "save_file", fail)
+        with pytest.raises(TrainingError, match=r"cannot save the checkpoint .*No space left"):
+            train(tmp_path / "cut", save_every=6)
+    assert not list((tmp_path / "cut").glob(".*"))
+    resumed, _ = train(tmp_path / "cut", save_every=6)
+    assert resumed.seen == whole.seen[6:]
+
+
+def test_checkpoints_have_the_mode_of_any_new_file(tmp_path):
+    before = os.umask(0o027)
+    try:
+        train(tmp_path, steps=1)
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in tmp_path.glob("checkpoint-*")}
+    assert modes == {0o640}
