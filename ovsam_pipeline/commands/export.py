@@ -35,6 +35,7 @@ def export(
     """
     from ovsam.errors import ConfigError
     from ovsam_pipeline.export.coco import export_coco
+    from ovsam_pipeline.output.annotations_file import choose_annotations
     from ovsam_pipeline.output.place import find_output
     from ovsam_pipeline.terminal.app import print_json, print_result, result_is_kept
 
@@ -44,7 +45,7 @@ def export(
     if to in _STANDARD_OUTPUT:
         _print_file(folder)
         return
-    target = _choose_target(to, overwrite=overwrite) if to else folder / "annotations.json"
+    target = _choose_target(to, overwrite=overwrite) if to else choose_annotations(folder)
     counts = export_coco(folder, target)
     with result_is_kept():
         if json:

@@ -200,9 +200,14 @@ def _describe_end(summary: RunSummary) -> list[str]:
 
 def _describe_files(result: LabelResult) -> list[str]:
     """Return where the results are and what comes next."""
+    from ovsam_pipeline.output.annotations_file import ANNOTATIONS_FILE
+
     lines = [f"  Parquet: {result.output / 'parts'}"]
     if result.has_labels and result.summary.outcome != "interrupted":
-        lines.insert(0, f"  COCO: {result.annotations}")
+        edited = result.output / ANNOTATIONS_FILE
+        is_edited = result.annotations.name != ANNOTATIONS_FILE
+        kept = f" ({edited} was edited, and stays as it is)" if is_edited else ""
+        lines.insert(0, f"  COCO: {result.annotations}{kept}")
     elif result.has_labels:
         lines.append(f"  COCO: not written yet; ovsam export {result.output} writes it")
     if result.totals.failed:

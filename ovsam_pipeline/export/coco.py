@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,7 @@ from ovsam_pipeline.export.json_text import (
     round_to_cents,
 )
 from ovsam_pipeline.export.row_counts import COUNTED_COLUMNS, OutputCounts, RowCounts, count_objects
+from ovsam_pipeline.output.annotations_file import SealedStream
 from ovsam_pipeline.output.folder import list_parts, read_run_file
 from ovsam_pipeline.output.part_tables import iterate_tables
 from ovsam_pipeline.storage.atomic import replace_file
@@ -44,8 +45,9 @@ _OBJECT_COLUMNS = ("image_id", *(f"objects.list.element.{n}" for n in (*_REQUIRE
 def export_coco(output: AnyPath, target: AnyPath) -> OutputCounts:
     """Write the labels of an output folder as one COCO instances file; return what it holds.
 
-    The target is replaced when the file is complete. Annotation ids count from 1 over the images in
-    order of their id, so the same labels get the same ids however often the run was interrupted.
+    The target is replaced when the file is complete; the caller sees to it that it may be.
+    Annotation ids count from 1 over the images in order of their id, so the same labels get the
+    same ids however often the run was interrupted.
     """
     run = read_run_file(output)
     if "categories" not in run:
@@ -63,13 +65,15 @@ def export_coco(output: AnyPath, target: AnyPath) -> OutputCounts:
         "model": run.get("model", {}),
     }
     counts = RowCounts()
-    with replace_file(target) as temporary, temporary.open("wb") as stream:
+    with replace_file(target) as temporary, temporary.open("wb") as file:
+        stream = SealedStream(file)
         head = f'{{"info":{_dump(info)},\n"licenses":[],\n"categories":{_dump(run["categories"])}'
         stream.write(f'{head},\n"images":['.encode())
         _write_list(stream, _iterate_images(parts, counts))
         stream.write(b'],\n"annotations":[')
         _write_list(stream, _iterate_annotations(parts, counts.number_annotations(output)))
-        stream.write(b"]}\n")
+        stream.write(b"]")
+        stream.seal()
     return counts.summarise()
 
 
@@ -157,7 +161,7 @@ def _get_only_chunk(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks else pa.array([], column.type)
 
 
-def _write_list(stream: IO[bytes], blocks: Iterator[memoryview]) -> None:
+def _write_list(stream: SealedStream, blocks: Iterator[memoryview]) -> None:
     """Write blocks of lines that each begin with a comma; leave out the first comma."""
     is_first = True
     for block in blocks:

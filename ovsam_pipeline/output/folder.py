@@ -2,7 +2,8 @@
 
     OUT/parts/part-<key>.parquet   one row per image, see `parts.py`
     OUT/parts/bad/                 damaged parts that were set aside
-    OUT/annotations.json           built from the parts by `export/coco.py`
+    OUT/annotations.json           built from the parts by `export/coco.py`; where somebody edited
+                                   that, annotations.ovsam.json, see `annotations_file.py`
     OUT/failures.jsonl             built from the parts, one line per failed image
     OUT/run.json                   provenance, settings, counts, timings
     OUT/status.json                progress of the run, by `monitoring/run_state.py`
@@ -31,6 +32,7 @@ from ovsam.checked_json import check_keys, parse_json
 from ovsam.errors import ConfigError, describe_error, explain
 from ovsam.strict import convert
 from ovsam_pipeline.errors import DamagedPartError, OutputError
+from ovsam_pipeline.output.annotations_file import ANNOTATIONS_FILE, choose_annotations
 from ovsam_pipeline.output.difference import explain_difference
 from ovsam_pipeline.output.done_index import DoneIndex, PartIndex, build_done_index
 from ovsam_pipeline.output.lock import has_lock, take_lock
@@ -43,7 +45,6 @@ logger = logging.getLogger(__name__)
 RUN_FILE = "run.json"
 RETRYING_FILE = "retrying.json"
 STATUS_FILE = "status.json"
-ANNOTATIONS_FILE = "annotations.json"
 FAILURES_FILE = "failures.jsonl"
 PREVIEW_FOLDER = "preview"
 # Of files by which the workers of a cluster show that they see the folder.
@@ -286,7 +287,10 @@ class OutputFolder:
         with explain("cannot empty", self.path, OutputError):
             for part in list_parts(self.path):
                 part.unlink()
-            for name in (ANNOTATIONS_FILE, FAILURES_FILE, RETRYING_FILE, RUN_FILE):
+            # Corrections that somebody made stay.
+            annotations = choose_annotations(self.path)
+            annotations.unlink(missing_ok=True)
+            for name in (FAILURES_FILE, RETRYING_FILE, RUN_FILE):
                 (self.path / name).unlink(missing_ok=True)
             previews = self.path / PREVIEW_FOLDER
             if isinstance(previews, RemotePath):

@@ -33,6 +33,11 @@ from ovsam_pipeline.monitoring.report import RunReport, RunSummary
 from ovsam_pipeline.monitoring.run_state import RunState, keep_status
 from ovsam_pipeline.monitoring.stopping import StopRequest, stop_after
 from ovsam_pipeline.outcomes import count_things
+from ovsam_pipeline.output.annotations_file import (
+    ANNOTATIONS_FILE,
+    choose_annotations,
+    remove_annotations_beside,
+)
 from ovsam_pipeline.output.folder import (
     OutputFolder,
     check_own_files,
@@ -68,6 +73,8 @@ class LabelResult:
         summary: counts of this run.
         plan: what was to do and what was left alone.
         totals: what the output folder holds now.
+        annotations: the COCO file of it: annotations.json, or annotations.ovsam.json where somebody
+            edited that.
         previews: pictures written.
         dropped: boxes of this run that gave no object, by reason.
         has_labels: whether there are labels, and so a COCO file; else there are boxes alone.
@@ -78,6 +85,7 @@ class LabelResult:
     summary: RunSummary
     plan: Plan
     totals: OutputCounts
+    annotations: AnyPath
     previews: tuple[AnyPath, ...] = ()
     dropped: dict[str, int] = field(default_factory=dict)
     has_labels: bool = True
@@ -93,11 +101,6 @@ class LabelResult:
         )
 
     boxes_fit: dict[str, Any] | None = None
-
-    @property
-    def annotations(self) -> AnyPath:
-        """The COCO file."""
-        return self.output / "annotations.json"
 
     @property
     def exit_code(self) -> int:
@@ -411,7 +414,7 @@ class _Run:
         from ovsam_pipeline.export.preview import write_previews
 
         self.folder.write_failures()
-        totals = self._write_annotations(summary)
+        annotations, totals = self._write_annotations(summary)
         previews: list[AnyPath] = []
         if self.config.preview and summary.outcome != "interrupted":
             previews = write_previews(self.folder.path, self.wanted, self.config.preview)
@@ -435,27 +438,33 @@ class _Run:
             summary,
             self.plan,
             totals,
+            annotations,
             tuple(previews),
             dropped,
             has_labels=self.facts.has_labels,
             boxes_fit=self.boxes_fit,
         )
 
-    def _write_annotations(self, summary: RunSummary) -> OutputCounts:
+    def _write_annotations(self, summary: RunSummary) -> tuple[AnyPath, OutputCounts]:
         """Rebuild the COCO file of labels, unless nothing changed since it was written.
 
-        A run that was interrupted is to end soon: it leaves the file to the one after it.
+        A run that was interrupted is to end soon: it leaves the file to the one after it. Returns
+        where the file is, and what the output holds.
         """
         from ovsam_pipeline.export.coco import export_coco
         from ovsam_pipeline.export.row_counts import count_output
 
-        target = self.folder.path / "annotations.json"
-        is_current = target.exists() and not summary.done and not self.plan.stale
+        has_changed = bool(summary.done or self.plan.stale) or self._state_before != "finished"
+        # To read a whole file from a store, only to tell whether somebody edited it, is too much.
+        is_thorough = has_changed or isinstance(self.folder.path, Path)
+        target = choose_annotations(self.folder.path, is_thorough=is_thorough)
         is_left = not self.facts.has_labels or summary.outcome == "interrupted"
-        if is_left or (is_current and self._state_before == "finished"):
-            return count_output(self.folder.path)
+        if is_left or (target.exists() and not has_changed):
+            return target, count_output(self.folder.path)
         self.folder.check_lock()
-        return export_coco(self.folder.path, target)
+        if target.name == ANNOTATIONS_FILE:
+            remove_annotations_beside(self.folder.path)
+        return target, export_coco(self.folder.path, target)
 
     def _write_run_file(self, state: str, more: dict[str, Any]) -> None:
         facts = self.facts

@@ -10,6 +10,7 @@ from row_objects import PROMPT, make_object
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.errors import DamagedPartError, OutputError, OutputLockedError
+from ovsam_pipeline.output.annotations_file import SealedStream
 from ovsam_pipeline.output.done_index import compute_key
 from ovsam_pipeline.output.folder import OutputFolder, iterate_rows, list_parts, read_run_file
 from ovsam_pipeline.output.parts import (
@@ -262,7 +263,10 @@ def test_resume_with_other_settings_names_what_changed(folder):
 def test_overwrite_removes_everything_even_behind_a_damaged_run_file(folder):
     fill(folder, "a")
     (folder.path / "run.json").write_text("{")
-    (folder.path / "annotations.json").write_text("{}")
+    with (folder.path / "annotations.json").open("wb") as file:
+        stream = SealedStream(file)
+        stream.write(b'{"images":[]')
+        stream.seal()
     folder.prepare("g", {"depends_on": DEPENDS_ON}, "overwrite")
     assert sorted(path.name for path in folder.path.iterdir()) == [".lock", "parts"]
     assert not list_parts(folder.path)

@@ -59,6 +59,7 @@ def read_rows(output) -> list[dict]:
 def read_coco(result: api.LabelResult) -> dict:
     """The COCO file in the order of ids: in the file it is that of parts, named after places."""
     coco = json.loads(result.annotations.read_text())
+    del coco["ovsam"]  # the hash of the file, so of this order
     lists = ("images", "annotations")
     return coco | {name: sorted(coco[name], key=lambda item: item["id"]) for name in lists}
 
