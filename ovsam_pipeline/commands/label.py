@@ -217,5 +217,7 @@ def _describe_files(result: LabelResult) -> list[str]:
     elif result.previews:
         lines.append(f"  pictures: {result.output / 'preview'}")
     else:
-        lines.append(f"next: ovsam report {result.output}, or add --preview 8 to look at some")
+        lines.append(f"next: ovsam report {result.output}")
+        if result.totals.images > result.totals.failed:  # failed images have no picture
+            lines.append("  pictures: the same command with --preview 8")
     return lines

@@ -103,13 +103,18 @@ class LeftOut:
         self.num_excluded += other.num_excluded
 
     def describe(self) -> list[str]:
-        """Return a sentence about each kind, such as "12 other files passed over (10 .txt, …)"."""
+        """Return a sentence about each kind, such as "12 files skipped that are not images"."""
         sentences = []
         if total := self.files.total():
             kinds = ", ".join(
                 f"{n} {suffix or 'without suffix'}" for suffix, n in _rank(self.files)
             )
-            sentences.append(f"{total} other file{'s' * (total > 1)} passed over ({kinds})")
+            what = (
+                "file skipped that is no image"
+                if total == 1
+                else "files skipped that are not images"
+            )
+            sentences.append(f"{total} {what} ({kinds})")
         if total := self.system.total():
             names = ", ".join(name for name, _ in _rank(self.system)[:_MOST_NAMED])
             sentences.append(

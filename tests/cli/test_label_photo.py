@@ -19,7 +19,7 @@ def test_first_command_of_the_readme_names_what_is_on_the_photographs(run_comman
     out = tmp_path / "labels"
     found = run_command("label", PHOTOS, "-o", out, "--preview", "8")
     assert found.code == 0
-    assert "using the embedded model photo" in found.err
+    assert "Using the embedded model photo" in found.err
     names = {
         row["file_name"].split("/")[-1]: {item["category"] for item in row["objects"]}
         for row in iterate_rows(out)

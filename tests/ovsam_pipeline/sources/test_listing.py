@@ -77,7 +77,7 @@ def test_other_files_are_passed_over_and_counted(tmp_path):
     assert [record.file_name for record in listing] == ["a.jpg"]
     assert listing.left_out.files == {".txt": 2, ".json": 1, "": 1, ".db": 1}
     assert listing.describe_left_out() == [
-        "5 other files passed over (2 .txt, 1 without suffix, 1 .db, 1 .json)"
+        "5 files skipped that are not images (2 .txt, 1 without suffix, 1 .db, 1 .json)"
     ]
 
 
@@ -159,9 +159,9 @@ def test_walk_holds_one_folder_and_not_the_tree(tmp_path):
     [
         ("nowhere", "got .*nowhere, which is not there"),
         ("empty", "expected images .* below .*empty, found none$"),
-        ("texts", r"below .*texts, found none; 2 other files passed over \(2 \.txt\)"),
+        ("texts", r"below .*texts, found none; 2 files skipped that are not images \(2 \.txt\)"),
         ("texts/*.jpg", "expected files for the pattern"),
-        ("texts/*", "for the pattern .*, found none; 2 other files"),
+        ("texts/*", "for the pattern .*, found none; 2 files skipped"),
         ("texts/a.txt", "in the list .*, found none"),
         ("binary.txt", "one image path per line, got binary"),
         ("notjson.json", "expected JSON in .*notjson.json"),

@@ -194,7 +194,7 @@ def test_parquet_is_read_from_the_store(put):
         ("s3://no-such-bucket-here/in/", "no-such-bucket-here"),
         ("{uri}/none/", "expected a folder, file or glob, got .*/none/, which is not there"),
         ("{uri}/*.gif", r"expected files for the pattern .*\.gif, found none"),
-        ("{uri}/texts", r"below .*/texts, found none; 1 other file passed over \(1 \.txt\)"),
+        ("{uri}/texts", r"below .*/texts, found none; 1 file skipped that is no image \(1 \.txt\)"),
         ("{uri}/texts/x.tar.gz", r"expected a plain \.tar"),
         ("nosuchscheme://x/y", "nosuchscheme"),
     ],

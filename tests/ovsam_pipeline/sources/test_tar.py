@@ -100,8 +100,8 @@ def test_folder_gives_archives_only_where_it_holds_no_image(tmp_path):
     (tmp_path / "in/photo.jpg").write_bytes(b"x")
     assert [r.file_name for r in listing] == ["photo.jpg"]
     assert listing.describe_left_out() == [
-        "3 other files passed over (2 .tar, 1 .md); images in .tar files are read where these are "
-        "named"
+        "3 files skipped that are not images (2 .tar, 1 .md); images in .tar files are read where "
+        "these are named"
     ]
 
 
