@@ -94,6 +94,7 @@ class Pace:
         self._image_s = image_s
         self._num_images = num_images
         self._kills = kills
+        self.last_process: int | None = None
 
     def wait(self, process: subprocess.Popen[bytes], out: Path, done: int, kills: int) -> None:
         """Wait for the moment to kill; one run in five is killed while it starts.
@@ -104,7 +105,8 @@ class Pace:
         if self._dice.random() < 0.2:
             process.wait(timeout=self._dice.uniform(0, self._startup_s))
             return
-        while process.poll() is None and read_run_file(out).get("process") != process.pid:
+        # It is not `process` itself that labels, but one that it starts.
+        while process.poll() is None and read_run_file(out).get("process") == self.last_process:
             time.sleep(0.02)
         # Half: the machine may be faster by now than when the quiet run was timed.
         left_s = 0.5 * (self._num_images - done) * self._image_s
@@ -119,6 +121,7 @@ def kill_again_and_again(
     counts = {"kills": 0, "ended_before_the_kill": 0, "lost": 0, "doubled": 0}
     progress = []
     while counts["kills"] < options.kills and not counts["ended_before_the_kill"]:
+        pace.last_process = read_run_file(out).get("process")
         process = start(program, options.images, out, flags)
         try:
             pace.wait(process, out, len(known), counts["kills"])
