@@ -36,7 +36,16 @@ class DetectOptions(LabelConfig):
 
 
 # There are no masks and no names to decide about.
-_OF_LABELLING = ("classes", "labels", "class_map", "allow_unmatched", "relabel", "iou", "preview")
+_OF_LABELLING = (
+    "classes",
+    "labels",
+    "class_map",
+    "allow_unmatched",
+    "relabel",
+    "iou",
+    "min_score",
+    "preview",
+)
 
 
 @with_options(DetectOptions, RunOptions, without=_OF_LABELLING)

@@ -88,7 +88,13 @@ def format_result(result: LabelResult) -> list[str]:
     totals = result.totals
     held = f"{count_things(totals.images, 'image')}, {count_things(totals.objects, thing)}"
     lines.append(f"results: {result.output} ({held})")
-    return lines + _describe_files(result)
+    lines += _describe_files(result)
+    if result.is_demonstration:
+        lines.append(
+            "This is a demonstration: nano knows emoji drawings, not photos; for photos leave out "
+            "--model nano and --detector nano"
+        )
+    return lines
 
 
 def _describe_done(result: LabelResult, thing: str) -> list[str]:

@@ -44,6 +44,12 @@ class RunFacts:
         """Hash of everything that changes labels: rows with another one are not continued."""
         return compute_fingerprint(dict(self.depends_on))
 
+    @property
+    def is_demonstration(self) -> bool:
+        """Whether nano's model or detector works, which know emoji drawings and no photos."""
+        model = self.config.model if self.has_labels else ""
+        return "nano" in (model, self.config.detector)
+
     def describe(self) -> str:
         """Return what labels: "model nano, detector nano, vocabulary nano (260 classes)"."""
         model, detector, words = (

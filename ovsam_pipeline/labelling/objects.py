@@ -19,6 +19,8 @@ from ovsam_pipeline.records import BoxRecord, ObjectRecord
 if TYPE_CHECKING:
     from ovsam.structures import Prediction
 
+BELOW_MIN_SCORE = "label score below --min-score"
+
 
 def build_objects(
     prediction: Prediction, found: Detections, rules: LabelRules
@@ -33,7 +35,9 @@ def build_objects(
     labels = {row: choose_label(prediction, found, rules, row) for row in single}
     asked = [row for row in single if rules.kept is None or labels[row].index in rules.kept]
     dropped["class not asked for"] = len(single) - len(asked)
-    objects = [_build_object(prediction, found, rules, row, labels[row]) for row in asked]
+    sure = [row for row in asked if labels[row].score >= rules.min_score]
+    dropped[BELOW_MIN_SCORE] = len(asked) - len(sure)
+    objects = [_build_object(prediction, found, rules, row, labels[row]) for row in sure]
     return tuple(objects), dropped
 
 

@@ -21,7 +21,7 @@ from ovsam_pipeline.settings.setting import list_settings
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 # Of what makes or chooses regions; `detector` and `classes` have other defaults than a number.
-_NUMBERS = ("conf", "iou", "max_det")
+_NUMBERS = ("conf", "iou", "max_det", "min_score")
 _AGAIN = "ovsam label SOURCES --relabel OUT"
 
 

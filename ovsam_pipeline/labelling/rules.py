@@ -76,6 +76,7 @@ class LabelRules:
         iou: of two boxes, and then of two masks, that overlap more than this, the one with the
             lower detector score is dropped; None keeps all (ground truth).
         max_det: most boxes per image; None for no limit (ground truth).
+        min_score: objects whose label scores less are dropped.
         evaluation: what an evaluation changes; None where nothing is evaluated.
     """
 
@@ -87,6 +88,7 @@ class LabelRules:
     conf: float = 0.0
     iou: float | None = 0.5
     max_det: int | None = 300
+    min_score: float = 0.0
     evaluation: EvaluationRules | None = None
 
     @property
@@ -158,6 +160,7 @@ def build_rules(
         conf=config.conf,
         iou=None if max_det is None else config.iou,
         max_det=max_det,
+        min_score=config.min_score,
         evaluation=find_evaluation_rules(config),
     )
 

@@ -79,6 +79,7 @@ class LabelResult:
         dropped: boxes of this run that gave no object, by reason.
         has_labels: whether there are labels, and so a COCO file; else there are boxes alone.
         boxes_fit: how many images a file of boxes knows, by which rule; see `BoxesFit`.
+        is_demonstration: whether nano's model or detector worked, which know emoji drawings only.
     """
 
     output: AnyPath
@@ -89,6 +90,7 @@ class LabelResult:
     previews: tuple[AnyPath, ...] = ()
     dropped: dict[str, int] = field(default_factory=dict)
     has_labels: bool = True
+    is_demonstration: bool = False
 
     def __repr__(self) -> str:
         """Return the counts and the place in one line."""
@@ -443,6 +445,7 @@ class _Run:
             dropped,
             has_labels=self.facts.has_labels,
             boxes_fit=self.boxes_fit,
+            is_demonstration=bool(summary.done) and self.facts.is_demonstration,
         )
 
     def _write_annotations(self, summary: RunSummary) -> tuple[AnyPath, OutputCounts]:

@@ -231,6 +231,14 @@ class LabelConfig(SharedConfig):
         "With --labels detector or fused, let OV-SAM name the boxes of classes that the "
         "vocabulary lacks.",
     )
+    min_score: float = setting(
+        0.0,
+        Panel.RESULT,
+        "Drop objects whose label scores lower, whoever named it; --conf is the detector's score "
+        "of the box. 0 keeps all.",
+        most=1,
+        more="See [below](#which-name-an-object-gets).",
+    )
     max_det: int = setting(300, Panel.RESULT, "Most boxes per image.", least=1)
     compile: bool = setting(
         False,

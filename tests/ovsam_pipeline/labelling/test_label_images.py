@@ -256,6 +256,27 @@ def test_only_asked_classes_come_out():
     assert stats.dropped["class not asked for"] > 0
 
 
+@pytest.mark.parametrize(
+    ("labels", "min_score", "scores", "num_dropped"),
+    [
+        ("model", 0.75, [0.75, 0.75], 0),  # as FakePredictor scores
+        ("model", 0.76, [], 2),
+        ("detector", 0.7, [0.9], 1),  # FakeDetector: 0.9 and 0.6
+        ("detector", 0.0, [0.9, 0.6], 0),
+    ],
+)
+def test_objects_whose_label_scores_too_little_are_dropped_and_counted(
+    labels, min_score, scores, num_dropped
+):
+    stats = ShardStats()
+    names = {"cat": 0, "wolf": 1}
+    rules = make_rules(labels=labels, detector_labels=names, min_score=min_score)
+    (row,) = run(["a"], make_labeller(decode=decode, rules=rules), stats=stats)
+    assert [round(item.score, 6) for item in row.objects] == scores
+    assert row.status == ("labelled" if scores else "empty")
+    assert stats.dropped["label score below --min-score"] == num_dropped
+
+
 def test_labels_of_the_detector_carry_its_score_and_skip_unknown_names():
     rules = make_rules(labels="detector", detector_labels={"cat": 1})
     (row,) = run(["a.jpg"], make_labeller(decode=decode, rules=rules))

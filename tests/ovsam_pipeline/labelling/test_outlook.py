@@ -63,7 +63,7 @@ def configure(**settings) -> LabelConfig:
         {"detector": "gt:truth.json#points", "protocol": "evaluate", "vocabulary": "nano"},
         {"detector": "boxes:truth.json", "classes": ("apple",), "iou": 0.3},
         {"detector": "python:mine.py", "labels": "detector", "vocabulary": "words.txt"},
-        {"dtype": "bf16", "max_det": 7},
+        {"dtype": "bf16", "max_det": 7, "min_score": 0.3},
     ],
     ids=str,
 )
@@ -80,6 +80,30 @@ def test_detector_that_is_ready_is_not_built_again():
     labeller = outlook.build(outlook.facts.config, None)
     assert labeller.detector is outlook.detector
     assert labeller.facts == outlook.facts
+
+
+def test_settings_that_are_off_leave_the_fingerprint_as_it_was():
+    plain, strict = (
+        find_outlook(configure(**settings), build_labeller).facts
+        for settings in ({}, {"min_score": 0.3})
+    )
+    assert "min_score" not in plain.depends_on
+    assert strict.depends_on["min_score"] == 0.3
+    assert plain.fingerprint != strict.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, "model nano, detector nano, vocabulary nano (260 classes)"),
+        ({"model": "photo", "detector": "auto"}, "model photo, detector photo, vocabulary ev"),
+        ({"detector": "boxes:truth.json", "vocabulary": "dog,apple"}, "detector boxes:truth.json"),
+    ],
+)
+def test_run_says_what_labels_in_one_line(settings, expected):
+    facts = find_outlook(configure(**settings), build_labeller).facts
+    assert expected in facts.describe()
+    assert facts.is_demonstration == (facts.config.model == "nano")
 
 
 def test_made_up_text_tower_is_foreseen(monkeypatch):
