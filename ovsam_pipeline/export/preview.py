@@ -39,6 +39,7 @@ _LEAST_SIDE, _MOST_SIDE = 640, 1600
 _MOST_OBJECTS = 100
 # Light enough to see the object, strong enough to see where its mask is.
 _OPACITY = 0.25
+_MOST_NAME_BYTES = 120
 _LEAST_TEXT_SCALE = 0.45
 
 
@@ -62,10 +63,15 @@ def write_previews(output: AnyPath, images: Iterable[ImageRecord], count: int) -
         except ImageError as error:
             logger.warning("no preview of %s: %s", file_name, error)
             continue
-        path = folder / f"{number:03d}_{Path(file_name).stem[:60]}.jpg"
+        path = folder / f"{number:03d}_{_shorten(Path(file_name).stem)}.jpg"
         write_atomically(path, encode_jpeg(picture))
         written.append(path)
     return written
+
+
+def _shorten(stem: str) -> str:
+    """Return the start of a name: file systems allow 255 bytes, and a letter may take four."""
+    return stem.encode()[:_MOST_NAME_BYTES].decode("utf-8", "ignore")
 
 
 def draw_objects(image: np.ndarray, objects: Sequence[dict[str, Any]]) -> np.ndarray:

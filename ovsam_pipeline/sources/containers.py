@@ -22,8 +22,21 @@ CONTAINER_SUFFIXES = (".tar", ".parquet")
 # Each holds a window of 4 MiB and the records of its images.
 _ARCHIVES_AT_ONCE = 8
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
-# Named by mistake more often than meant: as images they would each be a failed row.
-_UNREAD = (".zip", ".7z", ".rar", ".csv", ".jsonl", ".yaml", ".yml", ".arrow")
+# What holds images and is not read, and what to do: as an image it would be a failed row.
+_REMEDIES = {
+    "unpack it and name the folder": (".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst"),
+    "take pictures out of it first (ffmpeg -i VIDEO FOLDER/%05d.jpg) and name their folder": (
+        ".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".wmv", ".flv", ".mpg", ".mpeg", ".mts",
+        ".3gp",
+    ),
+    "export its pages as PNG and name their folder": (".pdf", ".ps", ".eps"),
+    "write a .txt list with one path or address per line": (
+        ".csv", ".tsv", ".jsonl", ".yaml", ".yml", ".xml", ".xlsx", ".html",
+    ),
+    "convert it to .parquet, or write its images as files": (
+        ".arrow", ".feather", ".h5", ".hdf5", ".npy", ".npz", ".tfrecord", ".lmdb", ".pkl",
+    ),
+}  # fmt: skip
 
 
 def check_container(text: str) -> None:
@@ -34,10 +47,12 @@ def check_container(text: str) -> None:
             f"expected a plain .tar, got {text}: images inside a compressed archive cannot be "
             "reached one by one; decompress it first (gunzip, zstd -d, …)"
         )
-    if name.endswith(_UNREAD):
-        raise SourceError(
-            f"expected images, a list (.txt), a COCO JSON file, .tar or .parquet, got {text}"
-        )
+    for remedy, suffixes in _REMEDIES.items():
+        if name.endswith(suffixes):
+            raise SourceError(
+                f"expected images, a list (.txt), a COCO JSON file, .tar or .parquet, got {text}: "
+                f"{remedy}"
+            )
 
 
 def open_containers(

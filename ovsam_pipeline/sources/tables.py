@@ -7,18 +7,19 @@ and the column of paths are read here; `cells.py` reads the images.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovsam.checked_json import parse_json
-from ovsam.errors import describe_error, explain, show_value
+from ovsam.errors import OvsamError, describe_error, explain, show_value
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.records import ImagePlace, ImageRecord, StoredFile
 from ovsam_pipeline.sources.cells import ArrowCell, ParquetCell
 from ovsam_pipeline.sources.left_out import LeftOut
-from ovsam_pipeline.sources.place import get_root
-from ovsam_pipeline.sources.source import make_record
+from ovsam_pipeline.sources.place import check_regular, get_root
+from ovsam_pipeline.sources.source import make_record, make_relative
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,23 +38,19 @@ def list_parquet(
     `name` is that of the file, in front of its images' names; `state` is the file's size and time,
     as a cell has none of its own; `column` is the image column, which None finds.
     """
-    import pyarrow as pa
     from pyarrow import parquet
 
-    try:
-        with (
-            explain("cannot read", file, SourceError),
-            file.open("rb") as stream,
-            parquet.ParquetFile(stream) as opened,
-        ):
-            found = _find_image_column(opened.schema_arrow, str(file), column)
-            names = _choose_names(_read_paths(opened, found), opened.metadata.num_rows)
-            groups = [
-                (i, opened.metadata.row_group(i).num_rows)
-                for i in range(opened.metadata.num_row_groups)
-            ]
-    except pa.ArrowInvalid as error:
-        raise SourceError(f"expected a Parquet file, got {file}: {error}") from error
+    with (
+        _refuse_damage("a Parquet file", file),
+        file.open("rb") as stream,
+        parquet.ParquetFile(stream) as opened,
+    ):
+        found = _find_image_column(opened.schema_arrow, str(file), column)
+        names = _choose_names(_read_paths(opened, found), opened.metadata.num_rows)
+        groups = [
+            (i, opened.metadata.row_group(i).num_rows)
+            for i in range(opened.metadata.num_row_groups)
+        ]
 
     def make_cell(group: int, row: int) -> ParquetCell:
         return ParquetCell(file, found, group, row, state)
@@ -66,7 +63,27 @@ def _read_paths(opened: ParquetFile, column: str) -> list[str | None] | None:
         return None
     # Only the leaf of the paths is read, not the images next to it in the struct.
     table = opened.read(columns=[f"{column}.path"], use_threads=False)
-    return [path["path"] if path else None for path in table.column(0).to_pylist()]
+    return [_to_path(cell and cell["path"]) for cell in table.column(0).to_pylist()]
+
+
+def _to_path(value: Any) -> str | None:
+    """Return the path of an image as a relative name; None where it is no text or leads nowhere."""
+    return make_relative(value) or None if isinstance(value, str) else None
+
+
+@contextmanager
+def _refuse_damage(kind: str, file: StoredFile) -> Iterator[None]:
+    """Say what a file was expected to be, where pyarrow cannot read it."""
+    import pyarrow as pa
+
+    try:
+        with explain("cannot read", file, SourceError):
+            yield
+    except OvsamError:
+        raise
+    # ArrowExceptions, and what they are too: ValueError, KeyError, TypeError.
+    except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"expected {kind}, got {file}: {describe_error(error)}") from error
 
 
 def is_saved_dataset(folder: Path) -> bool:
@@ -104,27 +121,25 @@ class SavedDataset:
     def _list_files(self) -> Iterator[Path]:
         folders = [self.path]
         if (self.path / _SPLITS).is_file():
-            splits = _read_json(self.path / _SPLITS).get("splits", [])
-            folders = [self.path / str(split) for split in splits]
+            splits = _read_json(self.path / _SPLITS, "splits")
+            folders = [self.path / _check_name(name, _SPLITS) for name in splits]
         for folder in folders:
-            for entry in _read_json(folder / _STATE).get("_data_files", []):
-                yield folder / entry["filename"]
+            for entry in _read_json(folder / _STATE, "_data_files"):
+                name = entry.get("filename") if isinstance(entry, dict) else None
+                yield folder / _check_name(name, _STATE)
 
 
 def _list_arrow(file: Path, name: str, column: str | None) -> Iterator[ImageRecord]:
     import pyarrow as pa
 
-    try:
-        with (
-            explain("cannot read", file, SourceError),
-            pa.memory_map(str(file)) as stream,
-            pa.ipc.open_stream(stream) as reader,
-        ):
-            status = file.stat()
-            found = _find_image_column(reader.schema, str(file), column)
-            batches = list(_iterate_batches(stream, reader, found))
-    except pa.ArrowInvalid as error:
-        raise SourceError(f"expected an Arrow stream file, got {file}: {error}") from error
+    with (
+        _refuse_damage("an Arrow stream file", file),
+        pa.memory_map(str(file)) as stream,
+        pa.ipc.open_stream(stream) as reader,
+    ):
+        status = file.stat()
+        found = _find_image_column(reader.schema, str(file), column)
+        batches = list(_iterate_batches(stream, reader, found))
     paths = [path for _, _, paths in batches for path in paths]
     num_rows = sum(rows for _, rows, _ in batches)
     names = _choose_names(paths if len(paths) == num_rows else None, num_rows)
@@ -148,21 +163,36 @@ def _iterate_batches(
             batch = reader.read_next_batch()
         except StopIteration:
             return
-        paths = batch.column(column).field("path").to_pylist() if with_paths else []
+        cells = batch.column(column).field("path").to_pylist() if with_paths else []
+        paths = list(map(_to_path, cells))
         yield offset, batch.num_rows, paths
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, key: str) -> list[Any]:
+    """Return the list that a file of a saved data set has under a key; [] without it."""
+    check_regular(path, str(path))
     try:
         value = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = describe_error(error)
         raise SourceError(f"cannot read {path} of a saved data set: {reason}") from error
-    if not isinstance(value, dict):
+    found = value.get(key, []) if isinstance(value, dict) else None
+    if not isinstance(found, list):
         raise SourceError(
-            f"expected an object in {path} of a saved data set, got {show_value(value, 80)}"
+            f"expected an object with a list '{key}' in {path} of a saved data set, got "
+            f"{show_value(value, 80)}"
         )
-    return value
+    return found
+
+
+def _check_name(name: Any, where: str) -> str:
+    """Return the name of a file or folder in the data set; none may lead out of it."""
+    if not isinstance(name, str) or not name or "\0" in name or make_relative(name) != name:
+        raise SourceError(
+            f"expected names of files inside the saved data set in its {where}, got "
+            f"{show_value(name, 80)}"
+        )
+    return name
 
 
 def _record_rows(
@@ -188,6 +218,9 @@ def _find_image_column(schema: pa.Schema, text: str, column: str | None) -> str:
     struct with `bytes`; else the one that is binary. `text` is the file, for the error.
     """
     holders = [field.name for field in schema if _holds_bytes(field.type)]
+    repeated = [name for name in holders if schema.names.count(name) > 1]
+    if repeated:
+        raise SourceError(f"expected columns of different names in {text}, got two {repeated[0]!r}")
     if column is not None:
         if column not in holders:
             raise SourceError(
@@ -229,7 +262,7 @@ def _choose_names(paths: Sequence[str | None] | None, num_rows: int) -> list[str
         # Ids come from names, so names must differ; zeros in front make them sort as the rows.
         digits = max(6, len(str(num_rows)))
         return [f"{index:0{digits}d}" for index in range(num_rows)]
-    return [str(path).lstrip("/") for path in paths]
+    return [str(path) for path in paths]
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
@@ -237,7 +270,14 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 
     if pa.types.is_struct(kind):
         index = kind.get_field_index("bytes")
-        return index >= 0 and _holds_bytes(kind.field(index).type)
+        # Not a struct again.
+        return index >= 0 and _is_binary(kind.field(index).type)
+    return _is_binary(kind)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 

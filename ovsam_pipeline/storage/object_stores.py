@@ -30,6 +30,7 @@ _LOGIN = {
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
     "az": "AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY",
 }
+_WEB_CLIENTS = ("httpx", "httpx2", "httpcore", "requests", "urllib3", "aiohttp")
 _ALIASES = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
 _REFUSED = "access to {bucket} is refused: check {login}"
 # The clients raise one class of error for everything: only the text shows what happened. These are
@@ -181,6 +182,12 @@ def explain_store_errors(uri: str) -> Iterator[None]:
         raise type(error)(error.errno, _describe(error)) from error
     except (OSError, RuntimeError) as error:
         raise _choose_error(describe_error(error), uri) from error
+    except Exception as error:
+        # Those of fsspec's stores raise the errors of their web clients, which are no OSErrors.
+        if type(error).__module__.partition(".")[0] not in _WEB_CLIENTS:
+            raise
+        reason = _describe(error)
+        raise OSError(5, f"cannot reach the store ({reason}); check the network") from error
 
 
 def is_without_reason(error: BaseException) -> bool:

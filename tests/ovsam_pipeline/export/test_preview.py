@@ -85,12 +85,16 @@ def test_an_image_without_objects_says_so():
 
 
 def test_empty_images_have_pictures_and_failed_ones_have_none(tmp_path):
+    # Four bytes a letter: its picture must not have a longer name than a file may have.
+    long = "\N{GRINNING FACE}" * 60 + ".png"
+    names = {"a.png": "a.png", "b.png": "b.png", long: "a.png"}
     for name in ("a.png", "b.png"):
         Image.new("RGB", (64, 48), "grey").save(tmp_path / name)
-    images = [ImageRecord(i, n, tmp_path / n) for i, n in enumerate(("a.png", "b.png"))]
+    images = [ImageRecord(i, n, tmp_path / p) for i, (n, p) in enumerate(names.items())]
     rows = [
         LabelRecord(1, "a.png", 64, 48, "empty"),
         LabelRecord(2, "b.png", None, None, "failed", error="cut"),
+        LabelRecord(3, long, 64, 48, "empty"),
     ]
     parts = tmp_path / "out" / "parts"
     parts.mkdir(parents=True)
@@ -99,4 +103,4 @@ def test_empty_images_have_pictures_and_failed_ones_have_none(tmp_path):
         writer.add(row)
     writer.commit()
     written = write_previews(tmp_path / "out", images, 5)
-    assert [path.name for path in written] == ["001_a.jpg"]
+    assert [path.name for path in written] == ["001_a.jpg", f"002_{long[:30]}.jpg"]

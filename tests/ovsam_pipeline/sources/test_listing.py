@@ -167,6 +167,8 @@ def test_walk_holds_one_folder_and_not_the_tree(tmp_path):
         ("notjson.json", "expected JSON in .*notjson.json"),
         ("data.parquet", "expected a Parquet file, got .*data.parquet"),
         ("table.csv", r"expected images, .*\.parquet, got .*table\.csv"),
+        ("photos.zip", r"got photos\.zip: unpack it and name the folder"),
+        ("clip.MP4", r"got clip\.MP4: take pictures out of it first \(ffmpeg -i VIDEO"),
         ("a{9..1}.jpg", r"expected braces that count up, got \{9\.\.1\}"),
         ("a{0..9999}{0..9999}.jpg", "at most 1000000 names from the braces"),
         ("a{0..9999999}.jpg", "at most 1000000 names from the braces"),
@@ -177,7 +179,9 @@ def test_walk_holds_one_folder_and_not_the_tree(tmp_path):
 )
 def test_source_that_cannot_work_is_refused(tmp_path, source, reason):
     (tmp_path / "empty").mkdir()
-    make_files(tmp_path, "file.jpg", "data.parquet", "notjson.json", "table.csv")
+    make_files(
+        tmp_path, "file.jpg", "data.parquet", "notjson.json", "table.csv", "photos.zip", "clip.MP4"
+    )
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts/a.txt").write_text("# nothing\n\n")
     (tmp_path / "texts/b.txt").write_text("")

@@ -105,6 +105,39 @@ def test_tables_without_images_are_refused(tmp_path, columns, reason):
             get_names(source)
 
 
+@pytest.mark.parametrize(
+    "paths",
+    [[["a"], ["b"]], [{"x": "a"}, {"x": "b"}], [1, 2], ["../..", "/"], ["../a.png", "/a.png"]],
+    ids=["lists", "structs", "numbers", "climbs", "equal without climbs"],
+)
+def test_paths_that_are_no_names_number_the_rows(tmp_path, paths):
+    cells = pa.array([{"bytes": PNG, "path": path} for path in paths])
+    path = write_parquet(tmp_path / "t.parquet", {"image": cells})
+    assert get_names(path) == ["t.parquet/000000", "t.parquet/000001"]
+
+
+def test_paths_lead_nowhere_and_have_no_nul(tmp_path):
+    names = ["../../etc/a.png", "/etc/b.png", "c/../d.png", "e\0.png"]
+    path = write_parquet(tmp_path / "t.parquet", {"image": make_cells(names)})
+    shown = ["etc/a.png", "etc/b.png", "d.png", "e\\x00.png"]
+    assert get_names(path) == [f"t.parquet/{name}" for name in shown]
+
+
+def test_odd_schemas_are_refused(tmp_path):
+    images = make_cells(["a.png"])
+    double = pa.Table.from_arrays([images, images], ["image", "image"])
+    parquet.write_table(double, tmp_path / "double.parquet")
+    with pytest.raises(SourceError, match=r"columns of different names .*, got two 'image'"):
+        get_names(tmp_path / "double.parquet")
+    nested = pa.array([{"bytes": {"bytes": PNG}, "path": "a.png"}])
+    write_parquet(tmp_path / "nested.parquet", {"image": nested})
+    with pytest.raises(SourceError, match="a column of images"):
+        get_names(tmp_path / "nested.parquet")
+    deep = pa.table({"image": images}).replace_schema_metadata({"huggingface": "[" * 100_000})
+    parquet.write_table(deep, tmp_path / "deep.parquet")
+    assert get_names(tmp_path / "deep.parquet") == ["deep.parquet/a.png"]
+
+
 def test_folder_of_shards_is_read_and_an_output_inside_is_not(tmp_path):
     for index in (1, 0):
         columns = {"image": make_cells([f"{index}.png"])}
@@ -237,7 +270,31 @@ def test_damaged_saved_dataset_is_refused(tmp_path):
     with pytest.raises(SourceError, match=r"cannot read .*state\.json of a saved data set"):
         get_names(tmp_path / "set")
     (tmp_path / "set/state.json").write_text("[]")
-    with pytest.raises(SourceError, match=r"expected an object in .*got \[\]"):
+    with pytest.raises(SourceError, match=r"expected an object with a list .*got \[\]"):
+        get_names(tmp_path / "set")
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("state.json", {"_data_files": 5}),
+        ("state.json", {"_data_files": [5]}),
+        ("state.json", {"_data_files": [{}]}),
+        ("state.json", {"_data_files": [{"filename": 7}]}),
+        ("state.json", {"_data_files": [{"filename": "/etc/hostname"}]}),
+        ("state.json", {"_data_files": [{"filename": "../other.arrow"}]}),
+        ("state.json", {"_data_files": [{"filename": "a\0"}]}),
+        ("dataset_dict.json", {"splits": 5}),
+        ("dataset_dict.json", {"splits": ["../other"]}),
+        ("dataset_dict.json", {"splits": [None]}),
+    ],
+)
+def test_saved_dataset_names_nothing_outside_of_itself(tmp_path, file, content):
+    write_saved(tmp_path / "set", ["a.png"])
+    (tmp_path / "set" / file).write_text(json.dumps(content))
+    with pytest.raises(
+        SourceError, match=r"expected (names of files inside|an object with a list)"
+    ):
         get_names(tmp_path / "set")
 
 
