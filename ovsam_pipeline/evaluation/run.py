@@ -128,17 +128,24 @@ class _Clock:
             self.seconds[name] = round(time.perf_counter() - start_s, 3)
 
 
-def evaluate(dataset: str | Path, **settings: Unpack[EvalKeywords]) -> EvalResult:
+def evaluate(
+    dataset: str | Path, *, progress: bool | None = None, **settings: Unpack[EvalKeywords]
+) -> EvalResult:
     """Measure labels against a data set, as `ovsam eval` does.
 
     Args:
         dataset: "coco", "lvis", "scenes", or a COCO or LVIS JSON file.
+        progress: whether labelling shows on stderr how far it is; None does on a terminal alone.
         settings: any other field of `EvalConfig`, e.g. `predictions="labels"`.
 
     Raises:
         OvsamError: the settings cannot work, data are missing or damaged, or labelling failed.
     """
-    return run_evaluation(load_eval_config(None, {"dataset": dataset, **settings}))
+    from ovsam_pipeline.runs.api import choose_showing
+
+    config = load_eval_config(None, {"dataset": dataset, **settings})
+    showing, embedding = choose_showing(progress)
+    return run_evaluation(config, showing=showing, embedding=embedding)
 
 
 def run_evaluation(

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 _LEAST_SIDE, _MOST_SIDE = 640, 1600
 # More would cover each other.
 _MOST_OBJECTS = 100
+_FEW_OBJECTS = 15
 # Light enough to see the object, strong enough to see where its mask is.
 _OPACITY = 0.25
 _MOST_NAME_BYTES = 120
@@ -85,7 +86,10 @@ def draw_objects(image: np.ndarray, objects: Sequence[dict[str, Any]]) -> np.nda
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     picture = cv2.resize(image, (width, height), interpolation=interpolation)
     side = max(height, width)
-    thickness, text_scale = max(2, round(side / 400)), max(_LEAST_TEXT_SCALE, side / 1300)
+    thickness = max(2, round(side / 400))
+    # Many tags of full size would cover the picture.
+    share = min(1.0, (_FEW_OBJECTS / max(1, len(objects))) ** 0.5)
+    text_scale = max(_LEAST_TEXT_SCALE, side / 1300 * share)
     if not objects:
         draw_label(picture, "no objects", (0, 0, width, height), WHITE, text_scale, [])
         return picture

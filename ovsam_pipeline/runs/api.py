@@ -38,7 +38,7 @@ def label(
         OvsamError: the settings cannot work, or the run as a whole failed.
     """
     config = load_label_config(None, {"sources": sources, "output": output, **settings})
-    showing, embedding = _choose_showing(progress)
+    showing, embedding = choose_showing(progress)
     return run_label(config, showing=showing, embedding=embedding)
 
 
@@ -63,7 +63,7 @@ def detect(
         OvsamError: the settings cannot work, or the run as a whole failed.
     """
     config = load_label_config(None, {"sources": sources, "output": output, **settings})
-    return run_detect(config, showing=_choose_showing(progress)[0])
+    return run_detect(config, showing=choose_showing(progress)[0])
 
 
 def read(output: str | Path, *, masks: bool = False) -> Iterator[dict[str, Any]]:
@@ -88,7 +88,7 @@ def read(output: str | Path, *, masks: bool = False) -> Iterator[dict[str, Any]]
         yield row
 
 
-def _choose_showing(progress: bool | None) -> tuple[Showing | None, Embedding | None]:
+def choose_showing(progress: bool | None) -> tuple[Showing | None, Embedding | None]:
     """Return what shows the progress of labelling and of embedding class names."""
     from ovsam_pipeline.terminal.bars import EmbeddingProgress, show_progress
     from ovsam_pipeline.terminal.notes import has_bars

@@ -48,6 +48,7 @@ def make_validation(settings: ValidationSettings, out: Path) -> Validate | None:
                 classes = str(folder / "vocabulary.safetensors")
             result = evaluate(
                 settings.dataset,
+                progress=False,  # a training has a bar of its own
                 data_root=data_root,
                 image_root=image_root,
                 prompts=settings.prompts,
