@@ -80,7 +80,7 @@ def compute_image_id(file_name: str, attempt: int = 0) -> int:
 
 @lru_cache(maxsize=1024)
 def _make_absolute(folder: str) -> str:
-    return os.path.abspath(folder) if folder else ""  # noqa: PTH100  Path.absolute keeps ".."
+    return os.path.abspath(folder)  # noqa: PTH100  Path.absolute keeps ".."
 
 
 class ImagePlace(Protocol):
@@ -164,8 +164,10 @@ class ImageRecord:
             last = place.rpartition("/")[2]
             name = name.partition(f"{last}/")[0] + last
         folder = place.removesuffix(name) if place.endswith(name) else place.rpartition("/")[0]
-        is_remote = "://" in folder
-        return Origin(self.source, folder.rstrip("/") if is_remote else _make_absolute(folder))
+        if "://" in place:
+            return Origin(self.source, folder.rstrip("/"))
+        # Where the place is the name, both are absolute, or the folder is the working folder.
+        return Origin(self.source, _make_absolute(folder) if folder or place[0] != "/" else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,13 @@ def test_the_folder_of_an_image_is_what_its_name_is_relative_to(name, place, fol
     assert ImageRecord(1, name, place, source="/s").origin == Origin("/s", folder)
 
 
+@pytest.mark.parametrize("place", ["b.jpg", "./b.jpg", "../here/b.jpg"])
+def test_the_folder_of_a_relative_place_is_absolute(tmp_path, monkeypatch, place):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert ImageRecord(1, "b.jpg", Path(place)).origin.folder == str(tmp_path / "here")
+
+
 def test_other_images_of_the_same_names_never_replace_rows(tmp_path, out):
     first, second = make_images(tmp_path / "a"), make_images(tmp_path / "b", age_s=200)
     ovsam_pipeline.label(first, output=out)
