@@ -11,6 +11,7 @@ import math
 import os
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def compute_image_id(file_name: str, attempt: int = 0) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _make_absolute(folder: str) -> str:
+def _tidy(folder: str) -> str:
     return os.path.abspath(folder)  # noqa: PTH100  Path.absolute keeps ".."
 
 
@@ -166,8 +167,9 @@ class ImageRecord:
         folder = place.removesuffix(name) if place.endswith(name) else place.rpartition("/")[0]
         if "://" in place:
             return Origin(self.source, folder.rstrip("/"))
-        # Where the place is the name, both are absolute, or the folder is the working folder.
-        return Origin(self.source, _make_absolute(folder) if folder or place[0] != "/" else "")
+        if place[:1] != "/":
+            folder = f"{Path.cwd()}/{folder}"
+        return Origin(self.source, _tidy(folder) if folder else "")
 
 
 @dataclass(frozen=True, slots=True)

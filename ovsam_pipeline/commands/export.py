@@ -35,6 +35,7 @@ def export(
     """
     from ovsam.errors import ConfigError
     from ovsam_pipeline.export.coco import export_coco
+    from ovsam_pipeline.outcomes import count_things
     from ovsam_pipeline.output.annotations_file import choose_annotations
     from ovsam_pipeline.output.place import find_output
     from ovsam_pipeline.terminal.app import print_json, print_result, result_is_kept
@@ -52,9 +53,11 @@ def export(
             print_json({"file": str(target), **counts.to_dict()})
             return
         images = counts.labelled + counts.empty
-        print_result(f"{target}: {images} images, {counts.objects} objects")
+        objects = count_things(counts.objects, "object")
+        print_result(f"{target}: {count_things(images, 'image')}, {objects}")
         if counts.failed:
-            print_result(f"{counts.failed} failed images are left out")
+            are = "is" if counts.failed == 1 else "are"
+            print_result(f"{count_things(counts.failed, 'failed image')} {are} left out")
 
 
 def _choose_target(to: str, *, overwrite: bool) -> AnyPath:

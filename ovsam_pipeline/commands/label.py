@@ -199,8 +199,6 @@ def _describe_end(summary: RunSummary) -> list[str]:
         "time limit": f"stopped at the time limit {left}; run the same command again",
         "over budget": f"stopped over the failure budget {left}",
     }
-    if summary.is_outage:
-        return ["no image could be labelled, and the images are not to blame"]
     return [sentences[summary.outcome]] if summary.outcome in sentences else []
 
 

@@ -155,6 +155,13 @@ def run_labelling(
         start = _Start(stack, config, build, images, state)
         run = _Run(config, start.open(folder, embedding), state, found.image_roots, fit)
         summary = run.label(stopping or nullcontext(StopRequest()), showing)
+        if summary.is_outage:
+            # A night with --quiet, whose summary nobody reads, ends with code 1: this is why.
+            logger.warning(
+                "no image could be labelled, and the images are not to blame (%s); the same "
+                "command tries again",
+                next(iter(summary.reasons)),
+            )
         state.end_phase("label")
         return run.export(summary)
 

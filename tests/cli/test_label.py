@@ -200,7 +200,7 @@ def test_export_refuses_a_place_that_is_not_there_and_tells_json(run_ovsam, imag
     run_ovsam("label", images, "-o", tmp_path / "out")
     found = run_ovsam("export", tmp_path / "out", "--to", tmp_path / "nowhere" / "coco.json")
     assert (found.code, "in a folder that exists" in found.err) == (2, True)
-    assert "1 failed images are left out" in run_ovsam("export", tmp_path / "out").out
+    assert "1 failed image is left out" in run_ovsam("export", tmp_path / "out").out
     counts = json.loads(run_ovsam("export", tmp_path / "out", "--json").out)
     assert (counts["images"], counts["failed"], counts["objects"]) == (7, 1, 12)
 

@@ -172,10 +172,11 @@ def fail_as(monkeypatch, error: Exception) -> None:
     ids=["storage", "file handles", "memory", "detector"],
 )
 def test_an_outage_fails_the_run_and_the_next_one_labels_its_images(
-    images, out, monkeypatch, error
+    images, out, monkeypatch, error, caplog
 ):
     fail_as(monkeypatch, error)
     first = ovsam_pipeline.label(images, output=out)
+    assert "no image could be labelled, and the images are not to blame" in caplog.text
     assert (first.exit_code, first.summary.transient, first.totals.transient) == (1, 10, 10)
     assert json.loads((out / "run.json").read_text())["run"]["transient"] == 10
     # A second night of it.
