@@ -4,6 +4,7 @@
     ├── SourceError               a source of images cannot be read, or holds no image
     ├── DatasetError              an annotation or box file is not what its format promises
     ├── DetectorError             a detector cannot be built or fails on an image
+    ├── TimeLimitError            the time was over before labelling began
     ├── ShardError                labelling as a whole cannot continue (not: one image failed)
     └── OutputError               the output folder cannot be used
         ├── OutputLockedError     another run holds it; try again later
@@ -25,6 +26,10 @@ class DatasetError(OvsamError, ValueError):
 
 class DetectorError(OvsamError):
     """A detector cannot be built, or fails on an image."""
+
+
+class TimeLimitError(OvsamError):
+    """The time of a run was over before it could begin to label."""
 
 
 class ShardError(OvsamError):

@@ -36,6 +36,8 @@ def exit_code_of(error: BaseException) -> int:
     """Return the exit code of a command that ended by an error."""
     if isinstance(error, errors.OutputLockedError):
         return ExitCode.LOCKED
+    if isinstance(error, errors.TimeLimitError):
+        return ExitCode.TIME_LIMIT
     if isinstance(error, _USAGE_ERRORS):
         return ExitCode.USAGE
     # Ctrl-C and SIGTERM are not an Exception, so that no handler swallows them.

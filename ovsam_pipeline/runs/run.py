@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from ovsam_pipeline.engines.choose import foresee, open_engine
 from ovsam_pipeline.engines.engine import Engine, Work
 from ovsam_pipeline.engines.idle import IdleEngine
 from ovsam_pipeline.engines.supervisor import continue_command
-from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.errors import OutputError, TimeLimitError
 from ovsam_pipeline.labelling.labeller import BuildLabeller
 from ovsam_pipeline.labelling.rules import find_evaluation_rules
 from ovsam_pipeline.monitoring.metrics_file import keep_metrics
@@ -46,6 +46,7 @@ from ovsam_pipeline.output.folder import (
     read_run_file,
 )
 from ovsam_pipeline.output.plan import Plan, check_images, plan_run
+from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.sources.listing import list_images
 from ovsam_pipeline.sources.spool import ImageSpool
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
+# A listing that takes no longer ends by itself: the run then says what is left.
+_GRACE_S = 1.0
 # Entered while labelling: the first gives the request to stop, the second shows the report.
 Stopping = AbstractContextManager[StopRequest]
 Showing = Callable[[RunReport], AbstractContextManager[None]]
@@ -137,7 +140,7 @@ def run_labelling(
     with ExitStack() as stack:
         stack.enter_context(keep_metrics(state, config.metrics_file))
         check_own_files(output)
-        found = _list_images(config, output)
+        found = _list_images(config, output, state)
         listed = stack.enter_context(found.images)
         # What is in a folder that cannot be read is not gone.
         config = config if found.is_whole else replace(config, prune=False)
@@ -254,12 +257,12 @@ class _Listed:
     image_roots: dict[str, str]
 
 
-def _list_images(config: LabelConfig, output: AnyPath) -> _Listed:
+def _list_images(config: LabelConfig, output: AnyPath, state: RunState) -> _Listed:
     """Walk the sources once; what is wrong with them is reported before anything slow."""
     listing = list_images(
         config.sources, image_root=config.image_root, exclude=config.exclude, outputs=(output,)
     )
-    images = ImageSpool(listing)
+    images = ImageSpool(_iterate_in_time(listing, config.time_limit, state))
     logger.info("%d %s found", len(images), "image" if len(images) == 1 else "images")
     for sentence in listing.describe_left_out():
         logger.info("%s", sentence)
@@ -274,6 +277,19 @@ def _list_images(config: LabelConfig, output: AnyPath) -> _Listed:
         if config.image_root is None:
             logger.info("images of %s: %s (--image-root names another folder)", source, root)
     return _Listed(images, not gaps, listing.image_roots)
+
+
+def _iterate_in_time(
+    images: Iterable[ImageRecord], limit_s: float | None, state: RunState
+) -> Iterator[ImageRecord]:
+    """Yield the images; a TimeLimitError where the time of the run is over before the last one."""
+    for image in images:
+        if limit_s is not None and state.seconds > limit_s + _GRACE_S:
+            raise TimeLimitError(
+                f"the time limit of {limit_s:g} s was over while the sources were listed: nothing "
+                "was labelled; give more time, or fewer sources at once"
+            )
+        yield image
 
 
 def _take_output(stack: ExitStack, state: RunState) -> OutputFolder:

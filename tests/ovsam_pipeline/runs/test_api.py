@@ -8,10 +8,12 @@ from pycocotools.coco import COCO
 
 import ovsam_pipeline
 from ovsam.errors import ConfigError, ImageError, OvsamError
-from ovsam_pipeline.errors import OutputLockedError, ShardError, SourceError
+from ovsam_pipeline.errors import OutputLockedError, ShardError, SourceError, TimeLimitError
 from ovsam_pipeline.labelling import build as builders
+from ovsam_pipeline.monitoring.exit_codes import exit_code_of
 from ovsam_pipeline.output.folder import OutputFolder, iterate_rows, list_parts
 from ovsam_pipeline.records import compute_image_id
+from ovsam_pipeline.runs import run
 from ovsam_pipeline.runs.run import choose_part_limits
 from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.sources.read_image import decode_image
@@ -66,6 +68,14 @@ def test_rows_read_back_the_ids_of_names_that_share_one(images, out):
     assert result.summary.labelled == 1
     assert ids["138272027.jpg"] == compute_image_id("138272027.jpg")
     assert ids["23857484.jpg"] == compute_image_id("23857484.jpg", 1)
+
+
+def test_a_listing_ends_at_the_time_limit(images, out, monkeypatch):
+    monkeypatch.setattr(run, "_GRACE_S", -1.0)
+    with pytest.raises(TimeLimitError, match="was over while the sources were listed") as stopped:
+        ovsam_pipeline.label(images, output=out, time_limit=0.5)
+    assert exit_code_of(stopped.value) == 6
+    assert not out.exists()
 
 
 def test_a_listing_with_gaps_prunes_nothing(images, out, monkeypatch, caplog):

@@ -144,6 +144,7 @@ def test_walk_holds_one_folder_and_not_the_tree(tmp_path):
     for folder in range(40):
         make_files(tmp_path, *(f"{folder:02d}/{index:03d}.jpg" for index in range(50)))
     listing = list_images([tmp_path])
+    assert sum(1 for _ in listing) == 2000  # what is imported and cached at first is not held
     tracemalloc.start()
     assert sum(1 for _ in listing) == 2000
     _, peak_bytes = tracemalloc.get_traced_memory()
