@@ -15,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ovsam.errors import describe_error
+from ovsam_pipeline.storage.google_login import check_google_login
 from ovsam_pipeline.storage.retry import BusyError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ _FINAL_ANSWERS: tuple[tuple[tuple[str, ...], type[OSError], str], ...] = (
     (
         ("access_denied", "access denied", "signature_does_not_match", "forbidden",
          "401 client error", "403 client error", "unauthenticated", "unauthorized",
-         "permission_denied", "permissiondenied", "no credentials"),
+         "permission_denied", "permissiondenied", "no credentials", "oauth2 access token"),
         PermissionError,
         _REFUSED,
     ),
@@ -138,6 +139,7 @@ def _open_gs(emulator: str | None) -> pyarrow.fs.FileSystem:
 
     patience = timedelta(seconds=_REQUEST_S)
     if emulator is None:
+        check_google_login()
         return fs.GcsFileSystem(retry_time_limit=patience)
     scheme, _, host = emulator.rpartition("://")
     return fs.GcsFileSystem(
