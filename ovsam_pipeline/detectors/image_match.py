@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -24,6 +24,7 @@ from urllib.parse import unquote
 from ovsam.coco_fields import normalise_name, to_id
 from ovsam.decode import IMAGE_SUFFIXES
 from ovsam_pipeline.errors import DatasetError
+from ovsam_pipeline.outcomes import count_things
 
 BY_NAME, BY_ID, BY_END = "name", "id", "end of the name"
 BY_STEM, BY_NUMBER = "name without its suffix", "number in the name"
@@ -70,16 +71,26 @@ class MatchReport:
         """Return "12 of 15 images found: 10 by name, 2 by end of the name (1.jpg is x/1.jpg)"."""
         parts = []
         for rule, count in self.counts.most_common():
-            if rule != UNKNOWN:
-                how = rule if rule in NOT_FOUND else f"by {rule}"
-                example = f" ({self.examples[rule]})" if rule in self.examples else ""
-                parts.append(f"{count} {how}{example}")
-        found = f"{self.matched} of {self.total} images found"
-        return f"{found}: {', '.join(parts)}" if parts else found
+            example = f" ({self.examples[rule]})" if rule in self.examples else ""
+            parts.append(f"{count} {'' if rule in NOT_FOUND else 'by '}{rule}{example}")
+        found = f"{self.matched} of {count_things(self.total, 'image')} found"
+        return f"{found}: {', '.join(parts)}" if self.matched or self.examples else found
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {"images": self.total, "matched": self.matched, "by": dict(self.counts)}
+        """Return plain values for JSON; `from_dict` reads them."""
+        examples = {"examples": dict(self.examples)} if self.examples else {}
+        counts = {"images": self.total, "matched": self.matched, "by": dict(self.counts)}
+        return {**counts, **examples}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MatchReport:
+        """Return the report that `to_dict` wrote."""
+        return cls(Counter(values.get("by", {})), dict(values.get("examples", {})))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every image was found by its name or id."""
+        return not set(self.counts) - {BY_NAME, BY_ID}
 
 
 class ImageIndex:

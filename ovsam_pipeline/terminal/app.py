@@ -43,6 +43,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NO_HOME = "Could not determine home directory."
 
 
+# Columns of a pipe or a file: whoever reads it wraps.
+_UNWRAPPED = 10_000
+
+
 def print_result(*lines: str) -> None:
     """Write lines of the result to stdout; an OutputError where it cannot be written."""
     for line in lines:
@@ -66,11 +70,11 @@ def result_is_kept() -> Iterator[None]:
 
 
 def print_tables(tables: Sequence[RenderableType]) -> None:
-    """Write rich tables to stdout: in colour on a terminal, 100 columns of plain text elsewhere."""
+    """Write rich tables to stdout: in colour on a terminal, plain and unwrapped elsewhere."""
     from rich.console import Console
     from rich.segment import Segment, Segments
 
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _UNWRAPPED)
     for table in tables:
         parts = [
             Segment(show_controls(part.text, keep="\n"), part.style)

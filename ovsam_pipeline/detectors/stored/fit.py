@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ovsam_pipeline.detectors.box_rules import BELOW_CONF, describe_dropped
-from ovsam_pipeline.detectors.image_match import BY_ID, BY_NAME, MatchReport, Query
+from ovsam_pipeline.detectors.image_match import MatchReport, Query
 from ovsam_pipeline.detectors.stored.box_table import BoxTable, TableDetector
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.outcomes import count_things
@@ -51,10 +51,8 @@ class BoxesFit:
     def describe(self) -> list[str]:
         """Return sentences worth a warning."""
         images, sentences = self.images, []
-        if set(images.counts) - {BY_NAME, BY_ID}:
-            left = images.total - images.matched
-            others = f"; {count_things(left, 'image')} without boxes there" if left else ""
-            sentences.append(f"{images.describe()}{others}")
+        if not images.is_plain:
+            sentences.append(images.describe())
         if self.num_unused_boxes:
             others = count_things(self.num_unused_images, "image")
             sentences.append(

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ovsam_pipeline.detectors.image_match import BY_ID, BY_NAME, NOT_FOUND
+from ovsam_pipeline.detectors.image_match import MatchReport
+from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.settings.config_file import find_packaged_configs
 
 if TYPE_CHECKING:
@@ -83,10 +84,11 @@ def _list_remarks(metrics: Mapping[str, Any]) -> list[str]:
         left_out = f" (--limit {limit}: not the whole data set)"
     agnostic = ["classes are not looked at"] if protocol.get("class_agnostic") else []
     return [
-        f"{counts['images']} images{left_out} ({counts['images_answered']} with predictions, "
-        f"{counts['images_without_annotations']} without annotations), "
-        f"{counts['annotations']} annotations ({counts['crowds']} crowds), "
-        f"{counts['predictions']} predictions",
+        f"{count_things(counts['images'], 'image')}{left_out} ({counts['images_answered']} with "
+        f"predictions, {counts['images_without_annotations']} without annotations), "
+        f"{count_things(counts['annotations'], 'annotation')} "
+        f"({count_things(counts['crowds'], 'crowd')}), "
+        f"{count_things(counts['predictions'], 'prediction')}",
         *_describe_matching(metrics.get("matching")),
         *(f"note: {sentence}" for sentence in agnostic),
         *(
@@ -100,15 +102,8 @@ def _list_remarks(metrics: Mapping[str, Any]) -> list[str]:
 
 def _describe_matching(matching: Mapping[str, Any] | None) -> list[str]:
     """Return how images were found, where it was not all by name or id."""
-    if not matching or not set(matching["by"]) - {BY_NAME, BY_ID}:
-        return []
-    rules = ", ".join(
-        f"{count} {'' if rule in NOT_FOUND else 'by '}{rule}"
-        for rule, count in matching["by"].items()
-    )
-    return [
-        f"images of the predictions: {matching['matched']} of {matching['images']} found: {rules}"
-    ]
+    report = MatchReport.from_dict(matching or {})
+    return [] if report.is_plain else [f"predictions: {report.describe()}"]
 
 
 def _build(

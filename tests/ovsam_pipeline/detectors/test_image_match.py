@@ -1,7 +1,7 @@
 import pytest
 
 from ovsam.coco_fields import to_id
-from ovsam_pipeline.detectors.image_match import ImageIndex
+from ovsam_pipeline.detectors.image_match import ImageIndex, MatchReport
 from ovsam_pipeline.errors import DatasetError
 
 
@@ -117,8 +117,10 @@ def test_a_report_counts_by_rule_and_gives_examples():
     assert (report.total, report.matched) == (4, 2)
     assert report.describe() == (
         "2 of 4 images found: 1 by name, 1 by end of the name (b.jpg is x/b.jpg), "
-        "1 several fit (c.jpg may be x/c.jpg or y/c.jpg)"
+        "1 several fit (c.jpg may be x/c.jpg or y/c.jpg), 1 unknown"
     )
+    assert MatchReport.from_dict(report.to_dict()) == report
+    assert not report.is_plain
 
 
 def test_two_images_for_one_name_are_an_error():

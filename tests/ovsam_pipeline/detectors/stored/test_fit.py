@@ -60,12 +60,15 @@ def test_boxes_of_the_run_are_counted_by_rule_and_reason(tmp_path):
         "images": 3,
         "matched": 2,
         "by": {"name": 1, "end of the name": 1, "unknown": 1},
+        "examples": {"end of the name": "b.png is x/b.png"},
         "boxes": 2,
         "dropped": {"crowds (iscrowd)": 1},
         "boxes_of_other_images": 1,
     }
     matched, other, dropped = found.describe()
-    assert matched.endswith("1 by end of the name (b.png is x/b.png); 1 image without boxes there")
+    assert matched.endswith(
+        "2 of 3 images found: 1 by name, 1 by end of the name (b.png is x/b.png), 1 unknown"
+    )
     assert other.endswith(": 1 box not used: of 1 image not here")
     assert dropped.endswith(": 1 of 3 boxes not used: 1 crowds (iscrowd)")
 
