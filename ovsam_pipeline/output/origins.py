@@ -86,9 +86,13 @@ class OriginCheck:
         sources = {_resolve(origin.source) for origin in origins}
         is_present = np.ones(len(self._done.origins), bool)
         for number, old in enumerate(self._done.origins):
-            is_listed = {_resolve(old.source), _resolve(old.folder)} & sources
+            # What lies below a named folder is listed by it, be it by another name.
+            is_listed = _resolve(old.source) in sources or any(
+                f"{_resolve(old.folder)}/".startswith(source.rstrip("/") + "/")
+                for source in sources
+            )
             is_moved = _is_gone(old.folder) and any(pair[0] == number for pair in self._same)
-            is_present[number] = old == UNKNOWN_ORIGIN or bool(is_listed) or is_moved
+            is_present[number] = old == UNKNOWN_ORIGIN or is_listed or is_moved
         return is_present[self._done.origin_of]
 
     def describe(self, is_other: np.ndarray) -> list[str]:

@@ -133,6 +133,17 @@ def test_a_source_may_be_added_and_its_rows_are_pruned_with_it_alone(tmp_path, o
     assert read_names(out) == ["0001.png", "0002.png", "0003.png", "0004.png"]
 
 
+def test_rows_of_a_folder_inside_the_source_are_its_rows(tmp_path, out):
+    inner = make_images(tmp_path / "photos" / "cam1")
+    ovsam_pipeline.label(inner, output=out)
+    result = ovsam_pipeline.label(tmp_path / "photos", output=out, prune=True)
+    assert (result.plan.num_new, result.plan.num_pruned) == (3, 3)
+    assert read_names(out) == ["cam1/0000.png", "cam1/0001.png", "cam1/0002.png"]
+    # Not the other way round.
+    result = ovsam_pipeline.label(inner, output=out, prune=True)
+    assert (result.plan.num_new, result.plan.num_pruned, result.totals.images) == (3, 0, 6)
+
+
 def test_two_lists_in_one_folder_are_two_sources(tmp_path, out):
     make_images(tmp_path / "a", 4)
     for name, lines in (("one.txt", "a/0000.png\na/0001.png\n"), ("two.txt", "a/0002.png\n")):
