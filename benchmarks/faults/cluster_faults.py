@@ -193,6 +193,22 @@ def kill_driver(bench: Bench, images: Path, output: Path) -> tuple[dict, dict]:
     return {}, {"exit_code": bench.start(images, output).wait()}
 
 
+def kill_head(bench: Bench, images: Path, output: Path) -> tuple[dict, dict]:
+    """Kill -9 of Ray's head (GCS), and the same command again."""
+    run = bench.start(images, output)
+    bench.wait_for_parts(run, output, 2)
+    for name in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):
+            environment = (name.parent / "environ").read_bytes()
+            if (
+                name.read_text() == "gcs_server\n"
+                and f"HOME={bench.folder}\0".encode() in environment
+            ):
+                os.kill(int(name.parent.name), signal.SIGKILL)
+    first, state = run.wait(), json.loads((output / "run.json").read_text())["state"]
+    return {}, {"exit_codes": [first, bench.start(images, output).wait()], "state": state}
+
+
 def interrupt(bench: Bench, images: Path, output: Path) -> tuple[dict, dict]:
     """Ctrl-C, again; then SIGTERM, and again."""
     codes = []
@@ -344,6 +360,7 @@ while True:
 FAULTS: dict[str, Callable[[Bench, Path, Path], tuple[dict, dict]]] = {
     "worker_killed": kill_worker,
     "driver_killed": kill_driver,
+    "head_killed": kill_head,
     "interrupted": interrupt,
     "poison_image": poison,
     "hang": hang,
