@@ -32,6 +32,10 @@ from ovsam.decoding.tiff_pages import move_first_page, read_pages
 from ovsam.errors import ImageError, describe_error
 
 DEFAULT_MAX_PIXELS = 256_000_000
+# Decoders take minutes for a strip that is one pixel wide, and refuse some with other reasons.
+MOST_PIXELS_A_SIDE = 1_000_000
+# At most, while an image is decoded: what the decoder holds, its conversion, and the result.
+DECODING_BYTES_A_PIXEL = 8
 # What is decoded, by suffix; and what a folder walk takes for an image on top of it: a photo that
 # is passed over in silence is worse than a failed row with the reason.
 # fmt: off
@@ -58,6 +62,8 @@ _HEIF_BRANDS = (
 _LEAST_SHARE = 0.99
 # Called with a sentence about an image that was decoded, but not as it should have been.
 Warn = Callable[[str], None]
+# Called with the number of pixels before they are decoded; returns when there is memory for them.
+Admit = Callable[[int], None]
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -69,6 +75,9 @@ _TRANSPOSE = {
 }
 _ORIENTATION_TAG = 0x0112
 _STRIP_BYTES = 4 << 20
+_MOST_FILE_BYTES = 2_000_000_000
+_HUGE_BYTES = 200_000_000
+_MOST_WEBP_PIXELS = 1 << 28
 
 # Pillow returns its 16 MiB blocks to the system after every image; keeping four saves the page
 # faults, a third of the time of a 12-megapixel JPEG.
@@ -80,7 +89,10 @@ if logging.getLogger("PIL").level == logging.NOTSET:
 
 
 def decode_file(
-    path: Path, max_pixels: int = DEFAULT_MAX_PIXELS, warn: Warn | None = None
+    path: Path,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    warn: Warn | None = None,
+    admit: Admit | None = None,
 ) -> np.ndarray:
     """Read an image file as upright sRGB.
 
@@ -89,23 +101,41 @@ def decode_file(
     on white; 16-bit values become their high byte; float and 32-bit images are scaled as
     docs/inputs.md says. `path`: of a file of this machine. `max_pixels`: images with more pixels
     are refused before they are decoded. `warn`: told in a sentence what is not quite right: up to
-    one percent of a JPEG missing, a broken colour profile.
+    one percent of a JPEG missing, a broken colour profile. `admit`: told the number of pixels
+    before the memory for them is taken; it may wait.
     Returns (H, W, 3) uint8 RGB, C-contiguous, writable, owned by the caller.
     """
     with explain_read_errors(), _open_regular_file(path) as stream:
-        return _decode_stream(stream, max_pixels, warn or _ignore)
+        pixels = _decode_stream(stream, max_pixels, warn or _ignore, admit or _ignore)
+    return _return_memory(pixels)
 
 
 def decode_bytes(
-    data: bytes, max_pixels: int = DEFAULT_MAX_PIXELS, warn: Warn | None = None
+    data: bytes,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    warn: Warn | None = None,
+    admit: Admit | None = None,
 ) -> np.ndarray:
     """Decode the content of an image file; see `decode_file`."""
     with explain_read_errors():
-        return _decode_stream(io.BytesIO(data), max_pixels, warn or _ignore)
+        stream = io.BytesIO(data)
+        pixels = _decode_stream(stream, max_pixels, warn or _ignore, admit or _ignore)
+    return _return_memory(pixels)
 
 
-def _ignore(_warning: str) -> None:
+def _ignore(_: object) -> None:
     pass
+
+
+def _return_memory(pixels: np.ndarray) -> np.ndarray:
+    """Return the pixels; of a huge image, give what decoding took back to the system.
+
+    glibc keeps freed memory for each thread: a gigabyte for each that has decoded such an image.
+    """
+    if pixels.nbytes > _HUGE_BYTES:
+        with contextlib.suppress(OSError, AttributeError):  # not glibc
+            ctypes.CDLL(None).malloc_trim(0)
+    return pixels
 
 
 @contextlib.contextmanager
@@ -138,17 +168,14 @@ def _open_regular_file(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb")
 
 
-def _decode_stream(stream: IO[bytes], max_pixels: int, warn: Warn) -> np.ndarray:
+def _decode_stream(stream: IO[bytes], max_pixels: int, warn: Warn, admit: Admit) -> np.ndarray:
+    # Some of Pillow's plugins refuse more than twice this while they open, and call it damage.
+    if Image.MAX_IMAGE_PIXELS is not None:
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels, _MOST_WEBP_PIXELS)
     image = _identify(stream)
     name = image.format or "image"
-    width, height = image.size
-    if width < 1 or height < 1:
-        raise ImageError(f"expected at least one pixel, got a {name} of {width} x {height}")
-    if width * height > max_pixels:
-        raise ImageError(
-            f"expected at most {max_pixels / 1e6:g} megapixels, got a {name} of {width} x {height} "
-            f"= {width * height / 1e6:.0f}, maybe a decompression bomb; scale it down or cut it up"
-        )
+    _check_size(name, *image.size, max_pixels)
+    admit(image.width * image.height)
     try:
         image = _load_jpeg(image, stream, warn) if name in _JPEGS else _load(image)
         return _to_array(_turn_upright(image, _to_rgb(image, warn)))
@@ -166,6 +193,23 @@ def _is_damage(error: Exception) -> bool:
         # Pillow's own have no number. A wrong offset in the file makes a seek that is refused.
         return error.errno in (None, errno.EINVAL, errno.EOVERFLOW)
     return not isinstance(error, MemoryError)
+
+
+def _check_size(name: str, width: int, height: int, max_pixels: int) -> None:
+    """Refuse what the header states to be nothing, or too large: the one limit of all formats."""
+    if width < 1 or height < 1:
+        raise ImageError(f"expected at least one pixel, got a {name} of {width} x {height}")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"expected at most {max_pixels / 1e6:g} megapixels, got a {name} of {width} x {height} "
+            f"= {width * height / 1e6:.0f}, maybe a decompression bomb; scale it down, cut it up, "
+            "or give ovsam label a larger --max-pixels"
+        )
+    if max(width, height) > MOST_PIXELS_A_SIDE:
+        raise ImageError(
+            f"expected at most {MOST_PIXELS_A_SIDE:,} pixels a side, got a {name} of {width} x "
+            f"{height}; cut it up"
+        )
 
 
 def _identify(stream: IO[bytes]) -> Image.Image:
@@ -237,8 +281,19 @@ def _choose_page(stream: IO[bytes]) -> IO[bytes]:
         raise ImageError(RAW_FILE)
     if pages.moved_to is None:
         return stream
+    return io.BytesIO(move_first_page(_read_whole(stream), pages.moved_to))
+
+
+def _read_whole(stream: IO[bytes]) -> bytes:
+    """Return all bytes of a file, which may be far larger than any picture in it."""
     stream.seek(0)
-    return io.BytesIO(move_first_page(stream.read(), pages.moved_to))
+    data = stream.read(_MOST_FILE_BYTES + 1)
+    if len(data) > _MOST_FILE_BYTES:
+        raise ImageError(
+            f"expected at most {_MOST_FILE_BYTES / 1e9:g} GB of a file that has to be read as a "
+            "whole, got more; export the picture as a file of its own"
+        )
+    return data
 
 
 def _follow_adobe(image: Image.Image) -> Image.Image:
@@ -265,8 +320,7 @@ def _load_jpeg(image: Image.Image, stream: IO[bytes], warn: Warn) -> Image.Image
             raise
         damage = error
     try:
-        stream.seek(0)
-        found = recover(stream.read(), _open_jpeg)
+        found = recover(_read_whole(stream), _open_jpeg)
     except Exception as error:
         if not _is_damage(error):
             raise

@@ -22,7 +22,7 @@ from ovsam_pipeline.labelling.facts import (
     describe_relabelling,
     needs_model_names,
 )
-from ovsam_pipeline.labelling.labeller import Foresee, Labeller, Outlook
+from ovsam_pipeline.labelling.labeller import Foresee, Labeller, Outlook, choose_decode
 from ovsam_pipeline.labelling.provenance import choose_namer
 from ovsam_pipeline.labelling.resolve import choose_pace, resolve
 from ovsam_pipeline.labelling.rules import find_max_det
@@ -90,7 +90,7 @@ def build_labeller(
     facts, rules = describe_labelling(config, describe_model(model), detector)
     predictor = _build_predictor(config, model, rules, embedding)
     mode = MasksAndLabels(predictor, rules, model.config.input_size)
-    return Labeller(detector, mode, choose_pace(config), facts)
+    return Labeller(detector, mode, choose_pace(config), facts, choose_decode(config))
 
 
 def foresee_boxes(config: LabelConfig) -> Outlook | None:
@@ -119,7 +119,8 @@ def build_box_finder(
     config = resolve(config, needs_model=config.detector == "auto")
     detector = detector or build_run_detector(config)
     mode = BoxesAlone(config.conf, find_max_det(config))
-    return Labeller(detector, mode, choose_pace(config), describe_detecting(config, detector))
+    facts = describe_detecting(config, detector)
+    return Labeller(detector, mode, choose_pace(config), facts, choose_decode(config))
 
 
 def foresee_new_labels(config: LabelConfig) -> Outlook | None:
@@ -163,7 +164,7 @@ def build_relabeller(
     facts, rules = describe_relabelling(config, describe_model(model), regions)
     predictor = _build_predictor(config, model, rules, embedding)
     mode = StoredMasks(predictor, rules, model.config.input_size, regions)
-    return Labeller(regions, mode, choose_pace(config), facts)
+    return Labeller(regions, mode, choose_pace(config), facts, choose_decode(config))
 
 
 def load_run_model(config: LabelConfig) -> Segmenter:

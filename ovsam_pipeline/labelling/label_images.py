@@ -8,6 +8,7 @@ Knows nothing of Ray, of the output folder, or of the command line.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -18,6 +19,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from ovsam.decode import DECODING_BYTES_A_PIXEL
 from ovsam.errors import ImageError, OvsamError
 from ovsam_pipeline.detectors.base import DetectorImage
 from ovsam_pipeline.errors import is_out_of_memory
@@ -34,8 +36,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Full-size pixels that wait for the detector: five or so of the largest photos (100 megapixels).
-_MOST_HELD_BYTES = 1 << 30
+# Of full-size pixels, while they are decoded and until the detector has seen them: twenty or so
+# photos of 12 megapixels that are decoded at once, or the largest image allowed.
+_MOST_HELD_BYTES = 2_500_000_000
+_MOST_BATCH_BYTES = 1 << 29
 
 
 def label_images(
@@ -88,35 +92,48 @@ class _Stages:
         """Decode on a pool of threads, at most `workers + batch` images ahead, fewer huge ones."""
         most = self._pace.workers + self._pace.batch
         pending: deque[Future[_DecodedImage | LabelRecord]] = deque()
+        places = itertools.count(1)
         pool = ThreadPoolExecutor(self._pace.workers, thread_name_prefix="ovsam-decode")
         try:
             for record in images:
                 if self._stop.is_set():
                     return
-                pending.append(pool.submit(self._decode, record))
+                pending.append(pool.submit(self._decode, record, next(places)))
                 while pending and (len(pending) >= most or self._held.is_too_much):
                     yield pending.popleft().result()
             while pending and not self._stop.is_set():
                 yield pending.popleft().result()
         finally:
+            self._held.close()
             pool.shutdown(wait=True, cancel_futures=True)
 
     def find_boxes(
         self, decoded: Iterator[_DecodedImage | LabelRecord]
     ) -> Generator[list[FoundImage[Any] | LabelRecord]]:
         """Find and choose boxes, in batches; the full-size pixels are let go here."""
-        for batch in _group(decoded, self._pace.batch):
+        for batch in _group(self._receive(decoded), self._pace.batch):
             if self._stop.is_set():
                 return
             start_s = time.perf_counter()
             found = _run_stage(self._find_boxes, batch)
-            for image in batch:
-                if isinstance(image, _DecodedImage):
-                    self._held.add(-image.rgb.nbytes)
+            self._held.add(-_count_bytes(batch))
             # Else the pixels would live until the next batch is complete.
             batch.clear()
             self._stats.add_time("detect", start_s)
             yield found
+
+    def _receive(
+        self, decoded: Iterator[_DecodedImage | LabelRecord]
+    ) -> Generator[_DecodedImage | LabelRecord]:
+        """Pass on decoded images, and tell when one is waited for."""
+        while True:
+            self._held.want()
+            images = list(itertools.islice(decoded, 1))
+            self._held.receive()
+            if not images:
+                return
+            # Not kept in a variable: the pixels would live while the generator waits.
+            yield images.pop()
 
     def build_rows(
         self, found: Iterator[list[FoundImage[Any] | LabelRecord]]
@@ -130,19 +147,28 @@ class _Stages:
             self._stats.add_time(self._mode.stage, start_s)
             yield rows
 
-    def _decode(self, record: ImageRecord) -> _DecodedImage | LabelRecord:
+    def _decode(self, record: ImageRecord, place: int) -> _DecodedImage | LabelRecord:
+        """Decode the image that is at a place in the order of the run, from 1."""
         start_s, size_hw = time.perf_counter(), None
+        taken = 0
+
+        def admit(num_pixels: int) -> None:
+            nonlocal taken
+            self._held.take(num_pixels * DECODING_BYTES_A_PIXEL, place)
+            taken = num_pixels * DECODING_BYTES_A_PIXEL
+
         try:
             warnings: list[str] = []
-            rgb = self._labeller.decode(record, warn=warnings.append)
+            rgb = self._labeller.decode(record, warn=warnings.append, admit=admit)
             size_hw = rgb.shape[0], rgb.shape[1]
             prepared = self._mode.prepare(rgb)
             image = _DecodedImage(record, rgb, prepared, "; ".join(warnings) or None)
         except Exception as error:  # noqa: BLE001 - an image's failure is its row
+            self._held.add(-taken)
             return _fail(record, size_hw, error)
         finally:
             self._stats.add_time("decode", start_s)
-        self._held.add(rgb.nbytes)
+        self._held.add(rgb.nbytes - taken)
         return image
 
     def _find_boxes(
@@ -174,21 +200,58 @@ class _Stages:
 
 
 class _HeldPixels:
-    """How many bytes of full-size pixels wait for the detector."""
+    """How many bytes of full-size pixels there are, and which image may be decoded next.
+
+    An image waits until there is room for it, or until it is the one that the detector waits for:
+    those after it could not be let go before it.
+    """
 
     def __init__(self) -> None:
-        self._num_bytes = 0
-        self._guard = threading.Lock()
+        self._num_bytes = self._num_received = 0
+        self._is_wanted = self._is_closed = False
+        self._changed = threading.Condition()
 
     @property
     def is_too_much(self) -> bool:
         """Whether decoding should wait."""
         return self._num_bytes > _MOST_HELD_BYTES
 
+    def take(self, num_bytes: int, place: int) -> None:
+        """Wait until there is room for the image at a place in the order of the run, from 1."""
+
+        def has_room() -> bool:
+            is_next = self._is_wanted and place == self._num_received + 1
+            return self._is_closed or is_next or self._num_bytes + num_bytes <= _MOST_HELD_BYTES
+
+        with self._changed:
+            self._changed.wait_for(has_room)
+            if self._is_closed:
+                raise ImageError("the run was stopped")
+            self._num_bytes += num_bytes
+
     def add(self, num_bytes: int) -> None:
         """Count pixels that were decoded, or with a minus sign let go."""
-        with self._guard:
+        with self._changed:
             self._num_bytes += num_bytes
+            self._changed.notify_all()
+
+    def want(self) -> None:
+        """Note that the detector waits for the next image in the order of the run."""
+        with self._changed:
+            self._is_wanted = True
+            self._changed.notify_all()
+
+    def receive(self) -> None:
+        """Note that the detector has that image."""
+        with self._changed:
+            self._is_wanted = False
+            self._num_received += 1
+
+    def close(self) -> None:
+        """Let all that wait go: their images are not needed any more."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
 
 
 class _Image(Protocol):
@@ -265,11 +328,19 @@ def _release_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _group(items: Iterator[_T], size: int) -> Iterator[list[_T]]:
-    batch: list[_T] = []
+def _count_bytes(images: Sequence[_DecodedImage | LabelRecord]) -> int:
+    return sum(image.rgb.nbytes for image in images if isinstance(image, _DecodedImage))
+
+
+def _group(
+    items: Iterator[_DecodedImage | LabelRecord], size: int
+) -> Iterator[list[_DecodedImage | LabelRecord]]:
+    """Yield batches: of fewer images where they are huge."""
+    batch: list[_DecodedImage | LabelRecord] = []
     for item in items:
         batch.append(item)
-        if len(batch) == size:
+        del item  # for the same reason as in `_receive`
+        if len(batch) == size or _count_bytes(batch) > _MOST_BATCH_BYTES:
             yield batch
             batch = []
     if batch:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ovsam_pipeline.detectors.base import compute_fingerprint
@@ -15,7 +16,7 @@ from ovsam_pipeline.sources.read_image import decode_image
 if TYPE_CHECKING:
     import numpy as np
 
-    from ovsam.decode import Warn
+    from ovsam.decode import Admit, Warn
     from ovsam_pipeline.detectors.base import Detector
     from ovsam_pipeline.labelling.modes import Mode
     from ovsam_pipeline.records import ImageRecord
@@ -80,8 +81,15 @@ class Pace:
 class Decode(Protocol):
     """Reads the pixels of an image."""
 
-    def __call__(self, source: ImageRecord, /, *, warn: Warn | None = None) -> np.ndarray:
-        """Return (H, W, 3) uint8 RGB; `warn` is told what is not quite right."""
+    def __call__(
+        self, source: ImageRecord, /, *, warn: Warn | None = None, admit: Admit | None = None
+    ) -> np.ndarray:
+        """Return (H, W, 3) uint8 RGB; see `ovsam.decode.decode_file`."""
+
+
+def choose_decode(config: LabelConfig) -> Decode:
+    """Return what reads the images of a run: `decode_image`, with its limit of pixels."""
+    return partial(decode_image, max_pixels=config.max_pixels)
 
 
 @dataclass(frozen=True)

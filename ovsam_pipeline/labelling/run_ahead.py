@@ -65,6 +65,7 @@ class _Channel(Generic[T]):
             for item in source:
                 if not self._put(item):
                     break
+                del item  # it would live until the next one is there; so would it in `poll`
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that drains
             end = _End(error)
         finally:
@@ -88,7 +89,9 @@ class _Channel(Generic[T]):
                 if item.error is not None:
                     raise item.error
                 return
-            yield item
+            items = [item]
+            del item
+            yield items.pop()
 
     def _put(self, item: T | _End) -> bool:
         """Wait for room; False when the draining side has left."""

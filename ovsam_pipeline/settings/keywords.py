@@ -18,6 +18,7 @@ FileName = str | Path
 class SharedKeywords(TypedDict, total=False):
     """Settings of `label`, `detect` and `evaluate`."""
 
+    max_pixels: int
     model: FileName
     labels: Labels
     conf: float

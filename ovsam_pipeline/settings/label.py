@@ -85,6 +85,14 @@ class SharedConfig:
     workers: int | None = setting(
         None, Panel.SPEED, "Threads that decode images.", shown="by the machine, at most 8", least=1
     )
+    max_pixels: int = setting(
+        256_000_000,
+        Panel.SPEED,
+        "Fail images with more pixels than this before they are decoded, which takes up to 8 bytes "
+        "of memory a pixel.",
+        least=1,
+        more="See [inputs.md](inputs.md#decoding).",
+    )
     address: str | None = setting(
         None,
         Panel.SPEED,

@@ -12,6 +12,7 @@ import numpy as np
 
 from ovsam.decode import (
     DEFAULT_MAX_PIXELS,
+    Admit,
     Warn,
     decode_bytes,
     decode_file,
@@ -31,6 +32,7 @@ def decode_image(
     *,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     warn: Warn | None = None,
+    admit: Admit | None = None,
 ) -> np.ndarray:
     """Read one image as `ovsam.decode.decode_file` does, whatever kind of place it lies in.
 
@@ -39,13 +41,13 @@ def decode_image(
     """
     place = source.path if isinstance(source, ImageRecord) else source
     if isinstance(place, Path | str):
-        return decode_file(Path(place), max_pixels, warn)
+        return decode_file(Path(place), max_pixels, warn, admit)
     with explain_read_errors():
         data = _read_place(source, place, max_pixels)
     if isinstance(place, HttpFile) and is_web_page(data):
         # A login or an error page that came in the place of the image, for now.
         raise ImageError(f"{STORAGE_FAILED}: the server sent a web page in place of the image")
-    return decode_bytes(data, max_pixels, warn)
+    return decode_bytes(data, max_pixels, warn, admit)
 
 
 def _read_place(

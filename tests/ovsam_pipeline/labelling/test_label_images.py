@@ -20,7 +20,7 @@ def make_image(name: str) -> ImageRecord:
     return ImageRecord(compute_image_id(name), name, Path(name), 1, 1)
 
 
-def decode(record: ImageRecord, warn=None) -> np.ndarray:
+def decode(record: ImageRecord, warn=None, admit=None) -> np.ndarray:
     if "damaged" in record.file_name:
         raise ImageError("truncated")
     if "decoder_bug" in record.file_name:
@@ -59,7 +59,7 @@ def test_row_of_a_labelled_image_holds_boxes_masks_and_both_opinions():
 def test_no_image_is_decoded_twice():
     decoded = []
 
-    def count(record, warn=None):
+    def count(record, warn=None, admit=None):
         decoded.append(record)
         return decode(record)
 
@@ -158,7 +158,7 @@ def test_huge_images_are_decoded_one_at_a_time(monkeypatch):
             held.difference_update(record.file_name for record, _ in images)
             return super().detect(images)
 
-    def decode_huge(record, warn=None):
+    def decode_huge(record, warn=None, admit=None):
         held.add(record.file_name)
         most.append(len(held))
         return decode(record)
@@ -167,6 +167,36 @@ def test_huge_images_are_decoded_one_at_a_time(monkeypatch):
     assert len(run([str(index) for index in range(20)], labeller)) == 20
     # Eight at once before any size is known; a few wait in the queue, none is added to them.
     assert max(most[12:]) <= 5
+
+
+@pytest.mark.parametrize(("batch", "is_overlapping"), [(1, False), (3, True)])
+def test_decoders_share_a_budget_and_the_next_image_never_waits(monkeypatch, batch, is_overlapping):
+    """Images of 1 to 9 thousand bytes; one alone may be larger than the budget."""
+    module = "ovsam_pipeline.labelling.label_images"
+    monkeypatch.setattr(f"{module}._MOST_HELD_BYTES", 8000)
+    monkeypatch.setattr(f"{module}._MOST_BATCH_BYTES", 4000)
+    decoding, most, guard = [0], [], threading.Lock()
+
+    def decode_slowly(record, warn=None, admit=None):
+        size = 1000 + 4000 * (record.image_id % 3)
+        admit(size // 8)
+        with guard:
+            decoding[0] += size
+            most.append(decoding[0])
+        threading.Event().wait(0.002)
+        with guard:
+            decoding[0] -= size
+        if record.image_id % 5 == 0:
+            raise ImageError("damaged")
+        return decode(record)
+
+    labeller = make_labeller(
+        decode=decode_slowly, workers=8, batch=batch, is_overlapping=is_overlapping
+    )
+    names = [str(index) for index in range(60)]
+    assert [row.file_name for row in run(names, labeller)] == names
+    # What there is room for, and the next image on top of it.
+    assert max(most) <= 8000 + 9000
 
 
 def test_error_of_the_listing_is_not_swallowed():

@@ -163,7 +163,7 @@ def test_failed_images_stay_failed_until_asked_or_changed(images, out):
 def fail_as(monkeypatch, error: Exception) -> None:
     """Let every image fail while it is decoded."""
 
-    def decode(record, warn=None):
+    def decode(record, warn=None, admit=None):
         raise error
 
     monkeypatch.setattr(
@@ -210,7 +210,7 @@ def test_images_of_a_run_that_gave_up_are_tried_again(tmp_path, out, monkeypatch
 
 
 def test_a_disk_that_goes_in_mid_run_loses_nothing(images, out, monkeypatch):
-    def decode(record, warn=None):
+    def decode(record, warn=None, admit=None):
         if record.file_name == "0003.png":
             images.rename(images.parent / "away")
         return decode_image(record, warn=warn)
@@ -249,7 +249,7 @@ def test_failure_budget_stops_the_run_and_keeps_what_was_done(images, out, monke
 
 def test_a_bug_that_hits_every_image_ends_the_run(images, out, monkeypatch):
     def build(config, embedding):
-        def decode(record, warn=None):
+        def decode(record, warn=None, admit=None):
             raise TypeError("bug")
 
         return make_labeller(config, decode=decode)

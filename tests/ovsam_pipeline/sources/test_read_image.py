@@ -127,10 +127,26 @@ def test_limit_refuses_before_decoding_and_can_be_raised(tmp_path):
     assert decode_image(path, max_pixels=2400).shape == (40, 60, 3)
 
 
-def test_image_over_pillows_own_limit_is_read_without_a_warning(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "GIF", "BMP", "JPEG"])
+def test_pillows_own_limits_are_out_of_the_way(tmp_path, monkeypatch, kind):
+    options = {"compression": "tiff_lzw"} if kind == "TIFF" else {}
+    path = write(tmp_path, encode(Image.fromarray(PICTURE), kind, **options))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    path = write(tmp_path, encode(Image.fromarray(PICTURE), "PNG"))
-    assert decode_image(path).shape == (40, 60, 3)
+    assert decode_image(path, max_pixels=2400).shape == (40, 60, 3)
+    with pytest.raises(ImageError, match=r"expected at most 0\.002399 megapixels, got a "):
+        decode_image(path, max_pixels=2399)
+
+
+def test_strip_that_is_too_long_is_named(tmp_path):
+    path = write(tmp_path, make_png((100_000_000, 1), 8, 0, b""))
+    with pytest.raises(ImageError, match="at most 1,000,000 pixels a side, got a PNG of 100000000"):
+        decode_image(path)
+
+
+def test_pixels_are_told_before_they_are_decoded(tmp_path):
+    path, told = write(tmp_path, encode(Image.fromarray(PICTURE), "PNG")), []
+    decode_image(path, admit=told.append)
+    assert told == [2400]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
