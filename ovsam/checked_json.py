@@ -7,8 +7,11 @@ by item instead, by `coco_json.py`.
 
 from __future__ import annotations
 
+import errno
 import json
+import stat
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ovsam.errors import ConfigError, show_value
@@ -19,6 +22,14 @@ MOST_LEVELS = 100
 
 
 _MOST_NUMBER = 1 << 63
+
+
+def refuse_pipe(path: object) -> None:
+    """Raise an OSError for a local pipe, socket or device: reading it could wait for ever."""
+    if isinstance(path, Path):
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise OSError(errno.EINVAL, "it is a pipe, socket or device, no file")
 
 
 def parse_json(text: str | bytes, *, refuse_repeated: bool = False) -> Any:

@@ -16,6 +16,8 @@ from typing import IO, Any, Literal, Protocol
 
 import orjson
 
+from ovsam.checked_json import refuse_pipe
+
 _CHUNK_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 17
 # The same where the caller parses: without one object per item, larger blocks are faster.
@@ -72,6 +74,7 @@ def iterate_json_blocks(
     by `key + "[]"` that parse a block themselves: their result is yielded instead of a list. Where
     one raises ValueError, the block is parsed here.
     """
+    refuse_pipe(path)
     with path.open("rb") as file:
         stream = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
         try:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ovsam.checked_json import check_keys, parse_json
+from ovsam.checked_json import check_keys, parse_json, refuse_pipe
 from ovsam.errors import OvsamError
 from ovsam_pipeline.monitoring.exit_codes import ExitCode, exit_code_of
 from ovsam_pipeline.monitoring.progress import PaceMeter, measure_progress
@@ -241,6 +241,7 @@ def _read_latest(output: AnyPath) -> dict[str, Any]:
 def _read_status_file(output: AnyPath) -> dict[str, Any]:
     """Return status.json; {} where it is missing or damaged."""
     try:
+        refuse_pipe(output / STATUS_FILE)
         values = parse_json((output / STATUS_FILE).read_text(encoding="utf-8"))
         check_keys(values, _STATUS, STATUS_FILE)
     except (OSError, ValueError):

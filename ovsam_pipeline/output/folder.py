@@ -28,7 +28,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, Self
 
-from ovsam.checked_json import check_keys, parse_json
+from ovsam.checked_json import check_keys, parse_json, refuse_pipe
 from ovsam.errors import ConfigError, describe_error, explain
 from ovsam.strict import convert
 from ovsam_pipeline.errors import DamagedPartError, OutputError
@@ -220,6 +220,7 @@ class OutputFolder:
         rows = iterate_rows(self.path, ("file_name", "status"))
         failed = {row["file_name"] for row in rows if row["status"] == "failed"}
         try:
+            refuse_pipe(path)
             names = parse_json(path.read_text(encoding="utf-8"))
             return failed.union(convert(tuple[str, ...], names, "the list"))
         except FileNotFoundError:
@@ -329,6 +330,7 @@ def read_run_file(output: AnyPath) -> dict[str, Any]:
     """Return run.json with keys of the types that they must have, or {} where there is none."""
     path = output / RUN_FILE
     try:
+        refuse_pipe(path)
         values = parse_json(path.read_text(encoding="utf-8"))
         check_keys(values, _RUN_KEYS, "run.json")
     except FileNotFoundError:

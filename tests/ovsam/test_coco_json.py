@@ -1,6 +1,7 @@
 import gzip
 import json
 import math
+import os
 import tracemalloc
 
 import pytest
@@ -116,3 +117,9 @@ def test_blocks_hold_every_item_in_order_whatever_is_inside(tmp_path):
         [2],
         [{"x": 1}],
     ]
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.json")
+    with pytest.raises(OSError, match="a pipe, socket or device"):
+        list(iterate_json(tmp_path / "a.json"))

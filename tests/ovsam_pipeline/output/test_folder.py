@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -339,3 +340,9 @@ def test_late_part_of_a_worker_that_was_given_up_doubles_nothing(tmp_path):
         folder.reconcile({first.name, second.name}, "f")
         names = sorted(row["file_name"] for row in iterate_rows(tmp_path))
         assert names == ["a", "b", "c", "old"]
+
+
+def test_a_pipe_in_the_place_of_run_json_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "run.json")
+    with pytest.raises(OutputError, match="it is a pipe, socket or device"):
+        read_run_file(tmp_path)
