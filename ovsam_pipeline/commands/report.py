@@ -199,9 +199,9 @@ def _describe_run(found: dict[str, Any]) -> str:
 
 
 def _describe_objects(found: dict[str, Any]) -> str:
-    text = (
-        f"{found['objects_per_image']:.1f} an image, {count_things(len(found['classes']), 'class')}"
-    )
+    text = count_things(len(found["classes"]), "class")
+    if found["objects_per_image"] is not None:
+        text = f"{found['objects_per_image']:.1f} an image, {text}"
     if (doubtful := found["doubtful"]) is not None:
         share = 100 * doubtful / found["objects"]
         text += f", {doubtful} doubtful ({share:.0f} %: margin below {DOUBTFUL_MARGIN})"

@@ -15,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ovsam.errors import describe_error
+from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.storage.google_login import check_google_login
 from ovsam_pipeline.storage.retry import BusyError
 
@@ -168,7 +169,13 @@ def _open_by_fsspec(scheme: str) -> pyarrow.fs.FileSystem:
     import fsspec
     import pyarrow.fs as fs
 
-    return fs.PyFileSystem(fs.FSSpecHandler(fsspec.filesystem(scheme)))
+    try:
+        return fs.PyFileSystem(fs.FSSpecHandler(fsspec.filesystem(scheme)))
+    except ValueError as error:
+        raise SourceError(
+            f"expected an address that begins with s3://, gs://, az://, hf:// or https://, got "
+            f"{scheme}://"
+        ) from error
 
 
 @contextmanager

@@ -111,6 +111,13 @@ class ParquetBoxes:
 
 def _choose_columns(file: pq.ParquetFile, part: AnyPath) -> list[str]:
     """Return the paths of the leaf columns to read: "objects.list.element.score"."""
+    columns = file.schema_arrow
+    for name in ("objects", *_IMAGE_FIELDS, *_STATE_FIELDS):
+        if columns.names.count(name) > 1:
+            raise DatasetError(f"expected columns of different names in {part}, got two {name}")
+        if name in columns.names and not _may_hold(name, columns.field(name).type):
+            kind = columns.field(name).type
+            raise DatasetError(f"expected ids or texts in the column {name} of {part}, got {kind}")
     schema = file.schema
     paths = [schema.column(i).path for i in range(len(schema.names))]
     chosen: list[str] = []
@@ -128,6 +135,16 @@ def _choose_columns(file: pq.ParquetFile, part: AnyPath) -> list[str]:
             f"{', '.join(sorted(missing))}"
         )
     return chosen
+
+
+def _may_hold(name: str, kind: pa.DataType) -> bool:
+    """Whether a column of this type can be what the name says; lists are looked at later."""
+    import pyarrow.types as types
+
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    is_text = types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind)
+    return name == "objects" or is_text or (name == "image_id" and types.is_integer(kind))
 
 
 def _check_types(objects: pa.DataType, part: AnyPath) -> None:
