@@ -12,7 +12,10 @@ def status(
         str, typer.Argument(metavar="OUT", help="Output folder of `ovsam label` or `detect`.")
     ],
     watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Print a line now and then until the run ends.")
+        bool,
+        typer.Option(
+            "--watch", "-w", help="Keep printing a line every few seconds until the run ends."
+        ),
     ] = False,
     every: Annotated[
         float, typer.Option(min=0.1, help="Seconds between two lines of --watch.")

@@ -275,7 +275,7 @@ def test_a_run_goes_on_with_its_own_weights_and_data_alone(data, start, teacher,
     before = (request.out / "model.safetensors").read_bytes()
     other = tmp_path / "other"
     save_stage(_build_nano(), other, "other")
-    with pytest.raises(CheckpointError, match=r"expected --init '\w+' as in .* another --out"):
+    with pytest.raises(CheckpointError, match=r"expected --init '[\w.]+' as in .* another --out"):
         run_stage(dataclasses.replace(request, init=(other,)))
     scenes = CONFIGS.parents[1] / "examples" / "scenes"
     coco = {"data": scenes / "annotations.json", "images": scenes}
