@@ -51,14 +51,13 @@ class OriginCheck:
         for counts, is_counted in ((self._same, ~is_other), (self._other, is_other)):
             chosen = np.flatnonzero(is_counted[known])
             found, firsts, sums = np.unique(pairs[chosen], return_index=True, return_counts=True)
-            for code, first, count in zip(
-                *map(np.ndarray.tolist, (found, firsts, sums)), strict=True
+            for code, first, num in zip(
+                found.tolist(), firsts.tolist(), sums.tolist(), strict=True
             ):
                 pair = (code >> 32, code & 0xFFFFFFFF)
-                counts[pair] += count
+                counts[pair] += num
                 if counts is self._other:
-                    example = chunk[int(known[chosen[first]])].file_name
-                    self._examples.setdefault(pair, example)
+                    self._examples.setdefault(pair, chunk[known[chosen[first]]].file_name)
 
     def refuse_others(self, output: AnyPath | str) -> None:
         """Raise a ConfigError where other images have names of rows.
@@ -66,7 +65,7 @@ class OriginCheck:
         Not where the old folder is gone and most of its images are in the new one as they were: it
         was moved, and some of it has changed since.
         """
-        origins = self._list()
+        origins = list(self._numbers)
         for pair, count in self._other.items():
             old, new = self._done.origins[pair[0]], origins[pair[1]]
             is_moved = self._same[pair] > count and _is_gone(old.folder)
@@ -82,7 +81,7 @@ class OriginCheck:
 
     def find_present(self) -> np.ndarray:
         """Return which rows are of a source that is among the present ones: (R,) bool."""
-        origins = self._list()
+        origins = list(self._numbers)
         sources = {_resolve(origin.source) for origin in origins}
         is_present = np.ones(len(self._done.origins), bool)
         for number, old in enumerate(self._done.origins):
@@ -100,7 +99,7 @@ class OriginCheck:
 
         `is_other`: (R,) bool, the rows of sources that are not among the present ones.
         """
-        origins = self._list()
+        origins = list(self._numbers)
         sentences: list[str] = []
         for pair, count in self._same.items():
             old, new = self._done.origins[pair[0]], origins[pair[1]]
@@ -122,9 +121,6 @@ class OriginCheck:
                     "removes rows of named sources only"
                 )
         return sentences
-
-    def _list(self) -> list[Origin]:
-        return list(self._numbers)
 
 
 def find_emptied_folders(

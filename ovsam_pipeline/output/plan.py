@@ -119,7 +119,8 @@ def plan_run(
         rows = done.find(keys)
         is_seen[rows[rows >= 0]] = True
         states = _compare(chunk, rows, done, retry_failed)
-        origins.add(chunk, rows, states == "changed")
+        # Of what is not there nothing tells whether it is the same.
+        origins.add(chunk, np.where(states == "vanished", -1, rows), states == "changed")
         counts.update(states[kept].tolist())
         is_todo = kept & np.isin(states, ("new", "changed", "retried"))
         for index in np.flatnonzero(is_todo).tolist():
