@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # structures needs torch, masks do not
 _FEWEST_NUMBERS = 6
 # pycocotools 2.0.11 with numpy 2 fails on more: it holds their number in a uint8.
 _AREA_BATCH = 255
+# Pycocotools keeps a run in so many bits.
+_RUN_BITS = 32
 # Pycocotools makes a point for each pixel of an edge: a coordinate of 1e9 would take all memory.
 _MOST_COORDINATE = 1 << 20
 
@@ -148,7 +150,9 @@ def are_coordinates(values: Sequence[Any]) -> bool:
 
 def are_runs(runs: Any, num_pixels: int) -> bool:
     """Return whether a value is a list of uncompressed run lengths that fill so many pixels."""
-    if not isinstance(runs, list) or not all(isinstance(run, int) and run >= 0 for run in runs):
+    if not isinstance(runs, list):
+        return False
+    if not all(isinstance(run, int) and 0 <= run < 1 << _RUN_BITS for run in runs):
         return False
     return sum(runs) == num_pixels
 

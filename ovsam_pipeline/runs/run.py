@@ -48,6 +48,7 @@ from ovsam_pipeline.output.folder import (
 from ovsam_pipeline.output.plan import Plan, check_images, plan_run
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.settings.label import LabelConfig
+from ovsam_pipeline.settings.setting import list_settings
 from ovsam_pipeline.sources.listing import list_images
 from ovsam_pipeline.sources.spool import ImageSpool
 from ovsam_pipeline.storage.remote_path import AnyPath
@@ -328,9 +329,23 @@ def _fit_boxes(stack: ExitStack, config: LabelConfig, images: ImageSpool) -> Box
     fit = fit_boxes(stack.enter_context(held), images, config.min_match)
     # An evaluation reports itself which images have no answers, and may label some images only.
     is_evaluation = find_evaluation_rules(config) is not None
-    for sentence in fit.describe():
+    for sentence in (*fit.describe(), *_list_ignored(config)):
         logger.log(logging.DEBUG if is_evaluation else logging.WARNING, "%s", sentence)
     return fit
+
+
+def _list_ignored(config: LabelConfig) -> list[str]:
+    """Return a sentence on limits that were given and do not apply to annotations."""
+    names = ("conf", "iou", "max_det") if config.detector.startswith("gt:") else ()
+    declared = list_settings(LabelConfig)
+    given = [
+        f"{declared[name].flag} {getattr(config, name):g}"
+        for name in names
+        if getattr(config, name) != declared[name].default
+    ]
+    if not given:
+        return []
+    return [f"gt: takes every annotation as a prompt, whatever {' and '.join(given)} may say"]
 
 
 def _plan(
