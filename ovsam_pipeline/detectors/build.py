@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, MissingDependencyError
 from ovsam.strict import suggest_names
 from ovsam_pipeline.detectors.base import Detector, Known
+from ovsam_pipeline.detectors.huggingface import NO_TRANSFORMERS
 from ovsam_pipeline.detectors.identity import (
     identify_nano,
     identify_official,
@@ -82,6 +84,8 @@ def identify_detector(spec: str, **settings: Any) -> Known | None:
             return identify_torchvision(given)
         case "boxes" | "gt" | "python":
             return _build(family, given)
+        case "hf" if find_spec("transformers") is None:
+            raise MissingDependencyError(NO_TRANSFORMERS)
         case _:
             return None
 

@@ -78,16 +78,16 @@ def _choose_device(name: str) -> str:
         return "cpu"
     if name != "auto" and not re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", name):
         raise ConfigError(f"expected --device as auto, cpu or cuda:0, got '{name}'")
-    import torch
+    if not name.startswith("cuda") or may_have_gpu():
+        import torch
 
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(
-            f"--device {name} asks for a GPU, and torch finds none here; see ovsam doctor"
-        )
-    return str(device)
+        if name == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        if not name.startswith("cuda") or torch.cuda.is_available():
+            return str(torch.device(name))
+    raise ConfigError(
+        f"--device {name} asks for a GPU, and torch finds none here; see ovsam doctor"
+    )
 
 
 def _choose_dtype(name: Dtype, device: str) -> Dtype:

@@ -30,6 +30,7 @@ from ovsam_pipeline.detectors.base import (
     run_grouped,
 )
 from ovsam_pipeline.detectors.box_rules import list_class_names, to_detections
+from ovsam_pipeline.detectors.huggingface import NO_TRANSFORMERS
 from ovsam_pipeline.detectors.huggingface.detr import SIGMOID_MODELS, SOFTMAX_MODELS, DetrFinder
 from ovsam_pipeline.detectors.huggingface.finder import Candidates, Finder, keep_boxes_in_float32
 from ovsam_pipeline.detectors.huggingface.grounding import GROUNDING_MODELS, GroundingFinder
@@ -69,9 +70,7 @@ def _import_transformers() -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise MissingDependencyError(
-            "--detector hf:MODEL needs the package transformers; pip install transformers"
-        ) from error
+        raise MissingDependencyError(NO_TRANSFORMERS) from error
     return transformers
 
 

@@ -12,7 +12,13 @@ from tiny_sam import put_tiny_sam
 from torchvision.models import get_model, get_model_weights
 
 import ovsam
-from ovsam.errors import CheckpointError, ConfigError, OvsamError, VocabularyError
+from ovsam.errors import (
+    CheckpointError,
+    ConfigError,
+    MissingDependencyError,
+    OvsamError,
+    VocabularyError,
+)
 from ovsam.model_facts import describe_model, read_model_facts
 from ovsam.text.text_tower import build_text_tower
 from ovsam.text.vocabulary_files import load_vocabulary, save_vocabulary
@@ -24,6 +30,7 @@ from ovsam_pipeline.detectors.official.weights import find_known_detector
 from ovsam_pipeline.detectors.torchvision_files import TORCHVISION_NAMES, locate_weights
 from ovsam_pipeline.labelling.build import build_box_finder, build_labeller
 from ovsam_pipeline.labelling.labeller import find_outlook
+from ovsam_pipeline.labelling.resolve import resolve
 from ovsam_pipeline.settings.label import LabelConfig
 
 TRUTH = {
@@ -229,6 +236,7 @@ def test_own_file_states_its_facts(with_text, tmp_path):
         ({"vocabulary": "coca"}, VocabularyError, "did you mean 'coco'"),
         ({"vocabulary": "nano", "classes": ("giraffes",)}, VocabularyError, "unknown class"),
         ({"model": "photo", "vocabulary": "flux capacitor,dog"}, VocabularyError, "flux capacitor"),
+        ({"device": "gpu"}, ConfigError, "expected --device as auto, cpu or cuda:0, got 'gpu'"),
         ({"labels": "fused"}, ConfigError, "needs a detector that names its boxes"),
         (
             {"detector": "gt:truth.json", "class_map": "gone.yaml"},
@@ -258,3 +266,18 @@ print("torch" in sys.modules)
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
     assert result.stdout == "False\n"
+
+
+def test_missing_package_is_named_before_loading(monkeypatch):
+    monkeypatch.setattr("ovsam_pipeline.detectors.build.find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match="hf:MODEL needs the package transformers"):
+        find_outlook(configure(detector="hf:a/b"), build_labeller)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_gpu_is_refused_without_torch_where_no_driver_is(device, monkeypatch):
+    monkeypatch.setattr("ovsam_pipeline.labelling.resolve.may_have_gpu", lambda: False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ConfigError, match=f"--device {device} asks for a GPU, and torch f"):
+        resolve(configure(device=device))
+    assert resolve(configure(device="auto")).device == "cpu"
