@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ovsam.errors import ConfigError, OvsamError
+from ovsam.errors import ConfigError, OvsamError, describe_error
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.monitoring.exit_codes import ExitCode, exit_code_of
 from ovsam_pipeline.terminal.bugs import describe_bug
@@ -116,6 +116,10 @@ def _run(app: Callable[[], Any]) -> int | str | None:
     except Exception as error:  # noqa: BLE001 - the one boundary
         if str(error) == _NO_HOME:
             sentence = "no home folder is known for a path with ~; write the whole path"
+            return _report(ConfigError(sentence), sentence, logging.ERROR)
+        if isinstance(error, PermissionError) and error.filename is not None:
+            # Even to look whether there is a file asks for a permission on each folder above it.
+            sentence = f"cannot use {error.filename}: {describe_error(error)}"
             return _report(ConfigError(sentence), sentence, logging.ERROR)
         return _report(error, describe_bug(error), logging.CRITICAL)
     return ExitCode.DONE

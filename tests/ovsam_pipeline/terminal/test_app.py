@@ -178,3 +178,11 @@ def test_record_with_an_error_shows_its_place_alone(own_handlers, capsys):
 def test_home_that_is_not_known_is_a_sentence(own_handlers, capsys):
     assert end_with(lambda: Path("~nobody-of-this-name/x").expanduser()) == 2
     assert "no home folder is known for a path with ~" in capsys.readouterr().err
+
+
+def test_a_path_that_may_not_be_looked_at_is_a_sentence(own_handlers, capsys):
+    def look():
+        raise PermissionError(13, "Permission denied", "/shut/s.json")
+
+    assert end_with(look) == 2
+    assert capsys.readouterr().err == "ovsam: cannot use /shut/s.json: Permission denied\n"
