@@ -154,7 +154,9 @@ def _build_predictions(
         for some, rles in raw.segments.iterate_rles(segment_rows, sizes_hw):
             boxes[some], areas[some] = compute_tight_boxes(rles), compute_mask_areas(rles)
     scores = columns.join("score")[kept]
-    if min_match > 0 and raw.has_boxes:
+    # Boxes of our own outputs are in pixels, and those of empty masks have no area: wrong answers.
+    is_own = raw.answered_images is not None or bool((columns.join("prompt_id") >= 0).any())
+    if min_match > 0 and raw.has_boxes and not is_own:
         _check_boxes(raw, all_images, boxes, sizes_hw, min_match)
     _count_odd(raw, kept, boxes, sizes_hw, rows)
     _count_repeated(np.column_stack([image, category, scores, boxes]), rows, problems)

@@ -132,6 +132,13 @@ def test_boxes_that_cannot_be_right_are_an_error(tmp_path, box, words) -> None:
         measure(tmp_path, make_boxes(), rows)
 
 
+def test_answers_to_prompts_may_all_be_empty(tmp_path) -> None:
+    rows = make_rows(image_id=lambda name: list(BOXES).index(name) + 1)
+    rows = [{**row, "bbox": [0, 0, 0, 0], "prompt_id": k} for k, row in enumerate(rows, 1)]
+    _, found = measure(tmp_path, make_boxes(), rows)
+    assert found.prompt_ids.tolist() == [1, 2, 3]
+
+
 def test_category_ids_that_begin_at_0_are_told(tmp_path) -> None:
     truth = make_boxes(categories=("cup", "mug", "jar"))
     rows = [{**row, "category_id": k} for k, row in enumerate(make_rows(file_name=str))]
