@@ -93,3 +93,16 @@ def test_help_costs_little_and_loads_nothing_heavy(arguments):
     assert done.stdout.splitlines()[-1] == "[]"
     # Processor time: other work on the machine does not count.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+@pytest.mark.parametrize("module", ["ovsam", "ovsam_pipeline"])
+def test_python_m_imports_nothing_from_a_folder_of_data(tmp_path, module):
+    for name in ("numpy", "typer", "rich"):
+        (tmp_path / f"{name}.py").write_text("open('ran.txt', 'w')")
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--version"],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout.startswith("ovsam ")
+    assert not (tmp_path / "ran.txt").exists()
