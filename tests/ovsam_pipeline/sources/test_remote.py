@@ -239,7 +239,7 @@ def test_login_that_is_refused_is_one_sentence_or_a_failed_image(put, refusing):
     ],
 )
 def test_errors_of_the_store_become_reasons(put, monkeypatch, error, reason):
-    def fail(path: RemotePath) -> bytes:
+    def fail(*_: object) -> bytes:
         raise error
 
     put("in/a.png")
