@@ -186,7 +186,7 @@ class ImageIndex:
     def describe(self) -> str:
         """Return examples of what the list has: "names such as a.jpg", "ids such as 7"."""
         if self._by_name:
-            return f"names such as {next(iter(self._by_name))}"
+            return f"names such as {_hide_query(next(iter(self._by_name)))}"
         return f"ids such as {next(iter(self._by_id))}" if self._by_id else "no images"
 
     def find_by_number(self, image_id: int | str | None, name: str | None = None) -> Match:
@@ -203,14 +203,14 @@ class ImageIndex:
 
     def describe_one(self, index: int) -> str:
         """Return the name of an image, else its id."""
-        return self.names[index] or f"id {self.ids[index]}"
+        return _hide_query(self.names[index] or f"id {self.ids[index]}")
 
     def _show(self, label: str, match: Match) -> str:
         if match.place is not None:
-            return f"{label} is {self.describe_one(match.place)}"
+            return f"{_hide_query(label)} is {self.describe_one(match.place)}"
         candidates, _ = self._list_candidates(normalise_name(label))
         some = [self.describe_one(index) for index in candidates[:2]]
-        return f"{label} may be {' or '.join(some)}"
+        return f"{_hide_query(label)} may be {' or '.join(some)}"
 
     def _find_named(self, name: str, number: int | None) -> Match:
         if (index := self._by_name.get(name)) is not None:
@@ -287,6 +287,11 @@ def _get_stem(name: str) -> str:
 def _get_number(name: str) -> int | None:
     digits = _NUMBER.match(_get_stem(name))
     return int(digits[1]) if digits else None
+
+
+def _hide_query(name: str) -> str:
+    """Return a name for a message: what follows "?" in an address may be a key."""
+    return name.partition("?")[0] if "://" in name else name
 
 
 def _cut_suffix(name: str) -> str:

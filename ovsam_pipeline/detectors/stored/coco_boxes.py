@@ -68,6 +68,8 @@ class CocoBoxes:
             )
 
     def _take(self, key: str, value: Any, with_boxes: bool) -> None:
+        if key in ("images", "annotations", "categories") and not isinstance(value, list):
+            raise TypeError(f"expected a list of {key}")
         if key == "images[]" and "file" in value and "id" not in value:
             self._add_detections(value)
         elif key == "images[]":

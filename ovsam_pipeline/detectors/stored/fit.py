@@ -174,7 +174,8 @@ def check_frame(boxes_xyxy: np.ndarray, sizes_wh: np.ndarray, name: str) -> None
     """
     if not len(boxes_xyxy):
         return
-    if (boxes_xyxy[:, 2:] <= _RELATIVE_END).all(axis=1).mean() >= _MOST_RELATIVE:
+    numbers = np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
+    if (numbers <= _RELATIVE_END).all(axis=1).mean() >= _MOST_RELATIVE:
         raise DatasetError(
             f"expected boxes in pixels in {name}, got boxes between 0 and 1, such as "
             f"{_show_box(boxes_xyxy[0])}: multiply them by width and height of their image, or "

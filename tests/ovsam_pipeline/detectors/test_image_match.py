@@ -123,6 +123,13 @@ def test_a_report_counts_by_rule_and_gives_examples():
     assert not report.is_plain
 
 
+def test_keys_in_addresses_are_not_shown():
+    index = make_index("https://host/x/a.jpg?key=secret", "b.jpg")
+    _, report = index.match([(None, "p/a.jpg")])
+    assert report.examples == {"end of the name": "p/a.jpg is https://host/x/a.jpg"}
+    assert "secret" not in index.describe()
+
+
 def test_two_images_for_one_name_are_an_error():
     index = make_index("frame.jpg")
     with pytest.raises(DatasetError, match=r"got cam0/frame\.jpg and cam1/frame\.jpg for the same"):

@@ -131,6 +131,17 @@ def test_a_missing_box_without_a_mask_is_counted(tmp_path, shape):
     refuse("3 without a box", tmp_path, data, NAMES)
 
 
+def test_a_list_that_is_none_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match="expected a list of annotations"):
+        fit(tmp_path, {**make_dataset(NAMES), "annotations": None}, NAMES)
+
+
+def test_centres_between_0_and_1_are_refused(tmp_path):
+    """As YOLO writes them."""
+    data = make_dataset(NAMES, bbox=[0.5, 0.5, 0.9, 0.9])
+    refuse("boxes between 0 and 1, such as", tmp_path, data, NAMES)
+
+
 def test_boxes_between_0_and_1_are_refused(tmp_path):
     data = make_dataset(NAMES, bbox=[0.25, 0.25, 0.5, 0.5])
     refuse(r"boxes in pixels in .* such as \[0.25, 0.25, 0.5, 0.5\]", tmp_path, data, NAMES)
