@@ -179,6 +179,8 @@ def _describe_rows(plan: Plan, *, is_told: bool) -> list[str]:
         lines.append("1 row of an image no longer in the sources was removed")
     elif plan.num_pruned:
         lines.append(f"{plan.num_pruned} rows of images no longer in the sources were removed")
+    elif plan.warnings:  # kept in spite of --prune, which was said
+        pass
     elif plan.num_deleted == 1:
         lines.append(
             "1 row belongs to an image that is no longer in the sources; --prune removes it"

@@ -9,6 +9,7 @@ from fake_labeller import make_labeller, write_images
 
 import ovsam_pipeline
 from ovsam.errors import ConfigError
+from ovsam_pipeline.commands.label import format_result
 from ovsam_pipeline.labelling import build as builders
 from ovsam_pipeline.output.folder import iterate_rows
 from ovsam_pipeline.records import ImageRecord, Origin
@@ -179,4 +180,6 @@ def test_rows_of_a_link_that_leads_nowhere_are_not_pruned(tmp_path, out):
     (tmp_path / "photos" / "disk").symlink_to(tmp_path / "disk")
     ovsam_pipeline.label(tmp_path / "photos", output=out)
     (tmp_path / "disk").rename(tmp_path / "away")
-    assert ovsam_pipeline.label(tmp_path / "photos", output=out, prune=True).plan.num_pruned == 0
+    result = ovsam_pipeline.label(tmp_path / "photos", output=out, prune=True)
+    assert (result.plan.num_deleted, result.plan.num_pruned) == (3, 0)
+    assert "--prune removes" not in "\n".join(format_result(result))
