@@ -159,8 +159,13 @@ def build_cases(keys: list[str]) -> list[Case]:
             act=start_three,
         ),
         Case("429 for 40 % of all requests", (Fault("status", status=429, share=0.4),)),
-        Case("30 % of bodies arrive shorter", (Fault("short", "/in/", share=0.3),)),
-        Case("30 % of bodies arrive with a flipped bit", (Fault("flip", "/in/", share=0.3),)),
+        Case(
+            "15 % of bodies arrive shorter", (Fault("short", "/in/", share=0.15, methods=("GET",)),)
+        ),
+        Case(
+            "15 % of bodies arrive with a flipped bit",
+            (Fault("flip", "/in/", share=0.15, methods=("GET",)),),
+        ),
         Case(
             "login expires in mid-run (403), renewed",
             (Fault("status", status=403, code="ExpiredToken", skipped=70),),
