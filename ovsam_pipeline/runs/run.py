@@ -24,7 +24,7 @@ from ovsam.errors import OvsamError
 from ovsam_pipeline.engines.choose import foresee, open_engine
 from ovsam_pipeline.engines.engine import Engine, Work
 from ovsam_pipeline.engines.idle import IdleEngine
-from ovsam_pipeline.engines.supervisor import continue_command
+from ovsam_pipeline.engines.supervisor import continue_command, find_death
 from ovsam_pipeline.errors import OutputError, TimeLimitError
 from ovsam_pipeline.labelling.labeller import BuildLabeller
 from ovsam_pipeline.labelling.rules import find_evaluation_rules
@@ -439,7 +439,8 @@ class _Run:
             max_failures=self.config.max_failures,
             max_failure_rate=self.config.max_failure_rate,
             num_before=self.plan.num_unchanged,
-            only_again=self.plan.is_only_again,
+            # A process that replaces one that died has what that one could not finish.
+            only_again=self.plan.is_only_again or bool(find_death()),
         )
         limit_s = self.config.time_limit
         left_s = None if limit_s is None else limit_s - self.state.seconds

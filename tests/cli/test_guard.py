@@ -54,6 +54,16 @@ def test_images_that_kill_or_hang_their_process_are_failed_rows(start, tmp_path)
     assert "they are labelled last, one at a time" in shown
 
 
+def test_last_image_that_kills_its_process_is_one_of_some_failures(start, tmp_path):
+    write_images(tmp_path / "images", 0, ["0.png", "1.png", "2_poison.png"])
+    run = start()
+    _, shown = run.communicate(timeout=100)
+    assert run.returncode == 3, shown
+    assert list(filter(None, read_errors(tmp_path / "out").values())) == [
+        "its worker died while it was labelled alone: signal 9, Killed"
+    ]
+
+
 def test_signal_ends_a_run_with_an_image_that_hangs(start, tmp_path):
     write_images(tmp_path / "images", 0, ["0.png", "1.png", "2_hang.png", "3.png"])
     run = start("--part-seconds", "1")
