@@ -204,8 +204,7 @@ class _Reader:
     def _take_results(self, results: Sequence[Any]) -> None:
         """Take results of any kind, as `_take_block` does plain ones."""
         first, raw = self.num_read, self.raw
-        wrong = next((item for item in results if not isinstance(item, dict)), None)
-        if wrong is not None:
+        for wrong in (item for item in results if not isinstance(item, dict)):
             raise DatasetError(
                 f"expected objects as results in {self.path}, got {show_value(wrong)}"
             )

@@ -82,8 +82,7 @@ class _Reader:
             raise DatasetError(f"expected a list of {key} in {self.path}, got {show_value(value)}")
         if key.removesuffix("[]") not in _LISTS or key in _LISTS:
             return
-        wrong = next((item for item in value if not isinstance(item, dict)), None)
-        if wrong is not None:
+        for wrong in (item for item in value if not isinstance(item, dict)):
             raise DatasetError(f"expected objects in {key} of {self.path}, got {show_value(wrong)}")
         if key == "images[]":
             self._take_images(value)
