@@ -109,7 +109,7 @@ class Bench:
             "other": other + sorted(rows.keys() - wanted.keys()),
             "seconds": round(seconds, 1),
             "seconds_lost": round(seconds - self.quiet_s - facts.pop("slower_s", 0.0), 1),
-            "workers_lost": self.log.read_text().count("lost worker "),
+            "workers_lost": self.log.read_text().lower().count("lost worker "),
             **facts,
         }
         sys.stderr.write(f"{json.dumps(result)}\n")
