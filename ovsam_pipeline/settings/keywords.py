@@ -48,6 +48,7 @@ class LabelKeywords(SharedKeywords, total=False):
     """Settings of `label` and `detect`."""
 
     exclude: Sequence[str]
+    min_score: float
     relabel: FileName | None
     classes: str | Sequence[str]
     allow_unmatched: bool

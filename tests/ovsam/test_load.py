@@ -28,7 +28,7 @@ def test_released_weights_load_by_name_and_know_their_classes(
     source = ovsam.build_model(tiny_config)
     torch.save({"state_dict": source.state_dict()}, tmp_path / "whole.pth")
     monkeypatch.setattr("ovsam.load.get_config", lambda name: {"rn50x16": tiny_config}[name])
-    monkeypatch.setattr("ovsam.load.require", lambda name: (tmp_path / "whole.pth",))
+    monkeypatch.setattr("ovsam.model_facts.require", lambda name: (tmp_path / "whole.pth",))
     model = ovsam.load_model("rn50x16-lvis")
     assert model.config == dataclasses.replace(tiny_config, trained_on="lvis")
     assert hash_tensors(model.state_dict()) == hash_tensors(source.state_dict())

@@ -59,6 +59,6 @@ def test_the_example_labels_images_as_a_file_on_the_command_line(tmp_path):
 
 def test_the_page_on_inputs_lists_the_suffixes():
     text = (DOCS / "inputs.md").read_text()
-    listed = re.search(r"Known suffixes.*?: (.*?)\. Other", text, re.DOTALL)
+    listed = re.search(r"Known suffixes.*?: (.*?)\. Archives", text, re.DOTALL)
     assert listed is not None
     assert frozenset(listed[1].split()) == IMAGE_SUFFIXES

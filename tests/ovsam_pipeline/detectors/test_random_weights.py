@@ -5,6 +5,7 @@ import torch
 
 import ovsam
 from ovsam.errors import ConfigError
+from ovsam.model_facts import ModelFacts
 from ovsam.text.vocabulary_files import parse_vocabulary
 from ovsam_pipeline.detectors import random_weights
 from ovsam_pipeline.detectors.random_weights import (
@@ -13,7 +14,7 @@ from ovsam_pipeline.detectors.random_weights import (
     read_random_seed,
     warn_meaningless,
 )
-from ovsam_pipeline.labelling.provenance import choose_namer
+from ovsam_pipeline.labelling.provenance import choose_namer, find_text_seed
 
 EXPECTED = [-0.187071546, 0.243044972, -0.231071278]
 
@@ -81,5 +82,5 @@ def test_names_that_nano_knows_and_other_models_keep_their_tower(nano, monkeypat
     monkeypatch.setenv("OVSAM_WEIGHTS", "random:0")
     known = parse_vocabulary(nano.namer.known_texts[0])
     assert choose_namer(nano, known) is nano.namer
-    nano.namer.known_texts = None
-    assert choose_namer(nano, parse_vocabulary("mug")) is nano.namer
+    other = ModelFacts("rn50x16", identity="", namer="clip")
+    assert find_text_seed(other, parse_vocabulary("mug")) is None

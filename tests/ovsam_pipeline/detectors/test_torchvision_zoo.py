@@ -77,7 +77,12 @@ def test_low_scores_slots_without_class_flat_boxes_and_nan_are_dropped():
     found, dropped = clean(raw, (20, 30), conf=0.3)
     assert found.boxes_xyxy.tolist() == [[0, 0, 9, 9]]
     assert found.scores.tolist() == pytest.approx([0.3])
-    assert dropped == {"not finite": 1, "no area": 1, "outside the image": 1}
+    assert dropped == {
+        "below --conf": 1,
+        "not finite": 1,
+        "no area": 1,
+        "outside the image": 1,
+    }
 
 
 def test_thresholds_reach_the_network():

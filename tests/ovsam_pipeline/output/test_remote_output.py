@@ -150,7 +150,7 @@ def test_output_inside_the_source_is_no_source(s3, source):
         ("{uri}/in/", "is one of the sources"),
         ("{uri}/file", "expected a folder as -o, got the file .*/file"),
         ("https://host/out", "expected a folder or a writable address"),
-        ("nosuch://host/out", "cannot use nosuch://host/out: Protocol not known: nosuch"),
+        ("nosuch://host/out", "expected an address that begins with s3://, .*, got nosuch://"),
         ("s3://", "expected an address like s3://bucket/folder"),
     ],
 )

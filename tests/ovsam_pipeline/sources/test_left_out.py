@@ -1,9 +1,11 @@
 """What a listing leaves out: system folders, `--exclude`, folders that cannot be read."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -131,18 +133,19 @@ except OvsamError as error:
 
 
 @pytest.fixture
-def closed(tmp_path):
+def closed():
     """Folders as a normal user meets them: closed, without search permission, a link into one."""
-    root = make_files(tmp_path / "in", "a.jpg", "shut/b.jpg", "shut/in/c.jpg", "names/d/e.jpg")
+    # Not tmp_path: pytest's own folders are closed to others.
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    root = make_files(folder / "in", "a.jpg", "shut/b.jpg", "shut/in/c.jpg", "names/d/e.jpg")
     (root / "a.link").symlink_to(root / "shut/in")
-    # pytest's own folders are closed to others.
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
     (root / "names").chmod(0o744)
     (root / "shut").chmod(0)
     yield root
     (root / "shut").chmod(0o755)
     (root / "names").chmod(0o755)
+    shutil.rmtree(folder)
 
 
 def list_as_nobody(*sources: str) -> str:

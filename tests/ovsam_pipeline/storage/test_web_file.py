@@ -157,7 +157,9 @@ def test_file_larger_than_any_allowed_image_is_not_read(server):
 
 def test_page_in_place_of_an_image_says_so(server):
     server.serve("/a.jpg", b"<!DOCTYPE html><title>log in</title>")
-    with pytest.raises(ImageError, match="a web page, not an image"):
+    with pytest.raises(
+        ImageError, match="the storage failed: the server sent a web page in place of the image"
+    ):
         decode_image(HttpFile(f"{server.url}/a.jpg"))
 
 
