@@ -77,6 +77,8 @@ def convert(kind: Any, value: Any, name: str) -> Any:
     if dataclasses.is_dataclass(kind) and not isinstance(value, typing.cast("type", kind)):
         return build_strict(typing.cast("type", kind), value, name)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        if value.bit_length() > 1023:  # more than a float holds
+            raise ConfigError(f"expected {name} as a number, got {show_value(value)}")
         return float(value)
     is_bool_for_number = isinstance(value, bool) and kind is not bool
     if is_bool_for_number or not isinstance(value, kind):

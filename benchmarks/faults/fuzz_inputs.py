@@ -125,7 +125,8 @@ def change_values(random_: random.Random, value: Any) -> Any:
         inner, key = random_.choice(places)
         match random_.randrange(8):
             case 0 | 1 | 2 | 3:
-                inner[key] = random_.choice(_ODD_VALUES)
+                # A copy: a later round may change what is inside.
+                inner[key] = copy.deepcopy(random_.choice(_ODD_VALUES))
             case 4:
                 del inner[key]
             case 5 if isinstance(inner, list):
@@ -721,9 +722,10 @@ def _to_bytes(good: Any) -> bytes:
 def _read(kind: Kind, path: Path) -> str:
     """Return "" for a file that was read or refused by a sentence, else what went wrong."""
     try:
-        kind.read(path)
-    except OvsamError as error:
-        str(error).encode()
+        try:
+            kind.read(path)
+        except OvsamError as error:
+            str(error).encode()  # may go into a row or a log
     except Hang:
         return "hang"
     except Exception as error:  # noqa: BLE001 - it is what is counted

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ def find_source(name: str, folder: Path, old: AnyPath, again: str) -> str:
         return name
     source = join_folder(folder, name)
     is_pattern = any(sign in source for sign in "*?[{#")
-    if not is_pattern and not Path(source).expanduser().exists():
+    if not is_pattern and not _exists(Path(source).expanduser()):
         raise ConfigError(
             f"source '{source}' recorded in {old / RUN_FILE} does not exist; give its new "
             f"location: {again.format(old=old)}"
@@ -177,7 +178,8 @@ def join_folder(folder: Path, name: str) -> str:
 
 def join_file(folder: Path, name: str) -> str:
     """Do the same where the name is a file there; others ("lvis") stay as they are."""
-    return str(folder / name) if (folder / name).is_file() else name
+    is_file = _exists(folder / name) and (folder / name).is_file()
+    return str(folder / name) if is_file else name
 
 
 def _join_detector(folder: Path, spec: str) -> str:
@@ -186,8 +188,15 @@ def _join_detector(folder: Path, spec: str) -> str:
     if not sign:
         return join_file(folder, spec)
     name, points, _ = rest.partition("#points")
-    is_there = (folder / name).exists()  # another kind may have no file
+    is_there = _exists(folder / name)  # another kind may have no file
     return f"{kind}:{folder / name if is_there else name}{points}"
+
+
+def _exists(path: Path) -> bool:
+    """Return whether a path is there; False also for a text that no path can be."""
+    with suppress(OSError, ValueError):
+        return path.exists()
+    return False
 
 
 def _refuse_contradictions(values: Mapping[str, Any], output: AnyPath) -> None:

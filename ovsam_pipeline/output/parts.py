@@ -218,7 +218,11 @@ def open_parquet(path: AnyPath, content: bytes | None = None) -> Iterator[pq.Par
         elif isinstance(path, RemotePath):
             file = stack.enter_context(path.open())
         # Where pages have checksums, as ours do, a flipped bit in a column is found, not read.
-        yield stack.enter_context(pq.ParquetFile(file, page_checksum_verification=True))
+        try:
+            opened = pq.ParquetFile(file, page_checksum_verification=True)
+        except UnicodeDecodeError as error:  # a name in the footer
+            raise pa.ArrowInvalid(f"a text in it is not UTF-8: {error}") from error
+        yield stack.enter_context(opened)
 
 
 def read_part(

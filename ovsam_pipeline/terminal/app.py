@@ -7,6 +7,7 @@ either. Everything else goes to stderr: notes in `notes.py`, progress in `bars.p
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # What pathlib raises, as a RuntimeError, for "~" without a home and for "~nobody".
+# Why a path cannot be used, whatever it was for.
+_UNUSABLE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
 _NO_HOME = "Could not determine home directory."
 
 
@@ -117,7 +120,7 @@ def _run(app: Callable[[], Any]) -> int | str | None:
         if str(error) == _NO_HOME:
             sentence = "no home folder is known for a path with ~; write the whole path"
             return _report(ConfigError(sentence), sentence, logging.ERROR)
-        if isinstance(error, PermissionError) and error.filename is not None:
+        if isinstance(error, OSError) and error.errno in _UNUSABLE and error.filename is not None:
             # Even to look whether there is a file asks for a permission on each folder above it.
             sentence = f"cannot use {error.filename}: {describe_error(error)}"
             return _report(ConfigError(sentence), sentence, logging.ERROR)

@@ -51,6 +51,7 @@ def test_nested_values_of_a_file_become_dataclasses():
         ({"many": [{"size": "1"}]}, r"expected config.many\[0\].size as a whole number, got '1'"),
         ({"corner": [1]}, r"expected config.corner as a list of 2, got \[1\]"),
         ({"note": 3}, "expected config.note as text, got 3"),
+        ({"inner": {"size": 1, "ratio": 10**400}}, "config.inner.ratio as a number, got a huge"),
         ({"fast": 1}, "expected config.fast as true or false, got 1"),
     ],
 )

@@ -54,7 +54,7 @@ class CocoBoxes:
                     self._take(key, value, with_boxes)
                 except (KeyError, TypeError, AttributeError) as error:
                     raise DatasetError(
-                        f"expected COCO boxes in {path}, got {str(value)[:100]} in "
+                        f"expected COCO boxes in {path}, got {show_value(value, 100)} in "
                         f"{key.removesuffix('[]') or 'the list'} ({type(error).__name__}: {error})"
                     ) from error
         self.is_dataset = "" not in keys
@@ -70,6 +70,8 @@ class CocoBoxes:
     def _take(self, key: str, value: Any, with_boxes: bool) -> None:
         if key in ("images", "annotations", "categories") and not isinstance(value, list):
             raise TypeError(f"expected a list of {key}")
+        if key.endswith("[]") and not isinstance(value, dict):
+            raise TypeError("expected an object")
         if key == "images[]" and "file" in value and "id" not in value:
             self._add_detections(value)
         elif key == "images[]":

@@ -186,3 +186,5 @@ def test_a_path_that_may_not_be_looked_at_is_a_sentence(own_handlers, capsys):
 
     assert end_with(look) == 2
     assert capsys.readouterr().err == "ovsam: cannot use /shut/s.json: Permission denied\n"
+    assert end_with(lambda: Path("x" * 300).is_file()) == 2
+    assert "File name too long" in capsys.readouterr().err

@@ -54,6 +54,15 @@ def test_ids_of_hundreds_of_digits_are_refused(tmp_path, name):
         build(write_json(tmp_path / "r.json", [row]))
 
 
+@pytest.mark.parametrize("entry", ["\ud800", None, 7, [1]])
+def test_entries_that_are_no_objects_are_refused_in_letters_that_can_be_written(tmp_path, entry):
+    with pytest.raises(
+        DatasetError, match=r"expected COCO boxes in .*expected an object"
+    ) as caught:
+        build(write_json(tmp_path / "r.json", [entry]))
+    assert str(caught.value).encode()
+
+
 def test_an_image_whose_boxes_all_lie_outside_is_told_once(tmp_path, caplog):
     row = {"image_id": 7, "bbox": [500, 500, 5, 5], "score": 0.9}
     detector = build(write_json(tmp_path / "r.json", [row, row]))
