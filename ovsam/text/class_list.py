@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ovsam.checked_json import parse_json
+from ovsam.checked_json import parse_json, refuse_pipe
 from ovsam.coco_fields import to_id, to_text
 from ovsam.errors import VocabularyError, show_value
 
@@ -187,9 +187,7 @@ def check_indices(
 
 def _read_text(path: Path) -> str:
     try:
-        # Reading a pipe could wait for ever.
-        if path.exists() and not path.is_dir() and not path.is_file():
-            raise VocabularyError(f"expected a file with class names, got a pipe or device: {path}")
+        refuse_pipe(path)
         raw = path.read_bytes()
         if path.suffix.lower() == ".gz":
             raw = gzip.decompress(raw)

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ovsam.checked_json import refuse_pipe
 from ovsam.errors import ConfigError, describe_error, show_value
 from ovsam.text.class_list import fold_name
 from ovsam_pipeline.errors import DatasetError
@@ -56,6 +57,7 @@ def read_class_map(
     from ovsam.checked_yaml import parse_yaml
 
     try:
+        refuse_pipe(path)
         values: Any = parse_yaml(path.read_text(encoding="utf-8"), as_texts=True)
     except (OSError, ValueError) as error:
         raise DatasetError(f"cannot read the class map {path}: {describe_error(error)}") from error

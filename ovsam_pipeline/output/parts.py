@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ovsam.checked_json import parse_json
+from ovsam.checked_json import parse_json, refuse_pipe
 from ovsam.errors import describe_error, explain
 from ovsam_pipeline.errors import DamagedPartError, OutputError
 from ovsam_pipeline.outcomes import Tally, is_transient
@@ -217,6 +217,8 @@ def open_parquet(path: AnyPath, content: bytes | None = None) -> Iterator[pq.Par
             file = pa.BufferReader(content)
         elif isinstance(path, RemotePath):
             file = stack.enter_context(path.open())
+        else:
+            refuse_pipe(path)
         # Where pages have checksums, as ours do, a flipped bit in a column is found, not read.
         try:
             opened = pq.ParquetFile(file, page_checksum_verification=True)

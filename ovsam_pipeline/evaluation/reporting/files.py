@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import ovsam
-from ovsam.checked_json import parse_json
+from ovsam.checked_json import parse_json, refuse_pipe
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.structures import IOU_THRESHOLDS, GroundTruth, Predictions
 from ovsam_pipeline.output.folder import read_run_file
@@ -98,6 +98,7 @@ def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
 def read_metrics(path: Path) -> dict[str, Any]:
     """Return the content of a metrics.json; DatasetError where it is not there, or not ours."""
     try:
+        refuse_pipe(path)
         values = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DatasetError(f"cannot read {path} as metrics.json of ovsam eval: {error}") from error

@@ -228,7 +228,7 @@ def test_half_of_a_surrogate_pair_is_no_name(tmp_path):
 
 def test_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "a.txt")
-    with pytest.raises(VocabularyError, match="got a pipe or device"):
+    with pytest.raises(VocabularyError, match="it is a pipe, socket or device, no file"):
         read_class_file(tmp_path / "a.txt")
 
 

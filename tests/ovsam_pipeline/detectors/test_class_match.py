@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ from ovsam.errors import ConfigError
 from ovsam.text.vocabulary import Vocabulary
 from ovsam.text.vocabulary_files import load_vocabulary
 from ovsam_pipeline.detectors.base import Detections
-from ovsam_pipeline.detectors.class_match import match_detector_classes
+from ovsam_pipeline.detectors.class_match import match_detector_classes, read_class_map
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.labelling.provenance import describe_matching
 from ovsam_pipeline.labelling.rules import build_rules
@@ -139,3 +140,9 @@ def test_an_evaluation_leaves_out_what_the_data_set_lacks(caplog):
 def test_a_detector_without_classes_cannot_name_objects(settings, flag):
     with pytest.raises(ConfigError, match=f"{flag} needs a detector that names its boxes"):
         build(None, **settings)
+
+
+def test_a_pipe_as_class_map_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "m.yaml")
+    with pytest.raises(DatasetError, match="it is a pipe, socket or device"):
+        read_class_map(tmp_path / "m.yaml", ["cat"], ["dog"], ("a", "b"))

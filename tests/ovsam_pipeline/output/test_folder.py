@@ -191,6 +191,12 @@ def test_flipped_bit_in_a_column_is_found_and_the_part_set_aside_at_the_end(tmp_
     assert (tmp_path / "parts" / "bad" / part.name).exists()
 
 
+def test_a_pipe_among_the_parts_is_refused_at_once(folder):
+    os.mkfifo(folder.parts_folder / "part-x.parquet")
+    with pytest.raises(OutputError, match=r"part-x\.parquet: it is a pipe, socket or device"):
+        folder.read_done("f")
+
+
 def test_part_of_a_later_version_is_kept_and_refused(folder):
     part = fill(folder, "a")
     rewrite(part, keys={"format": 9})

@@ -1,4 +1,5 @@
 import csv
+import os
 
 import numpy as np
 import pytest
@@ -40,6 +41,12 @@ def test_a_file_that_is_no_metrics_json_is_named(tmp_path, text) -> None:
     path.write_text(text)
     with pytest.raises(DatasetError, match=r"other\.json"):
         read_metrics(path)
+
+
+def test_a_pipe_as_metrics_json_is_refused_at_once(tmp_path) -> None:
+    os.mkfifo(tmp_path / "m.json")
+    with pytest.raises(DatasetError, match="it is a pipe, socket or device"):
+        read_metrics(tmp_path / "m.json")
 
 
 def test_a_missing_metrics_json_is_named(tmp_path) -> None:
