@@ -3,7 +3,9 @@
 Written at each step of each image, without waiting for the disk: a killed process loses nothing of
 it, and a power cut takes the process's images for innocent. What a process had in hand when it died
 is suspected, and labelled last, one image at a time. An image that was alone in hand is given up:
-a failed row, which is tried again, last and alone, by the next command.
+a failed row, which is tried again, last and alone, by the next command. Where the whole command
+died, nobody saw why: a kill from outside is no fault of the image, but a container that ends for
+lack of memory may be. So such an image becomes the last suspect, and is given up at its third time.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from ovsam.errors import ConfigError
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.storage.remote_path import AnyPath
 
+# Whole commands that may die with one image alone in hand.
+_MOST_ALONE = 3
 _KEYS = {
     "command": str,
     "in_hand": tuple[str, ...],
@@ -32,6 +36,7 @@ _KEYS = {
     "num_vain": int,
     "suspects": tuple[str, ...],
     "given_up": dict[str, str],
+    "num_alone": dict[str, int],
 }
 
 
@@ -68,9 +73,9 @@ class Journal:
         self.suspects |= {} if is_same else dict.fromkeys(before["given_up"])
         died, self.death = tuple(before["in_hand"]), before["why"] or death
         self.died: tuple[str, ...] = died
+        self._num_alone: dict[str, int] = dict(before["num_alone"])
         if len(died) == 1 and before["is_alone"]:
-            self.suspects.pop(died[0], None)
-            self.given_up[died[0]] = self.death
+            self._judge(died[0], is_seen=is_same or bool(before["why"]))
         else:
             self.suspects |= dict.fromkeys(died)
         is_vain = bool(died) and not before["num_done"] and not before["is_alone"]
@@ -78,6 +83,16 @@ class Journal:
         with suppress(OSError):  # a disk that is full: the run itself finds that out
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
             self._write()
+
+    def _judge(self, identity: str, *, is_seen: bool) -> None:
+        """Give up an image that was alone in hand, or suspect it after all others."""
+        self.suspects.pop(identity, None)
+        count = self._num_alone.pop(identity, 0) + 1
+        if is_seen or count >= _MOST_ALONE:
+            self.given_up[identity] = self.death
+        else:
+            self.suspects[identity] = None
+            self._num_alone[identity] = count
 
     def watch(
         self, images: Iterable[ImageRecord], *, is_alone: bool = False
@@ -95,6 +110,7 @@ class Journal:
         with self._guard:
             self._in_hand.pop(identity, None)
             self.suspects.pop(identity, None)
+            self._num_alone.pop(identity, None)
             self._num_done += 1
             self._write()
 
@@ -128,6 +144,7 @@ class Journal:
             "num_vain": self.num_vain,
             "suspects": list(self.suspects),
             "given_up": self.given_up,
+            "num_alone": self._num_alone,
         }
         # What is left of a longer text before follows the first line, and is not read.
         with suppress(OSError, AttributeError):
@@ -148,4 +165,4 @@ def _read(path: Path) -> dict[str, Any]:
         check_keys(loaded, _KEYS, "the journal")
         found = loaded
     empty = {"command": "", "in_hand": [], "is_alone": False, "why": "", "num_done": 0}
-    return {**empty, "num_vain": 0, "suspects": [], "given_up": {}, **found}
+    return {**empty, "num_vain": 0, "suspects": [], "given_up": {}, "num_alone": {}, **found}

@@ -67,7 +67,12 @@ def find_death() -> str:
 
 def get_command() -> str:
     """Return an id of the command, the same in all processes of it; "" where nobody watches."""
-    return f"{os.getppid()}-{_child.started_s}" if _child else ""
+    return f"{get_process()}-{_child.started_s}" if _child else ""
+
+
+def get_process() -> int:
+    """Return the number of the command's process: the one that watches, where one does."""
+    return os.getppid() if _child else os.getpid()
 
 
 def continue_command(config: LabelConfig) -> LabelConfig:

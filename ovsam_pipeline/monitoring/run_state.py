@@ -89,6 +89,7 @@ class RunState:
         is_holding: whether the run holds the output folder; only then may it write about it.
         exit_code: None while the run is in progress.
         phase_seconds: time of each phase that has ended.
+        process: what to send a signal to.
     """
 
     output: AnyPath
@@ -100,6 +101,7 @@ class RunState:
     exit_code: int | None = None
     error: str | None = None
     phase_seconds: dict[str, float] = field(default_factory=dict)
+    process: int = field(default_factory=os.getpid)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_s: float = field(default_factory=time.monotonic)
     _labelling_s: float | None = None
@@ -152,7 +154,7 @@ class RunState:
             "exit_code": self.exit_code,
             "error": self.error,
             "host": platform.node(),
-            "process": os.getpid(),
+            "process": self.process,
             "engine": self.engine or None,
             "plan": dict(self.plan),
             "phase_seconds": dict(self.phase_seconds),

@@ -9,7 +9,6 @@ model of the hub, a download), the run loads before it plans.
 from __future__ import annotations
 
 import logging
-import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
@@ -24,7 +23,7 @@ from ovsam.errors import OvsamError
 from ovsam_pipeline.engines.choose import foresee, open_engine
 from ovsam_pipeline.engines.engine import Engine, Work
 from ovsam_pipeline.engines.idle import IdleEngine
-from ovsam_pipeline.engines.supervisor import continue_command, find_death
+from ovsam_pipeline.engines.supervisor import continue_command, find_death, get_process
 from ovsam_pipeline.errors import OutputError, TimeLimitError
 from ovsam_pipeline.labelling.labeller import BuildLabeller
 from ovsam_pipeline.labelling.rules import find_evaluation_rules
@@ -137,7 +136,7 @@ def run_labelling(
     embedding: Progress | None = None,
 ) -> LabelResult:
     """Label the sources into an output folder; the last three as in `run_label`."""
-    config, state = continue_command(config), RunState(output)
+    config, state = continue_command(config), RunState(output, process=get_process())
     with ExitStack() as stack:
         stack.enter_context(keep_metrics(state, config.metrics_file))
         check_own_files(output)
@@ -530,7 +529,7 @@ class _Run:
                     **{name: _find_version(name) for name in ("torch", "numpy", "pyarrow")},
                 },
                 "host": platform.node(),
-                "process": os.getpid(),
+                "process": self.state.process,
                 "categories": facts.categories,
             }
         )

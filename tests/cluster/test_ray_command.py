@@ -23,10 +23,15 @@ FAKE = [str(DOUBLES / "fake_labeller.py")]
 # Of the heavy packages only Ray's and Parquet's are needed by who drives.
 LIGHT = [
     "-c",
+    # `run_app` is what the process that is watched over runs.
     "import sys\n"
-    "from ovsam_pipeline.cli import main\n"
-    "try: main()\n"
-    "finally: print('loaded torch' if 'torch' in sys.modules else 'no torch', file=sys.stderr)\n",
+    "from ovsam_pipeline import cli\n"
+    "run_app = cli.run_app\n"
+    "def run_and_say(app):\n"
+    "    try: run_app(app)\n"
+    "    finally: print('loaded' if 'torch' in sys.modules else 'no', 'torch', file=sys.stderr)\n"
+    "cli.run_app = run_and_say\n"
+    "cli.main()\n",
 ]
 
 

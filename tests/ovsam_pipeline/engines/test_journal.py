@@ -44,6 +44,27 @@ def test_what_was_given_up_is_tried_again_last_by_the_next_command(open_journal)
     assert (tomorrow.died, tomorrow.given_up, list(tomorrow.suspects)) == ((), {}, [KEYS[0]])
 
 
+def test_image_alone_in_hand_of_killed_commands_is_given_up_at_the_third_time(
+    open_journal,
+):
+    hold(open_journal("first"), IMAGES[:2])
+    for command in ("second", "third"):
+        hold(open_journal(command), IMAGES[:1], is_alone=True)
+        journal = open_journal("look")
+        assert (journal.given_up, list(journal.suspects)) == ({}, [KEYS[1], KEYS[0]])
+    hold(journal, IMAGES[:1], is_alone=True)
+    assert list(open_journal("fourth").given_up) == [KEYS[0]]
+
+
+def test_innocent_image_that_gets_a_row_is_no_suspect_any_more(open_journal, tmp_path):
+    hold(open_journal("first"), IMAGES[:1], is_alone=True)
+    journal = open_journal("second")
+    hold(journal, IMAGES[:1], is_alone=True)
+    journal.release(KEYS[0])
+    journal.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_journal_is_gone_once_all_suspects_have_rows(open_journal, tmp_path):
     hold(open_journal(), IMAGES[:2])
     journal = open_journal()
