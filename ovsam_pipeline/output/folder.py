@@ -96,14 +96,14 @@ class OutputFolder:
     An OutputLockedError where another run holds it.
     """
 
-    def __init__(self, path: AnyPath) -> None:
+    def __init__(self, path: AnyPath, process: int | None = None) -> None:
         self.path = path
         self.parts_folder = path / _PARTS_FOLDER
         # Whether parts have failed rows, by name: what was read once is not read again at the end.
         self._has_failed: dict[str, bool] = {}
         with explain("cannot use the output folder", path, OutputError):
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = take_lock(path)
+            self._lock = take_lock(path, process=process)
             self.parts_folder.mkdir(exist_ok=True)
         for folder in (path, self.parts_folder):
             sweep_temporary_files(folder)

@@ -52,12 +52,18 @@ class OutputLock(Protocol):
         """Let the next run in."""
 
 
-def take_lock(output: AnyPath, *, lease_s: float = LEASE_S) -> OutputLock:
+def take_lock(
+    output: AnyPath, *, lease_s: float = LEASE_S, process: int | None = None
+) -> OutputLock:
     """Take the right to write an output; an OutputLockedError where another run holds it.
 
-    A folder must exist. `lease_s` is the age at which a lease on a store expires.
+    A folder must exist. `lease_s` is the age at which a lease on a store expires, `process` the one
+    that others are told of, this one by default.
     """
-    return _Lease(output, lease_s) if isinstance(output, RemotePath) else _Flock(output)
+    owner = _describe_owner(process or os.getpid())
+    if isinstance(output, RemotePath):
+        return _Lease(output, lease_s, owner)
+    return _Flock(output, _LOCK_FILE, owner)
 
 
 def has_lock(output: AnyPath) -> bool:
@@ -84,21 +90,21 @@ def take_training_lock(out: Path) -> OutputLock:
 
     The name differs: a folder with the other one is an output of labels.
     """
-    return _Flock(out, _TRAINING_LOCK_FILE)
+    return _Flock(out, _TRAINING_LOCK_FILE, _describe_owner(os.getpid()))
 
 
 class _Flock:
     """A lock on OUT/.lock that lives as long as its open file."""
 
-    def __init__(self, output: Path, name: str = _LOCK_FILE) -> None:
+    def __init__(self, output: Path, name: str, owner: str) -> None:
         self._stream = (output / name).open("a+", encoding="utf-8")
         if not self._try_lock():
             self._stream.seek(0)
-            owner = self._stream.read(200).strip()
+            other = self._stream.read(200).strip()
             self._stream.close()
-            raise _explain(output, owner)
+            raise _explain(output, other)
         self._stream.truncate(0)
-        self._stream.write(_describe_owner())
+        self._stream.write(owner)
         self._stream.flush()
 
     def _try_lock(self) -> bool:
@@ -119,9 +125,9 @@ class _Flock:
 class _Lease:
     """A lease OUT/.lock-…, which a thread renews."""
 
-    def __init__(self, output: RemotePath, lease_s: float) -> None:
+    def __init__(self, output: RemotePath, lease_s: float, owner: str) -> None:
         self._output, self._lease_s = output, lease_s
-        self._owner = _Owner(_describe_owner(), secrets.token_hex(8))
+        self._owner = _Owner(owner, secrets.token_hex(8))
         self._renewed = _Moment(0.0, 0.0)
         self._lost_by = ""
         try:
@@ -349,9 +355,9 @@ def _find_others(
     return living
 
 
-def _describe_owner() -> str:
+def _describe_owner(process: int) -> str:
     since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"process {os.getpid()} on {socket.gethostname()} since {since}"
+    return f"process {process} on {socket.gethostname()} since {since}"
 
 
 def _explain(output: AnyPath, owner: str, lease_s: float | None = None) -> OutputLockedError:

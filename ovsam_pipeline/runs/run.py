@@ -294,7 +294,7 @@ def _iterate_in_time(
 
 def _take_output(stack: ExitStack, state: RunState) -> OutputFolder:
     """Lock the output folder until the stack ends, and write the state of the run into it."""
-    folder = stack.enter_context(OutputFolder(state.output))
+    folder = stack.enter_context(OutputFolder(state.output, state.process))
     state.is_holding = True
     stack.enter_context(keep_status(state))
     return folder

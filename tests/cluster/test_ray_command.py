@@ -126,7 +126,7 @@ def wait_until_gone(folder: Path, seconds: float = 150.0) -> None:
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks at processes in /proc")
 def test_no_process_is_left_of_a_run_that_ended_or_was_killed(ray_home, tmp_path) -> None:
     write_images(tmp_path / "in", 60)
-    home = Path(ray_home["RAY_TMPDIR"]) / "own"
+    home = Path(ray_home["RAY_TMPDIR"]) / "ended"
     home.mkdir()
     env = {**os.environ, "RAY_TMPDIR": str(home), "FAKE_SECONDS": "0.3"}
     command = [sys.executable, *FAKE, "label", str(tmp_path / "in"), "--engine", "ray", "-o"]

@@ -114,7 +114,7 @@ def test_all_images_are_labelled_as_in_one_process(cluster, tmp_path) -> None:
     result = run(configure(tmp_path / "images"), tmp_path / "ray")
     assert read_rows(tmp_path / "ray") == label_here(tmp_path / "images", tmp_path / "local")
     assert (result.summary.labelled, result.summary.empty, result.summary.failed) == (60, 1, 2)
-    assert result.summary.reasons.keys() >= {"internal error: KeyError: …"}
+    assert any("internal error: KeyError: " in reason for reason in result.summary.reasons)
     stages = [worker.stage_seconds.keys() for worker in run.report.workers.values() if worker.done]
     assert stages
     assert all({"decode", "detect", "segment", "write"} <= names for names in stages)

@@ -289,7 +289,7 @@ def test_killed_run_is_gone_on_with_once_its_lease_ran_out(s3, tmp_path, start):
     _, said = other.communicate(timeout=60)
     assert other.returncode == 75
     assert f"is being written by process {run.pid} on" in said
-    assert said.count("\n") == 1
+    assert len(said.splitlines()) == 2
     run.send_signal(signal.SIGKILL)
     run.communicate()
     time.sleep(7)
