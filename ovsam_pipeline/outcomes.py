@@ -174,6 +174,11 @@ def count_things(number: int, thing: str) -> str:
     return f"{number} {thing}{plural}"
 
 
+def count_are(number: int, thing: str) -> str:
+    """Return "1 row is" or "3 rows are"."""
+    return f"{count_things(number, thing)} {'is' if number == 1 else 'are'}"
+
+
 def _find_kind(sentence: str) -> str:
     """Return a sentence without what is particular to one image: equal ones are of one kind.
 

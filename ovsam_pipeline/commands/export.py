@@ -35,7 +35,7 @@ def export(
     """
     from ovsam.errors import ConfigError
     from ovsam_pipeline.export.coco import export_coco
-    from ovsam_pipeline.outcomes import count_things
+    from ovsam_pipeline.outcomes import count_are, count_things
     from ovsam_pipeline.output.annotations_file import choose_annotations
     from ovsam_pipeline.output.place import find_output
     from ovsam_pipeline.terminal.app import print_json, print_result, result_is_kept
@@ -56,8 +56,7 @@ def export(
         objects = count_things(counts.objects, "object")
         print_result(f"{target}: {count_things(images, 'image')}, {objects}")
         if counts.failed:
-            are = "is" if counts.failed == 1 else "are"
-            print_result(f"{count_things(counts.failed, 'failed image')} {are} left out")
+            print_result(f"{count_are(counts.failed, 'failed image')} left out")
 
 
 def _choose_target(to: str, *, overwrite: bool) -> AnyPath:

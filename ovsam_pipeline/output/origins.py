@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ovsam.errors import ConfigError
+from ovsam_pipeline.outcomes import count_are, count_things
 from ovsam_pipeline.output.done_index import DoneIndex
 from ovsam_pipeline.records import UNKNOWN_ORIGIN, ImageRecord, Origin
 from ovsam_pipeline.storage.remote_path import AnyPath, is_remote
@@ -71,12 +72,11 @@ class OriginCheck:
             is_moved = self._same[pair] > count and _is_gone(old.folder)
             if is_moved or _is_same_place(old, new):
                 continue
-            names = "1 name is" if count == 1 else f"{count} names are"
             raise ConfigError(
-                f"{output} was made from {old.folder}, now {new.folder}: {names} in both for other "
-                f"images, such as '{self._examples[pair]}'; give another -o, or both in one "
-                "command into a new -o, or where these images replace the others --on-existing "
-                "overwrite"
+                f"{output} was made from {old.folder}, now {new.folder}: "
+                f"{count_are(count, 'name')} in both for other images, such as "
+                f"'{self._examples[pair]}'; give another -o, or both in one command into a new -o, "
+                "or where these images replace the others --on-existing overwrite"
             )
 
     def find_present(self) -> np.ndarray:
@@ -104,10 +104,9 @@ class OriginCheck:
         for pair, count in self._same.items():
             old, new = self._done.origins[pair[0]], origins[pair[1]]
             if not _is_same_place(old, new):
-                images = "1 image" if count == 1 else f"{count} images"
                 sentences.append(
-                    f"{images} of {old.folder} found in {new.folder} by name, size and time: the "
-                    "rows are kept"
+                    f"{count_things(count, 'image')} of {old.folder} found in {new.folder} by "
+                    "name, size and time: the rows are kept"
                 )
         counts = np.bincount(self._done.origin_of[is_other], minlength=len(self._done.origins))
         by_source = Counter[str]()
@@ -115,10 +114,9 @@ class OriginCheck:
             by_source[origin.source] += count
         for source, count in by_source.items():
             if count:
-                rows = "1 row is" if count == 1 else f"{count} rows are"
                 sentences.append(
-                    f"{rows} of {source}, which is not among the sources now: kept, --prune "
-                    "removes rows of named sources only"
+                    f"{count_are(count, 'row')} of {source}, which is not among the sources now: "
+                    "kept, --prune removes rows of named sources only"
                 )
         return sentences
 
@@ -132,21 +130,21 @@ def find_emptied_folders(
     """Find the rows of folders that are there and hold no image any more.
 
     A disk that is not mounted looks like that, and its images are not deleted. `gone`: (N,) indices
-    of rows whose images are not listed. `images`: all that are. `read_names` returns the file names
-    of a part. Returns (N,) bool, which of the rows, and their number by folder.
+    of rows whose images are not listed, ascending. `images`: all that are. `read_names` returns the
+    file names of a part. Returns (N,) bool, which of the rows, and their number by folder.
     """
     is_kept, folders = np.zeros(len(gone), bool), Counter[str]()
     held: set[str] | None = None
     for part, positions in done.group(gone).items():
         names = read_names(part)
         for position in positions.tolist():
-            row = int(done.find_row(names[position]))
+            row = done.find_row(names[position])
             folder = _find_folder(done.origins[done.origin_of[row]].folder, names[position])
             if folder is None:
                 continue
             held = _list_folders(images) if held is None else held
             if folder not in held:
-                is_kept[np.flatnonzero(gone == row)] = True
+                is_kept[np.searchsorted(gone, row)] = True
                 folders[folder] += 1
     return is_kept, dict(folders)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ovsam_pipeline.outcomes import count_are
 from ovsam_pipeline.output.done_index import DoneIndex, compute_keys
 from ovsam_pipeline.output.folder import PREVIEW_FOLDER
 from ovsam_pipeline.output.image_ids import ReadId, UniqueImages
@@ -160,10 +161,9 @@ def plan_run(
 
 
 def _describe_emptied(folder: str, count: int) -> str:
-    rows = "1 row is" if count == 1 else f"{count} rows are"
     return (
-        f"{folder} holds no image any more: {rows} kept, as a disk that is not mounted looks "
-        "like that; remove the folder, and --prune removes them"
+        f"{folder} holds no image any more: {count_are(count, 'row')} kept, as a disk that is not "
+        "mounted looks like that; remove the folder, and --prune removes them"
     )
 
 

@@ -31,7 +31,7 @@ from ovsam_pipeline.monitoring.metrics_file import keep_metrics
 from ovsam_pipeline.monitoring.report import RunReport, RunSummary
 from ovsam_pipeline.monitoring.run_state import RunState, keep_status
 from ovsam_pipeline.monitoring.stopping import StopRequest, stop_after
-from ovsam_pipeline.outcomes import count_things
+from ovsam_pipeline.outcomes import count_are, count_things
 from ovsam_pipeline.output.annotations_file import (
     ANNOTATIONS_FILE,
     choose_annotations,
@@ -94,6 +94,7 @@ class LabelResult:
     dropped: dict[str, int] = field(default_factory=dict)
     has_labels: bool = True
     is_demonstration: bool = False
+    boxes_fit: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         """Return the counts and the place in one line."""
@@ -104,8 +105,6 @@ class LabelResult:
             f"{count_things(self.totals.images, 'image')}, "
             f"{count_things(self.totals.objects, thing)}>"
         )
-
-    boxes_fit: dict[str, Any] | None = None
 
     @property
     def exit_code(self) -> int:
@@ -263,7 +262,7 @@ def _list_images(config: LabelConfig, output: AnyPath, state: RunState) -> _List
         config.sources, image_root=config.image_root, exclude=config.exclude, outputs=(output,)
     )
     images = ImageSpool(_iterate_in_time(listing, config.time_limit, state))
-    logger.info("%d %s found", len(images), "image" if len(images) == 1 else "images")
+    logger.info("%s found", count_things(len(images), "image"))
     for sentence in listing.describe_left_out():
         logger.info("%s", sentence)
     gaps = listing.left_out.describe_unreadable()
@@ -367,7 +366,7 @@ def _plan(
     if plan.num_vanished:
         logger.warning(
             "%s listed and not there now: what they were labelled as is kept",
-            "1 image is" if plan.num_vanished == 1 else f"{plan.num_vanished} images are",
+            count_are(plan.num_vanished, "image"),
         )
     for sentence in plan.warnings:
         logger.warning("%s", sentence)
