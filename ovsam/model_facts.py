@@ -6,7 +6,6 @@ tensors, so it is known once they were loaded on this machine: `seen_files.py` r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -147,9 +146,9 @@ def read_trained_on(name: str | Path) -> str | None:
         return None  # an official SAM, or a file that `load_model` refuses
     try:
         config: dict[str, str | None] = parse_json(read_metadata(name)["config"])
-    except (KeyError, json.JSONDecodeError):
+        return config.get("trained_on")
+    except (ValueError, LookupError, AttributeError):
         return None  # `load_model` refuses such a file, with the reason
-    return config.get("trained_on")
 
 
 _WHAT = "model facts 1"  # raise the number when `describe_model` finds other values

@@ -51,6 +51,6 @@ def _make_key(what: str, paths: Iterable[Path]) -> str:
 def _read() -> dict[str, Any]:
     try:
         entries = parse_json((find_cache_folder() / _FILE).read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return {}
     return entries if isinstance(entries, dict) else {}

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from ovsam.checked_json import check_keys, parse_json
-from ovsam.errors import ConfigError
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.storage.remote_path import AnyPath
 
@@ -160,7 +159,7 @@ def describe_images(identities: Sequence[str]) -> str:
 def _read(path: Path) -> dict[str, Any]:
     """Return what a process left; nothing where the file is missing or damaged."""
     found: dict[str, Any] = {}
-    with suppress(OSError, ValueError, ConfigError):
+    with suppress(OSError, ValueError):
         loaded = parse_json(path.read_bytes().partition(b"\n")[0])
         check_keys(loaded, _KEYS, "the journal")
         found = loaded

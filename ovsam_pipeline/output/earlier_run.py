@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from ovsam_pipeline.output.folder import RUN_FILE, is_output, read_run_file
 from ovsam_pipeline.output.place import check_store, may_be_output, parse_output
 from ovsam_pipeline.settings.label import CLUSTER_SETTINGS, LabelConfig
 from ovsam_pipeline.settings.setting import list_settings, settle_values
-from ovsam_pipeline.storage.remote_path import AnyPath
+from ovsam_pipeline.storage.remote_path import AnyPath, is_there
 
 _PATHS = ("image_root", "class_map", "relabel")
 _PATHS_OR_NAMES = ("vocabulary", "model")
@@ -163,7 +162,7 @@ def find_source(name: str, folder: Path, old: AnyPath, again: str) -> str:
         return name
     source = join_folder(folder, name)
     is_pattern = any(sign in source for sign in "*?[{#")
-    if not is_pattern and not _exists(Path(source).expanduser()):
+    if not is_pattern and not is_there(Path(source).expanduser()):
         raise ConfigError(
             f"source '{source}' recorded in {old / RUN_FILE} does not exist; give its new "
             f"location: {again.format(old=old)}"
@@ -178,7 +177,7 @@ def join_folder(folder: Path, name: str) -> str:
 
 def join_file(folder: Path, name: str) -> str:
     """Do the same where the name is a file there; others ("lvis") stay as they are."""
-    is_file = _exists(folder / name) and (folder / name).is_file()
+    is_file = is_there(folder / name) and (folder / name).is_file()
     return str(folder / name) if is_file else name
 
 
@@ -188,15 +187,8 @@ def _join_detector(folder: Path, spec: str) -> str:
     if not sign:
         return join_file(folder, spec)
     name, points, _ = rest.partition("#points")
-    is_there = _exists(folder / name)  # another kind may have no file
-    return f"{kind}:{folder / name if is_there else name}{points}"
-
-
-def _exists(path: Path) -> bool:
-    """Return whether a path is there; False also for a text that no path can be."""
-    with suppress(OSError, ValueError):
-        return path.exists()
-    return False
+    # Another kind may have no file.
+    return f"{kind}:{folder / name if is_there(folder / name) else name}{points}"
 
 
 def _refuse_contradictions(values: Mapping[str, Any], output: AnyPath) -> None:

@@ -350,7 +350,7 @@ def _read_index(part: pq.ParquetFile, path: AnyPath) -> PartIndex:
             _read_transient(part, stored),
             *_read_origins(stored),
         )
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"its record of images is damaged: {describe_error(error)}") from error
     states = (index.identities, index.is_failed, index.is_transient, index.origin_of)
     lengths = {len(index.keys), *map(len, states)}

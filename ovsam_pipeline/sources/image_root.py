@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from ovsam_pipeline.errors import SourceError
-from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
+from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath, is_there
 
 # The first images are looked for; on an object store each look is a request.
 NUM_PROBES, NUM_REMOTE_PROBES = 20, 3
@@ -81,7 +81,7 @@ def find_root(
     best: list[ImageRoot] = [ImageRoot(candidates[0])]
     for reading in _list_readings(probes, candidates[0]):
         found = [
-            ImageRoot(folder, reading, sum(_exists(folder / reading.apply(p)) for p in probes))
+            ImageRoot(folder, reading, sum(is_there(folder / reading.apply(p)) for p in probes))
             for folder in candidates
         ]
         most = max(root.num_found for root in found)
@@ -117,7 +117,7 @@ def _list_readings(probes: Sequence[str], folder: AnyPath) -> list[Reading]:
 def _locate(root: ImageRoot, probes: Sequence[str]) -> AnyPath | None:
     """Return the first file that was found, without links."""
     places = (root.folder / root.reading.apply(name) for name in probes)
-    return next((place.resolve() for place in places if _exists(place)), None)
+    return next((place.resolve() for place in places if is_there(place)), None)
 
 
 def _describe_absence(path: object, probes: Sequence[str], candidates: Sequence[AnyPath]) -> str:
@@ -141,13 +141,6 @@ def _find_neighbour(name: str, beside: AnyPath) -> AnyPath | None:
         except OSError:
             continue
         for folder in folders[:_MOST_NEIGHBOURS]:
-            if _exists(folder / name) or _exists(folder / name.rpartition("/")[2]):
+            if is_there(folder / name) or is_there(folder / name.rpartition("/")[2]):
                 return folder
     return None
-
-
-def _exists(path: AnyPath) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False

@@ -333,3 +333,11 @@ class _StoredStream(io.RawIOBase):
 
 
 AnyPath = Path | RemotePath
+
+
+def is_there(path: AnyPath) -> bool:
+    """Return whether a path exists; False, too, for a text that no path can be, or one closed."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

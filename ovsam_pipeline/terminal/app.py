@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from ovsam_pipeline.monitoring.stopping import StopRequest
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# What pathlib raises, as a RuntimeError, for "~" without a home and for "~nobody".
 # Why a path cannot be used, whatever it was for.
 _UNUSABLE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
+# What pathlib raises, as a RuntimeError, for "~" without a home and for "~nobody".
 _NO_HOME = "Could not determine home directory."
 
 

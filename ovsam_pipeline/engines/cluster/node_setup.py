@@ -7,6 +7,7 @@ which a probe file shows. What differs is one sentence with the machine in it.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import platform
@@ -83,6 +84,7 @@ def name_node(error: OvsamError, host: str) -> OvsamError:
     return error if text.startswith((host, "on ")) else type(error)(f"on {host}: {text}")
 
 
+@functools.cache
 def identify_code() -> str:
     """Return the version of the `ovsam` that runs, and a hash of its source.
 
