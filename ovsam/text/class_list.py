@@ -12,13 +12,14 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ovsam.checked_json import parse_json, refuse_pipe
 from ovsam.coco_fields import to_id, to_text
 from ovsam.errors import VocabularyError, show_value
+from ovsam.text.class_rules import ClassRules, read_class_rules
 
 Split = Literal["base", "novel"]
 
@@ -45,6 +46,7 @@ class VocabularyClass:
         split: "base" where the model's labels were trained on it, "novel" where not, None where the
             vocabulary has no split or leaves the class out of both.
         synonyms: other names; found by `Vocabulary.index_of`, embedded only by `with_synonyms`.
+        rules: which of its objects come out.
     """
 
     category_id: int
@@ -53,6 +55,7 @@ class VocabularyClass:
     split: Split | None = None
     frequency: str | None = None
     synonyms: tuple[str, ...] = ()
+    rules: ClassRules = field(default_factory=ClassRules)
 
 
 def split_prototypes(name: str) -> tuple[str, ...]:
@@ -363,6 +366,7 @@ def _class_from_entry(
         split=_read_split(entry, where),
         frequency=_FREQUENCIES.get(str(frequency), frequency),
         synonyms=tuple(t for t in _read_texts(entry, "synonyms", where) if t != built.name),
+        rules=read_class_rules(entry, where),
     )
 
 

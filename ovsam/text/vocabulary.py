@@ -24,6 +24,7 @@ from ovsam.text.class_list import (
     fold_name,
     make_class,
 )
+from ovsam.text.class_rules import ClassRules
 
 if TYPE_CHECKING:
     import torch
@@ -145,6 +146,11 @@ class Vocabulary:
         """(C) tuples of the texts embedded for each class."""
         return tuple(item.aliases for item in self.classes)
 
+    @cached_property
+    def rules(self) -> dict[int, ClassRules]:
+        """The rules of the classes that have any, by category id."""
+        return {item.category_id: item.rules for item in self.classes if item.rules}
+
     @property
     def num_classes(self) -> int:
         """C; background is not counted."""
@@ -182,12 +188,22 @@ class Vocabulary:
 
     @cached_property
     def content_hash(self) -> str:
-        """Hex digest of all that decides labels: ids, names, texts, split, given embeddings.
+        """Hex digest of all that decides labels: ids, names, texts, split, rules, embeddings given.
 
         Embeddings that `embed_vocabulary` computed follow from the texts and the model, and are
         left out.
         """
-        rows = [[c.category_id, c.name, list(c.aliases), c.split] for c in self.classes]
+        # Without rules, the digest is what it was before there were any.
+        rows = [
+            [
+                c.category_id,
+                c.name,
+                list(c.aliases),
+                c.split,
+                *([c.rules.to_dict()] if c.rules else []),
+            ]
+            for c in self.classes
+        ]
         digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode())
         if self._own_embeddings and self._embeddings is not None:
             digest.update(self._embeddings.numpy().tobytes())

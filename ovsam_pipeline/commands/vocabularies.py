@@ -78,14 +78,22 @@ def _list_classes(vocabulary: Vocabulary) -> list[dict[str, Any]]:
             "texts": list(item.aliases),
             "split": item.split,
             "frequency": item.frequency,
+            **({"rules": item.rules.to_dict()} if item.rules else {}),
         }
         for item in vocabulary.classes
     ]
 
 
 def _format_classes(vocabulary: Vocabulary) -> str:
+    has_rules = ["rules"] if vocabulary.rules else []
     rows = [
-        [str(item.category_id), item.name, item.split or "-", " | ".join(item.aliases)]
+        [
+            str(item.category_id),
+            item.name,
+            item.split or "-",
+            *(item.rules.describe() or "-" for _ in has_rules),
+            " | ".join(item.aliases),
+        ]
         for item in vocabulary.classes
     ]
-    return format_table(("id", "name", "split", "texts"), rows, right="r")
+    return format_table(("id", "name", "split", *has_rules, "texts"), rows, right="r")

@@ -57,7 +57,23 @@ def describe_detecting(config: LabelConfig, detector: Known) -> RunFacts:
 
 def _choose_rules(config: LabelConfig, model: ModelFacts, detector: Known) -> LabelRules:
     vocabulary, kept = choose_vocabulary(config, model, detector)
+    refuse_ignored(vocabulary, kept)
     return build_rules(config, vocabulary, kept, detector)
+
+
+def refuse_ignored(vocabulary: Vocabulary, kept: frozenset[int] | None) -> None:
+    """Refuse classes that are asked for and ignored, and a vocabulary of ignored ones alone."""
+    ignored = {index for index, item in enumerate(vocabulary.classes) if item.rules.ignore}
+    if kept is not None and (both := sorted(ignored & kept)):
+        raise ConfigError(
+            f"--classes asks for {vocabulary.names[both[0]]!r}, which the vocabulary "
+            f"{vocabulary.title!r} ignores; leave it out, or take its 'ignore' out of the file"
+        )
+    if len(ignored) == vocabulary.num_classes:
+        raise ConfigError(
+            f"expected a class that is not ignored in the vocabulary {vocabulary.title!r}, got "
+            f"none among {vocabulary.num_classes}; no object could come out"
+        )
 
 
 def check_names(config: LabelConfig, model: ModelFacts, vocabulary: Vocabulary) -> None:

@@ -186,9 +186,7 @@ class StoredMasks:
         for image, features in zip(images, encoded, strict=True):
             prompts = _build_prompts(image.boxes)
             prediction = self.predictor.segment(features, prompts, masks="none")
-            built.append(
-                (self.regions.relabel(image.record, prediction, image.boxes, self.rules), Counter())
-            )
+            built.append(self.regions.relabel(image.record, prediction, image.boxes, self.rules))
         return built
 
 

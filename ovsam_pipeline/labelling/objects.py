@@ -35,10 +35,11 @@ def build_objects(
     labels = {row: choose_label(prediction, found, rules, row) for row in single}
     asked = [row for row in single if rules.kept is None or labels[row].index in rules.kept]
     dropped["class not asked for"] = len(single) - len(asked)
-    sure = [row for row in asked if labels[row].score >= rules.min_score]
+    sure = [row for row in asked if labels[row].score >= rules.find_min_score(labels[row].index)]
     dropped[BELOW_MIN_SCORE] = len(asked) - len(sure)
     objects = [_build_object(prediction, found, rules, row, labels[row]) for row in sure]
-    return tuple(objects), dropped
+    kept, dropped_by_class = rules.keep_by_class(objects)
+    return kept, dropped + dropped_by_class
 
 
 def _drop_duplicate_masks(prediction: Prediction, indices: list[int], iou: float) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ovsam.errors import ConfigError
+from ovsam.text.class_rules import ClassRules
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.detectors.box_rules import (
     BEYOND_MAX_DET,
@@ -24,9 +25,15 @@ from ovsam_pipeline.detectors.class_match import describe_unmatched, match_detec
 if TYPE_CHECKING:
     from ovsam.text.vocabulary import Vocabulary
     from ovsam_pipeline.detectors.base import Known
+    from ovsam_pipeline.records import ObjectRecord
     from ovsam_pipeline.settings.label import LabelConfig
 
 logger = logging.getLogger(__name__)
+
+IGNORED = "class ignored by the vocabulary"
+BELOW_CONF = "label score below its class's conf"
+BELOW_MIN_AREA = "mask smaller than its class's min_area"
+BEYOND_MAX_PER_IMAGE = "beyond its class's max_per_image"
 
 
 @dataclass(frozen=True)
@@ -116,8 +123,36 @@ class LabelRules:
         return [
             {"id": item.category_id, "name": item.name}
             for index, item in enumerate(self.vocabulary.classes)
-            if self.kept is None or index in self.kept
+            if (self.kept is None or index in self.kept) and not item.rules.ignore
         ]
+
+    def find_min_score(self, index: int) -> float:
+        """Return the least score of a class's labels: its own rule, else the run's."""
+        own = self.vocabulary.classes[index].rules.conf
+        return self.min_score if own is None else own
+
+    def keep_by_class(
+        self, objects: Sequence[ObjectRecord]
+    ) -> tuple[tuple[ObjectRecord, ...], Counter[str]]:
+        """Return the objects that pass the rules of their classes, in order; count the others."""
+        by_id = self.vocabulary.rules
+        if not by_id:
+            return tuple(objects), Counter()
+        none = ClassRules()
+        reasons = [_find_fault(item, by_id.get(item.category_id, none)) for item in objects]
+        for category_id, rules in by_id.items():
+            if rules.max_per_image is None:
+                continue
+            same = [
+                place
+                for place, item in enumerate(objects)
+                if item.category_id == category_id and reasons[place] is None
+            ]
+            best_first = sorted(same, key=lambda place: -objects[place].score)
+            for place in best_first[rules.max_per_image :]:
+                reasons[place] = BEYOND_MAX_PER_IMAGE
+        kept = tuple(item for item, reason in zip(objects, reasons, strict=True) if reason is None)
+        return kept, Counter(reason for reason in reasons if reason is not None)
 
     def _keep_classes(self, found: Detections) -> Detections:
         """Leave out boxes whose class could not come out, before a network looks at them."""
@@ -138,6 +173,17 @@ class LabelRules:
             return found
         indices = suppress_duplicates(found.boxes_xyxy, found.scores, self.iou)
         return found.select(np.asarray(indices, dtype=np.int64))
+
+
+def _find_fault(item: ObjectRecord, rules: ClassRules) -> str | None:
+    """Return why an object of a class with these rules does not come out; None: it does."""
+    if rules.ignore:
+        return IGNORED
+    if rules.conf is not None and item.score < rules.conf:
+        return BELOW_CONF
+    height, width = item.segmentation["size"]
+    least = max(rules.min_area or 0, (rules.min_area_share or 0) * height * width)
+    return BELOW_MIN_AREA if item.area < least else None
 
 
 def build_rules(

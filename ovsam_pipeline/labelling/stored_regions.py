@@ -8,6 +8,7 @@ new labels. Reads footers and class names when made, rows as they are asked for.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -111,14 +112,17 @@ class StoredRegions(Detector):
         prediction: Prediction,
         found: Detections,
         rules: LabelRules,
-    ) -> tuple[ObjectRecord, ...]:
-        """Return the stored objects of an image with new labels; all else stays as it was."""
+    ) -> tuple[tuple[ObjectRecord, ...], Counter[str]]:
+        """Return the stored objects of an image with new labels; all else stays as it was.
+
+        Rules of classes alone let objects go; they are counted by reason.
+        """
         relabelled = []
         for row, item in enumerate(self._read_row(image).objects):
             assert isinstance(item, ObjectRecord)
             label = choose_label(prediction, found, rules, row)
             relabelled.append(replace(item, **describe_label(prediction, rules, row, label)))
-        return tuple(relabelled)
+        return rules.keep_by_class(relabelled)
 
     def _find_prompts(self, image: DetectorImage) -> Detections:
         row = self._read_row(image.record)

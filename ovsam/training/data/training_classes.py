@@ -81,7 +81,9 @@ class TrainingClasses:
         if len(set(ids)) < len(ids):
             ids = list(range(1, len(ids) + 1))
         classes = [
-            VocabularyClass(number, item.name, item.aliases, synonyms=item.synonyms)
+            VocabularyClass(
+                number, item.name, item.aliases, synonyms=item.synonyms, rules=item.rules
+            )
             for number, item in zip(ids, self.classes, strict=True)
         ]
         return Vocabulary.from_classes(classes, f"{self.title} for training")
