@@ -2,31 +2,84 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from ovsam_pipeline.commands.options import Json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ovsam_pipeline.export.options import ExportOptions, ExportSummary, ImageMode
     from ovsam_pipeline.storage.remote_path import AnyPath
 
+    # (output, target, options): writes one file, or what belongs into an empty folder.
+    _Export = Callable[[AnyPath, Any, ExportOptions], ExportSummary]
+
 _STANDARD_OUTPUT = ("-", "/dev/stdout")
+_IMAGES_GONE, _LOSSY = 3, 5
+
+
+@dataclass(frozen=True)
+class _Format:
+    """One format: how its writer is imported, and the suffix of its file; None: a folder."""
+
+    load: Callable[[], _Export]
+    suffix: str | None = None
+
+
+def _load_coco() -> _Export:
+    from ovsam_pipeline.export.coco_choice import export_coco_as
+
+    return export_coco_as
+
+
+# A new format is a file in export/ with one function, a loader above, and its line here.
+_FORMATS = {
+    "coco": _Format(_load_coco, ".json"),
+}
+_NAMES = ", ".join(_FORMATS)
 
 
 def export(
     output: Annotated[
         str, typer.Argument(metavar="OUT", help="Folder of `ovsam label`, or its address.")
     ],
-    export_format: Annotated[str, typer.Option("--format", help="coco.")] = "coco",
+    export_format: Annotated[str, typer.Option("--format", help=f"{_NAMES}.")] = "coco",
     to: Annotated[
         str | None,
-        typer.Option(help="New .json file to write; - is stdout.  [default: OUT/annotations.json]"),
+        typer.Option(
+            help="New file or folder to write; - is stdout, for coco.  [default: "
+            "OUT/annotations.json, else OUT_FORMAT beside OUT]"
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace a file that --to names.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that --to names, or an export.")
+    ] = False,
+    min_score: Annotated[float, typer.Option(help="Leave out objects with a lower score.")] = 0.0,
+    classes: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="Export only these classes.")
+    ] = None,
+    reviewed_only: Annotated[
+        bool, typer.Option("--reviewed-only", help="Export only objects that a person saw.")
+    ] = False,
+    images: Annotated[
+        str,
+        typer.Option(
+            metavar="copy|link|none", help="Put the pictures into the export: copied, or linked."
+        ),
+    ] = "copy",
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="Where the pictures are now, if they moved; as for label. Repeatable."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Write the labels of an output folder as COCO instances.
+    """Write the labels of an output folder in another format.
 
     Examples:
         ovsam export labels
@@ -34,40 +87,118 @@ def export(
         ovsam export labels --to - | jq .images
     """
     from ovsam.errors import ConfigError
-    from ovsam_pipeline.export.coco import export_coco
-    from ovsam_pipeline.outcomes import count_are, count_things
-    from ovsam_pipeline.output.annotations_file import choose_annotations
+    from ovsam_pipeline.export.labels import LabelChoice
+    from ovsam_pipeline.export.options import ExportOptions
     from ovsam_pipeline.output.place import find_output
+
+    if export_format not in _FORMATS:
+        raise ConfigError(f"expected --format as one of {_NAMES}, got '{export_format}'")
+    if images not in ("copy", "link", "none"):
+        raise ConfigError(f"expected --images as copy, link or none, got '{images}'")
+    names = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
+    choice = LabelChoice(min_score, names, reviewed_only)
+    options = ExportOptions(choice, cast("ImageMode", images), tuple(source or ()))
+    folder = find_output(output)
+    chosen = _FORMATS[export_format]
+    if to in _STANDARD_OUTPUT:
+        _print_file(folder, export_format, options)
+        return
+    target = _choose_target(folder, to, export_format, options, overwrite=overwrite)
+    run = chosen.load()
+    if chosen.suffix is None:
+        with _fill_folder(target, folder, export_format) as (staging, record):
+            summary = run(folder, staging, options)
+            record.update(summary.to_dict())
+    else:
+        summary = run(folder, target, options)
+    _tell(target, summary, as_json=json)
+    if summary.missing:
+        raise typer.Exit(_IMAGES_GONE)
+
+
+def _tell(target: AnyPath, summary: ExportSummary, *, as_json: bool) -> None:
+    """Print what was written; on stderr what the user should know of it."""
+    from ovsam_pipeline.outcomes import count_are, count_things
     from ovsam_pipeline.terminal.app import print_json, print_result, result_is_kept
 
-    if export_format != "coco":
-        raise ConfigError(f"expected --format coco, got '{export_format}'")
-    folder = find_output(output)
-    if to in _STANDARD_OUTPUT:
-        _print_file(folder)
-        return
-    target = _choose_target(to, overwrite=overwrite) if to else choose_annotations(folder)
-    counts = export_coco(folder, target)
     with result_is_kept():
-        if json:
-            print_json({"file": str(target), **counts.to_dict()})
+        if as_json:
+            key = "file" if target.suffix else "folder"
+            print_json({key: str(target), **summary.to_dict()})
             return
-        images = counts.labelled + counts.empty
-        objects = count_things(counts.objects, "object")
-        print_result(f"{target}: {count_things(images, 'image')}, {objects}")
-        if counts.failed:
-            print_result(f"{count_are(counts.failed, 'failed image')} left out")
+        objects = count_things(summary.objects, "object")
+        print_result(f"{target}: {count_things(summary.images, 'image')}, {objects}")
+        print_result(*summary.notes)
+        if summary.failed:
+            print_result(f"{count_are(summary.failed, 'failed image')} left out")
+        if summary.missing:
+            print_result(f"{count_are(summary.missing, 'image')} gone, e.g.:")
+            print_result(*(f"  {name}: {why}" for name, why in summary.missing_names.items()))
 
 
-def _choose_target(to: str, *, overwrite: bool) -> AnyPath:
-    """Return the file to write: a new one, unless an old one is to be replaced."""
-    from ovsam.errors import ConfigError, explain
-    from ovsam_pipeline.output.place import check_store, parse_output
+@contextmanager
+def _fill_folder(
+    target: AnyPath, output: AnyPath, export_format: str
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield an empty folder that becomes the target, and what its export.json will say."""
+    from pathlib import Path
+
+    import ovsam
+    from ovsam_pipeline.export.target import replace_folder
+
+    record: dict[str, Any] = {"ovsam": ovsam.__version__, "format": export_format}
+    record["output"] = output.name
+    with replace_folder(Path(str(target)), record) as staging:
+        yield staging, record
+
+
+def _choose_target(
+    output: AnyPath,
+    to: str | None,
+    export_format: str,
+    options: ExportOptions,
+    *,
+    overwrite: bool,
+) -> AnyPath:
+    """Return the file or folder to write: a new one, unless an old one is to be replaced."""
+    from pathlib import Path
+
+    from ovsam.errors import ConfigError
+    from ovsam_pipeline.export.target import check_folder
+    from ovsam_pipeline.output.annotations_file import choose_annotations
+    from ovsam_pipeline.output.place import parse_output
     from ovsam_pipeline.storage.remote_path import RemotePath
 
-    target = parse_output(to)
-    if target.suffix.lower() != ".json":
-        raise ConfigError(f"expected --to as a .json file, as COCO is JSON, got {to}")
+    suffix = _FORMATS[export_format].suffix
+    if export_format == "coco" and to is None:
+        if not options.writes_all:
+            raise ConfigError("a choice of labels needs a file of its own; name it with --to")
+        return choose_annotations(output)
+    if to is None and isinstance(output, RemotePath):
+        raise ConfigError(f"the export of {output} needs a place on this machine; name it as --to")
+    beside = Path(str(output)).resolve()
+    name = f"{beside.name}_{export_format}{suffix or ''}"
+    target = parse_output(to or str(beside.with_name(name)))
+    if suffix is not None:
+        _check_file(target, suffix, overwrite=overwrite)
+        return target
+    if isinstance(target, RemotePath):
+        raise ConfigError(
+            f"--format {export_format} writes a folder of many files, on this machine; got {to}: "
+            "export to a local folder and copy that"
+        )
+    check_folder(target, overwrite=overwrite)
+    return target
+
+
+def _check_file(target: AnyPath, suffix: str, *, overwrite: bool) -> None:
+    """Refuse a file that must not be written."""
+    from ovsam.errors import ConfigError, explain
+    from ovsam_pipeline.output.place import check_store
+    from ovsam_pipeline.storage.remote_path import RemotePath
+
+    if target.suffix.lower() != suffix:
+        raise ConfigError(f"expected --to as a {suffix} file, got {target}")
     check_store(target)
     with explain("cannot use --to", target, ConfigError):
         # A store has no folders that could be missing.
@@ -77,20 +208,22 @@ def _choose_target(to: str, *, overwrite: bool) -> AnyPath:
             raise ConfigError(
                 f"{target} exists already; give another name, or --overwrite to replace a file"
             )
-    return target
 
 
-def _print_file(folder: AnyPath) -> None:
-    """Write the COCO file to stdout, whole or not at all."""
+def _print_file(folder: AnyPath, export_format: str, options: ExportOptions) -> None:
+    """Write the file to stdout, whole or not at all."""
     import shutil
     import sys
     import tempfile
     from pathlib import Path
 
-    from ovsam_pipeline.export.coco import export_coco
+    from ovsam.errors import ConfigError
 
+    suffix = _FORMATS[export_format].suffix
+    if suffix is None:
+        raise ConfigError(f"--format {export_format} writes a folder, which stdout cannot take")
     with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch, "annotations.json")
-        export_coco(folder, file)
+        file = Path(scratch, f"export{suffix}")
+        _FORMATS[export_format].load()(folder, file, options)
         with file.open(encoding="utf-8") as text:
             shutil.copyfileobj(text, sys.stdout)

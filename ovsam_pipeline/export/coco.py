@@ -34,12 +34,15 @@ from ovsam_pipeline.storage.remote_path import AnyPath
 
 _REQUIRED = ("category_id", "segmentation", "area", "bbox", "score", "detector_score")
 # Left out of an annotation where the row has a null.
-_OPTIONAL = (
+OPTIONAL_FIELDS = (
     "margin", "mask_score", "detector_category", "detector_margin", "model_category", "model_score",
     "prompt_id",
 )  # fmt: skip
 _IMAGE_FIELDS = ("file_name", "width", "height")
-_OBJECT_COLUMNS = ("image_id", *(f"objects.list.element.{n}" for n in (*_REQUIRED, *_OPTIONAL)))
+_OBJECT_COLUMNS = (
+    "image_id",
+    *(f"objects.list.element.{n}" for n in (*_REQUIRED, *OPTIONAL_FIELDS)),
+)
 
 
 def export_coco(output: AnyPath, target: AnyPath) -> OutputCounts:
@@ -60,21 +63,23 @@ def export_coco(output: AnyPath, target: AnyPath) -> OutputCounts:
             f"boxes:{output}"
         )
     parts = list_parts(output)
-    info = {
-        "description": f"labels made by ovsam {run.get('ovsam', '')}".strip(),
-        "model": run.get("model", {}),
-    }
     counts = RowCounts()
     with replace_file(target) as temporary, temporary.open("wb") as file:
         stream = SealedStream(file)
-        head = f'{{"info":{_dump(info)},\n"licenses":[],\n"categories":{_dump(run["categories"])}'
-        stream.write(f'{head},\n"images":['.encode())
+        head = f'{{"info":{_dump(describe_run(run))},\n"licenses":[]'
+        stream.write(f'{head},\n"categories":{_dump(run["categories"])},\n"images":['.encode())
         _write_list(stream, _iterate_images(parts, counts))
         stream.write(b'],\n"annotations":[')
         _write_list(stream, _iterate_annotations(parts, counts.number_annotations(output)))
         stream.write(b"]")
         stream.seal()
     return counts.summarise()
+
+
+def describe_run(run: dict[str, Any]) -> dict[str, Any]:
+    """Return `info` of a COCO file with the labels of a run, by its run.json."""
+    description = f"labels made by ovsam {run.get('ovsam', '')}".strip()
+    return {"description": description, "model": run.get("model", {})}
 
 
 def _iterate_images(parts: Sequence[AnyPath], counts: RowCounts) -> Iterator[memoryview]:
@@ -136,7 +141,7 @@ def _format_annotations(
         ',"bbox":[', box[0], ",", box[1], ",", box[2], ",", box[3],
         '],"iscrowd":0,"score":', numbers["score"],
         ',"detector_score":', numbers["detector_score"],
-        *(_encode_optional(name, columns[name]) for name in _OPTIONAL), "}",
+        *(_encode_optional(name, columns[name]) for name in OPTIONAL_FIELDS), "}",
     )  # fmt: skip
 
 

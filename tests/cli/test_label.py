@@ -202,7 +202,7 @@ def test_export_refuses_a_place_that_is_not_there_and_tells_json(run_ovsam, imag
     assert (found.code, "in a folder that exists" in found.err) == (2, True)
     assert "1 failed image is left out" in run_ovsam("export", tmp_path / "out").out
     counts = json.loads(run_ovsam("export", tmp_path / "out", "--json").out)
-    assert (counts["images"], counts["failed"], counts["objects"]) == (7, 1, 12)
+    assert (counts["images"], counts["failed"], counts["objects"]) == (6, 1, 12)
 
 
 def test_export_of_a_folder_without_run_file_says_so(run_ovsam, images, tmp_path):
@@ -224,8 +224,8 @@ def test_folder_that_is_no_output_is_exit_code_2(run_ovsam, images, command):
 
 
 def test_unknown_export_format_is_exit_code_2(run_ovsam, images):
-    found = run_ovsam("export", images, "--format", "yolo")
-    assert (found.code, "expected --format coco, got 'yolo'" in found.err) == (2, True)
+    found = run_ovsam("export", images, "--format", "jolo")
+    assert (found.code, "expected --format as one of coco" in found.err) == (2, True)
 
 
 def test_classes_and_both_names_of_the_threshold(run_ovsam, images, tmp_path):
