@@ -98,7 +98,7 @@ def compute_mask_ious(
     instead of the union; None: none.
     """
     flags = [0] * len(others) if is_crowd is None else is_crowd
-    ious = coco_mask.iou(rles, others, flags)
+    ious = coco_mask.iou(list(rles), list(others), flags)
     return np.asarray(ious, np.float64).reshape(len(rles), len(others))
 
 

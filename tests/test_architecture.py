@@ -16,8 +16,8 @@ from locations import CONFIGS, ROOT
 # The order of the data flow: a package imports only from those before it (docs/architecture.md).
 PIPELINE_ORDER = [
     *("errors", "records", "outcomes", "settings", "storage", "sources", "output", "export"),
-    *("detectors", "labelling", "monitoring", "terminal", "engines", "runs", "evaluation"),
-    *("training", "commands", "cli", "__main__"),
+    *("detectors", "labelling", "review", "monitoring", "terminal", "engines", "runs"),
+    *("evaluation", "training", "commands", "cli", "__main__"),
 ]
 TRAINING_ORDER = ["loop", "scenes", "data", "steps", "stages"]
 RAY_FILES = {

@@ -1,0 +1,203 @@
+"""Rows with the answers of people on them: what every export, preview and report shows.
+
+An answer belongs to the object whose mask overlaps it most, by an IoU of .5 or more. That object
+gets the person's name and mask, or goes. An answer on nothing that is there now is an object of its
+own, so that nothing is lost when the detector finds other boxes.
+
+Rows of images without an answer pass through as they are, as Arrow columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from ovsam.masks import compute_mask_areas, compute_mask_ious, compute_tight_boxes
+from ovsam_pipeline.output.folder import list_parts, read_run_file
+from ovsam_pipeline.output.parts import iterate_part_rows
+from ovsam_pipeline.output.reviews import LEAST_IOU, Answer, Answers, CurrentAnswer, read_answers
+from ovsam_pipeline.storage.remote_path import AnyPath
+
+if TYPE_CHECKING:
+    from ovsam.structures import RLE
+
+REVIEWED_BY = "reviewed_by"
+"""The key of an object that a person accepted, corrected or added: who."""
+
+# The score of an object that only a person saw.
+_CERTAIN = 1.0
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """What people's answers make of an output.
+
+    Attributes:
+        objects: all objects of each reviewed image, by file name; a person's have `reviewed_by`.
+        categories: of run.json, and after them the names that only people gave.
+    """
+
+    objects: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+    categories: Sequence[Mapping[str, Any]] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is any reviewed image."""
+        return bool(self.objects)
+
+
+def read_corrections(output: AnyPath, answers: Answers | None = None) -> Corrections:
+    """Return what the answers of an output (by default those of its file) make of its rows.
+
+    Without answers that costs one look for a file.
+    """
+    answers = read_answers(output) if answers is None else answers
+    categories = answers.extend_categories(read_run_file(output).get("categories", []))
+    ids = {str(category["name"]): int(category["id"]) for category in categories}
+    return Corrections(correct_rows(list_parts(output), answers, ids), categories)
+
+
+def match_answers(
+    objects: Sequence[Mapping[str, Any]], answers: Sequence[CurrentAnswer]
+) -> dict[int, int]:
+    """Return answer → object, by position: one to one, the greatest IoU first.
+
+    Of objects with equal masks the one of the name that was shown comes first. Masks of another
+    size than the image's match nothing.
+    """
+    pairs = []
+    for number, current in enumerate(answers):
+        ious = _compare(objects, current.masks)
+        shown = (current.answer.shown.get("category"), current.answer.category)
+        for index in np.flatnonzero(ious >= LEAST_IOU).tolist():
+            differs = [name != objects[index].get("category") for name in shown]
+            pairs.append((-float(ious[index]), differs, number, index))
+    matched: dict[int, int] = {}
+    taken: set[int] = set()
+    for _, _, number, index in sorted(pairs):
+        if number not in matched and index not in taken:
+            matched[number] = index
+            taken.add(index)
+    return matched
+
+
+def apply_answers(
+    row: Mapping[str, Any],
+    answers: Sequence[CurrentAnswer],
+    category_ids: Mapping[str, int],
+) -> list[dict[str, Any]]:
+    """Return the objects of one row with the answers on its image applied.
+
+    Args:
+        row: with width, height and objects as `iterate_rows` yields it; a failed one has none.
+        answers: `Answers.of` the row's file name.
+        category_ids: of `Answers.extend_categories`, by name.
+    """
+    objects: list[dict[str, Any]] = [dict(item) for item in row["objects"] or ()]
+    size = [row["height"], row["width"]]
+    fitting = [one for one in answers if _has_size(one.answer, size)]
+    matched = match_answers(objects, fitting)
+    kept = dict(enumerate(objects))
+    added = []
+    for number, current in enumerate(fitting):
+        answer, index = current.answer, matched.get(number)
+        if answer.category is None:
+            if index is not None:
+                del kept[index]
+            continue
+        correction = _describe_object(answer, category_ids[answer.category])
+        if index is None:
+            added.append({**_recall_scores(answer), **correction})
+        else:
+            # The scores stay: they are what the model thought of its own name and mask.
+            kept[index] = {**objects[index], **correction}
+    return [*kept.values(), *added]
+
+
+def correct_rows(
+    parts: Sequence[AnyPath], answers: Answers, category_ids: Mapping[str, int]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the objects of all reviewed images that are in the parts, by file name.
+
+    Only parts with a reviewed image are read for more than names.
+    """
+    corrected: dict[str, list[dict[str, Any]]] = {}
+    for part in parts if answers else ():
+        names = {row["file_name"] for row in iterate_part_rows(part, ("file_name",))}
+        if names.isdisjoint(answers.by_image):
+            continue
+        for row in iterate_part_rows(part):
+            if row["file_name"] in answers.by_image and row["status"] != "failed":
+                current = answers.of(row["file_name"])
+                corrected[row["file_name"]] = apply_answers(row, current, category_ids)
+    return corrected
+
+
+def replace_objects(
+    table: pa.Table, corrected: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> pa.Table:
+    """Return a table of rows in which reviewed images have their corrected objects.
+
+    The table has `file_name` and any columns of `objects`, which stay the only ones; `status`,
+    where it is there, becomes "labelled" or "empty" as needed. Without a reviewed image it comes
+    back as it is.
+    """
+    names = table["file_name"].to_pylist()
+    places = {index: name for index, name in enumerate(names) if name in corrected}
+    if not places:
+        return table
+    lists = table["objects"].combine_chunks()
+    new = pa.array([corrected[name] for name in places.values()], lists.type)
+    table = _put(table, "objects", lists, new, places)
+    if "status" in table.column_names:
+        states = ["labelled" if corrected[name] else "empty" for name in places.values()]
+        column = table["status"].combine_chunks()
+        table = _put(table, "status", column, pa.array(states, column.type), places)
+    return table
+
+
+def _put(
+    table: pa.Table, name: str, column: pa.Array, new: pa.Array, places: Iterable[int]
+) -> pa.Table:
+    """Return a table with new values of a column at some rows."""
+    which = np.arange(len(column))
+    which[list(places)] = len(column) + np.arange(len(new))
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks)
+    values = pa.concat_arrays([column, new]).take(pa.array(which))
+    return table.set_column(table.column_names.index(name), table.field(name), values)
+
+
+def _compare(objects: Sequence[Mapping[str, Any]], masks: Sequence[RLE]) -> np.ndarray:
+    """Return the greatest IoU of each object with one of the masks: (N,)."""
+    if not objects:
+        return np.zeros(0)
+    return compute_mask_ious([item["segmentation"] for item in objects], masks).max(axis=1)
+
+
+def _has_size(answer: Answer, size: Sequence[int]) -> bool:
+    """Whether an answer was given on an image of this size."""
+    return all(mask["size"] == size for mask in answer.masks)
+
+
+def _describe_object(answer: Answer, category_id: int) -> dict[str, Any]:
+    """Return the columns of an object that a person decides."""
+    mask = answer.segmentation
+    return {
+        "bbox": compute_tight_boxes([mask])[0].tolist(),
+        "category_id": category_id,
+        "category": answer.category,
+        "area": int(compute_mask_areas([mask])[0]),
+        "segmentation": mask,
+        REVIEWED_BY: answer.by,
+    }
+
+
+def _recall_scores(answer: Answer) -> dict[str, Any]:
+    """Return the scores that an object had when it was shown; 1 where only a person saw it."""
+    names = ("score", "detector_score")
+    found = {name: answer.shown.get(name) for name in names}
+    return {n: v if isinstance(v, int | float) else _CERTAIN for n, v in found.items()}

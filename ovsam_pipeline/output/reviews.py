@@ -1,0 +1,393 @@
+"""OUT/reviews.jsonl: what people said of labels, and which of it counts today.
+
+One line an answer, in the order in which they came. The file only ever grows: no run, relabelling,
+--prune or --on-existing overwrite touches it, as answers are facts on images and not on labels. Of
+several answers on one region of an image the last one counts, and all stay in the file.
+
+What answers do to rows is in `answered_rows.py`; how people are asked, in the package `review`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ovsam.checked_json import parse_json, refuse_pipe
+from ovsam.coco_fields import to_side, to_text
+from ovsam.errors import describe_error, explain, show_value
+from ovsam.masks import compute_mask_ious
+from ovsam.run_lengths import find_readable_counts
+from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.output.lock import take_lock
+from ovsam_pipeline.storage.atomic import write_atomically
+from ovsam_pipeline.storage.conditional import ConditionalObject, UnsupportedError
+from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
+
+if TYPE_CHECKING:  # structures needs torch
+    from ovsam.structures import RLE
+
+logger = logging.getLogger(__name__)
+
+REVIEWS_FILE = "reviews.jsonl"
+LEAST_IOU = 0.5
+"""Two masks of an image are of the same region from this IoU on."""
+
+Verdict = Literal["accepted", "renamed", "redrawn", "rejected", "added"]
+_LOCK_FILE = ".reviews-lock"
+# Somebody else's import, or a run that clears away what it takes for leftovers, may come between.
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person said of one region of an image.
+
+    Attributes:
+        file_name: of the image, as in the rows.
+        category: the true name; None: there is no such object.
+        segmentation: the true mask, of the upright image; None where `category` is.
+        reviewed: mask of the object that was asked about; None: the person added this object.
+        by: who.
+        at: when, ISO 8601 in UTC.
+        sample: id of the uniform sample that the question is from, or None.
+        shown: the object as it was shown: category, score, risk and so on; {} for an added one.
+        source: hash of the file that the answer was read from; "" where it is not from a file.
+    """
+
+    file_name: str
+    category: str | None
+    segmentation: RLE | None
+    reviewed: RLE | None
+    by: str
+    at: str
+    sample: str | None = None
+    shown: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse an answer that says nothing."""
+        if (self.category is None) != (self.segmentation is None):
+            raise ValueError("expected a name and a mask, or neither for what is no object")
+        if self.category is None and self.reviewed is None:
+            raise ValueError("expected the mask that was reviewed, or a name and a mask")
+
+    @property
+    def verdict(self) -> Verdict:
+        """What was done: a name that was changed counts before a mask that was."""
+        if self.reviewed is None:
+            return "added"
+        if self.category is None:
+            return "rejected"
+        if self.category != self.shown.get("category"):
+            return "renamed"
+        return "accepted" if self.segmentation == self.reviewed else "redrawn"
+
+    @property
+    def masks(self) -> list[RLE]:
+        """The mask that was asked about and the true one, without repetition."""
+        masks = [mask for mask in (self.reviewed, self.segmentation) if mask is not None]
+        return masks[:1] if masks[0] == masks[-1] else masks
+
+    def to_line(self) -> bytes:
+        """Return the line of the file."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Answer:
+        """Build an answer back from its line; a ValueError where it is none."""
+        values = parse_json(line)
+        if not isinstance(values, dict):
+            raise ValueError(f"expected an object, got {show_value(values, 40)}")
+        for name in ("file_name", "by", "at"):
+            value = values.get(name)
+            if value is None or to_text(value) != value:
+                raise ValueError(f"expected {name} as text, got {show_value(value, 40)}")
+        for name in ("category", "sample", "source"):
+            if values.get(name) is not None and not isinstance(values[name], str):
+                raise ValueError(f"expected {name} as text, got {show_value(values[name], 40)}")
+        if values.get("category") == "":
+            raise ValueError("expected category as a name or null, got an empty text")
+        shown = values.get("shown", {})
+        if not isinstance(shown, dict):
+            raise ValueError(f"expected shown as an object, got {show_value(shown, 40)}")
+        return cls(
+            values["file_name"],
+            values.get("category"),
+            read_mask(values.get("segmentation")),
+            read_mask(values.get("reviewed")),
+            values["by"],
+            values["at"],
+            values.get("sample"),
+            shown,
+            values.get("source") or "",
+        )
+
+
+@dataclass(frozen=True)
+class CurrentAnswer:
+    """The last answer on a region, with all masks that the region was asked about or given."""
+
+    answer: Answer
+    masks: tuple[RLE, ...]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers that count, by image.
+
+    Attributes:
+        by_image: file name → the last answer on each of its regions, in the order of the file.
+        names: all names that people gave, in the order of the file.
+        lines: how many answers the file holds, those that count no more among them.
+        damaged: lines that are no answers.
+    """
+
+    by_image: Mapping[str, tuple[CurrentAnswer, ...]] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    lines: int = 0
+    damaged: int = 0
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.by_image)
+
+    def __iter__(self) -> Iterator[Answer]:
+        """Yield the answers that count, image after image."""
+        return (current.answer for image in self.by_image.values() for current in image)
+
+    def of(self, file_name: str) -> tuple[CurrentAnswer, ...]:
+        """Return the answers on an image."""
+        return self.by_image.get(file_name, ())
+
+    def extend_categories(self, categories: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return run.json's categories and, after them, the names that only people gave.
+
+        New ids follow the largest one in the order of the file: they stay when more answers come.
+        """
+        known = {category["name"] for category in categories}
+        largest = max((category["id"] for category in categories), default=0)
+        new = [name for name in self.names if name not in known]
+        numbered = [{"id": largest + n, "name": name} for n, name in enumerate(new, start=1)]
+        return [*map(dict, categories), *numbered]
+
+
+def read_answers(output: AnyPath) -> Answers:
+    """Return the answers of an output; none where nobody was asked.
+
+    A line that is no answer is named in a warning and passed over; it stays in the file.
+    """
+    path = output / REVIEWS_FILE
+    answers = []
+    damaged = 0
+    for number, line in enumerate(_split_lines(_read_file(path)), start=1):
+        try:
+            answers.append(Answer.from_line(line))
+        except (ValueError, TypeError) as error:
+            damaged += 1
+            logger.warning("line %d of %s is left out: %s", number, path, describe_error(error))
+    return _find_current(answers, damaged)
+
+
+def append_answers(output: AnyPath, answers: Iterable[Answer]) -> int:
+    """Add answers to an output's file; return how many were new.
+
+    What is there already of the same file (`source`), or is the same person's answer of now, is not
+    added again. Readers see the old file or the new one; two that add at once both succeed.
+    """
+    added = 0
+
+    def extend(content: bytes) -> bytes:
+        nonlocal added
+        new = _find_new(content, answers)
+        added = len(new)
+        return content + b"".join(answer.to_line() for answer in new)
+
+    answers = list(answers)
+    _update(output, extend)
+    return added
+
+
+def carry_answers(old: AnyPath, new: AnyPath) -> int:
+    """Add the lines of one output's file to that of another, byte for byte; return how many.
+
+    Lines that are there already are not added again.
+    """
+    lines = _split_lines(_read_file(old / REVIEWS_FILE))
+    missing: list[bytes] = []
+
+    def extend(content: bytes) -> bytes:
+        known = set(_split_lines(content))
+        missing[:] = [line for line in lines if line not in known]
+        return content + b"".join(line + b"\n" for line in missing)
+
+    if lines:
+        _update(new, extend)
+    return len(missing)
+
+
+def read_mask(value: Any) -> RLE | None:
+    """Return a stored mask after a look at its run lengths; a ValueError where it is none.
+
+    None stays None.
+    """
+    if value is None:
+        return None
+    size = value.get("size") if isinstance(value, dict) else None
+    if not isinstance(size, list) or len(size) != 2 or None in map(to_side, size):
+        raise ValueError(f"expected a mask with its size, got {show_value(value, 40)}")
+    counts = value.get("counts")
+    num_pixels = np.array([size[0] * size[1]], np.int64)
+    if not isinstance(counts, str) or not find_readable_counts([counts], num_pixels)[0]:
+        raise ValueError("its mask is damaged")
+    return {"size": list(size), "counts": counts}
+
+
+def _find_current(answers: Sequence[Answer], damaged: int) -> Answers:
+    """Return the answers that count: of those on one region of an image the last one."""
+    by_image: dict[str, list[Answer]] = {}
+    for answer in answers:
+        by_image.setdefault(answer.file_name, []).append(answer)
+    current = {name: _keep_last(found) for name, found in by_image.items()}
+    names = dict.fromkeys(answer.category for answer in answers if answer.category is not None)
+    return Answers(current, tuple(names), len(answers), damaged)
+
+
+def _keep_last(answers: Iterable[Answer]) -> tuple[CurrentAnswer, ...]:
+    """Return the last answer on each region; it takes over the masks of those before it."""
+    kept: list[CurrentAnswer] = []
+    for answer in answers:
+        replaced = next((old for old in reversed(kept) if _replaces(answer, old)), None)
+        masks = answer.masks
+        if replaced is not None:
+            kept.remove(replaced)
+            masks += [mask for mask in replaced.masks if mask not in masks]
+        kept.append(CurrentAnswer(answer, tuple(masks)))
+    return tuple(kept)
+
+
+def _replaces(answer: Answer, old: CurrentAnswer) -> bool:
+    """Whether an answer is on the region of an older one, and on the same object there.
+
+    Two objects may have one mask (a person, a jacket): then their names tell them apart.
+    """
+    if answer.reviewed is None:
+        return answer.category == old.answer.category and _overlap(answer.masks, old.masks)
+    names = (old.answer.category, old.answer.shown.get("category"))
+    return answer.shown.get("category") in names and _overlap([answer.reviewed], old.masks)
+
+
+def _overlap(masks: Sequence[RLE], others: Sequence[RLE]) -> bool:
+    return bool((compute_mask_ious(masks, others) >= LEAST_IOU).any())
+
+
+def _find_new(content: bytes, answers: Iterable[Answer]) -> list[Answer]:
+    """Return the answers that say something new to those in a file."""
+    old = []
+    for line in _split_lines(content):
+        try:
+            old.append(Answer.from_line(line))
+        except (ValueError, TypeError):
+            continue
+    imported = {_identify(answer) for answer in old if answer.source}
+    current = {_identify(answer, with_source=False) for answer in _find_current(old, 0)}
+    new: dict[str, Answer] = {}
+    for answer in answers:
+        is_known = bool(answer.source) and _identify(answer) in imported
+        if not is_known and _identify(answer, with_source=False) not in current:
+            new.setdefault(_identify(answer), answer)
+    return list(new.values())
+
+
+def _identify(answer: Answer, *, with_source: bool = True) -> str:
+    """Return a hash of what is said and by whom; the time, and how it was shown, do not count."""
+    said = [answer.file_name, answer.category, answer.segmentation, answer.reviewed, answer.by]
+    said += [answer.sample, answer.source if with_source else ""]
+    return hashlib.blake2b(json.dumps(said).encode(), digest_size=16).hexdigest()
+
+
+def _split_lines(content: bytes) -> list[bytes]:
+    return [line for line in content.split(b"\n") if line.strip()]
+
+
+def _read_file(path: AnyPath) -> bytes:
+    with explain("cannot read", path, OutputError):
+        if not path.exists():
+            return b""
+        refuse_pipe(path)
+        return path.read_bytes()
+
+
+def _update(output: AnyPath, extend: Callable[[bytes], bytes]) -> None:
+    """Replace the file by what `extend` makes of it; nothing is written where that is the same."""
+    if isinstance(output, RemotePath):
+        _update_object(output, lambda content: extend(_end_line(content)))
+        return
+    path = output / REVIEWS_FILE
+    with _lock_file(output):
+        old = _read_file(path)
+        new = extend(_end_line(old))
+        if new != old:
+            _write(path, new)
+
+
+def _end_line(content: bytes) -> bytes:
+    """Return a file with an end to its last line, which a text editor may have left out."""
+    return content if not content or content.endswith(b"\n") else content + b"\n"
+
+
+@contextmanager
+def _lock_file(output: Path) -> Iterator[None]:
+    """Wait until nobody else adds answers; a run that labels is not waited for."""
+    path = output / _LOCK_FILE
+    with explain("cannot lock", path, OutputError), path.open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _write(path: Path, content: bytes) -> None:
+    for is_last in [False] * (_TRIES - 1) + [True]:
+        try:
+            write_atomically(path, content)
+        except OutputError as error:
+            # A run that started meanwhile cleared the temporary file away.
+            if is_last or not isinstance(error.__cause__, FileNotFoundError):
+                raise
+        else:
+            return
+
+
+def _update_object(output: RemotePath, extend: Callable[[bytes], bytes]) -> None:
+    """Do so on a store: on a condition where it knows them, else under the lease of a run."""
+    path = output / REVIEWS_FILE
+    try:
+        stored = ConditionalObject(path)
+        for _ in range(_TRIES):
+            found = stored.read()
+            content = b"" if found is None else found.content
+            new = extend(content)
+            if new == content:
+                return
+            written = stored.create(new) if found is None else stored.replace(new, found.etag)
+            if written is not None:
+                return
+    except (UnsupportedError, OSError) as error:
+        logger.debug("no condition can be put on %s: %s", path, error)
+    else:
+        raise OutputError(f"cannot write {path}: others write it all the time; try again")
+    lock = take_lock(output)
+    try:
+        content = _read_file(path)
+        new = extend(content)
+        if new != content:
+            write_atomically(path, new)
+    finally:
+        lock.close()

@@ -1,0 +1,1 @@
+"""Files of editors that people corrected → `CorrectedImage`s; one file per editor."""

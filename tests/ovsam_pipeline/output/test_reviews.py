@@ -1,0 +1,193 @@
+"""reviews.jsonl: it only grows, each answer is there once, and the last one on a region counts."""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+from reviewed_rows import answer, draw_mask
+
+from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.output.reviews import (
+    REVIEWS_FILE,
+    Answer,
+    append_answers,
+    carry_answers,
+    read_answers,
+)
+from ovsam_pipeline.storage.remote_path import parse_path
+
+LEFT, RIGHT = draw_mask(0, 0, 20, 20), draw_mask(30, 0, 20, 20)
+NEAR_LEFT = draw_mask(1, 0, 20, 20)
+
+
+@pytest.mark.parametrize(
+    ("given", "verdict"),
+    [
+        (answer(reviewed=LEFT), "accepted"),
+        (answer(reviewed=LEFT, category="dog"), "renamed"),
+        (answer(reviewed=LEFT, mask=NEAR_LEFT), "redrawn"),
+        (answer(reviewed=LEFT, mask=NEAR_LEFT, category="dog"), "renamed"),
+        (answer(reviewed=LEFT, category=None), "rejected"),
+        (answer(mask=LEFT), "added"),
+    ],
+)
+def test_answers_come_back_as_written(tmp_path, given, verdict) -> None:
+    assert append_answers(tmp_path, [given]) == 1
+    assert list(read_answers(tmp_path)) == [given]
+    assert given.verdict == verdict
+
+
+def test_an_answer_says_something() -> None:
+    with pytest.raises(ValueError, match="a name and a mask, or neither"):
+        answer(category="cat")
+    with pytest.raises(ValueError, match="the mask that was reviewed"):
+        answer(category=None)
+
+
+def test_the_last_answer_on_a_region_counts(tmp_path) -> None:
+    first, other = answer(reviewed=LEFT, category="dog"), answer(reviewed=RIGHT)
+    # What was renamed is shown by its new name from then on.
+    last = answer(reviewed=NEAR_LEFT, category=None, shown={"category": "dog"}, by="bob")
+    append_answers(tmp_path, [first, other])
+    append_answers(tmp_path, [last])
+    answers = read_answers(tmp_path)
+    assert [one.answer for one in answers.of("a.jpg")] == [other, last]
+    assert answers.of("a.jpg")[1].masks == (NEAR_LEFT, LEFT)
+    assert answers.lines == 3
+    assert answers.of("b.jpg") == ()
+
+
+def test_two_objects_of_one_mask_are_told_apart_by_name(tmp_path) -> None:
+    person = answer(reviewed=LEFT, category="dog", shown={"category": "dog"})
+    jacket = answer(reviewed=LEFT, category=None, shown={"category": "cat"})
+    append_answers(tmp_path, [person, jacket])
+    assert list(read_answers(tmp_path)) == [person, jacket]
+
+
+def test_the_same_answer_is_added_once(tmp_path) -> None:
+    given = [answer(reviewed=LEFT), answer(reviewed=RIGHT)]
+    assert append_answers(tmp_path, given) == 2
+    content = (tmp_path / REVIEWS_FILE).read_bytes()
+    later = [answer(reviewed=LEFT, at="2027-01-01T00:00:00+00:00"), *given]
+    assert append_answers(tmp_path, later) == 0
+    assert (tmp_path / REVIEWS_FILE).read_bytes() == content
+    assert append_answers(tmp_path, [answer(reviewed=LEFT, by="bob")]) == 1
+
+
+def test_an_old_file_that_is_imported_again_does_not_undo_a_later_one(tmp_path) -> None:
+    old = answer(reviewed=LEFT, source="file 1")
+    new = answer(reviewed=LEFT, category=None, source="file 2")
+    append_answers(tmp_path, [old])
+    append_answers(tmp_path, [new])
+    assert append_answers(tmp_path, [old]) == 0
+    assert list(read_answers(tmp_path)) == [new]
+    # A person who changes their mind again says so in another file.
+    assert append_answers(tmp_path, [answer(reviewed=LEFT, source="file 3")]) == 1
+
+
+DAMAGED = {
+    b"{torn": "Expecting property name",
+    b"[1, 2]": "expected an object",
+    b'{"file_name": "a.jpg"}': "expected by as text, got None",
+    b'{"file_name": 3, "by": "x", "at": "y"}': "expected file_name as text",
+    json.dumps(vars(answer(reviewed=LEFT)) | {"category": ""}).encode(): "empty text",
+    json.dumps(
+        vars(answer(reviewed=LEFT)) | {"reviewed": {"size": [4, 4], "counts": "zzzz"}}
+    ).encode(): "its mask is damaged",
+    json.dumps(
+        vars(answer(reviewed=LEFT)) | {"reviewed": {"size": [10**30, 4], "counts": "0"}}
+    ).encode(): "expected a mask with its size",
+    b"[" * 200_000: "nested more than",
+    b'{"file_name": "\xff"}': "codec can't decode",
+}
+
+
+@pytest.mark.parametrize(("line", "sentence"), DAMAGED.items())
+def test_a_damaged_line_is_named_and_stays(tmp_path, caplog, line, sentence) -> None:
+    path = tmp_path / REVIEWS_FILE
+    append_answers(tmp_path, [answer(reviewed=LEFT)])
+    path.write_bytes(path.read_bytes() + line)  # and no end of the line
+    append_answers(tmp_path, [answer(reviewed=RIGHT)])
+    answers = read_answers(tmp_path)
+    assert list(answers) == [answer(reviewed=LEFT), answer(reviewed=RIGHT)]
+    assert answers.damaged == 1
+    assert f"line 2 of {path} is left out" in caplog.text
+    assert sentence in caplog.text
+    assert line in path.read_bytes().split(b"\n")
+
+
+def test_new_names_get_ids_after_all_others_that_stay(tmp_path) -> None:
+    append_answers(tmp_path, [answer(mask=LEFT, category="zebra"), answer(mask=RIGHT)])
+    categories = [{"id": 7, "name": "cat"}, {"id": 90, "name": "dog"}]
+    more = [*categories, {"id": 91, "name": "zebra"}]
+    assert read_answers(tmp_path).extend_categories(categories) == more
+    append_answers(tmp_path, [answer("b.jpg", mask=LEFT, category="ant")])
+    more.append({"id": 92, "name": "ant"})
+    assert read_answers(tmp_path).extend_categories(categories) == more
+
+
+def test_answers_travel_byte_for_byte(tmp_path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    new.mkdir()
+    assert carry_answers(old, new) == 0
+    assert not (new / REVIEWS_FILE).exists()
+    append_answers(old, [answer(reviewed=LEFT), answer(reviewed=RIGHT)])
+    assert carry_answers(old, new) == 2
+    assert (new / REVIEWS_FILE).read_bytes() == (old / REVIEWS_FILE).read_bytes()
+    assert carry_answers(old, new) == 0
+    append_answers(old, [answer("b.jpg", reviewed=LEFT)])
+    assert carry_answers(old, new) == 1
+    assert (new / REVIEWS_FILE).read_bytes() == (old / REVIEWS_FILE).read_bytes()
+
+
+def test_a_folder_in_its_place_is_a_sentence(tmp_path) -> None:
+    (tmp_path / REVIEWS_FILE).mkdir()
+    with pytest.raises(OutputError, match=r"cannot read .*: Is a directory"):
+        read_answers(tmp_path)
+
+
+def _add_many(folder, person: str, count: int) -> None:
+    for number in range(count):
+        append_answers(folder, [answer(f"{number}.jpg", reviewed=LEFT, by=person)])
+
+
+def test_imports_at_once_lose_nothing(tmp_path) -> None:
+    context = multiprocessing.get_context("fork")
+    people = ("ann", "bob", "eve")
+    workers = [context.Process(target=_add_many, args=(tmp_path, who, 10)) for who in people]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    lines = (tmp_path / REVIEWS_FILE).read_bytes().splitlines()
+    said = sorted((found.file_name, found.by) for found in map(Answer.from_line, lines))
+    assert said == sorted((f"{number}.jpg", who) for who in people for number in range(10))
+
+
+def test_a_killed_import_leaves_whole_lines(tmp_path) -> None:
+    append_answers(tmp_path, [answer(reviewed=LEFT)])
+    context = multiprocessing.get_context("fork")
+    for delay_ms in (5, 15, 30):
+        worker = context.Process(target=_add_many, args=(tmp_path, f"{delay_ms}", 10_000))
+        worker.start()
+        time.sleep(delay_ms / 1000)
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.join()
+        answers = read_answers(tmp_path)
+        assert answers.damaged == 0
+        assert answers.lines >= 1
+    assert append_answers(tmp_path, [answer(reviewed=RIGHT)]) == 1
+
+
+def test_answers_on_a_store(tmp_path) -> None:
+    output = parse_path("memory://bucket/labels")
+    given = [answer(reviewed=LEFT), answer(reviewed=RIGHT)]
+    assert append_answers(output, given) == 2
+    assert append_answers(output, given) == 0
+    assert append_answers(output, [answer("b.jpg", reviewed=LEFT)]) == 1
+    assert list(read_answers(output)) == [*given, answer("b.jpg", reviewed=LEFT)]
+    (output / REVIEWS_FILE).unlink()
