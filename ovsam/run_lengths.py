@@ -49,6 +49,16 @@ def find_readable_codes(
     return result
 
 
+def decode_counts(counts: str) -> np.ndarray:
+    """Return the run lengths of a readable text as numbers, the first one of zeros: (m,) int64."""
+    codes = np.frombuffer(counts.encode("ascii"), np.uint8) - np.uint8(_FIRST)
+    ends = np.flatnonzero((codes & _CONTINUES) == 0)
+    if not len(ends):
+        return np.zeros(0, np.int64)
+    numbers, _ = _decode_numbers(codes, ends)
+    return _add_earlier(numbers, np.array([0]), np.array([len(numbers) - 1]))
+
+
 def _find_readable(
     characters: np.ndarray, lengths: np.ndarray, num_pixels: np.ndarray
 ) -> np.ndarray:
