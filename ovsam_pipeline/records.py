@@ -29,6 +29,7 @@ ROW_COLUMNS = {
     "status": "string",
     "error": "string",
     "warning": "string",
+    "phash": "int64",
 }
 # Of the structs in the `objects` list of a row: of `ovsam label`, and of `ovsam detect`.
 OBJECT_COLUMNS = {
@@ -48,6 +49,10 @@ OBJECT_COLUMNS = {
     "model_score": "float32",
     "detector_box_xyxy": "float32[]",
     "detector_point_xy": "float32[]",
+    "head_score": "float32",
+    "clip_score": "float32",
+    "risk": "float32",
+    "reason": "string",
 }
 BOX_COLUMNS = {
     "bbox": "float32[4]",
@@ -58,6 +63,8 @@ BOX_COLUMNS = {
     "detector_point_xy": "float32[]",
     "prompt_id": "int64",
 }
+# Columns, of rows and of objects, that the parts of earlier versions lack.
+ADDED_LATER = frozenset({"warning", "phash", "head_score", "clip_score", "risk", "reason"})
 # Columns of an object that are fields of its prompt; all others are its own fields.
 _PROMPT_COLUMNS = BOX_COLUMNS.keys() & OBJECT_COLUMNS.keys() - {"bbox"}
 
@@ -219,6 +226,11 @@ class ObjectRecord:
         model_category: the model's own label, whichever of model and detector named the object.
         detector_margin: the model's probability of its label minus that of the detector's class: 0
             where they agree, None where that class has no counterpart in the vocabulary.
+        head_score: probability of the label by the trained head alone; None where the model named
+            nothing.
+        clip_score: the same by frozen CLIP alone.
+        risk: how likely the object is wrong, in [0, 1]; None in rows of earlier versions.
+        reason: why, in words; None where nothing stands out.
     """
 
     prompt: BoxRecord
@@ -233,6 +245,10 @@ class ObjectRecord:
     model_category: str | None
     model_score: float | None
     detector_margin: float | None = None
+    head_score: float | None = None
+    clip_score: float | None = None
+    risk: float | None = None
+    reason: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that would make a row unreadable."""
@@ -257,7 +273,7 @@ class ObjectRecord:
         prompt: dict[str, Any] = {}
         own: dict[str, Any] = {}
         for name in OBJECT_COLUMNS:
-            value = row[name]
+            value = row.get(name) if name in ADDED_LATER else row[name]
             fields = prompt if name in _PROMPT_COLUMNS else own
             fields[name] = tuple(value) if isinstance(value, list) else value
         return cls(BoxRecord(**prompt), **own)
@@ -273,6 +289,7 @@ class LabelRecord:
         status: "labelled" (at least one object), "empty" (none), "failed" (`error` says why).
         error: reason of a failed row, one sentence; None otherwise.
         warning: what was not quite right with an image that was read all the same, or None.
+        phash: the image's perceptual hash, 64 bits as a signed number; None of a failed one.
         objects: the labelled objects, or the boxes of `ovsam detect`.
         identity: the ImageRecord's identity when it was labelled, for resume. Not a column of the
             row, nor is `origin`.
@@ -287,6 +304,7 @@ class LabelRecord:
     objects: tuple[ObjectRecord, ...] | tuple[BoxRecord, ...] = ()
     identity: str = ""
     warning: str | None = None
+    phash: int | None = None
     origin: Origin = field(default=UNKNOWN_ORIGIN, compare=False)
 
     def __post_init__(self) -> None:
@@ -313,6 +331,7 @@ class LabelRecord:
         height: int,
         objects: tuple[ObjectRecord, ...] | tuple[BoxRecord, ...],
         warning: str | None = None,
+        phash: int | None = None,
     ) -> LabelRecord:
         """Build the row of an image that was read: "labelled", or "empty" without objects."""
         return cls(
@@ -324,6 +343,7 @@ class LabelRecord:
             objects=objects,
             identity=image.identity,
             warning=warning,
+            phash=phash,
             origin=image.origin,
         )
 
@@ -352,8 +372,7 @@ class LabelRecord:
     def from_row(cls, row: dict[str, Any], identity: str = "") -> LabelRecord:
         """Build the record back from a row of `ovsam label`."""
         objects = tuple(ObjectRecord.from_row(item) for item in row["objects"] or ())
-        # Outputs of earlier versions have no warnings.
-        values = {"warning": None, **row}
+        values = {**dict.fromkeys(ADDED_LATER), **row}
         return cls(
             **{name: values[name] for name in ROW_COLUMNS}, objects=objects, identity=identity
         )

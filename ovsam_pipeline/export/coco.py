@@ -33,10 +33,10 @@ from ovsam_pipeline.storage.atomic import replace_file
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 _REQUIRED = ("category_id", "segmentation", "area", "bbox", "score", "detector_score")
-# Left out of an annotation where the row has a null.
+# Left out of an annotation where the row has a null, or no such column.
 OPTIONAL_FIELDS = (
     "margin", "mask_score", "detector_category", "detector_margin", "model_category", "model_score",
-    "prompt_id",
+    "prompt_id", "head_score", "clip_score", "risk", "reason",
 )  # fmt: skip
 _IMAGE_FIELDS = ("file_name", "width", "height")
 _OBJECT_COLUMNS = (
@@ -141,7 +141,8 @@ def _format_annotations(
         ',"bbox":[', box[0], ",", box[1], ",", box[2], ",", box[3],
         '],"iscrowd":0,"score":', numbers["score"],
         ',"detector_score":', numbers["detector_score"],
-        *(_encode_optional(name, columns[name]) for name in OPTIONAL_FIELDS), "}",
+        *(_encode_optional(name, columns[name]) for name in OPTIONAL_FIELDS if name in columns),
+        "}",
     )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from ovsam_pipeline.labelling.run_ahead import run_ahead
 from ovsam_pipeline.labelling.stats import ShardStats
 from ovsam_pipeline.outcomes import INTERNAL_ERROR, MODEL_ERROR, OUT_OF_MEMORY
 from ovsam_pipeline.records import ImageRecord, LabelRecord
+from ovsam_pipeline.sources.perceptual_hash import compute_phash
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +74,7 @@ class _DecodedImage:
     record: ImageRecord
     rgb: np.ndarray
     prepared: Any
+    phash: int
     warning: str | None = None
 
     @property
@@ -162,7 +164,8 @@ class _Stages:
             rgb = self._labeller.decode(record, warn=warnings.append, admit=admit)
             size_hw = rgb.shape[0], rgb.shape[1]
             prepared = self._mode.prepare(rgb)
-            image = _DecodedImage(record, rgb, prepared, "; ".join(warnings) or None)
+            warning = "; ".join(warnings) or None
+            image = _DecodedImage(record, rgb, prepared, compute_phash(rgb), warning)
         except Exception as error:  # noqa: BLE001 - an image's failure is its row
             self._held.add(-taken)
             return _fail(record, size_hw, error)
@@ -182,7 +185,12 @@ class _Stages:
             total += dropped
             if len(chosen):
                 found = FoundImage(
-                    image.record, image.size_hw, image.prepared, chosen, image.warning
+                    image.record,
+                    image.size_hw,
+                    image.prepared,
+                    chosen,
+                    image.warning,
+                    image.phash,
                 )
                 passed.append(found)
             else:
@@ -263,6 +271,8 @@ class _Image(Protocol):
     def size_hw(self) -> tuple[int, int]: ...
     @property
     def warning(self) -> str | None: ...
+    @property
+    def phash(self) -> int | None: ...
 
 
 _I = TypeVar("_I", bound=_Image)
@@ -300,7 +310,7 @@ def _isolate(
 
 def _finish(image: _Image, objects: Any) -> LabelRecord:
     height, width = image.size_hw
-    return LabelRecord.labelled(image.record, width, height, objects, image.warning)
+    return LabelRecord.labelled(image.record, width, height, objects, image.warning, image.phash)
 
 
 def _fail(record: ImageRecord, size_hw: tuple[int, int] | None, error: Exception) -> LabelRecord:

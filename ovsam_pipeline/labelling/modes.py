@@ -37,7 +37,7 @@ class FoundImage(Generic[Prepared]):
     Attributes:
         size_hw: height and width of the original.
         prepared: what `Mode.prepare` made of its pixels.
-        warning: see `LabelRecord`.
+        warning, phash: see `LabelRecord`.
     """
 
     record: ImageRecord
@@ -45,6 +45,7 @@ class FoundImage(Generic[Prepared]):
     prepared: Prepared
     boxes: Detections
     warning: str | None = None
+    phash: int | None = None
 
 
 class Mode(Protocol[Prepared]):

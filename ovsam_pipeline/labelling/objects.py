@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.labelling.choice import ChosenLabel, choose_label
+from ovsam_pipeline.labelling.risk import estimate_risk
 from ovsam_pipeline.labelling.rules import LabelRules
 from ovsam_pipeline.records import BoxRecord, ObjectRecord
 
 if TYPE_CHECKING:
-    from ovsam.structures import Prediction
+    from ovsam.structures import FloatArray, Prediction
 
 BELOW_MIN_SCORE = "label score below --min-score"
 
@@ -66,21 +69,28 @@ def _build_object(
 ) -> ObjectRecord:
     assert prediction.rles is not None
     left, top, right, bottom = (float(value) for value in prediction.boxes_xyxy[row])
+    prompt, mask_score = build_box(found, row), float(prediction.mask_scores[row])
     return ObjectRecord(
-        prompt=build_box(found, row),
+        prompt=prompt,
         bbox=(left, top, right - left, bottom - top),
-        mask_score=float(prediction.mask_scores[row]),
+        mask_score=mask_score,
         area=int(prediction.areas[row]),
         segmentation=prediction.rles[row],
-        **describe_label(prediction, rules, row, label),
+        **describe_label(prediction, rules, row, label, prompt, mask_score),
     )
 
 
 def describe_label(
-    prediction: Prediction, rules: LabelRules, row: int, label: ChosenLabel
+    prediction: Prediction,
+    rules: LabelRules,
+    row: int,
+    label: ChosenLabel,
+    prompt: BoxRecord,
+    mask_score: float,
 ) -> dict[str, Any]:
-    """Return the fields of an object that follow from its label, and not from its mask."""
+    """Return the fields of an object that follow from its label; `mask_score`: of its mask."""
     classes, is_named = rules.vocabulary.classes, prediction.is_named
+    head, clip = prediction.head_logits[row], prediction.clip_logits[row]
     return {
         "category_id": classes[label.index].category_id,
         "category": classes[label.index].name,
@@ -89,7 +99,17 @@ def describe_label(
         "detector_margin": label.detector_margin,
         "model_category": classes[int(prediction.labels[row])].name if is_named else None,
         "model_score": float(prediction.scores[row]) if is_named else None,
+        "head_score": _find_probability(head, label.index) if is_named else None,
+        "clip_score": _find_probability(clip, label.index) if is_named else None,
+        "risk": estimate_risk(label.score, mask_score, prompt.detector_score),
+        "reason": None,
     }
+
+
+def _find_probability(logits: FloatArray, label: int) -> float:
+    """Return the probability of a class among those of (K + 1,) logits, background left out."""
+    classes = logits[:-1].astype(np.float64)
+    return float(np.exp(classes[label] - np.logaddexp.reduce(classes)))
 
 
 def build_box(found: Detections, row: int) -> BoxRecord:

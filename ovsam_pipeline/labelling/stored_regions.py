@@ -121,7 +121,8 @@ class StoredRegions(Detector):
         for row, item in enumerate(self._read_row(image).objects):
             assert isinstance(item, ObjectRecord)
             label = choose_label(prediction, found, rules, row)
-            relabelled.append(replace(item, **describe_label(prediction, rules, row, label)))
+            fields = describe_label(prediction, rules, row, label, item.prompt, item.mask_score)
+            relabelled.append(replace(item, **fields))
         return rules.keep_by_class(relabelled)
 
     def _find_prompts(self, image: DetectorImage) -> Detections:

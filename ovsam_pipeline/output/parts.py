@@ -27,6 +27,7 @@ from ovsam_pipeline.errors import DamagedPartError, OutputError
 from ovsam_pipeline.outcomes import Tally, is_transient
 from ovsam_pipeline.output.done_index import PartIndex, compute_keys
 from ovsam_pipeline.records import (
+    ADDED_LATER,
     BOX_COLUMNS,
     OBJECT_COLUMNS,
     ROW_COLUMNS,
@@ -63,9 +64,8 @@ _DICTIONARY_COLUMNS = (
     "objects.list.element.category",
     "objects.list.element.detector_category",
     "objects.list.element.model_category",
+    "objects.list.element.reason",
 )
-# Columns that parts of earlier versions lack.
-_ADDED_LATER = ("warning",)
 _METADATA_KEY = b"ovsam"
 _FORMAT = 2
 # Rows with large masks are big as Python objects.
@@ -314,7 +314,7 @@ def _check_columns(found: pa.Schema) -> None:
 def _has_column(found: pa.Schema | pa.StructType, wanted: pa.Field) -> bool:
     indices = found.get_all_field_indices(wanted.name)
     if not indices:
-        return wanted.name in _ADDED_LATER
+        return wanted.name in ADDED_LATER
     return len(indices) == 1 and _is_alike(found.field(indices[0]).type, wanted.type)
 
 

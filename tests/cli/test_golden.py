@@ -52,6 +52,7 @@ FEW_SCENES = [*ALL_SCENES[:7], ALL_SCENES[13]]
 # What rounding may change: box corners in pixels, numbers from 0 to 1, the overlap of two masks,
 # areas as a fraction, and metrics. Measured with ATEN_CPU_CAPABILITY=default: 0.0001 px, 0.000005.
 PIXELS, SCORE, MASK_IOU, AREA, METRIC = 1.0, 0.01, 0.97, 0.03, 0.01
+HASH_BITS = 4
 # Closer than this to another label or to --conf 0.25, rounding may decide.
 TIE, CONF, BORDERLINE_SHARE = 0.02, 0.25, 0.02
 BOX_FIELDS = ("bbox", "detector_box_xyxy", "detector_point_xy")
@@ -59,6 +60,7 @@ BOX_FIELDS = ("bbox", "detector_box_xyxy", "detector_point_xy")
 LABEL_FIELDS = {
     *("category", "category_id", "score", "margin"),
     *("model_category", "model_score", "detector_margin"),
+    *("head_score", "clip_score", "risk", "reason"),
 }
 
 # pycocotools 2.0.11 with numpy 2.4: its own arrays lack the copy keyword.
@@ -256,6 +258,9 @@ def compare_rows(recorded: list[dict], found: list[dict]) -> list[str]:
     for name in [name for name in wanted if name in came]:
         before, after = dict(wanted[name]), dict(came[name])
         objects = before.pop("objects"), after.pop("objects")
+        hashes = before.pop("phash", None), after.pop("phash", None)
+        if count_bits_apart(*hashes) > HASH_BITS:
+            differences.append(f"{name}: phash {hashes[0]} -> {hashes[1]}")
         keys = [key for key in {**before, **after} if before.get(key, "-") != after.get(key, "-")]
         differences += [f"{name}: {key} {before.get(key)} -> {after.get(key)}" for key in keys]
         sure, unsure = compare_objects(*objects)
@@ -265,6 +270,13 @@ def compare_rows(recorded: list[dict], found: list[dict]) -> list[str]:
     if len(borderline) > math.ceil(BORDERLINE_SHARE * num_objects):
         differences += borderline
     return differences
+
+
+def count_bits_apart(before: int | None, after: int | None) -> int:
+    """In how many bits two hashes differ; 64 where only one is there."""
+    if before is None or after is None:
+        return 0 if before == after else 64
+    return ((before ^ after) & (1 << 64) - 1).bit_count()
 
 
 def compare_objects(recorded: list[dict], found: list[dict]) -> tuple[list[str], list[str]]:
@@ -381,6 +393,8 @@ def shift_mask(rows):
         (lambda rows: rows.append({**rows[3], "file_name": "x.jpg"}), "x.jpg: the row is new"),
         (lambda rows: rows.append(rows[3]), "an image has two rows"),
         (lambda rows: rows[3].update(status="failed"), "status labelled -> failed"),
+        (lambda rows: rows[3].update(phash=~rows[3]["phash"]), "scene_0003.jpg: phash"),
+        (lambda rows: rows[3].pop("phash"), "scene_0003.jpg: phash"),
         (lambda rows: rows[3].pop("error"), "scene_0003.jpg: error None -> None"),
         (lambda rows: rows[3]["objects"].pop(0), "mushroom at .* is missing"),
         (lambda rows: rows[3]["objects"].append(rows[0]["objects"][0]), "cow at .* is new"),

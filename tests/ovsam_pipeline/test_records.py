@@ -36,6 +36,10 @@ def test_object_row_has_the_fields_of_the_contract():
         "model_score": 0.5,
         "detector_box_xyxy": (1.0, 2.0, 4.5, 6.5),
         "detector_point_xy": None,
+        "head_score": None,
+        "clip_score": None,
+        "risk": None,
+        "reason": None,
     }
 
 
@@ -53,8 +57,8 @@ def test_box_row_has_the_fields_of_the_contract():
 
 def test_label_row_has_the_fields_of_the_contract_in_order():
     row = LabelRecord.labelled(IMAGE, 640, 480, (OBJECT,)).to_row()
-    names = ["image_id", "file_name", "width", "height", "status", "error", "warning", "objects"]
-    assert list(row) == names
+    names = ["image_id", "file_name", "width", "height", "status", "error", "warning", "phash"]
+    assert list(row) == [*names, "objects"]
     assert [row[name] for name in names[:6]] == [7, "a/b.jpg", 640, 480, "labelled", None]
     assert row["objects"] == [OBJECT.to_row()]
 

@@ -18,7 +18,11 @@ NAMES = ("scene_0000.jpg", "scene_0001.jpg", "scene_0002.jpg")
 # What a new vocabulary may change; all else stays.
 LABELS = (
     "category_id", "category", "score", "margin", "detector_margin", "model_category",
-    "model_score",
+    "model_score", "head_score", "clip_score", "risk", "reason",
+)  # fmt: skip
+
+NUMBERS = (
+    "score", "margin", "detector_margin", "model_score", "head_score", "clip_score", "risk",
 )  # fmt: skip
 
 # pycocotools 2.0.11 with numpy 2.4: its own arrays lack the copy keyword.
@@ -94,7 +98,8 @@ def test_masks_and_boxes_stay_and_labels_are_those_of_a_new_run(
         for expected, found in zip(row["objects"], new[name]["objects"], strict=True):
             assert found["category"] == expected["category"]
             assert found["category_id"] == expected["category_id"]
-            for field in ("score", "margin", "detector_margin", "model_score"):
+            assert found["reason"] == expected["reason"]
+            for field in NUMBERS:
                 assert found[field] == pytest.approx(expected[field], abs=1e-4)
     assert any(
         a["category_id"] != b["category_id"]

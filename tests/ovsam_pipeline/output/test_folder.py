@@ -48,12 +48,14 @@ def fill(folder: OutputFolder, *names: str, fingerprint: str = "f") -> Path:
 def test_part_has_exactly_the_documented_row():
     item = SCHEMA.field("objects").type.value_type
     assert SCHEMA.names == [
-        "image_id", "file_name", "width", "height", "status", "error", "warning", "objects",
+        "image_id", "file_name", "width", "height", "status", "error", "warning", "phash",
+        "objects",
     ]  # fmt: skip
     assert [item.field(index).name for index in range(item.num_fields)] == [
         "bbox", "category_id", "category", "score", "detector_score", "detector_category",
         "margin", "mask_score", "area", "segmentation", "prompt_id", "detector_margin",
         "model_category", "model_score", "detector_box_xyxy", "detector_point_xy",
+        "head_score", "clip_score", "risk", "reason",
     ]  # fmt: skip
     assert str(item.field("bbox").type) == "fixed_size_list<element: float>[4]" or (
         item.field("bbox").type.list_size == 4
