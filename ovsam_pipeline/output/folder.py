@@ -33,6 +33,7 @@ from ovsam.errors import ConfigError, describe_error, explain
 from ovsam.strict import convert
 from ovsam_pipeline.errors import DamagedPartError, OutputError
 from ovsam_pipeline.output.annotations_file import ANNOTATIONS_FILE, choose_annotations
+from ovsam_pipeline.output.checked_labels import CERTIFIED, carry_certificate
 from ovsam_pipeline.output.difference import explain_difference
 from ovsam_pipeline.output.done_index import DoneIndex, PartIndex, build_done_index
 from ovsam_pipeline.output.lock import has_lock, take_lock
@@ -73,6 +74,7 @@ _RUN_KEYS = {
     "working_folder": str,
     "settings": _SETTINGS,
     "resolved": _SETTINGS,
+    CERTIFIED: dict,
     "categories": [{"id": int, "name": str}],
     "class_names": tuple[str, ...] | None,
     "detector": {"name": str},
@@ -247,8 +249,10 @@ class OutputFolder:
             path.unlink(missing_ok=True)
 
     def write_run_file(self, values: Mapping[str, Any]) -> None:
-        """Replace run.json: one top-level key per line."""
+        """Replace run.json: one top-level key per line. What people certified stays in it."""
         self.check_lock()
+        with suppress(OutputError):  # a damaged one holds nothing to keep
+            values = carry_certificate(values, read_run_file(self.path))
         lines = [
             f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
             for key, value in values.items()
@@ -293,14 +297,25 @@ class OutputFolder:
             # Corrections that somebody made stay.
             annotations = choose_annotations(self.path)
             annotations.unlink(missing_ok=True)
-            for name in (FAILURES_FILE, RETRYING_FILE, RUN_FILE):
+            for name in (FAILURES_FILE, RETRYING_FILE):
                 (self.path / name).unlink(missing_ok=True)
+            self._empty_run_file()
             previews = self.path / PREVIEW_FOLDER
             if isinstance(previews, RemotePath):
                 for picture in previews.iterdir():
                     picture.unlink(missing_ok=True)
             elif previews.is_dir():
                 shutil.rmtree(previews)
+
+    def _empty_run_file(self) -> None:
+        """Remove run.json, but for what people certified: the next labels may be the same."""
+        certified: dict[str, Any] = {}
+        with suppress(OutputError):
+            certified = carry_certificate({}, read_run_file(self.path))
+        if certified:
+            self.write_run_file(certified)
+        else:
+            (self.path / RUN_FILE).unlink(missing_ok=True)
 
 
 def remove_probes(folder: AnyPath, name: str = PROBE_PREFIX) -> None:
