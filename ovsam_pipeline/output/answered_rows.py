@@ -17,8 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from ovsam.masks import compute_mask_areas, compute_mask_ious, compute_tight_boxes
-from ovsam_pipeline.output.folder import list_parts, read_run_file
-from ovsam_pipeline.output.parts import iterate_part_rows
+from ovsam_pipeline.output.folder import iterate_rows_of, read_run_file
 from ovsam_pipeline.output.reviews import LEAST_IOU, Answer, Answers, CurrentAnswer, read_answers
 from ovsam_pipeline.storage.remote_path import AnyPath
 
@@ -30,6 +29,8 @@ REVIEWED_BY = "reviewed_by"
 
 # The score of an object that only a person saw.
 _CERTAIN = 1.0
+# Of the 64 of a perceptual hash: half of them differ between two pictures, few after an edit.
+_MOST_BITS, _ALL_BITS = 16, (1 << 64) - 1
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def read_corrections(output: AnyPath, answers: Answers | None = None) -> Correct
     answers = read_answers(output) if answers is None else answers
     categories = answers.extend_categories(read_run_file(output).get("categories", []))
     ids = {str(category["name"]): int(category["id"]) for category in categories}
-    return Corrections(correct_rows(list_parts(output), answers, ids), categories)
+    return Corrections(correct_rows(output, answers, ids), categories)
 
 
 def match_answers(
@@ -97,8 +98,7 @@ def apply_answers(
         category_ids: of `Answers.extend_categories`, by name.
     """
     objects: list[dict[str, Any]] = [dict(item) for item in row["objects"] or ()]
-    size = [row["height"], row["width"]]
-    fitting = [one for one in answers if _has_size(one.answer, size)]
+    fitting = [one for one in answers if is_of_image(one.answer, row)]
     matched = match_answers(objects, fitting)
     kept = dict(enumerate(objects))
     added = []
@@ -117,23 +117,30 @@ def apply_answers(
     return [*kept.values(), *added]
 
 
+def is_of_image(answer: Answer, row: Mapping[str, Any]) -> bool:
+    """Whether an answer was given on the picture that a row is of: its size and its look."""
+    if any(mask["size"] != [row["height"], row["width"]] for mask in answer.masks):
+        return False
+    phash = row.get("phash")
+    if phash is None or answer.phash is None:
+        return True
+    return ((phash ^ answer.phash) & _ALL_BITS).bit_count() <= _MOST_BITS
+
+
 def correct_rows(
-    parts: Sequence[AnyPath], answers: Answers, category_ids: Mapping[str, int]
+    output: AnyPath, answers: Answers, category_ids: Mapping[str, int]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return the objects of all reviewed images that are in the parts, by file name.
+    """Return the objects of all reviewed images that are in an output, by file name.
 
     Only parts with a reviewed image are read for more than names.
     """
-    corrected: dict[str, list[dict[str, Any]]] = {}
-    for part in parts if answers else ():
-        names = {row["file_name"] for row in iterate_part_rows(part, ("file_name",))}
-        if names.isdisjoint(answers.by_image):
-            continue
-        for row in iterate_part_rows(part):
-            if row["file_name"] in answers.by_image and row["status"] != "failed":
-                current = answers.of(row["file_name"])
-                corrected[row["file_name"]] = apply_answers(row, current, category_ids)
-    return corrected
+    if not answers:
+        return {}
+    return {
+        row["file_name"]: apply_answers(row, answers.of(row["file_name"]), category_ids)
+        for row in iterate_rows_of(output, answers.by_image)
+        if row["status"] != "failed"
+    }
 
 
 def replace_objects(
@@ -176,11 +183,6 @@ def _compare(objects: Sequence[Mapping[str, Any]], masks: Sequence[RLE]) -> np.n
     if not objects:
         return np.zeros(0)
     return compute_mask_ious([item["segmentation"] for item in objects], masks).max(axis=1)
-
-
-def _has_size(answer: Answer, size: Sequence[int]) -> bool:
-    """Whether an answer was given on an image of this size."""
-    return all(mask["size"] == size for mask in answer.masks)
 
 
 def _describe_object(answer: Answer, category_id: int) -> dict[str, Any]:

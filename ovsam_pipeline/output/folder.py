@@ -22,7 +22,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
@@ -339,6 +339,14 @@ def iterate_rows(output: AnyPath, columns: Sequence[str] | None = None) -> Itera
     """Yield every row of an output folder, or some columns of it, part after part."""
     for part in list_parts(output):
         yield from iterate_part_rows(part, columns)
+
+
+def iterate_rows_of(output: AnyPath, file_names: Container[str]) -> Iterator[dict[str, Any]]:
+    """Yield the whole rows of some images; of parts without any of them names alone are read."""
+    for part in list_parts(output):
+        rows = iterate_part_rows(part, ("file_name",))
+        if any(row["file_name"] in file_names for row in rows):
+            yield from (row for row in iterate_part_rows(part) if row["file_name"] in file_names)
 
 
 def read_run_file(output: AnyPath) -> dict[str, Any]:

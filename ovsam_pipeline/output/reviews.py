@@ -9,28 +9,23 @@ What answers do to rows is in `answered_rows.py`; how people are asked, in the p
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ovsam.checked_json import parse_json, refuse_pipe
-from ovsam.coco_fields import to_side, to_text
-from ovsam.errors import describe_error, explain, show_value
+from ovsam.checked_json import parse_json
+from ovsam.coco_fields import to_id, to_side, to_text
+from ovsam.errors import describe_error, show_value
 from ovsam.masks import compute_mask_ious
 from ovsam.run_lengths import find_readable_counts
-from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.output.lock import take_lock
-from ovsam_pipeline.storage.atomic import write_atomically
-from ovsam_pipeline.storage.conditional import ConditionalObject, UnsupportedError
-from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
+from ovsam_pipeline.output.growing_file import add_lines, read_lines
+from ovsam_pipeline.storage.remote_path import AnyPath
 
 if TYPE_CHECKING:  # structures needs torch
     from ovsam.structures import RLE
@@ -38,13 +33,12 @@ if TYPE_CHECKING:  # structures needs torch
 logger = logging.getLogger(__name__)
 
 REVIEWS_FILE = "reviews.jsonl"
+BATCHES_FILE = "review-batches.jsonl"
+"""What was asked, by `review/batches.py`; it grows with the answers and travels with them."""
 LEAST_IOU = 0.5
 """Two masks of an image are of the same region from this IoU on."""
 
 Verdict = Literal["accepted", "renamed", "redrawn", "rejected", "added"]
-_LOCK_FILE = ".reviews-lock"
-# Somebody else's import, or a run that clears away what it takes for leftovers, may come between.
-_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -61,6 +55,8 @@ class Answer:
         sample: id of the uniform sample that the question is from, or None.
         shown: the object as it was shown: category, score, risk and so on; {} for an added one.
         source: hash of the file that the answer was read from; "" where it is not from a file.
+        phash: perceptual hash of the image, as in its row; None where that is not known. With it an
+            answer is not laid on another picture that came under the same name.
     """
 
     file_name: str
@@ -72,6 +68,7 @@ class Answer:
     sample: str | None = None
     shown: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
+    phash: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse an answer that says nothing."""
@@ -99,7 +96,7 @@ class Answer:
 
     def to_line(self) -> bytes:
         """Return the line of the file."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":")).encode()
 
     @classmethod
     def from_line(cls, line: bytes) -> Answer:
@@ -129,6 +126,7 @@ class Answer:
             values.get("sample"),
             shown,
             values.get("source") or "",
+            to_id(values.get("phash")),
         )
 
 
@@ -188,7 +186,7 @@ def read_answers(output: AnyPath) -> Answers:
     path = output / REVIEWS_FILE
     answers = []
     damaged = 0
-    for number, line in enumerate(_split_lines(_read_file(path)), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         try:
             answers.append(Answer.from_line(line))
         except (ValueError, TypeError) as error:
@@ -203,35 +201,30 @@ def append_answers(output: AnyPath, answers: Iterable[Answer]) -> int:
     What is there already of the same file (`source`), or is the same person's answer of now, is not
     added again. Readers see the old file or the new one; two that add at once both succeed.
     """
-    added = 0
-
-    def extend(content: bytes) -> bytes:
-        nonlocal added
-        new = _find_new(content, answers)
-        added = len(new)
-        return content + b"".join(answer.to_line() for answer in new)
-
     answers = list(answers)
-    _update(output, extend)
-    return added
+    new: list[bytes] = []
+
+    def choose(lines: list[bytes]) -> list[bytes]:
+        new[:] = [answer.to_line() for answer in _find_new(lines, answers)]
+        return new
+
+    add_lines(output, REVIEWS_FILE, choose)
+    return len(new)
 
 
-def carry_answers(old: AnyPath, new: AnyPath) -> int:
-    """Add the lines of one output's file to that of another, byte for byte; return how many.
+def carry_answers(old: AnyPath, new: AnyPath) -> None:
+    """Add to an output all that was asked and answered in another one, byte for byte.
 
     Lines that are there already are not added again.
     """
-    lines = _split_lines(_read_file(old / REVIEWS_FILE))
-    missing: list[bytes] = []
+    for name in (BATCHES_FILE, REVIEWS_FILE):
+        if lines := read_lines(old / name):
+            add_lines(new, name, partial(_list_missing, lines))
 
-    def extend(content: bytes) -> bytes:
-        known = set(_split_lines(content))
-        missing[:] = [line for line in lines if line not in known]
-        return content + b"".join(line + b"\n" for line in missing)
 
-    if lines:
-        _update(new, extend)
-    return len(missing)
+def _list_missing(lines: Iterable[bytes], known: Iterable[bytes]) -> list[bytes]:
+    there = set(known)
+    return [line for line in lines if line not in there]
 
 
 def read_mask(value: Any) -> RLE | None:
@@ -289,10 +282,10 @@ def _overlap(masks: Sequence[RLE], others: Sequence[RLE]) -> bool:
     return bool((compute_mask_ious(masks, others) >= LEAST_IOU).any())
 
 
-def _find_new(content: bytes, answers: Iterable[Answer]) -> list[Answer]:
-    """Return the answers that say something new to those in a file."""
+def _find_new(lines: Iterable[bytes], answers: Iterable[Answer]) -> list[Answer]:
+    """Return the answers that say something new to those in lines."""
     old = []
-    for line in _split_lines(content):
+    for line in lines:
         try:
             old.append(Answer.from_line(line))
         except (ValueError, TypeError):
@@ -312,82 +305,3 @@ def _identify(answer: Answer, *, with_source: bool = True) -> str:
     said = [answer.file_name, answer.category, answer.segmentation, answer.reviewed, answer.by]
     said += [answer.sample, answer.source if with_source else ""]
     return hashlib.blake2b(json.dumps(said).encode(), digest_size=16).hexdigest()
-
-
-def _split_lines(content: bytes) -> list[bytes]:
-    return [line for line in content.split(b"\n") if line.strip()]
-
-
-def _read_file(path: AnyPath) -> bytes:
-    with explain("cannot read", path, OutputError):
-        if not path.exists():
-            return b""
-        refuse_pipe(path)
-        return path.read_bytes()
-
-
-def _update(output: AnyPath, extend: Callable[[bytes], bytes]) -> None:
-    """Replace the file by what `extend` makes of it; nothing is written where that is the same."""
-    if isinstance(output, RemotePath):
-        _update_object(output, lambda content: extend(_end_line(content)))
-        return
-    path = output / REVIEWS_FILE
-    with _lock_file(output):
-        old = _read_file(path)
-        new = extend(_end_line(old))
-        if new != old:
-            _write(path, new)
-
-
-def _end_line(content: bytes) -> bytes:
-    """Return a file with an end to its last line, which a text editor may have left out."""
-    return content if not content or content.endswith(b"\n") else content + b"\n"
-
-
-@contextmanager
-def _lock_file(output: Path) -> Iterator[None]:
-    """Wait until nobody else adds answers; a run that labels is not waited for."""
-    path = output / _LOCK_FILE
-    with explain("cannot lock", path, OutputError), path.open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
-def _write(path: Path, content: bytes) -> None:
-    for is_last in [False] * (_TRIES - 1) + [True]:
-        try:
-            write_atomically(path, content)
-        except OutputError as error:
-            # A run that started meanwhile cleared the temporary file away.
-            if is_last or not isinstance(error.__cause__, FileNotFoundError):
-                raise
-        else:
-            return
-
-
-def _update_object(output: RemotePath, extend: Callable[[bytes], bytes]) -> None:
-    """Do so on a store: on a condition where it knows them, else under the lease of a run."""
-    path = output / REVIEWS_FILE
-    try:
-        stored = ConditionalObject(path)
-        for _ in range(_TRIES):
-            found = stored.read()
-            content = b"" if found is None else found.content
-            new = extend(content)
-            if new == content:
-                return
-            written = stored.create(new) if found is None else stored.replace(new, found.etag)
-            if written is not None:
-                return
-    except (UnsupportedError, OSError) as error:
-        logger.debug("no condition can be put on %s: %s", path, error)
-    else:
-        raise OutputError(f"cannot write {path}: others write it all the time; try again")
-    lock = take_lock(output)
-    try:
-        content = _read_file(path)
-        new = extend(content)
-        if new != content:
-            write_atomically(path, new)
-    finally:
-        lock.close()

@@ -93,6 +93,14 @@ def test_an_answer_on_an_image_of_another_size_is_not_applied() -> None:
     assert show(answered(make_labelled(BOX), answers=said)) == [("cat", MASK, None)]
 
 
+def test_an_answer_on_another_picture_of_the_same_name_is_not_applied() -> None:
+    said = CurrentAnswer(answer(reviewed=MASK, category=None, phash=-1), (MASK,))
+    row = make_row("a.jpg", make_labelled(BOX)).to_row()
+    assert apply_answers({**row, "phash": -1 ^ 0xFF}, [said], IDS) == []
+    assert len(apply_answers({**row, "phash": 0}, [said], IDS)) == 1
+    assert apply_answers({**row, "phash": None}, [said], IDS) == []
+
+
 def test_corrections_of_an_output(tmp_path) -> None:
     rows = [
         make_row("a.jpg", make_labelled(BOX), make_labelled(FAR_BOX), image_id=1),

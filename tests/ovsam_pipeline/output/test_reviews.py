@@ -133,14 +133,15 @@ def test_answers_travel_byte_for_byte(tmp_path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     old.mkdir()
     new.mkdir()
-    assert carry_answers(old, new) == 0
+    carry_answers(old, new)
     assert not (new / REVIEWS_FILE).exists()
     append_answers(old, [answer(reviewed=LEFT), answer(reviewed=RIGHT)])
-    assert carry_answers(old, new) == 2
+    carry_answers(old, new)
     assert (new / REVIEWS_FILE).read_bytes() == (old / REVIEWS_FILE).read_bytes()
-    assert carry_answers(old, new) == 0
+    carry_answers(old, new)
+    assert (new / REVIEWS_FILE).read_bytes() == (old / REVIEWS_FILE).read_bytes()
     append_answers(old, [answer("b.jpg", reviewed=LEFT)])
-    assert carry_answers(old, new) == 1
+    carry_answers(old, new)
     assert (new / REVIEWS_FILE).read_bytes() == (old / REVIEWS_FILE).read_bytes()
 
 

@@ -1,0 +1,221 @@
+"""Rows of an output → which objects to ask a person about: the queue and the uniform sample.
+
+Two passes: numbers of all objects (a few bytes an object), then the rows of the chosen images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ovsam.structures import FloatArray
+from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.labelling.risk import estimate_risk, estimate_risks
+from ovsam_pipeline.output.answered_rows import REVIEWED_BY, Corrections
+from ovsam_pipeline.output.folder import iterate_rows_of, list_parts, read_run_file
+from ovsam_pipeline.output.part_tables import iterate_tables
+from ovsam_pipeline.review.batches import AskedImage, Batch, make_batch, make_key
+from ovsam_pipeline.storage.remote_path import AnyPath
+
+_OPINIONS = ("score", "mask_score", "detector_score")
+_OBJECT_FIELDS = tuple(f"objects.list.element.{name}" for name in ("risk", *_OPINIONS))
+_SHOWN = ("category", "category_id", "score", "detector_score", "risk", "reason")
+
+
+@dataclass(frozen=True)
+class RankedImage:
+    """An image with objects that nobody has looked at: how many, and the greatest risk of them."""
+
+    file_name: str
+    risk: float
+    num_objects: int
+
+
+def read_labelled(output: AnyPath) -> dict[str, Any]:
+    """Return run.json of an output whose objects have names; an OutputError for another."""
+    run = read_run_file(output)
+    if run.get("task") == "detect":
+        raise OutputError(
+            f"{output} holds boxes of ovsam detect and no labels to review; run ovsam label "
+            f"--detector boxes:{output}"
+        )
+    return run
+
+
+def ask_queue(
+    output: AnyPath,
+    most: int,
+    corrections: Corrections,
+    groups: Mapping[str, int],
+) -> Batch:
+    """Return the riskiest objects, whole images together, until there are `most` of them.
+
+    Args:
+        corrections: what people have answered; objects of theirs are not asked about again, but
+            shown beside the others of their image.
+        groups: near-duplicate group by file name: of each only one image is asked about, ever.
+    """
+    run = read_labelled(output)
+    chosen: dict[str, None] = {}
+    seen = {groups[name] for name in corrections.objects if name in groups}
+    num_objects = 0
+    for image in rank_images(output, corrections):
+        group = groups.get(image.file_name)
+        if num_objects >= most or group in seen:
+            continue
+        if group is not None:
+            seen.add(group)
+        chosen[image.file_name] = None
+        num_objects += image.num_objects
+    rows = _read_rows(output, chosen)
+    asked = [
+        _describe_image(rows[name], corrections.objects.get(name, rows[name]["objects"]))
+        for name in chosen
+    ]
+    return make_batch("queue", asked, fingerprint=run.get("fingerprint", ""))
+
+
+def rank_images(output: AnyPath, corrections: Corrections) -> list[RankedImage]:
+    """Return the images with unreviewed objects, the one with the riskiest object first."""
+    read_labelled(output)
+    found = [
+        RankedImage(name, max(risks), len(risks))
+        for name, objects in corrections.objects.items()
+        if (risks := [get_risk(item) for item in objects if item.get(REVIEWED_BY) is None])
+    ]
+    for table in iterate_tables(list_parts(output), ("file_name", "status", *_OBJECT_FIELDS)):
+        found += _rank_table(table, corrections)
+    return sorted(found, key=lambda image: (-image.risk, image.file_name))
+
+
+def ask_sample(output: AnyPath, size: int, seed: int) -> Batch:
+    """Return a uniform sample of all objects of an output; all of them where there are fewer.
+
+    The same seed draws the same objects from the same rows, and a larger size those and more.
+    """
+    run = read_labelled(output)
+    names, counts = _count_objects(output)
+    # A number of its own for each object, whatever the order of the parts: the lowest are drawn.
+    numbers = [_draw_numbers(seed, name, count) for name, count in zip(names, counts, strict=True)]
+    drawn = np.concatenate(numbers) if numbers else np.zeros(0)
+    image_of = np.repeat(np.arange(len(names)), counts)
+    first_of = np.cumsum(counts) - counts
+    chosen = np.sort(np.argsort(drawn, kind="stable")[:size])
+    places: dict[str, list[int]] = {}
+    for index in chosen.tolist():
+        image = image_of[index]
+        places.setdefault(names[image], []).append(index - int(first_of[image]))
+    rows = _read_rows(output, places)
+    asked = [
+        _describe_image(rows[name], rows[name]["objects"], places[name]) for name in sorted(places)
+    ]
+    values = {"population": len(drawn), "seed": seed}
+    return make_batch("sample", asked, fingerprint=run.get("fingerprint", ""), **values)
+
+
+def get_risk(item: Mapping[str, Any]) -> float:
+    """Return the risk of an object of a row, also of one that was stored without."""
+    risk = item.get("risk")
+    if risk is not None:
+        return float(risk)
+    score, mask_score, detector_score = (item.get(name) for name in _OPINIONS)
+    values = [np.nan if x is None else float(x) for x in (score, mask_score, detector_score)]
+    return estimate_risk(*values)
+
+
+def _rank_table(table: pa.Table, corrections: Corrections) -> list[RankedImage]:
+    """Return the images of a table that nobody has looked at and that have objects."""
+    names = table["file_name"].to_pylist()
+    lengths = _count_lengths(table)
+    risks = _find_risks(pc.list_flatten(table["objects"].combine_chunks()))
+    starts = np.cumsum(lengths) - lengths
+    return [
+        RankedImage(names[row], float(risks[start : start + length].max()), length)
+        for row, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True))
+        if length and names[row] not in corrections.objects
+    ]
+
+
+def _find_risks(objects: pa.StructArray) -> FloatArray:
+    """Return the risk of each object, also of those that were stored without: (N,) float32."""
+    columns = {
+        field.name: pc.struct_field(objects, field.name).to_numpy(zero_copy_only=False)
+        for field in objects.type
+    }
+    opinions = (columns[name].astype(np.float32) for name in _OPINIONS)
+    estimated = estimate_risks(*opinions)
+    if "risk" not in columns:
+        return estimated
+    risks: FloatArray = columns["risk"].astype(np.float32)
+    return np.where(np.isnan(risks), estimated, risks)
+
+
+def _count_lengths(table: pa.Table) -> np.ndarray:
+    """Return how many objects each row has: (N,) int64."""
+    return pc.fill_null(pc.list_value_length(table["objects"]), 0).to_numpy().astype(np.int64)
+
+
+def _count_objects(output: AnyPath) -> tuple[list[str], np.ndarray]:
+    """Return the images with objects, and how many each has: (N,) int64."""
+    names: list[str] = []
+    counts = [np.zeros(0, np.int64)]
+    columns = ("file_name", "objects.list.element.detector_score")
+    for table in iterate_tables(list_parts(output), columns):
+        lengths = _count_lengths(table)
+        has_any = lengths > 0
+        names += table["file_name"].filter(pa.array(has_any)).to_pylist()
+        counts.append(lengths[has_any])
+    return names, np.concatenate(counts)
+
+
+def _draw_numbers(seed: int, file_name: str, count: int) -> np.ndarray:
+    digest = hashlib.blake2b(f"{seed}\0{file_name}".encode(), digest_size=16).digest()
+    return np.random.default_rng(int.from_bytes(digest, "big")).random(count)
+
+
+def _read_rows(output: AnyPath, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return whole rows by file name; an OutputError where one is gone by now."""
+    wanted = set(names)
+    found = {row["file_name"]: row for row in iterate_rows_of(output, wanted)} if wanted else {}
+    if wanted - found.keys():
+        raise OutputError(
+            f"the rows of {output} changed meanwhile; run the same command again when the run "
+            "that writes them has ended"
+        )
+    return found
+
+
+def _describe_image(
+    row: Mapping[str, Any],
+    objects: Sequence[Mapping[str, Any]],
+    places: Sequence[int] | None = None,
+) -> AskedImage:
+    """Return an image with its objects, or those at some places, the riskiest first."""
+    described = describe_objects(row["file_name"], objects)
+    asked = described if places is None else [described[place] for place in places]
+    asked.sort(key=lambda item: (item.get(REVIEWED_BY) is not None, -item["risk"]))
+    size = row["width"], row["height"]
+    return AskedImage(row["file_name"], row["image_id"], *size, tuple(asked), row.get("phash"))
+
+
+def describe_objects(file_name: str, objects: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return objects of a row as they are shown to people, each with its key."""
+    seen: dict[str, int] = {}
+    described = []
+    for item in objects:
+        mask = item["segmentation"]
+        number = seen.get(mask["counts"], 0)
+        seen[mask["counts"]] = number + 1
+        shown = {name: item.get(name) for name in _SHOWN}
+        if item.get(REVIEWED_BY) is not None:
+            shown[REVIEWED_BY] = item[REVIEWED_BY]
+        place = {"bbox": list(item["bbox"]), "segmentation": mask}
+        key = make_key(file_name, mask, number)
+        described.append({"key": key, **shown, "risk": get_risk(item), **place})
+    return described
