@@ -3,7 +3,7 @@
 Two passes over the parts: the first writes images and counts their objects (`row_counts.py`), so
 that annotation ids do not depend on how rows are spread over parts; the second writes annotations.
 Columns become text as a whole (`json_text.py`). Failed images are left out: as images without
-objects they would teach "nothing here".
+objects they would teach "nothing here". What people answered is laid over the rows of their images.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ from ovsam_pipeline.export.json_text import (
 )
 from ovsam_pipeline.export.row_counts import COUNTED_COLUMNS, OutputCounts, RowCounts, count_objects
 from ovsam_pipeline.output.annotations_file import SealedStream
+from ovsam_pipeline.output.answered_rows import (
+    REVIEWED_BY,
+    Corrections,
+    read_corrections,
+    replace_objects,
+)
 from ovsam_pipeline.output.folder import list_parts, read_run_file
 from ovsam_pipeline.output.part_tables import iterate_tables
 from ovsam_pipeline.storage.atomic import replace_file
@@ -36,7 +42,7 @@ _REQUIRED = ("category_id", "segmentation", "area", "bbox", "score", "detector_s
 # Left out of an annotation where the row has a null, or no such column.
 OPTIONAL_FIELDS = (
     "margin", "mask_score", "detector_category", "detector_margin", "model_category", "model_score",
-    "prompt_id", "head_score", "clip_score", "risk", "reason",
+    "prompt_id", "head_score", "clip_score", "risk", "reason", REVIEWED_BY,
 )  # fmt: skip
 _IMAGE_FIELDS = ("file_name", "width", "height")
 _OBJECT_COLUMNS = (
@@ -62,15 +68,16 @@ def export_coco(output: AnyPath, target: AnyPath) -> OutputCounts:
             f"{output} holds boxes of ovsam detect and no labels; run ovsam label --detector "
             f"boxes:{output}"
         )
-    parts = list_parts(output)
+    parts, corrections = list_parts(output), read_corrections(output)
     counts = RowCounts()
     with replace_file(target) as temporary, temporary.open("wb") as file:
         stream = SealedStream(file)
         head = f'{{"info":{_dump(describe_run(run))},\n"licenses":[]'
-        stream.write(f'{head},\n"categories":{_dump(run["categories"])},\n"images":['.encode())
-        _write_list(stream, _iterate_images(parts, counts))
+        stream.write(f'{head},\n"categories":{_dump(corrections.categories)},\n"images":['.encode())
+        _write_list(stream, _iterate_images(parts, corrections, counts))
         stream.write(b'],\n"annotations":[')
-        _write_list(stream, _iterate_annotations(parts, counts.number_annotations(output)))
+        first_ids = counts.number_annotations(output)
+        _write_list(stream, _iterate_annotations(parts, corrections, first_ids))
         stream.write(b"]")
         stream.seal()
     return counts.summarise()
@@ -82,9 +89,12 @@ def describe_run(run: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "model": run.get("model", {})}
 
 
-def _iterate_images(parts: Sequence[AnyPath], counts: RowCounts) -> Iterator[memoryview]:
+def _iterate_images(
+    parts: Sequence[AnyPath], corrections: Corrections, counts: RowCounts
+) -> Iterator[memoryview]:
     """Yield the images as lines of text; count all rows, the failed ones too."""
-    for table in iterate_tables(parts, (*COUNTED_COLUMNS, *_IMAGE_FIELDS)):
+    for labelled in iterate_tables(parts, (*COUNTED_COLUMNS, *_IMAGE_FIELDS)):
+        table = replace_objects(labelled, corrections.objects)
         counts.add(table)
         seen = table.filter(pc.not_equal(table["status"], "failed")).combine_chunks()
         columns = {name: _get_only_chunk(seen[name]) for name in ("image_id", *_IMAGE_FIELDS)}
@@ -97,10 +107,14 @@ def _iterate_images(parts: Sequence[AnyPath], counts: RowCounts) -> Iterator[mem
         )  # fmt: skip
 
 
-def _iterate_annotations(parts: Sequence[AnyPath], first_ids: np.ndarray) -> Iterator[memoryview]:
+def _iterate_annotations(
+    parts: Sequence[AnyPath], corrections: Corrections, first_ids: np.ndarray
+) -> Iterator[memoryview]:
     """Yield the annotations as lines of text; `first_ids` has the first id of each row: (N,)."""
     row = 0
-    for table in iterate_tables(parts, _OBJECT_COLUMNS):
+    names = ("file_name",) if corrections else ()
+    for labelled in iterate_tables(parts, (*names, *_OBJECT_COLUMNS)):
+        table = replace_objects(labelled, corrections.objects) if corrections else labelled
         lengths = count_objects(table)
         starts = first_ids[row : row + len(lengths)]
         row += len(lengths)

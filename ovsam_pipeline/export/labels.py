@@ -12,8 +12,10 @@ from typing import Any
 
 from ovsam.errors import ConfigError, show_value
 from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.output.answered_rows import read_corrections
 from ovsam_pipeline.output.folder import list_parts, read_run_file
 from ovsam_pipeline.output.parts import iterate_part_rows, read_part_index
+from ovsam_pipeline.output.reviews import read_answers
 from ovsam_pipeline.records import UNKNOWN_ORIGIN, Origin
 from ovsam_pipeline.storage.remote_path import AnyPath
 
@@ -86,13 +88,15 @@ def iterate_labelled(
     if fields is not None:
         needed = sorted({*fields, "category", "score"})
         columns = (*_IMAGE_COLUMNS, *(f"objects.list.element.{name}" for name in needed))
+    corrected = read_corrections(output).objects
     for part in list_parts(output):
         index = read_part_index(part)
         for number, row in enumerate(iterate_part_rows(part, columns)):
             if row["status"] == "failed":
                 continue
-            objects = [item for item in row["objects"] or () if choice.keep(item)]
-            if choice.reviewed_only and not objects:
+            found = corrected.get(row["file_name"], row["objects"] or ())
+            objects = [item for item in found if choice.keep(item)]
+            if choice.reviewed_only and row["file_name"] not in corrected:
                 continue
             origin = index.origins[index.origin_of[number]]
             size = row["width"], row["height"]
@@ -102,8 +106,8 @@ def iterate_labelled(
 def read_categories(output: AnyPath, choice: LabelChoice) -> list[dict[str, Any]]:
     """Return the classes of an output as COCO lists them, {"id", "name"}, by ascending id.
 
-    All of its vocabulary, or those chosen; also classes of which there is no object, so that an
-    export's numbering does not depend on what was found.
+    All of its vocabulary and the names that people gave, or those chosen; also classes of which
+    there is no object, so that an export's numbering does not depend on what was found.
 
     Raises:
         OutputError: it is no output of `ovsam label`.
@@ -119,7 +123,8 @@ def read_categories(output: AnyPath, choice: LabelChoice) -> list[dict[str, Any]
             f"{output} holds boxes of ovsam detect and no labels; run ovsam label --detector "
             f"boxes:{output}"
         )
-    categories = sorted(run["categories"], key=lambda category: category["id"])
+    known = read_answers(output).extend_categories(run["categories"])
+    categories = sorted(known, key=lambda category: category["id"])
     check_classes(choice.classes, [category["name"] for category in categories])
     if not choice.classes:
         return categories

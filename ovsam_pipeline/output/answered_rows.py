@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ovsam.masks import compute_mask_areas, compute_mask_ious, compute_tight_boxes
 from ovsam_pipeline.output.folder import iterate_rows_of, read_run_file
@@ -148,22 +149,37 @@ def replace_objects(
 ) -> pa.Table:
     """Return a table of rows in which reviewed images have their corrected objects.
 
-    The table has `file_name` and any columns of `objects`, which stay the only ones; `status`,
-    where it is there, becomes "labelled" or "empty" as needed. Without a reviewed image it comes
-    back as it is.
+    The table has `file_name` and any columns of `objects`, which then have `reviewed_by`, too;
+    `status`, where it is there, becomes "labelled" or "empty" as needed. Without a reviewed image
+    it comes back as it is.
     """
     names = table["file_name"].to_pylist()
     places = {index: name for index, name in enumerate(names) if name in corrected}
     if not places:
         return table
-    lists = table["objects"].combine_chunks()
+    lists = _add_reviewer(_get_array(table["objects"]))
     new = pa.array([corrected[name] for name in places.values()], lists.type)
     table = _put(table, "objects", lists, new, places)
     if "status" in table.column_names:
         states = ["labelled" if corrected[name] else "empty" for name in places.values()]
-        column = table["status"].combine_chunks()
+        column = _get_array(table["status"])
         table = _put(table, "status", column, pa.array(states, column.type), places)
     return table
+
+
+def _get_array(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+
+
+def _add_reviewer(lists: pa.ListArray) -> pa.ListArray:
+    """Return lists of objects with a column of nulls, for who reviewed them."""
+    items = pc.list_flatten(lists)
+    names = [*items.type.names, REVIEWED_BY]
+    columns = [items.field(name) for name in items.type.names]
+    wider = pa.StructArray.from_arrays([*columns, pa.nulls(len(items), pa.string())], names)
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), wider)
 
 
 def _put(
@@ -172,10 +188,8 @@ def _put(
     """Return a table with new values of a column at some rows."""
     which = np.arange(len(column))
     which[list(places)] = len(column) + np.arange(len(new))
-    if isinstance(column, pa.ChunkedArray):
-        column = pa.concat_arrays(column.chunks)
     values = pa.concat_arrays([column, new]).take(pa.array(which))
-    return table.set_column(table.column_names.index(name), table.field(name), values)
+    return table.set_column(table.column_names.index(name), name, values)
 
 
 def _compare(objects: Sequence[Mapping[str, Any]], masks: Sequence[RLE]) -> np.ndarray:

@@ -14,6 +14,7 @@ from ovsam_pipeline.export.coco import export_coco
 from ovsam_pipeline.export.json_text import encode_numbers, encode_texts, round_to_cents
 from ovsam_pipeline.export.row_counts import count_output
 from ovsam_pipeline.output import part_tables
+from ovsam_pipeline.output.answered_rows import Corrections
 from ovsam_pipeline.output.folder import iterate_rows
 from ovsam_pipeline.output.parts import write_part
 from ovsam_pipeline.records import BoxRecord, LabelRecord, ObjectRecord
@@ -202,7 +203,7 @@ def test_parts_that_change_meanwhile_are_refused(tmp_path, known):
     out = make_output(tmp_path, [make_rows(4)])
     parts = sorted((out / "parts").iterdir())
     with pytest.raises(OutputError, match="parts changed during the export"):
-        list(coco._iterate_annotations(parts, np.ones(known, np.int64)))
+        list(coco._iterate_annotations(parts, Corrections(), np.ones(known, np.int64)))
 
 
 @pytest.mark.parametrize("whole_bytes", [0, 4_000_000])

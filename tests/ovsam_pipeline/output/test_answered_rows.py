@@ -1,6 +1,5 @@
 """Answers on rows: the greatest overlap, one to one; what a person said is never lost."""
 
-import pyarrow as pa
 from reviewed_rows import (
     CATEGORIES,
     HEIGHT,
@@ -126,9 +125,12 @@ def test_corrections_of_an_output(tmp_path) -> None:
     (table,) = iterate_tables(list_parts(output), columns)
     assert replace_objects(table, {}) is table
     replaced = replace_objects(table, found.objects)
-    assert replaced.schema == table.schema
     names = [[item["category"] for item in items] for items in replaced["objects"].to_pylist()]
     assert names == [["cup", "cat"], ["cat"], ["dog"], []]
     assert replaced["status"].to_pylist() == ["labelled", "labelled", "labelled", "empty"]
-    assert isinstance(replaced["objects"], pa.ChunkedArray)
+    people = [[item["reviewed_by"] for item in items] for items in replaced["objects"].to_pylist()]
+    assert people == [["ann", None], [None], ["ann"], []]
     assert replaced["objects"].num_chunks == 1
+    # Of a slice, whose lists do not begin at the first object.
+    part = replace_objects(table.slice(1, 2), found.objects)
+    assert [len(items) for items in part["objects"].to_pylist()] == [1, 1]
