@@ -12,7 +12,7 @@ from typing import Any
 
 from ovsam.errors import ConfigError, show_value
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.output.answered_rows import read_corrections
+from ovsam_pipeline.output.answered_rows import REVIEWED_BY, read_corrections
 from ovsam_pipeline.output.folder import list_parts, read_run_file
 from ovsam_pipeline.output.parts import iterate_part_rows, read_part_index
 from ovsam_pipeline.output.reviews import read_answers
@@ -50,7 +50,7 @@ class LabelChoice:
         """Return whether an object of a row, as a dict, is exported."""
         if self.classes and item["category"] not in self.classes:
             return False
-        if item.get("reviewed_by") is not None:
+        if item.get(REVIEWED_BY) is not None:
             return True
         return not self.reviewed_only and item["score"] >= self.min_score
 
