@@ -14,11 +14,15 @@ from ovsam_pipeline.commands.options import Json
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ovsam.structures import RLE
+    from ovsam_pipeline.export.check import Losses
     from ovsam_pipeline.export.options import ExportOptions, ExportSummary, ImageMode
     from ovsam_pipeline.storage.remote_path import AnyPath
 
     # (output, target, options): writes one file, or what belongs into an empty folder.
     _Export = Callable[[AnyPath, Any, ExportOptions], ExportSummary]
+    # (output, target, options): yields the masks of each image, as other tools read them.
+    _ReadBack = Callable[[AnyPath, Any, ExportOptions], Iterator[list[RLE | None]]]
 
 _STANDARD_OUTPUT = ("-", "/dev/stdout")
 _IMAGES_GONE, _LOSSY = 3, 5
@@ -26,21 +30,33 @@ _IMAGES_GONE, _LOSSY = 3, 5
 
 @dataclass(frozen=True)
 class _Format:
-    """One format: how its writer is imported, and the suffix of its file; None: a folder."""
+    """One format.
 
-    load: Callable[[], _Export]
+    Attributes:
+        load: imports its writer, and its reader for --check where it has masks.
+        suffix: of its file; None: a folder.
+    """
+
+    load: Callable[[], tuple[_Export, _ReadBack | None]]
     suffix: str | None = None
 
 
-def _load_coco() -> _Export:
-    from ovsam_pipeline.export.coco_choice import export_coco_as
+def _load_coco() -> tuple[_Export, _ReadBack | None]:
+    from ovsam_pipeline.export.coco_choice import export_coco_as, read_coco
 
-    return export_coco_as
+    return export_coco_as, read_coco
+
+
+def _load_yolo() -> tuple[_Export, _ReadBack | None]:
+    from ovsam_pipeline.export.yolo import export_yolo, read_yolo
+
+    return export_yolo, read_yolo
 
 
 # A new format is a file in export/ with one function, a loader above, and its line here.
 _FORMATS = {
     "coco": _Format(_load_coco, ".json"),
+    "yolo": _Format(_load_yolo),
 }
 _NAMES = ", ".join(_FORMATS)
 
@@ -77,18 +93,40 @@ def export(
         list[str] | None,
         typer.Option(help="Where the pictures are now, if they moved; as for label. Repeatable."),
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Read back what was written, and print the IoU of each object's mask: exit code 5 "
+            "below .98.",
+        ),
+    ] = False,
+    polygons: Annotated[
+        bool, typer.Option("--polygons", help="coco: polygons in place of run lengths.")
+    ] = False,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar=".8/.1/.1",
+            help="yolo: shares of train, val and test, near-duplicates together.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write the labels of an output folder in another format.
 
     Examples:
         ovsam export labels
+        ovsam export labels --format yolo --split .8/.1/.1 --check
         ovsam export s3://bucket/labels --to coco.json
         ovsam export labels --to - | jq .images
     """
     from ovsam.errors import ConfigError
+    from ovsam_pipeline.export.check import measure_losses
     from ovsam_pipeline.export.labels import LabelChoice
     from ovsam_pipeline.export.options import ExportOptions
+    from ovsam_pipeline.export.row_counts import count_output
+    from ovsam_pipeline.export.splits import parse_split
     from ovsam_pipeline.output.place import find_output
 
     if export_format not in _FORMATS:
@@ -97,42 +135,59 @@ def export(
         raise ConfigError(f"expected --images as copy, link or none, got '{images}'")
     names = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
     choice = LabelChoice(min_score, names, reviewed_only)
-    options = ExportOptions(choice, cast("ImageMode", images), tuple(source or ()))
+    options = ExportOptions(
+        choice,
+        cast("ImageMode", images),
+        tuple(source or ()),
+        polygons=polygons,
+        split=parse_split(split) if split else (),
+    )
     folder = find_output(output)
     chosen = _FORMATS[export_format]
     if to in _STANDARD_OUTPUT:
         _print_file(folder, export_format, options)
         return
     target = _choose_target(folder, to, export_format, options, overwrite=overwrite)
-    run = chosen.load()
+    write, read_back = chosen.load()
+    if check and read_back is None:
+        raise ConfigError(f"--format {export_format} has no masks that --check could compare")
     if chosen.suffix is None:
         with _fill_folder(target, folder, export_format) as (staging, record):
-            summary = run(folder, staging, options)
+            summary = write(folder, staging, options)
             record.update(summary.to_dict())
     else:
-        summary = run(folder, target, options)
-    _tell(target, summary, as_json=json)
-    if summary.missing:
+        summary = write(folder, target, options)
+    summary.failed = count_output(folder).failed
+    losses = None
+    if check and read_back is not None:
+        losses = measure_losses(folder, options, summary, read_back(folder, target, options))
+    _tell(target, summary, losses, as_json=json)
+    if summary.missing_ids:
         raise typer.Exit(_IMAGES_GONE)
+    if losses and losses.changed:
+        raise typer.Exit(_LOSSY)
 
 
-def _tell(target: AnyPath, summary: ExportSummary, *, as_json: bool) -> None:
-    """Print what was written; on stderr what the user should know of it."""
+def _tell(target: AnyPath, summary: ExportSummary, losses: Losses | None, *, as_json: bool) -> None:
+    """Print what was written, and what the user should know of it."""
     from ovsam_pipeline.outcomes import count_are, count_things
     from ovsam_pipeline.terminal.app import print_json, print_result, result_is_kept
 
     with result_is_kept():
         if as_json:
             key = "file" if target.suffix else "folder"
-            print_json({key: str(target), **summary.to_dict()})
+            checked = {} if losses is None else {"check": losses.to_dict()}
+            print_json({key: str(target), **summary.to_dict(), **checked})
             return
         objects = count_things(summary.objects, "object")
         print_result(f"{target}: {count_things(summary.images, 'image')}, {objects}")
         print_result(*summary.notes)
         if summary.failed:
             print_result(f"{count_are(summary.failed, 'failed image')} left out")
-        if summary.missing:
-            print_result(f"{count_are(summary.missing, 'image')} gone, e.g.:")
+        if losses is not None:
+            print_result(*losses.describe())
+        if gone := len(summary.missing_ids):
+            print_result(f"{count_are(gone, 'image')} gone and left out, e.g.:")
             print_result(*(f"  {name}: {why}" for name, why in summary.missing_names.items()))
 
 
@@ -224,6 +279,7 @@ def _print_file(folder: AnyPath, export_format: str, options: ExportOptions) -> 
         raise ConfigError(f"--format {export_format} writes a folder, which stdout cannot take")
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, f"export{suffix}")
-        _FORMATS[export_format].load()(folder, file, options)
+        write, _ = _FORMATS[export_format].load()
+        write(folder, file, options)
         with file.open(encoding="utf-8") as text:
             shutil.copyfileobj(text, sys.stdout)

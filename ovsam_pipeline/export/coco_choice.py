@@ -8,17 +8,25 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Iterator
-from typing import Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ovsam.coco_json import iterate_json
+from ovsam.masks import to_rle
 from ovsam_pipeline.export.coco import OPTIONAL_FIELDS, describe_run, export_coco
 from ovsam_pipeline.export.labels import LabelledImage, iterate_labelled, read_categories
+from ovsam_pipeline.export.mask_crops import crop_mask
 from ovsam_pipeline.export.options import ExportOptions, ExportSummary
+from ovsam_pipeline.export.polygons import trace_edges
 from ovsam_pipeline.output.annotations_file import SealedStream
 from ovsam_pipeline.output.folder import read_run_file
 from ovsam_pipeline.storage.atomic import replace_file
 from ovsam_pipeline.storage.remote_path import AnyPath
+
+if TYPE_CHECKING:  # structures needs torch
+    from ovsam.structures import RLE
 
 
 def export_coco_as(output: AnyPath, target: AnyPath, options: ExportOptions) -> ExportSummary:
@@ -47,7 +55,7 @@ def _write_images(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Write the images; return their ids and numbers of objects: (N,) int64 each."""
     image_ids, counts = array("q"), array("q")
-    for image in iterate_labelled(output, options.choice, ("score",)):
+    for image in iterate_labelled(output, options.choice, ()):
         entry = {"id": image.image_id, "file_name": image.file_name}
         entry |= {"width": image.width, "height": image.height}
         stream.write(f"{',' if image_ids else ''}\n{_dump(entry)}".encode())
@@ -70,18 +78,20 @@ def _write_annotations(
     images = iterate_labelled(output, options.choice)
     comma = b""
     for image, first_id in zip(images, first_ids.tolist(), strict=True):
-        for annotation in _describe_objects(image, first_id):
+        for annotation in _describe_objects(image, first_id, options):
             stream.write(comma + b"\n" + _dump(annotation).encode())
             comma = b","
 
 
-def _describe_objects(image: LabelledImage, first_id: int) -> Iterator[dict[str, Any]]:
+def _describe_objects(
+    image: LabelledImage, first_id: int, options: ExportOptions
+) -> Iterator[dict[str, Any]]:
     for annotation_id, item in enumerate(image.objects, first_id):
         yield {
             "id": annotation_id,
             "image_id": image.image_id,
             "category_id": item["category_id"],
-            "segmentation": item["segmentation"],
+            "segmentation": _describe_mask(item["segmentation"], options),
             "area": item["area"],
             "bbox": [round(side, 2) for side in item["bbox"]],
             "iscrowd": 0,
@@ -89,6 +99,40 @@ def _describe_objects(image: LabelledImage, first_id: int) -> Iterator[dict[str,
             "detector_score": item["detector_score"],
             **{name: item[name] for name in OPTIONAL_FIELDS if item.get(name) is not None},
         }
+
+
+def _describe_mask(rle: RLE, options: ExportOptions) -> RLE | list[Any]:
+    """Return run lengths as they are, or as polygons: one for each part, holes bridged."""
+    if not options.polygons:
+        return rle
+    crop = crop_mask(rle)
+    corner = (crop.left, crop.top)
+    rings = [polygon + corner for polygon in trace_edges(crop.pixels)]
+    return [ring.reshape(-1).tolist() for ring in rings]
+
+
+def read_coco(
+    output: AnyPath,
+    target: AnyPath,
+    options: ExportOptions,
+) -> Iterator[list[RLE | None]]:
+    """Yield the masks of each image as pycocotools makes them, in the order of the rows."""
+    annotations = (item for key, item in iterate_json(target) if key == "annotations[]")
+    found = groupby(annotations, lambda item: item["image_id"])
+    waiting = next(found, None)
+    for image in iterate_labelled(output, options.choice, ()):
+        if waiting is None or waiting[0] != image.image_id:
+            yield []
+            continue
+        masks = [item["segmentation"] for item in waiting[1]]
+        yield [_read_mask(mask, image.height, image.width) for mask in masks]
+        waiting = next(found, None)
+
+
+def _read_mask(segmentation: Any, height: int, width: int) -> RLE:
+    rle = to_rle(segmentation, height, width)
+    counts = rle["counts"]
+    return {"size": rle["size"], "counts": counts if isinstance(counts, str) else counts.decode()}
 
 
 def _dump(value: Any) -> str:

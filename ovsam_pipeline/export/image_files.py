@@ -29,7 +29,7 @@ _AGAIN = "ovsam export {old} --source NEW_PLACE"
 
 
 class ImageFiles:
-    """The pictures of an output. What is gone is counted in `summary`, and its id kept."""
+    """The pictures of an output; what is gone is noted in `summary`."""
 
     def __init__(self, output: AnyPath, options: ExportOptions, summary: ExportSummary) -> None:
         self._output = output
@@ -37,7 +37,6 @@ class ImageFiles:
         self._summary = summary
         # Names → places, of pictures that do not lie where their row says: listed when needed.
         self._listed: dict[str, ImagePlace] | None = None
-        self.missing_ids: set[int] = set()
 
     def find(self, image: LabelledImage) -> ImagePlace:
         """Return where a picture is; it is not opened.
@@ -77,8 +76,7 @@ class ImageFiles:
             yield is_there
         except (OSError, ImageError) as error:
             is_there[0] = False
-            self.missing_ids.add(image.image_id)
-            self._summary.missing += 1
+            self._summary.missing_ids.add(image.image_id)
             if len(self._summary.missing_names) < _MOST_NAMED:
                 self._summary.missing_names[image.file_name] = describe_error(error)
 

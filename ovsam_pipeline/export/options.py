@@ -48,18 +48,20 @@ class ExportSummary:
         images: images with or without objects; without those that are gone.
         objects: objects written.
         failed: images that could not be labelled, which are left out.
-        missing: images that were to be copied or linked and are not there any more: the number, and
-            the first names with the reason.
+        missing_ids: of images that were to be copied or linked and are not there any more; they are
+            left out with their labels.
+        missing_names: the first of them, with the reason.
         notes: sentences that the user should read.
     """
 
     images: int = 0
     objects: int = 0
     failed: int = 0
-    missing: int = 0
+    missing_ids: set[int] = field(default_factory=set)
     missing_names: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return dict(vars(self))
+        values = {name: value for name, value in vars(self).items() if name != "missing_ids"}
+        return {**values, "missing": len(self.missing_ids)}

@@ -13,11 +13,15 @@ Letters: n corners, p points.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 
 # Distances of all pairs of points between rings are looked at: more points are thinned out for it.
 _MOST_POINTS = 3000
+# More rings are joined as they come: nobody draws so many specks.
+_MOST_RINGS = 3000
 
 
 def trace_edges(pixels: np.ndarray) -> list[np.ndarray]:
@@ -43,7 +47,7 @@ def trace_edges(pixels: np.ndarray) -> list[np.ndarray]:
 
 
 def trace_points(pixels: np.ndarray) -> np.ndarray:
-    """Return one polygon for all of (h, w) bool pixels, through the centres of the outermost ones.
+    """Return one polygon for all of (h, w) bool pixels, through centres of the outermost ones.
 
     It is (p, 2) int32, x then y, of whole pixels, and has at least one point where there is a pixel.
     """
@@ -134,7 +138,8 @@ def _hang_hole(outline: np.ndarray, hole: np.ndarray, padded: np.ndarray) -> np.
     first = int(np.flatnonzero((hole[:, 0] == x) & (hole[:, 1] == y))[0])
     turned = np.roll(hole, -first, axis=0)
     point = np.array([[x, meeting]])
-    return np.concatenate([outline[: edge + 1], point, turned, turned[:1], point, outline[edge + 1 :]])
+    around = [point, turned, turned[:1], point]
+    return np.concatenate([outline[: edge + 1], *around, outline[edge + 1 :]])
 
 
 def _join_rings(rings: list[np.ndarray]) -> np.ndarray:
@@ -165,6 +170,9 @@ def _find_bridges(points: np.ndarray, firsts: np.ndarray) -> list[tuple[int, int
 
     `firsts`: (rings + 1,) int64, the first point of each ring. Prim's minimum spanning tree.
     """
+    if len(firsts) > _MOST_RINGS:
+        starts = firsts[:-1].tolist()
+        return list(pairwise(starts))
     ring_of = np.repeat(np.arange(len(firsts) - 1), np.diff(firsts))
     step = -(-len(points) // _MOST_POINTS)
     # Every ring keeps its first point.

@@ -33,7 +33,7 @@ class SafeNames:
     def make(self, file_name: str) -> tuple[str, str]:
         """Return a relative POSIX path without a suffix, and the suffix: ".jpg", or ""."""
         path = make_safe_path(file_name)
-        folder, slash, last = path.rpartition("/")
+        folder, _, last = path.rpartition("/")
         stem, dot, suffix = last.rpartition(".")
         if not stem or len(suffix) > 8:
             stem, dot, suffix = last, "", ""

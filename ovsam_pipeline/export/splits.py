@@ -53,10 +53,10 @@ def assign_splits(output: AnyPath, options: ExportOptions) -> Splits:
     for image in iterate_labelled(output, options.choice, ("category_id",)):
         found = Counter(item["category_id"] for item in image.objects)
         classes[image.file_name] = found + Counter({_ALL: 1})
-    return _deal(classes, _group(output, classes), options.split)
+    return _deal(classes, _group(classes), options.split)
 
 
-def _group(output: AnyPath, names: dict[str, Counter[int]]) -> list[list[str]]:
+def _group(names: dict[str, Counter[int]]) -> list[list[str]]:
     """Return the names, near-duplicates together."""
     groups: dict[int | str, list[str]] = defaultdict(list)
     for name in names:

@@ -102,7 +102,10 @@ def _write_thin(
     """Return the points of an object that is one pixel high or wide, or has but two corners."""
     left, top, width, height = box_xywh
     if width > 1 and height > 1:
-        places = [(left + x + _INTO_PIXEL, top + y + _INTO_PIXEL) for x, y in zip(columns, rows)]
+        places = [
+            (left + x + _INTO_PIXEL, top + y + _INTO_PIXEL)
+            for x, y in zip(columns, rows, strict=True)
+        ]
         places += places[:1]
     else:
         (low, high), right, bottom = _EDGES, left + width - 1, top + height - 1
@@ -121,7 +124,7 @@ def _fill(row: str, image: LabelledImage) -> RLE | None:
     values = np.array(row.split()[1:], np.float32).reshape(-1, 2)
     if len(values) < _FEWEST_POINTS:
         return None
-    points = (values * np.float32([image.width, image.height])).astype(np.int32)
+    points = (values * np.array([image.width, image.height], np.float32)).astype(np.int32)
     mask = np.zeros((image.height, image.width), np.uint8)
     cv2.fillPoly(mask, [points], 1)
     return encode_mask(mask)
