@@ -47,9 +47,9 @@ def trace_edges(pixels: np.ndarray) -> list[np.ndarray]:
 
 
 def trace_points(pixels: np.ndarray) -> np.ndarray:
-    """Return one polygon for all of (h, w) bool pixels, through centres of the outermost ones.
+    """Return one polygon for all of (h, w) bool pixels, through centres of outermost ones.
 
-    It is (p, 2) int32, x then y, of whole pixels, and has at least one point where there is a pixel.
+    It is (p, 2) int32, x then y, of whole pixels; no point where there is no pixel.
     """
     rings, _ = cv2.findContours(
         np.ascontiguousarray(pixels).view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
