@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -75,11 +75,10 @@ class Calibration:
     """OUT/calibration.json.
 
     Attributes:
-        label: from 1 - risk, or from the score where `by` says so: the label is right.
+        label: from 1 - risk: the label is right, name and mask.
         name: from the score: the name is right where there is an object at all; None where too few
             answers are on objects.
-        by: "risk", or "score" where rows of an earlier version have no risk.
-        sample: ids of the uniform samples.
+        sampled: objects of the uniform sample, answered or not.
         people: who answered.
         fingerprint: of the labels.
         at: when, ISO 8601 in UTC.
@@ -87,8 +86,7 @@ class Calibration:
 
     label: FittedMap
     name: FittedMap | None
-    by: Literal["risk", "score"]
-    sample: tuple[str, ...]
+    sampled: int
     people: tuple[str, ...]
     fingerprint: str
     at: str
@@ -101,7 +99,7 @@ class ClassCertificate:
     category: str
     threshold: float
     accepted: int
-    population: int
+    objects: int
     checks: int
     wrong: int
 
@@ -113,10 +111,10 @@ class Certificate:
     Attributes:
         target: least share of right labels among the accepted ones.
         confidence: least probability, before the sample was drawn, not to promise this wrongly.
-        by: what the threshold is on: "risk", or "score" where rows have no risk.
-        threshold: greatest risk, or least score, of accepted objects; None: none was certified.
+        threshold: greatest risk of accepted objects; None: none could be certified.
         accepted: objects within the threshold.
-        population: objects that the sample was drawn from; later ones are not covered.
+        objects: all objects.
+        later: how many of them came after the sample was drawn, which it says nothing of.
         checks: objects of the sample within the threshold, or in the strictest test that failed.
         wrong: how many of these were wrong or not answered.
         sampled: objects of the whole sample.
@@ -132,10 +130,10 @@ class Certificate:
 
     target: float
     confidence: float
-    by: Literal["risk", "score"]
     threshold: float | None
     accepted: int
-    population: int
+    objects: int
+    later: int
     checks: int
     wrong: int
     sampled: int
@@ -151,7 +149,7 @@ class Certificate:
     @property
     def accepted_share(self) -> float:
         """Accepted objects among all, in [0, 1]."""
-        return self.accepted / self.population if self.population else 0.0
+        return self.accepted / self.objects if self.objects else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; `from_run` reads them back."""

@@ -24,7 +24,7 @@ from ovsam_pipeline.review.batches import AskedImage, Batch, make_batch, make_ke
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 _OPINIONS = ("score", "mask_score", "detector_score")
-_OBJECT_FIELDS = tuple(f"objects.list.element.{name}" for name in ("risk", *_OPINIONS))
+OBJECT_FIELDS = tuple(f"objects.list.element.{name}" for name in ("risk", *_OPINIONS))
 _SHOWN = ("category", "category_id", "score", "detector_score", "risk", "reason")
 
 
@@ -89,7 +89,7 @@ def rank_images(output: AnyPath, corrections: Corrections) -> list[RankedImage]:
         for name, objects in corrections.objects.items()
         if (risks := [get_risk(item) for item in objects if item.get(REVIEWED_BY) is None])
     ]
-    for table in iterate_tables(list_parts(output), ("file_name", "status", *_OBJECT_FIELDS)):
+    for table in iterate_tables(list_parts(output), ("file_name", "status", *OBJECT_FIELDS)):
         found += _rank_table(table, corrections)
     return sorted(found, key=lambda image: (-image.risk, image.file_name))
 
@@ -133,7 +133,7 @@ def _rank_table(table: pa.Table, corrections: Corrections) -> list[RankedImage]:
     """Return the images of a table that nobody has looked at and that have objects."""
     names = table["file_name"].to_pylist()
     lengths = _count_lengths(table)
-    risks = _find_risks(pc.list_flatten(table["objects"].combine_chunks()))
+    risks = find_risks(pc.list_flatten(table["objects"].combine_chunks()))
     starts = np.cumsum(lengths) - lengths
     return [
         RankedImage(names[row], float(risks[start : start + length].max()), length)
@@ -142,7 +142,7 @@ def _rank_table(table: pa.Table, corrections: Corrections) -> list[RankedImage]:
     ]
 
 
-def _find_risks(objects: pa.StructArray) -> FloatArray:
+def find_risks(objects: pa.StructArray) -> FloatArray:
     """Return the risk of each object, also of those that were stored without: (N,) float32."""
     columns = {
         field.name: pc.struct_field(objects, field.name).to_numpy(zero_copy_only=False)

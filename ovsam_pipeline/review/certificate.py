@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ovsam_pipeline.review.measure import compute_finite_tail, compute_tail
 
 # Of the objects, tested first: fewer are too few checks to pass by, more are not the surest ones.
-_FIRST_SHARE = 1 / 3
+_FIRST_SHARE = 0.25
 _STEP = 0.01
 # The first test gets as many checks as it needs in all but a few of the samples.
 _DEVIATIONS = 1.3

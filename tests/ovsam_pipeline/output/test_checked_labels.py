@@ -19,11 +19,11 @@ from ovsam_pipeline.output.checked_labels import (
 from ovsam_pipeline.output.folder import OutputFolder, read_run_file
 
 CERTIFICATE = Certificate(
-    0.9, 0.95, "risk", 0.25, 600, 1000, 120, 4, 200, 3, 150, 1,
+    0.9, 0.95, 0.25, 600, 1000, 0, 120, 4, 200, 3, 150, 1,
     (ClassCertificate("cup", 0.5, 80, 90, 40, 0),), ("anna",), "f", "2026-11-29T10:00:00+00:00",
 )  # fmt: skip
 FITTED = FittedMap(2.0, 1.5, 60, 50, 0.25, 0.04, ((0.5, 0.9, 60),), ((0.88, 0.9, 60),))
-CALIBRATION = Calibration(FITTED, None, "risk", ("s1",), ("anna",), "f", "2026-11-29T10:00:00")
+CALIBRATION = Calibration(FITTED, None, 80, ("anna",), "f", "2026-11-29T10:00:00")
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_calibration_comes_back_from_its_file(tmp_path):
     assert read_calibration(tmp_path) == CALIBRATION
 
 
-@pytest.mark.parametrize("content", ["{", '{"label": 3}', "[]", json.dumps({"by": "luck"})])
+@pytest.mark.parametrize("content", ["{", '{"label": 3}', "[]", json.dumps({"sampled": "many"})])
 def test_damaged_calibration_says_how_to_make_it_anew(tmp_path, content):
     (tmp_path / CALIBRATION_FILE).write_text(content)
     with pytest.raises(OutputError, match=r"cannot read .*calibration.json: .*--calibrate"):
