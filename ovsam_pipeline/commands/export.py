@@ -53,10 +53,52 @@ def _load_yolo() -> tuple[_Export, _ReadBack | None]:
     return export_yolo, read_yolo
 
 
+def _load_cvat() -> tuple[_Export, _ReadBack | None]:
+    from ovsam_pipeline.export.cvat import export_cvat
+
+    return export_cvat, None
+
+
+def _load_datumaro() -> tuple[_Export, _ReadBack | None]:
+    from ovsam_pipeline.export.datumaro import export_datumaro
+
+    return export_datumaro, None
+
+
+def _load_fiftyone() -> tuple[_Export, _ReadBack | None]:
+    from ovsam_pipeline.export.fiftyone import export_fiftyone
+
+    return export_fiftyone, None
+
+
+def _load_label_studio() -> tuple[_Export, _ReadBack | None]:
+    from ovsam_pipeline.export.label_studio import export_label_studio
+
+    return export_label_studio, None
+
+
+def _load_labelme() -> tuple[_Export, _ReadBack | None]:
+    from ovsam_pipeline.export.labelme import export_labelme
+
+    return export_labelme, None
+
+
+def _load_voc() -> tuple[_Export, _ReadBack | None]:
+    from ovsam_pipeline.export.voc import export_voc
+
+    return export_voc, None
+
+
 # A new format is a file in export/ with one function, a loader above, and its line here.
 _FORMATS = {
     "coco": _Format(_load_coco, ".json"),
     "yolo": _Format(_load_yolo),
+    "cvat": _Format(_load_cvat),
+    "datumaro": _Format(_load_datumaro),
+    "fiftyone": _Format(_load_fiftyone),
+    "label-studio": _Format(_load_label_studio),
+    "labelme": _Format(_load_labelme),
+    "voc": _Format(_load_voc),
 }
 _NAMES = ", ".join(_FORMATS)
 

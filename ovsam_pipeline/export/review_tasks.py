@@ -7,6 +7,7 @@ compares the two is `review/answers.py`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -78,3 +79,12 @@ class CorrectedImage:
     by: str | None = None
     at: str | None = None
     batch: str | None = None
+
+
+def make_key(file_name: str, segmentation: Mapping[str, Any], number: int = 0) -> str:
+    """Return the key of an object: 16 digits of its image and mask.
+
+    `number`: how many objects of the image before it have the same mask.
+    """
+    text = f"{file_name}\0{segmentation['size']}\0{segmentation['counts']}\0{number}"
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 
 from ovsam.structures import FloatArray
 from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.export.review_tasks import make_key
 from ovsam_pipeline.labelling.risk import estimate_risk, estimate_risks
 from ovsam_pipeline.output.answered_rows import REVIEWED_BY, Corrections
 from ovsam_pipeline.output.folder import iterate_rows_of, list_parts, read_run_file
 from ovsam_pipeline.output.part_tables import iterate_tables
-from ovsam_pipeline.review.batches import AskedImage, Batch, make_batch, make_key
+from ovsam_pipeline.review.batches import AskedImage, Batch, make_batch
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 _OPINIONS = ("score", "mask_score", "detector_score")

@@ -105,15 +105,6 @@ def read_batches(output: AnyPath) -> list[Batch]:
     return batches
 
 
-def make_key(file_name: str, segmentation: Mapping[str, Any], number: int = 0) -> str:
-    """Return the key of an object: 16 digits of its image and mask.
-
-    `number`: how many objects of the image before it have the same mask.
-    """
-    text = f"{file_name}\0{segmentation['size']}\0{segmentation['counts']}\0{number}"
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
 def _parse_or_none(line: bytes) -> Batch | None:
     try:
         return _parse(line)

@@ -1,0 +1,193 @@
+"""Rows of an output, or tasks of a review → images as the annotators' formats write them.
+
+Each format gets the same: images with their objects, one after the other, each with a safe name for
+its picture. An object's `key` is written beside it, so that what people changed finds its way back
+(`review/editors/`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import orjson
+
+from ovsam_pipeline.export.image_files import ImageFiles
+from ovsam_pipeline.export.labels import LabelledImage, iterate_labelled, read_categories
+from ovsam_pipeline.export.mask_crops import MaskCrop, crop_mask
+from ovsam_pipeline.export.options import ExportOptions, ExportSummary
+from ovsam_pipeline.export.review_tasks import ReviewTask, make_key
+from ovsam_pipeline.export.safe_names import SafeNames
+from ovsam_pipeline.outcomes import count_things
+from ovsam_pipeline.output.folder import read_run_file
+from ovsam_pipeline.records import ImagePlace
+from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
+from ovsam_pipeline.storage.web_file import HttpFile
+
+KEY_FIELD, BATCH_FIELD = "ovsam_key", "ovsam_batch"
+"""Under which names editors keep an object's key, and the batch of its image."""
+
+_FIELDS = ("area", "bbox", "segmentation", "risk", "reason")
+# Of scores: what float32 holds.
+_DIGITS = 6
+
+
+class EditorImage(NamedTuple):
+    """An image for an editor; each of its objects has at least one pixel.
+
+    Attributes:
+        stem: name of its picture without the suffix, below the export's folder of pictures:
+            relative, safe, and of no other image.
+        suffix: ".jpg", or "".
+    """
+
+    task: ReviewTask
+    stem: str
+    suffix: str
+
+    @property
+    def name(self) -> str:
+        """Name of its picture."""
+        return self.stem + self.suffix
+
+
+@dataclass(frozen=True)
+class EditorExport:
+    """What a format's writer needs beside the images.
+
+    Attributes:
+        folder: an empty folder of this machine, which becomes the export.
+        names: of all classes, in the order of their ids.
+        has_pictures: whether pictures are put into the folder, and not left where they are.
+        is_ordered: whether images come in the order in which people should see them.
+        summary: takes notes for the user.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+    has_pictures: bool
+    is_ordered: bool
+    summary: ExportSummary
+
+
+Writer = Callable[[Iterator[EditorImage], EditorExport], None]
+
+
+def export_for_editor(
+    output: AnyPath, target: Path, options: ExportOptions, write: Writer, pictures: str
+) -> ExportSummary:
+    """Write the labels of an output in an annotators' format into an empty folder.
+
+    `pictures`: the folder in it that pictures go to.
+    """
+    summary = ExportSummary()
+    names = tuple(category["name"] for category in read_categories(output, options.choice))
+    has_pictures = options.images != "none"
+    export = EditorExport(target, names, has_pictures, is_ordered=False, summary=summary)
+    write(_iterate_images(output, export, options, pictures), export)
+    return summary
+
+
+def round_score(value: Any) -> float | None:
+    """Return a score with the digits that it has, None where there is none."""
+    return None if value is None else round(float(value), _DIGITS)
+
+
+def describe_risk(item: Mapping[str, Any]) -> str:
+    """Return "risk 0.93: mask unstable" for a person; "" where no risk is known."""
+    if item.get("risk") is None:
+        return ""
+    reason = f": {item['reason']}" if item.get("reason") else ""
+    return f"risk {item['risk']:.2f}{reason}"
+
+
+def list_facts(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of an object beside name and mask: its key, score, risk, reason."""
+    facts = {
+        "score": round_score(item.get("score")),
+        "risk": round_score(item.get("risk")),
+        "reason": item.get("reason") or None,
+        KEY_FIELD: item["key"],
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def iterate_crops(task: ReviewTask) -> Iterator[tuple[Mapping[str, Any], MaskCrop]]:
+    """Yield the objects of an image, each with its mask in its box."""
+    for item in task.objects:
+        yield item, crop_mask(item["segmentation"])
+
+
+def write_items(file: IO[bytes], items: Iterable[Any]) -> None:
+    """Write plain values as the items of a JSON list, without its brackets, one a line."""
+    separator = b"\n"
+    for item in items:
+        file.write(separator + orjson.dumps(item, option=orjson.OPT_SERIALIZE_NUMPY))
+        separator = b",\n"
+
+
+def dump_text(value: Any) -> str:
+    """Return plain values as readable JSON."""
+    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+
+
+def _iterate_images(
+    output: AnyPath, export: EditorExport, options: ExportOptions, pictures: str
+) -> Iterator[EditorImage]:
+    """Yield the images of an output after bringing their pictures into the export."""
+    files = ImageFiles(output, options, export.summary)
+    model = str(read_run_file(output).get("model", {}).get("name", "ovsam"))
+    safe, summary, pixelless = SafeNames(), export.summary, 0
+    for image in iterate_labelled(output, options.choice, _FIELDS):
+        stem, suffix = safe.make(image.file_name)
+        if not files.put(image, export.folder / pictures / f"{stem}{suffix}"):
+            continue
+        kept = [item for item in image.objects if item["area"] > 0]
+        pixelless += len(image.objects) - len(kept)
+        summary.images += 1
+        summary.objects += len(kept)
+        place = None if export.has_pictures else _find_place(files, image)
+        yield EditorImage(_make_task(image, kept, export.names, model, place), stem, suffix)
+    if pixelless:
+        objects = count_things(pixelless, "object")
+        summary.notes.append(f"{objects} without a pixel left out: no editor can show them")
+
+
+def _make_task(
+    image: LabelledImage,
+    objects: Iterable[Mapping[str, Any]],
+    names: tuple[str, ...],
+    model: str,
+    place: AnyPath | None,
+) -> ReviewTask:
+    seen: Counter[str] = Counter()
+    keyed = []
+    for item in objects:
+        mask = item["segmentation"]
+        keyed.append({**item, "key": make_key(image.file_name, mask, seen[mask["counts"]])})
+        seen[mask["counts"]] += 1
+    return ReviewTask(
+        batch="",
+        image_id=image.image_id,
+        file_name=image.file_name,
+        width=image.width,
+        height=image.height,
+        objects=tuple(keyed),
+        names=names,
+        model=model,
+        sample=None,
+        picture=place,
+    )
+
+
+def _find_place(files: ImageFiles, image: LabelledImage) -> Any:
+    """Return where a picture lies, if an editor could open it there."""
+    try:
+        place: ImagePlace = files.find(image)
+    except OSError:
+        return None
+    return place if isinstance(place, Path | RemotePath | HttpFile) else None
