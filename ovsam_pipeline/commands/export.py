@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ovsam.structures import RLE
     from ovsam_pipeline.export.check import Losses
-    from ovsam_pipeline.export.options import ExportOptions, ExportSummary, ImageMode
+    from ovsam_pipeline.export.options import ExportOptions, ExportSummary, ImageMode, OnTop
     from ovsam_pipeline.storage.remote_path import AnyPath
 
     # (output, target, options): writes one file, or what belongs into an empty folder.
@@ -89,6 +89,18 @@ def _load_voc() -> tuple[_Export, _ReadBack | None]:
     return export_voc, None
 
 
+def _load_masks() -> tuple[_Export, _ReadBack | None]:
+    from ovsam_pipeline.export.masks import export_masks, read_masks
+
+    return export_masks, read_masks
+
+
+def _load_crops() -> tuple[_Export, _ReadBack | None]:
+    from ovsam_pipeline.export.crops import export_crops
+
+    return export_crops, None
+
+
 # A new format is a file in export/ with one function, a loader above, and its line here.
 _FORMATS = {
     "coco": _Format(_load_coco, ".json"),
@@ -99,6 +111,8 @@ _FORMATS = {
     "label-studio": _Format(_load_label_studio),
     "labelme": _Format(_load_labelme),
     "voc": _Format(_load_voc),
+    "masks": _Format(_load_masks),
+    "crops": _Format(_load_crops),
 }
 _NAMES = ", ".join(_FORMATS)
 
@@ -153,6 +167,15 @@ def export(
             help="yolo: shares of train, val and test, near-duplicates together.",
         ),
     ] = None,
+    on_top: Annotated[
+        str, typer.Option(metavar="smaller|score", help="masks: which of two objects is seen.")
+    ] = "smaller",
+    padding: Annotated[
+        float, typer.Option(help="crops: margin, as a share of the box's longer side.")
+    ] = 0.1,
+    cut_out: Annotated[
+        bool, typer.Option("--cut-out", help="crops: PNG with the mask as transparency.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Write the labels of an output folder in another format.
@@ -173,8 +196,6 @@ def export(
 
     if export_format not in _FORMATS:
         raise ConfigError(f"expected --format as one of {_NAMES}, got '{export_format}'")
-    if images not in ("copy", "link", "none"):
-        raise ConfigError(f"expected --images as copy, link or none, got '{images}'")
     names = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
     choice = LabelChoice(min_score, names, reviewed_only)
     options = ExportOptions(
@@ -183,6 +204,9 @@ def export(
         tuple(source or ()),
         polygons=polygons,
         split=parse_split(split) if split else (),
+        on_top=cast("OnTop", on_top),
+        padding=padding,
+        cut_out=cut_out,
     )
     folder = find_output(output)
     chosen = _FORMATS[export_format]
@@ -193,13 +217,15 @@ def export(
     write, read_back = chosen.load()
     if check and read_back is None:
         raise ConfigError(f"--format {export_format} has no masks that --check could compare")
+    num_failed = count_output(folder).failed
     if chosen.suffix is None:
         with _fill_folder(target, folder, export_format) as (staging, record):
             summary = write(folder, staging, options)
+            summary.failed = num_failed
             record.update(summary.to_dict())
     else:
         summary = write(folder, target, options)
-    summary.failed = count_output(folder).failed
+        summary.failed = num_failed
     losses = None
     if check and read_back is not None:
         losses = measure_losses(folder, options, summary, read_back(folder, target, options))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from ovsam.errors import ConfigError
 from ovsam_pipeline.export.labels import LabelChoice
 
 ImageMode = Literal["copy", "link", "none"]
+OnTop = Literal["smaller", "score"]
+_MOST_PADDING = 10
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,18 @@ class ExportOptions:
     split: tuple[float, ...] = ()
     padding: float = 0.1
     cut_out: bool = False
-    on_top: Literal["smaller", "score"] = "smaller"
+    on_top: OnTop = "smaller"
+
+    def __post_init__(self) -> None:
+        """Refuse values that no export knows."""
+        for flag, value, words in (
+            ("--images", self.images, get_args(ImageMode)),
+            ("--on-top", self.on_top, get_args(OnTop)),
+        ):
+            if value not in words:
+                raise ConfigError(f"expected {flag} as {' or '.join(words)}, got '{value}'")
+        if not 0 <= self.padding <= _MOST_PADDING:
+            raise ConfigError(f"expected --padding in 0..{_MOST_PADDING}, got {self.padding}")
 
     @property
     def writes_all(self) -> bool:

@@ -38,14 +38,23 @@ class SafeNames:
         if not stem or len(suffix) > 8:
             stem, dot, suffix = last, "", ""
         parts = [*folder.split("/"), stem] if folder else [stem]
-        parts = [f"{part}_" if part.casefold() in self._reserved else part for part in parts]
-        name = "/".join(parts)
-        if not self._claim(name):
+        return self._make_unique("/".join(map(self._avoid, parts)), file_name), dot + suffix
+
+    def make_part(self, name: str) -> str:
+        """Return a name without folders, for a folder or the beginning of a file's name."""
+        flat = _SCHEME.sub("", name).replace("\\", "/").strip("/").replace("/", "__")
+        return self._make_unique(self._avoid(make_safe_part(flat)), name)
+
+    def _avoid(self, part: str) -> str:
+        return f"{part}_" if part.casefold() in self._reserved else part
+
+    def _make_unique(self, safe: str, name: str) -> str:
+        if not self._claim(safe):
             # Which of two alike comes first may change; the mark depends on the name alone.
-            name = f"{name}~{_hash(file_name)}"
-            while not self._claim(name):
-                name += "~"
-        return name, dot + suffix
+            safe = f"{safe}~{_hash(name)}"
+            while not self._claim(safe):
+                safe += "~"
+        return safe
 
     def _claim(self, name: str) -> bool:
         """Whether no other name is the same on a disk that does not tell A from a."""
