@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ovsam_pipeline.commands.checked import (
+    describe_calibration,
+    describe_certificate,
+    describe_precision,
+)
 from ovsam_pipeline.commands.options import Json
 from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.terminal.tables import format_table
@@ -16,6 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ovsam_pipeline.outcomes import Tally
+    from ovsam_pipeline.output.checked_labels import Calibration, Certificate
+    from ovsam_pipeline.review.measure import Precision
     from ovsam_pipeline.storage.remote_path import AnyPath
 
 # Boxes of `ovsam detect` have the detector's classes and scores alone, where it has any.
@@ -36,6 +43,27 @@ class _Objects:
     doubtful: int = 0
 
 
+@dataclass(frozen=True)
+class Checks:
+    """What people's answers have shown of an output; None each where nobody asked."""
+
+    precision: Precision | None = None
+    classes: dict[str, Precision] = field(default_factory=dict)
+    certificate: Certificate | None = None
+    calibration: Calibration | None = None
+    fingerprint: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        precision, calibration = self.precision, self.calibration
+        return {
+            "precision": None if precision is None else precision.to_dict(),
+            "precision_of_classes": {name: one.to_dict() for name, one in self.classes.items()},
+            "certified": None if self.certificate is None else self.certificate.to_dict(),
+            "calibration": None if calibration is None else asdict(calibration),
+        }
+
+
 def report(
     output: Annotated[
         str, typer.Argument(metavar="OUT", help="Folder of `ovsam label`, or its address.")
@@ -51,11 +79,12 @@ def report(
     from ovsam_pipeline.output.place import find_output
     from ovsam_pipeline.terminal.app import print_json, print_result
 
-    found = collect_report(find_output(output))
+    folder = find_output(output)
+    found, checks = collect_report(folder), collect_checks(folder)
     if json:
-        print_json(found)
+        print_json({**found, **checks.to_dict()})
     else:
-        print_result(*format_report(found))
+        print_result(*format_report(found), *format_checks(checks, folder))
 
 
 def collect_report(output: AnyPath) -> dict[str, Any]:
@@ -111,6 +140,29 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
         "warnings": told.warnings.to_counts(),
         "examples": told.reasons.to_examples() | told.warnings.to_examples(),
     }
+
+
+def collect_checks(output: AnyPath) -> Checks:
+    """Return what people's answers have shown of an output's labels."""
+    from ovsam_pipeline.output.checked_labels import read_calibration, read_certificate
+    from ovsam_pipeline.output.folder import read_run_file
+    from ovsam_pipeline.review.checked import read_sample
+    from ovsam_pipeline.review.measure import measure_classes, measure_precision
+
+    run = read_run_file(output)
+    sample = None if run.get("task") == "detect" else read_sample(output)
+    precision, classes = None, {}
+    if sample is not None and len(sample):
+        right, checked = int(sample.is_right.sum()), int(sample.is_answered.sum())
+        precision = measure_precision(right, checked, len(sample) - checked)
+        classes = measure_classes(sample.classes, sample.is_right, sample.is_answered)
+    return Checks(
+        precision,
+        classes,
+        read_certificate(run),
+        read_calibration(output),
+        run.get("fingerprint", ""),
+    )
 
 
 def _count_sentences(table: pa.Table, told: Tally) -> None:
@@ -190,6 +242,18 @@ def format_report(found: dict[str, Any]) -> list[str]:
             "run tries again"
         )
     return lines + _describe_making(found)
+
+
+def format_checks(checks: Checks, output: AnyPath) -> list[str]:
+    """Return what people's answers have shown, line by line; nothing where nobody asked."""
+    lines = []
+    if checks.precision is not None:
+        lines += describe_precision(checks.precision, checks.classes)
+    if checks.certificate is not None:
+        lines += describe_certificate(checks.certificate, output)
+    if checks.calibration is not None:
+        lines += describe_calibration(checks.calibration, checks.fingerprint)
+    return lines
 
 
 def _describe_run(found: dict[str, Any]) -> str:

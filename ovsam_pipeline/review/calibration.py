@@ -26,6 +26,7 @@ _PRIOR_WEIGHTS = (0.1, 3.0)
 _STEPS = 50
 _BINS = 10
 _FOLDS = 10
+_ANSWERS_OF_BIN = 20
 
 
 def fit_score_map(scores: ArrayLike, is_right: NDArray[np.bool_]) -> ScoreMap:
@@ -65,15 +66,17 @@ def cross_fit(scores: ArrayLike, is_right: NDArray[np.bool_], folds: int = _FOLD
         held = part == number
         chances[held] = fit_score_map(values[~held], is_right[~held]).apply(values[held])
     found = fit_score_map(values, is_right)
+    # In bins of few answers chance alone looks like an error.
+    bins = min(_BINS, max(2, len(values) // _ANSWERS_OF_BIN))
     return FittedMap(
         found.slope,
         found.offset,
         len(values),
         int(is_right.sum()),
-        measure_error(values, is_right),
-        measure_error(chances, is_right),
-        tuple(list_bins(values, is_right)),
-        tuple(list_bins(chances, is_right)),
+        measure_error(values, is_right, bins),
+        measure_error(chances, is_right, bins),
+        tuple(list_bins(values, is_right, bins)),
+        tuple(list_bins(chances, is_right, bins)),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,15 @@ class Precision:
     def share(self) -> float | None:
         """Right ones among the answered, in [0, 1]; None without an answer."""
         return self.right / self.checked if self.checked else None
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return plain values for JSON."""
+        ends = {"low": round(self.low, 4), "high": round(self.high, 4)}
+        return {
+            **asdict(self),
+            **ends,
+            "share": None if self.share is None else round(self.share, 4),
+        }
 
 
 def measure_precision(
