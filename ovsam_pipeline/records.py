@@ -30,6 +30,7 @@ ROW_COLUMNS = {
     "error": "string",
     "warning": "string",
     "phash": "int64",
+    "phash_detail": "string",
 }
 # Of the structs in the `objects` list of a row: of `ovsam label`, and of `ovsam detect`.
 OBJECT_COLUMNS = {
@@ -64,7 +65,9 @@ BOX_COLUMNS = {
     "prompt_id": "int64",
 }
 # Columns, of rows and of objects, that the parts of earlier versions lack.
-ADDED_LATER = frozenset({"warning", "phash", "head_score", "clip_score", "risk", "reason"})
+ADDED_LATER = frozenset(
+    {"warning", "phash", "phash_detail", "head_score", "clip_score", "risk", "reason"}
+)
 # Columns of an object that are fields of its prompt; all others are its own fields.
 _PROMPT_COLUMNS = BOX_COLUMNS.keys() & OBJECT_COLUMNS.keys() - {"bbox"}
 
@@ -289,7 +292,8 @@ class LabelRecord:
         status: "labelled" (at least one object), "empty" (none), "failed" (`error` says why).
         error: reason of a failed row, one sentence; None otherwise.
         warning: what was not quite right with an image that was read all the same, or None.
-        phash: the image's perceptual hash, 64 bits as a signed number; None of a failed one.
+        phash, phash_detail: how the image looks, see `sources/perceptual_hash.py`; None of an image
+            that failed, or is of one colour.
         objects: the labelled objects, or the boxes of `ovsam detect`.
         identity: the ImageRecord's identity when it was labelled, for resume. Not a column of the
             row, nor is `origin`.
@@ -305,6 +309,7 @@ class LabelRecord:
     identity: str = ""
     warning: str | None = None
     phash: int | None = None
+    phash_detail: str | None = None
     origin: Origin = field(default=UNKNOWN_ORIGIN, compare=False)
 
     def __post_init__(self) -> None:
@@ -331,9 +336,10 @@ class LabelRecord:
         height: int,
         objects: tuple[ObjectRecord, ...] | tuple[BoxRecord, ...],
         warning: str | None = None,
-        phash: int | None = None,
+        phash: tuple[int, str] | None = None,
     ) -> LabelRecord:
         """Build the row of an image that was read: "labelled", or "empty" without objects."""
+        bits, detail = phash or (None, None)
         return cls(
             image.image_id,
             image.file_name,
@@ -343,7 +349,8 @@ class LabelRecord:
             objects=objects,
             identity=image.identity,
             warning=warning,
-            phash=phash,
+            phash=bits,
+            phash_detail=detail,
             origin=image.origin,
         )
 

@@ -16,6 +16,7 @@ surest first), or if its name is another ("name").
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import subprocess
@@ -82,16 +83,19 @@ def make_scenes(data: Path, seed: int, scenes: int) -> Path:
     """Draw and label the scenes of a seed where DATA lacks them; return their folder."""
     folder = find_folder(data, seed, scenes)
     pictures, truth = folder / "scenes", folder / "scenes" / "annotations.json"
-    if not truth.exists():
-        _run("scenes", pictures, "--count", scenes, "--seed", FIRST_SEED + seed)
-    for name, detector in (("labels", "nano"), ("given", f"gt:{truth}")):
-        done = folder / f"{name}.done"
-        if not done.exists():
-            _run(
-                *("label", pictures, "-o", folder / name, "--model", "nano", "--quiet"),
-                *("--detector", detector, "--conf", "0.05"),
-            )
-            done.touch()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two benchmarks may want the same data
+        if not truth.exists():
+            _run("scenes", pictures, "--count", scenes, "--seed", FIRST_SEED + seed)
+        for name, detector in (("labels", "nano"), ("given", f"gt:{truth}")):
+            done = folder / f"{name}.done"
+            if not done.exists():
+                _run(
+                    *("label", pictures, "-o", folder / name, "--model", "nano", "--quiet"),
+                    *("--detector", detector, "--conf", "0.05"),
+                )
+                done.touch()
     return folder
 
 

@@ -28,7 +28,7 @@ from ovsam_pipeline.labelling.run_ahead import run_ahead
 from ovsam_pipeline.labelling.stats import ShardStats
 from ovsam_pipeline.outcomes import INTERNAL_ERROR, MODEL_ERROR, OUT_OF_MEMORY
 from ovsam_pipeline.records import ImageRecord, LabelRecord
-from ovsam_pipeline.sources.perceptual_hash import compute_phash
+from ovsam_pipeline.sources.perceptual_hash import PerceptualHash, compute_phash
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +74,7 @@ class _DecodedImage:
     record: ImageRecord
     rgb: np.ndarray
     prepared: Any
-    phash: int
+    phash: PerceptualHash | None
     warning: str | None = None
 
     @property
@@ -272,7 +272,7 @@ class _Image(Protocol):
     @property
     def warning(self) -> str | None: ...
     @property
-    def phash(self) -> int | None: ...
+    def phash(self) -> PerceptualHash | None: ...
 
 
 _I = TypeVar("_I", bound=_Image)

@@ -19,6 +19,7 @@ from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.detectors.box_rules import clean
 from ovsam_pipeline.labelling.objects import build_box, build_objects
 from ovsam_pipeline.records import BoxRecord, ImageRecord, ObjectRecord
+from ovsam_pipeline.sources.perceptual_hash import PerceptualHash
 
 if TYPE_CHECKING:
     from ovsam_pipeline.labelling.rules import LabelRules
@@ -37,7 +38,7 @@ class FoundImage(Generic[Prepared]):
     Attributes:
         size_hw: height and width of the original.
         prepared: what `Mode.prepare` made of its pixels.
-        warning, phash: see `LabelRecord`.
+        warning: see `LabelRecord`.
     """
 
     record: ImageRecord
@@ -45,7 +46,7 @@ class FoundImage(Generic[Prepared]):
     prepared: Prepared
     boxes: Detections
     warning: str | None = None
-    phash: int | None = None
+    phash: PerceptualHash | None = None
 
 
 class Mode(Protocol[Prepared]):

@@ -7,6 +7,7 @@ the files and fails, so that it cannot be left on. Read `git diff tests/cli/gold
 Another CPU rounds otherwise. `compare_rows` says what it allows.
 """
 
+import base64
 import contextlib
 import copy
 import difflib
@@ -52,7 +53,7 @@ FEW_SCENES = [*ALL_SCENES[:7], ALL_SCENES[13]]
 # What rounding may change: box corners in pixels, numbers from 0 to 1, the overlap of two masks,
 # areas as a fraction, and metrics. Measured with ATEN_CPU_CAPABILITY=default: 0.0001 px, 0.000005.
 PIXELS, SCORE, MASK_IOU, AREA, METRIC = 1.0, 0.01, 0.97, 0.03, 0.01
-HASH_BITS = 4
+HASH_BITS, HASH_LEVELS = 4, 3
 # Closer than this to another label or to --conf 0.25, rounding may decide.
 TIE, CONF, BORDERLINE_SHARE = 0.02, 0.25, 0.02
 BOX_FIELDS = ("bbox", "detector_box_xyxy", "detector_point_xy")
@@ -261,6 +262,9 @@ def compare_rows(recorded: list[dict], found: list[dict]) -> list[str]:
         hashes = before.pop("phash", None), after.pop("phash", None)
         if count_bits_apart(*hashes) > HASH_BITS:
             differences.append(f"{name}: phash {hashes[0]} -> {hashes[1]}")
+        details = before.pop("phash_detail", ""), after.pop("phash_detail", "")
+        if measure_change(*details) > HASH_LEVELS:
+            differences.append(f"{name}: phash_detail {details[0]} -> {details[1]}")
         keys = [key for key in {**before, **after} if before.get(key, "-") != after.get(key, "-")]
         differences += [f"{name}: {key} {before.get(key)} -> {after.get(key)}" for key in keys]
         sure, unsure = compare_objects(*objects)
@@ -277,6 +281,14 @@ def count_bits_apart(before: int | None, after: int | None) -> int:
     if before is None or after is None:
         return 0 if before == after else 64
     return ((before ^ after) & (1 << 64) - 1).bit_count()
+
+
+def measure_change(before: str, after: str) -> int:
+    """By how much any frequency of a hash changed; 255 where they are not the same ones."""
+    first, second = (np.frombuffer(base64.b64decode(text), np.int8) for text in (before, after))
+    if len(first) != len(second):
+        return 255
+    return int(np.abs(first.astype(int) - second).max())
 
 
 def compare_objects(recorded: list[dict], found: list[dict]) -> tuple[list[str], list[str]]:
@@ -395,6 +407,7 @@ def shift_mask(rows):
         (lambda rows: rows[3].update(status="failed"), "status labelled -> failed"),
         (lambda rows: rows[3].update(phash=~rows[3]["phash"]), "scene_0003.jpg: phash"),
         (lambda rows: rows[3].pop("phash"), "scene_0003.jpg: phash"),
+        (lambda rows: rows[3].update(phash_detail="f" * 88), "scene_0003.jpg: phash_detail"),
         (lambda rows: rows[3].pop("error"), "scene_0003.jpg: error None -> None"),
         (lambda rows: rows[3]["objects"].pop(0), "mushroom at .* is missing"),
         (lambda rows: rows[3]["objects"].append(rows[0]["objects"][0]), "cow at .* is new"),

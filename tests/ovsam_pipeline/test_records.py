@@ -58,7 +58,7 @@ def test_box_row_has_the_fields_of_the_contract():
 def test_label_row_has_the_fields_of_the_contract_in_order():
     row = LabelRecord.labelled(IMAGE, 640, 480, (OBJECT,)).to_row()
     names = ["image_id", "file_name", "width", "height", "status", "error", "warning", "phash"]
-    assert list(row) == [*names, "objects"]
+    assert list(row) == [*names, "phash_detail", "objects"]
     assert [row[name] for name in names[:6]] == [7, "a/b.jpg", 640, 480, "labelled", None]
     assert row["objects"] == [OBJECT.to_row()]
 

@@ -49,7 +49,7 @@ def test_part_has_exactly_the_documented_row():
     item = SCHEMA.field("objects").type.value_type
     assert SCHEMA.names == [
         "image_id", "file_name", "width", "height", "status", "error", "warning", "phash",
-        "objects",
+        "phash_detail", "objects",
     ]  # fmt: skip
     assert [item.field(index).name for index in range(item.num_fields)] == [
         "bbox", "category_id", "category", "score", "detector_score", "detector_category",

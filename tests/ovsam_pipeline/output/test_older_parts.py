@@ -24,7 +24,17 @@ OBJECT = make_object(head_score=0.5, clip_score=0.25, risk=0.75, reason="mask un
 
 def make_row(name: str) -> LabelRecord:
     number = ord(name[0])
-    return LabelRecord(number, name, 9, 8, "labelled", objects=(OBJECT,), phash=-5, identity=name)
+    return LabelRecord(
+        number,
+        name,
+        9,
+        8,
+        "labelled",
+        objects=(OBJECT,),
+        phash=-5,
+        phash_detail="AA",
+        identity=name,
+    )
 
 
 def make_old(path) -> None:
