@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -88,8 +88,38 @@ def export_for_editor(
     names = tuple(category["name"] for category in read_categories(output, options.choice))
     has_pictures = options.images != "none"
     export = EditorExport(target, names, has_pictures, is_ordered=False, summary=summary)
-    write(_iterate_images(output, export, options, pictures), export)
+    model = str(read_run_file(output).get("model", {}).get("name", "ovsam"))
+    images = iterate_labelled(output, options.choice, _FIELDS)
+    tasks = ((_make_task(image, names, model), image) for image in images)
+    files = ImageFiles(output, options, summary)
+    write(iterate_placed(tasks, files, export, pictures), export)
     return summary
+
+
+def iterate_placed(
+    tasks: Iterable[tuple[ReviewTask, LabelledImage]],
+    files: ImageFiles,
+    export: EditorExport,
+    pictures: str,
+) -> Iterator[EditorImage]:
+    """Yield images after bringing their pictures into the export; those that are gone are left out.
+
+    `tasks`: each with what is needed to find its picture.
+    """
+    safe, summary, pixelless = SafeNames(), export.summary, 0
+    for task, image in tasks:
+        stem, suffix = safe.make(task.file_name)
+        if not files.put(image, export.folder / pictures / f"{stem}{suffix}"):
+            continue
+        kept = tuple(item for item in task.objects if item.get("area", 1) > 0)
+        pixelless += len(task.objects) - len(kept)
+        summary.images += 1
+        summary.objects += len(kept)
+        picture = None if export.has_pictures else _find_place(files, image)
+        yield EditorImage(replace(task, objects=kept, picture=picture), stem, suffix)
+    if pixelless:
+        objects = count_things(pixelless, "object")
+        summary.notes.append(f"{objects} without a pixel left out: no editor can show them")
 
 
 def round_score(value: Any) -> float | None:
@@ -135,38 +165,10 @@ def dump_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
 
-def _iterate_images(
-    output: AnyPath, export: EditorExport, options: ExportOptions, pictures: str
-) -> Iterator[EditorImage]:
-    """Yield the images of an output after bringing their pictures into the export."""
-    files = ImageFiles(output, options, export.summary)
-    model = str(read_run_file(output).get("model", {}).get("name", "ovsam"))
-    safe, summary, pixelless = SafeNames(), export.summary, 0
-    for image in iterate_labelled(output, options.choice, _FIELDS):
-        stem, suffix = safe.make(image.file_name)
-        if not files.put(image, export.folder / pictures / f"{stem}{suffix}"):
-            continue
-        kept = [item for item in image.objects if item["area"] > 0]
-        pixelless += len(image.objects) - len(kept)
-        summary.images += 1
-        summary.objects += len(kept)
-        place = None if export.has_pictures else _find_place(files, image)
-        yield EditorImage(_make_task(image, kept, export.names, model, place), stem, suffix)
-    if pixelless:
-        objects = count_things(pixelless, "object")
-        summary.notes.append(f"{objects} without a pixel left out: no editor can show them")
-
-
-def _make_task(
-    image: LabelledImage,
-    objects: Iterable[Mapping[str, Any]],
-    names: tuple[str, ...],
-    model: str,
-    place: AnyPath | None,
-) -> ReviewTask:
+def _make_task(image: LabelledImage, names: tuple[str, ...], model: str) -> ReviewTask:
     seen: Counter[str] = Counter()
     keyed = []
-    for item in objects:
+    for item in image.objects:
         mask = item["segmentation"]
         keyed.append({**item, "key": make_key(image.file_name, mask, seen[mask["counts"]])})
         seen[mask["counts"]] += 1
@@ -180,7 +182,7 @@ def _make_task(
         names=names,
         model=model,
         sample=None,
-        picture=place,
+        picture=None,
     )
 
 

@@ -68,14 +68,18 @@ def read_editor_file(path: AnyPath, editor: EditorFormat | None = None) -> Itera
 
     Args:
         path: a file of one of `EDITOR_FORMATS`, an archive with one, or a FiftyOneDataset's folder.
-        editor: whose file it is; None: found out from its content.
+        editor: whose file it is said to be; None: found out from its content. All of them write
+            COCO, too.
 
     Raises:
         DatasetError: it cannot be read, or is none of these.
     """
     try:
         file = _find_file(path)
-        yield from _read(file, editor or detect_editor(file))
+        found = detect_editor(file)
+        if editor not in (None, found) and found != "coco":
+            raise ValueError(f"expected a file of {editor}, got one of {found}")
+        yield from _read(file, found)
     except (OvsamError, GeneratorExit):
         raise
     except (ValueError, OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:

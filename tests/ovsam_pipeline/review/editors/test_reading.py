@@ -211,7 +211,10 @@ def test_cvat_shapes(tmp_path):
         ('<mask label="x" rle="9{0}" left="0" top="0" width="2" height="2"/>', "do not fill"),
         ('<mask label="x" rle="a" left="0" top="0" width="2" height="2"/>', "invalid literal"),
         ('<mask label="x" rle="0,4" left="319" top="0" width="2" height="2"/>', "beyond the image"),
-        ('<mask label="x" rle="0,4" left="0" top="0" width="9{0}" height="2"/>', "beyond the image"),
+        (
+            '<mask label="x" rle="0,4" left="0" top="0" width="9{0}" height="2"/>',
+            "beyond the image",
+        ),
         ('<mask label="x" rle="0,4" left="1e400" top="0" width="2" height="2"/>', "a number"),
         ('<mask label="x" rle="4" left="0" top="0" width="2" height="2"/>', "no pixel"),
         ('<box xtl="1" ytl="1" xbr="2" ybr="2"/>', "'label' is missing"),
@@ -385,8 +388,10 @@ def test_what_is_nobodys_file(tmp_path, content, reason):
 
 def test_archives_and_folders_without_annotations(tmp_path):
     (tmp_path / "x.zip").write_bytes(b"PK\x03\x04 no archive")
-    with pytest.raises(DatasetError, match="x.zip"):
+    with pytest.raises(DatasetError, match=r"no archive|zip file"):
         read(tmp_path / "x.zip")
+    with pytest.raises(DatasetError, match="expected a file of cvat, got one of fiftyone"):
+        read(write_json(tmp_path, {"samples": []}), "cvat")
     with zipfile.ZipFile(tmp_path / "y.zip", "w") as archive:
         archive.writestr("a.txt", "")
     with pytest.raises(ConfigError, match="one file of annotations"):
