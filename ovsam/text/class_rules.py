@@ -112,7 +112,7 @@ def read_class_rules(entry: Mapping[str, Any], where: str) -> ClassRules:
         raise VocabularyError(f"{expected} at {where}{got}{rest}") from error
 
 
-def read_area(given: Any, where: str) -> dict[str, float]:
+def read_area(given: Any, where: str) -> dict[str, Any]:
     """Return `min_area`, pixels, or `min_area_share` of a number, or of a text such as "1%"."""
     wanted = "pixels, or a share of the image such as '1%',"
     if isinstance(given, str) and given.strip().endswith("%"):

@@ -12,6 +12,7 @@ from ovsam_pipeline.commands.detectors import detectors
 from ovsam_pipeline.commands.doctor import doctor
 from ovsam_pipeline.commands.eval import evaluate
 from ovsam_pipeline.commands.export import export
+from ovsam_pipeline.commands.filter import filter_labels
 from ovsam_pipeline.commands.info import info
 from ovsam_pipeline.commands.label import label
 from ovsam_pipeline.commands.models import models_app
@@ -33,7 +34,13 @@ app = typer.Typer(
 _WEIGHTS = "Models, names and this machine"
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Label": {"label": label, "detect": detect},
-    "Look at the labels": {"status": status, "report": report, "export": export, "eval": evaluate},
+    "Look at the labels": {
+        "status": status,
+        "report": report,
+        "filter": filter_labels,
+        "export": export,
+        "eval": evaluate,
+    },
     _WEIGHTS: {
         "detectors": detectors,
         "vocabularies": vocabularies,

@@ -18,7 +18,10 @@ _TASKS = {
     "label": "labels of `ovsam label`",
     "relabel": "labels of `ovsam label --relabel`",
     "detect": "boxes of `ovsam detect`",
+    "filter": "labels that `ovsam filter` chose",
 }
+# What a run of each kind did, and what it would do again; all others label.
+_VERBS = {"detect": ("made", "detect"), "filter": ("filtered", "filter")}
 
 
 def explain_difference(
@@ -36,7 +39,7 @@ def explain_difference(
         )
     changed = _list_changed(old, new)
     what = ", ".join(_describe(name, before, now) for name in changed) or "other weights or files"
-    made, make = ("made", "detect") if task == "detect" else ("labelled", "label")
+    made, make = _VERBS.get(task, ("labelled", "label"))
     advice = f"give another -o, or --on-existing overwrite to {make} everything again"
     if changed == ["vocabulary"] and task == "label":
         words = shlex.quote(_name("vocabulary", now))

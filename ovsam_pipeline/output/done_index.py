@@ -185,6 +185,20 @@ def build_done_index(
     return done, doubled
 
 
+def join_part_indices(fingerprint: str, indices: Sequence[PartIndex]) -> PartIndex:
+    """Return the index of one part with the rows of several, under another fingerprint."""
+    origins, origin_of = _join_origins(indices)
+    return PartIndex(
+        fingerprint,
+        _concatenate([index.keys for index in indices], np.uint64),
+        _concatenate([index.identities for index in indices], np.uint64),
+        _concatenate([index.is_failed for index in indices], bool),
+        _concatenate([index.is_transient for index in indices], bool),
+        origins,
+        origin_of,
+    )
+
+
 def _join_origins(indices: Sequence[PartIndex]) -> tuple[tuple[Origin, ...], np.ndarray]:
     """Return all origins of some parts, each once, and which of them each row has."""
     numbers: dict[Origin, int] = {}

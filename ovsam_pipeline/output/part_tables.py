@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from typing import TypeVar
 
 import pyarrow as pa
 
 from ovsam.errors import explain
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.output.parts import read_part
+from ovsam_pipeline.output.done_index import PartIndex
+from ovsam_pipeline.output.parts import read_part, read_whole_part
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
 
 # Large enough that the cost per table does not count, small against the memory of a process.
@@ -24,6 +26,8 @@ _TABLE_BYTES = 8_000_000
 _MOST_READERS, _READERS_OF_STORES = 4, 32
 # An object up to this size is fetched in one request instead of one per column.
 _WHOLE_BYTES = 4_000_000
+
+_T = TypeVar("_T")
 
 
 def iterate_tables(parts: Sequence[AnyPath], columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -33,7 +37,8 @@ def iterate_tables(parts: Sequence[AnyPath], columns: Sequence[str]) -> Iterator
     """
     waiting: list[pa.Table] = []
     num_bytes = 0
-    for table in _read_ahead(parts, list(columns)):
+    names = list(columns)
+    for table in _read_ahead(parts, lambda part, content: _read(part, content, names)):
         is_full = num_bytes + table.nbytes > _TABLE_BYTES
         # A future version may write further columns into the same output.
         if waiting and (is_full or table.schema != waiting[0].schema):
@@ -42,6 +47,11 @@ def iterate_tables(parts: Sequence[AnyPath], columns: Sequence[str]) -> Iterator
         waiting.append(table)
         num_bytes += table.nbytes
     yield from _cut(waiting, num_bytes)
+
+
+def read_parts(parts: Sequence[AnyPath]) -> Iterator[tuple[PartIndex, pa.Table]]:
+    """Yield each part in order: what its footer records, and all its rows."""
+    return _read_ahead(parts, read_whole_part)
 
 
 def _cut(tables: list[pa.Table], num_bytes: int) -> Iterator[pa.Table]:
@@ -55,29 +65,36 @@ def _cut(tables: list[pa.Table], num_bytes: int) -> Iterator[pa.Table]:
         yield table.slice(start, num_rows).combine_chunks()
 
 
-def _read_ahead(parts: Sequence[AnyPath], columns: list[str]) -> Iterator[pa.Table]:
+def _read_ahead(
+    parts: Sequence[AnyPath], read: Callable[[AnyPath, bytes | None], _T]
+) -> Iterator[_T]:
+    """Yield what `read` makes of each part, given its content where that was fetched whole."""
     is_remote = bool(parts) and isinstance(parts[0], RemotePath)
     num_readers = _READERS_OF_STORES if is_remote else min(_MOST_READERS, os.cpu_count() or 1)
     coming = iter(parts)
-    ahead: deque[Future[pa.Table]] = deque()
+    ahead: deque[Future[_T]] = deque()
     with ThreadPoolExecutor(num_readers, thread_name_prefix="ovsam-parts") as pool:
         try:
-            ahead.extend(
-                pool.submit(_read, part, columns) for part in islice(coming, 2 * num_readers)
-            )
+            for part in islice(coming, 2 * num_readers):
+                ahead.append(pool.submit(_fetch, part, read))
             while ahead:
-                table = ahead.popleft().result()
-                ahead.extend(pool.submit(_read, part, columns) for part in islice(coming, 1))
-                yield table
+                found = ahead.popleft().result()
+                for part in islice(coming, 1):
+                    ahead.append(pool.submit(_fetch, part, read))
+                yield found
         finally:
             for future in ahead:
                 future.cancel()
 
 
-def _read(part: AnyPath, columns: list[str]) -> pa.Table:
+def _fetch(part: AnyPath, read: Callable[[AnyPath, bytes | None], _T]) -> _T:
     content = None
     if isinstance(part, RemotePath):
         with explain("cannot read", part, OutputError):
             content = part.read_bytes() if part.stat().st_size <= _WHOLE_BYTES else None
+    return read(part, content)
+
+
+def _read(part: AnyPath, content: bytes | None, columns: list[str]) -> pa.Table:
     table = read_part(part, lambda file: file.read(columns=columns, use_threads=False), content)
     return table.replace_schema_metadata(None)

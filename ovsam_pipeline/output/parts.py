@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -180,7 +181,9 @@ def write_part(
         np.array([is_transient(row.error) for row in rows], bool),
         *_number_origins([row.origin for row in rows]),
     )
-    _write_table(path, pa.Table.from_pylist([row.to_row() for row in rows], schema=schema), index)
+    write_part_table(
+        path, pa.Table.from_pylist([row.to_row() for row in rows], schema=schema), index
+    )
     return path
 
 
@@ -202,7 +205,7 @@ def drop_part_rows(path: AnyPath, positions: Iterable[int]) -> None:
             sync_folder(path.parent)
         return
     table = read_part(path, lambda part: part.read())
-    _write_table(path, table.filter(pa.array(is_kept)), index.keep(is_kept))
+    write_part_table(path, table.filter(pa.array(is_kept)), index.keep(is_kept))
 
 
 @contextmanager
@@ -257,6 +260,15 @@ def read_part_index(path: AnyPath) -> PartIndex:
     return read_part(path, lambda part: _read_index(part, path))
 
 
+def read_whole_part(path: AnyPath, content: bytes | None = None) -> tuple[PartIndex, pa.Table]:
+    """Return the same and all rows; `content` and what is raised as in `read_part`."""
+
+    def read(part: pq.ParquetFile) -> tuple[PartIndex, pa.Table]:
+        return _read_index(part, path), part.read(use_threads=False).replace_schema_metadata(None)
+
+    return read_part(path, read, content)
+
+
 def iterate_part_rows(
     path: AnyPath, columns: Sequence[str] | None = None
 ) -> Iterator[dict[str, Any]]:
@@ -289,7 +301,7 @@ def tally_part(path: AnyPath) -> Tally:
 @contextmanager
 def _open_part(path: AnyPath, content: bytes | None = None) -> Iterator[pq.ParquetFile]:
     with open_parquet(path, content) as part:
-        _check_columns(part.schema_arrow)
+        _check_columns(part.schema_arrow.remove_metadata())
         yield part
 
 
@@ -300,6 +312,7 @@ def _raise_unless_damaged(path: AnyPath, error: BaseException) -> None:
         raise OutputError(f"cannot read {path}: {describe_error(error)}") from error
 
 
+@lru_cache(maxsize=8)  # thousands of parts have the same columns
 def _check_columns(found: pa.Schema) -> None:
     """Raise a ValueError where a part has not the columns of one of ours, in our types."""
     differences = [
@@ -387,7 +400,8 @@ def _is_later(number: Any) -> bool:
     return isinstance(number, int) and number > _FORMAT
 
 
-def _write_table(path: AnyPath, table: pa.Table, index: PartIndex) -> None:
+def write_part_table(path: AnyPath, table: pa.Table, index: PartIndex) -> None:
+    """Write a table of rows as a part; `index` says which images they are."""
     # Base64 of the arrays: a JSON list of numbers would take ten times as long to read.
     stored = {
         "format": _FORMAT,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -212,13 +212,19 @@ def append_answers(output: AnyPath, answers: Iterable[Answer]) -> int:
     return len(new)
 
 
-def carry_answers(old: AnyPath, new: AnyPath) -> None:
+def carry_answers(
+    old: AnyPath, new: AnyPath, change: Callable[[bytes], bytes | None] | None = None
+) -> None:
     """Add to an output all that was asked and answered in another one, byte for byte.
 
-    Lines that are there already are not added again.
+    Lines that are there already are not added again. `change` gives the line to add in place of an
+    answer's, None for nothing.
     """
     for name in (BATCHES_FILE, REVIEWS_FILE):
-        if lines := read_lines(old / name):
+        lines = read_lines(old / name)
+        if change is not None and name == REVIEWS_FILE:
+            lines = [changed for line in lines if (changed := change(line)) is not None]
+        if lines:
             add_lines(new, name, partial(_list_missing, lines))
 
 
