@@ -107,6 +107,11 @@ def intersect_masks(first: Any, second: Any) -> dict[str, Any]:
     return dict(coco_mask.merge([first, second], intersect=True))
 
 
+def merge_masks(rles: Sequence[Any]) -> dict[str, Any]:
+    """Return the pixels of any of one or more RLEs of one size, as RLE."""
+    return dict(coco_mask.merge(list(rles)))
+
+
 def bound_mask(segmentation: Any) -> list[float] | None:
     """Return the tight box x, y, width, height of a COCO segmentation, which may be anything.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ovsam_pipeline.commands.audit import audit
 from ovsam_pipeline.commands.detect import detect
 from ovsam_pipeline.commands.detectors import detectors
 from ovsam_pipeline.commands.doctor import doctor
@@ -40,6 +41,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "filter": filter_labels,
         "export": export,
         "eval": evaluate,
+        "audit": audit,
     },
     _WEIGHTS: {
         "detectors": detectors,

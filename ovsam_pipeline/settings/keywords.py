@@ -85,3 +85,15 @@ class EvalKeywords(SharedKeywords, total=False):
     output: FileName | None
     plots: bool
     worst: int
+
+
+class AuditKeywords(SharedKeywords, total=False):
+    """Settings of `audit`."""
+
+    predictions: FileName | None
+    asked: FileName | None
+    least: float
+    worst: int
+    corrected: FileName | None
+    correct_from: float
+    output: FileName | None

@@ -7,7 +7,7 @@ wrong predictions, and the largest annotations that no prediction matches, half 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,12 +39,12 @@ _TRUTH, _PREDICTED = (255, 255, 255), (255, 140, 0)
 _LEGEND = "white: annotation, orange: prediction"
 _COLUMNS = ("picture", "what is wrong", "image id", "annotation id", "file")
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Worst instances</title><style>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
 body {{ font: 15px sans-serif; margin: 2em; }} td, th {{ padding: 6px 12px; text-align: left; }}
 tr {{ border-bottom: 1px solid #bbb; }} table {{ border-collapse: collapse; }}
 img {{ max-width: 480px; }}
 </style></head><body>
-<h1>The {count} worst instances</h1>
+<h1>{title}</h1>
 <p>{summary}<br>In the pictures, {legend}.</p>
 <table>
 {rows}
@@ -58,13 +58,18 @@ _TEXT_SCALE = 0.42
 
 
 @dataclass(frozen=True)
-class _Case:
-    """One picture: rows of the tables, None where there is none, and a line of text."""
+class Case:
+    """One picture: rows of the tables, None where there is none, and a line of text.
+
+    Attributes:
+        predictions: the table that `prediction_row` is of.
+    """
 
     image_index: int
     truth_row: int | None
     prediction_row: int | None
     words: str
+    predictions: Predictions
 
 
 def write_worst(
@@ -83,27 +88,42 @@ def write_worst(
     `instances` are of a run that prompts with annotations, else `matches` of a detection run are
     drawn. `find_image` returns the file of an image, given its index. Returns the pictures.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    cases: list[_Case] = []
+    cases: list[Case] = []
     if instances is not None:
         cases = _choose_instances(truth, predictions, instances, count)
     elif matches is not None:
         cases = _choose_matches(truth, predictions, matches, count)
+    title, summary = "The {count} worst instances", _summarise(truth, instances)
+    return write_cases(folder, truth, cases, find_image, (title, summary))
+
+
+def write_cases(
+    folder: Path,
+    truth: GroundTruth,
+    cases: Sequence[Case],
+    find_image: Callable[[int], Path | None],
+    heading: tuple[str, str],
+) -> list[Path]:
+    """Draw cases as 01.jpg, 02.jpg, … and list them in index.html; see `write_worst`.
+
+    `heading`: the title of the page, in which {count} is the number of pictures, and a sentence.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     rows: list[str] = []
     for case in cases:
         image = _read_image(truth, case.image_index, find_image(case.image_index))
         if image is None:
             continue
-        data = _draw(image, truth, predictions, case)
         path = folder / f"{len(paths) + 1:02d}.jpg"
-        write_atomically(path, data)
+        write_atomically(path, _draw(image, truth, case))
         paths.append(path)
         rows.append(_list_case(truth, case, path.name))
     if paths:
+        title, summary = heading
         page = _PAGE.format(
-            count=len(paths),
-            summary=html.escape(_summarise(truth, instances)),
+            title=html.escape(title.replace("{count}", str(len(paths)))),
+            summary=html.escape(summary),
             legend=_LEGEND,
             rows="\n".join([f"<tr>{''.join(f'<th>{name}</th>' for name in _COLUMNS)}</tr>", *rows]),
         )
@@ -121,7 +141,7 @@ def _summarise(truth: GroundTruth, instances: InstanceScores | None) -> str:
     )
 
 
-def _list_case(truth: GroundTruth, case: _Case, picture: str) -> str:
+def _list_case(truth: GroundTruth, case: Case, picture: str) -> str:
     """Return a row of the page."""
     annotation = "" if case.truth_row is None else str(truth.annotation_ids[case.truth_row])
     image = str(truth.image_ids[case.image_index])
@@ -132,20 +152,21 @@ def _list_case(truth: GroundTruth, case: _Case, picture: str) -> str:
 
 def _choose_instances(
     truth: GroundTruth, predictions: Predictions, instances: InstanceScores, count: int
-) -> list[_Case]:
+) -> list[Case]:
     order = np.lexsort((instances.is_right, instances.ious))[:count]
     cases = []
     for index in order.tolist():
         row, answer = int(instances.truth_rows[index]), int(instances.prediction_rows[index])
         predicted = "nothing" if answer < 0 else _name_prediction(predictions, answer)
         words = f"IoU {instances.ious[index]:.2f}: {truth.name_class(row)}, predicted {predicted}"
-        cases.append(_Case(int(truth.image_index[row]), row, None if answer < 0 else answer, words))
+        image = int(truth.image_index[row])
+        cases.append(Case(image, row, None if answer < 0 else answer, words, predictions))
     return cases
 
 
 def _choose_matches(
     truth: GroundTruth, predictions: Predictions, matches: Matches, count: int
-) -> list[_Case]:
+) -> list[Case]:
     wrong = np.flatnonzero(~matches.matched[:, 0, 0] & ~matches.ignored[:, 0, 0])
     wrong = wrong[np.argsort(-matches.scores[wrong], kind="stable")][: (count + 1) // 2]
     cases = []
@@ -154,11 +175,13 @@ def _choose_matches(
         nearest, iou = _find_nearest(truth, predictions, row)
         if nearest is not None:
             words += f"; nearest: {truth.name_class(nearest)}, IoU of boxes {iou:.2f}"
-        cases.append(_Case(int(predictions.image_index[row]), nearest, row, words))
+        cases.append(Case(int(predictions.image_index[row]), nearest, row, words, predictions))
     missed = matches.truth_rows[matches.found_by < 0]
     missed = missed[np.argsort(-truth.areas[missed], kind="stable")][: count // 2]
     return cases + [
-        _Case(int(truth.image_index[row]), row, None, f"missed: {truth.name_class(row)}")
+        Case(
+            int(truth.image_index[row]), row, None, f"missed: {truth.name_class(row)}", predictions
+        )
         for row in missed.tolist()
     ]
 
@@ -191,7 +214,7 @@ def _read_image(truth: GroundTruth, index: int, path: Path | None) -> np.ndarray
         return None
 
 
-def _draw(image: np.ndarray, truth: GroundTruth, predictions: Predictions, case: _Case) -> bytes:
+def _draw(image: np.ndarray, truth: GroundTruth, case: Case) -> bytes:
     """Return a JPEG: the surroundings of the object with both outlines, and lines of text."""
     height, width = image.shape[:2]
     shown = []
@@ -200,7 +223,7 @@ def _draw(image: np.ndarray, truth: GroundTruth, predictions: Predictions, case:
         item = truth.segments.read(int(truth.segment_rows[row]))
         shown.append((item, truth.boxes_xywh[row], _TRUTH))
     if case.prediction_row is not None:
-        row = case.prediction_row
+        row, predictions = case.prediction_row, case.predictions
         item = predictions.segments.read(int(predictions.segment_rows[row]))
         shown.append((item, predictions.boxes_xywh[row], _PREDICTED))
     left, top, right, bottom = _choose_window(np.array([box for _, box, _ in shown]), height, width)
