@@ -8,7 +8,13 @@ import re
 import sys
 from pathlib import Path
 
-from ovsam_pipeline.commands.options import EvalOptions, RunOptions, list_options
+from ovsam_pipeline.audit.config import AuditConfig
+from ovsam_pipeline.commands.options import (
+    EvalOptions,
+    RunOptions,
+    TerminalOptions,
+    list_options,
+)
 from ovsam_pipeline.evaluation.config import EvalConfig
 from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.settings.setting import Setting
@@ -51,6 +57,7 @@ def _meaning(option: Setting) -> str:
 
 TABLES = {
     "label.md": list_options(LabelConfig, RunOptions),
+    "audit.md": list_options(AuditConfig, TerminalOptions),
     "eval.md": list_options(EvalConfig, EvalOptions, without=("table", "seed")),
 }
 

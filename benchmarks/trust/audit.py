@@ -91,7 +91,9 @@ def add_noise(truth: dict[str, Any], share: float, seed: int) -> Noise:
     for offset, index in enumerate(groups[3]):
         width, height = rng.choice(every)["bbox"][2:]
         size = sizes[every[index]["image_id"]]
-        left, top = (rng.uniform(0, max(1, s - w)) for s, w in zip(size, (width, height), strict=True))
+        left, top = (
+            rng.uniform(0, max(1, s - w)) for s, w in zip(size, (width, height), strict=True)
+        )
         item = {
             "id": next_id + offset,
             "image_id": every[index]["image_id"],
@@ -211,7 +213,9 @@ def run_objectlab(python: str, folder: Path, noise: Noise) -> dict[int, float]:
     class_of = {item["name"]: i for i, item in enumerate(noise.data["categories"])}
     index_of = {item["id"]: i for i, item in enumerate(noise.data["categories"])}
     name_of = {image["file_name"]: image["id"] for image in noise.data["images"]}
-    labels: dict[int, dict[str, list[Any]]] = {i: {"bboxes": [], "labels": []} for i in name_of.values()}
+    labels: dict[int, dict[str, list[Any]]] = {
+        i: {"bboxes": [], "labels": []} for i in name_of.values()
+    }
     for item in noise.data["annotations"]:
         left, top, width, height = item["bbox"]
         labels[item["image_id"]]["bboxes"].append([left, top, left + width, top + height])
@@ -235,7 +239,9 @@ def run_objectlab(python: str, folder: Path, noise: Noise) -> dict[int, float]:
     return {i: 1 - q for i, q in zip(ids, json.loads(result.stdout.splitlines()[-1]), strict=True)}
 
 
-def measure(data: Path, seed: int, scenes: int, share: float, cleanlab: str | None) -> dict[str, Any]:
+def measure(
+    data: Path, seed: int, scenes: int, share: float, cleanlab: str | None
+) -> dict[str, Any]:
     """Return the numbers of one seed and share of noise."""
     folder = find_folder(data, seed, scenes)
     truth = json.loads((folder / "scenes" / "annotations.json").read_text())
@@ -259,21 +265,30 @@ def measure(data: Path, seed: int, scenes: int, share: float, cleanlab: str | No
         "images": compute_auroc(rank_images(findings, noise), noise.bad_images),
     }  # fmt: skip
     if cleanlab is not None:
-        result["objectlab"] = compute_auroc(run_objectlab(cleanlab, folder, noise), noise.bad_images)
+        result["objectlab"] = compute_auroc(
+            run_objectlab(cleanlab, folder, noise), noise.bad_images
+        )
     return result
 
 
 def print_noise(share: float, results: Sequence[dict[str, Any]]) -> None:
     """Print the numbers of one share of noise: seeds side by side, and their mean."""
     print(f"\n{share:.0%} of the annotations have an error of each of four kinds")
-    print("errors in the first …        of a perfect list   random    by seed             mean   " + "  ".join(KINDS))
+    print(
+        "errors in the first …        of a perfect list   random    by seed             mean   "
+        + "  ".join(KINDS)
+    )
     for top in SHARES:
         values = [result["found"][top] for result in results]
         means = {kind: np.mean([value[kind] for value in values]) for kind in ("all", *KINDS)}
         seeds = " ".join(f"{value['all']:.2f}" for value in values)
-        perfect, chance = (np.mean([r[name][top] for r in results]) for name in ("perfect", "random"))
+        perfect, chance = (
+            np.mean([r[name][top] for r in results]) for name in ("perfect", "random")
+        )
         kinds = "     ".join(f"{means[kind]:.2f}" for kind in KINDS)
-        print(f"  {top:4.0%} of the objects         {perfect:.2f}              {chance:.2f}     {seeds}      {means['all']:.2f}   {kinds}")
+        print(
+            f"  {top:4.0%} of the objects         {perfect:.2f}              {chance:.2f}     {seeds}      {means['all']:.2f}   {kinds}"
+        )
     ours = [result["images"] for result in results]
     print("AUROC of images: ovsam audit " + " ".join(f"{value:.3f}" for value in ours))
     if all("objectlab" in result for result in results):
@@ -287,7 +302,18 @@ def measure_memory(num_images: int, folder: Path) -> None:
     """Audit a generated data set in a process of its own; print seconds and peak memory."""
     data, out = make_large(num_images, folder)
     given = ("--predictions", str(folder / "found"), "--asked", str(folder / "asked"))
-    command = ("audit", str(data), *given, "-o", str(out), "--worst", "0", "--json", "--min-match", "0")
+    command = (
+        "audit",
+        str(data),
+        *given,
+        "-o",
+        str(out),
+        "--worst",
+        "0",
+        "--json",
+        "--min-match",
+        "0",
+    )
     start_s = time.perf_counter()
     result = subprocess.run([*OVSAM, *command], capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start_s

@@ -295,7 +295,7 @@ class _Block:
             return f"we see {self._name_found(int(self.answer[index]))} here"
         row = self.rows[index]
         given = self.asked.given[row]
-        share = "less than 0.1 %" if given < 0.001 else f"{given:.1%}".replace("%", " %")
+        share = "less than 0.1 %" if given < 0.0005 else f"{given:.1%}".replace("%", " %")
         own = f"{self.asked.own_names[row]} ({self.asked.own[row]:.2f})"
         return f"asked about this box, we call it {own}; its name gets {share}"
 

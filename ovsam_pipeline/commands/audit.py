@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 @with_options(AuditConfig, TerminalOptions)
 def audit(quiet: bool | None, log_format: str | None, json: bool | None, **given: Any) -> None:
-    """Rank what is doubtful in a data set: missing, invented, shifted and misnamed objects.
+    """Rank what is doubtful in a data set that has labels.
 
+    Missing, invented, shifted, misnamed and badly outlined objects, by comparing with ours.
     Writes OUTPUT/findings.jsonl, the most suspicious first, a COCO file per pile (more, fewer,
     different, names, shapes) and worst/. The data set is only read. Without --predictions its
     images are labelled first, into OUTPUT/found and OUTPUT/asked; the same command resumes where
