@@ -36,6 +36,8 @@ from typing import Any
 import numpy as np
 from scene_labels import find_folder
 
+from ovsam_pipeline.terminal.tables import format_table
+
 OVSAM = (sys.executable, "-m", "ovsam_pipeline")
 KINDS = ("name", "shifted", "invented", "dropped")
 SHARES = (0.05, 0.1, 0.2)
@@ -199,8 +201,10 @@ _OBJECTLAB = """
 import json, sys, numpy as np
 from cleanlab.object_detection.rank import get_label_quality_scores
 labels, predictions = json.load(open(sys.argv[1]))
-num = max(len(p) for p in predictions)
-labels = [{"bboxes": np.array(l["bboxes"]).reshape(-1, 4), "labels": np.array(l["labels"], int)} for l in labels]
+labels = [
+    {"bboxes": np.array(l["bboxes"]).reshape(-1, 4), "labels": np.array(l["labels"], int)}
+    for l in labels
+]
 predictions = [[np.array(c).reshape(-1, 5) for c in p] for p in predictions]
 print(json.dumps(get_label_quality_scores(labels, predictions, verbose=False).tolist()))
 """
@@ -274,21 +278,16 @@ def measure(
 def print_noise(share: float, results: Sequence[dict[str, Any]]) -> None:
     """Print the numbers of one share of noise: seeds side by side, and their mean."""
     print(f"\n{share:.0%} of the annotations have an error of each of four kinds")
-    print(
-        "errors in the first …        of a perfect list   random    by seed             mean   "
-        + "  ".join(KINDS)
-    )
+    header = ("errors in the first", "perfect", "random", "by seed", "mean", *KINDS)
+    rows = []
     for top in SHARES:
         values = [result["found"][top] for result in results]
-        means = {kind: np.mean([value[kind] for value in values]) for kind in ("all", *KINDS)}
+        means = [np.mean([value[kind] for value in values]) for kind in ("all", *KINDS)]
+        bounds = [np.mean([r[name][top] for r in results]) for name in ("perfect", "random")]
         seeds = " ".join(f"{value['all']:.2f}" for value in values)
-        perfect, chance = (
-            np.mean([r[name][top] for r in results]) for name in ("perfect", "random")
-        )
-        kinds = "     ".join(f"{means[kind]:.2f}" for kind in KINDS)
-        print(
-            f"  {top:4.0%} of the objects         {perfect:.2f}              {chance:.2f}     {seeds}      {means['all']:.2f}   {kinds}"
-        )
+        cells = [*(f"{v:.2f}" for v in bounds), seeds, *(f"{v:.2f}" for v in means)]
+        rows.append([f"{top:.0%} of the objects", *cells])
+    print(format_table(header, rows))
     ours = [result["images"] for result in results]
     print("AUROC of images: ovsam audit " + " ".join(f"{value:.3f}" for value in ours))
     if all("objectlab" in result for result in results):
@@ -329,10 +328,105 @@ def measure_memory(num_images: int, folder: Path) -> None:
 
 
 def make_large(num_images: int, folder: Path) -> tuple[Path, Path]:
-    """Write a COCO file, and labels of its images and boxes, as `ovsam label` would have."""
-    from large_audit import write_large
+    """Write a COCO file of `num_images`, and labels of its images and of its boxes.
 
-    return write_large(num_images, folder), folder / "audit"
+    The first block of images is random, the others repeat it under other names and ids: 8
+    annotations and 16 objects of ours an image, with run lengths, half of them near an annotation.
+    """
+    block, rng = 1000, np.random.default_rng(0)
+    boxes = np.concatenate(
+        [rng.uniform(0, 400, (block, 8, 2)), rng.uniform(30, 200, (block, 8, 2))], 2
+    )
+    near = boxes + rng.normal(0, 4, boxes.shape)
+    far = np.concatenate(
+        [rng.uniform(0, 400, (block, 8, 2)), rng.uniform(30, 200, (block, 8, 2))], 2
+    )
+    kinds = rng.integers(0, 80, (block, 8))
+    found = _make_part(np.concatenate([near, far], 1).round(), rng, kinds, None)
+    asked = _make_part(near.round(), rng, kinds, np.arange(block * 8).reshape(block, 8))
+    categories = [{"id": k, "name": f"class {k}"} for k in range(80)]
+    for name in ("found", "asked"):
+        (folder / name / "parts").mkdir(parents=True)
+        run = {"ovsam": "0.1.0", "state": "done", "task": "label", "categories": categories}
+        (folder / name / "run.json").write_text(json.dumps(run))
+    path = folder / "data.json"
+    with path.open("w") as file:
+        file.write(json.dumps({"categories": categories})[:-1])
+        for start in range(0, num_images, block):
+            for name, part in (("found", found), ("asked", asked)):
+                _write_repeated(folder / name / "parts", part, start)
+        images = (
+            {"id": i, "file_name": f"{i}.jpg", "height": 640, "width": 640}
+            for i in range(num_images)
+        )
+        file.write(', "images": [' + ",\n".join(map(json.dumps, images)) + '], "annotations": [')
+        for start in range(0, num_images, block):
+            lines = [
+                json.dumps({
+                    "id": (start + i) * 8 + k, "image_id": start + i,
+                    "category_id": int(kinds[i, k]), "bbox": boxes[i, k].round(2).tolist(), "area": 1.0, "iscrowd": 0,
+                    "segmentation": [_to_ring(boxes[i, k])],
+                })
+                for i in range(block)
+                for k in range(8)
+            ]  # fmt: skip
+            file.write((",\n" if start else "") + ",\n".join(lines))
+        file.write("]}")
+    return path, folder / "audit"
+
+
+def _to_ring(box: np.ndarray) -> Box:
+    left, top, width, height = box.round(2).tolist()
+    right, bottom = round(left + width, 2), round(top + height, 2)
+    return [left, top, right, top, right, bottom, left, bottom]
+
+
+def _make_part(boxes: np.ndarray, rng: np.random.Generator, kinds: np.ndarray, prompts: Any) -> Any:
+    """Return rows of `ovsam label` as a table, image after image."""
+    import pyarrow as pa
+
+    from ovsam.masks import to_rle
+    from ovsam_pipeline.output.parts import SCHEMA
+    from ovsam_pipeline.records import OBJECT_COLUMNS
+
+    rows = []
+    for i in range(len(boxes)):
+        objects = []
+        for k, box in enumerate(boxes[i]):
+            kind = int(kinds[i, k % 8])
+            rle = to_rle([_to_ring(box)], 640, 640)
+            named = dict.fromkeys(OBJECT_COLUMNS) | {
+                "bbox": box.tolist(), "category_id": kind, "category": f"class {kind}",
+                "model_category": f"class {kind}", "area": int(box[2] * box[3]),
+                "score": rng.uniform(), "model_score": rng.uniform(), "mask_score": rng.uniform(),
+                "detector_score": rng.uniform(0.05, 1), "detector_margin": 0.0, "margin": 0.1,
+                "prompt_id": None if prompts is None else int(prompts[i, k]),
+                "segmentation": {"size": [640, 640], "counts": rle["counts"].decode()},
+            }  # fmt: skip
+            objects.append(named)
+        row = {"image_id": i, "file_name": f"{i}.jpg", "width": 640, "height": 640}
+        rows.append({**row, "status": "labelled", "error": None, "objects": objects})
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _write_repeated(folder: Path, part: Any, start: int) -> None:
+    """Write a part again, of other images."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    ids = list(range(start, start + len(part)))
+    objects = part["objects"].combine_chunks()
+    items = objects.flatten()
+    fields = {field.name: items.field(field.name) for field in items.type}
+    fields["prompt_id"] = pc.add(fields["prompt_id"], start * 8)
+    moved = pa.StructArray.from_arrays(list(fields.values()), fields=list(items.type))
+    names = pa.array([f"{i}.jpg" for i in ids])
+    table = part.set_column(part.schema.get_field_index("image_id"), "image_id", pa.array(ids))
+    table = table.set_column(table.schema.get_field_index("file_name"), "file_name", names)
+    lists = pa.ListArray.from_arrays(objects.offsets, moved)
+    table = table.set_column(table.schema.get_field_index("objects"), "objects", lists)
+    pq.write_table(table.cast(part.schema), folder / f"part-{start:08d}.parquet")
 
 
 def main() -> None:

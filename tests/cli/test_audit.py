@@ -20,7 +20,8 @@ def test_the_summary_names_piles_and_the_worst(run_ovsam, tmp_path) -> None:
         ["names", "name", "1", "1"],
         ["names", "swapped", "2", "2"],
     ]
-    assert lines[7] == "the most suspicious:" and "exchanged?" in lines[8]
+    assert lines[7] == "the most suspicious:"
+    assert "exchanged?" in lines[8]
     assert f"results: {out}" in lines
 
 
@@ -42,4 +43,6 @@ def test_wrong_data_sets_are_one_sentence(run_ovsam, tmp_path) -> None:
         ((tmp_path / "cut.json",), "the file ends in the middle"),
     ):
         done = run_ovsam("audit", *arguments, "-o", tmp_path / "audit")
-        assert done.code == 2 and sentence in done.err and "Traceback" not in done.err
+        assert done.code == 2
+        assert sentence in done.err
+        assert "Traceback" not in done.err

@@ -1,4 +1,4 @@
-"""A data set with one error of each kind, and the labels that show them, as `ovsam label` writes."""
+"""A data set with an error of each kind, and the labels that show them, as `ovsam label` writes."""
 
 import json
 from pathlib import Path

@@ -72,13 +72,16 @@ def test_every_reason_names_what_was_measured(tmp_path) -> None:
 def test_without_asking_the_found_objects_speak_alone(tmp_path) -> None:
     _, findings = run(tmp_path, with_asked=False, least=0.05)
     kinds = {number: line["kind"] for number, line in by_annotation(findings).items()}
-    assert kinds[3] == "unsupported" and kinds[6] == "name" and kinds[4] == "swapped"
+    assert kinds[3] == "unsupported"
+    assert kinds[6] == "name"
+    assert kinds[4] == "swapped"
 
 
 def test_least_zero_lists_every_annotation_and_the_right_ones_last(tmp_path) -> None:
     _, findings = run(tmp_path, least=0)
     listed = [line["annotation_id"] for line in findings if line["annotation_id"] is not None]
-    assert sorted(listed) == sorted(ANNOTATIONS) and set(listed[-2:]) == {1, 7}
+    assert sorted(listed) == sorted(ANNOTATIONS)
+    assert set(listed[-2:]) == {1, 7}
 
 
 def test_piles_are_coco_files_of_what_should_be_there(tmp_path) -> None:
@@ -88,7 +91,8 @@ def test_piles_are_coco_files_of_what_should_be_there(tmp_path) -> None:
     more = json.loads((result.output / "more.json").read_text())
     (item,) = more["annotations"]
     assert (item["id"], item["image_id"], item["category_id"], item["area"]) == (1, 10, BIRD, 400)
-    assert item["kind"] == "missing" and item["annotation_id"] is None
+    assert item["kind"] == "missing"
+    assert item["annotation_id"] is None
     assert [image["file_name"] for image in more["images"]] == ["10.png"]
     fewer = json.loads((result.output / "fewer.json").read_text())
     assert [(i["annotation_id"], i["bbox"]) for i in fewer["annotations"]] == [(3, [5, 70, 15, 15])]
@@ -108,7 +112,8 @@ def test_the_data_set_is_not_touched_and_a_corrected_copy_is(tmp_path) -> None:
     items = {item["id"]: item for item in new["annotations"]}
     assert result.summary["corrections"] == {"added": 1, "removed": 1, "changed": 4}
     assert items[1] == make_annotation(1)
-    assert items[2]["bbox"] == [62, 62, 30, 30] and items[2]["note"] == "kept"
+    assert items[2]["bbox"] == [62, 62, 30, 30]
+    assert items[2]["note"] == "kept"
     assert items[2]["area"] == 900
     assert 3 not in items
     assert (items[4]["category_id"], items[5]["category_id"]) == (DOG, CAT)
@@ -133,7 +138,8 @@ def test_annotations_that_contradict_themselves_are_told(tmp_path) -> None:
     items = [make_annotation(n, **odd.get(n, {})) for n in ANNOTATIONS] + [make_annotation(7)]
     _, findings = run(tmp_path, make_data(annotations=items), with_asked=False)
     kinds = {number: line["kind"] for number, line in by_annotation(findings).items()}
-    assert kinds[1] == "contradiction" and kinds[3] == "empty"
+    assert kinds[1] == "contradiction"
+    assert kinds[3] == "empty"
     assert kinds[7] == "duplicate"
     assert {kinds[6], *by_annotation(findings)[6].get("also", ())} >= {"outside"}
 

@@ -35,7 +35,8 @@ def test_a_box_that_nobody_asked_about_is_judged_by_what_was_found() -> None:
 
 def test_a_name_is_doubtful_where_the_model_gives_it_little() -> None:
     odds = compute_name_odds(np.array([np.nan, 0.5, 0.02, 0.0]))
-    assert odds[0] == 0 and odds[1] < odds[2] < odds[3] < np.inf
+    assert odds[0] == 0
+    assert odds[1] < odds[2] < odds[3] < np.inf
     assert np.isclose(odds[2], PRIOR)
 
 
@@ -53,4 +54,5 @@ def test_two_doubtful_names_that_fit_each_other_are_exchanged() -> None:
 
 def test_masks_are_doubtful_by_their_overlap_with_ours() -> None:
     odds = compute_shape_odds(np.array([np.nan, 1.0, 0.2]), np.array([1.0, 1.0, 1.0]))
-    assert odds[0] == odds[1] == 0 and odds[2] > 0.5
+    assert odds[0] == odds[1] == 0
+    assert odds[2] > 0.5
