@@ -364,7 +364,8 @@ def make_large(num_images: int, folder: Path) -> tuple[Path, Path]:
             lines = [
                 json.dumps({
                     "id": (start + i) * 8 + k, "image_id": start + i,
-                    "category_id": int(kinds[i, k]), "bbox": boxes[i, k].round(2).tolist(), "area": 1.0, "iscrowd": 0,
+                    "category_id": int(kinds[i, k]), "bbox": boxes[i, k].round(2).tolist(),
+                    "area": 1.0, "iscrowd": 0,
                     "segmentation": [_to_ring(boxes[i, k])],
                 })
                 for i in range(block)
