@@ -55,38 +55,41 @@ def _load_yolo() -> tuple[_Export, _ReadBack | None]:
 
 def _load_cvat() -> tuple[_Export, _ReadBack | None]:
     from ovsam_pipeline.export.cvat import export_cvat
+    from ovsam_pipeline.review.editors.read_back import read_back_cvat
 
-    return export_cvat, None
+    return export_cvat, read_back_cvat
 
 
 def _load_datumaro() -> tuple[_Export, _ReadBack | None]:
-    from ovsam_pipeline.export.datumaro import export_datumaro
+    from ovsam_pipeline.export.datumaro import export_datumaro, read_datumaro
 
-    return export_datumaro, None
+    return export_datumaro, read_datumaro
 
 
 def _load_fiftyone() -> tuple[_Export, _ReadBack | None]:
     from ovsam_pipeline.export.fiftyone import export_fiftyone
+    from ovsam_pipeline.review.editors.read_back import read_back_fiftyone
 
-    return export_fiftyone, None
+    return export_fiftyone, read_back_fiftyone
 
 
 def _load_label_studio() -> tuple[_Export, _ReadBack | None]:
     from ovsam_pipeline.export.label_studio import export_label_studio
+    from ovsam_pipeline.review.editors.read_back import read_back_label_studio
 
-    return export_label_studio, None
+    return export_label_studio, read_back_label_studio
 
 
 def _load_labelme() -> tuple[_Export, _ReadBack | None]:
-    from ovsam_pipeline.export.labelme import export_labelme
+    from ovsam_pipeline.export.labelme import export_labelme, read_labelme
 
-    return export_labelme, None
+    return export_labelme, read_labelme
 
 
 def _load_voc() -> tuple[_Export, _ReadBack | None]:
-    from ovsam_pipeline.export.voc import export_voc
+    from ovsam_pipeline.export.voc import export_voc, read_voc
 
-    return export_voc, None
+    return export_voc, read_voc
 
 
 def _load_masks() -> tuple[_Export, _ReadBack | None]:

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ovsam.coco_json import iterate_json
+from ovsam.errors import explain
+from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export.editor_images import (
     EditorExport,
     EditorImage,
     export_for_editor,
+    iterate_written,
     list_facts,
     write_items,
 )
 from ovsam_pipeline.export.options import ExportOptions, ExportSummary
 from ovsam_pipeline.storage.remote_path import AnyPath
+
+if TYPE_CHECKING:  # structures needs torch
+    from ovsam.structures import RLE
 
 _SUBSET = "default"
 PICTURES = f"images/{_SUBSET}"
@@ -48,6 +55,20 @@ def write_datumaro(images: Iterator[EditorImage], export: EditorExport) -> None:
         file.write(orjson.dumps(head)[:-1] + b',"items":[')
         write_items(file, (_build_item(n, image, numbers) for n, image in enumerate(images)))
         file.write(b"\n]}\n")
+
+
+def read_datumaro(
+    output: AnyPath, target: Path, options: ExportOptions
+) -> Iterator[list[RLE | None]]:
+    """Yield the masks of each image as Datumaro reads them, in the order of the rows."""
+    path = target / "annotations" / f"{_SUBSET}.json"
+    with explain("cannot read", path, OutputError):
+        items = (item for key, item in iterate_json(path) if key == "items[]")
+        item = next(items, None)
+        for written in iterate_written(output, options):
+            if item is not None and item["image"]["path"] == written.stem + written.suffix:
+                yield written.arrange(mask["rle"] for mask in item["annotations"])
+                item = next(items, None)
 
 
 def _build_item(number: int, image: EditorImage, numbers: Mapping[str, int]) -> dict[str, Any]:

@@ -122,6 +122,37 @@ def iterate_placed(
         summary.notes.append(f"{objects} without a pixel left out: no editor can show them")
 
 
+class WrittenImage(NamedTuple):
+    """An image of an output as an export for an editor has it, for --check.
+
+    Attributes:
+        stem: of its picture, as `EditorImage` has it.
+        keys: of its objects; None for one without a pixel, which is not written.
+    """
+
+    image: LabelledImage
+    stem: str
+    suffix: str
+    keys: list[str | None]
+
+    def arrange(self, masks: Iterable[Any]) -> list[Any]:
+        """Return what was read in the order that it was written in by object of the row."""
+        coming = iter(masks)
+        return [None if key is None else next(coming, None) for key in self.keys]
+
+
+def iterate_written(output: AnyPath, options: ExportOptions) -> Iterator[WrittenImage]:
+    """Yield the images of an output in the order, and with the names and keys, of its export."""
+    safe = SafeNames()
+    for image in iterate_labelled(output, options.choice, ("area", "segmentation")):
+        stem, suffix = safe.make(image.file_name)
+        keys = [
+            key if item["area"] > 0 else None
+            for item, key in zip(image.objects, _make_keys(image), strict=True)
+        ]
+        yield WrittenImage(image, stem, suffix, keys)
+
+
 def round_score(value: Any) -> float | None:
     """Return a score with the digits that it has, None where there is none."""
     return None if value is None else round(float(value), _DIGITS)
@@ -166,24 +197,30 @@ def dump_text(value: Any) -> str:
 
 
 def _make_task(image: LabelledImage, names: tuple[str, ...], model: str) -> ReviewTask:
-    seen: Counter[str] = Counter()
-    keyed = []
-    for item in image.objects:
-        mask = item["segmentation"]
-        keyed.append({**item, "key": make_key(image.file_name, mask, seen[mask["counts"]])})
-        seen[mask["counts"]] += 1
+    keys = _make_keys(image)
+    objects = tuple({**item, "key": key} for item, key in zip(image.objects, keys, strict=True))
     return ReviewTask(
         batch="",
         image_id=image.image_id,
         file_name=image.file_name,
         width=image.width,
         height=image.height,
-        objects=tuple(keyed),
+        objects=objects,
         names=names,
         model=model,
         sample=None,
         picture=None,
     )
+
+
+def _make_keys(image: LabelledImage) -> list[str]:
+    seen: Counter[str] = Counter()
+    keys = []
+    for item in image.objects:
+        mask = item["segmentation"]
+        keys.append(make_key(image.file_name, mask, seen[mask["counts"]]))
+        seen[mask["counts"]] += 1
+    return keys
 
 
 def _find_place(files: ImageFiles, image: LabelledImage) -> Any:

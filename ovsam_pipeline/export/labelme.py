@@ -10,23 +10,30 @@ import base64
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import orjson
 
+from ovsam.errors import explain
+from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export.editor_images import (
     EditorExport,
     EditorImage,
     describe_risk,
     export_for_editor,
     iterate_crops,
+    iterate_written,
     list_facts,
 )
-from ovsam_pipeline.export.mask_crops import MaskCrop
+from ovsam_pipeline.export.labels import LabelledImage
+from ovsam_pipeline.export.mask_crops import MaskCrop, encode_crop
 from ovsam_pipeline.export.options import ExportOptions, ExportSummary
 from ovsam_pipeline.storage.remote_path import AnyPath
+
+if TYPE_CHECKING:  # structures needs torch
+    from ovsam.structures import RLE
 
 PICTURES = "images"
 # The first whose files say the type of mask as we write it.
@@ -57,6 +64,26 @@ def write_labelme(images: Iterator[EditorImage], export: EditorExport) -> None:
             "ovsam_file_name": image.task.file_name,
         }
         path.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+
+
+def read_labelme(
+    output: AnyPath, target: Path, options: ExportOptions
+) -> Iterator[list[RLE | None]]:
+    """Yield the masks of each image as labelme shows them, in the order of the rows."""
+    for written in iterate_written(output, options):
+        path = target / PICTURES / f"{written.stem}.json"
+        if not path.exists():
+            continue
+        with explain("cannot read", path, OutputError):
+            shapes = orjson.loads(path.read_bytes())["shapes"]
+        yield written.arrange(_read_shape(shape, written.image) for shape in shapes)
+
+
+def _read_shape(shape: Mapping[str, Any], image: LabelledImage) -> RLE:
+    png = np.frombuffer(base64.b64decode(shape["mask"]), np.uint8)
+    pixels = np.asarray(cv2.imdecode(png, cv2.IMREAD_UNCHANGED)).astype(bool)
+    left, top = shape["points"][0]
+    return encode_crop(MaskCrop(left, top, pixels), image.height, image.width)
 
 
 def _build_shape(item: Mapping[str, Any], crop: MaskCrop) -> dict[str, Any]:

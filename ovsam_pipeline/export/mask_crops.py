@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from ovsam.run_lengths import decode_counts
 
@@ -85,3 +86,12 @@ def list_image_row_runs(crop: MaskCrop, height: int, width: int) -> np.ndarray:
     places = np.delete(places, np.concatenate([meets, meets + 1]))
     runs = np.diff(places, prepend=0, append=height * width)
     return runs[:-1] if runs[-1] == 0 else runs
+
+
+def encode_crop(crop: MaskCrop, height: int, width: int) -> RLE:
+    """Return a mask in its box, within an image of (height, width), as run lengths of the image."""
+    # COCO counts down the columns: along the rows of the turned image.
+    turned = MaskCrop(crop.top, crop.left, np.ascontiguousarray(crop.pixels.T))
+    runs = list_image_row_runs(turned, width, height).tolist()
+    rle = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
+    return {"size": [height, width], "counts": rle["counts"].decode("ascii")}

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from ovsam.errors import explain
+from ovsam.masks import encode_mask
+from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export.editor_images import (
     EditorExport,
     EditorImage,
     export_for_editor,
     iterate_crops,
+    iterate_written,
     list_facts,
 )
 from ovsam_pipeline.export.mask_crops import MaskCrop
@@ -27,6 +31,9 @@ from ovsam_pipeline.export.options import ExportOptions, ExportSummary
 from ovsam_pipeline.export.xml_text import clean_text, write_text
 from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.storage.remote_path import AnyPath
+
+if TYPE_CHECKING:  # structures needs torch
+    from ovsam.structures import RLE
 
 PICTURES = "JPEGImages"
 _OBJECTS, _CLASSES, _BOXES = "SegmentationObject", "SegmentationClass", "Annotations"
@@ -66,6 +73,19 @@ def write_voc(images: Iterator[EditorImage], export: EditorExport) -> None:
     listed = (sets / "Main" / _SUBSET).read_bytes()
     (sets / "Segmentation" / _SUBSET).write_bytes(listed)
     _add_notes(export, names, beyond, covered)
+
+
+def read_voc(output: AnyPath, target: Path, options: ExportOptions) -> Iterator[list[RLE | None]]:
+    """Yield the masks of each image as readers of VOC see them, in the order of the rows."""
+    for written in iterate_written(output, options):
+        path = target / _OBJECTS / f"{written.stem}.png"
+        if not path.exists():
+            continue
+        with explain("cannot read", path, OutputError), Image.open(path) as picture:
+            numbers = np.asarray(picture)
+        count = sum(key is not None for key in written.keys)
+        masks = (numbers == number for number in range(1, min(count, _MOST_OBJECTS) + 1))
+        yield written.arrange(encode_mask(mask) if mask.any() else None for mask in masks)
 
 
 def make_voc_names(names: Sequence[str]) -> dict[str, str]:

@@ -62,6 +62,18 @@ def read_label_studio(path: JsonFile) -> Iterator[CorrectedImage]:
     untaken.tell()
 
 
+def read_predictions(path: JsonFile) -> Iterator[CorrectedImage]:
+    """Yield an image for each task: the regions of its first prediction, that nobody has seen yet.
+
+    Raises:
+        ValueError: it is no JSON, or a region cannot be read.
+    """
+    for key, task in iterate_json(path):
+        if key == "[]":
+            objects = tuple(_read_regions(task["predictions"][0]["result"]))
+            yield CorrectedImage(str(_find_name(task)), objects)
+
+
 def _find_name(task: dict[str, Any]) -> str | None:
     data = task.get("data")
     return take_text(data, FILE_NAME_FIELD) or take_text(data, "image")

@@ -18,7 +18,7 @@ from ovsam.decode import DEFAULT_MAX_PIXELS
 from ovsam.errors import show_value
 from ovsam.masks import compute_mask_areas, to_rle
 from ovsam.run_lengths import find_readable_counts
-from ovsam_pipeline.export.mask_crops import MaskCrop, list_image_row_runs
+from ovsam_pipeline.export.mask_crops import MaskCrop, encode_crop
 
 if TYPE_CHECKING:  # structures needs torch
     from ovsam.structures import RLE
@@ -50,10 +50,7 @@ def draw_pixels(pixels: np.ndarray, left: int, top: int, size: tuple[int, int]) 
         raise ValueError(f"a mask reaches beyond the image of {width} x {height} pixels")
     if not pixels.any():
         raise ValueError("a mask has no pixel")
-    # COCO counts down the columns: the rows of the turned image.
-    turned = MaskCrop(top, left, np.ascontiguousarray(pixels.T))
-    runs = {"size": [height, width], "counts": list_image_row_runs(turned, width, height).tolist()}
-    return _to_text(coco_mask.frPyObjects(runs, height, width))
+    return encode_crop(MaskCrop(left, top, pixels), height, width)
 
 
 def draw_box(box_xyxy: Sequence[float], size: tuple[int, int]) -> RLE:

@@ -1,6 +1,7 @@
 import base64
 import json
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from urllib.parse import unquote
 
 import cv2
@@ -9,12 +10,18 @@ import pytest
 from PIL import Image
 from seven_masks import HEIGHT, WIDTH, make_label, make_seven_masks, write_output, write_seven_masks
 
-from ovsam.masks import decode_mask
+from ovsam.masks import decode_mask, encode_mask
 from ovsam_pipeline.export import cvat, datumaro, fiftyone, label_studio, labelme, voc
 from ovsam_pipeline.export.brush_runs import decode_brush
+from ovsam_pipeline.export.check import measure_losses
 from ovsam_pipeline.export.label_studio import build_config
 from ovsam_pipeline.export.options import ExportOptions
 from ovsam_pipeline.export.review_tasks import make_key
+from ovsam_pipeline.review.editors.read_back import (
+    read_back_cvat,
+    read_back_fiftyone,
+    read_back_label_studio,
+)
 
 EXPORTS = {
     "cvat": cvat.export_cvat,
@@ -232,6 +239,39 @@ def test_odd_names_stay_inside_and_are_escaped(tmp_path, name):
         for task in json.loads((target / "tasks.json").read_text()):
             picture = unquote(task["data"]["image"].removeprefix("/data/local-files/?d="))
             assert (target / picture).is_file()
+
+
+READERS = {
+    "cvat": read_back_cvat,
+    "datumaro": datumaro.read_datumaro,
+    "fiftyone": read_back_fiftyone,
+    "label-studio": read_back_label_studio,
+    "labelme": labelme.read_labelme,
+    "voc": voc.read_voc,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_check_compares_object_by_object(tmp_path, name):
+    masks = make_seven_masks()
+    nothing = make_label(masks["solid"], 1, "solid")
+    nothing = replace(nothing, area=0, segmentation=encode_mask(np.zeros((HEIGHT, WIDTH), bool)))
+    # Of two images one picture is gone; of the other's objects one has no pixel.
+    objects = [
+        make_label(masks["wavy"], 7, "wavy"),
+        nothing,
+        make_label(masks["donut"], 2, "donut"),
+    ]
+    labels = {"gone.png": objects, "z.png": objects, "y.png": [objects[0]]}
+    output = write_output(tmp_path / "out", tmp_path / "images", labels)
+    (tmp_path / "images/gone.png").unlink()
+    target, summary = export(tmp_path, name, output)
+    assert (summary.images, summary.objects, len(summary.missing_ids)) == (2, 3, 1)
+    assert any("1 object without a pixel" in note for note in summary.notes)
+    options = ExportOptions()
+    losses = measure_losses(output, options, summary, READERS[name](output, target, options))
+    assert (losses.objects, losses.lost) == (4, 1)
+    assert losses.sum_iou == 3
 
 
 def test_odd_class_names_in_the_configuration():
