@@ -8,8 +8,7 @@ from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.terminal.tables import format_table
 
 if TYPE_CHECKING:
-    from ovsam_pipeline.output.checked_labels import Calibration, Certificate, FittedMap
-    from ovsam_pipeline.review.measure import Precision
+    from ovsam_pipeline.output.checked_labels import Calibration, Certificate, FittedMap, Precision
     from ovsam_pipeline.storage.remote_path import AnyPath
 
 _FEWEST_OF_CLASS, _MOST_CLASSES = 5, 20

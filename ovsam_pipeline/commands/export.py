@@ -226,6 +226,7 @@ def export(
             summary = write(folder, staging, options)
             summary.failed = num_failed
             record.update(summary.to_dict())
+            _write_card(folder, staging, target, options)
     else:
         summary = write(folder, target, options)
         summary.failed = num_failed
@@ -237,6 +238,18 @@ def export(
         raise typer.Exit(_IMAGES_GONE)
     if losses and losses.changed:
         raise typer.Exit(_LOSSY)
+
+
+def _write_card(output: AnyPath, staging: Path, target: AnyPath, options: ExportOptions) -> None:
+    """Write the dataset card of an export."""
+    from pathlib import Path
+
+    from ovsam_pipeline.export.card import write_card
+    from ovsam_pipeline.review.checked import measure_sample
+
+    precision = measure_sample(output)
+    before = Path(str(target))
+    write_card(output, staging, options.choice, before=before, precision=precision)
 
 
 def _tell(target: AnyPath, summary: ExportSummary, losses: Losses | None, *, as_json: bool) -> None:

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ovsam_pipeline.outcomes import Tally
-    from ovsam_pipeline.output.checked_labels import Calibration, Certificate
-    from ovsam_pipeline.review.measure import Precision
+    from ovsam_pipeline.output.checked_labels import Calibration, Certificate, Precision
     from ovsam_pipeline.storage.remote_path import AnyPath
 
 # Boxes of `ovsam detect` have the detector's classes and scores alone, where it has any.

@@ -29,6 +29,39 @@ _LEAST = 1e-6
 
 
 @dataclass(frozen=True)
+class Precision:
+    """How many labels are right.
+
+    Attributes:
+        checked: objects of the sample that somebody answered.
+        right: those of them whose label was right.
+        unanswered: objects of the sample without an answer.
+        low: lower end of the interval, in [0, 1]: as if all unanswered labels were wrong.
+        high: its upper end: as if they were all right.
+    """
+
+    checked: int
+    right: int
+    unanswered: int
+    low: float
+    high: float
+
+    @property
+    def share(self) -> float | None:
+        """Right ones among the answered, in [0, 1]; None without an answer."""
+        return self.right / self.checked if self.checked else None
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return plain values for JSON."""
+        ends = {"low": round(self.low, 4), "high": round(self.high, 4)}
+        return {
+            **asdict(self),
+            **ends,
+            "share": None if self.share is None else round(self.share, 4),
+        }
+
+
+@dataclass(frozen=True)
 class ScoreMap:
     """What turns a score into a probability: sigmoid(slope · logit(score) + offset)."""
 

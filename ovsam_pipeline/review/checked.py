@@ -13,12 +13,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ovsam.errors import ConfigError
+from ovsam_pipeline.output.checked_labels import Precision
 from ovsam_pipeline.output.folder import list_parts
 from ovsam_pipeline.output.part_tables import iterate_tables
 from ovsam_pipeline.output.reviews import Answers, read_answers
 from ovsam_pipeline.review.ask import OBJECT_FIELDS, find_risks, get_risk, read_labelled
 from ovsam_pipeline.review.batches import AskedImage, Batch, read_batches
 from ovsam_pipeline.review.judge import judge_sample
+from ovsam_pipeline.review.measure import measure_precision
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 
@@ -88,6 +90,15 @@ def read_sample(output: AnyPath, answers: Answers | None = None) -> CheckedSampl
         batch.population or 0,
         fingerprint,
     )
+
+
+def measure_sample(output: AnyPath) -> Precision | None:
+    """Return the precision of all labels of an output; None where no sample of them was drawn."""
+    sample = read_sample(output)
+    if sample is None or not len(sample):
+        return None
+    checked = int(sample.is_answered.sum())
+    return measure_precision(int(sample.is_right.sum()), checked, len(sample) - checked)
 
 
 def read_population(output: AnyPath) -> Population:
