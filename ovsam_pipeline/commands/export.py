@@ -136,6 +136,13 @@ def export(
         bool, typer.Option("--overwrite", help="Replace a file that --to names, or an export.")
     ] = False,
     min_score: Annotated[float, typer.Option(help="Leave out objects with a lower score.")] = 0.0,
+    max_risk: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Leave out objects with a higher risk, e.g. than `ovsam review --certify` found.",
+        ),
+    ] = None,
     classes: Annotated[
         str | None, typer.Option(metavar="A,B,…", help="Export only these classes.")
     ] = None,
@@ -200,7 +207,7 @@ def export(
     if export_format not in _FORMATS:
         raise ConfigError(f"expected --format as one of {_NAMES}, got '{export_format}'")
     names = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
-    choice = LabelChoice(min_score, names, reviewed_only)
+    choice = LabelChoice(min_score, names, reviewed_only, max_risk)
     options = ExportOptions(
         choice,
         cast("ImageMode", images),

@@ -230,6 +230,8 @@ def _write_choice(choice: LabelChoice) -> Iterator[str]:
     words = []
     if choice.min_score:
         words.append(f"with a score of at least {choice.min_score:g}")
+    if choice.max_risk is not None:
+        words.append(f"with a risk of at most {choice.max_risk:g}")
     if choice.classes:
         words.append(f"of the classes {', '.join(map(escape, choice.classes[:_MOST_ROWS]))}")
     if choice.reviewed_only:

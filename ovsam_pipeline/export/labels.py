@@ -30,16 +30,26 @@ class LabelChoice:
         min_score: least `score` of an object; those that a person saw stay whatever their score.
         classes: names of classes to keep; none: all.
         reviewed_only: only objects that a person saw, and images with such objects or answers.
+        max_risk: greatest `risk` of an object, as `ovsam review --certify` finds one; objects
+            without a risk go, too, and those that a person saw stay. None: any.
     """
 
     min_score: float = 0.0
     classes: tuple[str, ...] = ()
     reviewed_only: bool = False
+    max_risk: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a score that is none."""
+        """Refuse a score or a risk that is none."""
+        if self.max_risk is not None and not 0 <= self.max_risk <= 1:
+            raise ConfigError(f"expected --max-risk in 0..1, got {self.max_risk}")
         if not 0 <= self.min_score <= 1:
             raise ConfigError(f"expected --min-score in 0..1, got {self.min_score}")
+
+    @property
+    def more_fields(self) -> tuple[str, ...]:
+        """Columns of objects that the choice needs besides category and score."""
+        return () if self.max_risk is None else ("risk",)
 
     @property
     def is_all(self) -> bool:
@@ -52,6 +62,9 @@ class LabelChoice:
             return False
         if item.get(REVIEWED_BY) is not None:
             return True
+        risk = item.get("risk")
+        if self.max_risk is not None and (risk is None or risk > self.max_risk):
+            return False
         return not self.reviewed_only and item["score"] >= self.min_score
 
 
@@ -86,7 +99,7 @@ def iterate_labelled(
     """
     columns = None
     if fields is not None:
-        needed = sorted({*fields, "category", "score"})
+        needed = sorted({*fields, "category", "score", *choice.more_fields})
         columns = (*_IMAGE_COLUMNS, *(f"objects.list.element.{name}" for name in needed))
     corrected = read_corrections(output).objects
     for part in list_parts(output):
