@@ -104,6 +104,12 @@ def _load_crops() -> tuple[_Export, _ReadBack | None]:
     return export_crops, None
 
 
+def _load_csv() -> tuple[_Export, _ReadBack | None]:
+    from ovsam_pipeline.export.csv import export_csv
+
+    return export_csv, None
+
+
 # A new format is a file in export/ with one function, a loader above, and its line here.
 _FORMATS = {
     "coco": _Format(_load_coco, ".json"),
@@ -116,6 +122,7 @@ _FORMATS = {
     "voc": _Format(_load_voc),
     "masks": _Format(_load_masks),
     "crops": _Format(_load_crops),
+    "csv": _Format(_load_csv, ".csv"),
 }
 _NAMES = ", ".join(_FORMATS)
 

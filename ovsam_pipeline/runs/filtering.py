@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import ovsam
+from ovsam.coco_fields import to_text
 from ovsam.errors import ConfigError, OvsamError, explain
 from ovsam_pipeline.detectors.base import compute_fingerprint
 from ovsam_pipeline.errors import DamagedPartError, OutputError
@@ -256,7 +257,7 @@ class _Filter:
             answer = Answer.from_line(line)
         except (ValueError, TypeError):
             return line  # a damaged one stays what it is
-        category, shown = answer.category, answer.shown.get("category")
+        category, shown = answer.category, to_text(answer.shown.get("category"))
         if category is not None and not self.plan.comes_out(category):
             if answer.reviewed is None or shown is None or not self.plan.comes_out(shown):
                 return None
