@@ -19,6 +19,7 @@ from ovsam_pipeline.commands.label import label
 from ovsam_pipeline.commands.models import models_app
 from ovsam_pipeline.commands.options import ContentsPage, HelpPage, with_debug
 from ovsam_pipeline.commands.report import report
+from ovsam_pipeline.commands.review import review
 from ovsam_pipeline.commands.scenes import scenes
 from ovsam_pipeline.commands.status import status
 from ovsam_pipeline.commands.train import train
@@ -38,6 +39,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Look at the labels": {
         "status": status,
         "report": report,
+        "review": review,
         "filter": filter_labels,
         "export": export,
         "eval": evaluate,

@@ -216,7 +216,7 @@ def describe_objects(file_name: str, objects: Iterable[Mapping[str, Any]]) -> li
         shown = {name: item.get(name) for name in _SHOWN}
         if item.get(REVIEWED_BY) is not None:
             shown[REVIEWED_BY] = item[REVIEWED_BY]
-        place = {"bbox": list(item["bbox"]), "segmentation": mask}
+        place = {"bbox": list(item["bbox"]), "area": item["area"], "segmentation": mask}
         key = make_key(file_name, mask, number)
         described.append({"key": key, **shown, "risk": get_risk(item), **place})
     return described

@@ -35,7 +35,7 @@ class AskedImage:
     Attributes:
         width: pixels of the upright image.
         objects: each with key, category, score, detector_score, risk, reason, bbox (x, y, width,
-            height) and segmentation.
+            height), area in pixels, and segmentation.
         phash: perceptual hash of the image, or None.
     """
 
@@ -153,6 +153,7 @@ def _parse_object(values: Any) -> dict[str, Any]:
         **found,
         "reason": to_text(values.get("reason")),
         "bbox": list(_take(values, "bbox", to_box)),
+        "area": _take(values, "area", to_id),
         "segmentation": _take(values, "segmentation", read_mask),
     }
 

@@ -31,6 +31,7 @@ _COCO_KEYS = ("images", "annotations", "categories", "licenses")
 # Of a folder or archive the first kind of which it holds exactly one file.
 _MEMBERS = (
     "annotations.xml",
+    "annotations.json",
     "samples.json",
     "labels.json",
     "result.json",
