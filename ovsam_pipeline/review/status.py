@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from ovsam_pipeline.output.checked_labels import Precision
 from ovsam_pipeline.output.folder import iterate_rows
 from ovsam_pipeline.output.reviews import Answers, read_answers
 from ovsam_pipeline.review.ask import read_labelled
 from ovsam_pipeline.review.checked import CheckedSample, read_sample
 from ovsam_pipeline.review.judge import judge_reviewed
-from ovsam_pipeline.review.measure import Precision, measure_classes, measure_precision
+from ovsam_pipeline.review.measure import measure_classes, measure_precision
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 
