@@ -110,6 +110,12 @@ def _load_csv() -> tuple[_Export, _ReadBack | None]:
     return export_csv, None
 
 
+def _load_hf() -> tuple[_Export, _ReadBack | None]:
+    from ovsam_pipeline.export.hf import export_hf, read_hf
+
+    return export_hf, read_hf
+
+
 # A new format is a file in export/ with one function, a loader above, and its line here.
 _FORMATS = {
     "coco": _Format(_load_coco, ".json"),
@@ -123,6 +129,7 @@ _FORMATS = {
     "masks": _Format(_load_masks),
     "crops": _Format(_load_crops),
     "csv": _Format(_load_csv, ".csv"),
+    "hf": _Format(_load_hf),
 }
 _NAMES = ", ".join(_FORMATS)
 

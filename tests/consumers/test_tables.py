@@ -3,9 +3,11 @@
 import json
 
 import pytest
-from seven_masks import write_seven_masks
+from seven_masks import CLASSES, make_seven_masks, write_seven_masks
 
+from ovsam.masks import compute_mask_ious, encode_mask
 from ovsam_pipeline.export.csv import export_csv
+from ovsam_pipeline.export.hf import export_hf
 from ovsam_pipeline.export.options import ExportOptions
 
 pytestmark = pytest.mark.consumers
@@ -41,3 +43,41 @@ def test_lengths_and_orientations_are_those_of_scikit_image(tmp_path, read_with,
     for our, their in zip(ours, theirs, strict=True):
         assert our == pytest.approx(their, abs=1e-6)
     assert json.dumps(lines[0]["category"]) == '"solid"'
+
+
+_DATASETS = """
+import json, sys
+import numpy
+from datasets import load_dataset
+found = {}
+for split, rows in load_dataset(sys.argv[1], cache_dir=sys.argv[2]).items():
+    names = rows.features["objects"]["category"].feature.names
+    found[split] = [
+        {
+            "name": row["image_name"],
+            "pixels": numpy.asarray(row["image"]).shape if "image" in row else None,
+            "objects": row["objects"],
+            "categories": [names[number] for number in row["objects"]["category"]],
+        }
+        for row in rows
+    ]
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize("images", ["copy", "link", "none"])
+def test_datasets_opens_what_was_exported(tmp_path, read_with, images):
+    target = tmp_path / "set"
+    target.mkdir()
+    export_hf(write_seven_masks(tmp_path), target, ExportOptions(images=images))
+    (target / "export.json").write_text("{}")  # beside the data, as the command writes it
+    found = read_with("datasets", _DATASETS, target, tmp_path / "cache")
+    rows = {row["name"]: row for row in found["train"]}
+    assert list(found) == ["train"]
+    assert rows.keys() == {"a.png", "sub/b.png"}
+    assert rows["a.png"]["categories"] == list(CLASSES)
+    assert rows["sub/b.png"]["categories"] == []
+    assert rows["a.png"]["pixels"] == (None if images == "none" else [240, 320, 3])
+    masks = rows["a.png"]["objects"]["segmentation"]
+    truth = [encode_mask(mask) for mask in make_seven_masks().values()]
+    assert compute_mask_ious(masks, truth).diagonal().tolist() == [1.0] * len(CLASSES)
