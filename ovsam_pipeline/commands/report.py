@@ -14,7 +14,7 @@ from ovsam_pipeline.commands.checked import (
     describe_precision,
 )
 from ovsam_pipeline.commands.options import Json
-from ovsam_pipeline.outcomes import count_things
+from ovsam_pipeline.outcomes import count_are, count_things
 from ovsam_pipeline.terminal.tables import format_table
 
 if TYPE_CHECKING:
@@ -90,8 +90,10 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
     """Return counts by status, class and reason, from the parts alone, and the run's state."""
     from ovsam_pipeline.monitoring.run_state import read_status
     from ovsam_pipeline.outcomes import Tally
+    from ovsam_pipeline.output.answered_rows import read_corrections, replace_objects
     from ovsam_pipeline.output.folder import list_parts, read_run_file
     from ovsam_pipeline.output.part_tables import iterate_tables
+    from ovsam_pipeline.output.reviews import Answers
     from ovsam_pipeline.records import STATUSES
 
     columns = (
@@ -101,14 +103,18 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
         "warning",
         *(f"objects.list.element.{n}" for n in (*_CLASS_COLUMNS, *_SCORE_COLUMNS, "margin")),
     )
+    run = read_run_file(output)
+    is_boxes = run.get("task") == "detect"
     statuses: Counter[str] = Counter()
     objects = _Objects()
     told = Tally()
-    for table in iterate_tables(list_parts(output), columns):
+    corrections = read_corrections(output, Answers() if is_boxes else None)
+    for labelled in iterate_tables(list_parts(output), columns):
+        table = replace_objects(labelled, corrections.objects)
         statuses.update(_count_values(table["status"]))
         _count_objects(table["objects"], objects)
         _count_sentences(table, told)
-    last, run = read_status(output), read_run_file(output)
+    last = read_status(output)
     seen = statuses["labelled"] + statuses["empty"]
     num_objects = objects.counts.total()
     return {
@@ -127,6 +133,7 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
         "images": statuses.total(),
         **{name: statuses[name] for name in STATUSES},
         "transient": told.transient,
+        "reviewed_images": len(corrections.objects),
         "objects": num_objects,
         "objects_per_image": round(num_objects / seen, 2) if seen else None,
         "doubtful": objects.doubtful if objects.judged else None,
@@ -216,6 +223,9 @@ def format_report(found: dict[str, Any]) -> list[str]:
         f"last run: {_describe_run(found)}",
         f"images: {found['labelled']} labelled, {found['empty']} empty, {found['failed']} failed",
     ]
+    if found["reviewed_images"]:
+        reviewed = count_are(found["reviewed_images"], "image")
+        lines.append(f"{reviewed} reviewed by people, whose answers are counted here")
     if found["objects"]:
         lines.append(f"objects: {_describe_objects(found)}")
         rows = [

@@ -57,6 +57,12 @@ class EvalConfig(SharedConfig):
         "or a COCO results file.",
         metavar="OUT",
     )
+    ignore_reviews: bool = setting(
+        False,
+        Panel.DATA,
+        "Measure the model's labels also where people corrected them (`ovsam review`).",
+        more="Without it an output is measured as it would be exported.",
+    )
     data_root: str | None = setting(
         None,
         Panel.DATA,

@@ -197,6 +197,7 @@ def run_evaluation(
             scores=config.scores,
             class_agnostic=config.class_agnostic,
             min_match=config.min_match,
+            ignore_reviews=config.ignore_reviews,
         )
     scores = _measure(config, measured, predictions, clock)
     facts = describe_dataset(dataset, truth)

@@ -23,6 +23,7 @@ from ovsam_pipeline.export.drawing import (
     encode_jpeg,
     find_outline,
 )
+from ovsam_pipeline.output.answered_rows import read_corrections
 from ovsam_pipeline.output.folder import PREVIEW_FOLDER, list_parts
 from ovsam_pipeline.output.parts import iterate_part_rows
 from ovsam_pipeline.records import ImageRecord
@@ -132,12 +133,17 @@ def _choose_rows(output: AnyPath, file_names: set[str], count: int) -> dict[str,
     picked = np.unique(np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(int))
     wanted = {places[index][0] for index in picked}
     parts = sorted({places[index][1] for index in picked}, key=str)
-    return {
+    rows = {
         row["file_name"]: row
         for part in parts
         for row in iterate_part_rows(part)
         if row["file_name"] in wanted
     }
+    # What people said wins here as in the exports.
+    for name, objects in read_corrections(output).objects.items():
+        if name in rows:
+            rows[name]["objects"] = objects
+    return rows
 
 
 def _find_corners(box_xywh: Sequence[float], scale: float) -> Box:

@@ -21,9 +21,10 @@ import numpy as np
 
 from ovsam.checked_json import parse_json
 from ovsam.coco_fields import to_id, to_side, to_text
-from ovsam.errors import describe_error, show_value
+from ovsam.errors import describe_error, explain, show_value
 from ovsam.masks import compute_mask_ious
 from ovsam.run_lengths import find_readable_counts
+from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.output.growing_file import add_lines, read_lines
 from ovsam_pipeline.storage.remote_path import AnyPath
 
@@ -226,6 +227,15 @@ def carry_answers(
             lines = [changed for line in lines if (changed := change(line)) is not None]
         if lines:
             add_lines(new, name, partial(_list_missing, lines))
+
+
+def has_newer_answers(output: AnyPath, file: AnyPath) -> bool:
+    """Whether people answered since a file with an output's labels was written."""
+    answers = output / REVIEWS_FILE
+    with explain("cannot read", output, OutputError):
+        if not answers.exists() or not file.exists():
+            return False
+        return answers.stat().st_mtime_ns >= file.stat().st_mtime_ns
 
 
 def _list_missing(lines: Iterable[bytes], known: Iterable[bytes]) -> list[bytes]:

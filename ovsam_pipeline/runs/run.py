@@ -45,6 +45,7 @@ from ovsam_pipeline.output.folder import (
     read_run_file,
 )
 from ovsam_pipeline.output.plan import Plan, check_images, plan_run
+from ovsam_pipeline.output.reviews import carry_answers, has_newer_answers
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.settings.setting import list_settings
@@ -238,6 +239,11 @@ class _Start:
             **facts.provenance,
         }
         folder.prepare(facts.fingerprint, described, config.on_existing)
+        if config.relabel is not None:
+            from ovsam_pipeline.labelling.stored_regions import locate_regions
+
+            # They are facts on the images, whatever the labels are called.
+            carry_answers(locate_regions(config), folder.path)
         wanted = self.images
         if config.only_failed:
             wanted = _choose_failed(self.stack, folder, wanted)
@@ -498,6 +504,7 @@ class _Run:
         # To read a whole file from a store, only to tell whether somebody edited it, is too much.
         is_thorough = has_changed or isinstance(self.folder.path, Path)
         target = choose_annotations(self.folder.path, is_thorough=is_thorough)
+        has_changed = has_changed or has_newer_answers(self.folder.path, target)
         is_left = not self.facts.has_labels or summary.outcome == "interrupted"
         if is_left or (target.exists() and not has_changed):
             return target, count_output(self.folder.path)

@@ -67,6 +67,7 @@ class EvalKeywords(SharedKeywords, total=False):
     """Settings of `evaluate`."""
 
     predictions: FileName | None
+    ignore_reviews: bool
     data_root: FileName | None
     limit: int | None
     prompts: Literal["gt-box", "gt-point", "detector"]

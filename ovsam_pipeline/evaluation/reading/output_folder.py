@@ -14,18 +14,23 @@ from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reading.columns import RawPredictions, index_truth
 from ovsam_pipeline.evaluation.reading.segment_checks import check_segmentations
 from ovsam_pipeline.evaluation.structures import GroundTruth, ScoreKind
+from ovsam_pipeline.output.answered_rows import read_corrections, replace_objects
 from ovsam_pipeline.output.folder import is_output, list_parts, read_run_file
 from ovsam_pipeline.output.parts import read_part
+from ovsam_pipeline.output.reviews import Answers
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 _NO_CLASS = -1  # the category id of boxes to which a detector gave none
 
 
-def read_output_folder(folder: AnyPath, truth: GroundTruth, scores: ScoreKind) -> RawPredictions:
+def read_output_folder(
+    folder: AnyPath, truth: GroundTruth, scores: ScoreKind, *, ignore_reviews: bool = False
+) -> RawPredictions:
     """Read what `ovsam label` or `ovsam detect` wrote; `ImageIndex` finds the images by name.
 
     What ranks objects by `scores`: "stored" and "model" are the score of the label, "detector" that
-    of the box, "product" both. Boxes of `ovsam detect` have one score.
+    of the box, "product" both. Boxes of `ovsam detect` have one score. What people answered of
+    labels counts in their place, unless `ignore_reviews`.
     """
     if not is_output(folder):
         raise DatasetError(f"expected an output folder of ovsam label, got {folder}")
@@ -33,13 +38,16 @@ def read_output_folder(folder: AnyPath, truth: GroundTruth, scores: ScoreKind) -
     is_detected = run.get("task") == "detect"
     raw = RawPredictions(str(folder), has_boxes=True, has_masks=not is_detected)
     parts = list_parts(folder)
+    is_raw = is_detected or ignore_reviews
+    corrections = read_corrections(folder, Answers() if is_raw else None)
     found = _find_images(raw, parts, truth)
     answered = np.zeros(truth.num_images, bool)
     class_ids: dict[str | None, int] = {None: _NO_CLASS, "": _NO_CLASS}
     num_failed = num_rows = 0
     # Part by part: all objects of a large output at once would not fit in memory.
     for part in parts:
-        table = _read_columns(part, ("status", "objects"))
+        table = _read_columns(part, ("file_name", "status", "objects"))
+        table = replace_objects(table, corrections.objects)
         images, found = found[: len(table)], found[len(table) :]
         is_failed = np.array([s == "failed" for s in table["status"].to_pylist()], bool)
         num_failed += int((is_failed & (images >= 0)).sum())
@@ -60,7 +68,12 @@ def read_output_folder(folder: AnyPath, truth: GroundTruth, scores: ScoreKind) -
     raw.problems.add("images of the ground truth failed: not counted as answered", [], num_failed)
     unanswered = int(truth.num_images - answered.sum()) - num_failed
     raw.problems.add("images of the ground truth have no row in the predictions", [], unanswered)
-    raw.categories = [(int(c["id"]), str(c["name"])) for c in run.get("categories", ())]
+    raw.problems.add(
+        "images were reviewed: people's answers are measured (--ignore-reviews: the labels)",
+        sorted(corrections.objects),
+        len(corrections.objects),
+    )
+    raw.categories = [(int(c["id"]), str(c["name"])) for c in corrections.categories]
     if is_detected:
         raw.categories = [(number, name or "") for name, number in class_ids.items() if name != ""]
         raw.has_classes = len(class_ids) > 2

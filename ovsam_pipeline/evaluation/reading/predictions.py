@@ -50,6 +50,7 @@ def read_predictions(
     scores: ScoreKind = "stored",
     class_agnostic: bool = False,
     min_match: float = 0.0,
+    ignore_reviews: bool = False,
 ) -> tuple[GroundTruth, Predictions]:
     """Read predictions of the images of a ground truth, and return both.
 
@@ -57,11 +58,12 @@ def read_predictions(
     set whose annotations have scores; `.json` or `.json.gz`. `class_map`: file of predicted name →
     name in the ground truth; goes before names. `scores`: what ranks the predictions of an output
     folder; results files have one score only. `class_agnostic`: classes are not looked at.
-    `min_match`: see `_check_fit`. Where names decide which class is which, classes of the ground
+    `min_match`: see `_check_fit`. `ignore_reviews`: of an output folder, what the model said and
+    not what people answered. Where names decide which class is which, classes of the ground
     truth with equal names are one class in what is returned.
     """
     if path.is_dir():
-        raw = read_output_folder(path, truth, scores)
+        raw = read_output_folder(path, truth, scores, ignore_reviews=ignore_reviews)
     elif isinstance(path, RemotePath):
         raise DatasetError(
             f"expected an output of ovsam label at {path}, found none there; a COCO results file "

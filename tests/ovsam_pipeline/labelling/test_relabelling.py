@@ -12,6 +12,7 @@ import ovsam_pipeline
 from ovsam.errors import ConfigError
 from ovsam_pipeline.labelling.relabelling import complete_config
 from ovsam_pipeline.output.folder import iterate_rows, list_parts
+from ovsam_pipeline.output.reviews import REVIEWS_FILE, Answer, append_answers
 from ovsam_pipeline.settings.label import LabelConfig
 
 NAMES = ("scene_0000.jpg", "scene_0001.jpg", "scene_0002.jpg")
@@ -231,3 +232,25 @@ def test_sources_and_vocabulary_are_found_from_any_working_folder(
     shutil.rmtree(tmp_path / "home" / "images")
     with pytest.raises(ConfigError, match=r"images' recorded in .*out/run.json does not exist"):
         ovsam_pipeline.label(relabel="../home/out", output="newer")
+
+
+def test_people_s_answers_travel_and_win(scenes, words, labelled, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(labelled, old)
+    row = next(row for row in iterate_rows(old) if len(row["objects"]) > 1)
+    first, second = (item["segmentation"] for item in row["objects"][:2])
+    common = {"file_name": row["file_name"], "by": "ann", "at": "2026-01-01T00:00:00+00:00"}
+    said = [
+        Answer(category="my own", segmentation=first, reviewed=first, **common),
+        Answer(category=None, segmentation=None, reviewed=second, **common),
+    ]
+    append_answers(old, said)
+    new = tmp_path / "new"
+    for _ in range(2):  # the second time there is nothing to do
+        ovsam_pipeline.label(relabel=str(old), output=new, vocabulary=str(words))
+        assert (new / REVIEWS_FILE).read_bytes() == (old / REVIEWS_FILE).read_bytes()
+    found = json.loads((new / "annotations.json").read_text())
+    (mine,) = [item for item in found["annotations"] if item.get("reviewed_by")]
+    assert found["categories"][-1] == {"id": mine["category_id"], "name": "my own"}
+    assert mine["segmentation"] == first
+    assert second not in [item["segmentation"] for item in found["annotations"]]
