@@ -228,9 +228,8 @@ def run_objectlab(python: str, folder: Path, noise: Noise) -> dict[int, float]:
     for row in ovsam_pipeline.read(folder / "labels"):
         for found in row["objects"]:
             left, top, width, height = found["bbox"]
-            # ObjectLab needs one probability: that the object is there and has this name.
-            score = found["score"] * found["detector_score"]
-            box = [left, top, left + width, top + height, score]
+            # With the label's score, or the product of both, ObjectLab ranks worse.
+            box = [left, top, left + width, top + height, found["detector_score"]]
             predictions[name_of[row["file_name"]]][class_of[found["category"]]].append(box)
     ids = sorted(labels)
     with tempfile.TemporaryDirectory() as scratch:

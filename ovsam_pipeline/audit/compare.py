@@ -41,6 +41,8 @@ _IMAGES_AT_ONCE = 1000
 _LEAST_MATCH = 0.1
 # An object of ours that answers an annotation so well is not a missing one.
 _SAME = 0.5
+# Neither does one of another class that overlaps it less show where the object is.
+_LIKE = 0.3
 # Of two names that differ the weight of a match is less.
 _OTHER_CLASS = 0.8
 # What we see so surely is a better box than the annotated one.
@@ -50,6 +52,8 @@ _DUPLICATE = 0.9
 _ROOM, _SHARE = 2.0, 0.05
 _TINY = 2.0
 _CERTAIN = 0.98
+# Boxes of 1e308 pixels overflow; no image reaches so far.
+_FARTHEST = 1e9
 # Names of two annotations that are both so doubtful may be exchanged.
 _DOUBTFUL_NAME = 0.1
 
@@ -96,7 +100,7 @@ class _Block:
         self.found_images = found.table.image_index[self.found_rows]
         self.classes = truth.category_index[self.rows]
         self.found_classes = found.table.category_index[self.found_rows]
-        self.boxes = truth.boxes_xywh[self.rows]
+        self.boxes = np.clip(truth.boxes_xywh[self.rows], -_FARTHEST, _FARTHEST)
         self.found_boxes = found.table.boxes_xywh[self.found_rows]
         self.box_scores = found.box_scores[self.found_rows]
         self.rles = self._read_truth_rles()
@@ -203,7 +207,7 @@ class _Block:
         """Yield one finding for each annotation: its most suspicious kind."""
         duplicate, duplicate_of = self._find_duplicates()
         by_itself = self._judge_alone()
-        is_seen = (self.answer >= 0) & (self.box_scores[self.answer] >= _SURE_BOX)
+        is_seen = self._find_seen()
         all_odds = odds.box + np.maximum(odds.name, odds.swap) + odds.shape
         joint = to_suspicion(all_odds)
         of_kind = {
@@ -230,6 +234,15 @@ class _Block:
             partner = self.partner[index] if kind == "swapped" else partner
             yield self._build(index, kind, max(worst, float(joint[index])), int(partner), also)
 
+    def _find_seen(self) -> np.ndarray:
+        """Return which annotations have an answer that may be their object: (A,) bool."""
+        is_seen = self.answer >= 0
+        answers = self.answer[is_seen]
+        is_alike = self.found_classes[answers] == self.classes[is_seen]
+        is_alike |= self.support[is_seen] >= _LIKE
+        is_seen[is_seen] = is_alike & (self.box_scores[answers] >= _SURE_BOX)
+        return is_seen
+
     def _build(
         self, index: int, kind: str, suspicion: float, partner: int, also: tuple[str, ...]
     ) -> Finding:
@@ -250,7 +263,7 @@ class _Block:
 
     def _explain(self, index: int, kind: str, partner: int) -> str:
         """Return the reason of a finding."""
-        row, names = int(self.rows[index]), self.truth.categories.names
+        names = self.truth.categories.names
         answer = int(self.answer[index])
         match kind:
             case "box":
@@ -276,7 +289,7 @@ class _Block:
             case "outside":
                 return f"{self.outside[index]:.0%} of its box is outside the image"
             case _:
-                width, height = self.truth.boxes_xywh[row, 2:]
+                width, height = self.boxes[index, 2:]
                 return f"its box is {width:g} x {height:g} pixels"
 
     def _explain_unsupported(self, index: int) -> str:

@@ -19,7 +19,7 @@ from ovsam_pipeline.audit.findings import Finding
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.storage.atomic import replace_file
 
-_LIST = "annotations"
+_LIST, _MASK = "annotations", "segmentation"
 
 
 def write_corrected(source: Path, target: Path, audited: Audited, least: float) -> dict[str, int]:
@@ -98,7 +98,7 @@ def _correct(
     if suggestion is None:
         counts["removed"] += 1
         return None
-    changes = {k: suggestion[k] for k in ("category_id", "bbox", "segmentation") if k in suggestion}
+    changes = {k: suggestion[k] for k in _list_keys(audited) if k in suggestion}
     if not changes:
         return annotation
     if "bbox" in changes:
@@ -116,11 +116,16 @@ def _add(audited: Audited, finding: Finding, number: int) -> dict[str, Any]:
         "image_id": int(audited.truth.image_ids[finding.image_index]),
         "category_id": suggestion["category_id"],
         "bbox": suggestion["bbox"],
-        **({"segmentation": suggestion["segmentation"]} if "segmentation" in suggestion else {}),
+        **({_MASK: suggestion[_MASK]} if _MASK in _list_keys(audited) & suggestion.keys() else {}),
         "area": compute_area(suggestion),
         "iscrowd": 0,
         "score": suggestion["score"],
     }
+
+
+def _list_keys(audited: Audited) -> set[str]:
+    """Return what may be corrected: a data set of boxes alone stays one."""
+    return {"category_id", "bbox", *((_MASK,) if audited.truth.has_masks else ())}
 
 
 def _encode(value: Any) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from ovsam_pipeline.detectors.class_match import match_names
+from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reading.columns import find_positions
 from ovsam_pipeline.evaluation.reading.predictions import read_predictions
 from ovsam_pipeline.evaluation.structures import Categories, GroundTruth, Predictions
@@ -23,7 +24,7 @@ from ovsam_pipeline.output.folder import list_parts
 from ovsam_pipeline.output.parts import read_part
 from ovsam_pipeline.storage.remote_path import AnyPath
 
-_NUMBERS = ("detector_score", "mask_score", "model_score", "detector_margin", "clip_score")
+_NUMBERS = ("detector_score", "mask_score", "model_score", "detector_margin")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,6 @@ class AskedBoxes:
         own: (G,) float64 probability of the model's own name; NaN where not known.
         own_index: (G,) int64 the data set's class of the model's own name; -1 where it has none.
         own_names: (G,) object, that name as the model has it, or None.
-        clip: (G,) float64 what frozen CLIP alone gives that name; NaN where not known.
         mask_scores: (G,) float64, stability; 1 where not known.
     """
 
@@ -62,7 +62,6 @@ class AskedBoxes:
     own: np.ndarray
     own_index: np.ndarray
     own_names: np.ndarray
-    clip: np.ndarray
     mask_scores: np.ndarray
 
 
@@ -71,10 +70,16 @@ def read_found(
 ) -> FoundObjects:
     """Read what we find: an output of `ovsam label`, or a COCO results file.
 
-    Objects that an annotation prompted are left out: they say nothing of what can be found.
-    `truth` has one class for each name.
+    Objects that an annotation prompted are left out: they say nothing of what can be found. Where
+    there are no others it is a DatasetError. `truth` has one class for each name.
     """
     _, table = read_predictions(place, truth, class_map=class_map, min_match=min_match)
+    num_prompted = int((table.prompt_ids >= 0).sum())
+    if num_prompted and num_prompted == len(table):
+        raise DatasetError(
+            f"expected objects that were found in {place}, got {num_prompted} that annotations "
+            "prompted: give that folder as --asked"
+        )
     table = select_rows(table, np.flatnonzero(table.prompt_ids < 0))
     if not place.is_dir():
         return FoundObjects(table, table.scores, np.ones(len(table)))
@@ -120,7 +125,6 @@ def read_asked(
         own=spread(own, np.nan),
         own_index=spread(own_index, -1),
         own_names=spread(names, None),
-        clip=spread(columns["clip_score"], np.nan),
         mask_scores=spread(np.nan_to_num(columns["mask_score"], nan=1.0), 1.0),
     )
 

@@ -7,8 +7,8 @@ the ranked findings, piles, pictures and, on request, a corrected copy.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -27,11 +27,12 @@ from ovsam_pipeline.audit.files import (
 )
 from ovsam_pipeline.audit.findings import PILES, rank_findings
 from ovsam_pipeline.audit.labelling import ASKED, FOUND, label_dataset
-from ovsam_pipeline.audit.opinions import read_asked, read_found
+from ovsam_pipeline.audit.opinions import AskedBoxes, FoundObjects, read_asked, read_found
 from ovsam_pipeline.errors import DatasetError, OutputError
 from ovsam_pipeline.evaluation.datasets import Dataset, find_dataset
 from ovsam_pipeline.evaluation.reading.truth import merge_equal_names, read_ground_truth
 from ovsam_pipeline.evaluation.reporting.files import write_metrics
+from ovsam_pipeline.evaluation.structures import GroundTruth
 from ovsam_pipeline.monitoring.exit_codes import ExitCode
 from ovsam_pipeline.output.place import check_store, parse_output
 from ovsam_pipeline.settings.keywords import AuditKeywords
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_TOLD = {
+    FOUND: "1 of 2: find objects in the images",
+    ASKED: "2 of 2: ask about the annotated boxes",
+}
 _RESULTS = (FINDINGS_FILE, IMAGES_FILE, SUMMARY_FILE, "worst/*.jpg", "worst/index.html")
 
 
@@ -120,33 +125,16 @@ def run_audit(
     corrected = _check_corrected(config, dataset)
     truth = merge_equal_names(read_ground_truth(dataset.annotations))
     labelled: list[LabelResult] = []
-    if config.predictions is None:
-        for kind in (FOUND, ASKED):
-            with _named(kind):
-                result = label_dataset(
-                    config, dataset, output, kind,
-                    stopping=stopping() if stopping else None,
-                    showing=showing, embedding=embedding,
-                )  # fmt: skip
-            labelled.append(result)
-            if result.exit_code in (ExitCode.OVER_BUDGET, ExitCode.INTERRUPTED):
-                return AuditResult(output, {}, tuple(labelled), exit_code=result.exit_code)
-        found_place: AnyPath = output / FOUND
-        asked_place: AnyPath | None = output / ASKED
-    else:
-        found_place = parse_output(config.predictions)
-        asked_place = None if config.asked is None else parse_output(config.asked)
-    class_map = Path(config.class_map) if config.class_map else None
-    found = read_found(found_place, truth, class_map, config.min_match)
-    asked = None
-    if asked_place is not None:
-        asked = read_asked(asked_place, truth, class_map, config.min_match)
-        if len(truth.annotation_ids) and not (asked.rows >= 0).any():
-            raise DatasetError(
-                f"expected labels of the annotated boxes of {truth.title} in {asked_place}, found "
-                f"none: make them with ovsam label {dataset.annotations} --detector "
-                f"gt:{dataset.annotations}"
-            )
+    for kind in (FOUND, ASKED) if config.predictions is None else ():
+        logger.info("%s", _TOLD[kind])
+        result = label_dataset(
+            config, dataset, output, kind,
+            stopping=stopping() if stopping else None, showing=showing, embedding=embedding,
+        )  # fmt: skip
+        labelled.append(result)
+        if result.exit_code in (ExitCode.OVER_BUDGET, ExitCode.INTERRUPTED):
+            return AuditResult(output, {}, tuple(labelled), exit_code=result.exit_code)
+    found, asked = _read_opinions(config, dataset, output, truth)
     findings = rank_findings(list(find_doubts(truth, found, asked, config.least)))
     audited = Audited(truth, found, asked, findings)
     summary = _summarise(dataset, audited)
@@ -161,12 +149,27 @@ def run_audit(
     return AuditResult(output, summary, tuple(labelled), corrected, exit_code)
 
 
-@contextmanager
-def _named(kind: str) -> Iterator[None]:
-    """Say before a labelling run which of the two it is."""
-    what = {FOUND: "finding objects (1 of 2)", ASKED: "asking about the annotated boxes (2 of 2)"}
-    logger.info("%s", what[kind])
-    yield
+def _read_opinions(
+    config: AuditConfig, dataset: Dataset, output: Path, truth: GroundTruth
+) -> tuple[FoundObjects, AskedBoxes | None]:
+    """Read the labels that this audit made, or those that are given."""
+    found_place: AnyPath = output / FOUND
+    asked_place: AnyPath | None = output / ASKED
+    if config.predictions is not None:
+        found_place = parse_output(config.predictions)
+        asked_place = None if config.asked is None else parse_output(config.asked)
+    class_map = Path(config.class_map) if config.class_map else None
+    found = read_found(found_place, truth, class_map, config.min_match)
+    if asked_place is None:
+        return found, None
+    asked = read_asked(asked_place, truth, class_map, config.min_match)
+    if config.asked is not None and not (asked.rows >= 0).any():
+        raise DatasetError(
+            f"expected labels of the annotated boxes of {truth.title} in {asked_place}, found "
+            f"none: make them with ovsam label {dataset.annotations} --detector "
+            f"gt:{dataset.annotations}"
+        )
+    return found, asked
 
 
 def _make_output(config: AuditConfig, dataset: Dataset) -> Path:

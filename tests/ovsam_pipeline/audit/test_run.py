@@ -8,6 +8,7 @@ from audit_example import (
     CAT,
     DOG,
     FOUND,
+    draw,
     make_annotation,
     make_data,
     write_asked,
@@ -115,6 +116,7 @@ def test_the_data_set_is_not_touched_and_a_corrected_copy_is(tmp_path) -> None:
     assert items[2]["bbox"] == [62, 62, 30, 30]
     assert items[2]["note"] == "kept"
     assert items[2]["area"] == 900
+    assert not any("segmentation" in item for item in items.values())
     assert 3 not in items
     assert (items[4]["category_id"], items[5]["category_id"]) == (DOG, CAT)
     assert (items[8]["category_id"], items[8]["image_id"]) == (BIRD, 10)
@@ -185,6 +187,31 @@ def test_labels_of_other_boxes_are_refused(tmp_path) -> None:
     data = make_data(annotations=[make_annotation(7)])
     with pytest.raises(DatasetError, match=r"expected labels of the annotated boxes .*gt:"):
         run(tmp_path, data, asked=others)
+
+
+def test_labels_of_the_annotated_boxes_are_not_what_was_found(tmp_path) -> None:
+    asked = write_asked(tmp_path)
+    with pytest.raises(DatasetError, match=r"7 that annotations prompted: give .* as --asked"):
+        audit(write_data(tmp_path), predictions=asked, output=tmp_path / "audit")
+
+
+def test_nothing_found_and_boxes_beyond_all_numbers_are_findings(tmp_path) -> None:
+    items = [make_annotation(1), make_annotation(2, bbox=[1e308, 1, 1e308, 5])]
+    _, findings = run(tmp_path, make_data(annotations=items), found=[], with_asked=False)
+    assert {line["annotation_id"]: line["kind"] for line in findings} == {
+        1: "unsupported", 2: "outside",
+    }  # fmt: skip
+
+
+def test_a_masked_data_set_is_corrected_with_masks(tmp_path) -> None:
+    items = [make_annotation(n) for n in ANNOTATIONS]
+    items[0]["segmentation"] = draw(items[0]["bbox"])
+    settings = {"corrected": tmp_path / "new.json", "correct_from": 0.1}
+    run(tmp_path, make_data(annotations=items), **settings)
+    new = {i["id"]: i for i in json.loads((tmp_path / "new.json").read_text())["annotations"]}
+    assert new[2]["segmentation"] == new[2]["segmentation"] | {"size": [100, 100]}
+    assert "segmentation" in new[8]
+    assert "segmentation" not in new[4]
 
 
 @pytest.mark.parametrize(
