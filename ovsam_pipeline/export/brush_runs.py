@@ -98,14 +98,11 @@ def _encode_blocks(lengths: np.ndarray, values: np.ndarray) -> tuple[np.ndarray,
 
 
 def _pack(head: np.ndarray, codes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Return bits and numbers of so many bits one behind the other, as bytes."""
-    ends = len(head) + np.cumsum(sizes)
-    bits = np.zeros(int(ends[-1]) if len(ends) else len(head), np.uint8)
-    bits[: len(head)] = head
-    for place in range(int(sizes.max(initial=0))):
-        has_bit = sizes > place
-        bits[ends[has_bit] - 1 - place] = codes[has_bit] >> place & 1
-    return np.packbits(bits)
+    """Return bits, and behind them numbers of so many bits each, as bytes."""
+    bits = np.unpackbits(codes.astype(">u4").view(np.uint8).reshape(-1, 4), axis=1)
+    # The last bits of each number, number after number.
+    is_used = np.arange(bits.shape[1]) >= bits.shape[1] - sizes[:, None]
+    return np.packbits(np.concatenate([head, bits[is_used]]))
 
 
 def _unpack(stream: bytes, num_values: int, length_bits: list[int]) -> np.ndarray:

@@ -24,9 +24,7 @@ from ovsam_pipeline.export.review_tasks import ReviewTask, make_key
 from ovsam_pipeline.export.safe_names import SafeNames
 from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.output.folder import read_run_file
-from ovsam_pipeline.records import ImagePlace
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
-from ovsam_pipeline.storage.web_file import HttpFile
 
 KEY_FIELD, BATCH_FIELD = "ovsam_key", "ovsam_batch"
 """Under which names editors keep an object's key, and the batch of its image."""
@@ -115,7 +113,7 @@ def iterate_placed(
         pixelless += len(task.objects) - len(kept)
         summary.images += 1
         summary.objects += len(kept)
-        picture = None if export.has_pictures else _find_place(files, image)
+        picture = None if export.has_pictures else _find_place(image)
         yield EditorImage(replace(task, objects=kept, picture=picture), stem, suffix)
     if pixelless:
         objects = count_things(pixelless, "object")
@@ -223,10 +221,19 @@ def _make_keys(image: LabelledImage) -> list[str]:
     return keys
 
 
-def _find_place(files: ImageFiles, image: LabelledImage) -> Any:
-    """Return where a picture lies, if an editor could open it there."""
+def _find_place(image: LabelledImage) -> AnyPath | None:
+    """Return where a picture lay when it was labelled, if an editor could open it there.
+
+    Nothing is listed or asked for it: an address is a text that the editor may use.
+    """
+    folder, name = image.origin.folder, image.file_name
+    if "://" in name or "://" in folder:
+        try:
+            return RemotePath(name if "://" in name else f"{folder.rstrip('/')}/{name}")
+        except ValueError:
+            return None
+    path = Path(folder, name)
     try:
-        place: ImagePlace = files.find(image)
-    except OSError:
+        return path if path.is_absolute() and path.is_file() else None
+    except (OSError, ValueError):
         return None
-    return place if isinstance(place, Path | RemotePath | HttpFile) else None

@@ -35,6 +35,7 @@ from ovsam_pipeline.export.editor_images import (
 )
 from ovsam_pipeline.export.options import ExportOptions, ExportSummary
 from ovsam_pipeline.export.xml_text import clean_text
+from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 PICTURES = "images"
@@ -64,10 +65,12 @@ def write_label_studio(images: Iterator[EditorImage], export: EditorExport) -> N
     """
     root = None if export.has_pictures else _find_root()
     risks, places = array("d"), array("q", [0])
+    placeless = 0
     spool = export.folder / "tasks.spool"
     with spool.open("wb") as file:
         for image in images:
             risk = max((item.get("risk") or 0.0 for item in image.task.objects), default=0.0)
+            placeless += not export.has_pictures and image.task.picture is None
             address = _address_picture(image, root, has_pictures=export.has_pictures)
             places.append(places[-1] + file.write(orjson.dumps(
                 build_task(image, address, risk), option=orjson.OPT_SERIALIZE_NUMPY
@@ -80,6 +83,11 @@ def write_label_studio(images: Iterator[EditorImage], export: EditorExport) -> N
     spool.unlink()
     config = export.folder / CONFIG_FILE
     config.write_text(build_config(export.names), encoding="utf-8")
+    if placeless:
+        export.summary.notes.append(
+            f"{count_things(placeless, 'picture')} where Label Studio cannot open them (gone, or "
+            "inside an archive or table): use --images copy"
+        )
     where = "this folder" if export.has_pictures else (root or "/")
     export.summary.notes.append(
         f"Label Studio: paste {CONFIG_FILE} under Labeling Interface > Code; for pictures on this "

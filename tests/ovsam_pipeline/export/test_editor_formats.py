@@ -17,6 +17,8 @@ from ovsam_pipeline.export.check import measure_losses
 from ovsam_pipeline.export.label_studio import build_config
 from ovsam_pipeline.export.options import ExportOptions
 from ovsam_pipeline.export.review_tasks import make_key
+from ovsam_pipeline.output.parts import write_part
+from ovsam_pipeline.records import ImageRecord, LabelRecord, Origin
 from ovsam_pipeline.review.editors.read_back import (
     read_back_cvat,
     read_back_fiftyone,
@@ -116,6 +118,28 @@ def test_pictures_that_stay_where_they_are(tmp_path, monkeypatch):
     target, _ = export(tmp_path, "labelme", output, images="none")
     content = json.loads((target / "images/a.json").read_text())
     assert content["imagePath"] == str(tmp_path / "images/a.png")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "address"),
+    [
+        ("s3://bucket/in", "a b/c.jpg", "s3://bucket/in/a b/c.jpg"),
+        ("", "https://host/x.jpg", "https://host/x.jpg"),
+        ("/not/there", "x.jpg", "x.jpg"),
+        ("s3://", "x.jpg", "x.jpg"),
+    ],
+)
+def test_pictures_at_addresses_and_gone_ones(tmp_path, folder, name, address):
+    row = LabelRecord.labelled(ImageRecord(1, name, tmp_path), 9, 8, ())
+    parts = tmp_path / "out/parts"
+    parts.mkdir(parents=True)
+    write_part(parts, [replace(row, origin=Origin("", folder))], "f")
+    run = {"categories": [], "settings": {"sources": ["s3://bucket/in"]}}
+    (tmp_path / "out/run.json").write_text(json.dumps(run))
+    target, summary = export(tmp_path, "label-studio", tmp_path / "out", images="none")
+    [task] = json.loads((target / "tasks.json").read_text())
+    assert task["data"]["image"] == address
+    assert ("1 picture where" in summary.notes[0]) == (address == "x.jpg")
 
 
 def test_cvat_counts_along_the_rows_of_a_box(tmp_path):
