@@ -49,14 +49,24 @@ def find_readable_codes(
     return result
 
 
-def decode_counts(counts: str) -> np.ndarray:
-    """Return the run lengths of a readable text as numbers, the first one of zeros: (m,) int64."""
-    codes = np.frombuffer(counts.encode("ascii"), np.uint8) - np.uint8(_FIRST)
+def decode_all_counts(
+    counts: Sequence[str], num_pixels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the run lengths of all texts, (m,) int64, and how many each text has, (n,) int64.
+
+    The first run of a text is of zeros. A ValueError where one is no mask of its `num_pixels`.
+    """
+    if not find_readable_counts(counts, num_pixels).all():
+        raise ValueError("its run lengths are damaged")
+    if not counts:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    codes = np.frombuffer("".join(counts).encode("ascii"), np.uint8) - np.uint8(_FIRST)
     ends = np.flatnonzero((codes & _CONTINUES) == 0)
-    if not len(ends):
-        return np.zeros(0, np.int64)
+    stops = np.cumsum(np.fromiter(map(len, counts), np.int64, len(counts)))
+    last = np.searchsorted(ends, stops - 1)
+    first = np.concatenate([[0], last[:-1] + 1])
     numbers, _ = _decode_numbers(codes, ends)
-    return _add_earlier(numbers, np.array([0]), np.array([len(numbers) - 1]))
+    return _add_earlier(numbers, first, last), last - first + 1
 
 
 def _find_readable(

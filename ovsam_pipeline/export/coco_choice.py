@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from ovsam.coco_json import iterate_json
 from ovsam.masks import to_rle
 from ovsam_pipeline.export.coco import OPTIONAL_FIELDS, describe_run, export_coco
 from ovsam_pipeline.export.labels import LabelledImage, iterate_labelled, read_categories
-from ovsam_pipeline.export.mask_crops import crop_mask
+from ovsam_pipeline.export.mask_crops import MaskCrop, iterate_crops
 from ovsam_pipeline.export.options import ExportOptions, ExportSummary
 from ovsam_pipeline.export.polygons import trace_edges
 from ovsam_pipeline.output.annotations_file import SealedStream
@@ -75,37 +75,41 @@ def _number(image_ids: np.ndarray, counts: np.ndarray) -> np.ndarray:
 def _write_annotations(
     stream: SealedStream, output: AnyPath, options: ExportOptions, first_ids: np.ndarray
 ) -> None:
-    images = iterate_labelled(output, options.choice)
+    images = iterate_crops(iterate_labelled(output, options.choice))
     comma = b""
-    for image, first_id in zip(images, first_ids.tolist(), strict=True):
-        for annotation in _describe_objects(image, first_id, options):
+    for (image, crops), first_id in zip(images, first_ids.tolist(), strict=True):
+        for annotation in _describe_objects(image, crops if options.polygons else (), first_id):
             stream.write(comma + b"\n" + _dump(annotation).encode())
             comma = b","
 
 
 def _describe_objects(
-    image: LabelledImage, first_id: int, options: ExportOptions
+    image: LabelledImage, crops: Sequence[MaskCrop], first_id: int
 ) -> Iterator[dict[str, Any]]:
-    for annotation_id, item in enumerate(image.objects, first_id):
+    """Yield the annotations of an image, with polygons where crops of its masks are given."""
+    for number, item in enumerate(image.objects):
+        plain = {name: shorten(item[name]) for name in ("area", "score", "detector_score")}
+        optional = {name: shorten(item.get(name)) for name in OPTIONAL_FIELDS}
         yield {
-            "id": annotation_id,
+            "id": first_id + number,
             "image_id": image.image_id,
             "category_id": item["category_id"],
-            "segmentation": _describe_mask(item["segmentation"], options),
-            "area": item["area"],
+            "segmentation": _list_polygons(crops[number]) if crops else item["segmentation"],
+            "area": plain.pop("area"),
             "bbox": [round(side, 2) for side in item["bbox"]],
             "iscrowd": 0,
-            "score": item["score"],
-            "detector_score": item["detector_score"],
-            **{name: item[name] for name in OPTIONAL_FIELDS if item.get(name) is not None},
+            **plain,
+            **{name: value for name, value in optional.items() if value is not None},
         }
 
 
-def _describe_mask(rle: RLE, options: ExportOptions) -> RLE | list[Any]:
-    """Return run lengths as they are, or as polygons: one for each part, holes bridged."""
-    if not options.polygons:
-        return rle
-    crop = crop_mask(rle)
+def shorten(value: Any) -> Any:
+    """Return a float as the shortest decimal that is the same float32; all else as it is."""
+    return float(str(np.float32(value))) if isinstance(value, float) else value
+
+
+def _list_polygons(crop: MaskCrop) -> list[Any]:
+    """Return a mask as polygons: one for each part, holes bridged."""
     corner = (crop.left, crop.top)
     rings = [polygon + corner for polygon in trace_edges(crop.pixels)]
     return [ring.reshape(-1).tolist() for ring in rings]

@@ -18,7 +18,7 @@ from ovsam.errors import ImageError, explain
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export.image_files import ImageFiles
 from ovsam_pipeline.export.labels import LabelledImage, iterate_labelled, read_categories
-from ovsam_pipeline.export.mask_crops import crop_mask
+from ovsam_pipeline.export.mask_crops import MaskCrop, iterate_crops
 from ovsam_pipeline.export.options import ExportOptions, ExportSummary
 from ovsam_pipeline.export.safe_names import SafeNames
 from ovsam_pipeline.sources.read_image import decode_image
@@ -36,7 +36,7 @@ def export_crops(output: AnyPath, target: Path, options: ExportOptions) -> Expor
     folders = {category["id"]: class_names.make_part(category["name"]) for category in categories}
     files = ImageFiles(output, options, summary)
     with (target / "crops.jsonl").open("x", encoding="utf-8") as lines:
-        for image in iterate_labelled(output, options.choice, _FIELDS):
+        for image, masks in iterate_crops(iterate_labelled(output, options.choice, _FIELDS)):
             if not image.objects:
                 summary.images += 1
                 continue
@@ -45,11 +45,12 @@ def export_crops(output: AnyPath, target: Path, options: ExportOptions) -> Expor
                 picture = _read_picture(image, files)
             if not is_there[0]:
                 continue
-            for number, item in enumerate(image.objects, start=1):
+            objects = zip(image.objects, masks, strict=True)
+            for number, (item, mask) in enumerate(objects, start=1):
                 box = pad_box(item["bbox"], options.padding, image.width, image.height)
                 suffix = "png" if options.cut_out else "jpg"
                 path = f"{folders[item['category_id']]}/{name}_{number}.{suffix}"
-                _write_crop(target / path, picture, item, box, with_mask=options.cut_out)
+                _write_crop(target / path, picture, box, mask if options.cut_out else None)
                 with explain("cannot write", target, OutputError):
                     lines.write(_describe(path, image, item, box))
             summary.images += 1
@@ -84,22 +85,17 @@ def _read_picture(image: LabelledImage, files: ImageFiles) -> np.ndarray:
 
 
 def _write_crop(
-    path: Path,
-    picture: np.ndarray,
-    item: dict[str, Any],
-    box: tuple[int, int, int, int],
-    *,
-    with_mask: bool,
+    path: Path, picture: np.ndarray, box: tuple[int, int, int, int], mask: MaskCrop | None
 ) -> None:
     left, top, right, bottom = box
     crop = picture[top:bottom, left:right, ::-1]
-    if with_mask:
-        mask = crop_mask(item["segmentation"])
+    if mask is not None:
         alpha = np.zeros(picture.shape[:2], np.uint8)
         x, y, width, height = mask.box_xywh
         alpha[y : y + height, x : x + width] = mask.pixels * np.uint8(255)
         crop = np.dstack([crop, alpha[top:bottom, left:right]])
-    _, data = cv2.imencode(path.suffix, np.ascontiguousarray(crop), [] if with_mask else _QUALITY)
+    settings = _QUALITY if mask is None else []
+    _, data = cv2.imencode(path.suffix, np.ascontiguousarray(crop), settings)
     with explain("cannot write", path, OutputError):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data.tobytes())

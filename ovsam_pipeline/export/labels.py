@@ -101,14 +101,14 @@ def iterate_labelled(
     if fields is not None:
         needed = sorted({*fields, "category", "score", *choice.more_fields})
         columns = (*_IMAGE_COLUMNS, *(f"objects.list.element.{name}" for name in needed))
-    corrected = read_corrections(output).objects
+    corrected, keeps_all = read_corrections(output).objects, choice.is_all
     for part in list_parts(output):
         index = read_part_index(part)
         for number, row in enumerate(iterate_part_rows(part, columns)):
             if row["status"] == "failed":
                 continue
             found = corrected.get(row["file_name"], row["objects"] or ())
-            objects = [item for item in found if choice.keep(item)]
+            objects = list(found) if keeps_all else [item for item in found if choice.keep(item)]
             if choice.reviewed_only and row["file_name"] not in corrected:
                 continue
             origin = index.origins[index.origin_of[number]]

@@ -27,7 +27,7 @@ from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export.drawing import choose_colour
 from ovsam_pipeline.export.image_files import ImageFiles
 from ovsam_pipeline.export.labels import LabelledImage, iterate_labelled, read_categories
-from ovsam_pipeline.export.mask_crops import crop_mask
+from ovsam_pipeline.export.mask_crops import MaskCrop, iterate_crops
 from ovsam_pipeline.export.options import ExportOptions, ExportSummary
 from ovsam_pipeline.export.safe_names import SafeNames
 from ovsam_pipeline.outcomes import count_things
@@ -51,11 +51,11 @@ def export_masks(output: AnyPath, target: Path, options: ExportOptions) -> Expor
         (target / folder).mkdir()
     _write_text(target / "classes.json", _dump([c["name"] for c in categories]))
     with (target / "objects.jsonl").open("x", encoding="utf-8") as lines:
-        for image in iterate_labelled(output, options.choice, _FIELDS):
+        for image, crops in iterate_crops(iterate_labelled(output, options.choice, _FIELDS)):
             name, suffix = names.make(image.file_name)
             if not files.put(image, target / "images" / f"{name}{suffix}"):
                 continue
-            instances = paint(image, options.on_top)
+            instances = paint(image, crops, options.on_top)
             _write_png(target / "instances" / f"{name}.png", instances)
             lookup = np.array([0, *(numbers[o["category_id"]] for o in image.objects)], np.uint16)
             _write_classes(target / "semantic" / f"{name}.png", lookup[instances], categories)
@@ -87,7 +87,7 @@ def read_masks(output: AnyPath, target: Path, options: ExportOptions) -> Iterato
         ]
 
 
-def paint(image: LabelledImage, on_top: str) -> np.ndarray:
+def paint(image: LabelledImage, crops: Sequence[MaskCrop], on_top: str) -> np.ndarray:
     """Return which object each pixel shows, counted from 1; 0 for none: (H, W) uint16."""
     if len(image.objects) > _MOST_OBJECTS:
         raise OutputError(
@@ -98,9 +98,8 @@ def paint(image: LabelledImage, on_top: str) -> np.ndarray:
     sign, field = (-1, "area") if on_top == "smaller" else (1, "score")
     order = np.argsort([sign * item[field] for item in image.objects], kind="stable")
     for number in order.tolist():
-        crop = crop_mask(image.objects[number]["segmentation"])
-        left, top, width, height = crop.box_xywh
-        canvas[top : top + height, left : left + width][crop.pixels] = number + 1
+        left, top, width, height = crops[number].box_xywh
+        canvas[top : top + height, left : left + width][crops[number].pixels] = number + 1
     return canvas
 
 

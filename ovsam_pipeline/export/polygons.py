@@ -58,6 +58,8 @@ def trace_points(pixels: np.ndarray) -> np.ndarray:
         return rings[0].reshape(-1, 2)
     if not rings:
         return np.zeros((0, 2), np.int32)
+    if len(rings) == 2:
+        return _join_two(rings[0].reshape(-1, 2), rings[1].reshape(-1, 2))
     return _join_rings([ring.reshape(-1, 2) for ring in rings])
 
 
@@ -140,6 +142,15 @@ def _hang_hole(outline: np.ndarray, hole: np.ndarray, padded: np.ndarray) -> np.
     point = np.array([[x, meeting]])
     around = [point, turned, turned[:1], point]
     return np.concatenate([outline[: edge + 1], *around, outline[edge + 1 :]])
+
+
+def _join_two(ring: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return one polygon of two rings, as most objects with a hole or two parts need it."""
+    if len(ring) * len(other) > _MOST_POINTS**2:
+        return _join_rings([ring, other])
+    apart = (ring[:, None, 0] - other[:, 0]) ** 2 + (ring[:, None, 1] - other[:, 1]) ** 2
+    here, there = divmod(int(apart.argmin()), len(other))
+    return np.concatenate([ring[: here + 1], other[there:], other[: there + 1], ring[here:]])
 
 
 def _join_rings(rings: list[np.ndarray]) -> np.ndarray:

@@ -51,9 +51,8 @@ def assign_splits(output: AnyPath, options: ExportOptions) -> Splits:
         return Splits()
     classes: dict[str, Counter[int]] = {}
     for image in iterate_labelled(output, options.choice, ("category_id",)):
-        found = Counter(item["category_id"] for item in image.objects)
-        classes[image.file_name] = found + Counter({_ALL: 1})
-    return _deal(classes, _group(classes), options.split)
+        classes[image.file_name] = Counter(item["category_id"] for item in image.objects)
+    return deal(classes, _group(classes), options.split)
 
 
 def _group(names: dict[str, Counter[int]]) -> list[list[str]]:
@@ -64,9 +63,14 @@ def _group(names: dict[str, Counter[int]]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _deal(
+def deal(
     classes: dict[str, Counter[int]], groups: list[list[str]], shares: tuple[float, ...]
 ) -> Splits:
+    """Return a split for each name: `classes` count its objects by class, `groups` hold all names.
+
+    `shares`: of train, val and test.
+    """
+    classes = {name: found + Counter({_ALL: 1}) for name, found in classes.items()}
     counts = [sum((classes[name] for name in group), Counter[int]()) for group in groups]
     totals = sum(counts, Counter[int]())
     lacking = [Counter({kind: share * n for kind, n in totals.items()}) for share in shares]

@@ -8,7 +8,7 @@ not depend on which classes were found.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from ovsam.masks import encode_mask
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export.image_files import ImageFiles
 from ovsam_pipeline.export.labels import LabelledImage, iterate_labelled, read_categories
-from ovsam_pipeline.export.mask_crops import crop_mask
+from ovsam_pipeline.export.mask_crops import MaskCrop, iterate_crops
 from ovsam_pipeline.export.options import ExportOptions, ExportSummary
 from ovsam_pipeline.export.polygons import trace_points
 from ovsam_pipeline.export.safe_names import SafeNames
@@ -39,6 +39,7 @@ _INTO_PIXEL, _EDGES = 0.25, (0.02, 0.48)
 # A reader turns ".../images/..." into ".../labels/..." at the last such folder.
 _RESERVED = ("images", "labels")
 _FEWEST_POINTS = 3
+_TEXT_BYTES = len("0.123456 ")
 
 
 def export_yolo(output: AnyPath, target: Path, options: ExportOptions) -> ExportSummary:
@@ -48,16 +49,19 @@ def export_yolo(output: AnyPath, target: Path, options: ExportOptions) -> Export
     classes = {category["id"]: str(index) for index, category in enumerate(categories)}
     splits = assign_splits(output, options)
     files, names = ImageFiles(output, options, summary), SafeNames(_RESERVED)
-    for image in iterate_labelled(output, options.choice, _FIELDS):
+    pictures = {split: target / "images" / split for split in splits.used}
+    labels = {split: target / "labels" / split for split in splits.used}
+    images = iterate_labelled(output, options.choice, _FIELDS)
+    for image, crops in iterate_crops(images):
         split = splits.find(image.file_name)
         name, suffix = names.make(image.file_name)
-        if not files.put(image, target / "images" / split / f"{name}{suffix}"):
+        if not files.put(image, pictures[split] / f"{name}{suffix}"):
             continue
-        rows = "".join(write_row(item, classes, image) for item in image.objects)
-        _write_text(target / "labels" / split / f"{name}.txt", rows)
+        indices = [classes[item["category_id"]] for item in image.objects]
+        _write(labels[split] / f"{name}.txt", write_rows(image, crops, indices))
         summary.images += 1
         summary.objects += len(image.objects)
-    _write_text(target / "data.yaml", _describe(categories, splits.used))
+    _write(target / "data.yaml", _describe(categories, splits.used).encode())
     if options.images == "none":
         summary.notes.append("without pictures: put them into images/ under the names of labels/")
     return summary
@@ -79,45 +83,59 @@ def read_yolo(output: AnyPath, target: Path, options: ExportOptions) -> Iterator
         yield [_fill(row, image) for row in rows]
 
 
-def write_row(item: dict[str, Any], classes: dict[int, str], image: LabelledImage) -> str:
-    """Return the line of one object."""
-    crop = crop_mask(item["segmentation"])
-    points = trace_points(crop.pixels)
-    if not len(points):
-        return ""
-    columns, rows = points[:, 0].tolist(), points[:, 1].tolist()
-    across, down = _list_shares(image.width), _list_shares(image.height)
-    left, top = crop.left, crop.top
-    height, width = crop.pixels.shape
-    if height > 1 and width > 1 and len(columns) >= _FEWEST_POINTS:
-        texts = [f"{across[left + x]} {down[top + y]}" for x, y in zip(columns, rows, strict=True)]
-    else:
-        texts = _write_thin(crop.box_xywh, columns, rows, image)
-    return f"{classes[item['category_id']]} {' '.join(texts)}\n"
+def write_rows(
+    image: LabelledImage, crops: Sequence[MaskCrop], class_indices: Sequence[str]
+) -> bytes:
+    """Return the lines of an image's objects."""
+    # A crop's columns follow each other in memory: traced as rows, x and y change places.
+    outlines = [trace_points(crop.pixels.T) for crop in crops]
+    texts = _write_points(image, crops, outlines) if outlines else b""
+    lines, stop = [], 0
+    for crop, points, index in zip(crops, outlines, class_indices, strict=True):
+        start, stop = stop, stop + len(points) * 2 * _TEXT_BYTES
+        line = texts[start : stop - 1]
+        if min(crop.pixels.shape) < 2 or len(points) < _FEWEST_POINTS:
+            line = _write_thin(crop, points, image)
+        if len(points):
+            lines.append(b"%s %s\n" % (index.encode(), line))
+    return b"".join(lines)
 
 
-def _write_thin(
-    box_xywh: tuple[int, int, int, int], columns: list[int], rows: list[int], image: LabelledImage
-) -> list[str]:
+def _write_points(
+    image: LabelledImage, crops: Sequence[MaskCrop], outlines: Sequence[np.ndarray]
+) -> bytes:
+    """Return the points of all outlines as text, "0.123456 0.123456 " each."""
+    points = np.concatenate(outlines)
+    lengths = [len(outline) for outline in outlines]
+    points += np.repeat([(crop.top, crop.left) for crop in crops], lengths, axis=0)
+    texts = np.empty((len(points), 2, _TEXT_BYTES), np.uint8)
+    texts[:, 0] = _list_shares(image.width)[points[:, 1]]
+    texts[:, 1] = _list_shares(image.height)[points[:, 0]]
+    return texts.tobytes()
+
+
+def _write_thin(crop: MaskCrop, points: np.ndarray, image: LabelledImage) -> bytes:
     """Return the points of an object that is one pixel high or wide, or has but two corners."""
-    left, top, width, height = box_xywh
+    left, top, width, height = crop.box_xywh
     if width > 1 and height > 1:
-        places = [
-            (left + x + _INTO_PIXEL, top + y + _INTO_PIXEL)
-            for x, y in zip(columns, rows, strict=True)
-        ]
+        places = (points[:, ::-1] + [left, top] + _INTO_PIXEL).tolist()
         places += places[:1]
     else:
         (low, high), right, bottom = _EDGES, left + width - 1, top + height - 1
         x, y = (left + low, right + high), (top + low, bottom + high)
         places = [(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])]
-    return [f"{x / image.width:.6f} {y / image.height:.6f}" for x, y in places]
+    texts = [f"{x / image.width:.6f} {y / image.height:.6f}" for x, y in places]
+    return " ".join(texts).encode()
 
 
 @lru_cache(maxsize=64)
-def _list_shares(side: int) -> list[str]:
-    """Return the text of each whole pixel of a side: half of the time of an export otherwise."""
-    return [f"{(pixel + _INTO_PIXEL) / side:.6f}" for pixel in range(side)]
+def _list_shares(side: int) -> np.ndarray:
+    """Return the text of each whole pixel of a side, "0.123456 ": (side, 9) uint8.
+
+    Texts of one length are looked up for all points at once.
+    """
+    texts = [f"{(pixel + _INTO_PIXEL) / side:.6f} " for pixel in range(side)]
+    return np.frombuffer("".join(texts).encode(), np.uint8).reshape(side, _TEXT_BYTES)
 
 
 def _fill(row: str, image: LabelledImage) -> RLE | None:
@@ -139,12 +157,13 @@ def _describe(categories: list[dict[str, Any]], splits: tuple[str, ...]) -> str:
     return text
 
 
-def _write_text(path: Path, text: str) -> None:
+def _write(path: Path, content: bytes) -> None:
+    """Write a new file; its folder is there already, but for the first one in it."""
     with explain("cannot write", path, OutputError):
         try:
-            file = path.open("x", encoding="utf-8", newline="\n")
+            file = path.open("xb")
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("x", encoding="utf-8", newline="\n")
+            file = path.open("xb")
         with file:
-            file.write(text)
+            file.write(content)
