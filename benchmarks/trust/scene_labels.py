@@ -106,12 +106,16 @@ def read_labels(data: Path, seed: int, scenes: int) -> Judged:
 
 
 def read_given(data: Path, seed: int, scenes: int) -> Judged:
-    """Return the true boxes with nano's names; an error is a wrong name, whatever the mask."""
+    """Return the true boxes with nano's names; an error is a wrong name, whatever the mask.
+
+    What the annotations' own names say is taken out of the rows: it would give the errors away.
+    """
     folder = make_scenes(data, seed, scenes)
     truth = json.loads((folder / "scenes" / "annotations.json").read_text())
     names = {item["id"]: item["name"] for item in truth["categories"]}
     true_names = {item["id"]: names[item["category_id"]] for item in truth["annotations"]}
-    objects = read_objects(folder / "given")
+    hidden = {"detector_category": None, "detector_margin": None}
+    objects = [{**item, **hidden} for item in read_objects(folder / "given")]
     ids = np.array([item["prompt_id"] for item in objects], np.int64)
     is_right = [item["category"] == true_names[item["prompt_id"]] for item in objects]
     return Judged(objects, np.where(is_right, "right", "name"), ids, len(true_names))

@@ -40,11 +40,13 @@ class ChosenLabel:
         score: of that class: OV-SAM's probability, the detector's score, or the fused one.
         detector_margin: OV-SAM's probability of its own label minus that of the detector's class;
             None where that class has no counterpart, or the model named nothing.
+        is_by_detector: whether name and score are the detector's alone.
     """
 
     index: int
     score: float
     detector_margin: float | None
+    is_by_detector: bool = False
 
 
 def choose_label(
@@ -64,7 +66,7 @@ def choose_label(
                 "expected the detector to name every box, got one without a class; the model names "
                 "nothing here; correct the detector, or use --labels model with a model that does"
             )
-        return ChosenLabel(given, float(found.scores[row]), None)
+        return ChosenLabel(given, float(found.scores[row]), None, is_by_detector=True)
     own, own_score = int(prediction.labels[row]), float(prediction.scores[row])
     if given is None:
         return ChosenLabel(own, own_score, None)
@@ -72,7 +74,7 @@ def choose_label(
     margin = 0.0 if own == given else float(np.exp(logits[own]) - np.exp(logits[given]))
     score = float(found.scores[row])
     if rules.labels == "detector":
-        return ChosenLabel(given, score, margin)
+        return ChosenLabel(given, score, margin, is_by_detector=True)
     if rules.labels == "fused":
         from ovsam.classifier import EXCLUDED  # imports torch, which labels alone need
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.labelling.choice import ChosenLabel, choose_label
-from ovsam_pipeline.labelling.risk import estimate_risk
+from ovsam_pipeline.labelling.risk import NameOpinions, assess_objects
 from ovsam_pipeline.labelling.rules import LabelRules
 from ovsam_pipeline.records import BoxRecord, ObjectRecord
 
@@ -41,7 +41,8 @@ def build_objects(
     sure = [row for row in asked if labels[row].score >= rules.find_min_score(labels[row].index)]
     dropped[BELOW_MIN_SCORE] = len(asked) - len(sure)
     objects = [_build_object(prediction, found, rules, row, labels[row]) for row in sure]
-    kept, dropped_by_class = rules.keep_by_class(objects)
+    opinions = [collect_opinions(prediction, rules, row, labels[row]) for row in sure]
+    kept, dropped_by_class = rules.keep_by_class(assess_objects(objects, opinions))
     return kept, dropped + dropped_by_class
 
 
@@ -69,28 +70,21 @@ def _build_object(
 ) -> ObjectRecord:
     assert prediction.rles is not None
     left, top, right, bottom = (float(value) for value in prediction.boxes_xyxy[row])
-    prompt, mask_score = build_box(found, row), float(prediction.mask_scores[row])
     return ObjectRecord(
-        prompt=prompt,
+        prompt=build_box(found, row),
         bbox=(left, top, right - left, bottom - top),
-        mask_score=mask_score,
+        mask_score=float(prediction.mask_scores[row]),
         area=int(prediction.areas[row]),
         segmentation=prediction.rles[row],
-        **describe_label(prediction, rules, row, label, prompt, mask_score),
+        **describe_label(prediction, rules, row, label),
     )
 
 
 def describe_label(
-    prediction: Prediction,
-    rules: LabelRules,
-    row: int,
-    label: ChosenLabel,
-    prompt: BoxRecord,
-    mask_score: float,
+    prediction: Prediction, rules: LabelRules, row: int, label: ChosenLabel
 ) -> dict[str, Any]:
-    """Return the fields of an object that follow from its label; `mask_score`: of its mask."""
+    """Return the fields of an object that follow from its label, and not from its mask."""
     classes, is_named = rules.vocabulary.classes, prediction.is_named
-    head, clip = prediction.head_logits[row], prediction.clip_logits[row]
     return {
         "category_id": classes[label.index].category_id,
         "category": classes[label.index].name,
@@ -99,17 +93,40 @@ def describe_label(
         "detector_margin": label.detector_margin,
         "model_category": classes[int(prediction.labels[row])].name if is_named else None,
         "model_score": float(prediction.scores[row]) if is_named else None,
-        "head_score": _find_probability(head, label.index) if is_named else None,
-        "clip_score": _find_probability(clip, label.index) if is_named else None,
-        "risk": estimate_risk(label.score, mask_score, prompt.detector_score),
-        "reason": None,
+        "head_score": _find_probability(prediction.head_logits[row, :-1], label.index),
+        "clip_score": _find_probability(prediction.clip_logits[row, :-1], label.index),
     }
 
 
-def _find_probability(logits: FloatArray, label: int) -> float:
-    """Return the probability of a class among those of (K + 1,) logits, background left out."""
-    classes = logits[:-1].astype(np.float64)
-    return float(np.exp(classes[label] - np.logaddexp.reduce(classes)))
+def _find_probability(logits: FloatArray, label: int) -> float | None:
+    """Return the probability of a class by (K,) logits; None where the model cannot see it."""
+    from ovsam.classifier import EXCLUDED  # imports torch, which labels alone need
+
+    if not len(logits) or logits[label] <= EXCLUDED:
+        return None
+    largest = logits.max()
+    return float(np.exp(logits[label] - largest) / np.exp(logits - largest).sum())
+
+
+def collect_opinions(
+    prediction: Prediction, rules: LabelRules, row: int, label: ChosenLabel
+) -> NameOpinions:
+    """Return what else was thought of an object's name."""
+    from ovsam.classifier import EXCLUDED  # imports torch, which labels alone need
+
+    if not prediction.is_named:
+        return NameOpinions(is_by_detector=label.is_by_detector)
+    names = rules.vocabulary.names
+    fused = prediction.fused_logits[row, :-1]
+    # Classes outside a split cannot be chosen, whatever head and CLIP think.
+    can_be = fused > EXCLUDED
+    head, clip = (
+        names[int(np.where(can_be, logits[row, :-1], -np.inf).argmax())]
+        for logits in (prediction.head_logits, prediction.clip_logits)
+    )
+    can_be[label.index] = False
+    rival = names[int(np.where(can_be, fused, -np.inf).argmax())] if can_be.any() else None
+    return NameOpinions(head, clip, rival, label.is_by_detector)
 
 
 def build_box(found: Detections, row: int) -> BoxRecord:

@@ -19,7 +19,8 @@ import numpy as np
 from ovsam.errors import ConfigError, ImageError
 from ovsam_pipeline.detectors.base import Detections, Detector, DetectorImage, compute_fingerprint
 from ovsam_pipeline.labelling.choice import choose_label
-from ovsam_pipeline.labelling.objects import describe_label
+from ovsam_pipeline.labelling.objects import collect_opinions, describe_label
+from ovsam_pipeline.labelling.risk import assess_objects
 from ovsam_pipeline.labelling.rules import LabelRules
 from ovsam_pipeline.output.done_index import PartIndex, build_done_index, compute_key
 from ovsam_pipeline.output.folder import is_output, list_parts, read_run_file
@@ -117,13 +118,13 @@ class StoredRegions(Detector):
 
         Rules of classes alone let objects go; they are counted by reason.
         """
-        relabelled = []
+        relabelled, opinions = [], []
         for row, item in enumerate(self._read_row(image).objects):
             assert isinstance(item, ObjectRecord)
             label = choose_label(prediction, found, rules, row)
-            fields = describe_label(prediction, rules, row, label, item.prompt, item.mask_score)
-            relabelled.append(replace(item, **fields))
-        return rules.keep_by_class(relabelled)
+            relabelled.append(replace(item, **describe_label(prediction, rules, row, label)))
+            opinions.append(collect_opinions(prediction, rules, row, label))
+        return rules.keep_by_class(assess_objects(relabelled, opinions))
 
     def _find_prompts(self, image: DetectorImage) -> Detections:
         row = self._read_row(image.record)
