@@ -116,6 +116,12 @@ def _load_hf() -> tuple[_Export, _ReadBack | None]:
     return export_hf, read_hf
 
 
+def _load_croissant() -> tuple[_Export, _ReadBack | None]:
+    from ovsam_pipeline.export.croissant import export_croissant
+
+    return export_croissant, None
+
+
 # A new format is a file in export/ with one function, a loader above, and its line here.
 _FORMATS = {
     "coco": _Format(_load_coco, ".json"),
@@ -130,6 +136,7 @@ _FORMATS = {
     "crops": _Format(_load_crops),
     "csv": _Format(_load_csv, ".csv"),
     "hf": _Format(_load_hf),
+    "croissant": _Format(_load_croissant),
 }
 _NAMES = ", ".join(_FORMATS)
 

@@ -3,9 +3,10 @@
 import json
 
 import pytest
-from seven_masks import CLASSES, make_seven_masks, write_seven_masks
+from seven_masks import CLASSES, make_label, make_seven_masks, write_output, write_seven_masks
 
 from ovsam.masks import compute_mask_ious, encode_mask
+from ovsam_pipeline.export.croissant import export_croissant
 from ovsam_pipeline.export.csv import export_csv
 from ovsam_pipeline.export.hf import export_hf
 from ovsam_pipeline.export.options import ExportOptions
@@ -81,3 +82,48 @@ def test_datasets_opens_what_was_exported(tmp_path, read_with, images):
     masks = rows["a.png"]["objects"]["segmentation"]
     truth = [encode_mask(mask) for mask in make_seven_masks().values()]
     assert compute_mask_ious(masks, truth).diagonal().tolist() == [1.0] * len(CLASSES)
+
+
+_MLCROISSANT = """
+import itertools, json, sys
+import mlcroissant
+found = mlcroissant.Dataset(jsonld=sys.argv[1])
+def read(name, most):
+    rows = itertools.islice(found.records(name), most)
+    return [
+        {
+            key.partition("/")[2]: value.decode() if isinstance(value, bytes) else value
+            for key, value in row.items()
+        }
+        for row in rows
+    ]
+print(json.dumps({
+    "errors": sorted(found.metadata.issues.errors),
+    "warnings": sorted(found.metadata.issues.warnings),
+    "is_1_1": found.metadata.ctx.is_v1_1(),
+    "categories": read("categories", None),
+    "images": read("images", None),
+    "objects": read("objects", 200),
+}))
+"""
+
+
+@pytest.mark.parametrize("images", ["copy", "none"])
+def test_mlcroissant_validates_and_reads_two_hundred_objects(tmp_path, read_with, images):
+    masks = make_seven_masks()
+    objects = [make_label(mask, n, name) for n, (name, mask) in enumerate(masks.items(), 1)]
+    labels = {f"{number:02d}.png": objects for number in range(30)}
+    output = write_output(tmp_path / "out", tmp_path / "images", {**labels, "empty.png": []})
+    target = tmp_path / "set"
+    target.mkdir()
+    export_croissant(output, target, ExportOptions(images=images))
+    found = read_with("mlcroissant", _MLCROISSANT, target / "croissant.json")
+    assert (found["errors"], found["warnings"]) == ([], [])
+    assert found["is_1_1"]
+    assert [row["name"] for row in found["categories"]] == list(CLASSES)
+    assert len(found["images"]) == 31
+    assert len(found["objects"]) == 200
+    for number, row in enumerate(found["objects"]):
+        truth = objects[number % 7]
+        assert row["mask_counts"] == truth.segmentation["counts"]
+        assert (row["category"], row["bbox"]) == (truth.category, list(truth.bbox))
