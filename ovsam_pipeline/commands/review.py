@@ -40,7 +40,11 @@ def review(
     ],
     queue: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Ask about the N riskiest objects, in whole images."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Ask about the N objects likeliest wrong; for editors, in whole images.",
+        ),
     ] = None,
     sample: Annotated[
         int | None,
@@ -107,7 +111,7 @@ def review(
         _tell_status(folder, as_json=json)
     else:
         chosen = None if export is None else _choose_export(export, images, source)
-        batch = _ask(folder, queue, sample, seed)
+        batch = _ask(folder, queue, sample, seed, whole_images=export != _SHEET)
         if chosen is None:
             _tell_batch(folder, batch, as_json=json)
         else:
@@ -115,8 +119,10 @@ def review(
             _export(folder, batch, chosen, target, as_json=json)
 
 
-def _ask(folder: AnyPath, queue: int | None, sample: int | None, seed: int) -> Batch:
-    """Choose what to ask about."""
+def _ask(
+    folder: AnyPath, queue: int | None, sample: int | None, seed: int, *, whole_images: bool
+) -> Batch:
+    """Choose what to ask about: whole images for editors, which show all of an image anyway."""
     from ovsam.errors import ConfigError
     from ovsam_pipeline.output.answered_rows import read_corrections
     from ovsam_pipeline.review.ask import ask_queue, ask_sample
@@ -124,7 +130,7 @@ def _ask(folder: AnyPath, queue: int | None, sample: int | None, seed: int) -> B
     if queue is None:
         batch = ask_sample(folder, sample or 0, seed)
     else:
-        batch = ask_queue(folder, queue, read_corrections(folder), {})
+        batch = ask_queue(folder, queue, read_corrections(folder), {}, whole_images=whole_images)
     if not batch.images:
         raise ConfigError(
             f"{folder} has no object that nobody has reviewed"

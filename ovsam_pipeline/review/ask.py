@@ -30,12 +30,20 @@ _SHOWN = ("category", "category_id", "score", "detector_score", "risk", "reason"
 
 
 @dataclass(frozen=True)
-class RankedImage:
-    """An image with objects that nobody has looked at: how many, and the greatest risk of them."""
+class _OpenObjects:
+    """The N objects of an output that nobody has looked at, image after image.
 
-    file_name: str
-    risk: float
-    num_objects: int
+    Attributes:
+        names: the images with any.
+        counts: how many each image has: (I,) int64.
+        places: where each is among the objects of its image: (N,) int64.
+        risks: (N,) float32.
+    """
+
+    names: list[str]
+    counts: np.ndarray
+    places: np.ndarray
+    risks: FloatArray
 
 
 def read_labelled(output: AnyPath) -> dict[str, Any]:
@@ -54,45 +62,104 @@ def ask_queue(
     most: int,
     corrections: Corrections,
     groups: Mapping[str, int],
+    *,
+    whole_images: bool = True,
 ) -> Batch:
-    """Return the riskiest objects, whole images together, until there are `most` of them.
+    """Return the objects that are likeliest wrong, as many as `most`.
 
     Args:
+        output: whose labels are asked about.
+        most: how many to look at; with whole images, until there are so many.
         corrections: what people have answered; objects of theirs are not asked about again, but
             shown beside the others of their image.
         groups: near-duplicate group by file name: of each only one image is asked about, ever.
+        whole_images: all objects of an image together, by the mean risk of the images: who opens
+            one looks at all of it. False: single objects by their risk, those of an image together.
     """
     run = read_labelled(output)
-    chosen: dict[str, None] = {}
+    objects = _read_open(output, corrections)
     seen = {groups[name] for name in corrections.objects if name in groups}
-    num_objects = 0
-    for image in rank_images(output, corrections):
-        group = groups.get(image.file_name)
-        if num_objects >= most or group in seen:
-            continue
-        if group is not None:
-            seen.add(group)
-        chosen[image.file_name] = None
-        num_objects += image.num_objects
+    choose = _choose_images if whole_images else _choose_objects
+    chosen = choose(objects, most, _OnePerGroup(groups, seen))
     rows = _read_rows(output, chosen)
     asked = [
-        _describe_image(rows[name], corrections.objects.get(name, rows[name]["objects"]))
-        for name in chosen
+        _describe_image(
+            rows[name], corrections.objects.get(name, rows[name]["objects"]), places or None
+        )
+        for name, places in chosen.items()
     ]
     return make_batch("queue", asked, fingerprint=run.get("fingerprint", ""))
 
 
-def rank_images(output: AnyPath, corrections: Corrections) -> list[RankedImage]:
-    """Return the images with unreviewed objects, the one with the riskiest object first."""
-    read_labelled(output)
-    found = [
-        RankedImage(name, max(risks), len(risks))
-        for name, objects in corrections.objects.items()
-        if (risks := [get_risk(item) for item in objects if item.get(REVIEWED_BY) is None])
-    ]
-    for table in iterate_tables(list_parts(output), ("file_name", "status", *OBJECT_FIELDS)):
-        found += _rank_table(table, corrections)
-    return sorted(found, key=lambda image: (-image.risk, image.file_name))
+class _OnePerGroup:
+    """Of near-duplicate images the first that is asked for, and no other."""
+
+    def __init__(self, groups: Mapping[str, int], seen: set[int]) -> None:
+        self._groups = groups
+        self._owners: dict[int, str] = dict.fromkeys(seen, "")
+
+    def admits(self, name: str) -> bool:
+        """Whether an image may be asked about; of its group it is the one from now on."""
+        group = self._groups.get(name)
+        return group is None or self._owners.setdefault(group, name) == name
+
+
+def _choose_images(objects: _OpenObjects, most: int, rule: _OnePerGroup) -> dict[str, list[int]]:
+    """Return the images of the greatest mean risk; no places, which means all objects."""
+    image_of = np.repeat(np.arange(len(objects.names)), objects.counts)
+    means = np.bincount(image_of, objects.risks, len(objects.names)) / objects.counts
+    chosen: dict[str, list[int]] = {}
+    left = most
+    for image in _rank(means, objects.names):
+        if left > 0 and rule.admits(objects.names[image]):
+            chosen[objects.names[image]] = []
+            left -= int(objects.counts[image])
+    return chosen
+
+
+def _choose_objects(objects: _OpenObjects, most: int, rule: _OnePerGroup) -> dict[str, list[int]]:
+    """Return the riskiest objects by image, the image of the riskiest first."""
+    image_of = np.repeat(np.arange(len(objects.names)), objects.counts)
+    chosen: dict[str, list[int]] = {}
+    left = most
+    for index in np.argsort(-objects.risks, kind="stable").tolist():
+        name = objects.names[image_of[index]]
+        if left > 0 and rule.admits(name):
+            chosen.setdefault(name, []).append(int(objects.places[index]))
+            left -= 1
+    return chosen
+
+
+def _rank(values: np.ndarray, names: Sequence[str]) -> list[int]:
+    """Return the places of values, the greatest first; equal ones by name."""
+    return sorted(range(len(names)), key=lambda index: (-values[index], names[index]))
+
+
+def _read_open(output: AnyPath, corrections: Corrections) -> _OpenObjects:
+    """Return the objects that nobody has looked at; memory is 16 bytes an object."""
+    names: list[str] = []
+    counts: list[np.ndarray] = [np.zeros(0, np.int64)]
+    places: list[np.ndarray] = [np.zeros(0, np.int64)]
+    risks: list[FloatArray] = [np.zeros(0, np.float32)]
+    for name, objects in corrections.objects.items():
+        unseen = [n for n, item in enumerate(objects) if item.get(REVIEWED_BY) is None]
+        if unseen:
+            names.append(name)
+            counts.append(np.array([len(unseen)]))
+            places.append(np.array(unseen))
+            risks.append(np.array([get_risk(objects[n]) for n in unseen], np.float32))
+    for table in iterate_tables(list_parts(output), ("file_name", *OBJECT_FIELDS)):
+        texts = table["file_name"].to_pylist()
+        is_wanted = np.array([text not in corrections.objects for text in texts], bool)
+        wanted = table.filter(pa.array(is_wanted & (_count_lengths(table) > 0))).combine_chunks()
+        lengths = _count_lengths(wanted)
+        names += wanted["file_name"].to_pylist()
+        counts.append(lengths)
+        places.append(np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths))
+        risks.append(find_risks(pc.list_flatten(wanted["objects"].combine_chunks())))
+    return _OpenObjects(
+        names, np.concatenate(counts), np.concatenate(places), np.concatenate(risks)
+    )
 
 
 def ask_sample(output: AnyPath, size: int, seed: int) -> Batch:
@@ -128,19 +195,6 @@ def get_risk(item: Mapping[str, Any]) -> float:
     score, mask_score, detector_score = (item.get(name) for name in _OPINIONS)
     values = [np.nan if x is None else float(x) for x in (score, mask_score, detector_score)]
     return estimate_risk(*values)
-
-
-def _rank_table(table: pa.Table, corrections: Corrections) -> list[RankedImage]:
-    """Return the images of a table that nobody has looked at and that have objects."""
-    names = table["file_name"].to_pylist()
-    lengths = _count_lengths(table)
-    risks = find_risks(pc.list_flatten(table["objects"].combine_chunks()))
-    starts = np.cumsum(lengths) - lengths
-    return [
-        RankedImage(names[row], float(risks[start : start + length].max()), length)
-        for row, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True))
-        if length and names[row] not in corrections.objects
-    ]
 
 
 def find_risks(objects: pa.StructArray) -> FloatArray:

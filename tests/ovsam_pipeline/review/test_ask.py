@@ -32,8 +32,8 @@ def write_risks(folder, risks, **values):
     return write_output(folder, *rows, fingerprint="f1")
 
 
-def ask(output, most, groups=None):
-    return ask_queue(output, most, read_corrections(output), groups or {})
+def ask(output, most, groups=None, **values):
+    return ask_queue(output, most, read_corrections(output), groups or {}, **values)
 
 
 def list_risks(batch):
@@ -41,17 +41,28 @@ def list_risks(batch):
     return {name: np.round(each, 3).tolist() for name, each in risks.items()}
 
 
-def test_whole_images_from_the_riskiest_object_on(tmp_path) -> None:
+def test_whole_images_by_their_mean_risk(tmp_path) -> None:
     risks = {"a.jpg": [0.2, 0.3], "b.jpg": [0.1, 0.9, 0.5], "c.jpg": [], "d.jpg": [0.8]}
     output = write_risks(tmp_path, risks)
-    assert list_risks(ask(output, 1)) == {"b.jpg": [0.9, 0.5, 0.1]}
-    assert list(list_risks(ask(output, 4))) == ["b.jpg", "d.jpg"]
-    assert list(list_risks(ask(output, 100))) == ["b.jpg", "d.jpg", "a.jpg"]
+    assert list_risks(ask(output, 1)) == {"d.jpg": [0.8]}
+    assert list_risks(ask(output, 2)) == {"d.jpg": [0.8], "b.jpg": [0.9, 0.5, 0.1]}
+    assert list(list_risks(ask(output, 100))) == ["d.jpg", "b.jpg", "a.jpg"]
     (image,) = ask(output, 1).images
-    assert (image.width, image.height, image.image_id) == (60, 40, 1)
-    first = image.objects[0]
-    assert (first["category"], first["bbox"]) == ("cat", [10, 0, 8, 8])
-    assert len({item["key"] for item in image.objects}) == 3
+    assert (image.width, image.height, image.image_id) == (60, 40, 3)
+    assert (image.objects[0]["category"], image.objects[0]["bbox"]) == ("cat", [0, 0, 8, 8])
+
+
+def test_single_objects_by_their_risk(tmp_path) -> None:
+    risks = {"a.jpg": [0.2, 0.3], "b.jpg": [0.1, 0.9, 0.5], "c.jpg": [], "d.jpg": [0.8]}
+    output = write_risks(tmp_path, risks)
+    found = ask(output, 3, whole_images=False)
+    assert list_risks(found) == {"b.jpg": [0.9, 0.5], "d.jpg": [0.8]}
+    assert [item["bbox"][0] for item in found.images[0].objects] == [10, 20]
+    append_answers(output, [answer("b.jpg", None, reviewed=draw_mask(*BOXES[1]))])
+    found = ask(output, 3, whole_images=False)
+    assert list_risks(found) == {"d.jpg": [0.8], "b.jpg": [0.5], "a.jpg": [0.3]}
+    groups = {"b.jpg": 1, "d.jpg": 1}
+    assert list_risks(ask(output, 9, groups, whole_images=False)) == {"a.jpg": [0.3, 0.2]}
 
 
 def test_reviewed_objects_are_shown_beside_the_others_and_not_asked_again(tmp_path) -> None:
