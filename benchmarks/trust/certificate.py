@@ -7,9 +7,7 @@ Each draw is one review: a uniform sample of the objects is answered by the trut
 `find_threshold` says up to which risk labels are right often enough. One line a seed: the share of
 objects accepted (median and mean of the draws), in how many draws any was, and in how many the
 accepted ones were truly less right than promised. Beside it what would be: with the truth known of
-all objects in this order ("this ranking"), ranked perfectly, and ranked at random. The last column
-is what the same checks accept when the first threshold from the lenient end is taken that passes an
-uncorrected test: more, and a promise that nobody keeps count of.
+all objects in this order, with all right ones before all wrong ones, and ranked at random.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ import argparse
 import numpy as np
 from scene_labels import Judged, add_arguments, read_labels
 
-from ovsam_pipeline.review.certificate import find_threshold, is_shown
+from ovsam_pipeline.review.certificate import find_threshold
 
 CONFIDENCE = 0.95
 
@@ -31,26 +29,12 @@ def share_within(is_right: np.ndarray, target: float) -> float:
     return (good[-1] + 1) / len(is_right) if len(good) else 0.0
 
 
-def find_uncorrected(
-    risk: np.ndarray, checked: np.ndarray, is_right: np.ndarray, target: float
-) -> float:
-    """Return the share accepted by the most lenient test that passes, whatever the others say."""
-    for share in np.arange(1.0, 0.1, -0.01):
-        threshold = np.quantile(risk, share)
-        within = checked <= threshold
-        accepted = int((risk <= threshold).sum())
-        wrong = int((~is_right[within]).sum())
-        if within.any() and is_shown(wrong, int(within.sum()), accepted, target, CONFIDENCE):
-            return accepted / len(risk)
-    return 0.0
-
-
 def simulate(
     risk: np.ndarray, is_right: np.ndarray, given: argparse.Namespace, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return of each draw the share accepted, its precision, whether it was certified."""
     rng = np.random.default_rng(seed)
-    shares, precisions, certified, broken = [], [], [], 0
+    shares, precisions, certified = [], [], []
     for _ in range(given.draws):
         sample = rng.choice(len(risk), given.checks, replace=False)
         found = find_threshold(risk, risk[sample], is_right[sample], given.target, CONFIDENCE)
@@ -59,17 +43,13 @@ def simulate(
         certified.append(found.has_passed)
         shares.append(found.accepted / len(risk) if found.has_passed else 0.0)
         precisions.append(accepted.mean() if found.has_passed else 1.0)
-        loose = find_uncorrected(risk, risk[sample], is_right[sample], given.target)
-        order = np.argsort(risk)
-        count = round(loose * len(risk))
-        broken += count > 0 and is_right[order[:count]].mean() < given.target
-    return np.array(shares), np.array(precisions), np.array(certified), broken / given.draws
+    return np.array(shares), np.array(precisions), np.array(certified)
 
 
 def print_seed(judged: Judged, given: argparse.Namespace, seed: int) -> list[float]:
     """Print the line of a seed; return median and mean share, and how often it was broken."""
     risk, is_right = judged.column("risk"), ~judged.is_error
-    shares, precisions, certified, loose = simulate(risk, is_right, given, seed)
+    shares, precisions, certified = simulate(risk, is_right, given, seed)
     broken = float((precisions < given.target).mean())
     rng = np.random.default_rng(seed)
     known = share_within(is_right[np.argsort(risk)], given.target)
@@ -79,8 +59,7 @@ def print_seed(judged: Judged, given: argparse.Namespace, seed: int) -> list[flo
         f"seed {seed}: {len(risk)} objects, {100 * judged.is_error.mean():.1f} % wrong | "
         f"accepted {np.median(shares):.2f} (mean {shares.mean():.2f}), certified in "
         f"{100 * certified.mean():.1f} % of {given.draws} draws, broken in {100 * broken:.1f} % | "
-        f"truth known: {known:.2f}, perfect ranking {perfect:.2f}, random {random:.2f} | "
-        f"uncorrected: broken in {100 * loose:.1f} %"
+        f"truth known: {known:.2f}, perfect ranking {perfect:.2f}, random {random:.2f}"
     )
     return [float(np.median(shares)), float(shares.mean()), broken]
 

@@ -83,6 +83,22 @@ def review(
         str | None,
         typer.Option(metavar="NAME", help="Who answered, in place of what the file says."),
     ] = None,
+    certify: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Find the risk up to which at least this share of labels is right, by a --sample.",
+        ),
+    ] = None,
+    confidence: Annotated[
+        float | None, typer.Option(metavar="X", help="Of --certify.  [default: 0.95]")
+    ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate", help="Find what scores are worth, by 50 answers of a --sample."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Ask people about labels and take their answers; without options, say what was answered.
@@ -93,20 +109,34 @@ def review(
         ovsam review labels --queue 200 --export csv
         ovsam review labels --import labels_queue-1a2b3c_csv/answers.csv --by ann
         ovsam review labels --sample 200 --export csv
+        ovsam review labels --certify 0.95
         ovsam review labels
     """
     from ovsam.errors import ConfigError
+    from ovsam_pipeline.commands.checked import run_calibrate, run_certify
     from ovsam_pipeline.output.place import find_output
 
-    asked = {"--queue": queue, "--sample": sample, "--import": import_file}
+    asked = {
+        "--queue": queue,
+        "--sample": sample,
+        "--import": import_file,
+        "--certify": certify,
+        "--calibrate": calibrate or None,
+    }
     given = [name for name, value in asked.items() if value is not None]
     if len(given) > 1:
         raise ConfigError(f"expected one of {', '.join(asked)}, got {' and '.join(given)}")
     if export is not None and queue is None and sample is None:
         raise ConfigError("--export needs what to ask about: --queue N or --sample N")
+    if confidence is not None and certify is None:
+        raise ConfigError("--confidence is that of --certify X; give both")
     folder = find_output(output)
     if import_file is not None:
         _import(folder, import_file, file_format, by, as_json=json)
+    elif certify is not None:
+        run_certify(folder, certify, 0.95 if confidence is None else confidence, as_json=json)
+    elif calibrate:
+        run_calibrate(folder, as_json=json)
     elif queue is None and sample is None:
         _tell_status(folder, as_json=json)
     else:
@@ -310,17 +340,22 @@ def _tell_import(folder: AnyPath, name: str, report: ImportReport, *, as_json: b
 
 
 def _tell_status(folder: AnyPath, *, as_json: bool) -> None:
+    from ovsam_pipeline.commands.checked import describe_certificate
+    from ovsam_pipeline.output.checked_labels import read_certificate
+    from ovsam_pipeline.output.folder import read_run_file
     from ovsam_pipeline.review.status import collect_review
     from ovsam_pipeline.terminal.app import print_json, print_result
 
     found = collect_review(folder)
+    certificate = read_certificate(read_run_file(folder))
     if as_json:
-        print_json(found)
-    else:
-        print_result(*_format_status(found))
+        print_json({**found, "certified": None if certificate is None else certificate.to_dict()})
+        return
+    certified = [] if certificate is None else describe_certificate(certificate, folder)
+    print_result(*_format_status(found, certified))
 
 
-def _format_status(found: dict[str, Any]) -> list[str]:
+def _format_status(found: dict[str, Any], certified: list[str]) -> list[str]:
     """Return the state of a review line by line, and what to do next."""
     from ovsam_pipeline.outcomes import count_are, count_things
 
@@ -346,9 +381,11 @@ def _format_status(found: dict[str, Any]) -> list[str]:
         )
         lines.append(f"next: ovsam review {output} --sample 200 --export {_SHEET}")
         return lines
-    lines += _format_sample(sample)
+    lines += _format_sample(sample) + certified
     if sample["unanswered"]:
         lines.append(f"next: answer the other {sample['unanswered']} objects of the sample")
+    elif not certified:
+        lines.append(f"next: ovsam review {output} --certify 0.9 says which labels to take unseen")
     else:
         lines.append(
             f"next: ovsam review {output} --queue 200 --export {_SHEET} finds most mistakes"

@@ -5,7 +5,7 @@
     OUT/annotations.json           built from the parts by `export/coco.py`; where somebody edited
                                    that, annotations.ovsam.json, see `annotations_file.py`
     OUT/failures.jsonl             built from the parts, one line per failed image
-    OUT/run.json                   provenance, settings, counts, timings
+    OUT/run.json                   provenance, settings, counts, timings, and what people certified
     OUT/status.json                progress of the run, by `monitoring/run_state.py`
     OUT/retrying.json              what --retry-failed has taken out and not labelled yet
     OUT/.lock                      held by the run that writes, see `lock.py`

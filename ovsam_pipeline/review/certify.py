@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,8 @@ USUAL_CHECKS = 200
 def certify(output: AnyPath, target: float, confidence: float) -> Certificate:
     """Find up to which risk labels are right often enough, and write that to run.json.
 
+    A test that fails replaces no certificate for another target.
+
     Args:
         output: with a uniform sample that people have answered.
         target: least share of right labels among the accepted ones, in (0, 1).
@@ -49,7 +52,8 @@ def certify(output: AnyPath, target: float, confidence: float) -> Certificate:
         found = _build_certificate(
             output, sample, target, confidence, looks=_count_looks(run, sample, target)
         )
-        folder.write_run_file({**run, CERTIFIED: found.to_dict()})
+        if found.threshold is not None or not _promises_another(run, target):
+            folder.write_run_file({**run, CERTIFIED: found.to_dict()})
     return found
 
 
@@ -154,7 +158,15 @@ def _refuse_few(output: AnyPath, num_checks: int, target: float, confidence: flo
         )
 
 
-def _count_looks(run: dict[str, object], sample: CheckedSample, target: float) -> int:
+def _promises_another(run: dict[str, Any], target: float) -> bool:
+    """Whether a certificate for another target stands, which a failed test leaves as it is."""
+    before = read_certificate(run)
+    if before is None or before.stale or before.threshold is None:
+        return False
+    return not math.isclose(before.target, target)
+
+
+def _count_looks(run: dict[str, Any], sample: CheckedSample, target: float) -> int:
     """Return how often these labels were tested for this target on a growing sample, now included.
 
     The same sample looked at again is no new chance.

@@ -176,7 +176,9 @@ def test_a_look_at_the_queue_records_nothing(output) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--queue", 1, "--sample", 1), "expected one of --queue, --sample, --import, got"),
+        (("--queue", 1, "--sample", 1), "expected one of --queue, --sample, --import, --certify"),
+        (("--certify", 0.9, "--calibrate"), "got --certify and --calibrate"),
+        (("--confidence", 0.9), "--confidence is that of --certify X"),
         (("--export", "csv"), "--export needs what to ask about"),
         (("--queue", 1, "--export", "x"), "expected --export as one of label-studio, cvat"),
         (("--queue", 1, "--export", "csv", "--images", "x"), "expected --images as copy"),
@@ -196,3 +198,28 @@ def test_nothing_left_to_ask(output) -> None:
         run(output, "--queue", 1)
     with pytest.raises(ValueError, match="all 7 objects of this sample are answered already"):
         run(output, "--sample", 7, "--export", "csv")
+
+
+def sample_all(output) -> None:
+    """Draw all seven objects as a sample, and accept them."""
+    folder = json.loads(run(output, "--sample", 7, "--export", "coco", "--json").stdout)["folder"]
+    assert run(output, "--import", output.parent / folder, "--by", "ann").exit_code == 0
+
+
+def test_what_is_certified_is_told_again(output) -> None:
+    sample_all(output)
+    result = run(output, "--certify", "0.9")
+    assert result.exit_code == 0
+    (sentence, *_) = result.stdout.splitlines()
+    assert sentence.startswith(
+        "certified: of the 7 objects (100 % of 7) with a risk of at most 0.5"
+    )
+    assert sentence in run(output).stdout
+    assert json.loads(run(output, "--json").stdout)["certified"]["accepted"] == 7
+    assert json.loads((output / "run.json").read_text())["certified"]["threshold"] == 0.5
+
+
+def test_calibration_of_few_answers_says_how_many_are_missing(output) -> None:
+    sample_all(output)
+    with pytest.raises(ValueError, match="got 7: 43 answers missing"):
+        run(output, "--calibrate")

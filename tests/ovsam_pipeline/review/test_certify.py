@@ -186,3 +186,13 @@ def test_stale_certificate_is_no_earlier_look(output):
     old = replace(found, sampled=10, stale=True)
     (output / "run.json").write_text(json.dumps({**run, "certified": old.to_dict()}))
     assert certify(output, 0.9, 0.95).looks == 1
+
+
+def test_failed_test_leaves_the_certificate_of_another_target(output):
+    respond(output, ask(output), lambda number: number % 20 != 0)
+    kept = certify(output, 0.8, 0.95)
+    assert kept.threshold is not None
+    assert certify(output, 0.97, 0.95).threshold is None
+    assert read_certificate(read_run_file(output)) == kept
+    assert certify(output, 0.7, 0.95).threshold is not None
+    assert read_certificate(read_run_file(output)).target == 0.7
