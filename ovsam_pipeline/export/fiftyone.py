@@ -16,12 +16,12 @@ from typing import IO, Any
 
 import orjson
 
+from ovsam.masks import compute_mask_areas, compute_tight_boxes
 from ovsam_pipeline.export.editor_images import (
     BATCH_FIELD,
     EditorExport,
     EditorImage,
     export_for_editor,
-    iterate_crops,
     list_facts,
     write_items,
 )
@@ -78,15 +78,17 @@ def _iterate_images(
     """Yield the entries of images; write their annotations to a file meanwhile."""
     for image_id, image in enumerate(images, start=1):
         task = image.task
-        for item, crop in iterate_crops(task):
+        masks = [item["segmentation"] for item in task.objects]
+        boxes, areas = compute_tight_boxes(masks), compute_mask_areas(masks)
+        for item, box, area in zip(task.objects, boxes, areas, strict=True):
             annotation_id = next(ids)
             annotation = {
                 "id": annotation_id,
                 "image_id": image_id,
                 "category_id": number(item["category"]),
-                "bbox": crop.box_xywh,
+                "bbox": [int(side) for side in box],
                 "segmentation": item["segmentation"],
-                "area": int(crop.pixels.sum()),
+                "area": int(area),
                 "iscrowd": 0,
                 **list_facts(item),
             }
