@@ -18,6 +18,7 @@ from typing import Any
 from ovsam.masks import compute_mask_areas, compute_mask_ious
 from ovsam_pipeline.detectors.image_match import BY_NAME, ImageIndex
 from ovsam_pipeline.export.review_tasks import CorrectedImage, LeftObject
+from ovsam_pipeline.export.safe_names import make_safe_path
 from ovsam_pipeline.outcomes import Reasons
 from ovsam_pipeline.output.answered_rows import read_corrections
 from ovsam_pipeline.output.folder import iterate_rows, iterate_rows_of
@@ -264,12 +265,18 @@ class _Names:
     def __init__(self, names: Iterable[str]) -> None:
         self._names = list(names)
         self._index = ImageIndex()
+        # Pictures have safe names in an editor, which is all that CVAT hands back.
+        self._safe: dict[str, str] = {}
         for name in self._names:
             self._index.add(None, name)
+            if (safe := make_safe_path(name)) != name:
+                self._safe.setdefault(safe, name)
 
     def find(self, name: str, *, is_exact: bool) -> str | None:
         """Return the image that is meant: of this very name, or of one with other folders."""
         match = self._index.find(None, name)
+        if match.rule != BY_NAME and name in self._safe:
+            return self._safe[name]
         if match.place is None or (is_exact and match.rule != BY_NAME):
             return None
         return self._names[match.place]

@@ -168,6 +168,16 @@ def test_names_of_images(output) -> None:
     assert (group.sentence, group.count) == ("the image is not in this output", 2)
 
 
+def test_an_editor_that_has_the_safe_name_of_a_picture(tmp_path) -> None:
+    name = '../<img src="x">.jpg'
+    output = write_output(tmp_path, make_row(name, make_labelled(BOXES[0], risk=0.5), image_id=1))
+    (image,) = ask(output).images
+    corrected = replace(leave(image, "dog"), file_name="_img src=_x__.jpg")
+    answers, report = read_back(output, corrected)
+    assert [one.file_name for one in answers] == [name]
+    assert not report.left_out
+
+
 def test_a_deletion_in_a_sample_does_not_reject_what_only_the_queue_showed(output) -> None:
     sample = ask_sample(output, 8, 0)
     whole = next(image for image in sample.images if image.file_name == "b/1.jpg")
