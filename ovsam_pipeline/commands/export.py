@@ -254,7 +254,7 @@ def export(
             summary = write(folder, staging, options)
             summary.failed = num_failed
             record.update(summary.to_dict())
-            _write_card(folder, staging, target, options)
+            _write_card(folder, staging, target, options, summary)
     else:
         summary = write(folder, target, options)
         summary.failed = num_failed
@@ -268,16 +268,27 @@ def export(
         raise typer.Exit(_LOSSY)
 
 
-def _write_card(output: AnyPath, staging: Path, target: AnyPath, options: ExportOptions) -> None:
+def _write_card(
+    output: AnyPath,
+    staging: Path,
+    target: AnyPath,
+    options: ExportOptions,
+    summary: ExportSummary,
+) -> None:
     """Write the dataset card of an export."""
     from pathlib import Path
 
     from ovsam_pipeline.export.card import write_card
     from ovsam_pipeline.review.checked import measure_sample
 
-    precision = measure_sample(output)
-    before = Path(str(target))
-    write_card(output, staging, options.choice, before=before, precision=precision)
+    write_card(
+        output,
+        staging,
+        options.choice,
+        before=Path(str(target)),
+        gone=summary.missing_ids,
+        precision=measure_sample(output),
+    )
 
 
 def _tell(target: AnyPath, summary: ExportSummary, losses: Losses | None, *, as_json: bool) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,9 @@ from ovsam_pipeline.output.checked_labels import (
 from ovsam_pipeline.output.folder import list_parts, read_run_file
 from ovsam_pipeline.output.part_tables import iterate_tables
 from ovsam_pipeline.output.reviews import Answers, read_answers
-from ovsam_pipeline.storage.remote_path import AnyPath
+from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
+
+logger = logging.getLogger(__name__)
 
 CARD_FILE = "README.md"
 _BESIDE_FILE = "README.ovsam.md"
@@ -47,6 +50,7 @@ _MOST_TEXT, _MOST_ROWS = 80, 30
 _MARKS = frozenset(r"\`*_{}[]()#+!|~$^=@")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 _DOUBTFUL_RISK = 0.5
+_NO_NAME = "(no name)"
 _HISTOGRAM_BINS = 20
 # Up to how many images, as the hub names it.
 _SIZES = {
@@ -69,10 +73,12 @@ class Contents:
         reviewed: objects that a person accepted, corrected or added.
         scores: histogram of scores, 20 bins over [0, 1].
         doubtful: objects with a risk of .5 or more that nobody reviewed.
+        gone: images that were not found, and are left out.
     """
 
     images: int = 0
     empty: int = 0
+    gone: int = 0
     reviewed: int = 0
     doubtful: int = 0
     classes: Counter[str] = field(default_factory=Counter)
@@ -86,7 +92,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class CardFacts:
-    """All that a card tells of."""
+    """All that a card tells of; certificate and calibration only where they are of these labels."""
 
     name: str
     run: Mapping[str, Any]
@@ -105,6 +111,7 @@ def write_card(
     choice: LabelChoice,
     *,
     before: Path | None = None,
+    gone: Set[int] = frozenset(),
     precision: Precision | None = None,
 ) -> None:
     """Write README.md and its plots into the folder of an export.
@@ -115,9 +122,10 @@ def write_card(
         choice: which of its objects.
         before: the folder that this one will replace: a README.md that somebody edited there comes
             along.
+        gone: ids of images that were not found and are not in the export.
         precision: of all labels of the output, where a sample of them was checked.
     """
-    facts = _collect(output, choice, precision)
+    facts = _collect(output, choice, gone, precision)
     with explain("cannot write the dataset card in", folder, OutputError):
         if before is not None and not _is_as_written(before / CARD_FILE):
             (folder / CARD_FILE).write_bytes((before / CARD_FILE).read_bytes())
@@ -142,28 +150,46 @@ def _hash(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _collect(output: AnyPath, choice: LabelChoice, precision: Precision | None) -> CardFacts:
+def _collect(
+    output: AnyPath, choice: LabelChoice, gone: Set[int], precision: Precision | None
+) -> CardFacts:
     run = read_run_file(output)
+    certificate, calibration = read_certificate(run), _read_calibration(output)
+    if certificate is not None and (certificate.stale or certificate.threshold is None):
+        certificate = None
+    if calibration is not None and calibration.fingerprint != run.get("fingerprint"):
+        calibration = None
     return CardFacts(
-        output.name,
+        output.name if isinstance(output, RemotePath) else output.resolve().name,
         run,
-        _count_contents(output, choice),
+        _count_contents(output, choice, gone),
         choice,
         _count_failures(output),
         read_answers(output),
         precision,
-        read_certificate(run),
-        read_calibration(output),
+        certificate,
+        calibration,
     )
 
 
-def _count_contents(output: AnyPath, choice: LabelChoice) -> Contents:
+def _read_calibration(output: AnyPath) -> Calibration | None:
+    try:
+        return read_calibration(output)
+    except OutputError as error:  # no reason to write no export
+        logger.warning("the dataset card leaves out how good scores are: %s", error)
+        return None
+
+
+def _count_contents(output: AnyPath, choice: LabelChoice, gone: Set[int]) -> Contents:
     found = Contents()
     for image in iterate_labelled(output, choice, ("risk",)):
+        if image.image_id in gone:
+            found.gone += 1
+            continue
         found.images += 1
         found.empty += not image.objects
         for item in image.objects:
-            found.classes[item["category"]] += 1
+            found.classes[item["category"] or _NO_NAME] += 1
             if item.get(REVIEWED_BY) is not None:
                 found.reviewed += 1
             elif (item.get("risk") or 0) >= _DOUBTFUL_RISK:
@@ -246,10 +272,10 @@ def _write_trust(facts: CardFacts) -> Iterator[str]:
         yield (
             f"- Precision of all labels, as the model made them: **{_percent(measured.share)}** "
             f"({_percent(measured.low)} to {_percent(measured.high)} with 95 % confidence), by "
-            f"{count_things(measured.checked, 'check')} of objects drawn by chance"
-            f" ({measured.unanswered} more were drawn and not answered)."
+            f"{count_things(measured.checked, 'check')} of {measured.drawn} objects drawn by "
+            "chance."
         )
-    if found is not None and found.threshold is not None and not found.stale:
+    if found is not None and found.threshold is not None:
         yield (
             f"- Certified: of the {found.accepted} objects ({_percent(found.accepted_share)}) with "
             f"`risk` ≤ {found.threshold:g} at least **{_percent(found.target)}** are right, with "
@@ -265,14 +291,14 @@ def _write_trust(facts: CardFacts) -> Iterator[str]:
         if found.later:
             yield f"  - {count_are(found.later, 'object')} newer than the sample and not covered."
     calibration = facts.calibration
-    if calibration is not None and calibration.fingerprint == facts.run.get("fingerprint"):
+    if calibration is not None:
         label = calibration.label
         yield (
             f"- 1 - `risk` as a probability is off by {label.error_before:.3f}; calibrated "
             f"(sigmoid({label.slope:.3f} · logit(1 - risk) + {label.offset:.3f})) by "
             f"{label.error_after:.3f}, on {count_things(label.answers, 'answer')}."
         )
-    if measured is None and (found is None or found.threshold is None or found.stale):
+    if measured is None and found is None:
         yield (
             "Nobody has measured it: no uniform sample of these labels was checked. "
             "Treat them as guesses."
@@ -331,6 +357,9 @@ def _write_failures(facts: CardFacts) -> Iterator[str]:
             f"({_percent(contents.doubtful / unseen)}) have a risk of {_DOUBTFUL_RISK:g} or more."
         )
     yield "- Objects that no detector found are missing; nothing here counts them."
+    if contents.gone:
+        left_out = count_are(contents.gone, "image")
+        yield f"- {left_out} left out, as the picture was not there any more."
     if not common:
         yield "- Every image could be read."
         return

@@ -47,6 +47,11 @@ class Precision:
     high: float
 
     @property
+    def drawn(self) -> int:
+        """Objects of the sample."""
+        return self.checked + self.unanswered
+
+    @property
     def share(self) -> float | None:
         """Right ones among the answered, in [0, 1]; None without an answer."""
         return self.right / self.checked if self.checked else None

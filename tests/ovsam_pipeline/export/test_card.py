@@ -88,7 +88,7 @@ def test_card_tells_what_was_measured_and_certified(output, tmp_path):
     (output / "run.json").write_text(json.dumps({**run, "certified": CERTIFICATE.to_dict()}))
     write_calibration(output, Calibration(FITTED, None, 80, ("ann",), "f", "2026-11-29T10:00"))
     text = write(output, tmp_path, precision=Precision(200, 176, 4, 0.81, 0.92))
-    assert "**88 %** (81 % to 92 % with 95 % confidence), by 200 checks" in text
+    assert "**88 %** (81 % to 92 % with 95 % confidence), by 200 checks of 204 objects" in text
     assert "of the 612 objects (57 %) with `risk` ≤ 0.2531 at least **90 %** are right" in text
     assert "of class cup 80 of 90 with `risk` ≤ 0.5 (0 of 40 checks wrong)" in text
     assert "3 objects are newer than the sample and not covered" in text
@@ -104,6 +104,7 @@ def test_stale_certificate_and_calibration_are_not_told(output, tmp_path):
     text = write(output, tmp_path)
     assert "Certified" not in text
     assert "logit" not in text
+    assert "reliability" not in text
     assert "Nobody has measured it" in text
 
 
@@ -196,3 +197,15 @@ def test_hostile_names_break_no_plot(tmp_path):
     text = write(output, tmp_path)
     assert r"| &lt;script&gt; | 1 |" in text
     assert "<script>" not in (tmp_path / "export" / "card_classes.svg").read_text()
+
+
+def test_images_that_are_gone_are_not_counted(output, tmp_path):
+    text = write(output, tmp_path, gone={1})
+    assert "2 images (1 without an object), 1 object with masks" in text
+    assert "- 1 image is left out, as the picture was not there any more." in text
+
+
+def test_damaged_calibration_costs_no_card(output, tmp_path, caplog):
+    (output / "calibration.json").write_text("{")
+    assert "# labels" in write(output, tmp_path)
+    assert "calibration.json" in caplog.text
