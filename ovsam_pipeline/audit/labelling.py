@@ -33,18 +33,19 @@ def build_label_config(
     from ovsam.model_facts import is_sam_name
 
     values: dict[str, Any] = {n: getattr(config, n) for n in list_settings(SharedConfig)}
-    values["detector"] = config.detector
-    if kind == ASKED:
+    if kind == FOUND:
+        values |= {"detector": config.detector, "max_det": config.max_det}
+    else:
+        for name in ("conf", "iou"):  # every annotated box is looked at
+            del values[name]
         values["detector"] = f"gt:{dataset.annotations}"
         # The model's own opinion: the annotated name would count as a detector's.
         values["labels"] = "detector" if is_sam_name(config.model) else "model"
-        values["conf"] = 0.0
     return LabelConfig(
         sources=(str(dataset.annotations),),
         image_root=None if dataset.image_root is None else str(dataset.image_root),
         output=str(output / kind),
         vocabulary=dataset.vocabulary if config.vocabulary == "auto" else config.vocabulary,
-        max_det=config.max_det,
         **values,
     )
 

@@ -2,7 +2,12 @@
 
 import json
 
+import pytest
 from audit_example import write_asked, write_data, write_found
+from fake_labeller import NAMES, make_labeller
+
+from ovsam_pipeline.detectors.build import build_detector
+from ovsam_pipeline.labelling import build as builders
 
 
 def test_the_summary_names_piles_and_the_worst(run_ovsam, tmp_path) -> None:
@@ -46,3 +51,54 @@ def test_wrong_data_sets_are_one_sentence(run_ovsam, tmp_path) -> None:
         assert done.code == 2
         assert sentence in done.err
         assert "Traceback" not in done.err
+
+
+@pytest.fixture
+def data(images, monkeypatch):
+    """A data set of six pictures with the box that the fake detector finds surest, and fakes."""
+
+    def build(config, embedding=None):
+        is_asked = config.detector.startswith("gt:")
+        settings = {"conf": config.conf, "max_det": config.max_det}
+        return make_labeller(
+            config, detector=build_detector(config.detector, **settings) if is_asked else None
+        )
+
+    monkeypatch.setattr(builders, "build_labeller", build)
+    names = sorted(path.name for path in images.iterdir())
+    box = [0, 0, 16, 12]
+    data = {
+        "images": [
+            {"id": i, "file_name": name, "height": 24, "width": 31 + i}
+            for i, name in enumerate(names, 1)
+        ],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 1, "bbox": box, "area": 9, "iscrowd": 0}
+            for i in range(1, 7)
+        ],
+        "categories": [{"id": k, "name": name} for k, name in enumerate(NAMES, 1)],
+    }
+    path = images / "annotations.json"
+    path.write_text(json.dumps(data))
+    return path
+
+
+def test_without_predictions_the_images_and_the_boxes_are_labelled(run_command, data, tmp_path):
+    command = ("audit", data, "-o", tmp_path / "audit", "--model", "nano", "--least", 0)
+    done = run_command(*command, "--worst", 3)
+    assert (done.code, done.out.splitlines()[0]) == (
+        0, "6 annotations of 6 images compared with 12 objects of ours: 12 findings",
+    )  # fmt: skip
+    assert len(list((tmp_path / "audit" / "worst").glob("*.jpg"))) == 3
+    told = json.loads(run_command(*command, "--worst", 0, "--json").out)
+    assert told["annotations_asked"] == 6
+    # Nothing is labelled twice.
+    assert [run["labelled"] for run in told["labelling"]] == [0, 0]
+    assert not list((tmp_path / "audit" / "worst").glob("*"))
+
+
+def test_a_broken_image_is_left_out_and_told_by_the_exit_code(run_command, data, tmp_path) -> None:
+    next(data.parent.glob("*.png")).write_bytes(b"no picture")
+    done = run_command("audit", data, "-o", tmp_path / "audit", "--model", "nano")
+    assert done.code == 3
+    assert "1 image without labels of ours left out" in done.out
