@@ -35,8 +35,8 @@ from ovsam_pipeline.evaluation.reading.segment_store import draw_segmentation
 from ovsam_pipeline.evaluation.scoring.overlaps import compute_box_overlaps, compute_pairs
 from ovsam_pipeline.evaluation.structures import GroundTruth
 
-# Of some twenty objects of ours and ten annotations each: 200 pairs an image.
-_IMAGES_AT_ONCE = 1000
+# Pairs that are compared at once, of a hundred bytes or so each; and images, for their masks.
+_PAIRS_AT_ONCE, _IMAGES_AT_ONCE = 1_000_000, 1000
 # Boxes that overlap less are not of the same object.
 _LEAST_MATCH = 0.1
 # An object of ours that answers an annotation so well is not a missing one.
@@ -65,8 +65,22 @@ def find_doubts(
 
     Images that we did not look at, and crowds, have none. With `least` 0 every annotation has one.
     """
-    for start in range(0, truth.num_images, _IMAGES_AT_ONCE):
-        yield from _Block(truth, found, asked, start, start + _IMAGES_AT_ONCE).find(least)
+    for start, stop in _split_images(truth, found):
+        yield from _Block(truth, found, asked, start, stop).find(least)
+
+
+def _split_images(truth: GroundTruth, found: FoundObjects) -> Iterator[tuple[int, int]]:
+    """Yield ranges of images with a bounded number of pairs; an image is never cut."""
+    num = truth.num_images
+    annotated = np.bincount(truth.image_index, minlength=num)
+    pairs = annotated * (annotated + np.bincount(found.table.image_index, minlength=num))
+    before = np.concatenate([[0], np.cumsum(pairs)])
+    start = 0
+    while start < num:
+        stop = int(np.searchsorted(before, before[start] + _PAIRS_AT_ONCE, side="right")) - 1
+        stop = min(max(stop, start + 1), start + _IMAGES_AT_ONCE, num)
+        yield start, stop
+        start = stop
 
 
 @dataclass
@@ -112,8 +126,10 @@ class _Block:
         self._ask()
         odds = self._compute_odds()
         findings = [f for f in self._judge(odds) if f.suspicion >= least]
-        explained = {f.found_row for f in findings if f.kind == "box" and f.suspicion >= _SAME}
-        findings += self._find_missing(least, explained)
+        # An object that is at another place than its annotation is one finding, the surer of two.
+        explained = {f.found_row: f.suspicion for f in findings if f.kind == "box"}
+        missing = self._find_missing(least)
+        findings += [f for f in missing if f.suspicion > explained.get(f.found_row, 0.0)]
         yield from sorted(findings, key=lambda f: f.image_index)
 
     # --- what is measured ---
@@ -324,8 +340,10 @@ class _Block:
         is_pair = (b < a) & (self.classes[a] == self.classes[b])
         a, b = a[is_pair], b[is_pair]
         ious = compute_box_overlaps(self.boxes[a], self.boxes[b], np.zeros(len(a), bool))
-        for one, other, iou in zip(a.tolist(), b.tolist(), ious.tolist(), strict=True):
-            if iou >= _DUPLICATE and iou > suspicion[one]:
+        is_same = ious >= _DUPLICATE
+        pairs = (a[is_same].tolist(), b[is_same].tolist(), ious[is_same].tolist())
+        for one, other, iou in zip(*pairs, strict=True):
+            if iou > suspicion[one]:
                 suspicion[one], earlier[one] = min(iou, _CERTAIN), other
         return suspicion, earlier
 
@@ -364,8 +382,8 @@ class _Block:
         differs = np.abs(corners - own_corners).max(axis=1, initial=0) > room
         return judge_contradiction(self.own_iou, has_mask & differs)
 
-    def _find_missing(self, least: float, explained: set[int]) -> list[Finding]:
-        """Return objects of ours that nobody annotated; those of other findings are left out."""
+    def _find_missing(self, least: float) -> list[Finding]:
+        """Return objects of ours that nobody annotated."""
         table = self.found.table
         names, masks = table.scores[self.found_rows], self.found.mask_scores[self.found_rows]
         at_most = to_suspicion(
@@ -373,7 +391,6 @@ class _Block:
         )
         is_candidate = (at_most >= max(least, 1e-3)) & ~self.answers_well
         is_candidate &= self._may_be_missing()
-        is_candidate &= ~np.isin(self.found_rows, list(explained))
         candidates = np.flatnonzero(is_candidate)
         covered = self._measure_coverage(candidates)
         odds = compute_missing_odds(

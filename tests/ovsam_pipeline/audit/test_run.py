@@ -214,6 +214,13 @@ def test_a_masked_data_set_is_corrected_with_masks(tmp_path) -> None:
     assert "segmentation" not in new[4]
 
 
+def test_images_are_compared_a_bounded_number_of_pairs_at_a_time(tmp_path, monkeypatch) -> None:
+    _, expected = run(tmp_path, least=0)
+    monkeypatch.setattr("ovsam_pipeline.audit.compare._PAIRS_AT_ONCE", 1)
+    (tmp_path / "one").mkdir()
+    assert run(tmp_path / "one", least=0)[1] == expected
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
