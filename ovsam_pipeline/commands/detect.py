@@ -44,6 +44,7 @@ _OF_LABELLING = (
     "relabel",
     "iou",
     "min_score",
+    "below",
     "preview",
 )
 

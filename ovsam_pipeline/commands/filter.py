@@ -53,6 +53,12 @@ def filter_labels(
         str | None,
         typer.Option(metavar="NAMES", help="Keep only these classes, as they are called then."),
     ] = None,
+    below: Annotated[
+        str,
+        typer.Option(
+            metavar="drop|other", help="What becomes of objects that score lower than they must."
+        ),
+    ] = "drop",
     on_existing: Annotated[
         str,
         typer.Option(
@@ -90,6 +96,7 @@ def filter_labels(
         rules=rules,
         vocabulary=vocabulary,
         renames=tuple(rename or ()),
+        below=below,
         classes=() if classes is None else parse_names("--classes", classes),
     )
     source = find_output(output)

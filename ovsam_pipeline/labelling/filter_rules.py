@@ -1,8 +1,8 @@
 """What `ovsam filter` is asked, and the classes of an output → what becomes of each class.
 
 Input: thresholds, files with rules of classes, renames, names to keep. Output: a `FilterPlan`,
-whose arrays have one entry per class of the output and a last one for objects of classes that its
-run.json does not list. Reads no rows.
+whose arrays have one entry per class of the output, one for objects of classes that its run.json
+does not list, and one for the class "other". Reads no rows.
 
 Letters: C classes of the output.
 """
@@ -23,6 +23,7 @@ from ovsam.text.class_list import VocabularyClass, fold_name, make_class, read_c
 from ovsam.text.class_rules import ClassRules, read_area
 from ovsam.text.vocabulary_files import load_vocabulary
 from ovsam_pipeline.detectors.base import compute_fingerprint
+from ovsam_pipeline.labelling.rules import OTHER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class FilterConfig:
         vocabulary: vocabulary whose rules count; it may have classes that the output lacks.
         renames: texts OLD=NEW.
         classes: names to keep, as they are after renaming; none: all.
+        below: whether objects whose label scores too low are dropped, or named "other".
 
     Raises:
         ConfigError: a value is out of range.
@@ -49,13 +51,16 @@ class FilterConfig:
     vocabulary: str | None = None
     renames: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    below: str = "drop"
 
     def __post_init__(self) -> None:
         """Refuse thresholds out of range."""
         for flag, value in (("--min-score", self.min_score), ("--max-risk", self.max_risk)):
             if value is not None and not 0 <= value <= 1:
                 raise ConfigError(f"expected {flag} from 0 to 1, got {value}")
-        if not self.given:
+        if self.below not in ("drop", "other"):
+            raise ConfigError(f"expected --below as drop or other, got '{self.below}'")
+        if not self.given.keys() - {"below"}:
             raise ConfigError(
                 "expected something to filter by: --min-score, --max-risk, --min-area, --rules, "
                 "--vocabulary, --rename or --classes"
@@ -68,7 +73,7 @@ class FilterConfig:
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
-            if value not in (None, (), 0.0)
+            if value not in (None, (), 0.0, "drop")
         }
 
     @cached_property
@@ -89,15 +94,16 @@ class FilterPlan:
         ids: (C,) int64, category ids of the output, ascending.
         new_ids: (C,) int64, what they become.
         names: old name → new name, of the classes whose name changes.
-        is_ignored: (C + 1,) bool, whether a rule lets the class never come out.
-        is_wanted: (C + 1,) bool, whether it is among the names to keep.
-        conf: (C + 1,) float64, least score; `has_own_conf` tells where it is a rule of the class.
-        min_area: (C + 1,) float64, least area in pixels.
-        min_area_share: (C + 1,) float64, least area as a share of the image's.
-        max_per_image: (C + 1,) int64, most objects per image; 0: any.
+        is_ignored: (C + 2,) bool, whether a rule lets the class never come out.
+        is_wanted: (C + 2,) bool, whether it is among the names to keep.
+        conf: (C + 2,) float64, least score; `has_own_conf` tells where it is a rule of the class.
+        min_area: (C + 2,) float64, least area in pixels.
+        min_area_share: (C + 2,) float64, least area as a share of the image's.
+        max_per_image: (C + 2,) int64, most objects per image; 0: any.
         max_risk: as in `FilterConfig`.
         categories: run.json's list of the new classes.
         old_names: of the C classes.
+        other: id and name of objects whose label scores too low; None: they are dropped.
     """
 
     ids: np.ndarray
@@ -113,6 +119,7 @@ class FilterPlan:
     max_risk: float | None
     categories: list[dict[str, Any]]
     old_names: tuple[str, ...]
+    other: tuple[int, str] | None
 
     def find(self, category_ids: np.ndarray) -> np.ndarray:
         """Return the place of each of (N,) int64 category ids: (N,) int64, C for unknown ones."""
@@ -127,9 +134,8 @@ class FilterPlan:
     def comes_out(self, name: str) -> bool:
         """Whether an object that a person gave this name, an old one, comes out."""
         new_name = fold_name(self.rename(name))
-        if new_name in self._known:
-            return new_name in self._coming
-        return bool(self.is_wanted[-1])
+        is_known = new_name in self._known
+        return new_name in self._coming or (not is_known and bool(self.is_wanted[len(self.ids)]))
 
     @cached_property
     def _coming(self) -> frozenset[str]:
@@ -212,8 +218,8 @@ def _build_plan(
 ) -> FilterPlan:
     ids_by_name = _choose_ids(classes)
     general = config.general
-    # Objects of classes that run.json does not list have the general rules.
-    every = [item.rules for item in classes] + [ClassRules()]
+    # Unlisted classes have the general rules; so has "other", to which no least score applies.
+    every = [item.rules for item in classes] + [ClassRules(), ClassRules(conf=0)]
     has_area = [r.min_area is not None or r.min_area_share is not None for r in every]
     areas = [own if has else general for own, has in zip(every, has_area, strict=True)]
     is_wanted = [wanted is None or fold_name(item.new_name) in wanted for item in classes]
@@ -228,12 +234,13 @@ def _build_plan(
             f"expected a class that is kept, got none of the {len(classes)} of the output; look at "
             "--classes and at the classes that the rules ignore"
         )
+    other = _choose_other(classes, categories) if config.below == OTHER else None
     return FilterPlan(
         ids=np.array([item.category_id for item in classes], np.int64),
         new_ids=np.array([ids_by_name[fold_name(item.new_name)] for item in classes], np.int64),
         names={item.name: item.new_name for item in classes if item.name != item.new_name},
         is_ignored=np.array(is_ignored),
-        is_wanted=np.array([*is_wanted, wanted is None]),
+        is_wanted=np.array([*is_wanted, wanted is None, True]),
         conf=np.array([general.conf if r.conf is None else r.conf for r in every], np.float64),
         has_own_conf=np.array([r.conf is not None for r in every]),
         min_area=np.array([r.min_area or 0 for r in areas], np.float64),
@@ -242,7 +249,18 @@ def _build_plan(
         max_risk=config.max_risk,
         categories=[{"id": key, "name": categories[key]} for key in sorted(categories)],
         old_names=tuple(item.name for item in classes),
+        other=other,
     )
+
+
+def _choose_other(classes: Sequence[_Class], categories: dict[int, str]) -> tuple[int, str]:
+    """Return id and name of the class "other": the output's own, else a new one, added here."""
+    for number, name in categories.items():
+        if fold_name(name) == OTHER:
+            return number, name
+    number = max(item.category_id for item in classes) + 1
+    categories[number] = OTHER
+    return number, OTHER
 
 
 def _choose_ids(classes: Sequence[_Class]) -> dict[str, int]:

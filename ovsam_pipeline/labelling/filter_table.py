@@ -45,6 +45,8 @@ def filter_table(table: pa.Table, plan: FilterPlan) -> tuple[pa.Table, Counter[s
     row_of = np.repeat(np.arange(len(lengths)), lengths)
     objects = pc.list_flatten(lists)
     places = plan.find(_to_numpy(objects, "category_id"))
+    if plan.other is not None:
+        places = _move_low_scores(objects, places, plan)
     faults = _find_faults(table, objects, row_of, places, plan)
     _limit_numbers(faults, row_of, places, _to_numpy(objects, "score"), plan)
     is_kept = faults == len(_REASONS)
@@ -57,6 +59,16 @@ def filter_table(table: pa.Table, plan: FilterPlan) -> tuple[pa.Table, Counter[s
     status = pc.if_else(became_empty, "empty", table["status"])
     table = _replace(table, "status", status.cast(table.schema.field("status").type))
     return _replace(table, "objects", pa.ListArray.from_arrays(offsets, kept)), dropped
+
+
+def _move_low_scores(objects: pa.StructArray, places: np.ndarray, plan: FilterPlan) -> np.ndarray:
+    """Return the places of classes, that of "other" for objects that score too low for their own.
+
+    What its class lets never come out does not come out as "other" either.
+    """
+    is_low = ~(_to_numpy(objects, "score") >= plan.conf[places])
+    moves = is_low & plan.is_wanted[places] & ~plan.is_ignored[places]
+    return np.where(moves, len(plan.ids) + 1, places)
 
 
 def _find_faults(
@@ -127,12 +139,15 @@ def _limit_numbers(
 def _rename(objects: pa.StructArray, places: np.ndarray, plan: FilterPlan) -> pa.StructArray:
     """Return the objects with the names and ids of their new classes."""
     columns = {field.name: pc.struct_field(objects, field.name) for field in objects.type}
-    is_known = places < len(plan.ids)
     old_ids = columns["category_id"].to_numpy(zero_copy_only=False)
-    new_ids = np.where(is_known, np.append(plan.new_ids, 0)[places], old_ids)
-    columns["category_id"] = pa.array(new_ids, columns["category_id"].type)
+    new_ids = np.where(places < len(plan.ids), np.append(plan.new_ids, (0, 0))[places], old_ids)
     for name in _NAME_COLUMNS if plan.names else ():
         columns[name] = _rename_texts(columns[name], plan.names)
+    if plan.other is not None:
+        is_other = places == len(plan.ids) + 1
+        new_ids[is_other] = plan.other[0]
+        columns["category"] = pc.if_else(pa.array(is_other), plan.other[1], columns["category"])
+    columns["category_id"] = pa.array(new_ids, columns["category_id"].type)
     return pa.StructArray.from_arrays(list(columns.values()), fields=list(objects.type))
 
 

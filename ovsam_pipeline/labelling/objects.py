@@ -38,7 +38,7 @@ def build_objects(
     labels = {row: choose_label(prediction, found, rules, row) for row in single}
     asked = [row for row in single if rules.kept is None or labels[row].index in rules.kept]
     dropped["class not asked for"] = len(single) - len(asked)
-    sure = [row for row in asked if labels[row].score >= rules.find_min_score(labels[row].index)]
+    sure = [row for row in asked if rules.is_sure(labels[row].index, labels[row].score)]
     dropped[BELOW_MIN_SCORE] = len(asked) - len(sure)
     objects = [_build_object(prediction, found, rules, row, labels[row]) for row in sure]
     opinions = [collect_opinions(prediction, rules, row, labels[row]) for row in sure]
@@ -84,10 +84,11 @@ def describe_label(
     prediction: Prediction, rules: LabelRules, row: int, label: ChosenLabel
 ) -> dict[str, Any]:
     """Return the fields of an object that follow from its label, and not from its mask."""
+    category_id, name = rules.name_object(label.index, label.score)
     classes, is_named = rules.vocabulary.classes, prediction.is_named
     return {
-        "category_id": classes[label.index].category_id,
-        "category": classes[label.index].name,
+        "category_id": category_id,
+        "category": name,
         "score": label.score,
         "margin": float(prediction.margins[row]) if is_named else None,
         "detector_margin": label.detector_margin,

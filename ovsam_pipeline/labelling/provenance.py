@@ -53,6 +53,7 @@ def describe_labels(
         "vocabulary_hash": rules.vocabulary.content_hash,
         "labels_version": LABELS_VERSION,
         **({"min_score": config.min_score} if config.min_score else {}),
+        **({"below": config.below} if config.below != "drop" else {}),
         **({} if rules.evaluation is None else {"protocol": rules.evaluation.protocol}),
         **({} if seed is None else {"text_tower": f"random:{seed}"}),
         **describe_matching(config, rules),

@@ -78,7 +78,9 @@ def _refuse_other_regions(config: LabelConfig, old: AnyPath) -> None:
     wanted += [
         f"{list_settings(LabelConfig)[name].flag} {getattr(config, name)}"
         for name in _NUMBERS
-        if getattr(config, name) != getattr(unset, name)
+        # A name of its own for low scores drops no object.
+        if not (name == "min_score" and config.below == "other")
+        and getattr(config, name) != getattr(unset, name)
     ]
     if wanted:
         raise ConfigError(

@@ -6,12 +6,14 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ovsam.errors import ConfigError
+from ovsam.text.class_list import fold_name
 from ovsam.text.class_rules import ClassRules
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.detectors.box_rules import (
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+OTHER = "other"
 IGNORED = "class ignored by the vocabulary"
 BELOW_CONF = "label score below its class's conf"
 BELOW_MIN_AREA = "mask smaller than its class's min_area"
@@ -83,7 +86,8 @@ class LabelRules:
         iou: of two boxes, and then of two masks, that overlap more than this, the one with the
             lower detector score is dropped; None keeps all (ground truth).
         max_det: most boxes per image; None for no limit (ground truth).
-        min_score: objects whose label scores less are dropped.
+        min_score: objects whose label scores less are dropped, or named "other".
+        below: "drop" or "other".
         evaluation: what an evaluation changes; None where nothing is evaluated.
     """
 
@@ -96,6 +100,7 @@ class LabelRules:
     iou: float | None = 0.5
     max_det: int | None = 300
     min_score: float = 0.0
+    below: str = "drop"
     evaluation: EvaluationRules | None = None
 
     @property
@@ -120,11 +125,38 @@ class LabelRules:
 
     def list_categories(self) -> list[dict[str, Any]]:
         """Return COCO categories of the classes that may come out."""
-        return [
+        categories = [
             {"id": item.category_id, "name": item.name}
             for index, item in enumerate(self.vocabulary.classes)
             if (self.kept is None or index in self.kept) and not item.rules.ignore
         ]
+        if self.other is not None and self.other[0] not in {one["id"] for one in categories}:
+            categories.append({"id": self.other[0], "name": self.other[1]})
+        return categories
+
+    @cached_property
+    def other(self) -> tuple[int, str] | None:
+        """Id and name of the class of objects whose label scores too low; None: they are dropped.
+
+        It is the vocabulary's own class of that name, where there is one.
+        """
+        if self.below != "other":
+            return None
+        for item in self.vocabulary.classes:
+            if fold_name(item.name) == OTHER:
+                return item.category_id, item.name
+        return max(self.vocabulary.category_ids) + 1, OTHER
+
+    def name_object(self, index: int, score: float) -> tuple[int, str]:
+        """Return the category id and name of an object, given the class of its label."""
+        item = self.vocabulary.classes[index]
+        if self.other is None or item.rules.ignore or score >= self.find_min_score(index):
+            return item.category_id, item.name
+        return self.other
+
+    def is_sure(self, index: int, score: float) -> bool:
+        """Whether an object with this label comes out, under its name or as "other"."""
+        return self.other is not None or score >= self.find_min_score(index)
 
     def find_min_score(self, index: int) -> float:
         """Return the least score of a class's labels: its own rule, else the run's."""
@@ -197,6 +229,12 @@ def build_rules(
     `kept`: indices of the classes that come out; None: all.
     """
     max_det = find_max_det(config)
+    has_limit = config.min_score or any(item.rules.conf for item in vocabulary.classes)
+    if config.below == "other" and not has_limit:
+        raise ConfigError(
+            "--below other names objects that score below --min-score, which is 0; give it, e.g. "
+            "--min-score 0.3"
+        )
     return LabelRules(
         vocabulary=vocabulary,
         kept=kept,
@@ -207,6 +245,7 @@ def build_rules(
         iou=None if max_det is None else config.iou,
         max_det=max_det,
         min_score=config.min_score,
+        below=config.below,
         evaluation=find_evaluation_rules(config),
     )
 

@@ -49,6 +49,7 @@ class LabelKeywords(SharedKeywords, total=False):
 
     exclude: Sequence[str]
     min_score: float
+    below: Literal["drop", "other"]
     relabel: FileName | None
     classes: str | Sequence[str]
     allow_unmatched: bool

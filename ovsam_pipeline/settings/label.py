@@ -247,6 +247,13 @@ class LabelConfig(SharedConfig):
         most=1,
         more="See [below](#which-name-an-object-gets).",
     )
+    below: Literal["drop", "other"] = setting(
+        "drop",
+        Panel.RESULT,
+        "What becomes of objects whose label scores below --min-score: they are dropped, or named "
+        "other and keep their mask.",
+        more="See [below](#which-name-an-object-gets).",
+    )
     max_det: int = setting(300, Panel.RESULT, "Most boxes per image.", least=1)
     compile: bool = setting(
         False,

@@ -115,3 +115,28 @@ def test_a_vocabulary_of_ignored_classes_alone_is_refused():
     vocabulary = make_vocabulary(**dict.fromkeys(NAMES, ClassRules(ignore=True)))
     with pytest.raises(ConfigError, match="expected a class that is not ignored in the vocab"):
         refuse_ignored(vocabulary, None)
+
+
+def test_below_other_names_low_scores_other_and_keeps_their_masks():
+    everything, _ = label("a.jpg", make_vocabulary())
+    row, dropped = label("a.jpg", make_vocabulary(), min_score=0.8, below="other")
+    assert [(item.category_id, item.category) for item in row.objects] == [(4, "other")] * 2
+    kept = [(item.score, item.segmentation, item.model_category) for item in everything.objects]
+    assert [(o.score, o.segmentation, o.model_category) for o in row.objects] == kept
+    assert not dropped
+
+
+def test_below_other_goes_by_the_conf_of_a_class_and_leaves_ignored_ones_ignored():
+    everything, _ = label("a.jpg", make_vocabulary())
+    first, second = (item.category for item in everything.objects)
+    vocabulary = make_vocabulary(**{first: ClassRules(conf=0.7), second: ClassRules(ignore=True)})
+    row, dropped = label("a.jpg", vocabulary, min_score=0.8, below="other")
+    assert [item.category for item in row.objects] == [first]
+    assert dropped == {IGNORED: 1}
+
+
+def test_other_is_a_category_of_its_own_unless_the_vocabulary_has_it():
+    rules = LabelRules(make_vocabulary(), min_score=0.8, below="other")
+    assert rules.list_categories()[-1] == {"id": 4, "name": "other"}
+    rules = LabelRules(Vocabulary(["cat", "Other"]), min_score=0.8, below="other")
+    assert rules.list_categories() == [{"id": 1, "name": "cat"}, {"id": 2, "name": "Other"}]

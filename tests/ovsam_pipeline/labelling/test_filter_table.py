@@ -231,3 +231,36 @@ def test_a_vocabulary_may_have_more_classes_and_its_aliases_rename_nothing(tmp_p
 def test_a_vocabulary_without_rules_is_refused():
     with pytest.raises(ConfigError, match=r"expected rules of a class .* in everyday, got none"):
         plan_filter(FilterConfig(vocabulary="everyday"), CATEGORIES)
+
+
+def test_below_other_names_low_scores_other_and_keeps_them(tmp_path):
+    rules = write(tmp_path, {"dog": {"ignore": True}, "cup": {"conf": 0.125}})
+    objects = [make("cat", 0.25), make("cat", 0.75), make("dog", 0.25), make("cup", 0.25)]
+    found, dropped, rows = run([objects], rules=rules, min_score=0.5, below="other")
+    assert found == [[("other", 0.25), ("cat", 0.75), ("cup", 0.25)]]
+    first = rows[0]["objects"][0]
+    assert (first["category_id"], first["model_category"]) == (13, "cat")
+    assert dropped == {"class ignored by the vocabulary": 1}
+
+
+def test_the_outputs_own_class_other_is_taken():
+    categories = [*CATEGORIES, {"id": 40, "name": "Other"}]
+    plan = plan_filter(FilterConfig(min_score=0.5, below="other"), categories)
+    assert plan.categories == categories
+    table, _ = filter_table(make_table([make("cat", 0.25)]), plan)
+    (item,) = table.to_pylist()[0]["objects"]
+    assert (item["category_id"], item["category"]) == (40, "Other")
+
+
+def test_other_objects_have_to_pass_the_general_area_and_risk():
+    images = [[make(score=0.25, area=5), make(score=0.25, risk=0.9), make(score=0.25, risk=0.1)]]
+    found, dropped, _ = run(images, min_score=0.5, below="other", min_area="10", max_risk=0.5)
+    assert found == [[("other", 0.25)]]
+    assert dropped.total() == 2
+
+
+def test_below_other_alone_filters_nothing_and_is_refused():
+    with pytest.raises(ConfigError, match="expected something to filter by"):
+        FilterConfig(below="other")
+    with pytest.raises(ConfigError, match="expected --below as drop or other, got 'keep'"):
+        FilterConfig(min_score=0.5, below="keep")
