@@ -155,12 +155,14 @@ def _ask(
     """Choose what to ask about: whole images for editors, which show all of an image anyway."""
     from ovsam.errors import ConfigError
     from ovsam_pipeline.output.answered_rows import read_corrections
+    from ovsam_pipeline.output.near_duplicates import group_near_duplicates
     from ovsam_pipeline.review.ask import ask_queue, ask_sample
 
     if queue is None:
         batch = ask_sample(folder, sample or 0, seed)
     else:
-        batch = ask_queue(folder, queue, read_corrections(folder), {}, whole_images=whole_images)
+        corrections, groups = read_corrections(folder), group_near_duplicates(folder)
+        batch = ask_queue(folder, queue, corrections, groups, whole_images=whole_images)
     if not batch.images:
         raise ConfigError(
             f"{folder} has no object that nobody has reviewed"

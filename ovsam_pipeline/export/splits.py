@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ovsam.errors import ConfigError
 from ovsam_pipeline.export.labels import iterate_labelled
 from ovsam_pipeline.export.options import ExportOptions
+from ovsam_pipeline.output.near_duplicates import group_near_duplicates
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 SPLITS = ("train", "val", "test")
@@ -52,14 +54,14 @@ def assign_splits(output: AnyPath, options: ExportOptions) -> Splits:
     classes: dict[str, Counter[int]] = {}
     for image in iterate_labelled(output, options.choice, ("category_id",)):
         classes[image.file_name] = Counter(item["category_id"] for item in image.objects)
-    return deal(classes, _group(classes), options.split)
+    return deal(classes, _group(classes, group_near_duplicates(output)), options.split)
 
 
-def _group(names: dict[str, Counter[int]]) -> list[list[str]]:
-    """Return the names, near-duplicates together."""
+def _group(names: Iterable[str], numbers: Mapping[str, int]) -> list[list[str]]:
+    """Return the names, near-duplicates together; `numbers` are their groups by name."""
     groups: dict[int | str, list[str]] = defaultdict(list)
     for name in names:
-        groups[name].append(name)
+        groups[numbers.get(name, name)].append(name)
     return list(groups.values())
 
 
