@@ -1,34 +1,14 @@
-"""Real readers of our exports, each in a process of its own: marker `consumers`.
+"""Marker `consumers`: real readers of our exports, each in a process and an environment of its own.
 
-They live in one environment beside ours, made once in the cache: it sees our packages (torch is not
-installed twice), and what a reader wants in other versions comes before them.
+They are installed once, by pip, in the cache: `tests/doubles/reader_environments.py`.
 """
 
-import json
-import os
-import subprocess
-import sys
-import sysconfig
-import venv
-from pathlib import Path
-
 import pytest
-from filelock import FileLock
-
-from ovsam.weights.files import find_cache_folder
-
-_ROOT = Path(__file__).parents[2]
+from reader_environments import NoIndexError, run_reader
 
 
 @pytest.fixture(scope="session")
-def consumers_folder() -> Path:
-    """OVSAM_CONSUMERS, else a folder of the cache."""
-    named = os.environ.get("OVSAM_CONSUMERS")
-    return Path(named) if named else find_cache_folder() / "consumers"
-
-
-@pytest.fixture(scope="session")
-def read_with(consumers_folder):
+def read_with():
     """Install a reader and run a script with it: `read_with("ultralytics", script, *arguments)`.
 
     `packages` is what pip is given, separated by blanks. The script's last line is the result, as
@@ -36,40 +16,9 @@ def read_with(consumers_folder):
     """
 
     def read(packages: str, script: str, *arguments: object):
-        python = _install(consumers_folder / packages.split()[0], packages.split())
-        done = subprocess.run(
-            [python, "-c", script, *map(str, arguments)],
-            check=False,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(_ROOT)},
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return json.loads(done.stdout.strip().splitlines()[-1])
+        try:
+            return run_reader(packages, script, *arguments)
+        except NoIndexError as error:
+            pytest.skip(str(error))
 
     return read
-
-
-def _install(folder: Path, packages: list[str]) -> Path:
-    """Return the python of an environment with these packages; one folder for each reader."""
-    python, done = folder / "bin" / "python", folder / "installed.txt"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if done.exists() and done.read_text() == " ".join(packages):
-            return python
-        if not python.exists():
-            venv.create(folder, with_pip=True)
-            version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-            parent = folder / "lib" / version / "site-packages" / "parent.pth"
-            parent.write_text(sysconfig.get_paths()["purelib"] + "\n")
-        found = subprocess.run(
-            [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        if found.returncode:
-            last = found.stderr.strip().splitlines()[-1:]
-            pytest.skip(f"pip cannot install {' '.join(packages)}: {last}")
-        done.write_text(" ".join(packages))
-    return python
