@@ -21,8 +21,9 @@ from ovsam.structures import Prediction
 from ovsam.text.vocabulary import Vocabulary
 from ovsam_pipeline.detectors.base import Detections, Detector
 from ovsam_pipeline.labelling.labeller import Labeller, Pace, RunFacts
-from ovsam_pipeline.labelling.modes import BoxesAlone, MasksAndLabels
+from ovsam_pipeline.labelling.modes import BoxesAlone, MasksAndLabels, StoredMasks
 from ovsam_pipeline.labelling.rules import LabelRules
+from ovsam_pipeline.labelling.stored_regions import StoredRegions, locate_regions
 from ovsam_pipeline.settings.label import LabelConfig
 from ovsam_pipeline.sources.read_image import decode_image
 
@@ -150,6 +151,16 @@ def make_box_finder(
     )
 
 
+def make_relabeller(config: LabelConfig, embedding=None) -> Labeller:
+    """Build what `ovsam label --relabel` runs: the fake model with other names."""
+    regions = StoredRegions(locate_regions(config))
+    rules = LabelRules(Vocabulary(("cow", "goat", "shrub")))
+    mode = StoredMasks(FakePredictor(), rules, 64, regions)
+    depends_on = {"model": "fake", "regions": regions.fingerprint}
+    facts = RunFacts(config, depends_on, {"model": {"name": "fake"}}, rules.list_categories())
+    return Labeller(regions, mode, Pace(1, 2, is_overlapping=False), facts, decode_image)
+
+
 def write_images(folder, count: int, names: Sequence[str] = ()) -> list[str]:
     """Write small PNGs of different brightness; return their names, sorted."""
     import cv2
@@ -175,6 +186,7 @@ def main() -> None:
     rules = LabelRules(vocabulary=Vocabulary(NAMES), iou=None)
     build.build_labeller = partial(make_labeller, rules=rules)
     build.build_box_finder = make_box_finder
+    build.build_relabeller = make_relabeller
     if seconds := os.environ.get("FAKE_LEASE_S"):
         store.take_lock = partial(store.take_lock, lease_s=float(seconds))
     sys.argv[0] = "ovsam"
