@@ -28,6 +28,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, Self
 
+import pyarrow as pa
+
 from ovsam.checked_json import check_keys, parse_json, refuse_pipe
 from ovsam.errors import ConfigError, describe_error, explain
 from ovsam.strict import convert
@@ -37,7 +39,12 @@ from ovsam_pipeline.output.checked_labels import CERTIFIED, carry_certificate
 from ovsam_pipeline.output.difference import explain_difference
 from ovsam_pipeline.output.done_index import DoneIndex, PartIndex, build_done_index
 from ovsam_pipeline.output.lock import has_lock, take_lock
-from ovsam_pipeline.output.parts import drop_part_rows, iterate_part_rows, read_part_index
+from ovsam_pipeline.output.parts import (
+    drop_part_rows,
+    iterate_part_rows,
+    read_part,
+    read_part_index,
+)
 from ovsam_pipeline.storage.atomic import sweep_temporary_files, sync_folder, write_atomically
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
 
@@ -345,8 +352,11 @@ def iterate_rows_of(output: AnyPath, file_names: Container[str]) -> Iterator[dic
     """Yield the whole rows of some images; of parts without any of them names alone are read."""
     for part in list_parts(output):
         rows = iterate_part_rows(part, ("file_name",))
-        if any(row["file_name"] in file_names for row in rows):
-            yield from (row for row in iterate_part_rows(part) if row["file_name"] in file_names)
+        is_wanted = [row["file_name"] in file_names for row in rows]
+        if any(is_wanted):
+            table = read_part(part, lambda file: file.read())
+            # Most rows of a part stay columns: as Python objects they are slow.
+            yield from table.filter(pa.array(is_wanted)).to_pylist()
 
 
 def read_run_file(output: AnyPath) -> dict[str, Any]:

@@ -39,6 +39,8 @@ BATCHES_FILE = "review-batches.jsonl"
 LEAST_IOU = 0.5
 """Two masks of an image are of the same region from this IoU on."""
 
+_DAMAGED_MASK = "its mask is damaged"
+
 Verdict = Literal["accepted", "renamed", "redrawn", "rejected", "added"]
 
 
@@ -101,7 +103,10 @@ class Answer:
 
     @classmethod
     def from_line(cls, line: bytes) -> Answer:
-        """Build an answer back from its line; a ValueError where it is none."""
+        """Build an answer back from its line; a ValueError where it is none.
+
+        The run lengths of its masks are for the caller to look at.
+        """
         values = parse_json(line)
         if not isinstance(values, dict):
             raise ValueError(f"expected an object, got {show_value(values, 40)}")
@@ -120,8 +125,8 @@ class Answer:
         return cls(
             values["file_name"],
             values.get("category"),
-            read_mask(values.get("segmentation")),
-            read_mask(values.get("reviewed")),
+            _take_mask(values.get("segmentation")),
+            _take_mask(values.get("reviewed")),
             values["by"],
             values["at"],
             values.get("sample"),
@@ -185,15 +190,12 @@ def read_answers(output: AnyPath) -> Answers:
     A line that is no answer is named in a warning and passed over; it stays in the file.
     """
     path = output / REVIEWS_FILE
-    answers = []
-    damaged = 0
-    for number, line in enumerate(read_lines(path), start=1):
-        try:
-            answers.append(Answer.from_line(line))
-        except (ValueError, TypeError) as error:
-            damaged += 1
-            logger.warning("line %d of %s is left out: %s", number, path, describe_error(error))
-    return _find_current(answers, damaged)
+    found = _parse_lines(read_lines(path))
+    answers = [one for one in found if isinstance(one, Answer)]
+    for number, one in enumerate(found, start=1):
+        if not isinstance(one, Answer):
+            logger.warning("line %d of %s is left out: %s", number, path, one)
+    return _find_current(answers, len(found) - len(answers))
 
 
 def append_answers(output: AnyPath, answers: Iterable[Answer]) -> int:
@@ -248,16 +250,51 @@ def read_mask(value: Any) -> RLE | None:
 
     None stays None.
     """
+    mask = _take_mask(value)
+    if mask is not None and not _find_whole([mask])[0]:
+        raise ValueError(_DAMAGED_MASK)
+    return mask
+
+
+def _take_mask(value: Any) -> RLE | None:
+    """Return a stored mask without a look at its run lengths."""
     if value is None:
         return None
     size = value.get("size") if isinstance(value, dict) else None
     if not isinstance(size, list) or len(size) != 2 or None in map(to_side, size):
         raise ValueError(f"expected a mask with its size, got {show_value(value, 40)}")
-    counts = value.get("counts")
-    num_pixels = np.array([size[0] * size[1]], np.int64)
-    if not isinstance(counts, str) or not find_readable_counts([counts], num_pixels)[0]:
-        raise ValueError("its mask is damaged")
-    return {"size": list(size), "counts": counts}
+    if not isinstance(value.get("counts"), str):
+        raise ValueError(_DAMAGED_MASK)
+    return {"size": list(size), "counts": value["counts"]}
+
+
+def _find_whole(masks: Sequence[RLE]) -> np.ndarray:
+    """Return which masks have run lengths that fill their size: (N,) bool."""
+    num_pixels = np.array([mask["size"][0] * mask["size"][1] for mask in masks], np.int64)
+    return find_readable_counts([mask["counts"] for mask in masks], num_pixels)
+
+
+def _parse_lines(lines: Iterable[bytes]) -> list[Answer | str]:
+    """Return the answer of each line, or what is wrong with it.
+
+    The run lengths of all masks are looked at together: one by one that is most of the time.
+    """
+    found: list[Answer | str] = []
+    for line in lines:
+        try:
+            found.append(Answer.from_line(line))
+        except (ValueError, TypeError) as error:
+            found.append(describe_error(error))
+    masks = [
+        (place, mask)
+        for place, one in enumerate(found)
+        if isinstance(one, Answer)
+        for mask in one.masks
+    ]
+    for (place, _), is_whole in zip(masks, _find_whole([mask for _, mask in masks]), strict=True):
+        if not is_whole:
+            found[place] = _DAMAGED_MASK
+    return found
 
 
 def _find_current(answers: Sequence[Answer], damaged: int) -> Answers:
@@ -300,12 +337,7 @@ def _overlap(masks: Sequence[RLE], others: Sequence[RLE]) -> bool:
 
 def _find_new(lines: Iterable[bytes], answers: Iterable[Answer]) -> list[Answer]:
     """Return the answers that say something new to those in lines."""
-    old = []
-    for line in lines:
-        try:
-            old.append(Answer.from_line(line))
-        except (ValueError, TypeError):
-            continue
+    old = [one for one in _parse_lines(lines) if isinstance(one, Answer)]
     imported = {_identify(answer) for answer in old if answer.source}
     current = {_identify(answer, with_source=False) for answer in _find_current(old, 0)}
     new: dict[str, Answer] = {}
