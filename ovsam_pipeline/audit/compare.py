@@ -125,7 +125,7 @@ class _Block:
         self._match()
         self._ask()
         odds = self._compute_odds()
-        findings = [f for f in self._judge(odds) if f.suspicion >= least]
+        findings = list(self._judge(odds, least))
         # An object that is at another place than its annotation is one finding, the surer of two.
         explained = {f.found_row: f.suspicion for f in findings if f.kind == "box"}
         missing = self._find_missing(least)
@@ -219,36 +219,36 @@ class _Block:
 
     # --- what is concluded ---
 
-    def _judge(self, odds: _Odds) -> Iterator[Finding]:
-        """Yield one finding for each annotation: its most suspicious kind."""
+    def _judge(self, odds: _Odds, least: float) -> Iterator[Finding]:
+        """Yield one finding for each annotation that is suspicious enough: its worst kind."""
         duplicate, duplicate_of = self._find_duplicates()
-        by_itself = self._judge_alone()
-        is_seen = self._find_seen()
-        all_odds = odds.box + np.maximum(odds.name, odds.swap) + odds.shape
-        joint = to_suspicion(all_odds)
+        is_seen, is_swap = self._find_seen(), odds.swap > odds.name
+        box = to_suspicion(odds.box)
         of_kind = {
-            "box": np.where(is_seen, to_suspicion(odds.box), 0.0),
-            "unsupported": np.where(is_seen, 0.0, to_suspicion(odds.box)),
-            "name": np.where(odds.swap > odds.name, 0.0, to_suspicion(odds.name)),
-            "swapped": np.where(odds.swap > odds.name, to_suspicion(odds.swap), 0.0),
+            "box": np.where(is_seen, box, 0.0),
+            "unsupported": np.where(is_seen, 0.0, box),
+            "name": np.where(is_swap, 0.0, to_suspicion(odds.name)),
+            "swapped": np.where(is_swap, to_suspicion(odds.swap), 0.0),
             "mask": to_suspicion(odds.shape),
             "duplicate": duplicate,
-            **by_itself,
+            **self._judge_alone(),
         }
         kinds = tuple(of_kind)
-        table = np.stack([of_kind[kind] for kind in kinds])
-        best = table.argmax(axis=0) if len(self.rows) else np.zeros(0, np.int64)
-        for index in range(len(self.rows)):
-            kind = kinds[best[index]]
-            worst = float(table[best[index], index])
+        table = np.stack([of_kind[kind] for kind in kinds])  # (kinds, A)
+        # A wrong name and a wrong place together are more suspicious than each.
+        joint = to_suspicion(odds.box + np.maximum(odds.name, odds.swap) + odds.shape)
+        suspicion = np.maximum(table.max(axis=0), joint)
+        partners = {"duplicate": duplicate_of, "swapped": self.partner}
+        for index in np.flatnonzero(suspicion >= least).tolist():
+            shares = table[:, index].tolist()
+            worst = max(shares)
+            kind = kinds[shares.index(worst)]
+            others = max(worst / 2, _DOUBTFUL_NAME)
             also = tuple(
-                k
-                for k, s in zip(kinds, table[:, index].tolist(), strict=True)
-                if k != kind and s >= max(worst / 2, _DOUBTFUL_NAME)
+                k for k, share in zip(kinds, shares, strict=True) if k != kind and share >= others
             )
-            partner = duplicate_of[index] if kind == "duplicate" else -1
-            partner = self.partner[index] if kind == "swapped" else partner
-            yield self._build(index, kind, max(worst, float(joint[index])), int(partner), also)
+            partner = int(partners[kind][index]) if kind in partners else -1
+            yield self._build(index, kind, float(suspicion[index]), partner, also)
 
     def _find_seen(self) -> np.ndarray:
         """Return which annotations have an answer that may be their object: (A,) bool."""
@@ -482,11 +482,8 @@ class _Block:
         if self.asked is None:
             return [None] * len(self.rows)
         rows = self.asked.rows[self.rows]
-        segment_rows = (
-            np.where(rows >= 0, self.asked.table.segment_rows[rows], -1)
-            if len(self.asked.table)
-            else np.full(len(rows), -1)
-        )
+        segment_rows = np.full(len(rows), -1, np.int64)
+        segment_rows[rows >= 0] = self.asked.table.segment_rows[rows[rows >= 0]]
         return [_draw(item, -1, -1) for item in self.asked.table.segments.read_many(segment_rows)]
 
     def _read_found_rles(self, positions: np.ndarray) -> list[Any]:
