@@ -13,14 +13,9 @@ what the SDK's is, bit for bit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from ovsam_pipeline.export.mask_crops import crop_mask, list_image_row_runs
-
-if TYPE_CHECKING:  # structures needs torch
-    from ovsam.structures import RLE
+from ovsam_pipeline.export.mask_crops import MaskCrop, list_image_row_runs
 
 MOST_PIXELS = (1 << 30) - 1
 """Of an image: its values, four a pixel, are counted in 32 bits."""
@@ -34,19 +29,20 @@ _BLOCK_HEAD_BITS = 3
 _LEAST_ALPHA = 128
 
 
-def encode_brush(rle: RLE) -> np.ndarray:
+def encode_brush(crop: MaskCrop, height: int, width: int) -> np.ndarray:
     """Return a mask as the `rle` of a brush: (b,) uint8, to be written as a list of numbers.
+
+    `height` and `width` are those of the image, in pixels.
 
     Raises:
         ValueError: the image has more pixels than the format can count.
     """
-    height, width = rle["size"]
     if height * width > MOST_PIXELS:
         raise ValueError(
             f"an image of {width} x {height} pixels is too large for Label Studio's brush, which "
             f"counts to {MOST_PIXELS} pixels"
         )
-    runs = list_image_row_runs(crop_mask(rle), height, width) * _CHANNELS
+    runs = list_image_row_runs(crop, height, width) * _CHANNELS
     values = np.where(np.arange(len(runs)) % 2, _OPAQUE, 0)
     values, runs = values[runs > 0], runs[runs > 0]
     # A run longer than a block can say is several blocks.
@@ -127,7 +123,8 @@ def _unpack(stream: bytes, num_values: int, length_bits: list[int]) -> np.ndarra
         if stop > num_values:
             raise ValueError("its blocks hold more values than the image has")
         if is_repeated:
-            values[filled:stop] = read(_VALUE_BITS)
+            if value := read(_VALUE_BITS):  # pages of zeros take no memory until they are written
+                values[filled:stop] = value
         else:
             end = position + count * _VALUE_BITS
             if end > num_bits:

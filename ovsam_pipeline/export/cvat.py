@@ -12,6 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ovsam.masks import compute_mask_areas
 from ovsam_pipeline.export.drawing import choose_colour
 from ovsam_pipeline.export.editor_images import (
     BATCH_FIELD,
@@ -74,10 +77,10 @@ def _list_image(number: int, image: EditorImage) -> Iterator[str]:
     task = image.task
     place = write_attributes(id=number, name=image.name, width=task.width, height=task.height)
     yield f"  <image{place}>\n"
-    crops = list(iterate_crops(task))
+    areas = compute_mask_areas([item["segmentation"] for item in task.objects])
     # Small masks lie on top of large ones, where they can be seen and clicked.
-    crops.sort(key=lambda pair: -int(pair[1].pixels.sum()))
-    for level, (item, crop) in enumerate(crops):
+    order = np.argsort(-areas, kind="stable").tolist()
+    for level, (item, crop) in enumerate(iterate_crops([task.objects[n] for n in order])):
         yield from _list_mask(item, crop, level, task.batch)
     yield "  </image>\n"
 

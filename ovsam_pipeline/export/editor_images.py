@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import orjson
 
+from ovsam.errors import show_value
+from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export.image_files import ImageFiles
 from ovsam_pipeline.export.labels import LabelledImage, iterate_labelled, read_categories
-from ovsam_pipeline.export.mask_crops import MaskCrop, crop_mask
+from ovsam_pipeline.export.mask_crops import MaskCrop, crop_masks
 from ovsam_pipeline.export.options import ExportOptions, ExportSummary
 from ovsam_pipeline.export.review_tasks import ReviewTask, make_key
 from ovsam_pipeline.export.safe_names import SafeNames
@@ -30,6 +32,8 @@ KEY_FIELD, BATCH_FIELD = "ovsam_key", "ovsam_batch"
 """Under which names editors keep an object's key, and the batch of its image."""
 
 _FIELDS = ("area", "bbox", "segmentation", "risk", "reason")
+# Several are faster than one by one; each may be as large as its image.
+_CROPS_AT_ONCE = 8
 # Of scores: what float32 holds.
 _DIGITS = 6
 
@@ -105,10 +109,12 @@ def iterate_placed(
     `tasks`: each with what is needed to find its picture.
     """
     safe, summary, pixelless = SafeNames(), export.summary, 0
+    known = set(export.names)
     for task, image in tasks:
         stem, suffix = safe.make(task.file_name)
         if not files.put(image, export.folder / pictures / f"{stem}{suffix}"):
             continue
+        _check_objects(task, known)
         kept = tuple(item for item in task.objects if item.get("area", 1) > 0)
         pixelless += len(task.objects) - len(kept)
         summary.images += 1
@@ -175,10 +181,13 @@ def list_facts(item: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def iterate_crops(task: ReviewTask) -> Iterator[tuple[Mapping[str, Any], MaskCrop]]:
+def iterate_crops(
+    objects: Sequence[Mapping[str, Any]],
+) -> Iterator[tuple[Mapping[str, Any], MaskCrop]]:
     """Yield the objects of an image, each with its mask in its box."""
-    for item in task.objects:
-        yield item, crop_mask(item["segmentation"])
+    for start in range(0, len(objects), _CROPS_AT_ONCE):
+        some = objects[start : start + _CROPS_AT_ONCE]
+        yield from zip(some, crop_masks([item["segmentation"] for item in some]), strict=True)
 
 
 def write_items(file: IO[bytes], items: Iterable[Any]) -> None:
@@ -192,6 +201,21 @@ def write_items(file: IO[bytes], items: Iterable[Any]) -> None:
 def dump_text(value: Any) -> str:
     """Return plain values as readable JSON."""
     return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+
+
+def _check_objects(task: ReviewTask, known: Set[str]) -> None:
+    """Refuse what no run writes: a class that is none, a mask that is not of its image."""
+    where = f"in the row of {show_value(task.file_name, 80)}"
+    for item in task.objects:
+        if item["category"] not in known:
+            name = show_value(item["category"], 60)
+            raise OutputError(f"expected the classes of run.json, got {name} {where}")
+        height, width = item["segmentation"]["size"]
+        if (height, width) != (task.height, task.width):
+            raise OutputError(
+                f"expected masks of {task.width} x {task.height} pixels, got {width} x {height} "
+                f"{where}"
+            )
 
 
 def _make_task(image: LabelledImage, names: tuple[str, ...], model: str) -> ReviewTask:

@@ -31,8 +31,10 @@ from ovsam_pipeline.export.editor_images import (
     EditorImage,
     describe_risk,
     export_for_editor,
+    iterate_crops,
     round_score,
 )
+from ovsam_pipeline.export.mask_crops import MaskCrop
 from ovsam_pipeline.export.options import ExportOptions, ExportSummary
 from ovsam_pipeline.export.xml_text import clean_text
 from ovsam_pipeline.outcomes import count_things
@@ -102,17 +104,17 @@ def build_task(image: EditorImage, address: str, risk: float) -> dict[str, Any]:
     data = {"image": address, FILE_NAME_FIELD: task.file_name}
     if task.batch:
         data[BATCH_FIELD] = task.batch
-    results = [_build_result(item) for item in task.objects]
+    crops = iterate_crops(task.objects)
+    results = [_build_result(item, crop, task.height, task.width) for item, crop in crops]
     prediction = {"model_version": task.model, "score": round_score(1 - risk), "result": results}
     return {"data": data, "predictions": [prediction]}
 
 
-def _build_result(item: Any) -> dict[str, Any]:
-    height, width = item["segmentation"]["size"]
+def _build_result(item: Any, crop: MaskCrop, height: int, width: int) -> dict[str, Any]:
     meta: dict[str, Any] = {KEY_FIELD: item["key"]}
     if risk := describe_risk(item):
         meta["text"] = [risk]
-    runs = encode_brush(item["segmentation"])
+    runs = encode_brush(crop, height, width)
     result = {
         "id": item["key"],
         "type": "brushlabels",

@@ -56,7 +56,9 @@ def write_labelme(images: Iterator[EditorImage], export: EditorExport) -> None:
         content: dict[str, Any] = {
             "version": _VERSION,
             "flags": {},
-            "shapes": [_build_shape(item, crop) for item, crop in iterate_crops(image.task)],
+            "shapes": [
+                _build_shape(item, crop) for item, crop in iterate_crops(image.task.objects)
+            ],
             "imagePath": picture,
             "imageData": None,
             "imageHeight": image.task.height,

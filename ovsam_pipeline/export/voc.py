@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from ovsam.errors import explain
-from ovsam.masks import encode_mask
+from ovsam.masks import compute_mask_areas, compute_tight_boxes, encode_mask
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export.editor_images import (
     EditorExport,
@@ -26,8 +26,8 @@ from ovsam_pipeline.export.editor_images import (
     iterate_written,
     list_facts,
 )
-from ovsam_pipeline.export.mask_crops import MaskCrop
 from ovsam_pipeline.export.options import ExportOptions, ExportSummary
+from ovsam_pipeline.export.review_tasks import ReviewTask
 from ovsam_pipeline.export.xml_text import clean_text, write_text
 from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.storage.remote_path import AnyPath
@@ -117,19 +117,23 @@ def make_colours(count: int) -> np.ndarray:
 
 def _write_image(folder: Path, image: EditorImage, names: Mapping[str, str]) -> _Lost:
     stem = image.stem
-    crops = list(iterate_crops(image.task))
+    masks = [item["segmentation"] for item in image.task.objects]
+    tight = compute_tight_boxes(masks).astype(int).tolist()
     for kind in (_OBJECTS, _CLASSES, _BOXES):
         (folder / kind / stem).parent.mkdir(parents=True, exist_ok=True)
-    boxes = [_write_object(item, crop, names) for item, crop in crops]
+    pairs = zip(image.task.objects, tight, strict=True)
+    boxes = [_write_object(item, box, names) for item, box in pairs]
     text = _HEAD.format(
         name=write_text(image.name), width=image.task.width, height=image.task.height
     )
     path = folder / _BOXES / f"{stem}.xml"
     path.write_text(f"{text}{''.join(boxes)}</annotation>\n", encoding="utf-8")
-    objects, lost = _paint_objects(image, [crop for _, crop in crops])
+    objects, lost = _paint_objects(image.task)
     _save(objects, make_colours(256), folder / _OBJECTS / f"{stem}.png")
     order = {name: number for number, name in enumerate(names, start=1)}
-    numbers = np.array([0, *(order[item["category"]] for item, _ in crops[:_MOST_OBJECTS])])
+    numbers = np.array(
+        [0, *(order[item["category"]] for item in image.task.objects[:_MOST_OBJECTS])]
+    )
     _save(numbers[objects], make_colours(len(names) + 1), folder / _CLASSES / f"{stem}.png")
     return lost
 
@@ -143,8 +147,10 @@ _HEAD = """<annotation>
 """
 
 
-def _write_object(item: Mapping[str, Any], crop: MaskCrop, names: Mapping[str, str]) -> str:
-    left, top, width, height = crop.box_xywh
+def _write_object(
+    item: Mapping[str, Any], box_xywh: Sequence[int], names: Mapping[str, str]
+) -> str:
+    left, top, width, height = box_xywh
     attributes = "".join(
         f"<attribute><name>{name}</name><value>{write_text(str(value))}</value></attribute>"
         for name, value in list_facts(item).items()
@@ -158,18 +164,19 @@ def _write_object(item: Mapping[str, Any], crop: MaskCrop, names: Mapping[str, s
     )
 
 
-def _paint_objects(image: EditorImage, crops: Sequence[MaskCrop]) -> tuple[np.ndarray, _Lost]:
+def _paint_objects(task: ReviewTask) -> tuple[np.ndarray, _Lost]:
     """Return the number of the object at each pixel, from 1 on: (height, width) uint8."""
-    objects = np.zeros((image.task.height, image.task.width), np.uint8)
-    areas = np.array([int(crop.pixels.sum()) for crop in crops], np.int64)
-    shown = crops[:_MOST_OBJECTS]
-    for index in np.argsort(-areas[: len(shown)], kind="stable").tolist():
-        left, top, width, height = shown[index].box_xywh
+    shown = task.objects[:_MOST_OBJECTS]
+    areas = compute_mask_areas([item["segmentation"] for item in shown])
+    order = np.argsort(-areas, kind="stable").tolist()
+    objects = np.zeros((task.height, task.width), np.uint8)
+    crops = iterate_crops([shown[index] for index in order])
+    for index, (_, crop) in zip(order, crops, strict=True):
+        left, top, width, height = crop.box_xywh
         window = objects[top : top + height, left : left + width]
-        window[shown[index].pixels] = index + 1
-    left_over = np.bincount(objects.reshape(-1), minlength=len(shown) + 1)[1 : len(shown) + 1]
-    covered = int((left_over < areas[: len(shown)]).sum())
-    return objects, _Lost(len(crops) - len(shown), covered)
+        window[crop.pixels] = index + 1
+    seen = np.bincount(objects.reshape(-1), minlength=len(shown) + 1)[1:]
+    return objects, _Lost(len(task.objects) - len(shown), int((seen < areas).sum()))
 
 
 def _save(numbers: np.ndarray, colours: np.ndarray, path: Path) -> None:

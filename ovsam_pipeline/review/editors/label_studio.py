@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ovsam.coco_fields import to_text
 from ovsam.coco_json import iterate_json
 from ovsam.errors import show_value
 from ovsam_pipeline.export.brush_runs import decode_brush
@@ -93,7 +95,12 @@ def _read_task(task: dict[str, Any]) -> Iterator[CorrectedImage]:
 
 
 def _get_time(annotation: dict[str, Any]) -> str:
-    return take_text(annotation, "updated_at") or take_text(annotation, "created_at") or ""
+    """Return when an annotation was submitted last, in UTC; "" where the file does not say it."""
+    text = take_text(annotation, "updated_at") or take_text(annotation, "created_at") or ""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError):
+        return ""
 
 
 def _get_person(value: Any) -> str | None:
@@ -103,7 +110,7 @@ def _get_person(value: Any) -> str | None:
         return next((name for name in names if name), None) or _get_person(value.get("id"))
     if isinstance(value, int) and not isinstance(value, bool):
         return f"user {value}"
-    return value if isinstance(value, str) and value else None
+    return to_text(value)
 
 
 def _read_regions(results: Iterable[dict[str, Any]]) -> Iterator[LeftObject]:
@@ -127,9 +134,10 @@ def _read_regions(results: Iterable[dict[str, Any]]) -> Iterator[LeftObject]:
     for region, result in shapes.items():
         if region in rejected:
             continue
-        if not isinstance(names.get(region), str):
+        name = to_text(names.get(region))
+        if name is None:
             raise ValueError("a region has no label; give it one, or delete it")
-        yield LeftObject(names[region], _draw_region(result), _find_key(result))
+        yield LeftObject(name, _draw_region(result), _find_key(result))
 
 
 def _find_key(result: dict[str, Any]) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ovsam.coco_fields import to_text
 from ovsam.errors import describe_error, show_value
 from ovsam_pipeline.outcomes import count_things
 
@@ -54,5 +55,4 @@ def _describe(error: Exception) -> str:
 
 def take_text(values: Any, name: str) -> str | None:
     """Return a text that is not empty of an object of a file, or None."""
-    value = values.get(name) if isinstance(values, dict) else None
-    return value if isinstance(value, str) and value else None
+    return to_text(values.get(name)) if isinstance(values, dict) else None

@@ -11,6 +11,7 @@ from PIL import Image
 from seven_masks import HEIGHT, WIDTH, make_label, make_seven_masks, write_output, write_seven_masks
 
 from ovsam.masks import decode_mask, encode_mask
+from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export import cvat, datumaro, fiftyone, label_studio, labelme, voc
 from ovsam_pipeline.export.brush_runs import decode_brush
 from ovsam_pipeline.export.check import measure_losses
@@ -33,6 +34,7 @@ EXPORTS = {
     "labelme": labelme.export_labelme,
     "voc": voc.export_voc,
 }
+ODD_SIZE = encode_mask(np.ones((2, 2)))
 ODD_NAMES = (
     '<img src=x onerror="alert(1)">.png',
     "a & 'b' \"c\".png",
@@ -263,6 +265,24 @@ def test_odd_names_stay_inside_and_are_escaped(tmp_path, name):
         for task in json.loads((target / "tasks.json").read_text()):
             picture = unquote(task["data"]["image"].removeprefix("/data/local-files/?d="))
             assert (target / picture).is_file()
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_a_mask_of_another_size(tmp_path, name):
+    odd = replace(make_label(make_seven_masks()["solid"], 1, "solid"), segmentation=ODD_SIZE)
+    output = write_output(tmp_path / "out", tmp_path / "images", {"a.png": [odd]})
+    with pytest.raises(OutputError, match="expected masks of 320 x 240 pixels, got 2 x 2"):
+        export(tmp_path, name, output)
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_a_class_that_run_json_lacks(tmp_path, name):
+    labels = {"a.png": [make_label(make_seven_masks()["solid"], 99, "=cmd()")]}
+    output = write_output(tmp_path / "out", tmp_path / "images", labels)
+    with pytest.raises(
+        OutputError, match=r"classes of run.json, got '=cmd\(\)' in the row of 'a.png'"
+    ):
+        export(tmp_path, name, output)
 
 
 READERS = {

@@ -20,6 +20,7 @@ from ovsam_pipeline.export.fiftyone import export_fiftyone
 from ovsam_pipeline.export.label_studio import export_label_studio
 from ovsam_pipeline.export.options import ExportOptions
 from ovsam_pipeline.export.review_tasks import make_key
+from ovsam_pipeline.review.editors import xml_events
 from ovsam_pipeline.review.editors.reading import read_editor_file
 
 MASKS = make_seven_masks()
@@ -79,16 +80,17 @@ def test_unchanged_label_studio_comes_back_as_it_went(tmp_path):
         result = [{**region, "id": f"new{n}"} for n, region in enumerate(result)]
         task["annotations"] = [make_annotation(result, updated_at="2026-11-29T10:00:00Z")]
     first, empty = read(write_json(tmp_path, tasks))
-    assert (first.file_name, first.by, first.at) == ("a.png", "user 3", "2026-11-29T10:00:00Z")
+    assert (first.file_name, first.by) == ("a.png", "user 3")
+    assert first.at == "2026-11-29T10:00:00+00:00"
     assert describe(first) == EXPECTED
     assert (empty.file_name, empty.objects) == ("sub/b.png", ())
 
 
 def test_label_studio_tells_people_skips_and_rejections_apart(tmp_path):
     box = make_region("rectangle", {"x": 25, "y": 50, "width": 12.5, "height": 25})
-    later = make_annotation([box], updated_at="2026-02", completed_by={"email": "b@x.org"})
+    later = make_annotation([box], updated_at="2026-02-01", completed_by={"email": "b@x.org"})
     verdict = {"id": "x", "type": "choices", "value": {"choices": ["reject"]}}
-    earlier = make_annotation([box, verdict], updated_at="2026-01", completed_by={"id": 7})
+    earlier = make_annotation([box, verdict], updated_at="2026-01-01", completed_by={"id": 7})
     skipped = make_annotation([], was_cancelled=True)
     task = make_task(later, skipped, earlier, ovsam_file_name="s/a.png", ovsam_batch="b1")
     one, two = read(write_json(tmp_path, [task, make_task(), make_task(skipped)]))
@@ -114,6 +116,14 @@ def test_label_studio_shapes(tmp_path):
     assert abs(areas[1] - np.pi * 32 * 24) < 30
     assert abs(areas[2] - 32 * 24) < 60
     assert areas[3] == 32 * 24
+
+
+def test_half_letters_and_times_that_are_none(tmp_path):
+    box = make_region("rectangle", {"x": 0, "y": 0, "width": 10, "height": 10})
+    box["value"]["rectanglelabels"] = ["c\ud800t"]
+    annotation = make_annotation([box], completed_by="a\udfff", updated_at="yesterday")
+    [image] = read(write_json(tmp_path, [make_task(annotation)]))
+    assert (image.by, image.at, image.objects[0].category) == ("a?", None, "c?t")
 
 
 def test_labels_and_shapes_in_results_of_their_own(tmp_path):
@@ -237,6 +247,14 @@ OUTSIDE = '<!DOCTYPE a SYSTEM "file:///etc/passwd">'
 def test_xml_with_a_document_type_is_refused(tmp_path, head):
     with pytest.raises(DatasetError, match="document type"):
         read(write_xml(tmp_path, "", head))
+
+
+def test_an_element_without_end_takes_bounded_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(xml_events, "_MOST_ELEMENT", 1 << 22)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("annotations.xml", "<annotations><mask rle='" + "1," * (1 << 23))
+    with pytest.raises(DatasetError, match="more than 256 MB"):
+        read(tmp_path / "x.zip")
 
 
 @pytest.mark.parametrize(
