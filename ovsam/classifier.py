@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovsam.errors import VocabularyError
+from ovsam.examples.prototypes import ExamplePrototypes, PrototypeSpace
 from ovsam.text.class_list import fold_name
 from ovsam.text.vocabulary import Vocabulary, find_prototypes
 from ovsam.text.vocabulary_files import load_vocabulary
@@ -64,6 +65,67 @@ class Classifier:
         classifier._set_weights(base, novel, rows.device)
         return classifier
 
+    @classmethod
+    def of_vocabulary(
+        cls,
+        vocabulary: Vocabulary,
+        trained_on: str | None,
+        logit_scale: float,
+        device: torch.device,
+        *,
+        restrict_to_split: bool,
+    ) -> Classifier:
+        """Build one of a vocabulary with prototypes, for a model on a device.
+
+        `trained_on` as in `split_for_model`. `restrict_to_split`: never choose a class in neither
+        set of a base/novel split.
+        """
+        assert vocabulary.prototypes is not None
+        rows, owners = vocabulary.prototypes
+        base, novel = split_for_model(vocabulary, trained_on)
+        classifier = cls.of_prototypes(
+            (rows.to(device), owners),
+            vocabulary.num_classes,
+            base,
+            novel if restrict_to_split else None,
+            logit_scale,
+        )
+        if vocabulary.example_prototypes is not None:
+            classifier._examples = vocabulary.example_prototypes.to(device)
+        return classifier
+
+    def head_logits(self, embeddings: Tensor) -> Tensor:
+        """Score (N, D) embeddings by the trained head: (N, K + 1) float32, background last."""
+        space = None if self._examples is None else self._examples.head
+        return self._add_examples(self.cosine_logits(embeddings), embeddings, space)
+
+    def clip_logits(self, embeddings: Tensor) -> Tensor:
+        """Score (N, D) embeddings by frozen CLIP: (N, K + 1) float32, background last."""
+        space = None if self._examples is None else self._examples.clip
+        return self._add_examples(self.cosine_logits(embeddings), embeddings, space)
+
+    def _add_examples(
+        self, logits: Tensor, embeddings: Tensor, space: PrototypeSpace | None
+    ) -> Tensor:
+        """Return (N, K + 1) logits of texts with those of examples.
+
+        Images lie closer to images than to texts: their cosines cannot be compared. So examples
+        first share the probability with all that is not near them: a class at its level is as
+        likely as all texts together, or as the class "none of the examples".
+        """
+        if space is None:
+            return logits
+        assert self._examples is not None
+        near, none_index = space.score(embeddings), self._examples.none_index
+        logits = logits.clone()
+        if none_index is not None:
+            logits[:, none_index] = 0
+        else:
+            near = near + logits[:, :-1].logsumexp(dim=1, keepdim=True)
+        owners = self._examples.owners
+        logits[:, owners] = torch.logaddexp(logits[:, owners], near)
+        return logits
+
     def _set_prototypes(
         self, prototypes: Tensor, owners: Tensor, num_classes: int, logit_scale: float
     ) -> None:
@@ -72,6 +134,7 @@ class Classifier:
         self._num_classes = num_classes
         self._is_one_each = torch.equal(owners.cpu(), torch.arange(num_classes))
         self._scale = torch.tensor(logit_scale).exp().item()
+        self._examples: ExamplePrototypes | None = None
 
     def _set_weights(
         self, base: tuple[int, ...] | None, novel: tuple[int, ...] | None, device: torch.device
@@ -139,5 +202,11 @@ def split_for_model(
     trained = load_vocabulary(trained_on)
     seen = range(trained.num_classes) if trained.base is None else trained.base
     names = {fold_name(trained.names[index]) for index in seen}
+    shown = (
+        {fold_name(item.name) for item in vocabulary.references.classes}
+        if (vocabulary.references)
+        else set()
+    )
+    names -= shown  # the head knows the name, and not what it is shown here
     base = tuple(i for i, name in enumerate(vocabulary.names) if fold_name(name) in names)
     return base, None

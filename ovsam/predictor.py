@@ -17,8 +17,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ovsam.classifier import Classifier, best_classes, split_for_model
+from ovsam.classifier import Classifier, best_classes
 from ovsam.errors import ImageError, PromptError, VocabularyError
+from ovsam.examples.classes import embed_classes
 from ovsam.labelling_model import LabellingModel
 from ovsam.model import boxes_of_masks
 from ovsam.postprocess import mask_region, stability_scores
@@ -33,7 +34,6 @@ from ovsam.structures import (
     check_boxes,
     to_numpy,
 )
-from ovsam.text.embedding import embed_vocabulary
 from ovsam.text.vocabulary import Vocabulary
 
 MaskForm = Literal["full", "rle", "both", "none"]
@@ -86,6 +86,7 @@ class Predictor:
             vocabulary: where it has no embeddings, the model's text tower computes them. Where it
                 has no base/novel split, the classes that the model's label head was trained on are
                 base: the fused score trusts the head for these and frozen CLIP for all others.
+                With examples (`load_vocabulary("examples:refs.json")`) the model looks at them.
                 None: segment only; predictions then have no labels.
             restrict_to_split: with a base/novel split, never choose a class in neither set, as the
                 paper's protocols do. Give False to label with all classes.
@@ -106,24 +107,21 @@ class Predictor:
                 f"the model {model.config.name} segments and does not name objects; leave the "
                 "vocabulary out"
             )
-        if vocabulary.prototypes is None:
-            vocabulary = embed_vocabulary(vocabulary, model.namer)
+        vocabulary = embed_classes(vocabulary, model)
         self._vocabulary = vocabulary
-        base, novel = split_for_model(vocabulary, model.config.trained_on)
         assert vocabulary.prototypes is not None
-        rows, owners = vocabulary.prototypes
-        width, wanted = rows.shape[-1], model.config.clip.embed_dim
+        width, wanted = vocabulary.prototypes[0].shape[-1], model.config.clip.embed_dim
         if width != wanted:
             raise VocabularyError(
                 f"expected text embeddings of width {wanted} for the model {model.config.name}, "
                 f"got {width}; compute them with this model's text tower"
             )
-        self._classifier = Classifier.of_prototypes(
-            (rows.to(model.device), owners),
-            vocabulary.num_classes,
-            base,
-            novel if restrict_to_split else None,
+        self._classifier = Classifier.of_vocabulary(
+            vocabulary,
+            model.config.trained_on,
             model.config.logit_scale,
+            model.device,
+            restrict_to_split=restrict_to_split,
         )
 
     @property
@@ -357,8 +355,8 @@ class Predictor:
                 label_tokens[rows],
                 logits[rows],
             )
-            head = self._classifier.cosine_logits(embeddings)
-            clip = self._classifier.cosine_logits(clip_embeddings)
+            head = self._classifier.head_logits(embeddings)
+            clip = self._classifier.clip_logits(clip_embeddings)
             parts.append((head, clip, self._classifier.fuse(head, clip, has_mask)))
         head, clip, fused = (torch.cat(column) for column in zip(*parts, strict=True))
         labels, scores, margins = best_classes(fused)

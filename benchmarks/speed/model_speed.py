@@ -74,8 +74,8 @@ def run_textbook(predictor: Any, image: Any, boxes: Any) -> dict[str, float]:
         )
         clip = pool_every_region(model, features.clip_feature, regions)
         predictor._classifier.fuse(
-            predictor._classifier.cosine_logits(head),
-            predictor._classifier.cosine_logits(clip),
+            predictor._classifier.head_logits(head),
+            predictor._classifier.clip_logits(clip),
             torch.ones(len(boxes), dtype=torch.bool),
         )
         encode_full_masks(logits, prepared)

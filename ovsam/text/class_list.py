@@ -140,6 +140,15 @@ def read_class_file(
     return _classes_from_lines(text, path), path.stem
 
 
+def read_class_entries(entries: Sequence[Any], path: Path) -> list[VocabularyClass]:
+    """Return the classes of a COCO file's `categories`, whose other content is read elsewhere.
+
+    Raises:
+        VocabularyError: as `read_class_file`.
+    """
+    return _classes_from_data(list(entries), path, keep_whole)[0]
+
+
 def check_unique(classes: Sequence[VocabularyClass], places: Sequence[str], source: str) -> None:
     """Refuse a list in which two classes share a name or alias; the message names both places."""
     seen: dict[str, int] = {}

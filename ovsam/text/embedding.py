@@ -1,38 +1,29 @@
 """Vocabulary + text tower → the vocabulary with embeddings, from disk where computed before.
 
-A file holds the embeddings of one list of texts by one text tower; its name is the digest of the
-texts, the templates and the tower's weights, so that it cannot be out of date. A damaged file is
-noticed by its checksum, computed again and replaced.
+A file of the cache (`embedding_cache.py`) holds the embeddings of one list of texts by one text
+tower; its name is the digest of the texts, the templates and the tower's weights.
 
 Letters: U different texts, T templates, D embedding width.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
+from ovsam.text.embedding_cache import recall_or_compute
 from ovsam.text.name_table import NameTable
 from ovsam.text.text_tower import TEMPLATES, TextTower
 from ovsam.text.vocabulary import Vocabulary
-from ovsam.weights.files import find_cache_folder, write_atomically
 
 logger = logging.getLogger(__name__)
 
-# Files that this process has read or written: `collect_used_files` sends them to other machines.
-_used_files: set[Path] = set()
-# Part of a file's name: raise it when what a file holds changes its meaning.
-_FORMAT = "1"
 _LOG_EVERY_S = 10.0
 
 
@@ -102,39 +93,13 @@ def embed_texts(
 
     `templates` are sentences with "{}" in the text's place; the rest is as in `embed_vocabulary`.
     """
-    path = _cache_path(texts, text_tower, cache_dir, templates)
-    _used_files.add(path)
-    cached = _read_cached(path, (len(texts), text_tower.dim))
-    if cached is not None:
-        return cached
-    embeddings_UD = _compute(texts, text_tower, batch_size, progress, templates)
-    data = embeddings_UD.numpy().tobytes()
-    metadata = {"format": _FORMAT, "sha256": hashlib.sha256(data).hexdigest()}
-    try:
-        write_atomically(path, save({"embeddings": embeddings_UD}, metadata))
-    except OSError as error:
-        logger.warning("text embeddings are not cached, cannot write %s: %s", path, error)
-    return embeddings_UD
-
-
-def collect_used_files() -> dict[str, bytes]:
-    """Return name and content of the cache files that this process has used so far."""
-    return {path.name: path.read_bytes() for path in _used_files if path.is_file()}
-
-
-def store_files(files: Mapping[str, bytes]) -> None:
-    """Add another machine's `collect_used_files` to this one's cache, so that it computes nothing.
-
-    A damaged file needs no check here: it is noticed when it is read.
-    """
-    folder = find_cache_folder() / "text"
-    for name, content in files.items():
-        path = folder / Path(name).name
-        if not path.is_file():
-            try:
-                write_atomically(path, content)
-            except OSError as error:
-                logger.warning("cannot write %s: %s; it is computed again", path, error)
+    tensors = recall_or_compute(
+        [list(texts), list(templates), text_tower.identity],
+        {"embeddings": (len(texts), text_tower.dim)},
+        lambda: {"embeddings": _compute(texts, text_tower, batch_size, progress, templates)},
+        cache_dir,
+    )
+    return tensors["embeddings"]
 
 
 def _compute(
@@ -164,30 +129,3 @@ def _compute(
             message = "embedding %d class texts: %.0f %%, %.0f s left (once)"
             logger.info(message, len(texts), done * 100, left_s)
     return F.normalize(sums_UD, dim=-1)
-
-
-def _cache_path(
-    texts: Sequence[str], text_tower: TextTower, cache_dir: Path | None, templates: Sequence[str]
-) -> Path:
-    content = json.dumps([_FORMAT, list(texts), templates, text_tower.identity])
-    key = hashlib.sha256(content.encode()).hexdigest()
-    folder = find_cache_folder() / "text" if cache_dir is None else Path(cache_dir)
-    return folder / f"{key[:40]}.safetensors"
-
-
-def _read_cached(path: Path, shape: tuple[int, int]) -> Tensor | None:
-    """Return the cached (U, D) embeddings; None where there are none, or they are damaged."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            embeddings_UD = file.get_tensor("embeddings")
-    except FileNotFoundError:
-        return None
-    except (OSError, SafetensorError) as error:
-        logger.warning("cached text embeddings are damaged and computed again: %s: %s", path, error)
-        return None
-    digest = hashlib.sha256(embeddings_UD.numpy().tobytes()).hexdigest()
-    if digest != metadata.get("sha256") or tuple(embeddings_UD.shape) != shape:
-        logger.warning("cached text embeddings are damaged and computed again: %s", path)
-        return None
-    return embeddings_UD

@@ -1,6 +1,7 @@
 """`Vocabulary`: class names, the texts that stand for them, base/novel split, text embeddings.
 
-File formats are in class_list.py and vocabulary_files.py, embeddings are computed in embedding.py.
+File formats are in class_list.py and vocabulary_files.py, embeddings are computed in embedding.py,
+those of examples in `ovsam.examples`.
 
 Letters: C classes, K texts (prototypes) per class, D embedding width.
 """
@@ -29,6 +30,12 @@ from ovsam.text.class_rules import ClassRules
 if TYPE_CHECKING:
     import torch
 
+    from ovsam.examples.prototypes import ExamplePrototypes
+    from ovsam.examples.references import References
+
+NONE_OF_EXAMPLES = "(none of the examples)"
+"""What is near no example is of this class, which is ignored, where examples are all there is."""
+
 
 class Vocabulary:
     """The classes that a model chooses from, in order; immutable.
@@ -51,6 +58,8 @@ class Vocabulary:
     Attributes:
         classes: (C) `VocabularyClass` records.
         title: as given.
+        references: examples that show classes, beside the texts of others or in their place; None
+            where there are none.
 
     Raises:
         VocabularyError: no classes, empty or repeated names, aliases that are not lists of texts,
@@ -60,9 +69,11 @@ class Vocabulary:
 
     classes: tuple[VocabularyClass, ...]
     title: str
+    references: References | None
     _embeddings: torch.Tensor | None
     _prototypes: tuple[torch.Tensor, torch.Tensor] | None
     _own_embeddings: bool
+    _example_prototypes: ExamplePrototypes | None
     _index_by_name: dict[str, int]
 
     def __init__(
@@ -122,6 +133,8 @@ class Vocabulary:
         self._embeddings = None
         self._prototypes = None
         self._own_embeddings = False
+        self._example_prototypes = None
+        self.references = None
         self._index_by_name = {}
         for index, item in enumerate(classes):
             first = self._index_by_name.setdefault(fold_name(item.name), index)
@@ -188,7 +201,7 @@ class Vocabulary:
 
     @cached_property
     def content_hash(self) -> str:
-        """Hex digest of all that decides labels: ids, names, texts, split, rules, embeddings given.
+        """Hex digest of all that decides labels: classes, given embeddings and examples.
 
         Embeddings that `embed_vocabulary` computed follow from the texts and the model, and are
         left out.
@@ -205,6 +218,8 @@ class Vocabulary:
             for c in self.classes
         ]
         digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode())
+        if self.references is not None:
+            digest.update(self.references.digest.encode())
         if self._own_embeddings and self._embeddings is not None:
             digest.update(self._embeddings.numpy().tobytes())
         return digest.hexdigest()
@@ -236,13 +251,17 @@ class Vocabulary:
     def subset(self, names: Iterable[str]) -> Vocabulary:
         """Return a vocabulary of only the named classes, in the given order.
 
-        Ids, texts, splits and embeddings are kept.
+        Ids, texts, splits, embeddings and examples are kept.
 
         Raises:
             VocabularyError: a name is unknown.
         """
         indices = list(dict.fromkeys(self.index_of(name) for name in names))
+        # Without it, everything would be of one of the named classes.
+        if self.classes[-1].name == NONE_OF_EXAMPLES and self.num_classes - 1 not in indices:
+            indices.append(self.num_classes - 1)
         chosen = Vocabulary.from_classes([self.classes[i] for i in indices], self.title)
+        chosen.references = self.references
         if self._embeddings is not None:
             chosen._embeddings = self._embeddings[indices]
             chosen._own_embeddings = self._own_embeddings
@@ -252,6 +271,61 @@ class Vocabulary:
         """Return this vocabulary with (C, K, D) or (C, D) embeddings computed from its texts."""
         chosen = Vocabulary.from_classes(self.classes, self.title)
         chosen._embeddings = _check_embeddings(embeddings, self.num_classes)
+        return chosen
+
+    def with_references(self, references: References, title: str) -> Vocabulary:
+        """Return this vocabulary with examples of its classes, and of further ones.
+
+        A class that is in both has texts and examples. Where the classes have a base/novel split,
+        those with examples are novel: frozen CLIP's look at the examples counts for them.
+        """
+        shown = {fold_name(item.name): item for item in references.classes}
+        is_split = self.base is not None
+        classes = [
+            replace(
+                item, split="novel" if is_split else None, rules=shown[name].rules or item.rules
+            )
+            if (name := fold_name(item.name)) in shown
+            else item
+            for item in self.classes
+        ]
+        next_id = max(self.category_ids) + 1
+        for name, item in shown.items():
+            if name not in self._index_by_name:
+                split: Split | None = "novel" if is_split else None
+                classes.append(replace(item, category_id=next_id, split=split))
+                next_id += 1
+        chosen = Vocabulary.from_classes(classes, title)
+        chosen.references = references
+        return chosen
+
+    @classmethod
+    def from_references(cls, references: References, title: str) -> Vocabulary:
+        """Build a vocabulary of examples alone; what is near none is `NONE_OF_EXAMPLES`."""
+        ids = [item.category_id for item in references.classes]
+        none = VocabularyClass(max(ids) + 1, NONE_OF_EXAMPLES, (), rules=ClassRules(ignore=True))
+        chosen = cls.from_classes([*references.classes, none], title)
+        chosen.references = references
+        return chosen
+
+    def only_texts(self) -> Vocabulary | None:
+        """Return the classes that have texts, or None where no class has any."""
+        classes = [item for item in self.classes if item.aliases]
+        if len(classes) == self.num_classes:
+            return self
+        return Vocabulary.from_classes(classes, self.title) if classes else None
+
+    @property
+    def example_prototypes(self) -> ExamplePrototypes | None:
+        """Prototypes from examples; None where there are none, or before they are computed."""
+        return self._example_prototypes
+
+    def with_example_prototypes(
+        self, texts: tuple[torch.Tensor, torch.Tensor], examples: ExamplePrototypes
+    ) -> Vocabulary:
+        """Return this vocabulary with prototypes of texts, as `prototypes`, and of examples."""
+        chosen = self.with_prototypes(*texts)
+        chosen.references, chosen._example_prototypes = self.references, examples
         return chosen
 
     def with_prototypes(self, rows: torch.Tensor, owners: torch.Tensor) -> Vocabulary:
@@ -296,6 +370,7 @@ class Vocabulary:
         classes = [replace(item, split=split) for item in self.classes]
         chosen = Vocabulary.from_classes(classes, self.title)
         chosen._embeddings, chosen._own_embeddings = self._embeddings, self._own_embeddings
+        chosen.references = self.references
         return chosen
 
     def __len__(self) -> int:

@@ -7,6 +7,7 @@ tower (`ovsam train labels` with `class_embeddings: examples`). Other formats ar
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -34,6 +35,8 @@ BUILT_IN_VOCABULARIES = {
     "openimages": "openimages.json",
     "photo": "photo.json",
 }
+# What is in front of it are names; a path may have a "+" in it.
+_EXAMPLES = re.compile(r"(?:^|\+)examples:")
 VOCABULARY_SUFFIX = ".safetensors"
 _FILE_SUFFIXES = (".txt", ".json", ".yaml", ".yml", ".gz", VOCABULARY_SUFFIX)
 _CLASSES, _EMBEDDINGS = "ovsam-classes", "embeddings"
@@ -52,6 +55,10 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
             line (`cat, kitty` for aliases), of a JSON, YAML or COCO-format file, or of a
             safetensors file from `ovsam train`; or the names themselves (`cat,dog`).
 
+            Or `examples:REFS`, classes that examples show: a COCO file with boxes or masks, or a
+            folder with one folder of crops per class (docs/examples.md); several, and any of the
+            above in front, are joined by "+": `coco+examples:refs.json`.
+
     Returns:
         The classes without embeddings, which `Predictor` computes; a safetensors file has them.
 
@@ -59,6 +66,8 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
         VocabularyError: neither a built-in name nor a file, or the content is refused.
     """
     name = str(name_or_path)
+    if has_examples(name):
+        return _load_with_examples(name)
     file_name = BUILT_IN_VOCABULARIES.get(name.lower())
     if file_name is not None:
         classes, _ = read_class_file(_FOLDER / file_name, split_prototypes)
@@ -78,6 +87,29 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
         return read_vocabulary(path)
     classes, title = read_class_file(path)
     return Vocabulary.from_classes(classes, title)
+
+
+def has_examples(name: str) -> bool:
+    """Return whether a vocabulary's name, as `load_vocabulary` takes it, has examples in it."""
+    return len(_EXAMPLES.split(name)) > 1
+
+
+def _load_with_examples(name: str) -> Vocabulary:
+    """Load "examples:REFS", "NAMES+examples:REFS", or more of the latter."""
+    from ovsam.examples.references import join_references, read_references
+
+    names, *parts = _EXAMPLES.split(name)
+    if not all(parts):
+        raise VocabularyError(
+            f"expected a COCO file, or a folder with one folder of crops per class, after "
+            f"'examples:', got {name!r}"
+        )
+    references = join_references([read_references(Path(part)) for part in parts])
+    title = "examples:" + "+examples:".join(Path(part).name for part in parts)
+    if not names:
+        return Vocabulary.from_references(references, title)
+    named = load_vocabulary(names)
+    return named.with_references(references, f"{named.title}+{title}")
 
 
 def parse_vocabulary(text: str) -> Vocabulary:

@@ -93,7 +93,7 @@ class Worker:
         The first worker embeds the class names and returns their cache files, which the others get
         as `texts`.
         """
-        from ovsam.text.embedding import collect_used_files, store_files
+        from ovsam.text.embedding_cache import collect_used_files, store_files
         from ovsam_pipeline.engines.cluster.node_setup import identify_code
 
         # Imported now, else the first image would seem to take seconds, or to hang.

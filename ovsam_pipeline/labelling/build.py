@@ -199,14 +199,15 @@ def identify_run_detector(config: LabelConfig) -> Known | None:
 def _list_detector_settings(config: LabelConfig) -> dict[str, Any]:
     from ovsam.text.vocabulary_files import load_vocabulary
 
-    is_chosen = config.vocabulary != "auto"
+    # A detector cannot look at examples: it looks for what has a name.
+    asked = None if config.vocabulary == "auto" else load_vocabulary(config.vocabulary).only_texts()
     return {
         "conf": config.conf,
         "max_det": config.max_det,
         "device": config.device,
         "dtype": config.dtype,
         "is_compiled": config.compile,
-        "vocabulary": load_vocabulary(config.vocabulary) if is_chosen else None,
+        "vocabulary": asked,
     }
 
 
@@ -228,14 +229,14 @@ def _embed(
     embedding: Progress | None,
 ) -> Vocabulary | None:
     """Return the vocabulary with embeddings; None where the model cannot and need not name it."""
+    from ovsam.examples.classes import embed_classes
     from ovsam.labelling_model import LabellingModel
-    from ovsam.text.embedding import embed_vocabulary
 
     reason = "a SAM gives masks alone"
     if isinstance(model, LabellingModel):
         try:
-            namer = choose_namer(model, vocabulary)
-            return embed_vocabulary(vocabulary, namer, progress=embedding)
+            namer = None if vocabulary.only_texts() is None else choose_namer(model, vocabulary)
+            return embed_classes(vocabulary, model, namer=namer, progress=embedding)
         except (CheckpointError, VocabularyError) as error:
             if needs_model_names(config):
                 raise

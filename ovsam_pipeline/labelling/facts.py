@@ -80,8 +80,9 @@ def check_names(config: LabelConfig, model: ModelFacts, vocabulary: Vocabulary) 
     """Refuse class names that the model cannot embed, where an object may have no other name."""
     is_given = vocabulary.prototypes is not None  # embeddings learned from examples
     is_made_up = find_text_seed(model, vocabulary) is not None
-    if needs_model_names(config) and not is_given and not is_made_up:
-        model.check_vocabulary(vocabulary)
+    texts = vocabulary.only_texts()  # examples need no names
+    if needs_model_names(config) and texts is not None and not is_given and not is_made_up:
+        model.check_vocabulary(texts)
 
 
 def check_model(config: LabelConfig, model: ModelFacts | None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovsam.text.class_list import fold_name
+from ovsam.text.vocabulary import NONE_OF_EXAMPLES
 from ovsam_pipeline.detectors.base import compute_fingerprint
 from ovsam_pipeline.detectors.build import find_family
 
@@ -89,7 +90,8 @@ def describe_parts(
         "vocabulary": {
             "name": vocabulary.title,
             "hash": vocabulary.content_hash,
-            "classes": vocabulary.num_classes,
+            "classes": vocabulary.num_classes - (vocabulary.names[-1] == NONE_OF_EXAMPLES),
+            **({"examples": len(vocabulary.references.examples)} if vocabulary.references else {}),
         },
     }
 

@@ -211,9 +211,9 @@ class LabelConfig(SharedConfig):
     vocabulary: str = setting(
         "auto",
         Panel.MODELS,
-        "Class names to choose from: a built-in name (`ovsam vocabularies`), a file, or names with "
-        "commas between. auto: everyday with the model photo, nano's own names with nano, "
-        "the detector's with --labels detector, else lvis.",
+        "Class names to choose from: a built-in name (`ovsam vocabularies`), a file, names with "
+        "commas between, or examples:REFS, drawn boxes or crops. auto: everyday with the model "
+        "photo, nano's own names with nano, the detector's with --labels detector, else lvis.",
         metavar="NAME",
         more="See [vocabularies.md](vocabularies.md).",
     )

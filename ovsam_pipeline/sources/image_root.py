@@ -6,20 +6,18 @@ another data set often have the same names ("0001.jpg").
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ovsam.image_folders import list_image_folders
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath, is_there
 
 # The first images are looked for; on an object store each look is a request.
 NUM_PROBES, NUM_REMOTE_PROBES = 20, 3
-# Folders that hold annotations beside those that hold images.
-_ANNOTATION_FOLDERS = frozenset(("annotations", "annotation", "labels"))
 _MOST_NEIGHBOURS = 500
 
 
@@ -52,17 +50,8 @@ class ImageRoot:
 
 
 def list_candidates(path: AnyPath) -> list[AnyPath]:
-    """Return where the images of a file lie by custom, and in folders named after it.
-
-    "instances_val2017.json" and "train.json" are of the folders "val2017" and "train".
-    """
-    beside = path.parent.absolute() if isinstance(path, Path) else path.parent
-    near = [beside]
-    if beside.name.lower() in _ANNOTATION_FOLDERS:
-        near.append(beside.parent)
-    splits = [part for part in re.split(r"[\W_]+", path.name.partition(".")[0]) if part]
-    inside = ("images", "data", *splits, *(f"images/{split}" for split in splits))
-    return list(dict.fromkeys([*near, *(folder / name for folder in near for name in inside)]))
+    """Return where the images of a file lie by custom: see `ovsam/image_folders.py`."""
+    return list_image_folders(path)
 
 
 def find_root(

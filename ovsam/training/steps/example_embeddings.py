@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovsam.errors import ConfigError, ImageError
+from ovsam.examples.embedding import draw_mask_logits, embed_by_clip
 from ovsam.model import OVSAM
 from ovsam.training.data.mixed import OpenedData
-from ovsam.training.samples import AugmentSettings, TrainingSample, augment_sample, stack_pixels
+from ovsam.training.samples import AugmentSettings, TrainingSample, augment_sample
 
 logger = logging.getLogger(__name__)
 
 _AS_IT_IS = AugmentSettings(min_ratio=1.0, max_ratio=1.0, flip=0.0)
-_SURE = 10.0
 
 
 @torch.no_grad()
@@ -60,22 +60,20 @@ def embed_examples(model: OVSAM, opened: OpenedData, examples: int, seed: int) -
 
 def _embed_objects(model: OVSAM, sample: TrainingSample, rows: Tensor) -> Tensor:
     """Return what frozen CLIP sees in some objects, (M, D) float32 unit vectors."""
-    size, device = model.config.input_size, model.device
-    stage4 = model.image_encoder(stack_pixels([sample], size, device))[3]
-    boxes = torch.from_numpy(sample.boxes_xyxy()).to(device)[rows.to(device)]
-    masks = torch.zeros(len(rows), size, size)
-    height, width = sample.pixels.shape[:2]
-    for mask, row, box in zip(masks, rows.tolist(), boxes.tolist(), strict=True):
-        if sample.masks is None:
-            x1, y1, x2, y2 = (round(side) for side in box)
-            mask[y1:y2, x1:x2] = 1
+    size = model.config.input_size
+    size_hw = sample.pixels.shape[:2]
+    chosen = rows.tolist()
+    boxes = torch.from_numpy(sample.boxes_xyxy()[chosen])
+    logits = []
+    for row, box in zip(chosen, boxes.tolist(), strict=True):
+        if sample.masks is not None:
+            mask = sample.masks[row]
         else:
-            mask[:height, :width] = torch.from_numpy(sample.masks[row])
-    logits = F.interpolate(masks[:, None], scale_factor=0.25, mode="area")[:, 0]
-    embeddings = model.image_encoder.embed_regions(
-        stage4, boxes, ((logits - 0.5) * 2 * _SURE).to(device)
-    )
-    return F.normalize(embeddings.float().cpu(), dim=1)
+            x1, y1, x2, y2 = (round(side) for side in box)
+            mask = np.zeros(size_hw, np.uint8)
+            mask[y1:y2, x1:x2] = 1
+        logits.append(draw_mask_logits(mask, size_hw, size))
+    return embed_by_clip(model, sample.pixels, boxes.numpy(), torch.stack(logits).numpy())
 
 
 def _check_counts(counts: Tensor, names: Sequence[str]) -> None:

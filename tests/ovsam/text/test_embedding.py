@@ -106,7 +106,7 @@ def test_cache_that_cannot_be_written_is_only_a_warning(tower, tmp_path, caplog)
     (tmp_path / "file").write_text("in the way")
     embeddings = embed(tower, tmp_path / "file" / "folder")
     assert embeddings.shape == (3, 2, 8)
-    assert "text embeddings are not cached" in caplog.text
+    assert "embeddings are not cached" in caplog.text
 
 
 def test_cache_is_in_the_user_s_cache_folder(tower, tmp_path, monkeypatch):

@@ -106,7 +106,7 @@ def test_worker_refuses_an_output_that_it_does_not_see(writer, tmp_path):
 
 
 def test_texts_of_another_machine_are_not_computed_again(tmp_path, monkeypatch):
-    from ovsam.text import embedding as text_cache
+    from ovsam.text import embedding_cache as text_cache
 
     monkeypatch.setattr(text_cache, "_used_files", set())
     monkeypatch.setenv("OVSAM_HOME", str(tmp_path / "home"))
