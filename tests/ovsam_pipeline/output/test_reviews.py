@@ -4,12 +4,14 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 import time
 
 import pytest
 from reviewed_rows import answer, draw_mask
 
 from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.output import growing_file
 from ovsam_pipeline.output.reviews import (
     REVIEWS_FILE,
     Answer,
@@ -17,6 +19,7 @@ from ovsam_pipeline.output.reviews import (
     carry_answers,
     read_answers,
 )
+from ovsam_pipeline.storage.conditional import UnsupportedError
 from ovsam_pipeline.storage.remote_path import parse_path
 
 LEFT, RIGHT = draw_mask(0, 0, 20, 20), draw_mask(30, 0, 20, 20)
@@ -192,3 +195,24 @@ def test_answers_on_a_store(tmp_path) -> None:
     assert append_answers(output, [answer("b.jpg", reviewed=LEFT)]) == 1
     assert list(read_answers(output)) == [*given, answer("b.jpg", reviewed=LEFT)]
     (output / REVIEWS_FILE).unlink()
+
+
+@pytest.mark.parametrize("knows_conditions", [True, False])
+def test_imports_at_once_on_s3(s3, monkeypatch, knows_conditions) -> None:
+    if not knows_conditions:
+        monkeypatch.setattr(growing_file, "ConditionalObject", _refuse_conditions)
+    output = parse_path(f"{s3.uri}/{knows_conditions}")
+    people = ("ann", "bob") if knows_conditions else ("ann",)
+    workers = [threading.Thread(target=_add_many, args=(output, who, 3)) for who in people]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    said = sorted((found.file_name, found.by) for found in read_answers(output))
+    # Of two who say the same of an object the last one counts; both are in the file.
+    assert [name for name, _ in said] == ["0.jpg", "1.jpg", "2.jpg"]
+    assert read_answers(output).lines == 3 * len(people)
+
+
+def _refuse_conditions(path):
+    raise UnsupportedError(f"no conditions for {path}")
