@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 import numpy as np
+from ranking import compute_risks
 from scene_labels import add_arguments, read_given, read_labels
 
 from ovsam_pipeline.output.checked_labels import ScoreMap, squash, stretch
@@ -90,7 +91,7 @@ def main() -> None:
         labels = labels.select(labels.column("detector_score") >= CONF)
         for question, judged, scores in (
             ("names of true boxes", boxes, boxes.column("score")),
-            ("labels as a whole", labels, 1 - labels.column("risk")),
+            ("labels as a whole", labels, 1 - compute_risks(labels)),
         ):
             errors = measure(scores, ~judged.is_error, given, seed)
             print(f"seed {seed}, {question} ({len(scores)}): {_describe(errors)}")

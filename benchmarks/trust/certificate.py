@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+from ranking import compute_risks
 from scene_labels import Judged, add_arguments, read_labels
 
 from ovsam_pipeline.review.certificate import find_threshold
@@ -48,7 +49,7 @@ def simulate(
 
 def print_seed(judged: Judged, given: argparse.Namespace, seed: int) -> list[float]:
     """Print the line of a seed; return median and mean share, and how often it was broken."""
-    risk, is_right = judged.column("risk"), ~judged.is_error
+    risk, is_right = compute_risks(judged), ~judged.is_error
     shares, precisions, certified = simulate(risk, is_right, given, seed)
     broken = float((precisions < given.target).mean())
     rng = np.random.default_rng(seed)

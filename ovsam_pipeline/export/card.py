@@ -281,7 +281,7 @@ def _write_trust(facts: CardFacts) -> Iterator[str]:
             f"`risk` ≤ {found.threshold:g} at least **{_percent(found.target)}** are right, with "
             f"{_percent(found.confidence)} confidence. Of {count_things(found.checks, 'check')} "
             f"among them {found.wrong} were wrong or not answered (learn then test, exact tails; "
-            f"{found.at[:10]})."
+            f"{escape(found.at[:10])})."
         )
         for one in found.classes:
             yield (

@@ -102,7 +102,7 @@ def _draw_reliability(axes: Axes, calibration: Calibration) -> None:
 def _draw_bins(
     axes: Axes, bins: Sequence[tuple[float, float, int]], label: str, colour: str
 ) -> None:
-    means, shares, _ = zip(*bins, strict=True)
+    means, shares = [mean for mean, _, _ in bins], [share for _, share, _ in bins]
     axes.plot(means, shares, marker="o", label=label, color=colour)
 
 

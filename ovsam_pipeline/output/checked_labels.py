@@ -204,6 +204,8 @@ def read_certificate(run: Mapping[str, Any]) -> Certificate | None:
         found = build_strict(Certificate, values, CERTIFIED)
     except ConfigError:
         return None
+    if not (0 < found.target < 1 and 0 < found.confidence < 1):
+        return None
     is_stale = found.stale or found.fingerprint != run.get("fingerprint")
     return replace(found, stale=is_stale)
 

@@ -22,7 +22,7 @@ FEWEST_ANSWERS = 50
 # Measured: offsets that fit are those of 5 to 20 rivals, with many classes.
 _RIVALS = 12
 # How many answers' worth of faith in slope 1, and in the offset of a temperature.
-_PRIOR_WEIGHTS = (0.1, 3.0)
+_PRIOR_WEIGHTS = (1.0, 3.0)
 _STEPS = 50
 _BINS = 10
 _FOLDS = 10

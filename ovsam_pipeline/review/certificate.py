@@ -110,6 +110,19 @@ def count_fewest(target: float, confidence: float, wrong: int = 0) -> int:
     return checks
 
 
+def count_allowed(target: float, confidence: float, checks: int) -> int:
+    """Return the most wrong labels among checks that still show a precision; -1 where none would.
+
+    Of an output so large that the sample is a small part of it.
+    """
+    low, high = -1, checks
+    while high - low > 1:
+        middle = (low + high) // 2
+        is_enough = compute_tail(middle, checks, 1 - target) <= 1 - confidence + 1e-12
+        low, high = (middle, high) if is_enough else (low, middle)
+    return low
+
+
 def _list_thresholds(
     ranked: NDArray[np.float64], num_checks: int, target: float, confidence: float
 ) -> NDArray[np.float64]:

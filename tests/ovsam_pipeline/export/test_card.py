@@ -209,3 +209,12 @@ def test_damaged_calibration_costs_no_card(output, tmp_path, caplog):
     (output / "calibration.json").write_text("{")
     assert "# labels" in write(output, tmp_path)
     assert "calibration.json" in caplog.text
+
+
+def test_numbers_of_others_break_no_card(output, tmp_path):
+    odd = FittedMap(1e308, float("nan"), 10**400, -1, 1e308, 0.0, (), ((1e308, -1e308, 5),))
+    write_calibration(output, Calibration(odd, None, 80, (), "f", "now"))
+    run = json.loads((output / "run.json").read_text())
+    odd_one = {**CERTIFICATE.to_dict(), "at": "<script>", "threshold": 1e18, "accepted": -1}
+    (output / "run.json").write_text(json.dumps({**run, "certified": odd_one}))
+    assert "<script>" not in write(output, tmp_path)

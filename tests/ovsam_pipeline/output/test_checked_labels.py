@@ -74,7 +74,15 @@ def test_new_certificate_replaces_the_old_one(folder):
 
 
 @pytest.mark.parametrize(
-    "stored", [None, {}, {"target": "high"}, {**CERTIFICATE.to_dict(), "x": 1}]
+    "stored",
+    [
+        None,
+        {},
+        {"target": "high"},
+        {**CERTIFICATE.to_dict(), "x": 1},
+        {**CERTIFICATE.to_dict(), "target": 1.0},
+        {**CERTIFICATE.to_dict(), "confidence": float("nan")},
+    ],
 )
 def test_damaged_certificate_is_none(stored):
     assert read_certificate({"fingerprint": "f", "certified": stored}) is None

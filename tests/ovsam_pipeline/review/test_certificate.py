@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ovsam_pipeline.review.certificate import count_fewest, find_threshold, is_shown
+from ovsam_pipeline.review.certificate import count_allowed, count_fewest, find_threshold, is_shown
 
 
 def test_fewest_checks_are_those_of_the_binomial_tail():
@@ -12,6 +12,18 @@ def test_fewest_checks_are_those_of_the_binomial_tail():
     assert count_fewest(0.9, 0.95, wrong=1) == 46
     assert count_fewest(0.95, 0.95) == 59
     assert count_fewest(0.99, 0.95) == 299
+
+
+def test_most_wrong_checks_are_the_other_side_of_the_fewest():
+    assert [count_allowed(0.9, 0.95, n) for n in (0, 28, 29, 45, 46, 60, 61)] == [
+        -1,
+        -1,
+        0,
+        0,
+        1,
+        1,
+        2,
+    ]
 
 
 def test_whole_check_needs_no_chance():

@@ -16,6 +16,7 @@ from ovsam_pipeline.review.ask import ask_sample
 from ovsam_pipeline.review.batches import record_batch
 from ovsam_pipeline.review.certify import calibrate, certify
 from ovsam_pipeline.review.checked import read_sample
+from ovsam_pipeline.storage.remote_path import parse_path
 
 BOX = (0, 0, 8, 8)
 NUM = 400
@@ -196,3 +197,15 @@ def test_failed_test_leaves_the_certificate_of_another_target(output):
     assert read_certificate(read_run_file(output)) == kept
     assert certify(output, 0.7, 0.95).threshold is not None
     assert read_certificate(read_run_file(output)).target == 0.7
+
+
+def test_output_on_a_store_is_certified_there(output, s3):
+    respond(output, ask(output), lambda _: True)
+    for path in output.rglob("*"):
+        if path.is_file():
+            s3.put(f"out/{path.relative_to(output)}", path.read_bytes())
+    remote = parse_path(f"{s3.uri}/out")
+    found = certify(remote, 0.9, 0.95)
+    assert found.accepted == NUM
+    assert read_certificate(read_run_file(remote)) == found
+    assert calibrate(remote) == read_calibration(remote)
