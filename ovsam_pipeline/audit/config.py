@@ -48,8 +48,8 @@ class AuditConfig(SharedConfig):
     asked: str | None = setting(
         None,
         Panel.DATA,
-        "With --predictions: an output of `ovsam label --detector gt:DATASET`, which is what the "
-        "model thinks of every annotated box.",
+        "With --predictions: an output of `ovsam label` with --detector gt:DATASET, which is what "
+        "the model thinks of every annotated box.",
         metavar="OUT",
     )
     image_root: str | None = setting(
