@@ -12,6 +12,7 @@ from ovsam_pipeline.commands.detect import detect
 from ovsam_pipeline.commands.detectors import detectors
 from ovsam_pipeline.commands.doctor import doctor
 from ovsam_pipeline.commands.eval import evaluate
+from ovsam_pipeline.commands.examples import examples
 from ovsam_pipeline.commands.export import export
 from ovsam_pipeline.commands.filter import filter_labels
 from ovsam_pipeline.commands.info import info
@@ -42,6 +43,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "review": review,
         "filter": filter_labels,
         "export": export,
+        "examples": examples,
         "eval": evaluate,
         "audit": audit,
     },
