@@ -187,8 +187,9 @@ def plan_filter(config: FilterConfig, categories: Sequence[Mapping[str, Any]]) -
     """
     names = [str(category["name"]) for category in categories]
     entries = _Entries(_read_entries(config, names))
-    spelling = {fold_name(name): name for name in names}
     renames = _read_renames(config.renames, names)
+    spelling = {fold_name(name): name for name in names}
+    spelling |= {fold_name(new): new for old, new in renames.items() if _is_alike(old, new)}
     classes = []
     for category, name in zip(categories, names, strict=True):
         entry = entries.find(name)
@@ -272,7 +273,7 @@ def _choose_ids(classes: Sequence[_Class]) -> dict[str, int]:
     for item in classes:
         ids.setdefault(fold_name(item.new_name), item.category_id)
     for item in classes:
-        if fold_name(item.name) == fold_name(item.new_name):
+        if _is_alike(item.name, item.new_name):
             ids[fold_name(item.name)] = item.category_id
     return ids
 
@@ -311,9 +312,13 @@ def _check_entries(entries: Sequence[VocabularyClass], known: set[str], path: st
         )
 
 
+def _is_alike(name: str, other: str) -> bool:
+    return fold_name(name) == fold_name(other)
+
+
 def _choose_name(name: str, entry: VocabularyClass | None) -> str:
     """Return the name of a class by the files: that of the class that it is an alias of."""
-    return name if entry is None or fold_name(entry.name) == fold_name(name) else entry.name
+    return name if entry is None or _is_alike(entry.name, name) else entry.name
 
 
 def _read_renames(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:

@@ -264,3 +264,9 @@ def test_below_other_alone_filters_nothing_and_is_refused():
         FilterConfig(below="other")
     with pytest.raises(ConfigError, match="expected --below as drop or other, got 'keep'"):
         FilterConfig(min_score=0.5, below="keep")
+
+
+def test_a_rename_may_change_the_case_alone():
+    plan = plan_filter(FilterConfig(renames=("cat=Cat",)), CATEGORIES)
+    assert plan.categories[0] == {"id": 3, "name": "Cat"}
+    assert plan.names == {"cat": "Cat"}
