@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ovsam_pipeline.commands.audit import audit
+from ovsam_pipeline.commands.compare import compare
 from ovsam_pipeline.commands.detect import detect
 from ovsam_pipeline.commands.detectors import detectors
 from ovsam_pipeline.commands.doctor import doctor
@@ -45,6 +46,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "export": export,
         "examples": examples,
         "eval": evaluate,
+        "compare": compare,
         "audit": audit,
     },
     _WEIGHTS: {

@@ -23,7 +23,7 @@ from ovsam_pipeline.monitoring.exit_codes import ExitCode
 if TYPE_CHECKING:
     from rich.table import Table
 
-_GROUPS = {
+COMPARED = {
     "instances": tuple(f"{n}{s}" for n in ("iou", "accuracy") for s in ("", "_base", "_novel")),
     "segm": ("AP", "AP50"),
     "bbox": ("AP", "AP50"),
@@ -132,7 +132,7 @@ def read_baseline(path: Path) -> Baseline:
     The samples give the intervals.
     """
     path = path / "metrics.json" if path.is_dir() else path
-    samples = {group: _read_group(path.parent / "samples", group) for group in _GROUPS}
+    samples = {group: _read_group(path.parent / "samples", group) for group in COMPARED}
     return Baseline(path, read_metrics(path), samples)
 
 
@@ -169,7 +169,7 @@ def compare_runs(
     sides = (new, baseline.path)
     changes: list[Change] = []
     notes: list[str] = []
-    for group in _GROUPS:
+    for group in COMPARED:
         values = [side["metrics"].get(group, {}) for side in (ours, theirs)]
         names = _choose_metrics(group, values, notes)
         if not names:
@@ -199,14 +199,14 @@ def compare_runs(
 
 def _list_defined(group: str, values: Mapping[str, float | None]) -> list[str]:
     """Return the metrics of a group that have a value."""
-    return [n for n in _GROUPS[group] if (value := values.get(n)) is not None and value >= 0]
+    return [n for n in COMPARED[group] if (value := values.get(n)) is not None and value >= 0]
 
 
 def _list_numbers(metrics: Mapping[str, Any]) -> str:
     """Return "instances iou, accuracy": what an evaluation measured of what is compared."""
     found = [
         f"{group} {', '.join(names)}"
-        for group in _GROUPS
+        for group in COMPARED
         if (names := _list_defined(group, metrics["metrics"].get(group, {})))
     ]
     return "; ".join(found) or "none"
