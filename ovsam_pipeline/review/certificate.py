@@ -2,9 +2,9 @@
 
 Learn then test (Angelopoulos et al., arXiv 2110.01052, section 4) by a fixed sequence: the objects
 of least risk are tested first, then a percent of the output more each time, up to the first test
-that fails. All is fixed before an answer is looked at, so no correction for many thresholds is due:
-where precision falls as risk rises, some test has the first threshold that is not good enough, and
-that one passes with a probability of at most 1 - confidence.
+that fails. The sequence is fixed before an answer is looked at, so that many thresholds need no
+correction: the first of them that is not good enough passes with a probability of at most 1 -
+confidence, and no later one is tested unless it does.
 
 One test: were one label more wrong than the target allows, so few wrong ones among the checked
 would be seen too rarely. The tail is exact for the objects that there are, drawn without

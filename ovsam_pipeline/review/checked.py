@@ -38,6 +38,7 @@ class CheckedSample:
         people: who answered.
         gone: objects of the sample that the output does not hold any more.
         population: how many objects it was drawn from.
+        drawn_from: fingerprint of the labels that it was drawn from.
         fingerprint: of the labels as they are now.
     """
 
@@ -50,6 +51,7 @@ class CheckedSample:
     people: tuple[str, ...]
     gone: int
     population: int
+    drawn_from: str
     fingerprint: str
 
     def __len__(self) -> int:
@@ -88,6 +90,7 @@ def read_sample(output: AnyPath, answers: Answers | None = None) -> CheckedSampl
         tuple(sorted({answer.by for _, answer, _, _ in found if answer is not None})),
         sample.gone,
         batch.population or 0,
+        batch.fingerprint,
         fingerprint,
     )
 
@@ -116,9 +119,11 @@ def read_population(output: AnyPath) -> Population:
 
 
 def need_sample(output: AnyPath, checks: int) -> CheckedSample:
-    """Return the sample of an output; a ConfigError where there is none with an answer.
+    """Return the sample of an output; a ConfigError where there is none of its labels.
 
-    `checks` is how many the message advises to draw.
+    That of other labels counts where all objects are the same ones, as after a relabelling: of
+    others, those that are new had no chance to be drawn. `checks` is how many the message advises
+    to draw.
     """
     sample = read_sample(output)
     advice = f"draw one with ovsam review {output} --sample {checks} and answer it"
@@ -131,7 +136,16 @@ def need_sample(output: AnyPath, checks: int) -> CheckedSample:
         raise ConfigError(
             f"the sample of {output} is of objects that it does not hold any more; {advice}"
         )
+    if sample.drawn_from != sample.fingerprint and not _has_same_objects(output, sample):
+        raise ConfigError(
+            f"the sample of {output} was drawn from the objects of other settings, so it says "
+            f"nothing of those that are new; {advice} (answers on old objects stay)"
+        )
     return sample
+
+
+def _has_same_objects(output: AnyPath, sample: CheckedSample) -> bool:
+    return not sample.gone and len(read_population(output).risk) == sample.population
 
 
 def _join_samples(batches: Sequence[Batch]) -> Batch | None:

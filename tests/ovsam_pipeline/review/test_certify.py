@@ -151,6 +151,19 @@ def test_sample_of_other_labels_is_left_out(output):
     assert (len(sample), sample.fingerprint) == (60, "g")
 
 
+def test_sample_of_other_objects_certifies_nothing(output):
+    respond(output, ask(output), lambda _: True)
+    write_output(output, fingerprint="relabelled")
+    assert certify(output, 0.9, 0.95).accepted == NUM  # the same objects under other names
+    more = make_row("new.jpg", make_labelled(BOX, risk=0.1), image_id=999)
+    write_output(output, more, fingerprint="another detector")
+    for ask_for in (lambda: certify(output, 0.9, 0.95), lambda: calibrate(output)):
+        with pytest.raises(
+            ConfigError, match=r"drawn from the objects of other settings.*--sample"
+        ):
+            ask_for()
+
+
 def test_calibration_is_written_and_says_by_whom(output):
     rng = np.random.default_rng(0)
     drawn = rng.random(NUM)
