@@ -93,14 +93,18 @@ def read_asked(
 ) -> AskedBoxes:
     """Read what the model thinks of the annotated boxes: an output with their prompts.
 
-    `truth` has one class for each name.
+    `truth` has one class for each name. A DatasetError where the place is no folder.
     """
+    if not place.is_dir():
+        raise DatasetError(
+            f"expected --asked to be an output folder of ovsam label, got {place}: a results file "
+            "does not say what the annotated names get"
+        )
     _, table = read_predictions(place, truth, class_map=class_map, min_match=min_match)
     order = np.argsort(truth.annotation_ids, kind="stable")
     position = find_positions(truth.annotation_ids[order], table.prompt_ids)
-    table = select_rows(table, np.flatnonzero((table.prompt_ids >= 0) & (position >= 0)))
-    position = position[position >= 0] if len(table) else np.zeros(0, np.int64)
-    annotation = order[position]
+    kept = np.flatnonzero((table.prompt_ids >= 0) & (position >= 0))
+    table, annotation = select_rows(table, kept), order[position[kept]]
     columns = _read_columns(place, table.rows)
     num = len(truth.annotation_ids)
     rows = np.full(num, -1, np.int64)

@@ -189,6 +189,30 @@ def test_labels_of_other_boxes_are_refused(tmp_path) -> None:
         run(tmp_path, data, asked=others)
 
 
+def test_a_results_file_is_no_opinion_on_boxes(tmp_path) -> None:
+    results = tmp_path / "results.json"
+    item = {"image_id": 10, "category_id": CAT, "bbox": [10, 10, 20, 20], "score": 0.9}
+    results.write_text(json.dumps([{**item, "annotation_id": 1}]))
+    given = {"predictions": write_found(tmp_path), "asked": results}
+    with pytest.raises(DatasetError, match="expected --asked to be an output folder"):
+        audit(write_data(tmp_path), output=tmp_path / "audit", **given)
+
+
+def test_a_results_file_is_what_was_found(tmp_path) -> None:
+    results = tmp_path / "results.json"
+    items = [
+        {"image_id": image, "category_id": kind, "bbox": box, "score": score}
+        for image, kind, box, score in FOUND
+    ]
+    results.write_text(json.dumps(items))
+    result = audit(write_data(tmp_path), predictions=results, output=tmp_path / "a", least=0.05)
+    lines = (result.output / "findings.jsonl").read_text().splitlines()
+    kinds = {line["annotation_id"]: line["kind"] for line in map(json.loads, lines)}
+    assert kinds == {
+        2: "box", 3: "unsupported", 4: "swapped", 5: "swapped", 6: "name", None: "missing",
+    }  # fmt: skip
+
+
 def test_labels_of_the_annotated_boxes_are_not_what_was_found(tmp_path) -> None:
     asked = write_asked(tmp_path)
     with pytest.raises(DatasetError, match=r"7 that annotations prompted: give .* as --asked"):
