@@ -336,6 +336,8 @@ def _tell_import(folder: AnyPath, name: str, report: ImportReport, *, as_json: b
         if total:
             counts = report.verdicts.most_common()
             print_result(f"  {', '.join(f'{count} {verdict}' for verdict, count in counts)}")
+        elif not report.left_out:
+            print_result("  nobody submitted an image in it, or filled in a line")
         for group in report.left_out.list_common():
             named = f"{'e.g. ' if group.count > 1 else ''}{group.file_name}"
             print_result(f"  left out: {group.count}  {group.sentence} ({named})")
