@@ -201,6 +201,12 @@ def export(
     on_top: Annotated[
         str, typer.Option(metavar="smaller|score", help="masks: which of two objects is seen.")
     ] = "smaller",
+    calibrated: Annotated[
+        bool,
+        typer.Option(
+            "--calibrated", help="csv: what score and risk are worth (`ovsam review --calibrate`)."
+        ),
+    ] = False,
     padding: Annotated[
         float, typer.Option(help="crops: margin, as a share of the box's longer side.")
     ] = 0.1,
@@ -225,8 +231,7 @@ def export(
     from ovsam_pipeline.export.splits import parse_split
     from ovsam_pipeline.output.place import find_output
 
-    if export_format not in _FORMATS:
-        raise ConfigError(f"expected --format as one of {_NAMES}, got '{export_format}'")
+    _check_format(export_format, calibrated=calibrated)
     names = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
     choice = LabelChoice(min_score, names, reviewed_only, max_risk)
     options = ExportOptions(
@@ -238,6 +243,7 @@ def export(
         on_top=cast("OnTop", on_top),
         padding=padding,
         cut_out=cut_out,
+        calibrated=calibrated,
     )
     folder = find_output(output)
     chosen = _FORMATS[export_format]
@@ -266,6 +272,15 @@ def export(
         raise typer.Exit(_IMAGES_GONE)
     if losses and losses.changed:
         raise typer.Exit(_LOSSY)
+
+
+def _check_format(export_format: str, *, calibrated: bool) -> None:
+    from ovsam.errors import ConfigError
+
+    if export_format not in _FORMATS:
+        raise ConfigError(f"expected --format as one of {_NAMES}, got '{export_format}'")
+    if calibrated and export_format != "csv":
+        raise ConfigError(f"--calibrated is for --format csv, got {export_format}")
 
 
 def _write_card(

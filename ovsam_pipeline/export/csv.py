@@ -20,6 +20,8 @@ from ovsam_pipeline.export.mask_crops import crop_mask
 from ovsam_pipeline.export.options import ExportOptions, ExportSummary
 from ovsam_pipeline.export.shape import measure_shape
 from ovsam_pipeline.output.answered_rows import REVIEWED_BY
+from ovsam_pipeline.output.checked_labels import Calibration, need_calibration
+from ovsam_pipeline.output.folder import read_run_file
 from ovsam_pipeline.storage.atomic import replace_file
 from ovsam_pipeline.storage.remote_path import AnyPath
 
@@ -35,6 +37,8 @@ COLUMNS = (
     "area", "area_share", "box_left", "box_top", "box_width", "box_height",
     "centre_x", "centre_y", "length", "width", "orientation",
 )  # fmt: skip
+# With --calibrated: the probability that the name is right, and that the whole label is.
+_CALIBRATED = ("calibrated_score", "right_probability")
 _FIELDS = (
     "category", "category_id", *_NUMBERS, "model_category", "detector_category", "reason", "area",
     "bbox", "segmentation",
@@ -48,13 +52,17 @@ _DIGITS = 6
 def export_csv(output: AnyPath, target: AnyPath, options: ExportOptions) -> ExportSummary:
     """Write one line for each chosen object into a file, which is replaced when it is complete."""
     read_categories(output, options.choice)  # refuses what is no output, and unknown classes
+    calibration = None
+    if options.calibrated:
+        calibration = need_calibration(output, read_run_file(output).get("fingerprint", ""))
     summary = ExportSummary()
     with replace_file(target) as temporary, temporary.open("wb") as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         table = csv.writer(text)
-        table.writerow(COLUMNS)
+        table.writerow((*COLUMNS, *(_CALIBRATED if calibration else ())))
         for image in iterate_labelled(output, options.choice, _FIELDS):
-            table.writerows(_list_lines(image))
+            lines = zip(_list_lines(image), image.objects, strict=True)
+            table.writerows([*line, *_calibrate(item, calibration)] for line, item in lines)
             summary.images += 1
             summary.objects += len(image.objects)
         text.flush()
@@ -94,6 +102,19 @@ def _measure(item: dict[str, Any]) -> dict[str, float]:
     """Return centre, length, width and orientation; nothing for an empty mask."""
     shape = measure_shape(crop_mask(item["segmentation"]))
     return {} if shape is None else {k: round(v, _DIGITS) for k, v in shape._asdict().items()}
+
+
+def _calibrate(item: dict[str, Any], calibration: Calibration | None) -> list[Any]:
+    """Return the cells of _CALIBRATED; empty ones where a map or a number is not known."""
+    if calibration is None:
+        return []
+    risk = item.get("risk")
+    chance = None if risk is None else 1 - risk
+    inputs = ((item.get("score"), calibration.name), (chance, calibration.label))
+    return [
+        "" if value is None or fitted is None else round(float(fitted.map.apply(value)), _DIGITS)
+        for value, fitted in inputs
+    ]
 
 
 def _shorten(value: float | None) -> str:

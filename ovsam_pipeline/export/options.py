@@ -25,6 +25,7 @@ class ExportOptions:
         split: shares of train, val and test of `yolo`; none: one split.
         padding: of `crops`, as a share of the box's longer side.
         cut_out: `crops` have the mask as transparency.
+        calibrated: `csv` has what scores and risks are worth, by OUT/calibration.json.
         on_top: which of two objects `masks` shows where they overlap.
     """
 
@@ -36,6 +37,7 @@ class ExportOptions:
     padding: float = 0.1
     cut_out: bool = False
     on_top: OnTop = "smaller"
+    calibrated: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that no export knows."""

@@ -234,6 +234,21 @@ def read_calibration(output: AnyPath) -> Calibration | None:
         ) from error
 
 
+def need_calibration(output: AnyPath, fingerprint: str) -> Calibration:
+    """Return the calibration of an output's labels; a ConfigError where there is none of them.
+
+    `fingerprint` is that of run.json.
+    """
+    found = read_calibration(output)
+    if found is None or found.fingerprint != fingerprint:
+        which = "one of labels of other settings" if found else "none"
+        raise ConfigError(
+            f"expected a calibration of the labels of {output}, got {which}; make it with ovsam "
+            f"review {output} --calibrate"
+        )
+    return found
+
+
 def write_calibration(output: AnyPath, calibration: Calibration) -> None:
     """Replace OUT/calibration.json."""
     text = json.dumps(asdict(calibration), ensure_ascii=False, indent=1)
