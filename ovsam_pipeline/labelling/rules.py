@@ -155,8 +155,12 @@ class LabelRules:
         return self.other
 
     def is_sure(self, index: int, score: float) -> bool:
-        """Whether an object with this label comes out, under its name or as "other"."""
-        return self.other is not None or score >= self.find_min_score(index)
+        """Whether the run's least score lets an object with this label pass.
+
+        A class's own least score is the matter of `keep_by_class`, which counts it by its reason.
+        """
+        has_own = self.vocabulary.classes[index].rules.conf is not None
+        return has_own or self.other is not None or score >= self.min_score
 
     def find_min_score(self, index: int) -> float:
         """Return the least score of a class's labels: its own rule, else the run's."""

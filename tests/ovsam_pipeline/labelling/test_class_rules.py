@@ -140,3 +140,10 @@ def test_other_is_a_category_of_its_own_unless_the_vocabulary_has_it():
     assert rules.list_categories()[-1] == {"id": 4, "name": "other"}
     rules = LabelRules(Vocabulary(["cat", "Other"]), min_score=0.8, below="other")
     assert rules.list_categories() == [{"id": 1, "name": "cat"}, {"id": 2, "name": "Other"}]
+
+
+def test_a_score_below_the_conf_of_a_class_is_counted_as_that():
+    everything, _ = label("a.jpg", make_vocabulary())
+    first = everything.objects[0].category
+    _, dropped = label("a.jpg", make_vocabulary(**{first: ClassRules(conf=0.8)}))
+    assert dropped == {BELOW_CONF: 1}
