@@ -11,17 +11,20 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ovsam.structures import FloatArray
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.output.folder import list_parts
 from ovsam_pipeline.output.part_tables import iterate_tables
 from ovsam_pipeline.sources.perceptual_hash import NUM_FREQUENCIES, SIDE, list_frequencies
 from ovsam_pipeline.storage.remote_path import AnyPath
+
+if TYPE_CHECKING:  # structures needs torch
+    from ovsam.structures import FloatArray
 
 _COLUMNS = ("file_name", "phash", "phash_detail")
 _DETAIL_LETTERS = NUM_FREQUENCIES // 3 * 4
