@@ -91,14 +91,14 @@ def _list_mask(item: Mapping[str, Any], crop: MaskCrop, level: int, batch: str) 
         label=item["category"],
         source="auto",
         occluded=0,
-        rle=", ".join(map(str, list_row_runs(crop.pixels).tolist())),
         left=left,
         top=top,
         width=width,
         height=height,
         z_order=level,
     )
-    yield f"    <mask{shape}>"
+    runs = ", ".join(map(str, list_row_runs(crop.pixels).tolist()))
+    yield f'    <mask rle="{runs}"{shape}>'
     facts = {**list_facts(item), **({BATCH_FIELD: batch} if batch else {})}
     for name, value in facts.items():
         yield f'<attribute name="{name}">{write_text(str(value))}</attribute>'

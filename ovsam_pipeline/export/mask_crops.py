@@ -168,8 +168,7 @@ def list_row_runs(pixels: np.ndarray) -> np.ndarray:
     if not flat.size:
         return np.zeros(0, np.int64)
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    runs = np.diff(changes, prepend=0, append=flat.size)
-    return np.concatenate([[0], runs]) if flat[0] else runs
+    return _measure_runs([0] if flat[0] else [], changes, flat.size)
 
 
 def list_image_row_runs(crop: MaskCrop, height: int, width: int) -> np.ndarray:
@@ -177,15 +176,22 @@ def list_image_row_runs(crop: MaskCrop, height: int, width: int) -> np.ndarray:
     padded = np.zeros((crop.pixels.shape[0], crop.pixels.shape[1] + 1), np.int8)
     padded[:, :-1] = crop.pixels
     # A difference over the joined rows: each row ends with a zero, so no run crosses two rows.
-    edges = np.diff(padded.reshape(-1), prepend=0)
-    places = np.flatnonzero(edges)
+    flat = padded.reshape(-1)
+    places = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    if flat.size and flat[0]:
+        places = np.concatenate([[0], places])
     rows, columns = np.divmod(places, padded.shape[1])
     places = (crop.top + rows) * width + crop.left + columns
     # Where a row of full width is followed by another, its end is the other's beginning.
     meets = np.flatnonzero(places[1:] == places[:-1])
     places = np.delete(places, np.concatenate([meets, meets + 1]))
-    runs = np.diff(places, prepend=0, append=height * width)
+    runs = _measure_runs([], places, height * width)
     return runs[:-1] if runs[-1] == 0 else runs
+
+
+def _measure_runs(first: list[int], changes: np.ndarray, total: int) -> np.ndarray:
+    bounds = np.concatenate([[0], first, changes, [total]]).astype(np.int64)
+    return bounds[1:] - bounds[:-1]
 
 
 def encode_crop(crop: MaskCrop, height: int, width: int) -> RLE:

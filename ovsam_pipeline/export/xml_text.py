@@ -19,10 +19,10 @@ def write_text(text: str) -> str:
     return escape(clean_text(text), {"\r": "&#13;"})
 
 
-def write_attributes(**values: object) -> str:
-    """Return ` name="value"` for each value, escaped; those that are None are left out."""
-    return "".join(
-        f" {name}={quoteattr(clean_text(str(value)))}"
-        for name, value in values.items()
-        if value is not None
+def write_attributes(**values: str | float) -> str:
+    """Return ` name="value"` for each value, a text or a number."""
+    texts = (
+        quoteattr(clean_text(value)) if isinstance(value, str) else f'"{value}"'
+        for value in values.values()
     )
+    return "".join(f" {name}={text}" for name, text in zip(values, texts, strict=True))
