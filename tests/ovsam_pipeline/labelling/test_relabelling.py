@@ -178,6 +178,7 @@ def objects_of(output):
         ({"conf": 0.5}, "--relabel keeps every object of .*, and --conf 0.5 would"),
         ({"iou": 0.9}, "--relabel keeps every object of .*, and --iou 0.9 would"),
         ({"max_det": 5}, "--relabel keeps every object of .*, and --max-det 5 would"),
+        ({"min_score": 0.5}, "--relabel keeps every object of .*, and --min-score 0.5 would"),
         ({"output": "OUT"}, "is the folder to relabel; give another one as -o"),
         ({"output": "OUT/sub"}, "is inside .*, which is only read; give another one as -o"),
         ({"relabel": "nowhere"}, "expected behind --relabel an output folder of ovsam label"),
@@ -189,6 +190,19 @@ def test_settings_that_contradict_it_are_refused(labelled, changes, reason):
     config = LabelConfig(**({"sources": (), "relabel": str(labelled)} | changes))
     with pytest.raises(ConfigError, match=reason):
         complete_config(config)
+
+
+def test_low_scores_become_other_and_keep_their_masks(labelled, tmp_path):
+    result = ovsam_pipeline.label(
+        relabel=str(labelled), output=tmp_path / "new", vocabulary="cow,owl", min_score=0.999,
+        below="other",
+    )  # fmt: skip
+    old, new = objects_of(labelled), objects_of(result.output)
+    assert [item["segmentation"] for item in new] == [item["segmentation"] for item in old]
+    low = [item for item in new if item["score"] < 0.999]
+    assert low
+    assert {(item["category_id"], item["category"]) for item in low} == {(3, "other")}
+    assert {item["model_category"] for item in low} <= {"cow", "owl"}
 
 
 def test_images_of_another_folder_are_refused(labelled, tmp_path):
