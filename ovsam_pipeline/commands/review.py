@@ -378,6 +378,11 @@ def _format_status(found: dict[str, Any], certified: list[str]) -> list[str]:
             f"{count_are(found['images_gone'], 'reviewed image')} not in this output (renamed, "
             "moved, removed?); their answers are kept"
         )
+    if found["images_changed"]:
+        lines.append(
+            f"{count_are(found['images_changed'], 'reviewed image')} another picture or size by "
+            "now, or failed; answers on what they were are kept and not applied"
+        )
     sample = found["sample"]
     if sample is None:
         lines.append(

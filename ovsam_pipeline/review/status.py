@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from ovsam_pipeline.output.answered_rows import is_of_image
 from ovsam_pipeline.output.checked_labels import Precision
-from ovsam_pipeline.output.folder import iterate_rows
+from ovsam_pipeline.output.folder import iterate_rows, iterate_rows_of
 from ovsam_pipeline.output.reviews import Answers, read_answers
 from ovsam_pipeline.review.ask import read_labelled
 from ovsam_pipeline.review.checked import CheckedSample, read_sample
@@ -28,6 +29,7 @@ def collect_review(output: AnyPath) -> dict[str, Any]:
         "damaged_lines": answers.damaged,
         "images": len(answers.by_image),
         "images_gone": _count_gone(output, answers),
+        "images_changed": _count_changed(output, answers),
         "verdicts": dict(Counter(answer.verdict for answer in answers).most_common()),
         "people": dict(Counter(answer.by for answer in answers).most_common()),
         "labels_judged": len(judged),
@@ -43,6 +45,16 @@ def _count_gone(output: AnyPath, answers: Answers) -> int:
     names = set(answers.by_image)
     names.difference_update(row["file_name"] for row in iterate_rows(output, ("file_name",)))
     return len(names)
+
+
+def _count_changed(output: AnyPath, answers: Answers) -> int:
+    """Return how many reviewed images have another size or look by now, or failed."""
+    if not answers:
+        return 0
+    return sum(
+        any(not is_of_image(one.answer, row) for one in answers.of(row["file_name"]))
+        for row in iterate_rows_of(output, answers.by_image)
+    )
 
 
 def _describe_sample(sample: CheckedSample) -> dict[str, Any]:

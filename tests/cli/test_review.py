@@ -173,6 +173,16 @@ def test_a_look_at_the_queue_records_nothing(output) -> None:
     assert found["verdicts"] == {"accepted": 5}
 
 
+def test_images_that_changed_or_are_gone_are_told(output) -> None:
+    other = draw_mask(0, 0, 8, 8, size=(2 * HEIGHT, 2 * WIDTH))
+    append_answers(output, [answer("a.jpg", reviewed=other), answer("old.jpg", reviewed=other)])
+    text = run(output).stdout
+    assert "1 reviewed image is not in this output" in text
+    assert "1 reviewed image is another picture or size by now" in text
+    found = json.loads(run(output, "--json").stdout)
+    assert (found["images_gone"], found["images_changed"], found["labels_judged"]) == (1, 1, 0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
