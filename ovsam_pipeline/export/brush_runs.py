@@ -7,8 +7,8 @@ alpha of the pixels along the rows; the mask is alpha. Source: rle-pack of thi.n
 label-studio-sdk quotes it in converter/brush.py.
 
 The SDK's own encoder makes four values a pixel of the whole image for each object, and a text of
-zeros and ones; this one sees the object's box alone and computes on whole arrays. Its output is
-what the SDK's is, bit for bit.
+zeros and ones; this one sees the object's box alone and computes on whole arrays. The SDK decodes
+it to the same pixels (tests/consumers/test_editors.py).
 """
 
 from __future__ import annotations

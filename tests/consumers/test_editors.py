@@ -3,6 +3,8 @@
 A script gets an export's folder and prints {name: [[run lengths, key], …]} of the image a.png.
 """
 
+import hashlib
+import json
 import subprocess
 import sys
 
@@ -10,7 +12,9 @@ import numpy as np
 import pytest
 from seven_masks import make_seven_masks, write_seven_masks
 
-from ovsam.masks import decode_mask
+from ovsam.masks import decode_mask, encode_mask
+from ovsam_pipeline.export.brush_runs import encode_brush
+from ovsam_pipeline.export.mask_crops import crop_mask
 
 _DONE = """
 import json
@@ -155,3 +159,36 @@ def test_seven_masks_come_back(tmp_path, read_with, export_format, packages, scr
         drawn = decode_mask({"size": list(mask.shape), "counts": counts}, *mask.shape)
         assert np.array_equal(drawn, mask), label
         assert (key is None) == (export_format == "voc")
+
+
+_BRUSHES = """
+import json, sys, hashlib
+import numpy as np
+from label_studio_sdk.converter.brush import decode_rle
+said = []
+for case in json.load(open(sys.argv[1])):
+    height, width = case["size"]
+    image = decode_rle(case["rle"]).reshape(height, width, 4)[..., 3]
+    said.append(hashlib.sha1((image > 128).tobytes()).hexdigest())
+print(json.dumps(said))
+"""
+
+
+@pytest.mark.consumers
+def test_the_sdk_decodes_our_brushes_to_the_same_pixels(tmp_path, read_with):
+    rng = np.random.default_rng(11)
+    masks = [rng.random((40, 30)) < share for share in (0, 0.1, 0.5, 1)]
+    y, x = np.ogrid[:3000, :4000]
+    masks.append(np.hypot(y - 1500, x - 2000) < 1400)
+    cases = [
+        {
+            "size": mask.shape,
+            "rle": encode_brush(crop_mask(encode_mask(mask)), *mask.shape).tolist(),
+        }
+        for mask in masks
+    ]
+    file = tmp_path / "brushes.json"
+    file.write_text(json.dumps(cases))
+    said = read_with("label-studio-sdk pycocotools", _BRUSHES, file)
+    expected = [hashlib.sha1(mask.tobytes()).hexdigest() for mask in masks]
+    assert said == expected
