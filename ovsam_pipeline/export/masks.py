@@ -60,7 +60,8 @@ def export_masks(output: AnyPath, target: Path, options: ExportOptions) -> Expor
             lookup = np.array([0, *(numbers[o["category_id"]] for o in image.objects)], np.uint16)
             _write_classes(target / "semantic" / f"{name}.png", lookup[instances], categories)
             entry = _describe(image, name, suffix)
-            num_hidden += len(image.objects) + 1 - len(np.union1d(instances, [0]))
+            areas = np.bincount(instances.reshape(-1), minlength=len(image.objects) + 1)
+            num_hidden += np.count_nonzero(areas[1:] == 0)
             with explain("cannot write", target, OutputError):
                 lines.write(_dump(entry))
             summary.images += 1
