@@ -61,7 +61,7 @@ def export_masks(output: AnyPath, target: Path, options: ExportOptions) -> Expor
             _write_classes(target / "semantic" / f"{name}.png", lookup[instances], categories)
             entry = _describe(image, name, suffix)
             areas = np.bincount(instances.reshape(-1), minlength=len(image.objects) + 1)
-            num_hidden += np.count_nonzero(areas[1:] == 0)
+            num_hidden += int(np.count_nonzero(areas[1:] == 0))
             with explain("cannot write", target, OutputError):
                 lines.write(_dump(entry))
             summary.images += 1
