@@ -114,7 +114,7 @@ def _iterate_annotations(
     row = 0
     names = ("file_name",) if corrections else ()
     for labelled in iterate_tables(parts, (*names, *_OBJECT_COLUMNS)):
-        table = replace_objects(labelled, corrections.objects) if corrections else labelled
+        table = replace_objects(labelled, corrections.objects)
         lengths = count_objects(table)
         starts = first_ids[row : row + len(lengths)]
         row += len(lengths)

@@ -153,6 +153,8 @@ def replace_objects(
     `status`, where it is there, becomes "labelled" or "empty" as needed. Without a reviewed image
     it comes back as it is.
     """
+    if not corrected:
+        return table
     names = table["file_name"].to_pylist()
     places = {index: name for index, name in enumerate(names) if name in corrected}
     if not places:
