@@ -8,10 +8,13 @@ always OV-SAM's, None where the model named nothing.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.labelling.choice import ChosenLabel, choose_label
@@ -40,8 +43,9 @@ def build_objects(
     dropped["class not asked for"] = len(single) - len(asked)
     sure = [row for row in asked if rules.is_sure(labels[row].index, labels[row].score)]
     dropped[BELOW_MIN_SCORE] = len(asked) - len(sure)
-    objects = [_build_object(prediction, found, rules, row, labels[row]) for row in sure]
-    opinions = [collect_opinions(prediction, rules, row, labels[row]) for row in sure]
+    halves = read_halves(prediction)
+    objects = [_build_object(prediction, found, rules, row, labels[row], halves) for row in sure]
+    opinions = [collect_opinions(prediction, rules, row, labels[row], halves) for row in sure]
     kept, dropped_by_class = rules.keep_by_class(assess_objects(objects, opinions))
     return kept, dropped + dropped_by_class
 
@@ -65,8 +69,42 @@ def _drop_duplicate_masks(prediction: Prediction, indices: list[int], iou: float
     return [indices[row] for row in kept]
 
 
+@dataclass(frozen=True)
+class Halves:
+    """What the trained head, and frozen CLIP, think of N prompts by themselves.
+
+    Attributes:
+        best: (2, N) int64, the best class by each; a class that cannot be chosen is never best.
+        sums: (2, N) float32, the logarithm of the sum of the classes' exponentials.
+    """
+
+    best: NDArray[np.int64]
+    sums: FloatArray
+
+
+def read_halves(prediction: Prediction) -> Halves | None:
+    """Return what head and CLIP think; None where nothing was named. All prompts at once: fast."""
+    from ovsam.classifier import EXCLUDED  # imports torch, which labels alone need
+
+    if not prediction.is_named:
+        return None
+    # Classes outside a split cannot be chosen, whatever head and CLIP think.
+    is_out = prediction.fused_logits[:, :-1] <= EXCLUDED
+    best, sums = [], []
+    for logits in (prediction.head_logits[:, :-1], prediction.clip_logits[:, :-1]):
+        largest = logits.max(axis=1, initial=EXCLUDED)
+        sums.append(largest + np.log(np.exp(logits - largest[:, None]).sum(axis=1)))
+        best.append(np.where(is_out, -np.inf, logits).argmax(axis=1))
+    return Halves(np.stack(best), np.stack(sums))
+
+
 def _build_object(
-    prediction: Prediction, found: Detections, rules: LabelRules, row: int, label: ChosenLabel
+    prediction: Prediction,
+    found: Detections,
+    rules: LabelRules,
+    row: int,
+    label: ChosenLabel,
+    halves: Halves | None,
 ) -> ObjectRecord:
     assert prediction.rles is not None
     left, top, right, bottom = (float(value) for value in prediction.boxes_xyxy[row])
@@ -76,14 +114,19 @@ def _build_object(
         mask_score=float(prediction.mask_scores[row]),
         area=int(prediction.areas[row]),
         segmentation=prediction.rles[row],
-        **describe_label(prediction, rules, row, label),
+        **describe_label(prediction, rules, row, label, halves),
     )
 
 
 def describe_label(
-    prediction: Prediction, rules: LabelRules, row: int, label: ChosenLabel
+    prediction: Prediction,
+    rules: LabelRules,
+    row: int,
+    label: ChosenLabel,
+    halves: Halves | None,
 ) -> dict[str, Any]:
     """Return the fields of an object that follow from its label, and not from its mask."""
+    head_score, clip_score = _find_probabilities(prediction, row, label.index, halves)
     category_id, name = rules.name_object(label.index, label.score)
     classes, is_named = rules.vocabulary.classes, prediction.is_named
     return {
@@ -94,40 +137,53 @@ def describe_label(
         "detector_margin": label.detector_margin,
         "model_category": classes[int(prediction.labels[row])].name if is_named else None,
         "model_score": float(prediction.scores[row]) if is_named else None,
-        "head_score": _find_probability(prediction.head_logits[row, :-1], label.index),
-        "clip_score": _find_probability(prediction.clip_logits[row, :-1], label.index),
+        "head_score": head_score,
+        "clip_score": clip_score,
     }
 
 
-def _find_probability(logits: FloatArray, label: int) -> float | None:
-    """Return the probability of a class by (K,) logits; None where the model cannot see it."""
+def _find_probabilities(
+    prediction: Prediction, row: int, label: int, halves: Halves | None
+) -> tuple[float | None, float | None]:
+    """Return the probability of a class by head and by CLIP; None where they cannot see it."""
     from ovsam.classifier import EXCLUDED  # imports torch, which labels alone need
 
-    if not len(logits) or logits[label] <= EXCLUDED:
-        return None
-    largest = logits.max()
-    return float(np.exp(logits[label] - largest) / np.exp(logits - largest).sum())
+    if halves is None:
+        return None, None
+    logits = prediction.head_logits[row, label], prediction.clip_logits[row, label]
+    head, clip = (
+        None if value <= EXCLUDED else min(1.0, math.exp(value - total))
+        for value, total in zip(logits, halves.sums[:, row], strict=True)
+    )
+    return head, clip
 
 
 def collect_opinions(
-    prediction: Prediction, rules: LabelRules, row: int, label: ChosenLabel
+    prediction: Prediction,
+    rules: LabelRules,
+    row: int,
+    label: ChosenLabel,
+    halves: Halves | None,
 ) -> NameOpinions:
     """Return what else was thought of an object's name."""
-    from ovsam.classifier import EXCLUDED  # imports torch, which labels alone need
-
-    if not prediction.is_named:
+    if halves is None:
         return NameOpinions(is_by_detector=label.is_by_detector)
     names = rules.vocabulary.names
-    fused = prediction.fused_logits[row, :-1]
-    # Classes outside a split cannot be chosen, whatever head and CLIP think.
-    can_be = fused > EXCLUDED
-    head, clip = (
-        names[int(np.where(can_be, logits[row, :-1], -np.inf).argmax())]
-        for logits in (prediction.head_logits, prediction.clip_logits)
+    head, clip = halves.best[:, row].tolist()
+    rival = _find_rival(prediction.fused_logits[row, :-1], label.index)
+    return NameOpinions(
+        names[head], names[clip], None if rival is None else names[rival], label.is_by_detector
     )
-    can_be[label.index] = False
-    rival = names[int(np.where(can_be, fused, -np.inf).argmax())] if can_be.any() else None
-    return NameOpinions(head, clip, rival, label.is_by_detector)
+
+
+def _find_rival(fused: FloatArray, label: int) -> int | None:
+    """Return the best class of (K,) logits but one; None where no other can be chosen."""
+    from ovsam.classifier import EXCLUDED  # imports torch, which labels alone need
+
+    others = fused.copy()
+    others[label] = EXCLUDED
+    best = int(others.argmax())
+    return best if others[best] > EXCLUDED else None
 
 
 def build_box(found: Detections, row: int) -> BoxRecord:

@@ -19,7 +19,7 @@ import numpy as np
 from ovsam.errors import ConfigError, ImageError
 from ovsam_pipeline.detectors.base import Detections, Detector, DetectorImage, compute_fingerprint
 from ovsam_pipeline.labelling.choice import choose_label
-from ovsam_pipeline.labelling.objects import collect_opinions, describe_label
+from ovsam_pipeline.labelling.objects import collect_opinions, describe_label, read_halves
 from ovsam_pipeline.labelling.risk import assess_objects
 from ovsam_pipeline.labelling.rules import LabelRules
 from ovsam_pipeline.output.done_index import PartIndex, build_done_index, compute_key
@@ -118,12 +118,13 @@ class StoredRegions(Detector):
 
         Rules of classes alone let objects go; they are counted by reason.
         """
-        relabelled, opinions = [], []
+        relabelled, opinions, halves = [], [], read_halves(prediction)
         for row, item in enumerate(self._read_row(image).objects):
             assert isinstance(item, ObjectRecord)
             label = choose_label(prediction, found, rules, row)
-            relabelled.append(replace(item, **describe_label(prediction, rules, row, label)))
-            opinions.append(collect_opinions(prediction, rules, row, label))
+            fields = describe_label(prediction, rules, row, label, halves)
+            relabelled.append(replace(item, **fields))
+            opinions.append(collect_opinions(prediction, rules, row, label, halves))
         return rules.keep_by_class(assess_objects(relabelled, opinions))
 
     def _find_prompts(self, image: DetectorImage) -> Detections:
