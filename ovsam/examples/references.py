@@ -147,7 +147,7 @@ def _read_folder(folder: Path) -> _Content:
         is_ignored = inside.name.startswith(_IGNORE_MARK)
         name = inside.name.removeprefix(_IGNORE_MARK)
         item = make_class(name, category_id=category + 1, where=f"folder {inside.name!r}")
-        classes.append(replace(item, rules=ClassRules(ignore=is_ignored)))
+        classes.append(replace(item, aliases=(), rules=ClassRules(ignore=is_ignored)))
         for file in sorted(inside.iterdir()):
             if file.suffix.lower() in READABLE_SUFFIXES and not file.name.startswith("."):
                 where = f"{inside.name}/{file.name}"

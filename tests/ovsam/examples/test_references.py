@@ -69,6 +69,7 @@ def test_folder_of_crops_is_one_class_a_folder_and_a_mark_ignores_it(tmp_path):
         ("cat", False),
     ]
     assert [item.box_xyxy for item in found.examples] == [(0, 0, 30, 20), (0, 0, 64, 48)]
+    assert load_vocabulary(f"examples:{tmp_path}").only_texts() is None, "a name is no text here"
 
 
 def test_category_with_ignore_competes_and_never_comes_out(tmp_path):
