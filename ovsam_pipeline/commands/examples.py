@@ -40,7 +40,7 @@ def examples(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Make examples of classes out of corrected labels, for `--vocabulary examples:REFS.json`.
+    """Make examples of classes out of labels that people checked.
 
     Examples:
         ovsam examples labels --from-reviewed -o refs.json

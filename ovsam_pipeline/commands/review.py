@@ -101,9 +101,10 @@ def review(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Ask people about labels and take their answers; without options, say what was answered.
+    """Ask people about labels and take their answers.
 
-    Answers lie in OUT/reviews.jsonl and win in every export. No later run touches them.
+    Without options it says what was answered. Answers lie in OUT/reviews.jsonl and win in every
+    export. No later run touches them.
 
     Examples:
         ovsam review labels --queue 200 --export csv

@@ -186,7 +186,7 @@ class EmbeddingProgress:
 
     @staticmethod
     def _describe(done: int, total: int) -> str:
-        return f"class names: {done}/{total} texts embedded"
+        return f"classes: {done}/{total} texts or examples embedded"
 
 
 # --- training -----------------------------------------------------------------------------------

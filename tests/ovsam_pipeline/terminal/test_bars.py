@@ -128,7 +128,7 @@ def test_embedding_says_where_it_is_every_few_seconds_only(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(bars, "_LINE_EVERY_S", 0.0)
     shown(2, 10)
-    assert capsys.readouterr().err == "class names: 2/10 texts embedded\n"
+    assert capsys.readouterr().err == "classes: 2/10 texts or examples embedded\n"
 
 
 def test_embedding_bar_closes_when_all_is_done(monkeypatch):
