@@ -21,6 +21,7 @@ def compare(
 
     Examples:
         ovsam compare eval_nano eval_rn50 eval_rn50x16
+        ovsam compare eval_*/ --json | jq .
     """
     from ovsam_pipeline.evaluation.reporting.several import read_several
     from ovsam_pipeline.terminal.app import print_json, print_result

@@ -111,7 +111,6 @@ def review(
         ovsam review labels --import labels_queue-1a2b3c_csv/answers.csv --by ann
         ovsam review labels --sample 200 --export csv
         ovsam review labels --certify 0.95
-        ovsam review labels
     """
     from ovsam.errors import ConfigError
     from ovsam_pipeline.commands.checked import run_calibrate, run_certify

@@ -18,6 +18,8 @@ COMMANDS = [
         "audit",
         "filter",
         "review",
+        "examples",
+        "compare",
         "status",
         "report",
         "export",

@@ -138,8 +138,7 @@ def test_embedding_bar_closes_when_all_is_done(monkeypatch):
     shown = bars.EmbeddingProgress()
     shown(5, 10)
     shown(10, 10)
-    assert "class names" in terminal.getvalue()
-    assert "10/10 texts" in terminal.getvalue()
+    assert "classes: 10/10 texts" in terminal.getvalue()
 
 
 LINE = {
