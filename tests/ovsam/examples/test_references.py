@@ -60,16 +60,17 @@ def test_coco_file_gives_classes_and_their_examples(tmp_path):
 
 
 def test_folder_of_crops_is_one_class_a_folder_and_a_mark_ignores_it(tmp_path):
-    draw(tmp_path / "cat" / "1.png")
-    draw(tmp_path / "!shadow" / "2.jpg", (30, 20))
-    (tmp_path / "cat" / "notes.txt").write_text("no picture")
-    found = read_references(tmp_path)
+    crops = tmp_path / "crops"
+    draw(crops / "cat" / "1.png")
+    draw(crops / "!shadow" / "2.jpg", (30, 20))
+    (crops / "cat" / "notes.txt").write_text("no picture")
+    found = read_references(crops)
     assert [(item.name, item.rules.ignore) for item in found.classes] == [
         ("shadow", True),
         ("cat", False),
     ]
     assert [item.box_xyxy for item in found.examples] == [(0, 0, 30, 20), (0, 0, 64, 48)]
-    assert load_vocabulary(f"examples:{tmp_path}").only_texts() is None, "a name is no text here"
+    assert load_vocabulary(f"examples:{crops}").only_texts() is None, "a name is no text here"
 
 
 def test_category_with_ignore_competes_and_never_comes_out(tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from fake_labeller import FakeDetector, make_box_finder, make_labeller, write_images
 
+import ovsam
 import ovsam_pipeline
 from ovsam.model_facts import ModelFacts
 from ovsam_pipeline.detectors.build import build_detector
@@ -87,18 +88,15 @@ def test_fingerprint_of_an_output_follows_its_settings_and_the_runs(images, tmp_
 
 
 def test_labels_know_every_class_of_their_detector_and_so_do_their_boxes(images, tmp_path):
-    class Vocabulary:
-        title, content_hash, num_classes = "x", "0", 1
-
     class Detector(FakeDetector):
         class_names = ("cat", "wolf", "laptop")
 
-    model = ModelFacts("nano", "1")
-    parts = describe_parts(LabelConfig(sources=("x",), model="nano"), model, Vocabulary, Detector())
+    vocabulary, model = ovsam.Vocabulary(["cat"]), ModelFacts("nano", "1")
+    parts = describe_parts(LabelConfig(sources=("x",), model="nano"), model, vocabulary, Detector())
     assert parts["class_names"] == ["cat", "wolf", "laptop"]
     Detector.class_names = None
     without = describe_parts(
-        LabelConfig(sources=("x",), model="nano"), model, Vocabulary, Detector()
+        LabelConfig(sources=("x",), model="nano"), model, vocabulary, Detector()
     )
     assert without["class_names"] is None
 
