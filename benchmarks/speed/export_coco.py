@@ -31,7 +31,7 @@ from ovsam_pipeline.commands.report import collect_report
 from ovsam_pipeline.export.coco import export_coco
 from ovsam_pipeline.export.row_counts import count_output
 from ovsam_pipeline.output.folder import list_parts
-from ovsam_pipeline.output.parts import SCHEMA, open_part, write_part
+from ovsam_pipeline.output.parts import SCHEMA, open_parquet, write_part
 from ovsam_pipeline.records import BoxRecord, LabelRecord, ObjectRecord
 
 NUM_CLASSES = 1203
@@ -210,7 +210,7 @@ def export_plainly(output: Path, target: Path) -> dict[str, int]:
 def iterate_plainly(output: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
     """Yield rows as dicts."""
     for part in list_parts(output):
-        with open_part(part) as stream:
+        with open_parquet(part) as stream:
             for batch in stream.iter_batches(64, columns=columns):
                 yield from batch.to_pylist()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 
 _STANDARD_OUTPUT = ("-", "/dev/stdout")
 _IMAGES_GONE, _LOSSY = 3, 5
+_PADDING = 0.1
+# Options that other formats would pass over in silence.
+_FORMATS_OF = {
+    "--polygons": ("coco",),
+    "--split": ("yolo", "hf"),
+    "--on-top": ("masks",),
+    "--calibrated": ("csv",),
+    "--padding": ("crops",),
+    "--cut-out": ("crops",),
+}
 
 
 @dataclass(frozen=True)
@@ -195,7 +205,7 @@ def export(
         str | None,
         typer.Option(
             metavar=".8/.1/.1",
-            help="yolo: shares of train, val and test, near-duplicates together.",
+            help="yolo, hf: shares of train, val and test, near-duplicates together.",
         ),
     ] = None,
     on_top: Annotated[
@@ -209,7 +219,7 @@ def export(
     ] = False,
     padding: Annotated[
         float, typer.Option(help="crops: margin, as a share of the box's longer side.")
-    ] = 0.1,
+    ] = _PADDING,
     cut_out: Annotated[
         bool, typer.Option("--cut-out", help="crops: PNG with the mask as transparency.")
     ] = False,
@@ -231,7 +241,19 @@ def export(
     from ovsam_pipeline.export.splits import parse_split
     from ovsam_pipeline.output.place import find_output
 
-    _check_format(export_format, calibrated=calibrated)
+    _check_format(
+        export_format,
+        {
+            "--polygons": polygons,
+            "--split": split is not None,
+            "--on-top": on_top != "smaller",
+            "--calibrated": calibrated,
+            "--padding": padding != _PADDING,
+            "--cut-out": cut_out,
+        },
+    )
+    if check and to in _STANDARD_OUTPUT:
+        raise ConfigError("--check reads back what was written, which stdout cannot; name a file")
     names = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
     choice = LabelChoice(min_score, names, reviewed_only, max_risk)
     options = ExportOptions(
@@ -274,13 +296,19 @@ def export(
         raise typer.Exit(_LOSSY)
 
 
-def _check_format(export_format: str, *, calibrated: bool) -> None:
+def _check_format(export_format: str, given: Mapping[str, bool]) -> None:
+    """Refuse a format that there is not, and options that the chosen one would ignore.
+
+    `given`: by flag, whether it was given.
+    """
     from ovsam.errors import ConfigError
 
     if export_format not in _FORMATS:
         raise ConfigError(f"expected --format as one of {_NAMES}, got '{export_format}'")
-    if calibrated and export_format != "csv":
-        raise ConfigError(f"--calibrated is for --format csv, got {export_format}")
+    for flag, is_given in given.items():
+        if is_given and export_format not in _FORMATS_OF[flag]:
+            meant = " or ".join(_FORMATS_OF[flag])
+            raise ConfigError(f"{flag} is for --format {meant}, got {export_format}")
 
 
 def _write_card(

@@ -311,6 +311,7 @@ def _import(
 
 
 def _tell_import(folder: AnyPath, name: str, report: ImportReport, *, as_json: bool) -> None:
+    from ovsam.errors import show_value
     from ovsam_pipeline.outcomes import count_things
     from ovsam_pipeline.terminal.app import print_json, print_result, result_is_kept
 
@@ -324,6 +325,7 @@ def _tell_import(folder: AnyPath, name: str, report: ImportReport, *, as_json: b
                     "answers": total,
                     "new": report.added,
                     "verdicts": dict(report.verdicts.most_common()),
+                    "new_names": list(report.new_names),
                     "left_out": report.left_out.to_counts(),
                     "examples": report.left_out.to_examples(),
                 }
@@ -336,7 +338,14 @@ def _tell_import(folder: AnyPath, name: str, report: ImportReport, *, as_json: b
         if total:
             counts = report.verdicts.most_common()
             print_result(f"  {', '.join(f'{count} {verdict}' for verdict, count in counts)}")
-        elif not report.left_out:
+        if report.new_names:
+            named = ", ".join(show_value(name, 40) for name in report.new_names[:_MOST_LINES])
+            classes = count_things(len(report.new_names), "new class")
+            print_result(
+                f"  {classes}, by a name that was none: {named}; if one is misspelt, "
+                "correct it in the file and import that again"
+            )
+        if not total and not report.left_out:
             print_result("  nobody submitted an image in it, or filled in a line")
         for group in report.left_out.list_common():
             named = f"{'e.g. ' if group.count > 1 else ''}{group.file_name}"

@@ -75,7 +75,8 @@ def match_answers(
         ious = _compare(objects, current.masks)
         shown = (current.answer.shown.get("category"), current.answer.category)
         for index in np.flatnonzero(ious >= LEAST_IOU).tolist():
-            differs = [name != objects[index].get("category") for name in shown]
+            category = objects[index].get("category")
+            differs = [*(name != category for name in shown), category not in current.names]
             pairs.append((-float(ious[index]), differs, number, index))
     matched: dict[int, int] = {}
     taken: set[int] = set()

@@ -138,10 +138,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class CurrentAnswer:
-    """The last answer on a region, with all masks that the region was asked about or given."""
+    """The last answer on a region, with all that the region was asked about or given.
+
+    Attributes:
+        masks: of it, the last answer's first.
+        names: that it was shown with or given, by any answer.
+    """
 
     answer: Answer
     masks: tuple[RLE, ...]
+    names: frozenset[str | None] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -313,10 +319,12 @@ def _keep_last(answers: Iterable[Answer]) -> tuple[CurrentAnswer, ...]:
     for answer in answers:
         replaced = next((old for old in reversed(kept) if _replaces(answer, old)), None)
         masks = answer.masks
+        names = frozenset({answer.category, answer.shown.get("category")})
         if replaced is not None:
             kept.remove(replaced)
             masks += [mask for mask in replaced.masks if mask not in masks]
-        kept.append(CurrentAnswer(answer, tuple(masks)))
+            names |= replaced.names
+        kept.append(CurrentAnswer(answer, tuple(masks), names))
     return tuple(kept)
 
 
@@ -327,8 +335,7 @@ def _replaces(answer: Answer, old: CurrentAnswer) -> bool:
     """
     if answer.reviewed is None:
         return answer.category == old.answer.category and _overlap(answer.masks, old.masks)
-    names = (old.answer.category, old.answer.shown.get("category"))
-    return answer.shown.get("category") in names and _overlap([answer.reviewed], old.masks)
+    return answer.shown.get("category") in old.names and _overlap([answer.reviewed], old.masks)
 
 
 def _overlap(masks: Sequence[RLE], others: Sequence[RLE]) -> bool:

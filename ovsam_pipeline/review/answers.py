@@ -36,12 +36,14 @@ _SHOWN = ("category", "score", "risk", "reason")
 class ObjectAnswer:
     """What a person said of one object that was shown, by its key.
 
-    `category` is its true name; None: there is no such object; "": it is right as shown.
+    `category` is its true name; None: there is no such object; "": it is right as shown, which is
+    as `shown`.
     """
 
     file_name: str
     key: str
     category: str | None
+    shown: str
 
 
 @dataclass
@@ -53,12 +55,14 @@ class ImportReport:
         verdicts: answers by what was done.
         left_out: images and objects that gave none, with the reason.
         added: answers that were new to the output.
+        new_names: names that neither its vocabulary nor an answer before these had.
     """
 
     images: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
     left_out: Reasons = field(default_factory=Reasons)
     added: int = 0
+    new_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ class AnswerMaker:
 
     def answer_images(self, images: Iterable[CorrectedImage], report: ImportReport) -> list[Answer]:
         """Return the answers in images that came back; count them and what gave none."""
-        named = self._name_images(images, report)
+        named = self._leave_out_repeated(self._name_images(images, report), report)
         current = self._read_current([name for name, _ in named if name not in self._asked])
         answers: list[Answer] = []
         for name, image in named:
@@ -124,10 +128,10 @@ class AnswerMaker:
         return answers
 
     def _find_object(self, one: ObjectAnswer) -> tuple[Batch, AskedImage, Mapping[str, Any]] | None:
-        """Return where an object was shown last."""
+        """Return where an object was shown last by this name: later labels may have another."""
         for batch, image in reversed(self._asked.get(one.file_name, [])):
             for item in image.objects:
-                if item["key"] == one.key:
+                if item["key"] == one.key and (item["category"] or "") == one.shown:
                     return batch, image, item
         return None
 
@@ -153,6 +157,20 @@ class AnswerMaker:
             else:
                 named.append((name, image))
         return named
+
+    def _leave_out_repeated(
+        self, named: Sequence[tuple[str, CorrectedImage]], report: ImportReport
+    ) -> list[tuple[str, CorrectedImage]]:
+        """Return the images without those that a file has twice.
+
+        What one copy lacks would be a no to what the other has. With times of submission, as Label
+        Studio writes them, each is a whole answer, and the last one counts.
+        """
+        times = Counter(name for name, image in named if image.at is None)
+        for name, number in times.items():
+            if number > 1:
+                report.left_out.add("no answers taken: the image is more than once in it", name)
+        return [(name, image) for name, image in named if times[name] < 2 or image.at is not None]
 
     def _read_current(self, names: Sequence[str]) -> dict[str, _Shown]:
         """Return images that were in no batch as the output shows them now."""
@@ -215,6 +233,8 @@ class AnswerMaker:
         pairs = _pair(shown.objects, left)
         is_submitted = shown.is_asked or corrected.by is not None or corrected.at is not None
         unread = {item.key for item in wrong}
+        # One without a key may be any of those that were shown: then none of them was removed.
+        removable = shown.removable if None not in unread else frozenset[str]()
         by = self._by or corrected.by
         for item, key in zip(left, pairs, strict=True):
             if key is None:
@@ -230,7 +250,7 @@ class AnswerMaker:
             sample = shown.samples.get(key)
             yield self._make(shown.image, old, item.category, mask, sample, by, corrected.at)
         for key in shown.objects:  # in the order in which they were shown
-            if key in shown.removable and key not in pairs and key not in unread:
+            if key in removable and key not in pairs and key not in unread:
                 sample = shown.samples.get(key)
                 old = shown.objects[key]
                 yield self._make(shown.image, old, None, None, sample, by, corrected.at)

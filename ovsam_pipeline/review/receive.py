@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
 from ovsam.checked_json import refuse_pipe
 from ovsam.errors import ConfigError, explain
 from ovsam_pipeline.errors import DatasetError
-from ovsam_pipeline.output.reviews import append_answers
+from ovsam_pipeline.output.folder import read_run_file
+from ovsam_pipeline.output.reviews import Answer, append_answers, read_answers
 from ovsam_pipeline.review.answers import AnswerMaker, ImportReport
 from ovsam_pipeline.review.editors.reading import EDITOR_FORMATS, EditorFormat, read_editor_file
 from ovsam_pipeline.review.sheet import SHEET, SHEET_FILE, read_sheet
@@ -47,9 +49,19 @@ def receive_file(
         answers = maker.answer_objects(read_sheet(path), report)
     else:
         editor = cast("EditorFormat | None", file_format)
-        answers = maker.answer_images(read_editor_file(path, editor), report)
+        answers = maker.answer_images(read_editor_file(path, report.left_out, editor), report)
+    report.new_names = _find_new_names(output, answers)
     report.added = append_answers(output, answers)
     return report
+
+
+def _find_new_names(output: AnyPath, answers: Iterable[Answer]) -> tuple[str, ...]:
+    """Return the names of answers that are no class of an output yet: new ones, or misspelt."""
+    known = read_answers(output).extend_categories(read_run_file(output).get("categories", []))
+    names = dict.fromkeys(answer.category for answer in answers if answer.category is not None)
+    for category in known:
+        names.pop(str(category["name"]), None)
+    return tuple(names)
 
 
 def _hash_file(path: AnyPath) -> str:

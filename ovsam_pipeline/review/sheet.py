@@ -67,7 +67,7 @@ def read_sheet(path: AnyPath) -> Iterator[ObjectAnswer]:
                 f"and that the true name is {show_value(name, 40)}; clear one of the two"
             )
         category = name or ("" if answer in _YES else None)
-        yield ObjectAnswer(_restore(cells["file_name"]), key, category)
+        yield ObjectAnswer(_restore(cells["file_name"]), key, category, _restore(cells["category"]))
 
 
 def _read_lines(path: AnyPath) -> Iterable[dict[str, str]]:

@@ -233,3 +233,25 @@ def test_calibration_of_few_answers_says_how_many_are_missing(output) -> None:
     sample_all(output)
     with pytest.raises(ValueError, match="got 7: 43 answers missing"):
         run(output, "--calibrate")
+
+
+def test_an_image_that_cannot_be_read_is_left_out_and_said_to_be(output) -> None:
+    folder = ask(output, "--export", "coco")
+    file = next(path for path in folder.rglob("*.json") if path.name != "export.json")
+    data = json.loads(file.read_text())
+    data["annotations"][0]["category_id"] = 99
+    file.write_text(json.dumps(data))
+    result = run(output, "--import", file)
+    assert result.exit_code == 3
+    assert "no answers taken: its category_id 99 is none of the categories" in result.stdout
+    told = json.loads(run(output, "--import", file, "--json").stdout)
+    assert list(told["left_out"].values()) == [1]
+
+
+def test_names_that_are_no_class_are_told_at_the_import(output) -> None:
+    folder = ask(output, "--export", "csv", count=1)
+    path = fill(folder, {"true_name": "catt"})
+    result = run(output, "--import", path)
+    assert result.exit_code == 0
+    assert "1 new class, by a name that was none: 'catt'" in result.stdout
+    assert json.loads(run(output, "--import", path, "--json").stdout)["new_names"] == []

@@ -7,6 +7,7 @@ small parts: their own format (CVAT for images 1.1, FiftyOneDataset, Label Studi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ from ovsam.coco_json import get_image_file_name, iterate_json
 from ovsam.errors import show_value
 from ovsam_pipeline.export.editor_images import BATCH_FIELD, KEY_FIELD
 from ovsam_pipeline.export.review_tasks import CorrectedImage, LeftObject
+from ovsam_pipeline.outcomes import Reasons
 from ovsam_pipeline.review.editors.shapes import check_size, draw_box, read_segmentation
-from ovsam_pipeline.review.editors.untaken import Untaken, take_text
+from ovsam_pipeline.review.editors.untaken import counting_untaken, take_text
 
 if TYPE_CHECKING:
     from ovsam.coco_json import JsonFile
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
 _OWN_NAME = "ovsam_file_name"
 
 
-def read_coco(path: JsonFile) -> Iterator[CorrectedImage]:
-    """Yield the images of a COCO file; memory is that of the file's annotations.
+def read_coco(path: JsonFile, left_out: Reasons) -> Iterator[CorrectedImage]:
+    """Yield the images of a COCO file; what gives none is counted in `left_out`.
+
+    Memory is that of the file's annotations.
 
     Raises:
         ValueError: it is no JSON, or no COCO.
@@ -41,13 +45,20 @@ def read_coco(path: JsonFile) -> Iterator[CorrectedImage]:
     of_image: dict[int | None, list[dict[str, Any]]] = {}
     for annotation in lists["annotations"]:
         of_image.setdefault(to_id(annotation.get("image_id")), []).append(annotation)
-    untaken = Untaken(path)
+    times = Counter(to_id(image.get("id")) for image in lists["images"])
     for image in lists["images"]:
         found: list[CorrectedImage] = []
-        with untaken.image(get_image_file_name(image)[0]):
-            found.append(_read_image(image, of_image.pop(to_id(image.get("id")), []), names))
+        number = to_id(image.get("id"))
+        annotations = of_image.pop(number, [])
+        with counting_untaken(left_out, get_image_file_name(image)[0]):
+            if number is None or times[number] > 1:
+                shown = show_value(image.get("id"), 20)
+                raise ValueError(f"expected an id that no other image has, got {shown}")
+            found.append(_read_image(image, annotations, names))
         yield from found
-    untaken.tell()
+    for annotation in (item for items in of_image.values() for item in items):
+        place = f"image_id {show_value(annotation.get('image_id'), 20)}"
+        left_out.add("an annotation of an image that the file does not list", place)
 
 
 def _read_image(

@@ -15,6 +15,7 @@ import numpy as np
 from ovsam.errors import show_value
 from ovsam_pipeline.export.editor_images import BATCH_FIELD, KEY_FIELD
 from ovsam_pipeline.export.review_tasks import CorrectedImage, LeftObject
+from ovsam_pipeline.outcomes import Reasons
 from ovsam_pipeline.review.editors.shapes import (
     check_size,
     draw_ellipse,
@@ -24,7 +25,7 @@ from ovsam_pipeline.review.editors.shapes import (
     join_masks,
     to_float,
 )
-from ovsam_pipeline.review.editors.untaken import Untaken
+from ovsam_pipeline.review.editors.untaken import counting_untaken
 from ovsam_pipeline.review.editors.xml_events import End, Start, iterate_xml
 
 if TYPE_CHECKING:
@@ -48,19 +49,17 @@ class _Image:
     shapes: list[_Shape] = field(default_factory=list)
 
 
-def read_cvat(stream: IO[bytes], path: object) -> Iterator[CorrectedImage]:
-    """Yield the images of a CVAT XML file; `path` names it in messages.
+def read_cvat(stream: IO[bytes], left_out: Reasons) -> Iterator[CorrectedImage]:
+    """Yield the images of a CVAT XML file; what gives none is counted in `left_out`.
 
     Raises:
         ValueError: it is no XML, or not that of CVAT for images.
     """
-    untaken = Untaken(path)
     for image in _iterate_images(stream):
         found: list[CorrectedImage] = []
-        with untaken.image(image.attributes.get("name")):
+        with counting_untaken(left_out, image.attributes.get("name")):
             found.append(_read_image(image))
         yield from found
-    untaken.tell()
 
 
 def _iterate_images(stream: IO[bytes]) -> Iterator[_Image]:

@@ -20,8 +20,9 @@ from ovsam.coco_json import iterate_json
 from ovsam.errors import show_value
 from ovsam_pipeline.export.editor_images import BATCH_FIELD, KEY_FIELD
 from ovsam_pipeline.export.review_tasks import CorrectedImage, LeftObject
+from ovsam_pipeline.outcomes import Reasons
 from ovsam_pipeline.review.editors.shapes import check_size, draw_box, draw_pixels, to_float
-from ovsam_pipeline.review.editors.untaken import Untaken, take_text
+from ovsam_pipeline.review.editors.untaken import counting_untaken, take_text
 
 if TYPE_CHECKING:
     from ovsam.coco_json import JsonFile
@@ -31,21 +32,19 @@ if TYPE_CHECKING:
 _HEAD_BYTES = 4096
 
 
-def read_fiftyone(path: JsonFile) -> Iterator[CorrectedImage]:
-    """Yield the samples of a samples.json.
+def read_fiftyone(path: JsonFile, left_out: Reasons) -> Iterator[CorrectedImage]:
+    """Yield the samples of a samples.json; what gives none is counted in `left_out`.
 
     Raises:
         ValueError: it is no JSON.
     """
-    untaken = Untaken(path)
     for key, sample in iterate_json(path):
         if key != "samples[]":
             continue
         found: list[CorrectedImage] = []
-        with untaken.image(take_text(sample, "filepath")):
+        with counting_untaken(left_out, take_text(sample, "filepath")):
             found.append(_read_sample(sample))
         yield from found
-    untaken.tell()
 
 
 def _read_sample(sample: dict[str, Any]) -> CorrectedImage:

@@ -21,6 +21,7 @@ from ovsam_pipeline.export.brush_runs import decode_brush
 from ovsam_pipeline.export.editor_images import BATCH_FIELD, KEY_FIELD
 from ovsam_pipeline.export.label_studio import FILE_NAME_FIELD, REJECT
 from ovsam_pipeline.export.review_tasks import CorrectedImage, LeftObject
+from ovsam_pipeline.outcomes import Reasons
 from ovsam_pipeline.review.editors.shapes import (
     check_size,
     draw_ellipse,
@@ -29,7 +30,7 @@ from ovsam_pipeline.review.editors.shapes import (
     draw_turned_box,
     to_float,
 )
-from ovsam_pipeline.review.editors.untaken import Untaken, take_text
+from ovsam_pipeline.review.editors.untaken import counting_untaken, take_text
 
 if TYPE_CHECKING:
     from ovsam.coco_json import JsonFile
@@ -42,13 +43,14 @@ _SHAPES = ("brush", "rectangle", "polygon", "ellipse")
 _NO_REGIONS = ("choices", "textarea", "rating", "number", "datetime", "relation", "taxonomy")
 
 
-def read_label_studio(path: JsonFile) -> Iterator[CorrectedImage]:
+def read_label_studio(path: JsonFile, left_out: Reasons) -> Iterator[CorrectedImage]:
     """Yield an image for each annotation that a person submitted.
+
+    A task whose regions cannot be read gives none, and is counted in `left_out`.
 
     Raises:
         ValueError: it is no JSON, or not Label Studio's "JSON" (JSON-MIN lacks what is needed).
     """
-    untaken = Untaken(path)
     for key, task in iterate_json(path):
         if key != "[]":
             continue
@@ -58,10 +60,9 @@ def read_label_studio(path: JsonFile) -> Iterator[CorrectedImage]:
                 f'"annotations", got {show_value(task, 60)}; JSON-MIN and CSV lack the regions'
             )
         found: list[CorrectedImage] = []
-        with untaken.image(_find_name(task)):
+        with counting_untaken(left_out, _find_name(task)):
             found += _read_task(task)
         yield from found
-    untaken.tell()
 
 
 def read_predictions(path: JsonFile) -> Iterator[CorrectedImage]:

@@ -14,6 +14,7 @@ from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export.editor_images import iterate_written
 from ovsam_pipeline.export.options import ExportOptions
 from ovsam_pipeline.export.review_tasks import CorrectedImage
+from ovsam_pipeline.outcomes import Reasons
 from ovsam_pipeline.review.editors.coco import read_coco
 from ovsam_pipeline.review.editors.cvat import read_cvat
 from ovsam_pipeline.review.editors.label_studio import read_predictions
@@ -29,7 +30,7 @@ def read_back_cvat(
     """Yield the masks of each image as CVAT reads them, in the order of the rows."""
     path = target / "annotations.xml"
     with explain("cannot read", path, OutputError), path.open("rb") as stream:
-        yield from _align(output, options, read_cvat(stream, path))
+        yield from _align(output, options, read_cvat(stream, Reasons()))
 
 
 def read_back_fiftyone(
@@ -38,7 +39,7 @@ def read_back_fiftyone(
     """Yield the masks of each image as FiftyOne reads them, in the order of the rows."""
     path = target / "labels.json"
     with explain("cannot read", path, OutputError):
-        yield from _align(output, options, read_coco(path))
+        yield from _align(output, options, read_coco(path, Reasons()))
 
 
 def read_back_label_studio(

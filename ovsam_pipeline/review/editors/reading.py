@@ -18,6 +18,7 @@ from ovsam.coco_json import iterate_json
 from ovsam.errors import ConfigError, OvsamError, describe_error
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.export.review_tasks import CorrectedImage
+from ovsam_pipeline.outcomes import Reasons
 from ovsam_pipeline.review.editors.coco import read_coco
 from ovsam_pipeline.review.editors.cvat import read_cvat
 from ovsam_pipeline.review.editors.fiftyone import read_fiftyone
@@ -64,11 +65,14 @@ class _Member:
 _File = AnyPath | _Member
 
 
-def read_editor_file(path: AnyPath, editor: EditorFormat | None = None) -> Iterator[CorrectedImage]:
+def read_editor_file(
+    path: AnyPath, left_out: Reasons, editor: EditorFormat | None = None
+) -> Iterator[CorrectedImage]:
     """Yield what people left in each image that they submitted.
 
     Args:
         path: a file of one of `EDITOR_FORMATS`, an archive with one, or a FiftyOneDataset's folder.
+        left_out: counts images whose objects cannot be read, with the reason.
         editor: whose file it is said to be; None: found out from its content. All of them write
             COCO, too.
 
@@ -80,7 +84,7 @@ def read_editor_file(path: AnyPath, editor: EditorFormat | None = None) -> Itera
         found = detect_editor(file)
         if editor not in (None, found) and found != "coco":
             raise ValueError(f"expected a file of {editor}, got one of {found}")
-        yield from _read(file, found)
+        yield from _read(file, found, left_out)
     except (OvsamError, GeneratorExit):
         raise
     except (ValueError, OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
@@ -105,16 +109,16 @@ def detect_editor(path: _File) -> EditorFormat:
     )
 
 
-def _read(file: _File, editor: EditorFormat) -> Iterator[CorrectedImage]:
+def _read(file: _File, editor: EditorFormat, left_out: Reasons) -> Iterator[CorrectedImage]:
     if editor == "cvat":
         with closing(file.open("rb")) as stream:
-            yield from read_cvat(stream, file)
+            yield from read_cvat(stream, left_out)
     elif editor == "coco":
-        yield from read_coco(file)
+        yield from read_coco(file, left_out)
     elif editor == "fiftyone":
-        yield from read_fiftyone(file)
+        yield from read_fiftyone(file, left_out)
     else:
-        yield from read_label_studio(file)
+        yield from read_label_studio(file, left_out)
 
 
 def _find_file(path: AnyPath) -> _File:

@@ -63,6 +63,16 @@ def test_the_last_answer_on_a_region_counts(tmp_path) -> None:
     assert answers.of("b.jpg") == ()
 
 
+def test_an_object_that_was_renamed_twice_is_known_by_its_first_name(tmp_path) -> None:
+    names = [("cat", "dog"), ("dog", "cup"), ("cat", "cat")]
+    for shown, category in names:
+        given = answer(category=category, reviewed=LEFT, shown={"category": shown})
+        append_answers(tmp_path, [given])
+    (current,) = read_answers(tmp_path).of("a.jpg")
+    assert current.answer.category == "cat"
+    assert current.names == {"cat", "dog", "cup"}
+
+
 def test_two_objects_of_one_mask_are_told_apart_by_name(tmp_path) -> None:
     person = answer(reviewed=LEFT, category="dog", shown={"category": "dog"})
     jacket = answer(reviewed=LEFT, category=None, shown={"category": "cat"})

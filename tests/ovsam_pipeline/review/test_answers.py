@@ -130,6 +130,27 @@ def test_a_mask_of_another_size_is_no_answer_and_no_rejection(output) -> None:
     assert group.file_name == "b/1.jpg"
 
 
+def test_a_mask_of_another_size_may_be_any_object_where_there_are_no_keys(output) -> None:
+    (image,) = ask(output).images
+    larger = LeftObject("cat", draw_mask(0, 0, 16, 16, size=(80, 120)))
+    left = LeftObject("dog", MASKS[1])
+    answers, report = read_back(output, CorrectedImage(image.file_name, (larger, left)))
+    assert [one.verdict for one in answers] == ["renamed"]
+    assert report.left_out
+
+
+def test_an_image_that_a_file_has_twice_gives_no_answers(output) -> None:
+    image, other = ask(output, 6).images
+    halves = [CorrectedImage(image.file_name, (LeftObject("cat", mask),)) for mask in MASKS[:2]]
+    answers, report = read_back(output, *halves, leave(other, "cat"))
+    assert [one.file_name for one in answers] == ["b/2.jpg"]
+    (group,) = report.left_out.list_common()
+    assert (group.file_name, group.count) == ("b/1.jpg", 1)
+    times = [f"2026-11-29T12:00:0{n}+00:00" for n in (0, 1)]
+    people = [leave(image, *["cat"] * 5, at=at, by=at) for at in times]
+    assert len(read_back(output, *people)[0]) == 10
+
+
 def test_an_empty_mask_is_a_rejection(output) -> None:
     (image,) = ask(output).images
     empty = draw_mask(0, 0, 0, 0)
@@ -214,16 +235,34 @@ def test_answers_by_key(output) -> None:
     (image,) = batch.images
     keys = [item["key"] for item in image.objects]
     said = [
-        ObjectAnswer("b/1.jpg", keys[0], ""),
-        ObjectAnswer("b/1.jpg", keys[1], "dog"),
-        ObjectAnswer("b/1.jpg", keys[2], None),
-        ObjectAnswer("b/1.jpg", "0" * 16, ""),
-        ObjectAnswer("1.jpg", keys[0], ""),
+        ObjectAnswer("b/1.jpg", keys[0], "", "cat"),
+        ObjectAnswer("b/1.jpg", keys[1], "dog", "cat"),
+        ObjectAnswer("b/1.jpg", keys[2], None, "cat"),
+        ObjectAnswer("b/1.jpg", "0" * 16, "", "cat"),
+        ObjectAnswer("1.jpg", keys[0], "", "cat"),
     ]
     report = ImportReport()
     answers = AnswerMaker(output, "ann", "file").answer_objects(said, report)
     assert [one.verdict for one in answers] == ["accepted", "renamed", "rejected"]
     assert [group.count for group in report.left_out.list_common()] == [2]
+
+
+def test_an_answer_by_key_is_on_the_label_that_was_shown(output) -> None:
+    (image,) = ask(output).images
+    key = image.objects[0]["key"]
+    again = [make_labelled(box, "dog", risk=0.5) for box in BOXES]
+    for part in (output / "parts").iterdir():
+        part.unlink()
+    write_output(output, make_row("b/1.jpg", *again, image_id=1))
+    assert ask(output).images[0].objects[0]["key"] == key
+    said = [ObjectAnswer("b/1.jpg", key, "", name) for name in ("cat", "dog", "cup")]
+    report = ImportReport()
+    answers = AnswerMaker(output, "ann", "file").answer_objects(said, report)
+    assert [(one.verdict, one.category) for one in answers] == [
+        ("accepted", "cat"),
+        ("accepted", "dog"),
+    ]
+    assert report.left_out
 
 
 def test_tasks_of_a_sample_leave_out_what_is_answered(output) -> None:

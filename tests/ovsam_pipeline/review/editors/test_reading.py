@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import logging
 import re
 import zipfile
 import zlib
@@ -20,6 +19,7 @@ from ovsam_pipeline.export.fiftyone import export_fiftyone
 from ovsam_pipeline.export.label_studio import export_label_studio
 from ovsam_pipeline.export.options import ExportOptions
 from ovsam_pipeline.export.review_tasks import make_key
+from ovsam_pipeline.outcomes import Reasons
 from ovsam_pipeline.review.editors import xml_events
 from ovsam_pipeline.review.editors.reading import read_editor_file
 
@@ -29,7 +29,19 @@ PLAIN = {"id": 1, "file_name": "a.png", "width": WIDTH, "height": HEIGHT}
 
 
 def read(path, editor=None):
-    return list(read_editor_file(path, editor))
+    left_out = Reasons()
+    images = list(read_editor_file(path, left_out, editor))
+    assert not left_out
+    return images
+
+
+def read_some(path):
+    """Return the images of a file, and the reason why one gave none, with its name."""
+    left_out = Reasons()
+    images = list(read_editor_file(path, left_out))
+    (group,) = left_out.list_common()
+    assert group.count == 1
+    return images, group
 
 
 def describe(image):
@@ -164,18 +176,14 @@ def brush(rle, **values):
         (5, "not what it should be"),
     ],
 )
-def test_a_region_that_cannot_be_read_gives_no_answers_of_its_image(
-    tmp_path, caplog, region, reason
-):
+def test_a_region_that_cannot_be_read_gives_no_answers_of_its_image(tmp_path, region, reason):
     good = make_task(make_annotation([]), ovsam_file_name="good.png")
     bad = make_task(make_annotation([region]), ovsam_file_name="bad.png")
-    with caplog.at_level(logging.WARNING):
-        [image] = read(write_json(tmp_path, [bad, good]))
+    [image], left_out = read_some(write_json(tmp_path, [bad, good]))
     assert image.file_name == "good.png"
-    [warning] = caplog.messages
-    assert "no answers taken of 1 image" in warning
-    assert "'bad.png'" in warning
-    assert reason in warning
+    assert left_out.file_name == "bad.png"
+    assert left_out.sentence.startswith("no answers taken: ")
+    assert reason in left_out.sentence
 
 
 def test_cvat_comes_back_as_it_went(tmp_path):
@@ -233,10 +241,10 @@ def test_cvat_shapes(tmp_path):
         ('<points label="x" points="1,1"/>', "covers no pixels"),
     ],
 )
-def test_a_shape_of_cvat_that_cannot_be_read(tmp_path, caplog, shape, reason):
-    with caplog.at_level(logging.WARNING):
-        assert read(write_xml(tmp_path, shape.format("9" * 40))) == []
-    assert reason in caplog.text
+def test_a_shape_of_cvat_that_cannot_be_read(tmp_path, shape, reason):
+    images, left_out = read_some(write_xml(tmp_path, shape.format("9" * 40)))
+    assert images == []
+    assert reason in left_out.sentence
 
 
 BOMB = '<!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;&x;">]>'
@@ -313,15 +321,35 @@ def test_coco_of_other_editors(tmp_path):
         ({}, "neither segmentation nor bbox"),
     ],
 )
-def test_an_annotation_of_coco_that_cannot_be_read(tmp_path, caplog, annotation, reason):
+def test_an_annotation_of_coco_that_cannot_be_read(tmp_path, annotation, reason):
     data = {
         "images": [PLAIN],
         "categories": [{"id": 0, "name": "cat"}],
         "annotations": [{"image_id": 1, "category_id": 0, **annotation}],
     }
-    with caplog.at_level(logging.WARNING):
-        assert read(write_json(tmp_path, data)) == []
-    assert reason in caplog.text
+    images, left_out = read_some(write_json(tmp_path, data))
+    assert images == []
+    assert reason in left_out.sentence
+
+
+def test_an_annotation_of_coco_without_its_image_is_counted(tmp_path):
+    lost = {"image_id": 2, "category_id": 0, "bbox": [0, 0, 1, 1]}
+    categories = [{"id": 0, "name": "cat"}]
+    data = {"images": [PLAIN], "categories": categories, "annotations": [lost]}
+    [image], left_out = read_some(write_json(tmp_path, data))
+    assert (image.file_name, image.objects) == ("a.png", ())
+    assert left_out.file_name == "image_id 2"
+
+
+@pytest.mark.parametrize("number", [1, "one"])
+def test_images_of_coco_whose_annotations_cannot_be_told_apart(tmp_path, number):
+    other = {**PLAIN, "id": number, "file_name": "b.png"}
+    data = {"images": [other, {**PLAIN, "id": number}], "annotations": [], "categories": []}
+    left_out = Reasons()
+    assert list(read_editor_file(write_json(tmp_path, data), left_out)) == []
+    (group,) = left_out.list_common()
+    assert (group.count, group.file_name) == (2, "a.png")
+    assert "expected an id that no other image has" in group.sentence
 
 
 def pack(array):
@@ -379,10 +407,9 @@ def test_a_fiftyone_dataset(tmp_path):
         (make_sample(make_detection(box=(0, 0, 1))), "unpack"),
     ],
 )
-def test_a_sample_that_cannot_be_read(tmp_path, caplog, sample, reason):
-    with caplog.at_level(logging.WARNING):
-        read(write_json(tmp_path, {"samples": [sample]}))
-    assert re.search(reason, caplog.text), caplog.text
+def test_a_sample_that_cannot_be_read(tmp_path, sample, reason):
+    _, left_out = read_some(write_json(tmp_path, {"samples": [sample]}))
+    assert re.search(reason, left_out.sentence), left_out.sentence
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from ovsam.masks import encode_mask
 from ovsam_pipeline.export.labels import LabelledImage
 from ovsam_pipeline.export.options import ExportOptions, ExportSummary
 from ovsam_pipeline.export.review_tasks import ReviewTask
+from ovsam_pipeline.outcomes import Reasons
 from ovsam_pipeline.review.editors.reading import EDITOR_FORMATS, read_editor_file
 from ovsam_pipeline.review.editors.writing import write_editor_folder
 
@@ -62,7 +63,7 @@ def test_keys_and_batches_come_back_in_the_order_of_the_tasks(tmp_path, editor):
         for task in submitted:
             task["annotations"] = task.pop("predictions")
         path.write_text(json.dumps(submitted))
-    images = list(read_editor_file(path, editor))
+    images = list(read_editor_file(path, Reasons(), editor))
     assert [image.file_name for image in images] == ["x/b.png", "a.png"]
     assert [image.batch for image in images] == ["b7", "b7"]
     left = {(item.category, item.key) for item in images[1].objects}
