@@ -48,6 +48,11 @@ def describe_certificate(found: Certificate, output: AnyPath) -> list[str]:
             f"certified on {found.at[:10]} for labels of other settings than today's: it says "
             f"nothing of these; ovsam review {output} --sample {found.sampled} draws a new sample"
         ]
+    if found.revised:
+        return [
+            f"certified on {found.at[:10]} by answers that people have taken back since; ovsam "
+            f"review {output} --certify {found.target:g} finds what today's show"
+        ]
     target, confidence = _percent(found.target), _percent(found.confidence)
     if found.threshold is None:
         lines = [

@@ -322,7 +322,7 @@ def _write_card(
     from pathlib import Path
 
     from ovsam_pipeline.export.card import write_card
-    from ovsam_pipeline.review.checked import measure_sample
+    from ovsam_pipeline.review.checked import measure_sample, read_today
 
     write_card(
         output,
@@ -331,6 +331,7 @@ def _write_card(
         before=Path(str(target)),
         gone=summary.missing_ids,
         precision=measure_sample(output),
+        certificate=read_today(output),
     )
 
 

@@ -150,9 +150,9 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
 
 def collect_checks(output: AnyPath) -> Checks:
     """Return what people's answers have shown of an output's labels."""
-    from ovsam_pipeline.output.checked_labels import read_calibration, read_certificate
+    from ovsam_pipeline.output.checked_labels import read_calibration
     from ovsam_pipeline.output.folder import read_run_file
-    from ovsam_pipeline.review.checked import read_sample
+    from ovsam_pipeline.review.checked import read_sample, read_today
     from ovsam_pipeline.review.measure import measure_classes, measure_precision
 
     run = read_run_file(output)
@@ -165,7 +165,7 @@ def collect_checks(output: AnyPath) -> Checks:
     return Checks(
         precision,
         classes,
-        read_certificate(run),
+        read_today(output),
         read_calibration(output),
         run.get("fingerprint", ""),
     )

@@ -354,13 +354,12 @@ def _tell_import(folder: AnyPath, name: str, report: ImportReport, *, as_json: b
 
 def _tell_status(folder: AnyPath, *, as_json: bool) -> None:
     from ovsam_pipeline.commands.checked import describe_certificate
-    from ovsam_pipeline.output.checked_labels import read_certificate
-    from ovsam_pipeline.output.folder import read_run_file
+    from ovsam_pipeline.review.checked import read_today
     from ovsam_pipeline.review.status import collect_review
     from ovsam_pipeline.terminal.app import print_json, print_result
 
     found = collect_review(folder)
-    certificate = read_certificate(read_run_file(folder))
+    certificate = read_today(folder)
     if as_json:
         print_json({**found, "certified": None if certificate is None else certificate.to_dict()})
         return

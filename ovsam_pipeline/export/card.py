@@ -32,7 +32,6 @@ from ovsam_pipeline.output.checked_labels import (
     Certificate,
     Precision,
     read_calibration,
-    read_certificate,
 )
 from ovsam_pipeline.output.folder import list_parts, read_run_file
 from ovsam_pipeline.output.part_tables import iterate_tables
@@ -113,6 +112,7 @@ def write_card(
     before: Path | None = None,
     gone: Set[int] = frozenset(),
     precision: Precision | None = None,
+    certificate: Certificate | None = None,
 ) -> None:
     """Write README.md and its plots into the folder of an export.
 
@@ -124,8 +124,9 @@ def write_card(
             along.
         gone: ids of images that were not found and are not in the export.
         precision: of all labels of the output, where a sample of them was checked.
+        certificate: of the output, as it stands today.
     """
-    facts = _collect(output, choice, gone, precision)
+    facts = _collect(output, choice, gone, precision, certificate)
     with explain("cannot write the dataset card in", folder, OutputError):
         if before is not None and not _is_as_written(before / CARD_FILE):
             (folder / CARD_FILE).write_bytes((before / CARD_FILE).read_bytes())
@@ -151,11 +152,17 @@ def _hash(content: bytes) -> str:
 
 
 def _collect(
-    output: AnyPath, choice: LabelChoice, gone: Set[int], precision: Precision | None
+    output: AnyPath,
+    choice: LabelChoice,
+    gone: Set[int],
+    precision: Precision | None,
+    certificate: Certificate | None,
 ) -> CardFacts:
     run = read_run_file(output)
-    certificate, calibration = read_certificate(run), _read_calibration(output)
-    if certificate is not None and (certificate.stale or certificate.threshold is None):
+    calibration = _read_calibration(output)
+    if certificate is not None and (
+        certificate.stale or certificate.revised or certificate.threshold is None
+    ):
         certificate = None
     if calibration is not None and calibration.fingerprint != run.get("fingerprint"):
         calibration = None
@@ -288,6 +295,8 @@ def _write_trust(facts: CardFacts) -> Iterator[str]:
                 f"  - of class {escape(one.category)} {one.accepted} of {one.objects} with `risk` "
                 f"≤ {one.threshold:g} ({one.wrong} of {count_things(one.checks, 'check')} wrong)"
             )
+        if facts.contents.gone or not facts.choice.holds_all_up_to(found.threshold):
+            yield "  - This export has only some of these: of those alone nothing is promised."
         if found.later:
             yield f"  - {count_are(found.later, 'object')} newer than the sample and not covered."
     calibration = facts.calibration
@@ -295,7 +304,7 @@ def _write_trust(facts: CardFacts) -> Iterator[str]:
         label = calibration.label
         yield (
             f"- 1 - `risk` as a probability is off by {label.error_before:.3f}; calibrated "
-            f"(sigmoid({label.slope:.3f} · logit(1 - risk) + {label.offset:.3f})) by "
+            f"(sigmoid({label.slope:.3f} · logit(1 - risk) {_sign(label.offset)})) by "
             f"{label.error_after:.3f}, on {count_things(label.answers, 'answer')}."
         )
     if measured is None and found is None:
@@ -399,3 +408,8 @@ def _tidy(text: object) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0") + " %"
+
+
+def _sign(number: float) -> str:
+    """Return a number as the last term of a sum."""
+    return f"{'-' if number < 0 else '+'} {abs(number):.3f}"

@@ -56,6 +56,11 @@ class LabelChoice:
         """Whether every object is exported."""
         return self == LabelChoice()
 
+    def holds_all_up_to(self, risk: float) -> bool:
+        """Whether all objects up to a risk are exported, whatever their class and score."""
+        is_free = not (self.min_score or self.classes or self.reviewed_only)
+        return is_free and (self.max_risk is None or self.max_risk >= risk)
+
     def keep(self, item: dict[str, Any]) -> bool:
         """Return whether an object of a row, as a dict, is exported."""
         if self.classes and item["category"] not in self.classes:

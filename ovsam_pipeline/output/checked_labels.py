@@ -164,6 +164,7 @@ class Certificate:
         fingerprint: of the labels.
         at: when, ISO 8601 in UTC.
         stale: whether a run with other settings has changed the labels since.
+        revised: whether people have taken back answers since that it rests on.
     """
 
     target: float
@@ -183,6 +184,7 @@ class Certificate:
     fingerprint: str
     at: str
     stale: bool = False
+    revised: bool = False
 
     @property
     def accepted_share(self) -> float:

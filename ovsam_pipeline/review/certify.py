@@ -91,6 +91,12 @@ def _build_certificate(
     output: AnyPath, sample: CheckedSample, target: float, confidence: float, *, looks: int
 ) -> Certificate:
     population = read_population(output)
+    if population.estimated:
+        raise ConfigError(
+            f"expected a stored risk of each object of {output}, to take those below a threshold; "
+            f"{population.estimated} of {len(population.risk)} have none, as an earlier version "
+            "made them: label the images again, into another folder, and draw a sample there"
+        )
     found = find_threshold(population.risk, sample.risk, sample.is_right, target, confidence)
     assert found is not None, "need_sample gives no empty sample"
     if not found.has_passed and len(sample) < len(population.risk):

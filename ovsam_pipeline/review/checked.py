@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.output.checked_labels import Precision
-from ovsam_pipeline.output.folder import list_parts
+from ovsam_pipeline.output.checked_labels import Certificate, Precision, read_certificate
+from ovsam_pipeline.output.folder import list_parts, read_run_file
 from ovsam_pipeline.output.part_tables import iterate_tables
 from ovsam_pipeline.output.reviews import Answers, read_answers
 from ovsam_pipeline.review.ask import OBJECT_FIELDS, find_risks, get_risk, read_labelled
@@ -60,11 +61,18 @@ class CheckedSample:
 
 @dataclass(frozen=True)
 class Population:
-    """All N objects of an output: `risk` (N,) float32, `classes` (N,) int32 into `names`."""
+    """All N objects of an output.
+
+    Attributes:
+        risk: (N,) float32.
+        classes: (N,) int32 into `names`.
+        estimated: how many were stored without a risk, as earlier versions did.
+    """
 
     risk: NDArray[np.float32]
     classes: NDArray[np.int32]
     names: tuple[str, ...]
+    estimated: int = 0
 
 
 def read_sample(output: AnyPath, answers: Answers | None = None) -> CheckedSample | None:
@@ -104,18 +112,38 @@ def measure_sample(output: AnyPath) -> Precision | None:
     return measure_precision(int(sample.is_right.sum()), checked, len(sample) - checked)
 
 
+def read_today(output: AnyPath) -> Certificate | None:
+    """Return the certificate of an output as it stands today; None without one.
+
+    Objects that came since are counted as later ones, and it is `revised` where fewer of its sample
+    are right than when it was made.
+    """
+    found = read_certificate(read_run_file(output))
+    if found is None or found.stale:
+        return found
+    sample = read_sample(output)
+    if sample is not None and len(sample) >= found.sampled:
+        found = replace(found, revised=int(sample.is_right.sum()) < found.right)
+    new = max(0, len(read_population(output).risk) - found.objects)
+    return replace(found, objects=found.objects + new, later=found.later + new)
+
+
 def read_population(output: AnyPath) -> Population:
     """Return risk and class of all objects of an output: eight bytes an object."""
     risks, classes = [np.zeros(0, np.float32)], [np.zeros(0, np.int32)]
     numbers: dict[str, int] = {}
+    estimated = 0
     columns = (*OBJECT_FIELDS, "objects.list.element.category")
     for table in iterate_tables(list_parts(output), columns):
         objects = pc.list_flatten(table["objects"].combine_chunks())
         risks.append(find_risks(objects))
+        has_risk = objects.type.get_field_index("risk") >= 0
+        stored = pc.struct_field(objects, "risk") if has_risk else pa.nulls(len(objects))
+        estimated += stored.null_count
         coded = pc.dictionary_encode(pc.fill_null(pc.struct_field(objects, "category"), ""))
         known = [numbers.setdefault(name, len(numbers)) for name in coded.dictionary.to_pylist()]
         classes.append(np.array(known, np.int32)[coded.indices.to_numpy()])
-    return Population(np.concatenate(risks), np.concatenate(classes), tuple(numbers))
+    return Population(np.concatenate(risks), np.concatenate(classes), tuple(numbers), estimated)
 
 
 def need_sample(output: AnyPath, checks: int) -> CheckedSample:

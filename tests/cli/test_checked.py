@@ -51,6 +51,13 @@ def test_limits_of_a_certificate_are_told(change, sentence):
     assert sentence in describe_certificate(replace(PASSED, **change), "labels")
 
 
+def test_certificate_whose_answers_were_taken_back_promises_nothing():
+    assert describe_certificate(replace(PASSED, revised=True), "labels") == [
+        "certified on 2026-11-29 by answers that people have taken back since; ovsam review labels "
+        "--certify 0.9 finds what today's show"
+    ]
+
+
 def test_failed_certificate_says_how_far_it_was_and_what_to_do():
     failed = replace(PASSED, threshold=None, accepted=0, checks=50, wrong=9)
     assert describe_certificate(failed, "labels") == [

@@ -1,6 +1,6 @@
 """The dataset card: what it tells, and that text of others stays text."""
 
-import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -84,10 +84,9 @@ def test_front_matter_is_yaml_of_the_hub(output, tmp_path):
 
 
 def test_card_tells_what_was_measured_and_certified(output, tmp_path):
-    run = json.loads((output / "run.json").read_text())
-    (output / "run.json").write_text(json.dumps({**run, "certified": CERTIFICATE.to_dict()}))
     write_calibration(output, Calibration(FITTED, None, 80, ("ann",), "f", "2026-11-29T10:00"))
-    text = write(output, tmp_path, precision=Precision(200, 176, 4, 0.81, 0.92))
+    measured = Precision(200, 176, 4, 0.81, 0.92)
+    text = write(output, tmp_path, precision=measured, certificate=CERTIFICATE)
     assert "**88 %** (81 % to 92 % with 95 % confidence), by 200 checks of 204 objects" in text
     assert "of the 612 objects (57 %) with `risk` ≤ 0.2531 at least **90 %** are right" in text
     assert "of class cup 80 of 90 with `risk` ≤ 0.5 (0 of 40 checks wrong)" in text
@@ -96,13 +95,31 @@ def test_card_tells_what_was_measured_and_certified(output, tmp_path):
     assert "![Scores against the share of right labels](card_reliability.svg)" in text
 
 
-def test_stale_certificate_and_calibration_are_not_told(output, tmp_path):
-    run = json.loads((output / "run.json").read_text())
-    stale = {**CERTIFICATE.to_dict(), "fingerprint": "old"}
-    (output / "run.json").write_text(json.dumps({**run, "certified": stale}))
+@pytest.mark.parametrize(
+    ("choice", "is_whole"),
+    [
+        ({}, True),
+        ({"max_risk": 0.2531}, True),
+        ({"max_risk": 0.3}, True),
+        ({"max_risk": 0.2}, False),
+        ({"classes": ("cat",)}, False),
+        ({"min_score": 0.4}, False),
+        ({"reviewed_only": True}, False),
+    ],
+)
+def test_a_part_of_what_is_certified_is_promised_nothing(output, tmp_path, choice, is_whole):
+    text = write(output, tmp_path, LabelChoice(**choice), certificate=CERTIFICATE)
+    assert ("of those alone nothing is promised" not in text) == is_whole
+
+
+@pytest.mark.parametrize("change", [{"stale": True}, {"revised": True}, {"threshold": None}])
+def test_certificate_that_counts_no_more_is_not_told(output, tmp_path, change):
+    assert "Certified" not in write(output, tmp_path, certificate=replace(CERTIFICATE, **change))
+
+
+def test_stale_calibration_is_not_told(output, tmp_path):
     write_calibration(output, Calibration(FITTED, None, 80, ("ann",), "old", "2026-11-29T10:00"))
     text = write(output, tmp_path)
-    assert "Certified" not in text
     assert "logit" not in text
     assert "reliability" not in text
     assert "Nobody has measured it" in text
@@ -214,7 +231,5 @@ def test_damaged_calibration_costs_no_card(output, tmp_path, caplog):
 def test_numbers_of_others_break_no_card(output, tmp_path):
     odd = FittedMap(1e308, float("nan"), 10**400, -1, 1e308, 0.0, (), ((1e308, -1e308, 5),))
     write_calibration(output, Calibration(odd, None, 80, (), "f", "now"))
-    run = json.loads((output / "run.json").read_text())
-    odd_one = {**CERTIFICATE.to_dict(), "at": "<script>", "threshold": 1e18, "accepted": -1}
-    (output / "run.json").write_text(json.dumps({**run, "certified": odd_one}))
-    assert "<script>" not in write(output, tmp_path)
+    odd_one = replace(CERTIFICATE, at="<script>", threshold=1e18, accepted=-1)
+    assert "<script>" not in write(output, tmp_path, certificate=odd_one)

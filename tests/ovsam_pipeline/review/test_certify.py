@@ -15,7 +15,7 @@ from ovsam_pipeline.output.reviews import append_answers
 from ovsam_pipeline.review.ask import ask_sample
 from ovsam_pipeline.review.batches import record_batch
 from ovsam_pipeline.review.certify import calibrate, certify
-from ovsam_pipeline.review.checked import read_sample
+from ovsam_pipeline.review.checked import read_sample, read_today
 from ovsam_pipeline.storage.remote_path import parse_path
 
 BOX = (0, 0, 8, 8)
@@ -118,6 +118,30 @@ def test_objects_that_came_later_are_told(output):
     write_output(output, more, fingerprint="f")
     found = certify(output, 0.9, 0.95)
     assert (found.objects, found.later) == (401, 1)
+
+
+def test_certificate_of_today_tells_of_answers_taken_back_and_of_new_objects(output):
+    batch = ask(output)
+    respond(output, batch, lambda _: True)
+    found = certify(output, 0.9, 0.95)
+    assert read_today(output) == found
+    new = make_row("new.jpg", make_labelled(BOX, risk=0.5), image_id=999)
+    write_output(output, new, fingerprint="f", certified=found.to_dict())
+    assert read_today(output) == replace(found, objects=401, later=1)
+    name = batch.images[0].file_name
+    append_answers(output, [answer(name, None, reviewed=draw_mask(*BOX), by="bob")])
+    assert read_today(output).revised
+    again = certify(output, 0.9, 0.95)
+    assert (again.right, again.later) == (199, 1)
+    assert not read_today(output).revised
+
+
+def test_output_of_a_version_without_risk_is_refused(tmp_path):
+    rows = [make_row(f"{n:04}.jpg", make_labelled(BOX, risk=None), image_id=n) for n in range(60)]
+    output = write_output(tmp_path, *rows, fingerprint="f")
+    respond(output, ask(output, 60), lambda _: True)
+    with pytest.raises(ConfigError, match=r"60 of 60 have none.*label the images again"):
+        certify(output, 0.5, 0.95)
 
 
 def test_classes_with_checks_enough_are_certified_together(tmp_path):
