@@ -170,6 +170,10 @@ def _find_level(moved: Tensor, owners: Tensor, sums: Tensor, others: Tensor) -> 
         cosines[torch.arange(len(plain)), owners] = -1
         strange = torch.cat([strange, cosines.amax(dim=1)])
     other = torch.quantile(strange, _OTHERS_BELOW).item() if len(strange) else 0.0
+    if not len(others):
+        # A few classes alone lie opposite each other, as their mean is taken off: nothing else
+        # does. What is like none of them is at right angles to all.
+        other = max(other, 0.0)
     span = max(own - other, 0.0)
     return other + _choose_nearness(len(sums)) * (own - other), span
 

@@ -291,9 +291,10 @@ class _Block:
                 return self._explain_name(index)
             case "swapped":
                 other = self.truth.annotation_ids[self.rows[partner]]
+                own = names[self.own_index[index]]
                 return (
-                    f"we call it {names[self.own_index[index]]}, and annotation {other}, which is "
-                    f"named so, {names[self.classes[index]]}: exchanged?"
+                    f"we call it {own}, and annotation {other}, named {own}, we call "
+                    f"{names[self.classes[index]]}: exchanged?"
                 )
             case "mask":
                 return f"its mask and ours for the same box overlap by {self.mask_iou[index]:.2f}"

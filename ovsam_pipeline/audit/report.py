@@ -64,9 +64,10 @@ def _list_worst(result: AuditResult) -> list[str]:
     lines = ["the most suspicious:"] if worst else []
     for item in worst:
         name = item["category"] or (item["suggestion"] or {}).get("category", "")
-        what = "" if item["annotation_id"] is None else f" {item['annotation_id']}"
+        which = item["annotation_id"]
+        what = "" if which is None else f" (annotation {which})"
         lines.append(
-            f"  {item['suspicion']:.2f} {item['kind']}{what} {name} in {item['file_name']}: "
+            f"  {item['suspicion']:.2f} {item['kind']} {name}{what} in {item['file_name']}: "
             f"{item['reason']}"
         )
     return lines

@@ -53,7 +53,7 @@ def describe_certificate(found: Certificate, output: AnyPath) -> list[str]:
             f"certified on {found.at[:10]} by answers that people have taken back since; ovsam "
             f"review {output} --certify {found.target:g} finds what today's show"
         ]
-    target, confidence = _percent(found.target), _percent(found.confidence)
+    target, confidence = format_percent(found.target), format_percent(found.confidence)
     if found.threshold is None:
         lines = [
             f"not certified: of the {count_things(found.checks, 'check')} with the least risk "
@@ -63,9 +63,9 @@ def describe_certificate(found: Certificate, output: AnyPath) -> list[str]:
         ]
     else:
         lines = [
-            f"certified: of the {found.accepted} objects ({_percent(found.accepted_share)} of "
-            f"{found.objects}) with a risk of at most {found.threshold:g}, at least {target} are "
-            f"right, with {confidence} confidence: {found.wrong} of "
+            f"certified: of the {found.accepted} objects ({format_percent(found.accepted_share)} "
+            f"of {found.objects}) with a risk of at most {found.threshold:g}, at least {target} "
+            f"are right, with {confidence} confidence: {found.wrong} of "
             f"{count_things(found.checks, 'check')} among them were wrong",
             f"to keep these alone: ovsam filter {output} -o NEW --max-risk {found.threshold:g}",
         ]
@@ -87,9 +87,9 @@ def describe_precision(found: Precision, classes: dict[str, Precision]) -> list[
     if found.share is None:
         return [f"precision: none of the {found.unanswered} sampled objects is answered"]
     text = (
-        f"precision: {_percent(found.share)} of all labels, {_percent(found.low)} to "
-        f"{_percent(found.high)} with 95 % confidence ({found.right} right of {found.checked} "
-        "checked"
+        f"precision: {format_percent(found.share)} of all labels, {format_percent(found.low)} to "
+        f"{format_percent(found.high)} with 95 % confidence ({found.right} right of "
+        f"{found.checked} checked"
     )
     if found.unanswered:
         text += f", {found.unanswered} of the sample not answered"
@@ -103,8 +103,8 @@ def describe_precision(found: Precision, classes: dict[str, Precision]) -> list[
     rows = [
         [
             f"{one.checked:9d}",
-            _percent(one.share or 0),
-            f"{_percent(one.low)} - {_percent(one.high)}",
+            format_percent(one.share or 0),
+            f"{format_percent(one.low)} - {format_percent(one.high)}",
             name,
         ]
         for name, one in many[:_MOST_CLASSES]
@@ -139,7 +139,7 @@ def _describe_limits(found: Certificate) -> list[str]:
         together = max(0.0, 1 - found.looks * (1 - found.confidence))
         lines.append(
             f"this is look {found.looks} at a growing sample: that none of the looks promises "
-            f"wrongly has {_percent(together)} confidence"
+            f"wrongly has {format_percent(together)} confidence"
         )
     return lines
 
@@ -151,7 +151,7 @@ def _describe_classes(found: Certificate) -> list[str]:
         [f"{one.accepted:10d}", f"{one.threshold:g}", f"{one.wrong} of {one.checks}", one.category]
         for one in found.classes[:_MOST_CLASSES]
     ]
-    title = f"classes certified apart from that, together with {_percent(found.confidence)}:"
+    title = f"classes certified apart from that, together with {format_percent(found.confidence)}:"
     header = ("  accepted", "risk up to", "wrong checks", "class")
     return [title, *format_table(header, rows, right="rrr").splitlines()]
 
@@ -163,5 +163,6 @@ def _describe_map(found: FittedMap) -> str:
     )
 
 
-def _percent(share: float) -> str:
+def format_percent(share: float) -> str:
+    """Return a share as "93.2 %"; "90 %" without a zero."""
     return f"{100 * share:.1f}".removesuffix(".0") + " %"

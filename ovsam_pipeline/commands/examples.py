@@ -33,7 +33,9 @@ def examples(
     ] = 10,
     source: Annotated[
         list[str] | None,
-        typer.Option(help="Where the pictures are now, if they moved; as for label. Repeatable."),
+        typer.Option(
+            metavar="PLACE", help="Where the pictures are now, if they moved. Repeatable."
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier file and its pictures.")

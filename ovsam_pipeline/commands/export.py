@@ -155,18 +155,23 @@ def export(
     output: Annotated[
         str, typer.Argument(metavar="OUT", help="Folder of `ovsam label`, or its address.")
     ],
-    export_format: Annotated[str, typer.Option("--format", help=f"{_NAMES}.")] = "coco",
+    export_format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help=f"{_NAMES}.")
+    ] = "coco",
     to: Annotated[
         str | None,
         typer.Option(
-            help="New file or folder to write; - is stdout, for coco.  [default: "
-            "OUT/annotations.json, else OUT_FORMAT beside OUT]"
+            metavar="PLACE",
+            help="New file or folder to write; - is stdout, for coco and csv.  [default: "
+            "OUT/annotations.json, else OUT_FORMAT beside OUT]",
         ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that --to names, or an export.")
     ] = False,
-    min_score: Annotated[float, typer.Option(help="Leave out objects with a lower score.")] = 0.0,
+    min_score: Annotated[
+        float, typer.Option(metavar="X", help="Leave out objects with a lower score.")
+    ] = 0.0,
     max_risk: Annotated[
         float | None,
         typer.Option(
@@ -188,7 +193,9 @@ def export(
     ] = "copy",
     source: Annotated[
         list[str] | None,
-        typer.Option(help="Where the pictures are now, if they moved; as for label. Repeatable."),
+        typer.Option(
+            metavar="PLACE", help="Where the pictures are now, if they moved. Repeatable."
+        ),
     ] = None,
     check: Annotated[
         bool,
@@ -218,7 +225,8 @@ def export(
         ),
     ] = False,
     padding: Annotated[
-        float, typer.Option(help="crops: margin, as a share of the box's longer side.")
+        float,
+        typer.Option(metavar="X", help="crops: margin, as a share of the box's longer side."),
     ] = _PADDING,
     cut_out: Annotated[
         bool, typer.Option("--cut-out", help="crops: PNG with the mask as transparency.")
@@ -386,7 +394,7 @@ def _choose_target(
     from pathlib import Path
 
     from ovsam.errors import ConfigError
-    from ovsam_pipeline.export.target import check_folder
+    from ovsam_pipeline.export.target import check_folder, name_beside
     from ovsam_pipeline.output.annotations_file import choose_annotations
     from ovsam_pipeline.output.place import parse_output
     from ovsam_pipeline.storage.remote_path import RemotePath
@@ -398,9 +406,8 @@ def _choose_target(
         return choose_annotations(output)
     if to is None and isinstance(output, RemotePath):
         raise ConfigError(f"the export of {output} needs a place on this machine; name it as --to")
-    beside = Path(str(output)).resolve()
-    name = f"{beside.name}_{export_format}{suffix or ''}"
-    target = parse_output(to or str(beside.with_name(name)))
+    beside = name_beside(Path(str(output)), f"_{export_format}{suffix or ''}")
+    target = parse_output(to or str(beside))
     if suffix is not None:
         _check_file(target, suffix, overwrite=overwrite)
         return target

@@ -40,7 +40,9 @@ def filter_labels(
     ] = None,
     vocabulary: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="The same, of a vocabulary that may have more classes."),
+        typer.Option(
+            metavar="FILE", help="The rules in a vocabulary, which may have classes that OUT lacks."
+        ),
     ] = None,
     rename: Annotated[
         list[str] | None,

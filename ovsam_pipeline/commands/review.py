@@ -50,7 +50,9 @@ def review(
         int | None,
         typer.Option(metavar="N", min=1, help="Ask about N objects drawn by chance, to measure."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of --sample: the same seed draws the same.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Of --sample: the same seed draws the same.")
+    ] = 0,
     export: Annotated[
         str | None, typer.Option(metavar="FORMAT", help=f"Write the questions for: {_NAMES}.")
     ] = None,
@@ -69,11 +71,13 @@ def review(
     ] = "copy",
     source: Annotated[
         list[str] | None,
-        typer.Option(help="Where the pictures are now, if they moved; as for label. Repeatable."),
+        typer.Option(
+            metavar="PLACE", help="Where the pictures are now, if they moved. Repeatable."
+        ),
     ] = None,
     import_file: Annotated[
         str | None,
-        typer.Option("--import", metavar="FILE", help="Take what people answered in an editor."),
+        typer.Option("--import", metavar="FILE", help="Take what people answered: file or folder."),
     ] = None,
     file_format: Annotated[
         str | None,
@@ -143,7 +147,7 @@ def review(
         chosen = None if export is None else _choose_export(export, images, source)
         batch = _ask(folder, queue, sample, seed, whole_images=export != _SHEET)
         if chosen is None:
-            _tell_batch(folder, batch, as_json=json)
+            _tell_batch(folder, batch, queue or sample or 0, as_json=json)
         else:
             target = _choose_target(folder, batch, chosen.name, to, overwrite=overwrite)
             _export(folder, batch, chosen, target, as_json=json)
@@ -192,14 +196,14 @@ def _choose_target(
     from pathlib import Path
 
     from ovsam.errors import ConfigError
-    from ovsam_pipeline.export.target import check_folder
+    from ovsam_pipeline.export.target import check_folder, name_beside
     from ovsam_pipeline.output.place import parse_output
     from ovsam_pipeline.storage.remote_path import RemotePath
 
     if to is None:
         if isinstance(folder, RemotePath):
             raise ConfigError(f"the questions on {folder} need a folder of this machine: give --to")
-        target: AnyPath = folder.resolve().with_name(f"{folder.resolve().name}_{batch.id}_{name}")
+        target: AnyPath = name_beside(folder, f"_{batch.id}_{name}")
     else:
         target = parse_output(to)
     if isinstance(target, RemotePath):
@@ -220,7 +224,8 @@ def _export(folder: AnyPath, batch: Batch, chosen: _Chosen, target: Path, *, as_
 
     record: dict[str, Any] = {"ovsam": ovsam.__version__, "format": chosen.name, "batch": batch.id}
     answers = read_answers(folder)
-    if not any(find_open(image, answers) for image in batch.images):
+    num_open = sum(len(find_open(image, answers)) for image in batch.images)
+    if not num_open:
         raise ConfigError(
             f"all {batch.num_objects} objects of this sample are answered already; draw more, or "
             f"see what they say: ovsam review {folder}"
@@ -230,13 +235,19 @@ def _export(folder: AnyPath, batch: Batch, chosen: _Chosen, target: Path, *, as_
         record.update(summary.to_dict())
     # Only now: an answer means nothing without it, and it nothing without the questions.
     record_batch(folder, batch)
-    _tell_export(folder, batch, target, summary, as_json=as_json)
+    _tell_export(folder, batch, target, summary, num_open, as_json=as_json)
     if summary.missing_ids:
         raise typer.Exit(_IMAGES_GONE)
 
 
 def _tell_export(
-    folder: AnyPath, batch: Batch, target: Path, summary: ExportSummary, *, as_json: bool
+    folder: AnyPath,
+    batch: Batch,
+    target: Path,
+    summary: ExportSummary,
+    num_open: int,
+    *,
+    as_json: bool,
 ) -> None:
     from ovsam_pipeline.outcomes import count_are, count_things
     from ovsam_pipeline.terminal.app import print_json, print_result, result_is_kept
@@ -247,9 +258,9 @@ def _tell_export(
             return
         images = count_things(summary.images, "image")
         print_result(f"{target}: {count_things(summary.objects, 'object')} in {images} to look at")
-        answered = batch.num_objects - summary.objects
-        if batch.kind == "sample" and answered > 0 and not summary.missing_ids:
-            print_result(f"{count_things(answered, 'object')} of the sample answered already")
+        if answered := batch.num_objects - num_open:
+            which = "of the sample" if batch.kind == "sample" else "in these images"
+            print_result(f"{count_things(answered, 'object')} {which} answered already")
         print_result(*summary.notes)
         if summary.missing_ids:
             print_result(f"{count_are(len(summary.missing_ids), 'picture')} gone, e.g.:")
@@ -257,8 +268,11 @@ def _tell_export(
         print_result(f"when it is answered: ovsam review {folder} --import FILE")
 
 
-def _tell_batch(folder: AnyPath, batch: Batch, *, as_json: bool) -> None:
-    """Print what would be asked; nothing is recorded, as nobody is asked."""
+def _tell_batch(folder: AnyPath, batch: Batch, wanted: int, *, as_json: bool) -> None:
+    """Print what would be asked; nothing is recorded, as nobody is asked.
+
+    `wanted`: the N that was typed. Whole images may hold more objects.
+    """
     from dataclasses import asdict
 
     from ovsam_pipeline.outcomes import count_things
@@ -287,7 +301,7 @@ def _tell_batch(folder: AnyPath, batch: Batch, *, as_json: bool) -> None:
     )
     if len(objects) > _MOST_LINES:
         print_result(f"and {len(objects) - _MOST_LINES} more (--json has all)")
-    size = f"--{batch.kind} {len(objects)}"
+    size = f"--{batch.kind} {wanted}"
     print_result(
         f"to ask somebody: ovsam review {folder} {size} --export {_NAMES.replace(', ', '|')}"
     )
@@ -400,7 +414,10 @@ def _format_status(found: dict[str, Any], certified: list[str]) -> list[str]:
         return lines
     lines += _format_sample(sample) + certified
     if sample["unanswered"]:
-        lines.append(f"next: answer the other {sample['unanswered']} objects of the sample")
+        lines.append(
+            f"next: answer the other {sample['unanswered']} objects of the sample (the same "
+            "--sample N --export writes them again)"
+        )
     elif not certified:
         lines.append(f"next: ovsam review {output} --certify 0.9 says which labels to take unseen")
     else:
@@ -433,8 +450,9 @@ def _format_sample(sample: dict[str, Any]) -> list[str]:
 
 
 def _format_precision(one: dict[str, Any]) -> str:
-    """Return "0.93 (0.89 to 0.96 with 95 % confidence)"."""
-    interval = f"{one['low']:.2f} to {one['high']:.2f} with 95 % confidence"
-    if one["precision"] is None:
-        return f"unknown ({interval})"
-    return f"{one['precision']:.2f} ({interval})"
+    """Return "93.2 % (88.8 % to 96.3 % with 95 % confidence)"."""
+    from ovsam_pipeline.commands.checked import format_percent
+
+    interval = f"{format_percent(one['low'])} to {format_percent(one['high'])}"
+    share = "unknown" if one["precision"] is None else format_percent(one["precision"])
+    return f"{share} ({interval} with 95 % confidence)"

@@ -223,7 +223,7 @@ def _write_lines(facts: CardFacts, plots: Mapping[str, str]) -> Iterator[str]:
         f"{count_things(contents.objects, 'object')} with masks, "
         f"{count_things(len(contents.classes), 'class')}. Labelled by ovsam "
         f"{escape(facts.run.get('ovsam', ''))}; "
-        f"{count_are(contents.reviewed, 'object')} as a person accepted or drew it."
+        f"{count_are(contents.reviewed, 'object')} as accepted or drawn by a person."
     )
     yield from _write_choice(facts.choice)
     yield "\n## How right the labels are\n"
@@ -270,7 +270,10 @@ def _write_choice(choice: LabelChoice) -> Iterator[str]:
     if choice.reviewed_only:
         words.append("that a person saw")
     if words:
-        yield f"\nOnly objects {', '.join(words)} are here."
+        seen = ""
+        if choice.min_score or choice.max_risk is not None:
+            seen = " Neither score nor risk keeps out what a person accepted or drew."
+        yield f"\nOnly objects {', '.join(words)} are here.{seen}"
 
 
 def _write_trust(facts: CardFacts) -> Iterator[str]:

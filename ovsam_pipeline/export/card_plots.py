@@ -78,6 +78,7 @@ def _draw_classes(axes: Axes, classes: Counter[str]) -> None:
     bars = axes.barh(range(len(names)), counts, color=_COLOUR)
     axes.set_yticks(range(len(names)), [_shorten(name) for name in names], fontsize=8)
     axes.bar_label(bars, fontsize=8, padding=2)
+    axes.margins(y=0.01)  # else a band as high as three bars above and below thirty
     axes.set(xlabel="Objects", title=f"The {len(names)} largest of {len(classes)} classes")
 
 

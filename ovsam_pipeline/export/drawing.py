@@ -107,6 +107,18 @@ def shorten_text(text: str, width: int, scale: float) -> str:
     return short
 
 
+def wrap_text(text: str, width: int, scale: float) -> list[str]:
+    """Break text at blanks into lines of at most `width` pixels, where its words allow it."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if lines[-1] and _measure(longer, scale)[0][0] > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
 def encode_jpeg(picture: np.ndarray) -> bytes:
     """Return the content of a JPEG file."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]

@@ -57,9 +57,9 @@ def write_examples(
     folder = target.with_suffix("")
     if target.suffix.lower() != ".json" or target == folder:
         raise ConfigError(f"expected -o as a new .json file, got {target}")
-    check_folder(folder, overwrite=overwrite)
     if target.exists() and not overwrite:
         raise ConfigError(f"{target} exists already; give another file as -o, or --overwrite")
+    check_folder(folder, overwrite=overwrite, flag="-o")
     choice = LabelChoice(reviewed_only=True)
     chosen = _choose(output, choice, per_class)
     if not chosen:

@@ -91,10 +91,11 @@ def write_label_studio(images: Iterator[EditorImage], export: EditorExport) -> N
             "inside an archive or table): use --images copy"
         )
     where = "this folder" if export.has_pictures else (root or "/")
+    where_pictures = f"of its {PICTURES}" if export.has_pictures else "of the pictures' folder"
     export.summary.notes.append(
         f"Label Studio: paste {CONFIG_FILE} under Labeling Interface > Code; for pictures on this "
         f"machine set LOCAL_FILES_SERVING_ENABLED=true and LOCAL_FILES_DOCUMENT_ROOT to {where}, "
-        "add a local storage below it, then import tasks*.json"
+        f"add a local storage {where_pictures}, then import tasks*.json"
     )
 
 

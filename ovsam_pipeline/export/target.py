@@ -23,29 +23,39 @@ from ovsam_pipeline.storage.atomic import sync_folder
 EXPORT_FILE = "export.json"
 
 
-def check_folder(target: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that an export must not make or replace, with a ConfigError."""
-    with explain("cannot use --to", target, ConfigError):
+def check_folder(target: Path, *, overwrite: bool, flag: str = "--to") -> None:
+    """Refuse a folder that an export must not make or replace, with a ConfigError.
+
+    `flag` is the one that names it, for the message.
+    """
+    with explain(f"cannot use {flag}", target, ConfigError):
         if not target.absolute().parent.is_dir():
-            raise ConfigError(f"expected --to in a folder that exists, got {target}")
+            raise ConfigError(f"expected {flag} in a folder that exists, got {target}")
         if not os.path.lexists(target):
             return
         if not target.is_dir() or target.is_symlink():
-            raise ConfigError(f"expected a new folder as --to, got the file or link {target}")
+            raise ConfigError(f"expected a new folder as {flag}, got the file or link {target}")
         found = {child.name for child in target.iterdir()}
         own = _read_entries(target)
     if not found:
         return
     if others := sorted(found - own):
         raise ConfigError(
-            f"{target} holds {others[0]!r}, which no export wrote there; give another folder as "
-            "--to, or move it out"
+            f"{target} holds {others[0]!r}, which no export wrote there; give another place as "
+            f"{flag}, or move it out"
         )
     if not overwrite:
         raise ConfigError(
-            f"{target} holds an earlier export; give another folder as --to, or --overwrite to "
+            f"{target} holds an earlier export; give another place as {flag}, or --overwrite to "
             "replace it"
         )
+
+
+def name_beside(output: Path, ending: str) -> Path:
+    """Return a place beside an output, called as it is and `ending`; relative where it is."""
+    if output.name in ("", ".."):
+        output = output.resolve()
+    return output.with_name(f"{output.name}{ending}")
 
 
 @contextmanager

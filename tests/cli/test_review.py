@@ -158,7 +158,7 @@ def test_the_sample_measures(output) -> None:
     assert (found["objects"], found["population"], found["checked"], found["right"]) == (6, 7, 3, 2)
     text = run(output).stdout
     assert "sample of 6 of 7 objects: 3 answered, 2 right" in text
-    assert "precision of all labels: 0.67 (0." in text
+    assert "precision of all labels: 66.7 % (" in text
     assert "next: answer the other 3 objects of the sample" in text
 
 
@@ -255,3 +255,10 @@ def test_names_that_are_no_class_are_told_at_the_import(output) -> None:
     assert result.exit_code == 0
     assert "1 new class, by a name that was none: 'catt'" in result.stdout
     assert json.loads(run(output, "--import", path, "--json").stdout)["new_names"] == []
+
+
+def test_the_command_to_ask_has_the_number_that_was_typed(output) -> None:
+    """Whole images hold more objects than were asked for: typed again, it would grow."""
+    lines = run(output, "--queue", 6).stdout.splitlines()
+    assert lines[0] == "queue of 7 objects in 2 images"
+    assert f"ovsam review {output} --queue 6 --export" in lines[-1]

@@ -26,6 +26,7 @@ from ovsam_pipeline.export.drawing import (
     encode_jpeg,
     find_outline,
     shorten_text,
+    wrap_text,
 )
 from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.sources.read_image import decode_image
@@ -268,9 +269,12 @@ def _decode(item: Any, box_xywh: np.ndarray, height: int, width: int) -> np.ndar
 def _add_lines(picture: np.ndarray, lines: list[str]) -> np.ndarray:
     """Return a picture with lines of text under it, white where it is narrower than they are."""
     height, width = picture.shape[:2]
-    whole = np.full((height + _LINE * len(lines) + 8, max(width, _SIDE), 3), 255, np.uint8)
+    whole_width = max(width, _SIDE)
+    room = whole_width - 12
+    lines = [part for line in lines for part in wrap_text(line, room, _TEXT_SCALE)]
+    whole = np.full((height + _LINE * len(lines) + 8, whole_width, 3), 255, np.uint8)
     whole[:height, :width] = picture
     for index, line in enumerate(lines):
-        text = shorten_text(line, whole.shape[1] - 12, _TEXT_SCALE)
+        text = shorten_text(line, room, _TEXT_SCALE)
         draw_text(whole, text, (6, height + _LINE * (index + 1)), _TEXT_SCALE)
     return whole

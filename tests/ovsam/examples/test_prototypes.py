@@ -41,6 +41,17 @@ def test_one_class_does_not_take_what_is_unlike_it(count):
     assert (space.score(same[:, 0]) > 0).all()
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_two_classes_alone_do_not_take_what_is_unlike_both(count):
+    """Crops have nothing beside them: only the other class says what is no example."""
+    views, owners = look_at([0, 1], count)
+    space = build_space(views, owners, 2, torch.zeros(0, WIDTH), 20.0)
+    other, _ = look_at([8, 9], 10, views=1, seed=2)
+    same, _ = look_at([0, 1], 10, views=1, seed=3)
+    assert (space.score(other[:, 0]) < 0).all()
+    assert (space.score(same[:, 0]).amax(dim=1) > 0).all()
+
+
 def test_what_changes_between_views_is_not_looked_at():
     """Axis 9 is how an object is drawn: it differs in views of one example, not in classes."""
     views, owners = look_at([0, 1], 2, spread=0.05)

@@ -131,12 +131,15 @@ def test_people_and_what_they_changed_are_told(output, tmp_path):
     text = write(output, tmp_path)
     assert "2 answers on 1 image: 1 renamed, 1 rejected. By ann (1), &lt;b&gt; (1)." in text
     assert "5 objects with masks" in text
-    assert "1 object is as a person accepted or drew it" in text
+    assert "1 object is as accepted or drawn by a person" in text
 
 
 def test_choice_of_objects_is_told(output, tmp_path):
     text = write(output, tmp_path, LabelChoice(min_score=0.5, classes=("cat", "dog")))
-    assert "Only objects with a score of at least 0.5, of the classes cat, dog are here." in text
+    assert (
+        "Only objects with a score of at least 0.5, of the classes cat, dog are here. Neither"
+        in text
+    )
 
 
 def test_plots_are_pictures_that_no_loader_takes_for_data(output, tmp_path):

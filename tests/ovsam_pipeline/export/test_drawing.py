@@ -18,6 +18,7 @@ from ovsam_pipeline.export.drawing import (
     encode_jpeg,
     find_outline,
     shorten_text,
+    wrap_text,
 )
 
 GREY, RED = (128, 128, 128), (255, 0, 0)
@@ -102,6 +103,19 @@ def test_a_point_is_drawn_on_a_rim_that_contrasts():
     assert (picture[80, 100] == (255, 255, 0)).all()
     assert (picture[80, 105] < 64).all()
     assert (picture[80, 110] == GREY).all()
+
+
+def test_text_is_wrapped_between_words_and_nothing_is_lost():
+    text = "we call it penguin, and annotation 2, named penguin, we call cow"
+    lines = wrap_text(text, 120, 0.42)
+    assert len(lines) > 1
+    assert " ".join(lines) == text
+    for line in lines:
+        assert shorten_text(line, 120, 0.42) == line, "fits"
+    assert wrap_text("a/very/long/path/to/an/image.png", 100, 0.42) == [
+        "a/very/long/path/to/an/image.png"
+    ]
+    assert wrap_text("", 100, 0.42) == [""]
 
 
 def test_text_is_shortened_in_the_middle():

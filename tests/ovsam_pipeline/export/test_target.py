@@ -1,9 +1,11 @@
 """The folder of an export: whole or absent, and nobody's files are replaced."""
 
+from pathlib import Path
+
 import pytest
 
 from ovsam.errors import ConfigError
-from ovsam_pipeline.export.target import EXPORT_FILE, check_folder, replace_folder
+from ovsam_pipeline.export.target import EXPORT_FILE, check_folder, name_beside, replace_folder
 
 
 def write_export(target, text="1"):
@@ -66,3 +68,15 @@ def test_damaged_record_protects_what_is_there(tmp_path):
     (tmp_path / "e" / EXPORT_FILE).write_text('{"entries": ["data.yaml"')
     with pytest.raises(ConfigError, match="which no export wrote"):
         check_folder(tmp_path / "e", overwrite=True)
+
+
+def test_place_beside_is_named_as_the_output_was(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert name_beside(Path("a/labels"), "_yolo") == Path("a/labels_yolo")
+    assert name_beside(Path(), "_yolo") == tmp_path.with_name(f"{tmp_path.name}_yolo")
+
+
+def test_messages_name_the_flag_that_was_typed(tmp_path):
+    write_export(tmp_path / "refs")
+    with pytest.raises(ConfigError, match="give another place as -o, or --overwrite"):
+        check_folder(tmp_path / "refs", overwrite=False, flag="-o")
