@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -91,14 +92,24 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
 
 def has_examples(name: str) -> bool:
     """Return whether a vocabulary's name, as `load_vocabulary` takes it, has examples in it."""
-    return len(_EXAMPLES.split(name)) > 1
+    return len(split_examples(name)) > 1
+
+
+def split_examples(name: str) -> list[str]:
+    """Return the parts of a vocabulary's name: names, "" for none, and each file of examples."""
+    return _EXAMPLES.split(name)
+
+
+def join_examples(names: str, files: Iterable[str]) -> str:
+    """Return the name of a vocabulary that `split_examples` parts so."""
+    return "+".join([*filter(None, [names]), *(f"examples:{file}" for file in files)])
 
 
 def _load_with_examples(name: str) -> Vocabulary:
     """Load "examples:REFS", "NAMES+examples:REFS", or more of the latter."""
     from ovsam.examples.references import join_references, read_references
 
-    names, *parts = _EXAMPLES.split(name)
+    names, *parts = split_examples(name)
     if not all(parts):
         raise VocabularyError(
             f"expected a COCO file, or a folder with one folder of crops per class, after "

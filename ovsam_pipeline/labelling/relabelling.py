@@ -13,6 +13,7 @@ from ovsam_pipeline.output.earlier_run import (
     has_foreign_address,
     join_file,
     join_folder,
+    join_vocabulary,
 )
 from ovsam_pipeline.output.folder import RUN_FILE
 from ovsam_pipeline.output.place import check_store, parse_output
@@ -64,7 +65,7 @@ def complete_config(config: LabelConfig) -> LabelConfig:
         output=str(output),
         model=join_file(folder, model) if config.model == "auto" else config.model,
         labels=chosen.get("labels", "model") if config.labels == "auto" else config.labels,
-        vocabulary=join_file(folder, vocabulary)
+        vocabulary=join_vocabulary(folder, vocabulary)
         if config.vocabulary == "auto"
         else config.vocabulary,
     )

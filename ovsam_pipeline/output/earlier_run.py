@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ovsam.errors import ConfigError
+from ovsam.text.vocabulary_files import join_examples, split_examples
 from ovsam_pipeline.output.folder import RUN_FILE, is_output, read_run_file
 from ovsam_pipeline.output.place import check_store, may_be_output, parse_output
 from ovsam_pipeline.settings.label import CLUSTER_SETTINGS, LabelConfig
@@ -21,7 +22,8 @@ from ovsam_pipeline.settings.setting import list_settings, settle_values
 from ovsam_pipeline.storage.remote_path import AnyPath, is_there
 
 _PATHS = ("image_root", "class_map", "relabel")
-_PATHS_OR_NAMES = ("vocabulary", "model")
+_PATHS_OR_NAMES = ("model",)
+_VOCABULARIES = ("vocabulary",)
 # Detectors that are programs, or that a server is asked for.
 _FOREIGN_DETECTORS = ("python:", "detectron2:", "hf:")
 _ADDRESS = re.compile(r"[\w+.-]+://.*")
@@ -49,7 +51,11 @@ def complete_retry(values: Mapping[str, Any]) -> dict[str, Any]:
         )
     taken = _take_settings(run, values, output)
     folder = Path(run.get("working_folder", ""))
-    for names, join in ((_PATHS, join_folder), (_PATHS_OR_NAMES, join_file)):
+    for names, join in (
+        (_PATHS, join_folder),
+        (_PATHS_OR_NAMES, join_file),
+        (_VOCABULARIES, join_vocabulary),
+    ):
         taken |= {name: join(folder, taken[name]) for name in names if name in taken}
     if "detector" in taken:
         taken["detector"] = _join_detector(folder, taken["detector"])
@@ -179,6 +185,12 @@ def join_file(folder: Path, name: str) -> str:
     """Do the same where the name is a file there; others ("lvis") stay as they are."""
     is_file = is_there(folder / name) and (folder / name).is_file()
     return str(folder / name) if is_file else name
+
+
+def join_vocabulary(folder: Path, name: str) -> str:
+    """Do the same with the files of a vocabulary's name, such as "coco+examples:refs.json"."""
+    names, *files = split_examples(name)
+    return join_examples(join_file(folder, names), (join_folder(folder, file) for file in files))
 
 
 def _join_detector(folder: Path, spec: str) -> str:

@@ -9,6 +9,7 @@ from ovsam_pipeline.output.earlier_run import (
     find_source,
     has_foreign_address,
     join_file,
+    join_vocabulary,
 )
 from ovsam_pipeline.output.place import parse_output
 from ovsam_pipeline.runs.settings import load_label_config
@@ -92,6 +93,14 @@ def test_detectors_that_are_names_stay_and_files_are_joined(output, detector):
 def test_names_of_vocabularies_are_no_files(tmp_path):
     (tmp_path / "lvis").mkdir()
     assert join_file(tmp_path, "lvis") == "lvis"
+
+
+def test_files_of_examples_are_joined_and_names_before_them_stay(tmp_path):
+    joined = join_vocabulary(tmp_path, "coco+examples:refs.json+examples:/more")
+    assert joined == f"coco+examples:{tmp_path}/refs.json+examples:/more"
+    (tmp_path / "pets.txt").touch()
+    assert join_vocabulary(tmp_path, "pets.txt") == str(tmp_path / "pets.txt")
+    assert join_vocabulary(tmp_path, "examples:refs") == f"examples:{tmp_path}/refs"
 
 
 def test_sources_that_are_no_output_are_left_as_they_are(tmp_path):
