@@ -22,9 +22,11 @@ from torch import Tensor
 
 import ovsam
 from ovsam.classifier import Classifier, best_classes
-from ovsam.examples.embedding import _compute, embed_examples
+from ovsam.decode import decode_file
+from ovsam.examples.embedding import _compute, embed_by_both, embed_examples
 from ovsam.examples.prototypes import ExampleEmbeddings, ExamplePrototypes, build_space
-from ovsam.examples.references import read_references
+from ovsam.examples.references import References, read_references
+from ovsam.preprocess import prepare_image
 from ovsam.training.scenes.files import SceneFile, write_scene_files
 from ovsam.training.scenes.iconify import load_iconify_sprites
 from ovsam.training.scenes.sprites import SpriteAtlas, read_nano_classes
@@ -54,6 +56,21 @@ def write_scenes(style: Path, seed: int, count: int, data: Path) -> Path:
     return folder / "annotations.json"
 
 
+def embed_objects(references: References, model: ovsam.OVSAM) -> tuple[Tensor, Tensor]:
+    """Return what head and CLIP see in all objects as they are labelled, their boxes given."""
+    found = []
+    for picture, file in enumerate(references.pictures):
+        boxes = [one.box_xyxy for one in references.examples if one.picture == picture]
+        size = model.config.input_size
+        prepared = prepare_image(decode_file(file), size)
+        given = torch.tensor(boxes) * torch.tensor(prepared.scale_xy).repeat(2)
+        unknown = torch.full((len(boxes), size // 4, size // 4), torch.nan)
+        with torch.no_grad():
+            found.append(embed_by_both(model, prepared, given.float(), unknown)[:2])
+    head, clip = zip(*found, strict=True)
+    return torch.cat(head), torch.cat(clip)
+
+
 def build_classifier(
     seen: ExampleEmbeddings, owners: Tensor, rows: np.ndarray, shown: np.ndarray
 ) -> Classifier:
@@ -79,20 +96,21 @@ def score(classifier: Classifier, head: Tensor, clip: Tensor) -> Tensor:
     return classifier.fuse(classifier.head_logits(head), classifier.clip_logits(clip), has_mask)
 
 
-def measure_accuracy(seen: ExampleEmbeddings, owners: Tensor, count: int) -> tuple[float, float]:
+def measure_accuracy(
+    seen: ExampleEmbeddings, asked: tuple[Tensor, Tensor], owners: Tensor, count: int
+) -> tuple[float, float]:
     """Return the accuracy among the 40 classes, by `score` and by plain mean cosines of CLIP."""
     found, plain = [], []
     for draw in range(DRAWS):
         rows, rest = draw_examples(owners, np.arange(CLASSES), count, draw)
         fused = score(
             build_classifier(seen, owners, rows, np.arange(CLASSES)),
-            seen.head[rest],
-            seen.clip[rest, 0],
+            *(half[rest] for half in asked),
         )
         found.append((fused[:, :CLASSES].argmax(1) == owners[rest]).float().mean().item())
         means = torch.zeros(CLASSES, seen.head.shape[1])
         means.index_add_(0, owners[rows], seen.clip[rows, 0])
-        nearest = (seen.clip[rest, 0] @ torch.nn.functional.normalize(means, dim=1).T).argmax(1)
+        nearest = (asked[1][rest] @ torch.nn.functional.normalize(means, dim=1).T).argmax(1)
         plain.append((nearest == owners[rest]).float().mean().item())
     return float(np.mean(found)), float(np.mean(plain))
 
@@ -109,7 +127,11 @@ def draw_examples(
 
 
 def measure_filter(
-    seen: ExampleEmbeddings, owners: Tensor, count: int, num_shown: int
+    seen: ExampleEmbeddings,
+    asked: tuple[Tensor, Tensor],
+    owners: Tensor,
+    count: int,
+    num_shown: int,
 ) -> np.ndarray:
     """Return shares that come out: of objects shown, rightly named; of others; of background."""
     shares = []
@@ -117,7 +139,7 @@ def measure_filter(
         shown = np.sort(np.random.default_rng([7, draw]).permutation(CLASSES)[:num_shown])
         rows, rest = draw_examples(owners, shown, count, draw)
         classifier = build_classifier(seen, owners, rows, shown)
-        labels, _, _ = best_classes(score(classifier, seen.head[rest], seen.clip[rest, 0]))
+        labels, _, _ = best_classes(score(classifier, *(half[rest] for half in asked)))
         far, _, _ = best_classes(
             score(classifier, seen.head_background[1::2], seen.clip_background[1::2])
         )
@@ -131,11 +153,11 @@ def measure_filter(
 
 
 def measure_names(
-    model: ovsam.OVSAM, seen: ExampleEmbeddings, owners: Tensor, names: list[str]
+    model: ovsam.OVSAM, asked: tuple[Tensor, Tensor], owners: Tensor, names: list[str]
 ) -> float:
     """Return the accuracy of names: the 40 alone compete."""
     predictor = ovsam.Predictor(model, ovsam.load_vocabulary("nano").subset(names))
-    fused = score(predictor._classifier, seen.head, seen.clip[:, 0])
+    fused = score(predictor._classifier, *asked)
     return (fused[:, :-1].argmax(1) == owners).float().mean().item()
 
 
@@ -174,15 +196,15 @@ def main() -> None:
         for seed in arguments.seeds:
             path = write_scenes(style, seed, arguments.scenes, arguments.data)
             references = read_references(path)
-            seen = embed_examples(references, model)
+            seen, asked = embed_examples(references, model), embed_objects(references, model)
             owners = torch.tensor([item.category for item in references.examples])
-            counts = [measure_accuracy(seen, owners, count) for count in (1, 5, 10)]
-            names = measure_names(model, seen, owners, [c.name for c in references.classes])
+            counts = [measure_accuracy(seen, asked, owners, count) for count in (1, 5, 10)]
+            names = measure_names(model, asked, owners, [c.name for c in references.classes])
             table.append([names, *(own for own, _ in counts), *(plain for _, plain in counts)])
             values = " ".join(f"{value:.3f}" for value in table[-1])
             print(f"{style.name} seed {seed}, {len(owners)} objects: {values}", flush=True)
             for count, shown in ((1, 1), (5, 1), (1, 20), (5, 20)):
-                shares = measure_filter(seen, owners, count, shown)
+                shares = measure_filter(seen, asked, owners, count, shown)
                 text = ", ".join(f"{share:.2f}" for share in shares)
                 print(f"  {count} of each of {shown}: right, others out, background out {text}")
         values = " ".join(f"{value:.3f}" for value in np.mean(table, axis=0))

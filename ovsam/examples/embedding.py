@@ -1,9 +1,8 @@
 """References + a model → what the model sees in the examples, from disk where computed before.
 
-Each example is embedded as `Predictor` embeds an object: where it lies in its picture, by the
-trained head and by frozen CLIP. Frozen CLIP sees it twice more, cut out and drawn again at another
-size, once mirrored; several of these share one pass of the network. Some regions beside the
-examples tell what other things look like.
+Frozen CLIP sees each example three times: where it lies in its picture, and cut out and drawn again
+at another size, once mirrored. The trained head sees it cut out. Nine of these share one pass of
+the networks. Some regions beside the examples tell what other things look like.
 
 Letters: E examples, V views, B regions of background, N regions of an image, S input size, D width.
 """
@@ -11,6 +10,7 @@ Letters: E examples, V views, B regions of background, N regions of an image, S 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,34 +29,19 @@ from ovsam.labelling_model import LabellingModel
 from ovsam.masks import decode_mask
 from ovsam.model import OVSAM
 from ovsam.preprocess import prepare_image, to_network_input
-from ovsam.structures import RLE, PreparedImage
+from ovsam.structures import PreparedImage
 from ovsam.text.embedding_cache import recall_or_compute
 
 logger = logging.getLogger(__name__)
 
-_METHOD = "examples 1"  # raise the number when the embeddings come to be others
-# Objects a side of the picture that views are drawn into, and their margin: the longer side of an
-# object takes a third of the network input, as in a usual picture.
-_TILES, _MARGIN = 2, 1.5
+_METHOD = "examples 2"  # raise the number when the embeddings come to be others
+# Objects a side of the picture that they are drawn into, and their margin: the longer side of an
+# object takes a quarter of the network input, as in a usual picture.
+_TILES, _MARGIN = 3, 1.15
 _GREY = 124
-_BACKGROUND_PER_PICTURE, _MOST_BACKGROUND, _TRIES = 2, 64, 30
+_BACKGROUND_PER_PICTURE, _MOST_BACKGROUND, _TRIES = 2, 32, 30
 # Logits of a mask that is known.
 _SURE = 10.0
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """The objects of one picture as the model saw them.
-
-    Attributes:
-        head: (N, D); so is `clip`.
-        mask_logits: (N, S/4, S/4) numpy float32, in the frame of the network input.
-    """
-
-    head: Tensor
-    clip: Tensor
-    mask_logits: NDArray[np.float32]
-    prepared: PreparedImage
 
 
 @torch.no_grad()
@@ -99,38 +84,47 @@ def _compute(
     model: LabellingModel,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, Tensor]:
-    examples = references.examples
-    parts: dict[str, list[Tensor]] = {name: [] for name in ("clip", "head", "views", "far", "near")}
-    done = 0
+    parts: dict[str, list[Tensor]] = {"plain": [], "drawn": [], "mirrored": [], "head": []}
     tiles: list[_Tile] = []
-    for picture, rows in _group_by_picture(examples):
+    is_example: list[bool] = []
+
+    def flush() -> None:
+        for name, found in zip(
+            ("head", "drawn", "mirrored"), _embed_tiles(model, tiles), strict=True
+        ):
+            parts[name].append(found)
+        tiles.clear()
+
+    for picture, rows in _group_by_picture(references.examples):
         pixels = _read(references, picture)
-        boxes = np.array([examples[row].box_xyxy for row in rows], np.float32)
-        others = np.zeros((0, 4), np.float32)
+        examples = [references.examples[row] for row in rows]
+        boxes = np.array([item.box_xyxy for item in examples], np.float32)
         if not references.is_cropped and picture * _BACKGROUND_PER_PICTURE < _MOST_BACKGROUND:
             others = _draw_boxes_beside(boxes, pixels.shape[:2], picture)
-        masks = [examples[row].mask for row in rows]
-        seen = _embed_picture(model, pixels, np.concatenate([boxes, others]), masks)
-        parts["clip"].append(seen.clip[: len(rows)])
-        parts["head"].append(seen.head[: len(rows)])
-        parts["far"].append(seen.clip[len(rows) :])
-        parts["near"].append(seen.head[len(rows) :])
-        for number, box in enumerate(boxes):
-            tiles.append(_Tile.cut(model, pixels, box, seen, number))
+            boxes = np.concatenate([boxes, others])
+        masks = [
+            None if item.mask is None else decode_mask(item.mask, *pixels.shape[:2])
+            for item in examples
+        ]
+        masks += [None] * (len(boxes) - len(rows))
+        parts["plain"].append(_embed_picture(model, pixels, boxes, masks))
+        for box, mask in zip(boxes, masks, strict=True):
+            tiles.append(_Tile.cut(model, pixels, box, mask))
             if len(tiles) == _TILES**2:
-                parts["views"].append(_embed_tiles(model, tiles))
-                tiles.clear()
-        done += len(rows)
+                flush()
+        is_example += [True] * len(rows) + [False] * (len(boxes) - len(rows))
         if progress is not None:
-            progress(done, len(examples))
+            progress(sum(is_example), len(references.examples))
     if tiles:
-        parts["views"].append(_embed_tiles(model, tiles))
+        flush()
     joined = {name: torch.cat(tensors) for name, tensors in parts.items()}
+    views = torch.stack([joined["plain"], joined["drawn"], joined["mirrored"]], dim=1)
+    shown = torch.tensor(is_example)
     return {
-        "clip": torch.cat([joined["clip"][:, None], joined["views"]], dim=1),
-        "head": joined["head"],
-        "clip_background": joined["far"],
-        "head_background": joined["near"],
+        "clip": views[shown],
+        "head": joined["head"][shown],
+        "clip_background": views[~shown, 0],
+        "head_background": joined["head"][~shown],
     }
 
 
@@ -153,55 +147,32 @@ def _read(references: References, picture: int) -> NDArray[np.uint8]:
         raise VocabularyError(f"cannot read the picture {file} of examples: {error}") from error
 
 
-def embed_objects(
-    model: LabellingModel,
-    prepared: PreparedImage,
-    boxes_xyxy: Tensor,
-    mask_logits: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Embed objects of one picture as `Predictor` does.
-
-    Args:
-        model: in eval mode.
-        prepared: the picture.
-        boxes_xyxy: (N, 4) float32 in pixels of the network input, on the model's device.
-        mask_logits: (N, S/4, S/4) of known masks; NaN where a mask is not known, and None where
-            none is: the box is the prompt for it.
-
-    Returns:
-        Unit vectors (N, D) of the trained head and of frozen CLIP, float32 on the CPU, and the
-        masks' logits (N, S/4, S/4).
-    """
-    features = model.encode(to_network_input([prepared], model.device, model.dtype)).of_image(0)
-    logits, tokens = model.decode(features, boxes_xyxy)
-    logits = logits.float()
-    if mask_logits is not None:
-        logits = torch.where(mask_logits.isnan(), logits, mask_logits)
-    head, clip, _ = model.embed_regions(features, boxes_xyxy, boxes_xyxy, tokens, logits)
-    return _to_unit(head), _to_unit(clip), logits
-
-
 def _embed_picture(
     model: LabellingModel,
     pixels: NDArray[np.uint8],
     boxes: NDArray[np.float32],
-    masks: Sequence[RLE | None],
-) -> _Seen:
-    """Embed boxes (N, 4) of a picture, in its pixels; of the first some masks are known."""
+    masks: Sequence[NDArray[np.uint8] | None],
+) -> Tensor:
+    """Return what frozen CLIP sees in boxes (N, 4) of a picture: (N, D) unit vectors.
+
+    Towers that read masks get the box where no mask is known.
+    """
     size = model.config.input_size
     prepared = prepare_image(pixels, size)
-    scale = np.tile(np.array(prepared.scale_xy, np.float32), 2)
-    known = None
-    if any(mask is not None for mask in masks):
-        known = torch.full((len(boxes), size // 4, size // 4), torch.nan)
-        for row, mask in zip(known, masks, strict=False):
-            if mask is not None:
-                full = decode_mask(mask, *pixels.shape[:2])
-                row[:] = draw_mask_logits(full, prepared.input_size_hw, size)
-        known = known.to(model.device)
-    given = torch.from_numpy(boxes * scale).to(model.device)
-    head, clip, logits = embed_objects(model, prepared, given, known)
-    return _Seen(head, clip, logits.cpu().numpy(), prepared)
+    logits = torch.full((len(boxes), size // 4, size // 4), -_SURE)
+    given = boxes * np.tile(np.array(prepared.scale_xy, np.float32), 2)
+    for row, mask, box in zip(logits, masks, given / 4, strict=True):
+        if mask is not None:
+            row[:] = draw_mask_logits(mask, prepared.input_size_hw, size)
+        else:
+            left, top, right, bottom = (
+                math.floor(box[0]),
+                math.floor(box[1]),
+                math.ceil(box[2]),
+                math.ceil(box[3]),
+            )
+            row[top:bottom, left:right] = _SURE
+    return _embed_by_clip(model, prepared, torch.from_numpy(given), logits)
 
 
 def draw_mask_logits(mask: NDArray[np.uint8], size_hw: tuple[int, int], input_size: int) -> Tensor:
@@ -237,12 +208,12 @@ def _draw_boxes_beside(
 
 @dataclass(frozen=True)
 class _Tile:
-    """An example drawn at another size.
+    """A region drawn at another size.
 
     Attributes:
         pixels: (s, s, 3) uint8.
         box: (4) float32 in the tile.
-        mask_logits: (s/4, s/4) float32.
+        mask_logits: (s/4, s/4) float32; NaN where the mask is not known.
     """
 
     pixels: NDArray[np.uint8]
@@ -255,58 +226,82 @@ class _Tile:
         model: LabellingModel,
         pixels: NDArray[np.uint8],
         box: NDArray[np.float32],
-        seen: _Seen,
-        number: int,
+        mask: NDArray[np.uint8] | None,
     ) -> _Tile:
-        """Cut object `number` of a picture, and its mask."""
-        side = model.config.input_size // _TILES
+        """Cut a box of a picture with what is around it, and its mask (H, W) of 0 and 1."""
+        side = _find_side(model)
         scale = side / (max(box[2] - box[0], box[3] - box[1]) * _MARGIN)
-        centre = (box[:2] + box[2:]) / 2
-        shift = side / 2 - scale * centre
+        shift = side / 2 - scale * (box[:2] + box[2:]) / 2
         matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32)
+        flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         cut = cv2.warpAffine(
-            pixels,
-            matrix,
-            (side, side),
-            flags=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
+            pixels, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE
         )
-        ratio_x, ratio_y = seen.prepared.scale_xy
-        of_logits = np.array(
-            [[scale / ratio_x, 0, shift[0] / 4], [0, scale / ratio_y, shift[1] / 4]], np.float32
-        )
-        logits = cv2.warpAffine(
-            seen.mask_logits[number],
-            of_logits,
-            (side // 4, side // 4),
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=-_SURE,
-        )
+        logits = np.full((side // 4, side // 4), np.nan, np.float32)
+        if mask is not None:
+            drawn = cv2.warpAffine(mask.astype(np.float32), matrix, (side, side), flags=flags)
+            small = cv2.resize(drawn, (side // 4, side // 4), interpolation=cv2.INTER_AREA)
+            logits = np.asarray((small - 0.5) * 2 * _SURE, np.float32)
         moved = np.asarray(box * scale + np.tile(shift, 2), np.float32)
-        return cls(np.asarray(cut, np.uint8), moved, np.asarray(logits, np.float32))
+        return cls(np.asarray(cut, np.uint8), moved, logits)
 
 
-def _embed_tiles(model: LabellingModel, tiles: Sequence[_Tile]) -> Tensor:
-    """Return what frozen CLIP sees in tiles and in mirrored ones: (N, 2, D) unit vectors."""
-    size = model.config.input_size
-    side = size // _TILES
+def _find_side(model: LabellingModel) -> int:
+    """Return the side of a tile in pixels, a multiple of a mask's cell."""
+    return model.config.input_size // _TILES // 4 * 4
+
+
+def _embed_tiles(model: LabellingModel, tiles: Sequence[_Tile]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what the head sees in tiles, and frozen CLIP in them and in mirrored ones.
+
+    Each (N, D) unit vectors.
+    """
+    size, side = model.config.input_size, _find_side(model)
     canvas = np.full((size, size, 3), _GREY, np.uint8)
-    logits = np.full((len(tiles), size // 4, size // 4), -_SURE, np.float32)
-    boxes = np.zeros((len(tiles), 4), np.float32)
+    logits = torch.full((len(tiles), size // 4, size // 4), -_SURE)
+    boxes = torch.zeros(len(tiles), 4)
     for number, tile in enumerate(tiles):
         top, left = number // _TILES * side, number % _TILES * side
         canvas[top : top + side, left : left + side] = tile.pixels
-        boxes[number] = tile.box + np.array([left, top, left, top], np.float32)
+        boxes[number] = torch.from_numpy(tile.box) + torch.tensor([left, top, left, top])
         y, x = top // 4, left // 4
-        logits[number, y : y + side // 4, x : x + side // 4] = tile.mask_logits
-    mirrored = boxes.copy()
+        logits[number, y : y + side // 4, x : x + side // 4] = torch.from_numpy(tile.mask_logits)
+    head, clip, logits = embed_by_both(model, _take_whole(canvas, size), boxes, logits)
+    mirrored = boxes.clone()
     mirrored[:, [0, 2]] = size - boxes[:, [2, 0]]
-    views = [
-        embed_by_clip(model, canvas, boxes, logits),
-        embed_by_clip(model, canvas[:, ::-1], mirrored, logits[:, :, ::-1]),
-    ]
-    return torch.stack(views, dim=1)
+    flipped = _embed_by_clip(
+        model, _take_whole(canvas[:, ::-1], size), mirrored, logits.flip(2).contiguous()
+    )
+    return head, clip, flipped
+
+
+def _take_whole(pixels: NDArray[np.uint8], input_size: int) -> PreparedImage:
+    """Return (h, w, 3) pixels, which are of the network's scale already, as its input."""
+    return PreparedImage(np.ascontiguousarray(pixels), pixels.shape[:2], input_size)
+
+
+def embed_by_both(
+    model: LabellingModel, prepared: PreparedImage, boxes_xyxy: Tensor, mask_logits: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Embed objects of a picture as `Predictor` does.
+
+    Args:
+        model: in eval mode.
+        prepared: the picture.
+        boxes_xyxy: (N, 4) float32 in pixels of the network input.
+        mask_logits: (N, S/4, S/4) float32; NaN where a mask is not known: the box prompts it there.
+
+    Returns:
+        Unit vectors (N, D) of the trained head and of frozen CLIP, float32 on the CPU, and the
+        logits of all masks.
+    """
+    features = model.encode(to_network_input([prepared], model.device, model.dtype)).of_image(0)
+    boxes = boxes_xyxy.to(model.device)
+    decoded, tokens = model.decode(features, boxes)
+    given = mask_logits.to(model.device)
+    logits = torch.where(given.isnan(), decoded.float(), given)
+    head, clip, _ = model.embed_regions(features, boxes, boxes, tokens, logits)
+    return _to_unit(head), _to_unit(clip), logits.cpu()
 
 
 def embed_by_clip(
@@ -323,17 +318,25 @@ def embed_by_clip(
         boxes: (N, 4) float32 in its pixels.
         mask_logits: (N, S/4, S/4) float32, for towers that read masks.
     """
-    size = model.config.input_size
-    prepared = PreparedImage(np.ascontiguousarray(pixels), pixels.shape[:2], size)
+    return _embed_by_clip(
+        model,
+        _take_whole(pixels, model.config.input_size),
+        torch.from_numpy(boxes),
+        torch.from_numpy(np.ascontiguousarray(mask_logits)),
+    )
+
+
+def _embed_by_clip(
+    model: LabellingModel, prepared: PreparedImage, boxes_xyxy: Tensor, mask_logits: Tensor
+) -> Tensor:
     network_input = to_network_input([prepared], model.device, model.dtype)
-    given = torch.from_numpy(boxes).to(model.device)
-    logits = torch.from_numpy(np.ascontiguousarray(mask_logits)).to(model.device)
+    boxes, logits = boxes_xyxy.to(model.device), mask_logits.to(model.device)
     if isinstance(model, OVSAM):  # its head and its decoder have no part in this
         stage4 = model.image_encoder(network_input)[3]
-        return _to_unit(model.image_encoder.embed_regions(stage4, given, logits))
+        return _to_unit(model.image_encoder.embed_regions(stage4, boxes, logits))
     features = model.encode(network_input).of_image(0)
     tokens = torch.zeros(len(boxes), 1, device=model.device)
-    return _to_unit(model.embed_regions(features, given, given, tokens, logits)[1])
+    return _to_unit(model.embed_regions(features, boxes, boxes, tokens, logits)[1])
 
 
 def _to_unit(embeddings: Tensor) -> Tensor:
