@@ -46,7 +46,9 @@ def build_strict(cls: type[T], values: Any, where: str = "config") -> T:
         and field.default_factory is dataclasses.MISSING
     ]
     if missing:
-        raise ConfigError(f"expected '{missing[0]}' in {where}, got only {', '.join(values)}")
+        raise ConfigError(
+            f"expected '{missing[0]}' in {where}, got only {', '.join(values) or 'an empty one'}"
+        )
     return cls(**{key: convert(kinds[key], v, f"{where}.{key}") for key, v in values.items()})
 
 

@@ -32,13 +32,8 @@ class SafeNames:
 
     def make(self, file_name: str) -> tuple[str, str]:
         """Return a relative POSIX path without a suffix, and the suffix: ".jpg", or ""."""
-        path = make_safe_path(file_name)
-        folder, _, last = path.rpartition("/")
-        stem, dot, suffix = last.rpartition(".")
-        if not stem or len(suffix) > 8:
-            stem, dot, suffix = last, "", ""
-        parts = [*folder.split("/"), stem] if folder else [stem]
-        return self._make_unique("/".join(map(self._avoid, parts)), file_name), dot + suffix
+        stem, suffix = _split_suffix(make_safe_path(file_name))
+        return self._make_unique("/".join(map(self._avoid, stem.split("/"))), file_name), suffix
 
     def make_part(self, name: str) -> str:
         """Return a name without folders, for a folder or the beginning of a file's name."""
@@ -51,7 +46,7 @@ class SafeNames:
     def _make_unique(self, safe: str, name: str) -> str:
         if not self._claim(safe):
             # Which of two alike comes first may change; the mark depends on the name alone.
-            safe = f"{safe}~{_hash(name)}"
+            safe = _mark(safe, name)
             while not self._claim(safe):
                 safe += "~"
         return safe
@@ -65,6 +60,13 @@ class SafeNames:
             return False
         self._used.add(key)
         return True
+
+
+def list_safe_paths(file_name: str) -> tuple[str, str]:
+    """Return what `SafeNames().make` may call a file: by itself, and where another had the name."""
+    path = make_safe_path(file_name)
+    stem, suffix = _split_suffix(path)
+    return path, _mark(stem, file_name) + suffix
 
 
 def make_safe_path(name: str) -> str:
@@ -100,6 +102,19 @@ def _shorten(part: str) -> str:
         stem, dot, suffix = part, "", ""
     cut = stem.encode()[: _MOST_BYTES - 20].decode("utf-8", "ignore")
     return f"{cut}~{_hash(part)}{dot}{suffix}"
+
+
+def _split_suffix(path: str) -> tuple[str, str]:
+    folder, slash, last = path.rpartition("/")
+    stem, dot, suffix = last.rpartition(".")
+    if not stem or len(suffix) > 8:
+        stem, dot, suffix = last, "", ""
+    return folder + slash + stem, dot + suffix
+
+
+def _mark(safe: str, name: str) -> str:
+    """Return a safe name that tells a name from others that are alike."""
+    return f"{safe}~{_hash(name)}"
 
 
 def _hash(text: str) -> str:

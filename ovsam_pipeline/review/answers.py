@@ -18,7 +18,7 @@ from typing import Any
 from ovsam.masks import compute_mask_areas, compute_mask_ious
 from ovsam_pipeline.detectors.image_match import BY_NAME, ImageIndex
 from ovsam_pipeline.export.review_tasks import CorrectedImage, LeftObject
-from ovsam_pipeline.export.safe_names import make_safe_path
+from ovsam_pipeline.export.safe_names import list_safe_paths
 from ovsam_pipeline.outcomes import Reasons
 from ovsam_pipeline.output.answered_rows import read_corrections
 from ovsam_pipeline.output.folder import iterate_rows, iterate_rows_of
@@ -95,6 +95,13 @@ class AnswerMaker:
         for batch in read_batches(output):
             for image in batch.images:
                 self._asked.setdefault(image.file_name, []).append((batch, image))
+        # Keys are of one image each: they tell images apart whose safe names are alike.
+        self._name_of_key = {
+            item["key"]: name
+            for name, asked in self._asked.items()
+            for _, image in asked
+            for item in image.objects
+        }
         self._user = _find_user()
 
     def answer_images(self, images: Iterable[CorrectedImage], report: ImportReport) -> list[Answer]:
@@ -144,7 +151,7 @@ class AnswerMaker:
         everything = _Names([])
         has_read = False
         for image in images:
-            name = asked.find(image.file_name, is_exact=True)
+            name = self._find_by_keys(image) or asked.find(image.file_name, is_exact=True)
             if name is None and not has_read:
                 rows = iterate_rows(self._output, ("file_name",))
                 everything, has_read = _Names(row["file_name"] for row in rows), True
@@ -153,10 +160,22 @@ class AnswerMaker:
             name = name or asked.find(image.file_name, is_exact=False)
             name = name or everything.find(image.file_name, is_exact=False)
             if name is None:
-                report.left_out.add("the image is not in this output", image.file_name)
+                report.left_out.add(
+                    "the image is not in this output, or may be one of several", image.file_name
+                )
             else:
                 named.append((name, image))
         return named
+
+    def _find_by_keys(self, image: CorrectedImage) -> str | None:
+        """Return the image whose objects came back, if it may be called so in an editor.
+
+        An object may have been pasted from another image, together with its key.
+        """
+        keys = {item.key for item in image.objects if item.key is not None}
+        names = {self._name_of_key[key] for key in keys if key in self._name_of_key}
+        fitting = [n for n in names if image.file_name in (n, *list_safe_paths(n))]
+        return fitting[0] if len(fitting) == 1 else None
 
     def _leave_out_repeated(
         self, named: Sequence[tuple[str, CorrectedImage]], report: ImportReport
@@ -285,18 +304,22 @@ class _Names:
     def __init__(self, names: Iterable[str]) -> None:
         self._names = list(names)
         self._index = ImageIndex()
-        # Pictures have safe names in an editor, which is all that CVAT hands back.
-        self._safe: dict[str, str] = {}
+        # Pictures have safe names in an editor, which is all that CVAT hands back. None: of several
+        # images, of which one may really be called so.
+        self._safe: dict[str, str | None] = {}
         for name in self._names:
             self._index.add(None, name)
-            if (safe := make_safe_path(name)) != name:
-                self._safe.setdefault(safe, name)
+        known = set(self._names)
+        for name in self._names:
+            for safe in set(list_safe_paths(name)) - {name}:
+                is_one = safe not in self._safe and safe not in known
+                self._safe[safe] = name if is_one else None
 
     def find(self, name: str, *, is_exact: bool) -> str | None:
         """Return the image that is meant: of this very name, or of one with other folders."""
-        match = self._index.find(None, name)
-        if match.rule != BY_NAME and name in self._safe:
+        if name in self._safe:
             return self._safe[name]
+        match = self._index.find(None, name)
         if match.place is None or (is_exact and match.rule != BY_NAME):
             return None
         return self._names[match.place]

@@ -6,6 +6,7 @@ import pytest
 from reviewed_rows import answer, draw_mask, make_labelled, make_row, write_output
 
 from ovsam_pipeline.export.review_tasks import CorrectedImage, LeftObject
+from ovsam_pipeline.export.safe_names import SafeNames
 from ovsam_pipeline.output.answered_rows import read_corrections
 from ovsam_pipeline.output.reviews import append_answers, read_answers
 from ovsam_pipeline.review.answers import AnswerMaker, ImportReport, ObjectAnswer
@@ -186,7 +187,10 @@ def test_names_of_images(output) -> None:
     # 1.jpg is an image of its own, though b/1.jpg is what was asked about.
     assert {one.file_name for one in answers} == {"1.jpg", "b/2.jpg"}
     (group,) = report.left_out.list_common()
-    assert (group.sentence, group.count) == ("the image is not in this output", 2)
+    assert (group.sentence, group.count) == (
+        "the image is not in this output, or may be one of several",
+        2,
+    )
 
 
 def test_an_editor_that_has_the_safe_name_of_a_picture(tmp_path) -> None:
@@ -280,3 +284,29 @@ def test_tasks_of_a_sample_leave_out_what_is_answered(output) -> None:
     judged = judge_sample(output, sample, read_answers(output))
     rights = [one.is_right for one in judged.objects]
     assert (rights.count(True), rights.count(False), rights.count(None)) == (2, 2, 4)
+
+
+def test_images_whose_names_are_alike_in_an_editor_are_told_apart_by_keys(tmp_path) -> None:
+    names = ["*.jpg", "_.jpg", "?.jpg"]
+    rows = [make_row(name, make_labelled(BOXES[0], risk=0.5), image_id=n)
+            for n, name in enumerate(names)]  # fmt: skip
+    output = write_output(tmp_path, *rows)
+    images = ask(output, 3).images
+    safe = SafeNames()
+    given = [(image.file_name, "".join(safe.make(image.file_name))) for image in images]
+    assert "_.jpg" in {shown for name, shown in given if name != "_.jpg"}
+    left = [
+        replace(leave(image, "cat"), file_name=shown)
+        for image, (_, shown) in zip(images, given, strict=True)
+    ]
+    answers, report = read_back(output, *left)
+    assert [one.file_name for one in answers] == [name for name, _ in given]
+    assert not report.left_out
+    # Without keys it is not guessed which of them "_.jpg" is.
+    answers, report = read_back(output, CorrectedImage("_.jpg", ()))
+    assert answers == []
+    assert report.left_out
+    # An object that was pasted brings its key along, and not its image.
+    key = images[0].objects[0]["key"]
+    pasted = CorrectedImage("other.jpg", (LeftObject("cat", MASKS[0], key),))
+    assert read_back(output, pasted)[0] == []
