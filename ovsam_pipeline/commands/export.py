@@ -423,6 +423,7 @@ def _choose_target(
 def _check_file(target: AnyPath, suffix: str, *, overwrite: bool) -> None:
     """Refuse a file that must not be written."""
     from ovsam.errors import ConfigError, explain
+    from ovsam_pipeline.output.folder import is_own_file
     from ovsam_pipeline.output.place import check_store
     from ovsam_pipeline.storage.remote_path import RemotePath
 
@@ -430,6 +431,11 @@ def _check_file(target: AnyPath, suffix: str, *, overwrite: bool) -> None:
         raise ConfigError(f"expected --to as a {suffix} file, got {target}")
     check_store(target)
     with explain("cannot use --to", target, ConfigError):
+        if is_own_file(target):
+            raise ConfigError(
+                f"{target} is a part of an output folder, which no export replaces; give another "
+                "name as --to"
+            )
         # A store has no folders that could be missing.
         if not isinstance(target, RemotePath) and not target.parent.is_dir():
             raise ConfigError(f"expected --to in a folder that exists, got {target}")

@@ -35,7 +35,7 @@ from ovsam.errors import ConfigError, describe_error, explain
 from ovsam.strict import convert
 from ovsam_pipeline.errors import DamagedPartError, OutputError
 from ovsam_pipeline.output.annotations_file import ANNOTATIONS_FILE, choose_annotations
-from ovsam_pipeline.output.checked_labels import CERTIFIED, carry_certificate
+from ovsam_pipeline.output.checked_labels import CALIBRATION_FILE, CERTIFIED, carry_certificate
 from ovsam_pipeline.output.difference import explain_difference
 from ovsam_pipeline.output.done_index import DoneIndex, PartIndex, build_done_index
 from ovsam_pipeline.output.lock import has_lock, take_lock
@@ -397,6 +397,12 @@ def check_writable(path: AnyPath) -> None:
             f"cannot use the output folder {path}: {there} cannot be written by this user; "
             "choose another"
         )
+
+
+def is_own_file(path: AnyPath) -> bool:
+    """Whether a file is what an output folder is made of, and no export of its labels."""
+    own = (RUN_FILE, STATUS_FILE, RETRYING_FILE, CALIBRATION_FILE)
+    return path.name in own and is_output(path.parent)
 
 
 def check_own_files(path: AnyPath) -> None:

@@ -73,3 +73,12 @@ def test_what_cannot_be_done_is_one_sentence(run_ovsam, output, flags, sentence,
     assert (found.code, sentence in found.err) == (2, True), found.err
     assert len(found.err.splitlines()) == 1
     assert sorted(output.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["run.json", "calibration.json", "status.json"])
+def test_files_of_an_output_are_never_replaced(run_ovsam, output, name):
+    (output / name).touch()
+    before = (output / name).read_bytes()
+    found = run_ovsam("export", output, "--to", output / name, "--overwrite", "--polygons")
+    assert (found.code, "a part of an output folder" in found.err) == (2, True)
+    assert (output / name).read_bytes() == before
