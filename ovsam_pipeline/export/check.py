@@ -12,6 +12,7 @@ from ovsam.masks import compute_mask_ious
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export.labels import iterate_labelled
 from ovsam_pipeline.export.options import ExportOptions, ExportSummary
+from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 if TYPE_CHECKING:  # structures needs torch
@@ -65,8 +66,8 @@ class Losses:
     def describe(self) -> list[str]:
         """Return the result as lines of text."""
         lines = [
-            f"check: {self.objects} objects read back, mean IoU {self.mean_iou:.4f}; "
-            f"{self.changed} below {LEAST_IOU}, {self.lost} of them gone"
+            f"check: {count_things(self.objects, 'object')} read back, mean IoU "
+            f"{self.mean_iou:.4f}; {self.changed} below {LEAST_IOU}, {self.lost} of them gone"
         ]
         lines += [
             f"  {loss.iou:.4f}  object {loss.number} ({loss.category}) of {loss.file_name}"

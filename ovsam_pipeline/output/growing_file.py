@@ -10,6 +10,7 @@ import fcntl
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from ovsam.checked_json import refuse_pipe
@@ -30,6 +31,12 @@ _TRIES = 5
 def read_lines(path: AnyPath) -> list[bytes]:
     """Return the lines of a file without their ends; none where there is no file."""
     return _split(_read(path))
+
+
+@cache
+def warn_of_line(path: AnyPath, number: int, reason: str) -> None:
+    """Warn of a line that is passed over: once, however often a command reads the file."""
+    logger.warning("line %d of %s is left out: %s", number, path, reason)
 
 
 def add_lines(output: AnyPath, name: str, choose: Callable[[list[bytes]], Iterable[bytes]]) -> None:

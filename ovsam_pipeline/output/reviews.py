@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -25,13 +24,12 @@ from ovsam.errors import describe_error, explain, show_value
 from ovsam.masks import compute_mask_ious
 from ovsam.run_lengths import find_readable_counts
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.output.growing_file import add_lines, read_lines
+from ovsam_pipeline.output.growing_file import add_lines, read_lines, warn_of_line
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 if TYPE_CHECKING:  # structures needs torch
     from ovsam.structures import RLE
 
-logger = logging.getLogger(__name__)
 
 REVIEWS_FILE = "reviews.jsonl"
 BATCHES_FILE = "review-batches.jsonl"
@@ -200,7 +198,7 @@ def read_answers(output: AnyPath) -> Answers:
     answers = [one for one in found if isinstance(one, Answer)]
     for number, one in enumerate(found, start=1):
         if not isinstance(one, Answer):
-            logger.warning("line %d of %s is left out: %s", number, path, one)
+            warn_of_line(path, number, one)
     return _find_current(answers, len(found) - len(answers))
 
 

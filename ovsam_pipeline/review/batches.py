@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -18,11 +17,9 @@ from typing import Any, Literal, get_args
 from ovsam.checked_json import parse_json
 from ovsam.coco_fields import to_box, to_id, to_number, to_side, to_text
 from ovsam.errors import describe_error, show_value
-from ovsam_pipeline.output.growing_file import add_lines, read_lines
+from ovsam_pipeline.output.growing_file import add_lines, read_lines, warn_of_line
 from ovsam_pipeline.output.reviews import BATCHES_FILE, read_mask
 from ovsam_pipeline.storage.remote_path import AnyPath
-
-logger = logging.getLogger(__name__)
 
 Kind = Literal["queue", "sample"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -101,7 +98,7 @@ def read_batches(output: AnyPath) -> list[Batch]:
         try:
             batches.append(_parse(line))
         except (ValueError, TypeError) as error:
-            logger.warning("line %d of %s is left out: %s", number, path, describe_error(error))
+            warn_of_line(path, number, describe_error(error))
     return batches
 
 

@@ -127,7 +127,8 @@ def test_a_damaged_line_is_named_and_stays(tmp_path, caplog, line, sentence) -> 
     answers = read_answers(tmp_path)
     assert list(answers) == [answer(reviewed=LEFT), answer(reviewed=RIGHT)]
     assert answers.damaged == 1
-    assert f"line 2 of {path} is left out" in caplog.text
+    read_answers(tmp_path)  # a command reads them several times
+    assert caplog.text.count(f"line 2 of {path} is left out") == 1
     assert sentence in caplog.text
     assert line in path.read_bytes().split(b"\n")
 
