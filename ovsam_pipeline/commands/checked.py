@@ -46,7 +46,8 @@ def describe_certificate(found: Certificate, output: AnyPath) -> list[str]:
     if found.stale:
         return [
             f"certified on {found.at[:10]} for labels of other settings than today's: it says "
-            f"nothing of these; ovsam review {output} --sample {found.sampled} draws a new sample"
+            f"nothing of these; ovsam review {output} --sample {found.sampled} --export csv draws "
+            "a new sample"
         ]
     if found.revised:
         return [
@@ -59,7 +60,7 @@ def describe_certificate(found: Certificate, output: AnyPath) -> list[str]:
             f"not certified: of the {count_things(found.checks, 'check')} with the least risk "
             f"{found.wrong} were wrong or not answered, {_describe_allowed(found)}",
             f"answer all of the sample, check more (ovsam review {output} --sample "
-            f"{2 * found.sampled}), or ask for less than {found.target:g}",
+            f"{2 * found.sampled} --export csv), or ask for less than {found.target:g}",
         ]
     else:
         lines = [

@@ -188,7 +188,7 @@ def export(
     images: Annotated[
         str,
         typer.Option(
-            metavar="copy|link|none", help="Put the pictures into the export: copied, or linked."
+            metavar="copy|link|none", help="Pictures in the export: copies, links, or none."
         ),
     ] = "copy",
     source: Annotated[
@@ -201,8 +201,7 @@ def export(
         bool,
         typer.Option(
             "--check",
-            help="Read back what was written, and print the IoU of each object's mask: exit code 5 "
-            "below .98.",
+            help="Read back what was written, and compare masks: exit code 5 for an IoU below .98.",
         ),
     ] = False,
     polygons: Annotated[

@@ -33,7 +33,7 @@ def label(
     Examples:
         ovsam label photos/
         ovsam label photos/ -o labels --preview 8
-        ovsam label photos/ --detector detic --vocabulary "mug,red backpack"
+        ovsam label photos/ --detector detic --vocabulary "mug,backpack"
         ovsam label s3://bucket/photos/ -o s3://bucket/labels --quiet
     """
     settings = load_settings(config, given, quiet=quiet, log_format=log_format)

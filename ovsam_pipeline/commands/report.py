@@ -124,6 +124,7 @@ def collect_report(output: AnyPath) -> dict[str, Any]:
         "seconds": run.get("run", {}).get("seconds"),
         "images_per_s": run.get("images_per_s"),
         "depends_on": run.get("depends_on", {}),
+        "filtered": run.get("filtered"),
         "made_with": {kind: run.get(kind, {}) for kind in ("model", "detector", "vocabulary")},
         "dropped_boxes": {
             reason: count
@@ -244,7 +245,10 @@ def format_report(found: dict[str, Any]) -> list[str]:
             lines.append(f"  {count:7d}  {text} ({named})")
     if found["dropped_boxes"]:
         dropped = describe_dropped(found["dropped_boxes"])
-        lines.append(f"boxes of the last run that gave no object: {dropped}")
+        what = (
+            "objects left out" if found["filtered"] else "boxes of the last run that gave no object"
+        )
+        lines.append(f"{what}: {dropped}")
     if found["transient"]:
         lines.append(
             f"{found['transient']} of {found['failed']} failed for no fault of the image: the next "
@@ -266,7 +270,8 @@ def format_checks(checks: Checks, output: AnyPath) -> list[str]:
 
 
 def _describe_run(found: dict[str, Any]) -> str:
-    took = "" if found["seconds"] is None else f", {found['seconds']:.1f} s of labelling"
+    work = "filtering" if found["filtered"] else "labelling"
+    took = "" if found["seconds"] is None else f", {found['seconds']:.1f} s of {work}"
     rate = f" ({found['images_per_s']:.1f} images/s)" if found["images_per_s"] else ""
     return f"{found['state']}, started {found['started']}{took}{rate}"
 
@@ -286,13 +291,26 @@ def _describe_making(found: dict[str, Any]) -> list[str]:
     names = {kind: made.get("name") for kind, made in found["made_with"].items() if made}
     if classes := found["made_with"]["vocabulary"].get("classes"):
         names["vocabulary"] = f"{names['vocabulary']} ({count_things(classes, 'class')})"
-    others = {
+    lines = [
+        _list_values("made with", names),
+        _list_values("settings", _leave_out(found["depends_on"], names)),
+    ]
+    before = found["filtered"]
+    if isinstance(before, dict) and isinstance(before.get("depends_on"), dict):
+        title = f"filtered from {before.get('output')}, made with settings"
+        lines.append(_list_values(title, _leave_out(before["depends_on"], names)))
+    return [line for line in lines if line]
+
+
+def _leave_out(settings: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+    """Return settings without those that are named elsewhere, and without hashes."""
+    return {
         name: value
-        for name, value in found["depends_on"].items()
+        for name, value in settings.items()
         if name not in names and not name.endswith(("_hash", "_version"))
     }
-    return [
-        f"{title}: {', '.join(f'{name} {value}' for name, value in values.items())}"
-        for title, values in (("made with", names), ("settings", others))
-        if values
-    ]
+
+
+def _list_values(title: str, values: dict[str, Any]) -> str:
+    listed = ", ".join(f"{name} {value}" for name, value in values.items())
+    return f"{title}: {listed}" if listed else ""

@@ -66,7 +66,7 @@ def review(
     images: Annotated[
         str,
         typer.Option(
-            metavar="copy|link|none", help="Put the pictures into the export: copied, or linked."
+            metavar="copy|link|none", help="Pictures in the export: copies, links, or none."
         ),
     ] = "copy",
     source: Annotated[
@@ -149,8 +149,9 @@ def review(
         if chosen is None:
             _tell_batch(folder, batch, queue or sample or 0, as_json=json)
         else:
+            num_open = _count_open(folder, batch)
             target = _choose_target(folder, batch, chosen.name, to, overwrite=overwrite)
-            _export(folder, batch, chosen, target, as_json=json)
+            _export(folder, batch, chosen, target, num_open, as_json=json)
 
 
 def _ask(
@@ -212,17 +213,12 @@ def _choose_target(
     return Path(target)
 
 
-def _export(folder: AnyPath, batch: Batch, chosen: _Chosen, target: Path, *, as_json: bool) -> None:
-    """Write the questions for people, and record what they are asked."""
-    import ovsam
+def _count_open(folder: AnyPath, batch: Batch) -> int:
+    """Return how many objects of a batch nobody has answered; a ConfigError where none is left."""
     from ovsam.errors import ConfigError
-    from ovsam_pipeline.export.target import replace_folder
     from ovsam_pipeline.output.reviews import read_answers
-    from ovsam_pipeline.review.batches import record_batch
-    from ovsam_pipeline.review.send import send_batch
     from ovsam_pipeline.review.tasks import find_open
 
-    record: dict[str, Any] = {"ovsam": ovsam.__version__, "format": chosen.name, "batch": batch.id}
     answers = read_answers(folder)
     num_open = sum(len(find_open(image, answers)) for image in batch.images)
     if not num_open:
@@ -230,6 +226,21 @@ def _export(folder: AnyPath, batch: Batch, chosen: _Chosen, target: Path, *, as_
             f"all {batch.num_objects} objects of this sample are answered already; draw more, or "
             f"see what they say: ovsam review {folder}"
         )
+    return num_open
+
+
+def _export(
+    folder: AnyPath, batch: Batch, chosen: _Chosen, target: Path, num_open: int, *, as_json: bool
+) -> None:
+    """Write the questions for people, and record what they are asked."""
+    import ovsam
+    from ovsam_pipeline.export.target import replace_folder
+    from ovsam_pipeline.output.reviews import read_answers
+    from ovsam_pipeline.review.batches import record_batch
+    from ovsam_pipeline.review.send import send_batch
+
+    record: dict[str, Any] = {"ovsam": ovsam.__version__, "format": chosen.name, "batch": batch.id}
+    answers = read_answers(folder)
     with replace_folder(target, record) as staging:
         summary = send_batch(folder, batch, answers, chosen.name, staging, chosen.options)
         record.update(summary.to_dict())
@@ -428,6 +439,7 @@ def _format_status(found: dict[str, Any], certified: list[str]) -> list[str]:
 
 
 def _format_sample(sample: dict[str, Any]) -> list[str]:
+    from ovsam_pipeline.commands.checked import format_percent
     from ovsam_pipeline.outcomes import count_things
     from ovsam_pipeline.terminal.tables import format_table
 
@@ -440,12 +452,13 @@ def _format_sample(sample: dict[str, Any]) -> list[str]:
         )
     lines.append(f"precision of all labels: {_format_precision(sample)}")
     rows = [
-        [f"{one['checked']:9d}", _format_precision(one), name]
+        [f"{one['checked']:9d}", format_percent(one["precision"] or 0), _format_interval(one), name]
         for name, one in list(sample["classes"].items())[:_MOST_LINES]
         if one["checked"] >= _LEAST_CHECKED
     ]
     if rows:
-        lines += format_table(("  checked", "precision", "class"), rows, right="r").splitlines()
+        header = ("  checked", "right", "interval", "class")
+        lines += format_table(header, rows, right="rrr").splitlines()
     return lines
 
 
@@ -453,6 +466,11 @@ def _format_precision(one: dict[str, Any]) -> str:
     """Return "93.2 % (88.8 % to 96.3 % with 95 % confidence)"."""
     from ovsam_pipeline.commands.checked import format_percent
 
-    interval = f"{format_percent(one['low'])} to {format_percent(one['high'])}"
     share = "unknown" if one["precision"] is None else format_percent(one["precision"])
-    return f"{share} ({interval} with 95 % confidence)"
+    return f"{share} ({_format_interval(one)} with 95 % confidence)"
+
+
+def _format_interval(one: dict[str, Any]) -> str:
+    from ovsam_pipeline.commands.checked import format_percent
+
+    return f"{format_percent(one['low'])} to {format_percent(one['high'])}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -85,15 +86,31 @@ def _list_classes(vocabulary: Vocabulary) -> list[dict[str, Any]]:
 
 
 def _format_classes(vocabulary: Vocabulary) -> str:
+    from ovsam.text.class_list import fold_name
+
     has_rules = ["rules"] if vocabulary.rules else []
+    shown = _count_examples(vocabulary)
+    has_examples = ["examples"] if shown else []
     rows = [
         [
             str(item.category_id),
             item.name,
             item.split or "-",
             *(item.rules.describe() or "-" for _ in has_rules),
+            *(str(shown[fold_name(item.name)]) for _ in has_examples),
             " | ".join(item.aliases),
         ]
         for item in vocabulary.classes
     ]
-    return format_table(("id", "name", "split", *has_rules, "texts"), rows, right="r")
+    header = ("id", "name", "split", *has_rules, *has_examples, "texts")
+    return format_table(header, rows, right="r")
+
+
+def _count_examples(vocabulary: Vocabulary) -> Counter[str]:
+    """Return how many examples show each class, by its folded name."""
+    from ovsam.text.class_list import fold_name
+
+    found = vocabulary.references
+    if found is None:
+        return Counter()
+    return Counter(fold_name(found.classes[one.category].name) for one in found.examples)

@@ -329,6 +329,10 @@ def _write_making(run: Mapping[str, Any]) -> Iterator[str]:
             more.append(f"{made['classes']} names")
         rows.append((kind, ", ".join([str(made["name"]), *more])))
     settings = run.get("depends_on", {})
+    before = run.get("filtered")
+    if isinstance(before, dict) and isinstance(before.get("depends_on"), dict):
+        rows.append(("filtered from", str(before.get("output"))))
+        settings = {**before["depends_on"], **settings}
     kept = {
         name: value
         for name, value in settings.items()

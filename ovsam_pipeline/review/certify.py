@@ -160,7 +160,8 @@ def _refuse_few(output: AnyPath, num_checks: int, target: float, confidence: flo
         raise ConfigError(
             f"expected a sample of at least {fewest} objects to certify {target:g} with "
             f"{100 * confidence:g} % confidence, got {num_checks}, which could not show it if all "
-            f"were right; draw more: ovsam review {output} --sample {max(USUAL_CHECKS, 3 * fewest)}"
+            f"were right; draw more: ovsam review {output} --sample "
+            f"{max(USUAL_CHECKS, 3 * fewest)} --export csv"
         )
 
 
@@ -189,7 +190,8 @@ def _advise_answers(output: AnyPath, sample: CheckedSample, missing: int) -> str
     open_ones = len(sample) - int(sample.is_answered.sum())
     if open_ones >= missing:
         return f"answer more of its {len(sample)}: ovsam review {output} shows how"
-    return f"draw more: ovsam review {output} --sample {max(USUAL_CHECKS, 2 * FEWEST_ANSWERS)}"
+    checks = max(USUAL_CHECKS, 2 * FEWEST_ANSWERS)
+    return f"draw more: ovsam review {output} --sample {checks} --export csv"
 
 
 def _tell_time() -> str:

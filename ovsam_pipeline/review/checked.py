@@ -154,7 +154,7 @@ def need_sample(output: AnyPath, checks: int) -> CheckedSample:
     to draw.
     """
     sample = read_sample(output)
-    advice = f"draw one with ovsam review {output} --sample {checks} and answer it"
+    advice = f"draw one with ovsam review {output} --sample {checks} --export csv and answer it"
     if sample is None:
         raise ConfigError(
             f"expected a uniform sample of {output} with people's answers, got none (answers of a "

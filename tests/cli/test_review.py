@@ -10,6 +10,7 @@ from PIL import Image
 from reviewed_rows import HEIGHT, WIDTH, answer, draw_mask, make_labelled, make_row, write_output
 from typer.testing import CliRunner
 
+from ovsam.errors import ConfigError
 from ovsam_pipeline.commands.contents import app
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.output.parts import write_part
@@ -262,3 +263,14 @@ def test_the_command_to_ask_has_the_number_that_was_typed(output) -> None:
     lines = run(output, "--queue", 6).stdout.splitlines()
     assert lines[0] == "queue of 7 objects in 2 images"
     assert f"ovsam review {output} --queue 6 --export" in lines[-1]
+
+
+def test_an_answered_sample_is_told_before_its_folder(output) -> None:
+    folder = (
+        output.parent
+        / json.loads(run(output, "--sample", 7, "--export", "csv", "--json").stdout)["folder"]
+    )
+    file = fill(folder, *({"answer": "y"} for _ in range(7)))
+    run(output, "--import", file)
+    with pytest.raises(ConfigError, match="all 7 objects of this sample are answered already"):
+        run(output, "--sample", 7, "--export", "csv")

@@ -1,5 +1,7 @@
 import json
 
+from PIL import Image
+
 
 def test_vocabularies_lists_sizes_and_splits(run_ovsam):
     result = run_ovsam("vocabularies")
@@ -30,3 +32,17 @@ def test_unknown_vocabulary_is_a_usage_error(run_ovsam):
     result = run_ovsam("vocabularies", "cocoo")
     assert result.code == 2
     assert "did you mean 'coco'" in result.err
+
+
+def test_vocabularies_counts_the_examples_of_a_class(run_ovsam, tmp_path):
+    for name, count in {"cup": 2, "pen": 1}.items():
+        (tmp_path / "crops" / name).mkdir(parents=True)
+        for number in range(count):
+            colours = "red", "blue"
+            picture = Image.new("RGB", (40, 40), colours[number])
+            picture.save(tmp_path / "crops" / name / f"{number}.png")
+    lines = run_ovsam("vocabularies", f"examples:{tmp_path / 'crops'}").out.splitlines()
+    assert "examples" in lines[0]
+    assert lines[1].split()[:2] == ["1", "cup"]
+    assert lines[1].split()[-1] == "2"
+    assert lines[2].split()[-1] == "1"
