@@ -63,8 +63,8 @@ def test_failed_certificate_says_how_far_it_was_and_what_to_do():
     assert describe_certificate(failed, "labels") == [
         "not certified: of the 50 checks with the least risk 9 were wrong or not answered, at most "
         "1 of so many may be",
-        "answer all of the sample, check more (ovsam review labels --sample 400), or ask for less "
-        "than 0.9",
+        "answer all of the sample, check more (ovsam review labels --sample 400 --export csv), "
+        "or ask for less than 0.9",
     ]
 
 
