@@ -49,8 +49,10 @@ def read_sheet(path: AnyPath) -> Iterator[ObjectAnswer]:
     """Yield the answers in a sheet that a person filled in.
 
     Raises:
-        DatasetError: it is no such sheet, or a line says two things; the line is named.
+        DatasetError: it is no such sheet, or a line, or two of one object, say two things; the line
+            is named.
     """
+    said: dict[tuple[str, str, str], tuple[int, str | None]] = {}
     for number, cells in enumerate(_read_lines(path), start=2):
         answer, name = cells["answer"].strip().lower(), _restore(cells["true_name"].strip())
         key = cells["key"].strip().removeprefix(_KEY_MARK)
@@ -67,7 +69,14 @@ def read_sheet(path: AnyPath) -> Iterator[ObjectAnswer]:
                 f"and that the true name is {show_value(name, 40)}; clear one of the two"
             )
         category = name or ("" if answer in _YES else None)
-        yield ObjectAnswer(_restore(cells["file_name"]), key, category, _restore(cells["category"]))
+        file_name, shown = _restore(cells["file_name"]), _restore(cells["category"])
+        before, other = said.setdefault((file_name, key, shown), (number, category))
+        if other != category:
+            raise DatasetError(
+                f"lines {before} and {number} of {path} are of one object and say two things; "
+                "clear the answer in one of them"
+            )
+        yield ObjectAnswer(file_name, key, category, shown)
 
 
 def _read_lines(path: AnyPath) -> Iterable[dict[str, str]]:

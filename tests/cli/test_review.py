@@ -274,3 +274,13 @@ def test_an_answered_sample_is_told_before_its_folder(output) -> None:
     run(output, "--import", file)
     with pytest.raises(ConfigError, match="all 7 objects of this sample are answered already"):
         run(output, "--sample", 7, "--export", "csv")
+
+
+def test_two_lines_of_one_object_that_differ_are_refused(output) -> None:
+    path = fill(ask(output, "--export", "csv"), {"answer": "y"}, *[{}] * 6)
+    first = path.read_text().splitlines()[1]
+    path.write_text(path.read_text() + first + "\n")
+    assert "1 new answer of 2" in run(output, "--import", path).stdout
+    path.write_text(path.read_text() + first.replace(";y;", ";n;") + "\n")
+    with pytest.raises(DatasetError, match=r"lines 2 and 10 of .* say two things"):
+        run(output, "--import", path)
