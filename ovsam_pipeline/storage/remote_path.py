@@ -191,7 +191,7 @@ class RemotePath:
 
         def read(store: pyarrow.fs.FileSystem) -> bytes:
             with store.open_input_file(self._key) as stream:
-                content = bytes(stream.read())
+                content = _read_whole(stream)
                 check.check(content, stream.metadata())
             return content
 
@@ -273,6 +273,14 @@ class RemotePath:
         import pyarrow.fs as fs
 
         store.get_file_info(fs.FileSelector(self._key, allow_not_found=True))
+
+
+def _read_whole(stream: pyarrow.NativeFile) -> bytes:
+    """Return what is left of a stream; an OSError, too, where somebody replaced the object."""
+    try:
+        return bytes(stream.read())
+    except SystemError as error:  # pyarrow asks Python for a negative number of bytes
+        raise OSError(5, "the object was replaced while it was read") from error
 
 
 class _StoredStream(io.RawIOBase):

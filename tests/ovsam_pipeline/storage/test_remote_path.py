@@ -14,6 +14,7 @@ from locations import ROOT
 from s3_server import Fault
 
 from ovsam_pipeline.errors import OutputError
+from ovsam_pipeline.storage import remote_path
 from ovsam_pipeline.storage.atomic import replace_file, sweep_temporary_files, write_atomically
 from ovsam_pipeline.storage.checksum import ContentCheck
 from ovsam_pipeline.storage.object_stores import explain_store_errors
@@ -270,6 +271,24 @@ def test_object_that_was_replaced_since_it_was_listed_is_a_failure_of_the_store(
     file.write_bytes(b"x" * 10)
     with pytest.raises(OSError, match="10 bytes came of an object that was listed with 9"):
         file.read_bytes(9)
+
+
+def test_object_that_became_shorter_while_it_was_read_is_read_again(monkeypatch):
+    """Two runs that write their lock at once: pyarrow's error would end the run as a bug."""
+    root = RemotePath(f"memory://m{uuid.uuid4().hex}")
+    (root / "lock").write_bytes(b"whole")
+    reads = iter([SystemError("Negative size passed to PyBytes_FromStringAndSize"), b"whole"])
+
+    class Stream:
+        def read(self):
+            found = next(reads)
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+    whole = remote_path._read_whole
+    monkeypatch.setattr(remote_path, "_read_whole", lambda stream: whole(Stream()))
+    assert (root / "lock").read_bytes() == b"whole"
 
 
 def test_stream_goes_on_where_a_connection_broke(s3):
