@@ -6,6 +6,7 @@ Two passes: numbers of all objects (a few bytes an object), then the rows of the
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +19,14 @@ from ovsam.structures import FloatArray
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export.review_tasks import make_key
 from ovsam_pipeline.labelling.risk import estimate_risk, estimate_risks
+from ovsam_pipeline.outcomes import count_are
 from ovsam_pipeline.output.answered_rows import REVIEWED_BY, Corrections
 from ovsam_pipeline.output.folder import iterate_rows_of, list_parts, read_run_file
 from ovsam_pipeline.output.part_tables import iterate_tables
 from ovsam_pipeline.review.batches import AskedImage, Batch, make_batch
 from ovsam_pipeline.storage.remote_path import AnyPath
+
+logger = logging.getLogger(__name__)
 
 _OPINIONS = ("score", "mask_score", "detector_score")
 OBJECT_FIELDS = tuple(f"objects.list.element.{name}" for name in ("risk", *_OPINIONS))
@@ -80,7 +84,14 @@ def ask_queue(
     objects = _read_open(output, corrections)
     seen = {groups[name] for name in corrections.objects if name in groups}
     choose = _choose_images if whole_images else _choose_objects
-    chosen = choose(objects, most, _OnePerGroup(groups, seen))
+    rule = _OnePerGroup(groups, seen)
+    chosen = choose(objects, most, rule)
+    if rule.left_out:
+        logger.info(
+            "%s left out, near duplicates of images that are asked about or answered, such as %s",
+            count_are(len(rule.left_out), "image"),
+            min(rule.left_out),
+        )
     rows = _read_rows(output, chosen)
     asked = [
         _describe_image(
@@ -97,11 +108,15 @@ class _OnePerGroup:
     def __init__(self, groups: Mapping[str, int], seen: set[int]) -> None:
         self._groups = groups
         self._owners: dict[int, str] = dict.fromkeys(seen, "")
+        self.left_out: set[str] = set()
 
     def admits(self, name: str) -> bool:
         """Whether an image may be asked about; of its group it is the one from now on."""
         group = self._groups.get(name)
-        return group is None or self._owners.setdefault(group, name) == name
+        if group is None or self._owners.setdefault(group, name) == name:
+            return True
+        self.left_out.add(name)
+        return False
 
 
 def _choose_images(objects: _OpenObjects, most: int, rule: _OnePerGroup) -> dict[str, list[int]]:

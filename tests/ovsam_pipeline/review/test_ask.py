@@ -74,11 +74,13 @@ def test_reviewed_objects_are_shown_beside_the_others_and_not_asked_again(tmp_pa
     assert [item["category"] for item in batch.images[1].objects] == ["cat", "dog"]
 
 
-def test_one_image_of_a_group_of_near_duplicates_is_asked_about(tmp_path) -> None:
+def test_one_image_of_a_group_of_near_duplicates_is_asked_about(tmp_path, caplog) -> None:
+    caplog.set_level("INFO")
     risks = {"a.jpg": [0.9], "b.jpg": [0.8], "c.jpg": [0.7], "d.jpg": [0.6]}
     output = write_risks(tmp_path, risks)
     groups = {"a.jpg": 1, "c.jpg": 1, "b.jpg": 2, "d.jpg": 2}
     assert list(list_risks(ask(output, 9, groups))) == ["a.jpg", "b.jpg"]
+    assert "2 images are left out, near duplicates of images" in caplog.text
     append_answers(output, [answer("c.jpg", reviewed=draw_mask(*BOXES[0]))])
     assert list(list_risks(ask(output, 9, groups))) == ["b.jpg"]
 
