@@ -87,6 +87,7 @@ def _compute(
     parts: dict[str, list[Tensor]] = {"plain": [], "drawn": [], "mirrored": [], "head": []}
     tiles: list[_Tile] = []
     is_example: list[bool] = []
+    done = 0
 
     def flush() -> None:
         for name, found in zip(
@@ -113,8 +114,9 @@ def _compute(
             if len(tiles) == _TILES**2:
                 flush()
         is_example += [True] * len(rows) + [False] * (len(boxes) - len(rows))
+        done += len(rows)
         if progress is not None:
-            progress(sum(is_example), len(references.examples))
+            progress(done, len(references.examples))
     if tiles:
         flush()
     joined = {name: torch.cat(tensors) for name, tensors in parts.items()}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ovsam_pipeline.commands.options import Json
+from ovsam_pipeline.commands.options import Json, PicturePlaces
 
 _IMAGES_GONE = 3
 
@@ -31,12 +31,7 @@ def examples(
     per_class: Annotated[
         int, typer.Option(min=1, max=50, metavar="N", help="Most examples of a class.")
     ] = 10,
-    source: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PLACE", help="Where the pictures are now, if they moved. Repeatable."
-        ),
-    ] = None,
+    source: PicturePlaces = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier file and its pictures.")
     ] = False,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from ovsam_pipeline.commands.options import Json
+from ovsam_pipeline.commands.options import Json, PictureMode, PicturePlaces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -185,18 +185,8 @@ def export(
     reviewed_only: Annotated[
         bool, typer.Option("--reviewed-only", help="Export only objects that a person saw.")
     ] = False,
-    images: Annotated[
-        str,
-        typer.Option(
-            metavar="copy|link|none", help="Pictures in the export: copies, links, or none."
-        ),
-    ] = "copy",
-    source: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PLACE", help="Where the pictures are now, if they moved. Repeatable."
-        ),
-    ] = None,
+    images: PictureMode = "copy",
+    source: PicturePlaces = None,
     check: Annotated[
         bool,
         typer.Option(

@@ -29,6 +29,15 @@ _LIST = re.compile(r"^(\S.*):\n((?:    .*(?:\n|$))+)", re.MULTILINE)
 _EXAMPLES = "Examples"
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+# Of the commands that read the pictures of an output again.
+PictureMode = Annotated[
+    str,
+    typer.Option(metavar="copy|link|none", help="Pictures in the export: copies, links, or none."),
+]
+PicturePlaces = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PLACE", help="Where the pictures are now, if they moved. Repeatable."),
+]
 
 
 @dataclass

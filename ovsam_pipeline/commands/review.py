@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from ovsam_pipeline.commands.options import Json
+from ovsam_pipeline.commands.options import Json, PictureMode, PicturePlaces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,18 +63,8 @@ def review(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier --export.")
     ] = False,
-    images: Annotated[
-        str,
-        typer.Option(
-            metavar="copy|link|none", help="Pictures in the export: copies, links, or none."
-        ),
-    ] = "copy",
-    source: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PLACE", help="Where the pictures are now, if they moved. Repeatable."
-        ),
-    ] = None,
+    images: PictureMode = "copy",
+    source: PicturePlaces = None,
     import_file: Annotated[
         str | None,
         typer.Option("--import", metavar="FILE", help="Take what people answered: file or folder."),

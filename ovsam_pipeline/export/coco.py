@@ -25,6 +25,7 @@ from ovsam_pipeline.export.json_text import (
     prefix_field,
     round_to_cents,
 )
+from ovsam_pipeline.export.labels import read_labels_run
 from ovsam_pipeline.export.row_counts import COUNTED_COLUMNS, OutputCounts, RowCounts, count_objects
 from ovsam_pipeline.output.annotations_file import SealedStream
 from ovsam_pipeline.output.answered_rows import (
@@ -33,7 +34,7 @@ from ovsam_pipeline.output.answered_rows import (
     read_corrections,
     replace_objects,
 )
-from ovsam_pipeline.output.folder import list_parts, read_run_file
+from ovsam_pipeline.output.folder import list_parts
 from ovsam_pipeline.output.part_tables import iterate_tables
 from ovsam_pipeline.storage.atomic import replace_file
 from ovsam_pipeline.storage.remote_path import AnyPath
@@ -58,16 +59,7 @@ def export_coco(output: AnyPath, target: AnyPath) -> OutputCounts:
     Annotation ids count from 1 over the images in order of their id, so the same labels get the
     same ids however often the run was interrupted.
     """
-    run = read_run_file(output)
-    if "categories" not in run:
-        raise OutputError(
-            f"expected an output folder of ovsam label, got {output} without run.json"
-        )
-    if run.get("task") == "detect":
-        raise OutputError(
-            f"{output} holds boxes of ovsam detect and no labels; run ovsam label --detector "
-            f"boxes:{output}"
-        )
+    run = read_labels_run(output)
     parts, corrections = list_parts(output), read_corrections(output)
     counts = RowCounts()
     with replace_file(target) as temporary, temporary.open("wb") as file:

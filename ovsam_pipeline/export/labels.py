@@ -121,16 +121,8 @@ def iterate_labelled(
             yield LabelledImage(row["image_id"], row["file_name"], *size, objects, origin)
 
 
-def read_categories(output: AnyPath, choice: LabelChoice) -> list[dict[str, Any]]:
-    """Return the classes of an output as COCO lists them, {"id", "name"}, by ascending id.
-
-    All of its vocabulary and the names that people gave, or those chosen; also classes of which
-    there is no object, so that an export's numbering does not depend on what was found.
-
-    Raises:
-        OutputError: it is no output of `ovsam label`.
-        ConfigError: a chosen class is none of its vocabulary.
-    """
+def read_labels_run(output: AnyPath) -> dict[str, Any]:
+    """Return run.json of an output of `ovsam label`; an OutputError for any other folder."""
     run = read_run_file(output)
     if "categories" not in run:
         raise OutputError(
@@ -141,6 +133,20 @@ def read_categories(output: AnyPath, choice: LabelChoice) -> list[dict[str, Any]
             f"{output} holds boxes of ovsam detect and no labels; run ovsam label --detector "
             f"boxes:{output}"
         )
+    return run
+
+
+def read_categories(output: AnyPath, choice: LabelChoice) -> list[dict[str, Any]]:
+    """Return the classes of an output as COCO lists them, {"id", "name"}, by ascending id.
+
+    All of its vocabulary and the names that people gave, or those chosen; also classes of which
+    there is no object, so that an export's numbering does not depend on what was found.
+
+    Raises:
+        OutputError: it is no output of `ovsam label`.
+        ConfigError: a chosen class is none of its vocabulary.
+    """
+    run = read_labels_run(output)
     known = read_answers(output).extend_categories(run["categories"])
     categories = sorted(known, key=lambda category: category["id"])
     check_classes(choice.classes, [category["name"] for category in categories])
