@@ -75,6 +75,11 @@ def neutralise(text: str | None) -> str:
     return f"'{text}" if _FORMULA.match(text) else text
 
 
+def restore(text: str) -> str:
+    """Return the text of a cell that `neutralise` made, also after a spreadsheet wrote it again."""
+    return text[1:] if text[:1] == "'" and _FORMULA.match(text[1:]) else text
+
+
 def _list_lines(image: LabelledImage) -> Iterator[list[Any]]:
     name = neutralise(image.file_name)
     for number, item in enumerate(image.objects, start=1):

@@ -13,6 +13,7 @@ from typing import Any
 
 from ovsam.errors import show_value
 from ovsam_pipeline.errors import DatasetError
+from ovsam_pipeline.export.csv import neutralise, restore
 from ovsam_pipeline.review.answers import ObjectAnswer
 from ovsam_pipeline.storage.remote_path import AnyPath
 
@@ -23,8 +24,6 @@ COLUMNS = (
 )  # fmt: skip
 # Spreadsheets take keys of digits for numbers.
 _KEY_MARK = "key "
-# A cell that begins so is a formula; the apostrophe in front is how people write it as text.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _YES = frozenset({"y", "yes", "ok", "1", "true", "x", "right"})
 _NO = frozenset({"n", "no", "0", "false", "wrong"})
 _MOST_BYTES = 1 << 30
@@ -35,7 +34,7 @@ def write_line(writer: Any, item: Mapping[str, Any], file_name: str, picture: st
     numbers = ("" if item.get(n) is None else f"{item[n]:.4f}" for n in ("score", "risk"))
     texts = (item.get("category") or "", "", "", *numbers, item.get("reason") or "", file_name)
     cells = (picture, *texts, _KEY_MARK + item["key"])
-    writer.writerow([_neutralise(cell) for cell in cells])
+    writer.writerow([neutralise(cell) for cell in cells])
 
 
 def start_sheet(stream: io.TextIOBase) -> Any:
@@ -54,7 +53,7 @@ def read_sheet(path: AnyPath) -> Iterator[ObjectAnswer]:
     """
     said: dict[tuple[str, str, str], tuple[int, str | None]] = {}
     for number, cells in enumerate(_read_lines(path), start=2):
-        answer, name = cells["answer"].strip().lower(), _restore(cells["true_name"].strip())
+        answer, name = cells["answer"].strip().lower(), restore(cells["true_name"].strip())
         key = cells["key"].strip().removeprefix(_KEY_MARK)
         if not answer and not name:
             continue
@@ -63,13 +62,13 @@ def read_sheet(path: AnyPath) -> Iterator[ObjectAnswer]:
                 f"expected y or n as the answer in line {number} of {path}, got "
                 f"{show_value(cells['answer'], 40)}; write another name into true_name"
             )
-        if name and answer in _YES and name != _restore(cells["category"]):
+        if name and answer in _YES and name != restore(cells["category"]):
             raise DatasetError(
                 f"line {number} of {path} says that {show_value(cells['category'], 40)} is right "
                 f"and that the true name is {show_value(name, 40)}; clear one of the two"
             )
         category = name or ("" if answer in _YES else None)
-        file_name, shown = _restore(cells["file_name"]), _restore(cells["category"])
+        file_name, shown = restore(cells["file_name"]), restore(cells["category"])
         before, other = said.setdefault((file_name, key, shown), (number, category))
         if other != category:
             raise DatasetError(
@@ -105,11 +104,3 @@ def _read_lines(path: AnyPath) -> Iterable[dict[str, str]]:
         yield from lines
     except csv.Error as error:
         raise DatasetError(f"cannot read {path} as CSV: {error}") from error
-
-
-def _neutralise(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
-
-
-def _restore(text: str) -> str:
-    return text[1:] if text[:1] == "'" and text[1:].startswith(_FORMULA_STARTS) else text

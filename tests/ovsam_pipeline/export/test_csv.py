@@ -10,7 +10,7 @@ from seven_masks import make_seven_masks, write_seven_masks
 
 from ovsam.errors import ConfigError
 from ovsam.masks import encode_mask
-from ovsam_pipeline.export.csv import COLUMNS, export_csv, neutralise
+from ovsam_pipeline.export.csv import COLUMNS, export_csv, neutralise, restore
 from ovsam_pipeline.export.labels import LabelChoice
 from ovsam_pipeline.export.mask_crops import crop_mask
 from ovsam_pipeline.export.options import ExportOptions
@@ -57,11 +57,12 @@ def test_the_file_begins_with_a_byte_order_mark_and_has_windows_line_ends(tmp_pa
 )
 def test_what_a_spreadsheet_would_run_gets_an_apostrophe(name):
     assert neutralise(name) == f"'{name}"
+    assert restore(neutralise(name)) == name
 
 
 @pytest.mark.parametrize("name", ["cat", "a=b", "it's", "'quoted'", "3-1", "ü", "", 'x, "y"\nz'])
 def test_other_names_stay(name):
-    assert neutralise(name) == name
+    assert neutralise(name) == restore(name) == name
 
 
 def test_hostile_names_come_back_as_one_cell(tmp_path):
