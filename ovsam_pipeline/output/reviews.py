@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -194,12 +194,20 @@ def read_answers(output: AnyPath) -> Answers:
     A line that is no answer is named in a warning and passed over; it stays in the file.
     """
     path = output / REVIEWS_FILE
-    found = _parse_lines(read_lines(path))
+    answers, faults = _understand(tuple(read_lines(path)))
+    for number, reason in faults:
+        warn_of_line(path, number, reason)
+    return answers
+
+
+# A command asks for the same answers several times, and their masks are most of the work.
+@lru_cache(maxsize=1)
+def _understand(lines: tuple[bytes, ...]) -> tuple[Answers, tuple[tuple[int, str], ...]]:
+    """Return the answers of a file's lines, and the number and fault of each that is none."""
+    found = _parse_lines(lines)
     answers = [one for one in found if isinstance(one, Answer)]
-    for number, one in enumerate(found, start=1):
-        if not isinstance(one, Answer):
-            warn_of_line(path, number, one)
-    return _find_current(answers, len(found) - len(answers))
+    faults = [(n, one) for n, one in enumerate(found, start=1) if not isinstance(one, Answer)]
+    return _find_current(answers, len(faults)), tuple(faults)
 
 
 def append_answers(output: AnyPath, answers: Iterable[Answer]) -> int:
