@@ -9,7 +9,8 @@ from ovsam_pipeline.audit.files import Audited
 from ovsam_pipeline.audit.findings import Finding
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.evaluation.datasets import Dataset
-from ovsam_pipeline.evaluation.reporting.worst import Case, write_cases
+from ovsam_pipeline.evaluation.reporting.cases import Case
+from ovsam_pipeline.evaluation.reporting.worst import write_cases
 from ovsam_pipeline.sources.coco_file import read_coco_images
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 import ovsam
 from ovsam.checked_json import parse_json, refuse_pipe
 from ovsam_pipeline.errors import DatasetError
+from ovsam_pipeline.evaluation.reporting.cases import group_confusions
 from ovsam_pipeline.evaluation.structures import IOU_THRESHOLDS, GroundTruth, Predictions
 from ovsam_pipeline.output.folder import read_run_file
 from ovsam_pipeline.output.place import parse_output
@@ -146,16 +146,10 @@ def count_confusions(
     truth: GroundTruth, predictions: Predictions, instances: InstanceScores
 ) -> list[tuple[str, str, int]]:
     """Return how often each class was named as which other one, the most frequent first."""
-    wrong = np.flatnonzero(~instances.is_right & instances.has_answer)
-    counts = Counter(
-        (truth.name_class(truth_row), str(predictions.labels[row]))
-        for truth_row, row in zip(
-            instances.truth_rows[wrong].tolist(),
-            instances.prediction_rows[wrong].tolist(),
-            strict=True,
-        )
-    )
-    return [(*pair, count) for pair, count in counts.most_common()]
+    return [
+        (pair.truth, pair.predicted, len(pair.positions))
+        for pair in group_confusions(truth, predictions, instances)
+    ]
 
 
 def _write_csv(path: Path, header: Iterable[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -1,15 +1,10 @@
-"""The worst instances as pictures on a page: annotation, prediction, and what is wrong.
-
-With prompts from annotations: those of lowest IoU, wrong names first. With a detector: the surest
-wrong predictions, and the largest annotations that no prediction matches, half each.
-"""
+"""The worst instances as pictures on a page: annotation, prediction, and what is wrong."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +13,7 @@ import numpy as np
 
 from ovsam.errors import OvsamError
 from ovsam.masks import decode_mask
-from ovsam_pipeline.evaluation.scoring.overlaps import compute_box_overlaps
+from ovsam_pipeline.evaluation.reporting.cases import Case, choose_worst
 from ovsam_pipeline.evaluation.structures import GroundTruth, Matches, Predictions
 from ovsam_pipeline.export.drawing import (
     draw_outline,
@@ -58,21 +53,6 @@ _LINE = 18
 _TEXT_SCALE = 0.42
 
 
-@dataclass(frozen=True)
-class Case:
-    """One picture: rows of the tables, None where there is none, and a line of text.
-
-    Attributes:
-        predictions: the table that `prediction_row` is of.
-    """
-
-    image_index: int
-    truth_row: int | None
-    prediction_row: int | None
-    words: str
-    predictions: Predictions
-
-
 def write_worst(
     folder: Path,
     truth: GroundTruth,
@@ -89,11 +69,7 @@ def write_worst(
     `instances` are of a run that prompts with annotations, else `matches` of a detection run are
     drawn. `find_image` returns the file of an image, given its index. Returns the pictures.
     """
-    cases: list[Case] = []
-    if instances is not None:
-        cases = _choose_instances(truth, predictions, instances, count)
-    elif matches is not None:
-        cases = _choose_matches(truth, predictions, matches, count)
+    cases = choose_worst(truth, predictions, instances, matches, count)
     title, summary = "The {count} worst instances", _summarise(truth, instances)
     return write_cases(folder, truth, cases, find_image, (title, summary))
 
@@ -149,60 +125,6 @@ def _list_case(truth: GroundTruth, case: Case, picture: str) -> str:
     texts = (case.words, image, annotation, truth.file_names[case.image_index] or "")
     cells = [f'<a href="{picture}"><img src="{picture}" alt=""></a>', *map(html.escape, texts)]
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-
-
-def _choose_instances(
-    truth: GroundTruth, predictions: Predictions, instances: InstanceScores, count: int
-) -> list[Case]:
-    order = np.lexsort((instances.is_right, instances.ious))[:count]
-    cases = []
-    for index in order.tolist():
-        row, answer = int(instances.truth_rows[index]), int(instances.prediction_rows[index])
-        predicted = "nothing" if answer < 0 else _name_prediction(predictions, answer)
-        words = f"IoU {instances.ious[index]:.2f}: {truth.name_class(row)}, predicted {predicted}"
-        image = int(truth.image_index[row])
-        cases.append(Case(image, row, None if answer < 0 else answer, words, predictions))
-    return cases
-
-
-def _choose_matches(
-    truth: GroundTruth, predictions: Predictions, matches: Matches, count: int
-) -> list[Case]:
-    wrong = np.flatnonzero(~matches.matched[:, 0, 0] & ~matches.ignored[:, 0, 0])
-    wrong = wrong[np.argsort(-matches.scores[wrong], kind="stable")][: (count + 1) // 2]
-    cases = []
-    for row in matches.rows[wrong].tolist():
-        words = f"wrong: {_name_prediction(predictions, row)}"
-        nearest, iou = _find_nearest(truth, predictions, row)
-        if nearest is not None:
-            words += f"; nearest: {truth.name_class(nearest)}, IoU of boxes {iou:.2f}"
-        cases.append(Case(int(predictions.image_index[row]), nearest, row, words, predictions))
-    missed = matches.truth_rows[matches.found_by < 0]
-    missed = missed[np.argsort(-truth.areas[missed], kind="stable")][: count // 2]
-    return cases + [
-        Case(
-            int(truth.image_index[row]), row, None, f"missed: {truth.name_class(row)}", predictions
-        )
-        for row in missed.tolist()
-    ]
-
-
-def _find_nearest(
-    truth: GroundTruth, predictions: Predictions, row: int
-) -> tuple[int | None, float]:
-    """Return the annotation whose box overlaps a prediction's most, and their IoU; None without."""
-    rows = np.flatnonzero(truth.image_index == predictions.image_index[row])
-    if not len(rows):
-        return None, 0.0
-    boxes = truth.boxes_xywh[rows]
-    predicted = np.broadcast_to(predictions.boxes_xywh[row], boxes.shape)
-    ious = compute_box_overlaps(predicted, boxes, np.zeros(len(rows), bool))
-    best = int(ious.argmax())
-    return (int(rows[best]), float(ious[best])) if ious[best] > 0 else (None, 0.0)
-
-
-def _name_prediction(predictions: Predictions, row: int) -> str:
-    return f"{predictions.labels[row]} {predictions.scores[row]:.2f}"
 
 
 def _read_image(truth: GroundTruth, index: int, path: Path | None) -> np.ndarray | None:

@@ -5,11 +5,8 @@ import numpy as np
 from build_tables import build_predictions
 from evaluation_example import CAT, SIDE, item_of, make_example, make_predictions, make_truth
 
-from ovsam_pipeline.evaluation.reporting.worst import (
-    _choose_instances,
-    _choose_matches,
-    write_worst,
-)
+from ovsam_pipeline.evaluation.reporting.cases import choose_instances, choose_matches
+from ovsam_pipeline.evaluation.reporting.worst import write_worst
 from ovsam_pipeline.evaluation.scoring.matching import match_predictions
 
 
@@ -23,7 +20,7 @@ def make_images(folder):
 def test_lowest_iou_comes_first_and_of_equals_the_wrong_name() -> None:
     truth, predictions, _, instances = make_example()
     instances = replace(instances, ious=np.array([0.0, 0.0, 0.5]))
-    words = [case.words for case in _choose_instances(truth, predictions, instances, 20)]
+    words = [case.words for case in choose_instances(truth, predictions, instances, 20)]
     assert words == [
         "IoU 0.00: dog, small, predicted cat 0.80",
         "IoU 0.00: cat, predicted cat 0.90",
@@ -35,20 +32,20 @@ def test_detections_are_surest_mistakes_and_largest_misses_half_each() -> None:
     truth = make_truth()
     predictions = make_predictions(truth)
     matches = match_predictions(truth, predictions, "segm")
-    cases = _choose_matches(truth, predictions, matches, 2)
+    cases = choose_matches(truth, predictions, matches, 2)
     assert [case.words for case in cases] == [
         "wrong: cat 0.80; nearest: dog, small, IoU of boxes 1.00",
         "missed: dog, small",
     ]
     assert (cases[0].truth_row, cases[0].prediction_row) == (1, 1)
-    assert len(_choose_matches(truth, predictions, matches, 1)) == 1
+    assert len(choose_matches(truth, predictions, matches, 1)) == 1
 
 
 def test_the_largest_miss_comes_first() -> None:
     truth = make_truth()
     predictions = build_predictions([], truth)
     matches = match_predictions(truth, predictions, "bbox")
-    cases = _choose_matches(truth, predictions, matches, 6)
+    cases = choose_matches(truth, predictions, matches, 6)
     assert [case.truth_row for case in cases] == [1, 0, 2]
 
 
@@ -56,7 +53,7 @@ def test_a_mistake_that_touches_no_annotation_stands_alone() -> None:
     truth = make_truth()
     predictions = build_predictions([item_of(20, CAT, [60, 60, 9, 9], score=0.5)], truth)
     matches = match_predictions(truth, predictions, "segm")
-    case = _choose_matches(truth, predictions, matches, 1)[0]
+    case = choose_matches(truth, predictions, matches, 1)[0]
     assert (case.words, case.truth_row) == ("wrong: cat 0.50", None)
 
 
