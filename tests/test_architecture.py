@@ -17,7 +17,7 @@ from locations import CONFIGS, ROOT
 PIPELINE_ORDER = [
     *("errors", "records", "outcomes", "settings", "storage", "sources", "output", "export"),
     *("detectors", "labelling", "review", "monitoring", "terminal", "engines", "runs"),
-    *("evaluation", "audit", "training", "commands", "cli", "__main__"),
+    *("evaluation", "audit", "training", "ui", "commands", "cli", "__main__"),
 ]
 TRAINING_ORDER = ["loop", "scenes", "data", "steps", "stages"]
 RAY_FILES = {

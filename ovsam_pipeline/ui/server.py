@@ -1,0 +1,178 @@
+"""One local web server for the pages and the editors: routes in, an address on stdout out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from ovsam.errors import ConfigError, OvsamError, describe_error
+from ovsam_pipeline.terminal.app import print_result
+from ovsam_pipeline.terminal.notes import print_note
+from ovsam_pipeline.ui.security import Guard, Refusal, Security, is_loopback, json_error
+from ovsam_pipeline.ui.start_page import STATIC_FILES, build_page, read_static
+
+# What the page begins with: JSON data with "kind", or a function that makes it for each visit.
+Start = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
+_MOST_CONNECTIONS = 128
+
+
+def run_ui(
+    start: Start,
+    routes: Sequence[BaseRoute],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    open_browser: bool | None = None,
+    allow_hosts: Iterable[str] = (),
+) -> None:
+    """Serve a page and its routes until Ctrl-C; what every command with a page calls.
+
+    Args:
+        host: the address to listen on. port: 0 takes a free one.
+        open_browser: None opens one where there is a display and stdout is a terminal.
+        allow_hosts: further names in the Host header.
+
+    Raises:
+        ConfigError: the address or the port cannot be used.
+    """
+    security = Security.create(host, allow_hosts)
+    serve(build_app(start, routes, security), host, port, open_browser)
+
+
+def build_app(start: Start, routes: Sequence[BaseRoute], security: Security) -> Starlette:
+    """Return the application: the page at "/", its files below "/static/", and `routes`.
+
+    Paths of routes begin behind the token: Route("/api/open", …). An OvsamError of a route becomes
+    400 with its sentence, a `Refusal` its own status; anything else is logged, and becomes 500.
+    """
+
+    def show_page(request: Request) -> Response:  # noqa: ARG001 - Starlette's signature
+        return HTMLResponse(build_page(start() if callable(start) else start))
+
+    app = Starlette(
+        routes=[Route("/", show_page), Route("/static/{name}", _show_static), *routes],
+        middleware=[Middleware(Guard, security=security)],
+        exception_handlers={
+            OvsamError: _tell_error,
+            Refusal: _tell_refusal,
+            HTTPException: _tell_status,
+        },
+    )
+    app.router.redirect_slashes = False
+    app.state.security = security
+    return app
+
+
+def _show_static(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in STATIC_FILES:
+        return json_error("expected a file of the page", 404)
+    return Response(read_static(name), media_type=STATIC_FILES[name])
+
+
+def _tell_error(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
+    return json_error(str(error), 400)
+
+
+def _tell_refusal(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
+    assert isinstance(error, Refusal)
+    return json_error(error.sentence, error.status)
+
+
+def _tell_status(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    sentence = error.detail
+    if error.status_code == 404:
+        sentence = "expected an address of this server, got one that it does not have"
+    elif error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        sentence = f"expected {allowed} for this address, got {request.method[:20]}"
+    response = json_error(sentence, error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def serve(app: Starlette, host: str, port: int = 0, open_browser: bool | None = None) -> None:
+    """Print the address on stdout and answer requests until Ctrl-C (exit code 130).
+
+    Raises:
+        ConfigError: the address or the port cannot be used.
+    """
+    listener = _listen(host, port)
+    security: Security = app.state.security
+    address = _write_address(host, listener.getsockname()[1], security.token)
+    server = uvicorn.Server(make_config(app))
+    if not is_loopback(host):
+        print_note(_warn_of_reach(host), level=logging.WARNING)
+    print_result(address)
+    print_note("press Ctrl-C to stop")
+    if open_browser if open_browser is not None else _has_display():
+        # A browser that starts may take seconds to return.
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    server.run(sockets=[listener])
+
+
+def make_config(app: Starlette) -> uvicorn.Config:
+    """Return how uvicorn runs: no log of addresses (they hold the token), no Server header."""
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    return uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=3,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_MOST_CONNECTIONS)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"cannot listen on {host} port {port}: {describe_error(error)}; choose another --port, "
+            "or leave it out for a free one"
+        ) from error
+
+
+def _write_address(host: str, port: int, token: str) -> str:
+    """Return the address of the page, as a browser here or on another machine has it."""
+    if host in ("0.0.0.0", "::"):
+        host = socket.gethostname()
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}/{token}/"
+
+
+def _warn_of_reach(host: str) -> str:
+    return (
+        f"--host {host}: every machine that reaches this one can ask this server. The token in the "
+        "address is its only guard, and travels unencrypted (plain HTTP); over a network that is "
+        "not yours use 127.0.0.1 and `ssh -L`"
+    )
+
+
+def _has_display() -> bool:
+    """Return whether a browser would open in a window; one in the terminal would hide the notes."""
+    if not sys.stdout.isatty():
+        return False
+    is_desktop = sys.platform in ("darwin", "win32")
+    return is_desktop or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
