@@ -32,9 +32,11 @@ from ovsam_pipeline.evaluation.reporting.compare import (
     read_baseline,
 )
 from ovsam_pipeline.evaluation.reporting.files import (
+    CURVES_FILE,
     describe_dataset,
     describe_evaluation,
     write_confusions,
+    write_curves,
     write_metrics,
     write_per_class,
     write_samples,
@@ -63,6 +65,9 @@ _RESULTS = (
     "metrics.json",
     "per_class.csv",
     "confusions.csv",
+    "curves.parquet",
+    "examples.json",
+    "report.html",
     "samples/*.parquet",
     "plots/*.png",
     "worst/*.jpg",
@@ -323,42 +328,58 @@ def _write_results(
     if scores.instances is not None:
         write_confusions(output / "confusions.csv", truth, predictions, scores.instances)
     write_samples(output / "samples", truth, scores.detection, scores.instances)
+    write_curves(output / CURVES_FILE, truth, scores.detection)
+    found, what = scores.instances, "mask"
+    if found is None and (config.plots or config.worst):
+        found, what = find_objects(truth, predictions), "box"
     if config.plots:
         from ovsam_pipeline.evaluation.reporting.plots import write_plots
 
         with clock.step("plots"):
-            found, what = scores.instances, "mask"
-            if found is None:
-                found, what = find_objects(truth, predictions), "box"
             write_plots(output / "plots", truth, predictions, scores.detection, found, what)
     if config.worst:
         with clock.step("worst"):
-            _draw_worst(config, output, dataset, measured)
+            compared = None if config.class_agnostic or not predictions.has_classes else found
+            _show_worst(config, output, dataset, measured, (compared, what))
 
 
-def _draw_worst(
+def _show_worst(
     config: EvalConfig,
     output: Path,
     dataset: Dataset,
     measured: tuple[GroundTruth, Predictions, _Scores],
+    compared: tuple[InstanceScores | None, str],
 ) -> None:
+    """Draw the worst instances, and keep them and examples of confusions for pages of results.
+
+    `compared`: how each annotation was answered (None: without classes), and what of it the IoU is.
+    """
+    from ovsam_pipeline.evaluation.reporting.cases import choose_worst
+    from ovsam_pipeline.evaluation.reporting.examples import EXAMPLES_FILE, write_examples
     from ovsam_pipeline.evaluation.reporting.worst import write_worst
-    from ovsam_pipeline.sources.coco_file import read_coco_images
 
     truth, predictions, scores = measured
+    detection = scores.detection.get("segm") or scores.detection.get("bbox")
+    matches = detection.matches if detection else None
+    paths = _find_images(dataset)
+
+    def find_image(index: int) -> Path | None:
+        return paths.get(int(truth.image_ids[index]))
+
+    worst = choose_worst(truth, predictions, scores.instances, matches, config.worst)
+    instances, what = compared
+    path = output / EXAMPLES_FILE
+    write_examples(path, truth, predictions, instances, worst, find_image, what)
+    write_worst(output / "worst", truth, worst, scores.instances, find_image)
+
+
+def _find_images(dataset: Dataset) -> dict[int, Path]:
+    """Return the files of a data set's images by id; none where they are not on this machine."""
+    from ovsam_pipeline.sources.coco_file import read_coco_images
+
     try:
         images = read_coco_images(dataset.annotations, dataset.image_root)
     except SourceError as error:
         logger.info("no pictures of the worst instances: %s", error)
-        return
-    paths = {images.get_id(i): Path(str(images.get_place(i))) for i in range(len(images))}
-    detection = scores.detection.get("segm") or scores.detection.get("bbox")
-    write_worst(
-        output / "worst",
-        truth,
-        predictions,
-        scores.instances,
-        detection.matches if detection else None,
-        lambda index: paths.get(int(truth.image_ids[index])),
-        count=config.worst,
-    )
+        return {}
+    return {images.get_id(i): Path(str(images.get_place(i))) for i in range(len(images))}

@@ -22,7 +22,12 @@ import ovsam
 from ovsam.checked_json import parse_json, refuse_pipe
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reporting.cases import group_confusions
-from ovsam_pipeline.evaluation.structures import IOU_THRESHOLDS, GroundTruth, Predictions
+from ovsam_pipeline.evaluation.structures import (
+    IOU_THRESHOLDS,
+    RECALL_THRESHOLDS,
+    GroundTruth,
+    Predictions,
+)
 from ovsam_pipeline.output.folder import read_run_file
 from ovsam_pipeline.output.place import parse_output
 from ovsam_pipeline.storage.atomic import replace_file, write_atomically
@@ -32,6 +37,10 @@ if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.datasets import Dataset
     from ovsam_pipeline.evaluation.scoring.average_precision import DetectionScores
     from ovsam_pipeline.evaluation.scoring.instances import InstanceScores
+
+CURVES_FILE = "curves.parquet"
+# Columns of curves.parquet → the IoU thresholds that they are the mean of.
+CURVES = {"precision_50": slice(0, 1), "precision_75": slice(5, 6), "precision": slice(None)}
 
 
 def describe_evaluation(
@@ -221,6 +230,65 @@ def write_samples(
             "category_index": matches.truth_category_index,
         }
         _write_table(folder / f"{name}-truth.parquet", annotations)
+
+
+def write_curves(path: Path, truth: GroundTruth, detection: Mapping[str, DetectionScores]) -> None:
+    """Write curves.parquet: precision over 101 recalls, a row per type of IoU and class.
+
+    Columns: `type`, `category_id` (null: all classes together, `--class-agnostic`), `precision_50`,
+    `precision_75` and `precision` (mean over IoU .50:.95), 101 float32 each, and `recall`, one for
+    each of the ten IoU thresholds. Classes without annotations to be found have no row.
+    """
+    kinds = [pa.field(name, pa.list_(pa.float32(), len(RECALL_THRESHOLDS))) for name in CURVES]
+    schema = pa.schema(
+        [
+            pa.field("type", pa.string()),
+            pa.field("category_id", pa.int64()),
+            *kinds,
+            pa.field("recall", pa.list_(pa.float32(), len(IOU_THRESHOLDS))),
+        ]
+    )
+    rows = []
+    for name, scores in detection.items():
+        precision, recall = scores.curves.precision[..., 0], scores.curves.recall[:, :, 0, -1]
+        together = precision.shape[2] != len(truth.categories)
+        for index in np.flatnonzero(precision[0, 0] > -1).tolist():
+            rows.append(
+                {
+                    "type": name,
+                    "category_id": None if together else int(truth.categories.ids[index]),
+                    **{kind: precision[t, :, index].mean(axis=0) for kind, t in CURVES.items()},
+                    "recall": recall[:, index],
+                }
+            )
+    with replace_file(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema), temporary, compression="zstd")
+
+
+def read_curves(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Return the columns of curves.parquet by type of IoU; {} where an earlier version wrote none.
+
+    Each type has `category_id` (n,) int64, -1 for all classes together, and the other columns of
+    `write_curves`, (n, 101) or (n, 10) float32.
+
+    Raises:
+        DatasetError: the file is damaged.
+    """
+    if not path.exists():
+        return {}
+    try:
+        table = pq.read_table(path)
+        types = table["type"].to_numpy(zero_copy_only=False)
+        columns = {"category_id": table["category_id"].fill_null(-1).to_numpy()}
+        for name in (*CURVES, "recall"):
+            column = table[name].combine_chunks()
+            columns[name] = column.flatten().to_numpy().reshape(len(table), column.type.list_size)
+    except (OSError, pa.ArrowException, KeyError, AttributeError, ValueError) as error:
+        raise DatasetError(f"cannot read the curves {path}: {error}") from error
+    return {
+        str(kind): {name: values[types == kind] for name, values in columns.items()}
+        for kind in dict.fromkeys(types.tolist())
+    }
 
 
 def read_samples(folder: Path, name: str) -> dict[str, np.ndarray] | None:

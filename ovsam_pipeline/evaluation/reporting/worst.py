@@ -13,8 +13,8 @@ import numpy as np
 
 from ovsam.errors import OvsamError
 from ovsam.masks import decode_mask
-from ovsam_pipeline.evaluation.reporting.cases import Case, choose_worst
-from ovsam_pipeline.evaluation.structures import GroundTruth, Matches, Predictions
+from ovsam_pipeline.evaluation.reporting.cases import Case
+from ovsam_pipeline.evaluation.structures import GroundTruth
 from ovsam_pipeline.export.drawing import (
     draw_outline,
     draw_text,
@@ -56,22 +56,19 @@ _TEXT_SCALE = 0.42
 def write_worst(
     folder: Path,
     truth: GroundTruth,
-    predictions: Predictions,
+    worst: Sequence[Case],
     instances: InstanceScores | None,
-    matches: Matches | None,
     find_image: Callable[[int], Path | None],
-    count: int = 20,
 ) -> list[Path]:
     """Draw the worst instances as 01.jpg, 02.jpg, …, and list them in index.html.
 
     Images that cannot be read are passed over, and where none can be, there is no page.
 
-    `instances` are of a run that prompts with annotations, else `matches` of a detection run are
-    drawn. `find_image` returns the file of an image, given its index. Returns the pictures.
+    `worst` is from `choose_worst`, `instances` are of a run that prompts with annotations.
+    `find_image` returns the file of an image, given its index. Returns the pictures.
     """
-    cases = choose_worst(truth, predictions, instances, matches, count)
-    title, summary = "The {count} worst instances", _summarise(truth, instances)
-    return write_cases(folder, truth, cases, find_image, (title, summary))
+    heading = "The {count} worst instances", _summarise(truth, instances)
+    return write_cases(folder, truth, worst, find_image, heading)
 
 
 def write_cases(

@@ -7,13 +7,16 @@ from evaluation_example import make_example
 
 from ovsam_pipeline.errors import DatasetError, OutputError
 from ovsam_pipeline.evaluation.reporting.files import (
+    read_curves,
     read_metrics,
     read_samples,
     write_confusions,
+    write_curves,
     write_metrics,
     write_per_class,
     write_samples,
 )
+from ovsam_pipeline.evaluation.scoring.average_precision import score_detections
 
 
 def read_lines(path):
@@ -102,3 +105,30 @@ def test_damaged_samples_are_named(tmp_path) -> None:
     (tmp_path / "segm.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(DatasetError, match=r"segm\.parquet"):
         read_samples(tmp_path, "segm")
+
+
+def test_curves_are_those_that_were_measured(tmp_path) -> None:
+    truth, _, scores, _ = make_example()
+    write_curves(tmp_path / "curves.parquet", truth, {"segm": scores})
+    found = read_curves(tmp_path / "curves.parquet")["segm"]
+    assert found["category_id"].tolist() == [3, 7]  # there is no bird to be found
+    precision = scores.curves.precision[..., 0]
+    assert np.allclose(found["precision_50"], precision[0, :, :2].T)
+    assert np.allclose(found["precision"], precision[:, :, :2].mean(axis=0).T)
+    assert found["precision"].mean() == pytest.approx(scores.metrics["AP"])
+    assert np.allclose(found["recall"], scores.curves.recall[:, :2, 0, -1].T)
+
+
+def test_curves_of_all_classes_together_have_no_class(tmp_path) -> None:
+    truth, predictions, _, _ = make_example()
+    scores = score_detections(truth, predictions, "segm", class_agnostic=True)
+    write_curves(tmp_path / "curves.parquet", truth, {"segm": scores})
+    assert read_curves(tmp_path / "curves.parquet")["segm"]["category_id"].tolist() == [-1]
+
+
+def test_folders_without_curves_have_none_and_damaged_ones_are_named(tmp_path) -> None:
+    path = tmp_path / "curves.parquet"
+    assert read_curves(path) == {}
+    path.write_bytes(b"no table")
+    with pytest.raises(DatasetError, match="cannot read the curves"):
+        read_curves(path)

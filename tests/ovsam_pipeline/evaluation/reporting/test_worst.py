@@ -5,7 +5,7 @@ import numpy as np
 from build_tables import build_predictions
 from evaluation_example import CAT, SIDE, item_of, make_example, make_predictions, make_truth
 
-from ovsam_pipeline.evaluation.reporting.cases import choose_instances, choose_matches
+from ovsam_pipeline.evaluation.reporting.cases import choose_instances, choose_matches, choose_worst
 from ovsam_pipeline.evaluation.reporting.worst import write_worst
 from ovsam_pipeline.evaluation.scoring.matching import match_predictions
 
@@ -15,6 +15,11 @@ def make_images(folder):
     for path in paths:
         cv2.imwrite(str(path), np.full((SIDE, SIDE, 3), 128, np.uint8))
     return paths
+
+
+def draw_worst(folder, truth, predictions, instances, find_image):
+    worst = choose_worst(truth, predictions, instances, None, 20)
+    return write_worst(folder, truth, worst, instances, find_image)
 
 
 def test_lowest_iou_comes_first_and_of_equals_the_wrong_name() -> None:
@@ -60,9 +65,7 @@ def test_a_mistake_that_touches_no_annotation_stands_alone() -> None:
 def test_pictures_show_both_outlines(tmp_path) -> None:
     truth, predictions, _, instances = make_example()
     images = make_images(tmp_path)
-    paths = write_worst(
-        tmp_path / "worst", truth, predictions, instances, None, lambda i: images[i]
-    )
+    paths = draw_worst(tmp_path / "worst", truth, predictions, instances, lambda i: images[i])
     assert [path.name for path in paths] == ["01.jpg", "02.jpg", "03.jpg"]
     blue, green, red = cv2.imread(str(paths[0])).astype(int).transpose(2, 0, 1)
     assert ((blue > 220) & (green > 220) & (red > 220)).any()
@@ -73,7 +76,7 @@ def test_a_page_lists_the_pictures_with_ids_and_escaped_names(tmp_path) -> None:
     truth, predictions, _, instances = make_example()
     truth = replace(truth, file_names=("<b>.png", "20.png"))
     images = make_images(tmp_path)
-    write_worst(tmp_path / "w", truth, predictions, instances, None, lambda i: images[i])
+    draw_worst(tmp_path / "w", truth, predictions, instances, lambda i: images[i])
     page = (tmp_path / "w" / "index.html").read_text()
     rows = page.split("<tr>")[2:]
     assert len(rows) == 3
@@ -91,9 +94,9 @@ def test_images_that_cannot_be_read_are_passed_over(tmp_path) -> None:
     images = make_images(tmp_path)
     images[0].write_bytes(b"no picture")
     found = {0: images[0], 1: images[1]}
-    paths = write_worst(tmp_path / "w", truth, predictions, instances, None, found.get)
+    paths = draw_worst(tmp_path / "w", truth, predictions, instances, found.get)
     assert [path.name for path in paths] == ["01.jpg"]
-    assert not write_worst(tmp_path / "v", truth, predictions, instances, None, lambda _: None)
+    assert not draw_worst(tmp_path / "v", truth, predictions, instances, lambda _: None)
     assert not list((tmp_path / "v").iterdir())
 
 
@@ -105,15 +108,16 @@ def test_boxes_without_masks_and_beyond_the_image_are_drawn(tmp_path) -> None:
     ]
     predictions = build_predictions(results, truth)
     matches = match_predictions(truth, predictions, "bbox")
+    worst = choose_worst(truth, predictions, None, matches, 20)
     images = make_images(tmp_path)
-    paths = write_worst(tmp_path / "w", truth, predictions, None, matches, lambda i: images[i])
+    paths = write_worst(tmp_path / "w", truth, worst, None, lambda i: images[i])
     assert len(paths) == 6
 
 
 def test_long_names_do_not_widen_the_picture(tmp_path) -> None:
     truth, predictions, _, instances = make_example()
     images = make_images(tmp_path)
-    short = write_worst(tmp_path / "a", truth, predictions, instances, None, lambda i: images[i])
+    short = draw_worst(tmp_path / "a", truth, predictions, instances, lambda i: images[i])
     truth = replace(truth, file_names=("x" * 300 + ".png",) * 2)
-    long = write_worst(tmp_path / "b", truth, predictions, instances, None, lambda i: images[i])
+    long = draw_worst(tmp_path / "b", truth, predictions, instances, lambda i: images[i])
     assert [cv2.imread(str(p)).shape for p in short] == [cv2.imread(str(p)).shape for p in long]
