@@ -39,6 +39,33 @@ PicturePlaces = Annotated[
     typer.Option(metavar="PLACE", help="Where the pictures are now, if they moved. Repeatable."),
 ]
 
+# Of the commands with a page, which end in `ovsam_pipeline.ui.server.run_ui`.
+Host = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS", help="Where to listen; elsewhere than 127.0.0.1 others can reach it."
+    ),
+]
+Port = Annotated[
+    int, typer.Option(metavar="N", min=0, max=65535, help="Port to listen on; 0: a free one.")
+]
+OpenBrowser = Annotated[
+    bool | None,
+    typer.Option(
+        "--open/--no-open",
+        help="Open a browser, or not.  [default: where there is a display]",
+        show_default=False,
+    ),
+]
+AllowHosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host",
+        metavar="NAME",
+        help="Another name by which the server is reached. Repeatable.",
+    ),
+]
+
 
 @dataclass
 class TerminalOptions:

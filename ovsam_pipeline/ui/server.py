@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from ovsam.errors import ConfigError, OvsamError, describe_error
+from ovsam.errors import ConfigError, OvsamError
 from ovsam_pipeline.terminal.app import print_result
 from ovsam_pipeline.terminal.notes import print_note
 from ovsam_pipeline.ui.security import Guard, Refusal, Security, is_loopback, json_error
@@ -37,7 +37,7 @@ def run_ui(
     host: str = "127.0.0.1",
     port: int = 0,
     open_browser: bool | None = None,
-    allow_hosts: Iterable[str] = (),
+    allow_hosts: Iterable[str] | None = None,
 ) -> None:
     """Serve a page and its routes until Ctrl-C; what every command with a page calls.
 
@@ -49,7 +49,7 @@ def run_ui(
     Raises:
         ConfigError: the address or the port cannot be used.
     """
-    security = Security.create(host, allow_hosts)
+    security = Security.create(host, allow_hosts or ())
     serve(build_app(start, routes, security), host, port, open_browser)
 
 
@@ -133,6 +133,7 @@ def make_config(app: Starlette) -> uvicorn.Config:
         app,
         http="h11",
         ws="none",
+        lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -147,10 +148,13 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_MOST_CONNECTIONS)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
+        # The text of socket.create_server repeats the address. Errors of names are below zero.
+        has_number = error.errno is not None and error.errno > 0
+        reason = os.strerror(error.errno or 0) if has_number else f"unknown name {host}"
         raise ConfigError(
-            f"cannot listen on {host} port {port}: {describe_error(error)}; choose another --port, "
-            "or leave it out for a free one"
+            f"cannot listen on {host} port {port}: {reason}; choose another --host or --port "
+            "(without --port a free one is taken)"
         ) from error
 
 
