@@ -18,40 +18,65 @@ from ovsam_pipeline.export.labels import LabelledImage
 from ovsam_pipeline.export.options import ExportOptions, ExportSummary
 from ovsam_pipeline.output.earlier_run import find_source, has_foreign_address, join_folder
 from ovsam_pipeline.output.folder import RUN_FILE, read_run_file
-from ovsam_pipeline.records import ImagePlace
+from ovsam_pipeline.records import ImagePlace, Origin
 from ovsam_pipeline.sources.listing import list_images
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 _SUFFIXES = tuple(IMAGE_SUFFIXES)
 _MOST_NAMED = 5
 _COPY_BYTES = 1 << 20
-_AGAIN = "ovsam export {old} --source NEW_PLACE"
+_AGAIN = "ovsam export {old} --source NEW_PLACE, or --images none"
+
+
+class PictureFinder:
+    """Where the pictures of an output are now."""
+
+    def __init__(self, output: AnyPath, sources: tuple[str, ...], again: str = _AGAIN) -> None:
+        """Look nowhere yet.
+
+        `sources`: where the user says that the pictures are; none: where they were. `again`: the
+        command that names another place, with {old} for the output, for messages.
+        """
+        self._output = output
+        self._sources = sources
+        self._again = again
+        # Names → places, of pictures that do not lie where their row says: listed when needed.
+        self._listed: dict[str, ImagePlace] | None = None
+
+    def find(self, file_name: str, origin: Origin) -> ImagePlace:
+        """Return where the picture of a row is; it is not opened.
+
+        Raises:
+            FileNotFoundError: it is gone.
+            ConfigError: the sources of run.json are gone, or must be given on the command line.
+        """
+        if not self._sources and (path := _find_beside_row(file_name, origin)):
+            return path
+        if self._listed is None:
+            self._listed = self._list_sources()
+        if file_name not in self._listed:
+            raise FileNotFoundError("it is not among the sources any more")
+        return self._listed[file_name]
+
+    def _list_sources(self) -> dict[str, ImagePlace]:
+        sources, root = self._sources, None
+        if not sources:
+            sources, root = _read_sources(self._output, self._again)
+        listing = list_images(sources, image_root=root, outputs=[self._output])
+        return {record.file_name: record.path for record in listing}
 
 
 class ImageFiles:
     """The pictures of an output; what is gone is noted in `summary`."""
 
     def __init__(self, output: AnyPath, options: ExportOptions, summary: ExportSummary) -> None:
-        self._output = output
+        self._finder = PictureFinder(output, options.sources)
         self._options = options
         self._summary = summary
-        # Names → places, of pictures that do not lie where their row says: listed when needed.
-        self._listed: dict[str, ImagePlace] | None = None
 
     def find(self, image: LabelledImage) -> ImagePlace:
-        """Return where a picture is; it is not opened.
-
-        Raises:
-            FileNotFoundError: it is gone.
-            ConfigError: the sources of run.json are gone, or must be given on the command line.
-        """
-        if not self._options.sources and (path := _find_beside_row(image)):
-            return path
-        if self._listed is None:
-            self._listed = self._list_sources()
-        if image.file_name not in self._listed:
-            raise FileNotFoundError("it is not among the sources any more")
-        return self._listed[image.file_name]
+        """Return where a picture is; see `PictureFinder.find`."""
+        return self._finder.find(image.file_name, image.origin)
 
     def put(self, image: LabelledImage, target: Path) -> bool:
         """Bring the picture of a row to a new file, as --images asks; make its folder.
@@ -92,17 +117,10 @@ class ImageFiles:
         if sentence not in self._summary.notes:
             self._summary.notes.append(sentence)
 
-    def _list_sources(self) -> dict[str, ImagePlace]:
-        sources, root = self._options.sources, None
-        if not sources:
-            sources, root = _read_sources(self._output)
-        listing = list_images(sources, image_root=root, outputs=[self._output])
-        return {record.file_name: record.path for record in listing}
 
-
-def _find_beside_row(image: LabelledImage) -> Path | None:
+def _find_beside_row(name: str, origin: Origin) -> Path | None:
     """Return the file that a row was made from, None where it is none of this machine's."""
-    folder, name = image.origin.folder, image.file_name
+    folder = origin.folder
     is_remote = "://" in folder or "://" in name
     # A part is data of others: what its names lead to is a picture, or nothing.
     if is_remote or not (folder or name.startswith("/")) or not name.lower().endswith(_SUFFIXES):
@@ -114,7 +132,7 @@ def _find_beside_row(image: LabelledImage) -> Path | None:
         return None
 
 
-def _read_sources(output: AnyPath) -> tuple[tuple[str, ...], str | None]:
+def _read_sources(output: AnyPath, again: str) -> tuple[tuple[str, ...], str | None]:
     """Return the sources and the image root of an output's last run, as seen from here."""
     run = read_run_file(output)
     settings = run.get("settings", {})
@@ -122,15 +140,15 @@ def _read_sources(output: AnyPath) -> tuple[tuple[str, ...], str | None]:
     if not sources:
         raise ConfigError(
             f"{output / RUN_FILE} does not say where the pictures are; name the place: "
-            f"{_AGAIN.format(old=output)}, or --images none"
+            f"{again.format(old=output)}"
         )
     if has_foreign_address((*sources, root or ""), output):
         raise ConfigError(
             f"{output / RUN_FILE} names sources at addresses: data may not choose which address is "
-            f"asked. If they are yours, type them: {_AGAIN.format(old=output)}, or --images none"
+            f"asked. If they are yours, type them: {again.format(old=output)}"
         )
     folder = Path(run.get("working_folder", ""))
-    found = tuple(find_source(name, folder, output, _AGAIN) for name in sources)
+    found = tuple(find_source(name, folder, output, again) for name in sources)
     return found, None if root is None else join_folder(folder, root)
 
 

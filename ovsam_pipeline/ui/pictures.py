@@ -1,0 +1,150 @@
+"""The picture of a row → what a page shows: a thumbnail or a display picture, upright, in sRGB.
+
+Encoded pictures are kept, the least recently shown ones go first; pixels are not. Names and sizes
+of files come from others: everything is decoded by `ovsam/decode.py`'s rules.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from ovsam.decoding.colour import to_srgb
+from ovsam_pipeline.sources.read_image import decode_image
+
+if TYPE_CHECKING:
+    from ovsam_pipeline.records import ImagePlace
+
+THUMBNAIL_SIDE, MOST_SIDE = 256, 2048
+# Above it a JPEG is encoded ten times as fast as a WebP, and as small as it need be on one machine.
+_MOST_WEBP_SIDE = 512
+_WEBP_QUALITY, _JPEG_QUALITY = 80, 88
+_MOST_BYTES = 128 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded picture, ready to be sent."""
+
+    data: bytes
+    media_type: str
+
+
+class Pictures:
+    """Pictures of any places, reduced and encoded once; at most `most_bytes` of them are kept.
+
+    Safe to be called from several threads: what two of them ask for at once is made once, and as
+    many pictures are decoded at a time as there are processors.
+    """
+
+    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._num_bytes = 0
+        self._kept: OrderedDict[tuple[str, int], Picture] = OrderedDict()
+        self._coming: dict[tuple[str, int], Future[Picture]] = {}
+        self._lock = threading.Lock()
+        self._decoding = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
+
+    def get(self, place: ImagePlace, side: int) -> Picture:
+        """Return a picture whose longer side is at most `side` pixels, never enlarged.
+
+        Raises:
+            ImageError: it is gone or cannot be decoded; the message says why.
+        """
+        key = (f"{type(place).__name__} {place}", min(max(side, 1), MOST_SIDE))
+        with self._lock:
+            if found := self._kept.get(key):
+                self._kept.move_to_end(key)
+                return found
+            coming = self._coming.get(key)
+            is_mine = coming is None
+            coming = self._coming.setdefault(key, Future())
+        if is_mine:
+            self._make(key, place, coming)
+        return coming.result()
+
+    def _make(self, key: tuple[str, int], place: ImagePlace, coming: Future[Picture]) -> None:
+        """Fill in a picture that others may be waiting for."""
+        try:
+            with self._decoding:
+                picture = encode_picture(read_pixels(place, key[1]))
+        except BaseException as error:  # noqa: BLE001  each who waits for it raises it
+            with self._lock:
+                del self._coming[key]
+            coming.set_exception(error)
+            return
+        with self._lock:
+            self._keep(key, picture)
+            del self._coming[key]
+        coming.set_result(picture)
+
+    def _keep(self, key: tuple[str, int], picture: Picture) -> None:
+        self._kept[key] = picture
+        self._num_bytes += len(picture.data)
+        while self._num_bytes > self._most_bytes and len(self._kept) > 1:
+            _, oldest = self._kept.popitem(last=False)
+            self._num_bytes -= len(oldest.data)
+
+
+def read_pixels(place: ImagePlace, side: int) -> np.ndarray:
+    """Return an image, reduced to a longer side of at most `side` pixels: (H, W, 3) uint8 RGB.
+
+    An ImageError where it is gone or cannot be decoded.
+    """
+    pixels = _read_small_jpeg(place, side) if isinstance(place, Path) else None
+    if pixels is None:
+        pixels = decode_image(place)
+    return reduce_pixels(pixels, side)
+
+
+def reduce_pixels(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Return (H, W, 3) pixels with a longer side of at most `side`; never enlarged."""
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
+def encode_picture(pixels: np.ndarray) -> Picture:
+    """Return (H, W, 3) uint8 RGB pixels as WebP, large ones as JPEG."""
+    is_small = max(pixels.shape[:2]) <= _MOST_WEBP_SIDE
+    suffix, media_type, quality = (
+        (".webp", "image/webp", [cv2.IMWRITE_WEBP_QUALITY, _WEBP_QUALITY])
+        if is_small
+        else (".jpg", "image/jpeg", [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    )
+    _, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
+    return Picture(data.tobytes(), media_type)
+
+
+def _read_small_jpeg(path: Path, side: int) -> np.ndarray | None:
+    """Return a JPEG that its decoder reduced by 2, 4 or 8, at least `side` large; None for others.
+
+    It takes a fraction of the time of all pixels. Whatever is odd about a file is left to the one
+    decoder that knows what to do about it.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with Image.open(io.BytesIO(path.read_bytes()), formats=("JPEG",)) as image:
+            if image.mode not in ("RGB", "L") or min(image.size) < 2 * side:
+                return None
+            image.draft(None, (side, side))
+            upright = ImageOps.exif_transpose(to_srgb(image, image.info.get("icc_profile")))
+            return np.asarray(upright)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  see above
+        return None
