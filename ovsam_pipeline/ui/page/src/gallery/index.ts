@@ -61,7 +61,7 @@ const TYPES = {
 
 type TypeName = keyof typeof TYPES;
 
-/** Return the columns of an index; an Error whose message is a sentence where it is not one. */
+/** Returns the columns of an index; an Error whose message is a sentence where it is not one. */
 export function parseIndex(bytes: ArrayBuffer): Index {
   const { header, start } = readHeader(bytes);
   const read = <T extends TypeName>(name: string, type: T): InstanceType<(typeof TYPES)[T]> => {
@@ -112,7 +112,7 @@ function readHeader(bytes: ArrayBuffer): { header: Header; start: number } {
   return { header: JSON.parse(text) as Header, start: Math.ceil((4 + length) / 8) * 8 };
 }
 
-/** Return the image of each object: (M,) numbers of images. */
+/** Returns the image of each object: (M,) numbers of images. */
 export function findImageOfObjects(index: Index): Uint32Array {
   const owner = new Uint32Array(index.objects);
   for (let image = 0; image < index.images; image++) {

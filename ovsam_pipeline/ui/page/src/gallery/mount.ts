@@ -1,6 +1,387 @@
+/** The gallery of an output: filters, a grid of images or objects, and one of them large. */
+import { describe } from "../shared/api";
 import { h } from "../shared/dom";
+import { listenToKeys, showKeys, type Key } from "../shared/keys";
+import { sayError, say } from "../shared/toast";
+import { buildThemeSwitch } from "../shared/theme";
+import { emptyCard, fillImageCard, fillObjectCard, IMAGE_CARD, OBJECT_CARD, type CardFacts } from "./cards";
+import { changeView, Filters, type Category, type ViewPart } from "./filters";
+import { formatAmount, formatCount } from "./format";
+import { findImageOfObjects, type Index } from "./index";
+import { LargeView } from "./large_view";
+import { Loader } from "./loader";
+import { findNames, rankNames } from "./names";
+import { ObjectIds } from "./object_ids";
+import { printWholeGrid } from "./print";
+import { countObjects, findHighestRisk, select, type Extra, type Selection } from "./select";
+import { EmbeddedSource, ServerSource, type Answer, type Source } from "./source";
+import { clearFilters, makeDefaultView, readHash, SORTS, writeHash, type Sort, type View } from "./view";
+import { VirtualGrid } from "./virtual_grid";
+import { Walk, type Stop } from "./walk";
 
-/** Shows the gallery view in `root`; `start` is the start data of the page. */
+/** Start data of the page (`ui/gallery/routes.py`; of a report `ui/report.py`). */
+export interface GalleryStart {
+  readonly output: string;
+  readonly categories: readonly { readonly id: number; readonly name: string; readonly colour: string }[];
+  readonly images: number;
+  readonly objects: number;
+  readonly is_boxes: boolean;
+  readonly can_answer: boolean;
+  readonly compare: null | { readonly output: string };
+  readonly embedded?: boolean;
+}
+
+/** Cards that are printed; more would keep a browser busy for minutes. */
+const MOST_PRINTED = 5_000;
+/** Browsers refuse more than some changes of the address a second. */
+const ADDRESS_MS = 300;
+
+const SORT_TEXTS: Readonly<Record<Sort, string>> = {
+  risk: "Risk",
+  score: "Score",
+  margin: "Margin",
+  objects: "Number of objects",
+  row: "Order of the output",
+  name: "File name",
+  difference: "Difference",
+};
+
+/** Shows the gallery in `root`; `start` is the start data of the page. */
 export function mount(root: HTMLElement, start: unknown): void {
-  root.append(h("pre", { "data-testid": "gallery" }, JSON.stringify(start, null, 2)));
+  const given = start as GalleryStart;
+  const source = given.embedded ? new EmbeddedSource() : new ServerSource(given.can_answer);
+  document.title = `${given.output} – ovsam`;
+  mountGallery(root, given, source);
+}
+
+/** Shows the gallery of any source, below what `root` holds already. */
+export function mountGallery(root: HTMLElement, start: GalleryStart, source: Source): void {
+  const waiting = h("p", { class: "gallery-waiting muted", role: "status" }, `Reading ${formatAmount(start.images, "image")} …`);
+  root.append(waiting);
+  source.index().then(
+    (index) => {
+      waiting.remove();
+      new Gallery(root, start, source, index);
+    },
+    (error: unknown) => {
+      const retry = h("button", { type: "button", onclick: () => location.reload() }, "Try again");
+      waiting.replaceWith(h("div", { class: "gallery-waiting", role: "alert" }, h("p", { class: "error" }, describe(error)), retry));
+    },
+  );
+}
+
+class Gallery {
+  private readonly initial: View;
+  private view: View;
+  private selection: Selection;
+  private readonly categories: Category[];
+  private readonly names: string[];
+  private readonly ids: ObjectIds;
+  private readonly owner: Uint32Array;
+  private readonly loader: Loader;
+  private readonly grid: VirtualGrid;
+  private readonly filters: Filters;
+  private readonly large: LargeView;
+  private readonly counts = h("p", { class: "counts", role: "status", "data-testid": "counts" });
+  private readonly nothing = h("p", { class: "nothing muted", hidden: true }, "Nothing fits all filters.");
+  private readonly modes = new Map<View["mode"], HTMLButtonElement>();
+  private readonly sort = h("select", { "aria-label": "Sort by", "data-testid": "sort" });
+  private readonly direction = h("button", { type: "button", "data-testid": "direction" });
+  private extra: Extra;
+  private fileNames: readonly string[] | null = null;
+  private timer: number | undefined;
+  private frame = 0;
+  private readonly keys: readonly Key[];
+
+  constructor(
+    root: HTMLElement,
+    private readonly start: GalleryStart,
+    private readonly source: Source,
+    private readonly index: Index,
+  ) {
+    this.initial = makeDefaultView(start.compare !== null);
+    this.view = readHash(location.hash, this.initial);
+    this.categories = start.categories.map(({ name, colour }) => ({ name, colour }));
+    this.names = this.categories.map(({ name }) => name);
+    this.ids = new ObjectIds(index, this.names);
+    this.owner = findImageOfObjects(index);
+    this.extra = { categories: this.names, nameMatches: null, nameRanks: null };
+    this.selection = select(index, this.view, this.extra);
+    this.loader = new Loader(source, (rows) => this.refreshRows(rows));
+    this.grid = new VirtualGrid({
+      label: `Labels of ${start.output}`,
+      fill: (card, position) => this.fillCard(card, position),
+      empty: emptyCard,
+      onRange: (first, end) => this.loader.want(this.listRows(first, end)),
+      onOpen: (position) => this.openPosition(position),
+    });
+    this.filters = new Filters(index, this.categories, (part) => this.change(part), () => this.set(clearFilters(this.view, this.initial)));
+    this.large = new LargeView({
+      source,
+      loader: this.loader,
+      ids: this.ids,
+      categories: this.names,
+      outputs: start.compare ? [start.output, start.compare.output] : null,
+      isBoxes: start.is_boxes,
+      onMove: (open) => this.remember({ ...this.view, open }),
+      onAnswer: (row) => this.refreshRows([row]),
+      onClose: (stop) => this.returnToGrid(stop),
+    });
+    this.keys = this.listKeys();
+    this.build(root);
+    this.show();
+    void this.completeNames();
+    this.openPlace();
+    addEventListener("hashchange", () => this.readAddress());
+    addEventListener("popstate", () => this.readAddress());
+    printWholeGrid(this.grid.element, () => this.fillAllCards());
+  }
+
+  private build(root: HTMLElement): void {
+    const toggle = h("button", {
+      type: "button",
+      class: "filters-toggle",
+      "aria-controls": "filters",
+      "aria-expanded": "false",
+      "data-testid": "filters-toggle",
+      onclick: () => {
+        const isOpen = page.classList.toggle("shows-filters");
+        toggle.setAttribute("aria-expanded", String(isOpen));
+      },
+    }, "Filters");
+    const toolbar = h(
+      "header",
+      { class: "toolbar" },
+      h("h1", { title: this.start.output }, h("bdi", {}, this.start.output), this.start.compare ? h("span", { class: "muted" }, " against ", h("bdi", {}, this.start.compare.output)) : null),
+      this.counts,
+      h("div", { class: "tools" }, toggle, this.buildModes(), this.buildSort(),
+        h("button", { type: "button", class: "quiet", "aria-label": "Keys (?)", title: "Keys (?)", onclick: () => showKeys(this.keys) }, "?"),
+        buildThemeSwitch()),
+    );
+    const page = h("div", { class: "gallery", "data-testid": "gallery" }, toolbar, this.filters.element, h("main", {}, this.nothing, this.grid.element));
+    root.append(page);
+    listenToKeys(this.keys);
+  }
+
+  private buildModes(): HTMLElement {
+    const build = (mode: View["mode"], text: string): HTMLElement => {
+      const button = h("button", { type: "button", "data-testid": `mode-${mode}`, onclick: () => this.change({ mode }) }, text);
+      this.modes.set(mode, button);
+      return button;
+    };
+    return h("div", { class: "modes", role: "group", "aria-label": "Look at" }, build("images", "Images"), build("objects", "Objects"));
+  }
+
+  private buildSort(): HTMLElement {
+    const known = SORTS.filter((name) => name !== "difference" || this.index.difference !== null);
+    this.sort.append(...known.map((value) => h("option", { value }, SORT_TEXTS[value])));
+    this.sort.addEventListener("change", () => this.change({ sort: this.sort.value as Sort, reversed: false }));
+    this.direction.addEventListener("click", () => this.change({ reversed: !this.view.reversed }));
+    return h("div", { class: "sort" }, this.sort, this.direction);
+  }
+
+  private listKeys(): Key[] {
+    const answers: Key[] =
+      this.source.answer && !this.start.is_boxes
+        ? [
+            { key: "a", about: "accept the object of the card (among objects)", run: () => this.answerCard("accepted") },
+            { key: "x", about: "reject it", run: () => this.answerCard("rejected") },
+          ]
+        : [];
+    return [
+      { key: "ArrowRight", shown: "← → ↑ ↓", about: "move between cards", run: () => this.grid.focus(0) },
+      { key: "Enter", about: "open the card", run: () => this.grid.focus(0) },
+      ...answers,
+      { key: "f", about: "find in file names", run: () => this.filters.element.querySelector<HTMLElement>("#filter-name")?.focus() },
+      { key: "c", about: "find a class", run: () => this.filters.element.querySelector<HTMLElement>("#filter-class")?.focus() },
+      { key: "?", about: "these keys", run: () => undefined },
+    ];
+  }
+
+  private change(part: ViewPart): void {
+    this.set(changeView(this.view, part));
+    if (part.name || part.sort === "name") void this.completeNames();
+  }
+
+  private set(view: View): void {
+    this.remember(view);
+    // A slider that is dragged changes the view more often than the screen is drawn.
+    if (this.frame) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      this.show();
+    });
+  }
+
+  /** Keeps the view in the address. */
+  private remember(view: View): void {
+    const isOpened = view.open !== null && this.view.open === null;
+    this.view = view;
+    clearTimeout(this.timer);
+    const write = (): void => {
+      const hash = writeHash(this.view, this.initial);
+      if (location.hash.replace(/^#/, "") === hash) return;
+      // The button "back" closes the large view.
+      if (isOpened) history.pushState(null, "", `#${hash}`);
+      else history.replaceState(null, "", hash === "" ? location.pathname + location.search : `#${hash}`);
+    };
+    if (isOpened) write();
+    else this.timer = window.setTimeout(write, ADDRESS_MS);
+  }
+
+  /** Follows an address that was typed, pasted, or gone back to. */
+  private readAddress(): void {
+    const view = readHash(location.hash, this.initial);
+    if (writeHash(view, this.initial) === writeHash(this.view, this.initial)) return;
+    this.view = view;
+    this.show();
+    void this.completeNames();
+    if (view.open === null) this.large.close();
+    else this.openPlace();
+  }
+
+  /** Reads file names where the view needs them; nothing else waits for them. */
+  private async completeNames(): Promise<void> {
+    if (this.view.name === "" && this.view.sort !== "name") return;
+    try {
+      this.fileNames ??= await this.source.names();
+    } catch (error) {
+      sayError(describe(error));
+      return;
+    }
+    this.show();
+  }
+
+  private show(keepPlace = false): void {
+    performance.mark("filter-start");
+    const { view } = this;
+    if (this.fileNames) {
+      this.extra = {
+        categories: this.names,
+        nameMatches: view.name === "" ? null : findNames(this.fileNames, view.name),
+        nameRanks: view.sort === "name" ? (this.extra.nameRanks ?? rankNames(this.fileNames)) : this.extra.nameRanks,
+      };
+    }
+    this.selection = select(this.index, view, this.extra);
+    performance.measure("gallery: filter", "filter-start");
+    const { images, objects, items, choices } = this.selection;
+    this.counts.replaceChildren(
+      `${formatCount(images)} of ${formatAmount(this.index.images, "image")}, ${formatAmount(objects, "object")}`,
+    );
+    this.nothing.hidden = items.length > 0;
+    this.filters.update(view, choices);
+    for (const [mode, button] of this.modes) button.setAttribute("aria-pressed", String(mode === view.mode));
+    this.sort.value = view.sort;
+    this.showDirection();
+    this.grid.show(items.length, view.mode === "images" ? IMAGE_CARD : OBJECT_CARD, keepPlace);
+    performance.measure("gallery: show", "filter-start");
+  }
+
+  private showDirection(): void {
+    const falls = ["risk", "objects", "difference"].includes(this.view.sort) !== this.view.reversed;
+    this.direction.replaceChildren(falls ? "↓" : "↑");
+    this.direction.setAttribute("aria-label", falls ? "Largest first; switch to smallest first" : "Smallest first; switch to largest first");
+    this.direction.title = falls ? "Largest first" : "Smallest first";
+  }
+
+  private findRow(position: number): number {
+    const item = this.selection.items[position] ?? 0;
+    return this.view.mode === "images" ? item : (this.owner[item] ?? 0);
+  }
+
+  private listRows(start: number, end: number): number[] {
+    const rows = new Set<number>();
+    for (let position = start; position < end; position++) rows.add(this.findRow(position));
+    return [...rows];
+  }
+
+  private fillCard(card: HTMLElement, position: number): void {
+    const row = this.findRow(position);
+    const image = this.loader.get(row);
+    const ids = this.ids.of(row);
+    const facts: CardFacts = {
+      image,
+      error: this.loader.getError(row),
+      objects: countObjects(this.index, row),
+      highestRisk: findHighestRisk(this.index, row),
+      difference: this.index.difference?.[row] ?? null,
+      passes: (object) => this.selection.passes(ids[object.number] ?? -1),
+      thumbnail: (side) => this.source.thumbnail(row, side),
+    };
+    if (this.view.mode === "images") fillImageCard(card, facts);
+    else fillObjectCard(card, facts, image?.objects[ids.indexOf(this.selection.items[position] ?? -1)] ?? null);
+  }
+
+  /** Fills a card for each item, for print; returns those whose row is here. */
+  private fillAllCards(): HTMLElement[] {
+    const cards: HTMLElement[] = [];
+    for (let position = 0; position < this.selection.items.length && cards.length < MOST_PRINTED; position++) {
+      if (!this.start.embedded && !this.loader.get(this.findRow(position))) continue;
+      const card = h("div", { class: "card" });
+      this.fillCard(card, position);
+      cards.push(card);
+    }
+    return cards;
+  }
+
+  private refreshRows(rows: readonly number[]): void {
+    const changed = new Set(rows);
+    this.grid.refresh((position) => changed.has(this.findRow(position)));
+  }
+
+  private makeWalk(): Walk {
+    const owner = this.view.mode === "objects" ? this.owner : null;
+    return new Walk(this.index, this.ids, this.selection.items, owner);
+  }
+
+  private openPosition(position: number): void {
+    const walk = this.makeWalk();
+    const stop = walk.at(position);
+    if (stop) void this.large.open(walk, stop);
+  }
+
+  /** Opens what the address names, on its own where the filters leave it out. */
+  private openPlace(): void {
+    const { open } = this.view;
+    if (open === null || this.large.isOpen) return;
+    if (open.row >= this.index.images) {
+      say(`There is no image in row ${open.row} of this output.`);
+      this.remember({ ...this.view, open: null });
+      return;
+    }
+    const walk = this.makeWalk();
+    const found = walk.isByObject ? walk.findObject(open.row, open.number) : this.selection.items.indexOf(open.row);
+    if (found !== null && found >= 0) void this.large.open(walk, { place: found, ...open });
+    else void this.large.open(new Walk(this.index, this.ids, Uint32Array.of(open.row), null), { place: 0, ...open });
+  }
+
+  private returnToGrid(stop: Stop): void {
+    this.remember({ ...this.view, open: null });
+    this.show(true);
+    const id = this.ids.of(stop.row)[stop.number ?? -1] ?? -1;
+    const item = this.view.mode === "images" ? stop.row : id;
+    const position = this.selection.items.indexOf(item);
+    if (position >= 0) this.grid.focus(position);
+  }
+
+  /** Answers for the object whose card has the focus, and moves on to the next card. */
+  private answerCard(verdict: Answer["verdict"]): void {
+    const card = document.activeElement?.closest<HTMLElement>(".card");
+    if (!card || this.view.mode !== "objects") return;
+    const position = Number(card.dataset["position"]);
+    const row = this.findRow(position);
+    const image = this.loader.get(row);
+    const number = this.ids.of(row).indexOf(this.selection.items[position] ?? -1);
+    const object = image?.objects[number];
+    if (!image || !object || !this.source.answer) return;
+    this.grid.focus(position + 1);
+    this.source.answer({ row, number, key: object.key, verdict }).then(
+      (after) => {
+        this.ids.update(image, after);
+        this.loader.put(after);
+        this.refreshRows([row]);
+      },
+      (error: unknown) => sayError(describe(error)),
+    );
+  }
 }

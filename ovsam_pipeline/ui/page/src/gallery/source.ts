@@ -5,41 +5,12 @@
  * a list of EmbeddedImage in the order of rows, in <script type="application/json" id="images">.
  */
 
+import { getBytes, getJson, postJson } from "../shared/api";
+import type { DrawnObject as SharedObject } from "../shared/types";
 import { parseIndex, type Index } from "./index";
 
-/** What was thought of an object; null where unknown. */
-export interface Opinions {
-  readonly head_score: number | null;
-  readonly clip_score: number | null;
-  readonly detector_score: number | null;
-  readonly detector_category: string | null;
-  readonly model_category: string | null;
-  readonly model_score: number | null;
-  readonly margin: number | null;
-  readonly detector_margin: number | null;
-  readonly mask_score: number | null;
-}
-
-/** An object as the pages draw it (`ui/objects.py`); boxes and paths in pixels of the upright image. */
-export interface DrawnObject {
-  /** Index in the row's objects, answers applied. */
-  readonly number: number;
-  /** Short hash of its mask: an answer that names another is refused. */
-  readonly key: string;
-  readonly category: string;
-  readonly category_id: number;
-  readonly colour: string;
-  readonly score: number | null;
-  readonly risk: number | null;
-  readonly reason: string | null;
-  /** Left, top, width, height. */
-  readonly bbox: readonly [number, number, number, number];
-  /** SVG path of the mask, fill rule evenodd; "" for boxes. */
-  readonly path: string;
-  readonly opinions: Opinions;
-  readonly reviewed_by: string | null;
-  readonly verdict: string | null;
-  /** In a comparison: whether the other run has no such object (`ui/gallery/compare.py`). */
+/** An object of a gallery: in a comparison also whether the other run has no such object. */
+export interface DrawnObject extends SharedObject {
   readonly differs?: boolean;
 }
 
@@ -93,25 +64,15 @@ export class ServerSource implements Source {
   readonly answer?: (answer: Answer) => Promise<ImageRow>;
 
   constructor(canAnswer: boolean) {
-    if (canAnswer) {
-      this.answer = async (answer) => {
-        const response = await request("api/answers", {
-          method: "POST",
-          headers: { "Content-Type": "application/json" },
-          body: JSON.stringify(answer),
-        });
-        return (await response.json()) as ImageRow;
-      };
-    }
+    if (canAnswer) this.answer = (answer) => postJson("api/answers", answer);
   }
 
   async index(): Promise<Index> {
-    return parseIndex(await (await request("api/index")).arrayBuffer());
+    return parseIndex(await getBytes("api/index"));
   }
 
-  async images(rows: readonly number[], signal?: AbortSignal): Promise<ImageRow[]> {
-    const response = await request(`api/images?rows=${rows.join(",")}`, signal ? { signal } : {});
-    return (await response.json()) as ImageRow[];
+  images(rows: readonly number[], signal?: AbortSignal): Promise<ImageRow[]> {
+    return getJson(`api/images?rows=${rows.join(",")}`, signal);
   }
 
   thumbnail(row: number, side: number): string {
@@ -122,8 +83,8 @@ export class ServerSource implements Source {
     return `picture/${row}`;
   }
 
-  async names(): Promise<readonly string[]> {
-    return (await (await request("api/names")).json()) as string[];
+  names(): Promise<readonly string[]> {
+    return getJson("api/names");
   }
 }
 
@@ -170,30 +131,5 @@ export class EmbeddedSource implements Source {
 
   private read(id: string): string {
     return this.page.getElementById(id)?.textContent ?? "";
-  }
-}
-
-/** Return the answer of the server; an Error whose message is its sentence where it refuses. */
-async function request(path: string, init: RequestInit = {}): Promise<Response> {
-  let response: Response;
-  try {
-    response = await fetch(path, init);
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") {
-      throw error;
-    }
-    throw new Error("the server does not answer; is `ovsam view` still running?");
-  }
-  if (!response.ok) {
-    throw new Error(await readSentence(response));
-  }
-  return response;
-}
-
-async function readSentence(response: Response): Promise<string> {
-  try {
-    return ((await response.json()) as { error: string }).error;
-  } catch {
-    return `the server answered with status ${response.status}`;
   }
 }

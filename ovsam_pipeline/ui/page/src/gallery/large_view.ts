@@ -1,0 +1,522 @@
+/** One image large, with all that is known of its objects, and the keys to answer. */
+import { describe, isAbort } from "../shared/api";
+import { h } from "../shared/dom";
+import { listenToKeys, showKeys, type Key } from "../shared/keys";
+import { buildChip } from "../shared/overlay";
+import { say, sayError } from "../shared/toast";
+import { formatAmount, formatCount, formatShare } from "./format";
+import type { Loader } from "./loader";
+import type { ObjectIds } from "./object_ids";
+import { buildOpinions } from "./opinions";
+import type { Answer, DrawnObject, ImageRow, Source } from "./source";
+import { PictureStage, type Shown } from "./stage";
+import type { Place } from "./view";
+import type { Stop, Walk } from "./walk";
+import { Zoom } from "./zoom";
+
+export interface LargeViewOptions {
+  readonly source: Source;
+  readonly loader: Loader;
+  readonly ids: ObjectIds;
+  /** Names of classes, for completion; new ones are added by answers. */
+  readonly categories: readonly string[];
+  /** Names of this output and of the one compared with. */
+  readonly outputs: readonly [string, string] | null;
+  readonly isBoxes: boolean;
+  readonly onMove: (place: Place) => void;
+  /** Called after an answer with the row as it was. */
+  readonly onAnswer: (row: number) => void;
+  readonly onClose: (stop: Stop) => void;
+}
+
+/** Which object of an image to begin with. */
+type Choose = (objects: readonly DrawnObject[]) => DrawnObject | undefined;
+
+const first: Choose = (objects) => objects[0];
+const last: Choose = (objects) => objects[objects.length - 1];
+const firstUnseen: Choose = (objects) => objects.find((object) => object.reviewed_by === null) ?? objects[0];
+
+export class LargeView {
+  private readonly dialog: HTMLDialogElement;
+  private readonly title = h("h2", { class: "large-title" });
+  private readonly position = h("span", { class: "muted", "data-testid": "large-position" });
+  private readonly session = h("span", { class: "muted", role: "status", "data-testid": "session" });
+  private readonly stages = h("div", { class: "stages" });
+  private readonly list = h("ol", { class: "objects", "aria-label": "Objects by risk" });
+  private readonly details = h("div", { class: "details" });
+  private readonly announced = h("p", { class: "visually-hidden", "aria-live": "polite" });
+  private readonly rename = h("form", { class: "rename", hidden: true });
+  private readonly nameField: HTMLInputElement;
+  private readonly keys: readonly Key[];
+  private readonly canAnswer: boolean;
+
+  private walk: Walk | null = null;
+  private place = 0;
+  private image: ImageRow | null = null;
+  private objects: readonly DrawnObject[] = [];
+  private selected: DrawnObject | null = null;
+  private drawn: readonly PictureStage[] = [];
+  private zoom: Zoom | null = null;
+  private shown: Shown = { masks: true, boxes: false, names: false, others: true };
+  private readonly boxes = new Map<keyof Shown, HTMLInputElement>();
+  private answers = 0;
+  private control = new AbortController();
+  /** What was asked for by keys, one after the other. */
+  private queue: Promise<void> = Promise.resolve();
+
+  constructor(private readonly options: LargeViewOptions) {
+    this.canAnswer = options.source.answer !== undefined && !options.isBoxes;
+    this.nameField = h("input", { list: "category-names", "aria-label": "New name", autocomplete: "off", "data-testid": "rename-field" });
+    this.keys = this.listKeys();
+    this.dialog = this.build();
+    document.body.append(this.dialog);
+    listenToKeys(this.keys, this.dialog);
+  }
+
+  get isOpen(): boolean {
+    return this.dialog.open;
+  }
+
+  /** Shows a stop of a walk. */
+  open(walk: Walk, stop: Stop): Promise<void> {
+    this.walk = walk;
+    if (!this.dialog.open) this.dialog.showModal();
+    const choose: Choose = (objects) => objects.find((object) => object.number === stop.number) ?? objects[0];
+    return this.go(stop, choose);
+  }
+
+  close(): void {
+    if (this.dialog.open) this.dialog.close();
+  }
+
+  private build(): HTMLDialogElement {
+    const button = (text: string, name: string, run: () => void): HTMLElement =>
+      h("button", { type: "button", class: "quiet", "aria-label": name, title: name, onclick: run }, text);
+    const header = h(
+      "header",
+      { class: "large-header" },
+      this.title,
+      this.position,
+      this.session,
+      h(
+        "div",
+        { class: "large-buttons" },
+        button("‹", "Previous image (P)", () => this.moveImage(-1)),
+        button("›", "Next image (N)", () => this.moveImage(1)),
+        button("?", "Keys (?)", () => showKeys(this.keys)),
+        button("×", "Close (Esc)", () => this.close()),
+      ),
+    );
+    this.rename.append(this.nameField, h("button", { class: "primary", type: "submit" }, "Rename"));
+    this.rename.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.submitName();
+    });
+    this.nameField.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.preventDefault(); // closes the field, not the dialog
+      this.hideRename();
+    });
+    const names = h("datalist", { id: "category-names" });
+    this.nameField.addEventListener("focus", () => {
+      if (names.childElementCount !== this.options.categories.length) {
+        names.replaceChildren(...this.options.categories.map((value) => h("option", { value })));
+      }
+    });
+    const panel = h(
+      "aside",
+      { class: "panel", "aria-label": "Objects" },
+      this.buildToggles(),
+      this.list,
+      this.details,
+      this.canAnswer ? this.buildAnswers() : null,
+      this.rename,
+      names,
+      this.announced,
+    );
+    return h(
+      "dialog",
+      {
+        class: "large",
+        "aria-label": "Image",
+        "data-testid": "large",
+        onclose: () => this.handleClose(),
+      },
+      header,
+      h("div", { class: "large-body" }, this.stages, panel),
+    );
+  }
+
+  private buildToggles(): HTMLElement {
+    const texts: readonly [keyof Shown, string][] = this.options.isBoxes
+      ? [["names", "Names"], ["others", "Other objects"]]
+      : [["masks", "Masks"], ["boxes", "Boxes"], ["names", "Names"], ["others", "Other objects"]];
+    const toggles = texts.map(([name, text]) => {
+      const box = h("input", {
+        type: "checkbox",
+        "data-testid": `toggle-${name}`,
+        onchange: () => this.toggle(name, box.checked),
+      });
+      box.checked = this.shown[name];
+      this.boxes.set(name, box);
+      return h("label", {}, box, text);
+    });
+    return h("div", { class: "toggles", role: "group", "aria-label": "What is drawn" }, ...toggles);
+  }
+
+  private buildAnswers(): HTMLElement {
+    const button = (text: string, key: string, run: () => void): HTMLElement =>
+      h("button", { type: "button", "data-testid": text.toLowerCase(), onclick: run }, `${text} `, h("kbd", {}, key));
+    return h(
+      "div",
+      { class: "answers", role: "group", "aria-label": "Answer" },
+      button("Accept", "A", () => this.answer("accepted")),
+      button("Reject", "X", () => this.answer("rejected")),
+      button("Rename", "R", () => this.showRename()),
+    );
+  }
+
+  private listKeys(): Key[] {
+    const answers: Key[] = this.canAnswer
+      ? [
+          { key: "a", about: "accept the object", run: () => this.answer("accepted") },
+          { key: "x", about: "reject it: there is no such object", run: () => this.answer("rejected") },
+          { key: "r", about: "rename it", run: () => this.showRename() },
+        ]
+      : [];
+    return [
+      ...answers,
+      { key: "j", about: "next object", run: () => this.moveObject(1) },
+      { key: "k", about: "previous object", run: () => this.moveObject(-1) },
+      { key: "n", about: "next image", run: () => this.moveImage(1) },
+      { key: "p", about: "previous image", run: () => this.moveImage(-1) },
+      ...(this.options.isBoxes ? [] : [{ key: "u", about: "next object that no person has seen", run: () => this.moveUnseen() }]),
+      { key: "m", about: "show or hide masks", run: () => this.toggle("masks", !this.shown.masks) },
+      { key: "o", about: "show or hide the other objects", run: () => this.toggle("others", !this.shown.others) },
+      { key: "z", about: "zoom to the object", run: () => this.selected && this.zoom?.showBox(this.selected.bbox) },
+      { key: "+", about: "zoom in; the wheel does, too", run: () => this.zoom?.step(1) },
+      { key: "=", about: "", shown: "", run: () => this.zoom?.step(1) },
+      { key: "-", about: "zoom out", run: () => this.zoom?.step(-1) },
+      { key: "0", about: "whole picture", run: () => this.zoom?.fit() },
+      { key: "?", about: "these keys", run: () => undefined },
+    ];
+  }
+
+  private toggle(name: keyof Shown, value: boolean): void {
+    this.shown = { ...this.shown, [name]: value };
+    const box = this.boxes.get(name);
+    if (box) box.checked = value;
+    for (const stage of this.drawn) stage.show(this.shown);
+  }
+
+  /** Goes to a stop, when all that was asked for before is done. */
+  private go(stop: Stop | null, choose: Choose): Promise<void> {
+    return this.enqueue(() => this.show(stop, choose));
+  }
+
+  private enqueue(step: () => Promise<void>): Promise<void> {
+    this.queue = this.queue.then(step).catch((error: unknown) => {
+      if (!isAbort(error)) sayError(describe(error));
+    });
+    return this.queue;
+  }
+
+  private async show(stop: Stop | null, choose: Choose): Promise<void> {
+    if (!stop || !this.dialog.open) return;
+    this.place = stop.place;
+    this.hideRename();
+    if (this.image?.row !== stop.row) {
+      this.control.abort();
+      this.control = new AbortController();
+      try {
+        this.setImage(await this.options.loader.load(stop.row, this.control.signal));
+      } catch (error) {
+        this.showProblem(stop, describe(error));
+        throw error;
+      }
+    }
+    this.selectObject(choose(this.objects) ?? null);
+    this.prepareNext();
+  }
+
+  private setImage(image: ImageRow): void {
+    const isSame = this.image?.row === image.row;
+    this.image = image;
+    this.objects = sortByRisk(image.objects);
+    this.title.replaceChildren(h("bdi", { title: image.file_name }, image.file_name));
+    if (isSame) this.drawn[0]?.setObjects(image.objects);
+    else this.buildStages(image);
+    this.listObjects();
+  }
+
+  private buildStages(image: ImageRow): void {
+    this.zoom?.destroy();
+    this.zoom = null;
+    for (const stage of this.drawn) stage.overlay.destroy();
+    this.drawn = [];
+    const problem = image.error ?? (image.width && image.height ? null : "The size of this image is not known.");
+    if (problem !== null) {
+      this.stages.replaceChildren(h("p", { class: "stage-problem error", "data-testid": "stage-problem" }, problem));
+      return;
+    }
+    const { outputs, source } = this.options;
+    const address = source.picture(image.row);
+    const onSelect = (object: DrawnObject): void => {
+      if (!this.zoom?.wasDragged()) this.pick(object);
+    };
+    const build = (caption: string | null, objects: readonly DrawnObject[] | null): PictureStage =>
+      new PictureStage(image, { address, caption, objects, onSelect });
+    this.drawn = outputs
+      ? [build(outputs[0], image.objects), build(outputs[1], image.other_objects ?? null)]
+      : [build(null, image.objects)];
+    this.stages.replaceChildren(...this.drawn.map((stage) => stage.element));
+    for (const stage of this.drawn) stage.show(this.shown);
+    this.zoom = new Zoom(this.drawn, image.width ?? 1, image.height ?? 1);
+    this.zoom.fit();
+  }
+
+  private showProblem(stop: Stop, sentence: string): void {
+    this.image = null;
+    this.objects = [];
+    this.selected = null;
+    this.zoom?.destroy();
+    this.zoom = null;
+    this.drawn = [];
+    this.title.replaceChildren(`Row ${stop.row}`);
+    this.stages.replaceChildren(h("p", { class: "stage-problem error" }, sentence));
+    this.list.replaceChildren();
+    this.details.replaceChildren();
+  }
+
+  private listObjects(): void {
+    const only = this.image?.other_objects?.filter((object) => object.differs) ?? [];
+    this.list.replaceChildren(
+      ...this.objects.map((object) => this.buildRow(object)),
+      ...(only.length > 0 ? [h("li", { class: "list-title muted" }, h("bdi", {}, `Different in ${this.options.outputs?.[1] ?? ""}`))] : []),
+      ...only.map((object) => this.buildRow(object, true)),
+    );
+    if (this.objects.length === 0) {
+      const text = this.image?.status === "failed" ? "No labels: the image failed." : "No objects.";
+      this.list.prepend(h("li", { class: "muted" }, text));
+    }
+    if (this.image && !this.options.ids.fits(this.image)) {
+      this.list.prepend(h("li", { class: "muted", role: "status" }, "The labels of this image changed since the page was loaded; reload it to filter by them."));
+    }
+  }
+
+  private buildRow(object: DrawnObject, isOther = false): HTMLElement {
+    const risk = object.risk === null ? "" : `risk ${formatShare(object.risk)}`;
+    return h(
+      "li",
+      {},
+      h(
+        "button",
+        {
+          type: "button",
+          class: object.differs ? "object-row differs" : "object-row",
+          "data-testid": isOther ? "other-row" : "object-row",
+          "data-number": isOther ? null : object.number,
+          "data-other": isOther ? object.number : null,
+          onclick: () => this.pick(object),
+        },
+        buildChip(object.category, object.colour),
+        h("span", { class: "muted" }, object.differs && !isOther ? "differs " : "", risk, object.verdict === null ? "" : " ✓"),
+      ),
+    );
+  }
+
+  /** Selects what was clicked: an object of this run, or one of the other's to look at. */
+  private pick(object: DrawnObject): void {
+    const own = this.image?.objects[object.number] === object;
+    if (own) {
+      this.place = this.walk?.findObject(this.image?.row ?? -1, object.number) ?? this.place;
+      this.selectObject(object);
+    } else {
+      this.showSelected(object, true);
+    }
+  }
+
+  private selectObject(object: DrawnObject | null): void {
+    this.selected = object;
+    if (this.image) this.options.onMove({ row: this.image.row, number: object?.number ?? null });
+    this.showPosition();
+    this.showSelected(object, false);
+    if (object) this.announced.replaceChildren(describeObject(object));
+  }
+
+  private showSelected(object: DrawnObject | null, isOther: boolean): void {
+    const [own, other] = this.drawn;
+    own?.overlay.setSelected(isOther ? null : (object?.key ?? null));
+    other?.overlay.setSelected(isOther ? (object?.key ?? null) : null);
+    for (const row of this.list.querySelectorAll<HTMLElement>(".object-row")) {
+      const number = isOther ? row.dataset["other"] : row.dataset["number"];
+      const isSelected = object !== null && number === String(object.number);
+      if (isSelected) row.setAttribute("aria-current", "true");
+      else row.removeAttribute("aria-current");
+      if (isSelected) row.scrollIntoView({ block: "nearest" });
+    }
+    this.details.replaceChildren(...(object ? [buildOpinions(object)] : []));
+  }
+
+  private showPosition(): void {
+    if (!this.walk) return;
+    const noun = this.walk.isByObject ? "object" : "image";
+    this.position.replaceChildren(`${formatCount(this.place + 1)} of ${formatAmount(this.walk.length, noun)}`);
+  }
+
+  /** Reads what comes next, so that it is there at once. */
+  private prepareNext(): void {
+    const next = this.walk?.findImage(this.place, 1);
+    if (!next || !this.image) return;
+    this.options.loader.load(next.row).catch(() => undefined); // it is asked for again when it is shown
+    const address = this.options.source.picture(next.row);
+    if (address.startsWith("picture/")) new Image().src = address;
+  }
+
+  private moveImage(direction: 1 | -1): void {
+    void this.enqueue(async () => {
+      const stop = this.walk?.findImage(this.place, direction) ?? null;
+      if (!stop) say(direction > 0 ? "This is the last image." : "This is the first image.");
+      await this.show(stop, stop?.number == null ? first : byNumber(stop.number));
+    });
+  }
+
+  private moveObject(direction: 1 | -1): void {
+    void this.enqueue(() => this.stepObject(direction));
+  }
+
+  private async stepObject(direction: 1 | -1): Promise<void> {
+    if (!this.walk) return;
+    const inImage = this.walk.isByObject ? undefined : this.objects[this.findSelected() + direction];
+    if (inImage && this.selected) {
+      this.selectObject(inImage);
+      return;
+    }
+    const stop = this.walk.findObjectFrom(this.place, direction);
+    if (!stop) say(direction > 0 ? "This is the last object." : "This is the first object.");
+    await this.show(stop, stop?.number == null ? (direction > 0 ? first : last) : byNumber(stop.number));
+  }
+
+  private findSelected(): number {
+    return this.objects.findIndex((object) => object.number === this.selected?.number);
+  }
+
+  private moveUnseen(): void {
+    void this.enqueue(async () => {
+      if (!this.walk) return;
+      const here = this.walk.isByObject ? [] : this.objects.slice(this.findSelected() + 1);
+      const unseen = here.find((object) => object.reviewed_by === null);
+      if (unseen) {
+        this.selectObject(unseen);
+        return;
+      }
+      const stop = this.walk.findUnseen(this.place);
+      if (!stop) say("A person has seen every object here.");
+      await this.show(stop, stop?.number == null ? firstUnseen : byNumber(stop.number));
+    });
+  }
+
+  private showRename(): void {
+    if (!this.canAnswer || !this.selected) return;
+    this.rename.hidden = false;
+    this.nameField.value = this.selected.category;
+    this.nameField.focus();
+    this.nameField.select();
+  }
+
+  private hideRename(): void {
+    if (this.rename.hidden) return;
+    this.rename.hidden = true;
+    this.dialog.focus();
+  }
+
+  private submitName(): void {
+    const name = this.nameField.value.trim();
+    if (name === "") {
+      sayError("expected a name; type one, or press Esc");
+      return;
+    }
+    this.answer(name === this.selected?.category ? "accepted" : "renamed", name);
+  }
+
+  private answer(verdict: Answer["verdict"], category?: string): void {
+    void this.enqueue(async () => {
+      const { image, selected } = this;
+      if (!image || !selected || !this.options.source.answer || this.options.isBoxes) return;
+      const { row } = image;
+      const answer = { row, number: selected.number, key: selected.key, verdict };
+      const next = this.objects[this.findSelected() + 1] ?? null;
+      try {
+        const after = await this.options.source.answer(verdict === "renamed" ? { ...answer, category: category ?? "" } : answer);
+        this.takeAnswer(image, after);
+      } catch (error) {
+        await this.recover(image, error);
+        return;
+      }
+      this.hideRename();
+      say(verdict === "renamed" ? `Renamed to ${category ?? ""}.` : verdict === "accepted" ? "Accepted." : "Rejected.");
+      await this.moveOn(next);
+    });
+  }
+
+  private takeAnswer(before: ImageRow, after: ImageRow): void {
+    this.answers++;
+    this.session.replaceChildren(`${formatAmount(this.answers, "answer")} this session`);
+    this.options.ids.update(before, after);
+    this.options.loader.put(after);
+    this.setImage(after);
+    this.options.onAnswer(before.row);
+  }
+
+  /** Selects the object that came after the one answered, in this image or in the next. */
+  private async moveOn(next: DrawnObject | null): Promise<void> {
+    const here = this.walk?.isByObject ? undefined : this.objects.find((object) => object.key === next?.key);
+    if (here) {
+      this.selectObject(here);
+      return;
+    }
+    const stop = this.walk?.findObjectFrom(this.place, 1) ?? null;
+    if (stop) {
+      await this.show(stop, stop.number === null ? first : byNumber(stop.number));
+      return;
+    }
+    say("That was the last object.");
+    this.selectObject(this.objects.find((object) => object.key === this.selected?.key) ?? last(this.objects) ?? null);
+  }
+
+  /** After a refusal: says why, and shows the labels as they are now. */
+  private async recover(image: ImageRow, error: unknown): Promise<void> {
+    sayError(describe(error));
+    const key = this.selected?.key;
+    const [now] = await this.options.source.images([image.row]);
+    if (!now) return;
+    this.options.ids.update(image, now);
+    this.options.loader.put(now);
+    this.setImage(now);
+    this.selectObject(this.objects.find((object) => object.key === key) ?? first(this.objects) ?? null);
+  }
+
+  private handleClose(): void {
+    this.control.abort();
+    const stop: Stop = { place: this.place, row: this.image?.row ?? -1, number: this.selected?.number ?? null };
+    this.image = null;
+    this.options.onClose(stop);
+  }
+}
+
+/** Returns objects by risk, the most doubtful first; those without one are last. */
+function sortByRisk(objects: readonly DrawnObject[]): DrawnObject[] {
+  return [...objects].sort((one, other) => (other.risk ?? -1) - (one.risk ?? -1));
+}
+
+function byNumber(number: number): Choose {
+  return (objects) => objects.find((object) => object.number === number) ?? objects[0];
+}
+
+function describeObject(object: DrawnObject): string {
+  const parts = [object.category];
+  if (object.risk !== null) parts.push(`risk ${formatShare(object.risk)}`);
+  if (object.reason !== null) parts.push(object.reason);
+  if (object.verdict !== null) parts.push(object.verdict);
+  return parts.join(", ");
+}

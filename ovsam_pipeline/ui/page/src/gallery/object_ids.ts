@@ -1,0 +1,62 @@
+/**
+ * Which object of the index an object of a row is.
+ *
+ * The index is read once, rows later, and an answer may take an object away: what follows it in its
+ * row then has a smaller number, while the index stays as it is. Masks tell which is which.
+ */
+import { SEEN, VERDICTS, type Index } from "./index";
+import type { ImageRow } from "./source";
+
+export class ObjectIds {
+  private readonly changed = new Map<number, readonly number[]>();
+
+  constructor(
+    private readonly index: Index,
+    private readonly categories: string[],
+  ) {}
+
+  /** Returns the objects of a row by their numbers; -1 where the index does not know them. */
+  of(row: number): readonly number[] {
+    const known = this.changed.get(row);
+    if (known) return known;
+    const start = this.index.firstObject[row] ?? 0;
+    const length = (this.index.firstObject[row + 1] ?? start) - start;
+    return Array.from({ length }, (_, number) => start + number);
+  }
+
+  /** Returns whether a row has as many objects as the index says. */
+  fits(image: ImageRow): boolean {
+    return this.of(image.row).length === image.objects.length;
+  }
+
+  /** Brings the index up to date with a row that came back with an answer. */
+  update(before: ImageRow, after: ImageRow): void {
+    const ids = this.of(before.row);
+    const byKey = new Map<string, number[]>();
+    before.objects.forEach((object, number) => {
+      byKey.set(object.key, [...(byKey.get(object.key) ?? []), ids[number] ?? -1]);
+    });
+    const now = after.objects.map((object) => byKey.get(object.key)?.shift() ?? -1);
+    this.changed.set(before.row, now);
+    for (const id of [...byKey.values()].flat()) this.mark(id, "rejected");
+    after.objects.forEach((object, number) => {
+      const id = now[number] ?? -1;
+      if (id < 0) return;
+      this.index.category[id] = this.findCategory(object.category);
+      this.index.risk[id] = object.risk ?? NaN;
+      if (object.verdict !== null) this.mark(id, object.verdict);
+    });
+  }
+
+  private mark(id: number, verdict: string): void {
+    if (id < 0) return;
+    this.index.flags[id] = (this.index.flags[id] ?? 0) | SEEN;
+    this.index.verdict[id] = Math.max(0, VERDICTS.findIndex((name) => name === verdict));
+  }
+
+  /** Returns the number of a class; a name that nobody had before gets one. */
+  private findCategory(name: string): number {
+    const found = this.categories.indexOf(name);
+    return found >= 0 ? found : this.categories.push(name) - 1;
+  }
+}
