@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ovsam.errors import ConfigError
@@ -47,6 +47,8 @@ RESPONSE_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+# As much is read, and thrown away, of a body that is too large.
+_MOST_READ = 2**30
 _READING = ("GET", "HEAD", "OPTIONS")
 _UPLOADS = ("application/octet-stream", "image/")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,200}")
@@ -117,7 +119,7 @@ class Security:
 
     def knows_host(self, header: str) -> bool:
         """Return whether a Host header names this server; its port may be that of a tunnel."""
-        name = urlsplit(f"//{header}").hostname or ""
+        name = _read_netloc(f"//{header}")[1]
         if name in self.host_names:
             return True
         # No other site's page has an address as its host unless that machine served it.
@@ -126,6 +128,15 @@ class Security:
     def knows_token(self, given: str) -> bool:
         """Return whether a text is the token, in a time that does not depend on the text."""
         return secrets.compare_digest(given.encode(), self.token.encode())
+
+
+def _read_netloc(address: str) -> tuple[str, str]:
+    """Return host with port, and the host's name, of an address; empty where it is none."""
+    try:
+        parts = urlsplit(address)
+        return parts.netloc, parts.hostname or ""
+    except ValueError:
+        return "", ""
 
 
 def _choose_token() -> str:
@@ -153,8 +164,19 @@ def json_error(sentence: str, status: int) -> Response:
     return JSONResponse({"error": sentence}, status)
 
 
+def _tell(scope: Scope, refusal: Refusal) -> Response:
+    """Return the answer to a refused request: plain text where a person typed the address."""
+    wants_page = "text/html" in Headers(scope=scope).get("accept", "")
+    if scope["method"] == "GET" and wants_page:
+        return PlainTextResponse(f"{refusal.sentence}\n", refusal.status)
+    return json_error(refusal.sentence, refusal.status)
+
+
 class Guard:
-    """ASGI middleware: checks every request, bounds its body, and sets the response's headers."""
+    """ASGI middleware: checks every request, bounds its body, and sets the response's headers.
+
+    A request that is refused before its body is read ends the connection: uvicorn sees to that.
+    """
 
     def __init__(self, app: ASGIApp, security: Security) -> None:
         self._app, self._security = app, security
@@ -173,10 +195,7 @@ class Guard:
         try:
             await self._check_and_pass(scope, receive, answer)
         except Refusal as refusal:
-            # What is left of the body is not read: the connection ends.
-            response = json_error(refusal.sentence, refusal.status)
-            response.headers["Connection"] = "close"
-            await response(scope, receive, answer)
+            await _tell(scope, refusal)(scope, receive, answer)
         except Exception as error:
             # The path is not logged: it holds the token.
             logger.exception("a request failed")
@@ -240,15 +259,12 @@ class Guard:
 
     async def _read_body(self, headers: Headers, receive: Receive, limit: int) -> Receive:
         """Return a `receive` that gives the whole body, which is within its limits."""
-        declared = headers.get("content-length", "0")
-        if not declared.isdecimal() or int(declared[:20]) > limit:
-            raise _refuse_size(limit)
+        seconds = self._security.body_seconds
         try:
-            async with asyncio.timeout(self._security.body_seconds):
-                body = await _collect(receive, limit)
+            async with asyncio.timeout(seconds):
+                body = await _collect(receive, limit, int(headers.get("content-length", "0")[:20]))
         except TimeoutError:
-            seconds = self._security.body_seconds
-            raise Refusal(f"expected the request within {seconds:g} s", 408) from None
+            raise Refusal(f"expected the whole request within {seconds:g} s", 408) from None
         return _replay(body, receive)
 
 
@@ -256,7 +272,7 @@ def _check_same_site(headers: Headers) -> None:
     """Refuse what a page of another site sends; programs other than browsers set no such header."""
     is_foreign = headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
     origin = headers.get("origin")
-    if is_foreign or (origin is not None and urlsplit(origin).netloc != headers["host"]):
+    if is_foreign or (origin is not None and _read_netloc(origin)[0] != headers["host"]):
         raise Refusal("expected a request of this server's own page, got one of another site", 403)
 
 
@@ -265,18 +281,31 @@ def _refuse_size(limit: int) -> Refusal:
     return Refusal(f"expected at most {size} in one request, got more", 413)
 
 
-async def _collect(receive: Receive, limit: int) -> bytes:
-    parts, size = [], 0
+async def _collect(receive: Receive, limit: int, declared: int) -> bytes:
+    """Return the body; one that is too large is read to its end, but not kept.
+
+    A browser tells its page what was answered only when it could send all of its request.
+    """
+    parts: list[bytes] = []
+    size, is_too_large = 0, declared > limit
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Refusal("the request ended before its body did", 400)
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > limit:
-            raise _refuse_size(limit)
+        part = message.get("body", b"")
+        size += len(part)
+        is_too_large = is_too_large or size > limit
+        if is_too_large:
+            parts.clear()
+        else:
+            parts.append(part)
         if not message.get("more_body", False):
-            return b"".join(parts)
+            break
+        if size > _MOST_READ:
+            raise _refuse_size(limit)
+    if is_too_large:
+        raise _refuse_size(limit)
+    return b"".join(parts)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -19,9 +20,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from ovsam.errors import ConfigError, OvsamError
+from ovsam.errors import ConfigError, OvsamError, describe_error, show_value
 from ovsam_pipeline.terminal.app import print_result
 from ovsam_pipeline.terminal.notes import print_note
+from ovsam_pipeline.ui.patience import ImpatientProtocol
 from ovsam_pipeline.ui.security import Guard, Refusal, Security, is_loopback, json_error
 from ovsam_pipeline.ui.start_page import STATIC_FILES, build_page, read_static
 
@@ -68,6 +70,7 @@ def build_app(start: Start, routes: Sequence[BaseRoute], security: Security) -> 
         middleware=[Middleware(Guard, security=security)],
         exception_handlers={
             OvsamError: _tell_error,
+            json.JSONDecodeError: _tell_json,
             Refusal: _tell_refusal,
             HTTPException: _tell_status,
         },
@@ -75,6 +78,21 @@ def build_app(start: Start, routes: Sequence[BaseRoute], security: Security) -> 
     app.router.redirect_slashes = False
     app.state.security = security
     return app
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """Return the JSON object of a request; a ConfigError where its body is something else."""
+    try:
+        found = json.loads(await request.body(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"expected a JSON object, got {describe_error(error)}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"expected a JSON object, got {show_value(found)}")
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"the number {name}")
 
 
 def _show_static(request: Request) -> Response:
@@ -88,6 +106,10 @@ def _tell_error(request: Request, error: Exception) -> Response:  # noqa: ARG001
     return json_error(str(error), 400)
 
 
+def _tell_json(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
+    return json_error(f"expected JSON, got {describe_error(error)}", 400)
+
+
 def _tell_refusal(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
     assert isinstance(error, Refusal)
     return json_error(error.sentence, error.status)
@@ -99,7 +121,7 @@ def _tell_status(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         sentence = "expected an address of this server, got one that it does not have"
     elif error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "another method")
+        allowed = " or ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
         sentence = f"expected {allowed} for this address, got {request.method[:20]}"
     response = json_error(sentence, error.status_code)
     response.headers.update(error.headers or {})
@@ -128,10 +150,11 @@ def serve(app: Starlette, host: str, port: int = 0, open_browser: bool | None = 
 
 def make_config(app: Starlette) -> uvicorn.Config:
     """Return how uvicorn runs: no log of addresses (they hold the token), no Server header."""
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # Its warnings are about requests that were no HTTP: anyone can send them, as many as he likes.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
     return uvicorn.Config(
         app,
-        http="h11",
+        http=ImpatientProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -159,9 +182,8 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _write_address(host: str, port: int, token: str) -> str:
-    """Return the address of the page, as a browser here or on another machine has it."""
-    if host in ("0.0.0.0", "::"):
-        host = socket.gethostname()
+    """Return the page's address on this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     name = f"[{host}]" if ":" in host else host
     return f"http://{name}:{port}/{token}/"
 
@@ -170,7 +192,8 @@ def _warn_of_reach(host: str) -> str:
     return (
         f"--host {host}: every machine that reaches this one can ask this server. The token in the "
         "address is its only guard, and travels unencrypted (plain HTTP); over a network that is "
-        "not yours use 127.0.0.1 and `ssh -L`"
+        f"not yours use 127.0.0.1 and `ssh -L`. From elsewhere this machine may be reached as "
+        f"{socket.gethostname()}"
     )
 
 
