@@ -1,6 +1,60 @@
-// ovsam page, made by page/build.mjs from sources sha256:d4bfb002fb75bc82df83c15e9c85dbcd178e96b104c635e784eb54ede016bd02
+// ovsam page, made by page/build.mjs from sources sha256:ce95b11b9cc5bf11614bf60d738e48f761790f16413dd0dd1a9ca75162f7fc82
 "use strict";
 (() => {
+  // src/shared/api.ts
+  var ApiError = class extends Error {
+    constructor(message, status) {
+      super(message);
+      this.status = status;
+      this.name = "ApiError";
+    }
+    status;
+  };
+  async function getJson(path, signal) {
+    return await (await request(path, { signal })).json();
+  }
+  async function getBytes(path, signal) {
+    return (await request(path, { signal })).arrayBuffer();
+  }
+  async function postJson(path, body, signal) {
+    const headers = { "Content-Type": "application/json" };
+    const answer = await request(path, { method: "POST", headers, body: JSON.stringify(body), signal });
+    return await answer.json();
+  }
+  async function postFile(path, file, signal) {
+    const headers = { "Content-Type": "application/octet-stream", "X-File-Name": encodeURIComponent(file.name) };
+    return await (await request(path, { method: "POST", headers, body: file, signal })).json();
+  }
+  async function deleteJson(path) {
+    return await (await request(path, { method: "DELETE" })).json();
+  }
+  function isAbort(error) {
+    return error instanceof DOMException && error.name === "AbortError";
+  }
+  function describe(error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+  async function request(path, options) {
+    let answer;
+    try {
+      const { signal, ...rest } = options;
+      answer = await fetch(path, signal ? { ...rest, signal } : rest);
+    } catch (error) {
+      if (isAbort(error)) throw error;
+      throw new ApiError("The server does not answer. Is the command still running?", 0);
+    }
+    if (answer.ok) return answer;
+    throw new ApiError(await readSentence(answer), answer.status);
+  }
+  async function readSentence(answer) {
+    try {
+      const told = await answer.json();
+      if (typeof told.error === "string") return told.error;
+    } catch {
+    }
+    return `The server answered with status ${answer.status}.`;
+  }
+
   // src/shared/dom.ts
   var SVG = "http://www.w3.org/2000/svg";
   function h(tag, attributes = {}, ...children) {
@@ -30,58 +84,6 @@
     return element;
   }
 
-  // src/demo/mount.ts
-  function mount(root, start) {
-    root.append(h("pre", { "data-testid": "demo" }, JSON.stringify(start, null, 2)));
-  }
-
-  // src/shared/api.ts
-  var ApiError = class extends Error {
-    constructor(message, status) {
-      super(message);
-      this.status = status;
-      this.name = "ApiError";
-    }
-    status;
-  };
-  async function getJson(path, signal) {
-    return await (await request(path, { signal })).json();
-  }
-  async function getBytes(path, signal) {
-    return (await request(path, { signal })).arrayBuffer();
-  }
-  async function postJson(path, body, signal) {
-    const headers = { "Content-Type": "application/json" };
-    const answer = await request(path, { method: "POST", headers, body: JSON.stringify(body), signal });
-    return await answer.json();
-  }
-  function isAbort(error) {
-    return error instanceof DOMException && error.name === "AbortError";
-  }
-  function describe(error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-  async function request(path, options) {
-    let answer;
-    try {
-      const { signal, ...rest } = options;
-      answer = await fetch(path, signal ? { ...rest, signal } : rest);
-    } catch (error) {
-      if (isAbort(error)) throw error;
-      throw new ApiError("The server does not answer. Is the command still running?", 0);
-    }
-    if (answer.ok) return answer;
-    throw new ApiError(await readSentence(answer), answer.status);
-  }
-  async function readSentence(answer) {
-    try {
-      const told = await answer.json();
-      if (typeof told.error === "string") return told.error;
-    } catch {
-    }
-    return `The server answered with status ${answer.status}.`;
-  }
-
   // src/shared/keys.ts
   var NAMES = {
     " ": "Space",
@@ -96,6 +98,7 @@
     const handle = (event) => {
       if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey) return;
       if (isTyping(event.target) || isBehindDialog(within)) return;
+      if (isPressing(event)) return;
       const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
       if (name === "?") {
         event.preventDefault();
@@ -133,6 +136,10 @@
     if (target.isContentEditable || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement) return true;
     return target instanceof HTMLInputElement && !["checkbox", "radio", "button", "range"].includes(target.type);
   }
+  function isPressing(event) {
+    const isPress = event.key === "Enter" || event.key === " ";
+    return isPress && event.target instanceof Element && event.target.closest("button, a, summary") !== null;
+  }
   function isBehindDialog(within) {
     const open = [...document.querySelectorAll("dialog:modal")].at(-1);
     return open !== void 0 && !open.contains(within);
@@ -166,13 +173,696 @@
     return regions;
   }
 
+  // src/demo/accepted_panel.ts
+  var COPIED_MS = 1500;
+  var AcceptedPanel = class {
+    constructor(actions, output) {
+      this.actions = actions;
+      this.element = h(
+        "section",
+        { class: "panel", "aria-labelledby": "accepted-title" },
+        h("h2", { id: "accepted-title" }, "Accepted ", this.count),
+        this.empty,
+        this.list,
+        h("p", { class: "hint" }, "They are kept in ", h("code", {}, output), "; to export them:"),
+        buildCommand(`ovsam export ${quote(output)} --format coco`)
+      );
+    }
+    actions;
+    element;
+    list = h("ul", { class: "objects", "data-testid": "accepted" });
+    empty = h("p", { class: "hint" }, "None in this image yet.");
+    count = h("span", { class: "count" });
+    show(objects) {
+      this.empty.hidden = objects.length > 0;
+      this.count.textContent = objects.length > 0 ? String(objects.length) : "";
+      this.list.replaceChildren(...objects.map((object) => this.buildRow(object)));
+    }
+    buildRow(object) {
+      const swatch = h("span", { class: "swatch", "aria-hidden": "true" });
+      swatch.style.setProperty("--colour", object.colour);
+      const row = h("li", { class: "object", "data-testid": "accepted-object" });
+      const name = h(
+        "button",
+        { type: "button", class: "plain", title: "Rename", "aria-label": `Rename ${object.category}` },
+        object.category
+      );
+      name.addEventListener("click", () => this.startRenaming(row, object));
+      const remove = h(
+        "button",
+        { type: "button", class: "plain icon", "aria-label": `Remove ${object.category}`, title: "Remove" },
+        "\xD7"
+      );
+      let isSure = this.actions.canRestore(object);
+      remove.addEventListener("click", () => {
+        if (isSure) return this.actions.remove(object);
+        isSure = true;
+        remove.textContent = "Remove?";
+      });
+      row.append(swatch, name, remove);
+      const { highlight } = this.actions;
+      for (const event of ["pointerenter", "focusin"]) {
+        row.addEventListener(event, () => highlight(object.key));
+      }
+      for (const event of ["pointerleave", "focusout"]) {
+        row.addEventListener(event, () => highlight(null));
+      }
+      return row;
+    }
+    /** Turn a row into a field: Enter renames, Escape or leaving it does not. */
+    startRenaming(row, object) {
+      const field = h("input", {
+        type: "text",
+        class: "field",
+        list: "names",
+        maxlength: "200",
+        autocomplete: "off",
+        "aria-label": `New name of ${object.category}`,
+        "data-testid": "rename-accepted"
+      });
+      field.value = object.category;
+      const before = [...row.childNodes];
+      const stop = () => {
+        if (field.isConnected) row.replaceChildren(...before);
+      };
+      field.addEventListener("keydown", (event) => {
+        event.stopPropagation();
+        if (event.key === "Escape") stop();
+        if (event.key !== "Enter") return;
+        const name = field.value.trim();
+        stop();
+        if (name !== "" && name !== object.category) this.actions.rename(object, name);
+      });
+      field.addEventListener("blur", stop);
+      row.replaceChildren(field);
+      field.focus();
+      field.select();
+    }
+  };
+  function buildCommand(text) {
+    const copy = h("button", { type: "button", "aria-label": "Copy the command" }, "Copy");
+    copy.hidden = !window.isSecureContext;
+    copy.addEventListener("click", () => {
+      void navigator.clipboard.writeText(text).then(() => {
+        copy.textContent = "Copied";
+        setTimeout(() => copy.textContent = "Copy", COPIED_MS);
+      });
+    });
+    return h("div", { class: "line" }, h("code", { class: "command", "data-testid": "export" }, text), copy);
+  }
+  function quote(path) {
+    return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
+  }
+
+  // src/demo/connection.ts
+  var FIRST_WAIT_MS = 500;
+  var LONGEST_WAIT_MS = 4e3;
+  var Connection = class {
+    /** `onChange` learns when the server stops and starts answering. */
+    constructor(onChange) {
+      this.onChange = onChange;
+    }
+    onChange;
+    isLost = false;
+    /** Ask until there is an answer, or another error than silence. */
+    async keepAsking(question, signal) {
+      for (let wait = FIRST_WAIT_MS; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
+        try {
+          return await this.ask(question);
+        } catch (error) {
+          if (!isSilence(error) || signal.aborted) throw error;
+          await pause(wait, signal);
+        }
+      }
+    }
+    /** Ask once. */
+    async ask(question) {
+      try {
+        const answer = await question();
+        this.mark(false);
+        return answer;
+      } catch (error) {
+        if (isSilence(error)) this.mark(true);
+        else if (error instanceof ApiError) this.mark(false);
+        throw error;
+      }
+    }
+    mark(isLost) {
+      if (isLost === this.isLost) return;
+      this.isLost = isLost;
+      this.onChange(isLost);
+    }
+  };
+  function isSilence(error) {
+    return error instanceof ApiError && error.status === 0;
+  }
+  function pause(milliseconds, signal) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      signal.addEventListener("abort", () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  // src/demo/current_panel.ts
+  var CurrentPanel = class {
+    element;
+    field = h("input", {
+      type: "text",
+      class: "field",
+      list: "names",
+      autocomplete: "off",
+      spellcheck: "false",
+      maxlength: "200",
+      placeholder: "another name",
+      "aria-label": "Another name for this object",
+      "data-testid": "rename"
+    });
+    options = h("datalist", { id: "names" });
+    title = h("p", { class: "object-name", "data-testid": "current-name" });
+    facts = h("p", { class: "facts", "data-testid": "current-facts" });
+    names = h("ol", { class: "names", "aria-label": "Names, best first" });
+    exampleField = h("input", {
+      type: "text",
+      class: "field",
+      list: "names",
+      autocomplete: "off",
+      spellcheck: "false",
+      maxlength: "200",
+      placeholder: "name of the class",
+      "aria-label": "Class that this object is an example of",
+      "data-testid": "example-name"
+    });
+    /** Name and buttons again, for phones: right below the image. */
+    quick;
+    quickName = h("bdi", { class: "name-text" });
+    body;
+    hint;
+    constructor(actions) {
+      const form = h("form", { class: "line" }, this.field, h("button", { type: "submit" }, "Rename"));
+      form.addEventListener("submit", (event) => {
+        event.preventDefault();
+        const name = this.field.value.trim();
+        if (name !== "") actions.rename(name);
+      });
+      const example = h(
+        "form",
+        { class: "line" },
+        this.exampleField,
+        h("button", { type: "submit", "data-testid": "add-example" }, "Use as example")
+      );
+      example.addEventListener("submit", (event) => {
+        event.preventDefault();
+        const name = this.exampleField.value.trim();
+        if (name === "") this.exampleField.focus();
+        else actions.addExample(name);
+      });
+      this.names.addEventListener("click", (event) => {
+        const button2 = event.target instanceof Element ? event.target.closest("button") : null;
+        const name = button2?.getAttribute("data-name");
+        if (name !== null && name !== void 0) actions.rename(name);
+      });
+      this.body = h(
+        "div",
+        { hidden: true },
+        this.title,
+        this.facts,
+        this.names,
+        form,
+        h(
+          "div",
+          { class: "line" },
+          button("Accept", "Enter", "accept", actions.accept, "primary"),
+          button("Clear", "Esc", "clear", actions.clear)
+        ),
+        example,
+        this.options
+      );
+      this.quick = h(
+        "div",
+        { class: "quick line", hidden: true },
+        this.quickName,
+        h("button", { type: "button", class: "primary", onclick: actions.accept }, "Accept"),
+        h("button", { type: "button", onclick: actions.clear }, "Clear")
+      );
+      this.hint = h("p", { class: "hint" }, "Click an object in the image, or drag a box around it.");
+      this.element = h(
+        "section",
+        { class: "panel", "aria-labelledby": "current-title" },
+        h("h2", { id: "current-title" }, "Object"),
+        this.hint,
+        this.body
+      );
+    }
+    /** Show an answer, or what to do where there is none. */
+    show(found, name) {
+      this.body.hidden = this.quick.hidden = found === null;
+      this.hint.hidden = found !== null;
+      if (found === null) {
+        this.field.value = "";
+        return;
+      }
+      this.title.textContent = this.quickName.textContent = name ?? "without a name";
+      this.title.classList.toggle("is-unnamed", name === null);
+      this.facts.textContent = describe2(found);
+      this.names.replaceChildren(
+        ...found.names.map(({ category, score }) => {
+          const isChosen = category === name;
+          const bar = h("span", { class: "bar", "aria-hidden": "true" });
+          bar.style.width = `${Math.round(100 * score)}%`;
+          return h(
+            "li",
+            {},
+            h(
+              "button",
+              {
+                type: "button",
+                class: "name",
+                "aria-pressed": String(isChosen),
+                "data-name": category,
+                "data-testid": "name",
+                title: category
+              },
+              bar,
+              h("span", { class: "name-text" }, category),
+              h("span", { class: "name-score" }, score.toFixed(2))
+            )
+          );
+        })
+      );
+    }
+    /** Offer names to complete what is typed. */
+    complete(names) {
+      this.options.replaceChildren(...names.map((name) => h("option", { value: name })));
+    }
+  };
+  function describe2(found) {
+    const facts = [];
+    if (found.mask_score !== null) facts.push(`mask stability ${found.mask_score.toFixed(2)}`);
+    if (found.risk !== null) facts.push(`risk ${found.risk.toFixed(2)}`);
+    if (found.reason !== null && found.reason !== "") facts.push(found.reason);
+    return facts.join(" \xB7 ");
+  }
+  function button(text, key, testId, onClick, look = "") {
+    const element = h(
+      "button",
+      { type: "button", class: look, "data-testid": testId },
+      text,
+      h("kbd", { "aria-hidden": "true" }, key)
+    );
+    element.addEventListener("click", onClick);
+    return element;
+  }
+
+  // src/demo/history.ts
+  var History = class {
+    done = [];
+    undone = [];
+    isBusy = false;
+    get canUndo() {
+      return this.done.length > 0;
+    }
+    get canRedo() {
+      return this.undone.length > 0;
+    }
+    /** Remember a step that was just done. */
+    add(step) {
+      this.done.push(step);
+      this.undone.length = 0;
+    }
+    undo() {
+      return this.move(this.done, this.undone, (step) => step.undo());
+    }
+    redo() {
+      return this.move(this.undone, this.done, (step) => step.redo());
+    }
+    /** Take the newest step of one list to the other; one at a time, also when keys repeat. */
+    async move(from, to, run) {
+      const step = from.at(-1);
+      if (step === void 0 || this.isBusy) return;
+      this.isBusy = true;
+      try {
+        await run(step);
+        from.pop();
+        to.push(step);
+      } finally {
+        this.isBusy = false;
+      }
+    }
+  };
+
+  // src/demo/newest.ts
+  var Newest = class {
+    controller = null;
+    get isAsking() {
+      return this.controller !== null;
+    }
+    /** Return the answer, or undefined where a newer question came or `cancel` was called. */
+    async ask(question) {
+      this.cancel();
+      const controller = new AbortController();
+      this.controller = controller;
+      try {
+        const answer = await question(controller.signal);
+        return controller.signal.aborted ? void 0 : answer;
+      } catch (error) {
+        if (controller.signal.aborted) return void 0;
+        throw error;
+      } finally {
+        if (this.controller === controller) this.controller = null;
+      }
+    }
+    cancel() {
+      this.controller?.abort();
+      this.controller = null;
+    }
+  };
+  var Throttled = class {
+    constructor(ask, onAnswer, onError) {
+      this.ask = ask;
+      this.onAnswer = onAnswer;
+      this.onError = onError;
+    }
+    ask;
+    onAnswer;
+    onError;
+    isAsking = false;
+    next = null;
+    put(question) {
+      this.next = question;
+      if (!this.isAsking) void this.run();
+    }
+    /** Forget what was not asked yet; the answer under way still comes. */
+    clear() {
+      this.next = null;
+    }
+    async run() {
+      this.isAsking = true;
+      while (this.next !== null) {
+        const question = this.next;
+        this.next = null;
+        try {
+          this.onAnswer(question, await this.ask(question));
+        } catch (error) {
+          this.next = null;
+          this.onError(error);
+        }
+      }
+      this.isAsking = false;
+    }
+  };
+
+  // src/demo/scribble.ts
+  var LONGEST_SIDE = 512;
+  var OPAQUE = 128;
+  function encodeStrokes(strokes, image) {
+    const scale = Math.min(1, LONGEST_SIDE / Math.max(image.width, image.height));
+    const width = Math.max(1, Math.round(image.width * scale));
+    const height = Math.max(1, Math.round(image.height * scale));
+    const canvas = new OffscreenCanvas(width, height);
+    const context = canvas.getContext("2d");
+    if (context === null) throw new Error("this browser cannot paint on a canvas");
+    context.scale(width / image.width, height / image.height);
+    context.lineCap = context.lineJoin = "round";
+    for (const stroke of strokes) {
+      context.lineWidth = Math.max(2 * stroke.radius, 1 / scale);
+      context.beginPath();
+      stroke.points.forEach(([x, y]) => context.lineTo(x, y));
+      const last2 = stroke.points.at(-1);
+      if (last2 !== void 0) context.lineTo(last2[0], last2[1]);
+      context.stroke();
+    }
+    const { data } = context.getImageData(0, 0, width, height);
+    const isPainted = (x, y) => (data[4 * (y * width + x) + 3] ?? 0) >= OPAQUE;
+    return { size: [height, width], counts: writeCounts(countRuns(isPainted, width, height)) };
+  }
+  function countRuns(isPainted, width, height) {
+    const runs = [];
+    let value = false;
+    let length = 0;
+    for (let x = 0; x < width; x++) {
+      for (let y = 0; y < height; y++) {
+        if (isPainted(x, y) !== value) {
+          runs.push(length);
+          length = 0;
+          value = !value;
+        }
+        length++;
+      }
+    }
+    runs.push(length);
+    return runs;
+  }
+  function writeCounts(runs) {
+    let text = "";
+    runs.forEach((run, index) => {
+      let rest = index > 2 ? run - (runs[index - 2] ?? 0) : run;
+      let hasMore = true;
+      while (hasMore) {
+        const bits = rest & 31;
+        rest >>= 5;
+        hasMore = bits & 16 ? rest !== -1 : rest !== 0;
+        text += String.fromCharCode((hasMore ? bits | 32 : bits) + 48);
+      }
+    });
+    return text;
+  }
+
+  // src/demo/prompt.ts
+  var EMPTY = { points: [], box: null, strokes: [] };
+  function isEmpty(prompt) {
+    return prompt.points.length === 0 && prompt.box === null && prompt.strokes.length === 0;
+  }
+  function hasObject(prompt) {
+    return prompt.box !== null || prompt.strokes.length > 0 || prompt.points.some(([, , label]) => label);
+  }
+  function addPoint(prompt, [x, y], isPositive) {
+    const point = [roundPixel(x), roundPixel(y), isPositive ? 1 : 0];
+    return { ...prompt, points: [...prompt.points, point] };
+  }
+  function setBox(prompt, from, to, size) {
+    return { ...prompt, box: boxBetween(from, to, size) };
+  }
+  function addStroke(prompt, stroke) {
+    return { ...prompt, strokes: [...prompt.strokes, stroke] };
+  }
+  function boxBetween([x0, y0], [x1, y1], { width, height }) {
+    const cutX = (x) => roundPixel(Math.min(Math.max(x, 0), width));
+    const cutY = (y) => roundPixel(Math.min(Math.max(y, 0), height));
+    return [
+      cutX(Math.min(x0, x1)),
+      cutY(Math.min(y0, y1)),
+      cutX(Math.max(x0, x1)),
+      cutY(Math.max(y0, y1))
+    ];
+  }
+  function isInside([x, y], { width, height }) {
+    return x >= 0 && y >= 0 && x < width && y < height;
+  }
+  function toJson(prompt, size) {
+    const scribble = prompt.strokes.length > 0 ? encodeStrokes(prompt.strokes, size) : null;
+    return { points: prompt.points, box: prompt.box, scribble };
+  }
+  function roundPixel(value) {
+    return Math.round(value * 10) / 10;
+  }
+
+  // src/demo/server.ts
+  function openImage(row, signal) {
+    return postJson("api/open", { row }, signal);
+  }
+  function uploadImage(file) {
+    return postFile("api/upload", file);
+  }
+  function predict(row, prompt, signal) {
+    return postJson("api/predict", { row, ...prompt, hover: false }, signal);
+  }
+  function preview(row, prompt, sequence) {
+    return postJson("api/predict", { row, ...prompt, hover: true, sequence });
+  }
+  function setVocabulary(choice, signal) {
+    return postJson("api/vocabulary", choice, signal);
+  }
+  function addExample(name, row, prompt) {
+    return postJson("api/examples", { name, row, prompt });
+  }
+  function removeExample(number) {
+    return deleteJson(`api/examples/${number}`);
+  }
+  function accept(row, prompt, category) {
+    return postJson("api/accept", { row, prompt, category });
+  }
+  function withdraw(row, object) {
+    return postJson("api/withdraw", { row, number: object.number, key: object.key });
+  }
+  function rename(row, object, category) {
+    return postJson("api/rename", { row, number: object.number, key: object.key, category });
+  }
+
+  // src/demo/image_work.ts
+  var NOTHING = { prompt: EMPTY, name: null };
+  var ImageWork = class {
+    constructor(opened, connection, onChange) {
+      this.connection = connection;
+      this.onChange = onChange;
+      this.row = opened.row;
+      this.width = opened.width;
+      this.height = opened.height;
+      this.accepted = opened.accepted;
+    }
+    connection;
+    onChange;
+    row;
+    width;
+    height;
+    history = new History();
+    draft = NOTHING;
+    /** The newest answer; it belongs to an earlier prompt while `isAsking`. */
+    found = null;
+    accepted;
+    /** Why there is no answer to the prompt, as a sentence. */
+    error = null;
+    /** When the newest prompt was drawn, by performance.now(). */
+    askedAt = 0;
+    asking = new Newest();
+    answer = Promise.resolve();
+    isAccepting = false;
+    /** Drafts of objects accepted by this page, by key: their removal can be undone. */
+    drafts = /* @__PURE__ */ new Map();
+    get isAsking() {
+      return this.asking.isAsking;
+    }
+    /** The name that the object gets when it is accepted; null where nobody named it. */
+    get name() {
+      return this.draft.name ?? this.found?.names[0]?.category ?? null;
+    }
+    /** Replace the draft, as one step of the history. */
+    change(change) {
+      const before = this.draft;
+      const after = { ...before, ...change };
+      this.history.add({ undo: () => this.put(before), redo: () => this.put(after) });
+      this.put(after);
+    }
+    /** Ask again: after another vocabulary, or when the image is shown again. */
+    refresh() {
+      this.answer = this.ask();
+      this.onChange(this);
+    }
+    /** Give up the question under way. */
+    leave() {
+      this.asking.cancel();
+    }
+    /** Wait for the answer to the newest prompt. */
+    async settle() {
+      while (this.isAsking) await this.answer;
+    }
+    /** Accept the current object by its name; it must have a mask. */
+    async accept() {
+      if (this.isAccepting) return;
+      this.isAccepting = true;
+      try {
+        const { draft, name } = this;
+        if (name === null) return;
+        let object = await this.add(draft, name);
+        this.history.add({
+          undo: async () => {
+            await this.take(object);
+            this.put(draft);
+          },
+          redo: async () => {
+            object = await this.add(draft, name);
+            this.put(NOTHING);
+          }
+        });
+        this.put(NOTHING);
+      } finally {
+        this.isAccepting = false;
+      }
+    }
+    canRestore(object) {
+      return this.drafts.has(object.key);
+    }
+    /** Remove an accepted object; it can be undone where this page accepted it. */
+    async remove(object) {
+      const draft = this.drafts.get(object.key);
+      await this.take(object);
+      if (draft === void 0) return;
+      let restored = object;
+      this.history.add({
+        undo: async () => {
+          restored = await this.add(draft, object.category);
+        },
+        redo: () => this.take(restored)
+      });
+    }
+    async rename(object, category) {
+      const give = async (name) => {
+        this.setAccepted(await rename(this.row, this.find(object), name));
+      };
+      await this.connection.ask(() => give(category));
+      this.history.add({ undo: () => give(object.category), redo: () => give(category) });
+    }
+    setAccepted({ accepted }) {
+      this.accepted = accepted;
+      this.onChange(this);
+    }
+    put(draft) {
+      const isSame = draft.prompt === this.draft.prompt;
+      this.draft = draft;
+      if (!isSame) this.answer = this.ask();
+      this.onChange(this);
+    }
+    async ask() {
+      const { prompt } = this.draft;
+      this.error = null;
+      this.askedAt = performance.now();
+      if (!hasObject(prompt)) {
+        this.asking.cancel();
+        this.found = null;
+        return;
+      }
+      const question = toJson(prompt, this);
+      try {
+        const found = await this.asking.ask(
+          (signal) => this.connection.keepAsking(() => predict(this.row, question, signal), signal)
+        );
+        if (found === void 0) return;
+        this.found = found;
+      } catch (error) {
+        this.found = null;
+        this.error = describe(error);
+      }
+      this.onChange(this);
+    }
+    async add(draft, name) {
+      const known = new Set(this.accepted.map((object2) => object2.key));
+      const question = toJson(draft.prompt, this);
+      const answer = await this.connection.ask(() => accept(this.row, question, name));
+      const object = answer.accepted.find(({ key }) => !known.has(key)) ?? answer.accepted.at(-1);
+      if (object === void 0) throw new Error("the server accepted the object and does not list it");
+      this.drafts.set(object.key, draft);
+      this.setAccepted(answer);
+      return object;
+    }
+    async take(object) {
+      const now = this.find(object);
+      this.setAccepted(await this.connection.ask(() => withdraw(this.row, now)));
+    }
+    /** Objects are numbered anew when one goes; the key stays. */
+    find(object) {
+      return this.accepted.find(({ key }) => key === object.key) ?? object;
+    }
+  };
+
   // src/shared/theme.ts
   var KEY = "ovsam-theme";
   function startTheme() {
     apply(readChoice());
   }
   function buildThemeSwitch() {
-    const button = h("button", {
+    const button2 = h("button", {
       type: "button",
       class: "quiet",
       "data-testid": "theme",
@@ -185,11 +875,11 @@
     });
     const name = () => {
       const other = current() === "dark" ? "light" : "dark";
-      button.replaceChildren(other === "dark" ? "Dark" : "Light");
-      button.setAttribute("aria-label", `Switch to the ${other} theme`);
+      button2.replaceChildren(other === "dark" ? "Dark" : "Light");
+      button2.setAttribute("aria-label", `Switch to the ${other} theme`);
     };
     name();
-    return button;
+    return button2;
   }
   function current() {
     const set = document.documentElement.dataset["theme"];
@@ -213,6 +903,366 @@
       localStorage.setItem(KEY, theme);
     } catch {
     }
+  }
+
+  // src/demo/layout.ts
+  var Layout = class {
+    /** Says what a screen reader should read out; not visible. */
+    live = h("p", { class: "visually-hidden", role: "status", "data-testid": "live" });
+    latency = h("span", { class: "latency", "data-testid": "latency" });
+    problem = h("span", { class: "error", role: "alert", "data-testid": "problem" });
+    fileName = h("bdi", { class: "file-name", "data-testid": "file-name" });
+    spinner = h("span", { class: "spinner", hidden: true, "data-testid": "spinner" });
+    banner = h("p", { class: "banner", role: "alert", hidden: true, "data-testid": "banner" });
+    empty;
+    spinnerTimer = 0;
+    constructor(root, start, parts) {
+      const choose = h("input", {
+        type: "file",
+        accept: "image/*",
+        multiple: true,
+        class: "visually-hidden",
+        tabindex: "-1",
+        "aria-label": "Images to open",
+        "data-testid": "files"
+      });
+      choose.addEventListener("change", () => {
+        parts.onFiles([...choose.files ?? []]);
+        choose.value = "";
+      });
+      const openButton = () => h("button", { type: "button", onclick: () => choose.click() }, "Open image\u2026");
+      this.empty = h(
+        "div",
+        { class: "empty" },
+        h("p", {}, "Drop an image here, paste one, or choose a file."),
+        openButton()
+      );
+      const { name, licence } = start.model;
+      parts.stage.append(this.empty, this.spinner);
+      root.classList.add("demo");
+      root.append(
+        h(
+          "header",
+          { class: "top" },
+          h("h1", {}, "ovsam demo"),
+          h("span", { class: "muted model" }, `model ${name}`, licence ? ` \xB7 ${licence}` : ""),
+          openButton(),
+          choose,
+          buildThemeSwitch()
+        ),
+        this.banner,
+        h("nav", { class: "images", "aria-label": "Images" }, parts.strip),
+        h(
+          "main",
+          { class: "work" },
+          parts.toolbar,
+          parts.stage,
+          parts.quick,
+          h("div", { class: "below" }, this.fileName, this.problem, this.latency),
+          parts.help,
+          this.live
+        ),
+        h("aside", { class: "panels", "aria-label": "Object, names and results" }, ...parts.panels)
+      );
+    }
+    showFile(text) {
+      this.fileName.textContent = text;
+      this.empty.hidden = true;
+    }
+    showLatency(text) {
+      this.latency.textContent = text;
+    }
+    showProblem(sentence) {
+      if (this.problem.textContent !== (sentence ?? "")) this.problem.textContent = sentence ?? "";
+    }
+    announce(text) {
+      this.live.textContent = text;
+    }
+    showBanner(sentence) {
+      this.banner.hidden = sentence === null;
+      this.banner.textContent = sentence ?? "";
+    }
+    /** Show the spinner where waiting lasts longer than a person notices. */
+    showWaiting(isWaiting) {
+      if (!isWaiting) {
+        clearTimeout(this.spinnerTimer);
+        this.spinnerTimer = 0;
+        this.spinner.hidden = true;
+      } else if (this.spinnerTimer === 0) {
+        this.spinnerTimer = setTimeout(() => this.spinner.hidden = false, SPINNER_AFTER_MS);
+      }
+    }
+  };
+  var SPINNER_AFTER_MS = 150;
+
+  // src/demo/gestures.ts
+  var SECONDARY_BUTTON = 2;
+  var MIDDLE_BUTTON = 1;
+  var CLICK_SLACK = { mouse: 4, touch: 10 };
+  var WHEEL_PER_DOUBLING = 400;
+  var LINE_PIXELS = 16;
+  function listenToGestures(stage, handlers) {
+    let gesture = null;
+    const fingers = /* @__PURE__ */ new Map();
+    const place = (event) => {
+      const frame = stage.getBoundingClientRect();
+      return [event.clientX - frame.left, event.clientY - frame.top];
+    };
+    const cancel = () => {
+      const wasDrawing = gesture !== null;
+      gesture = null;
+      if (wasDrawing) handlers.onCancel();
+      return wasDrawing;
+    };
+    const startDrag = (event, at) => ({
+      pointer: event.pointerId,
+      start: at,
+      points: [at],
+      isNegative: event.button === SECONDARY_BUTTON || event.altKey,
+      kind: chooseDrag(event, handlers)
+    });
+    stage.addEventListener("pointerdown", (event) => {
+      if (event.target instanceof Element && event.target.closest("button") !== null) return;
+      const at = place(event);
+      stage.setPointerCapture(event.pointerId);
+      handlers.onHover(null, false);
+      if (event.pointerType === "touch") fingers.set(event.pointerId, at);
+      if (fingers.size > 1) {
+        cancel();
+        return;
+      }
+      gesture = startDrag(event, at);
+      if (gesture.kind === "stroke") handlers.onStroke(gesture.points, false);
+    });
+    stage.addEventListener("pointermove", (event) => {
+      const at = place(event);
+      if (fingers.size > 1) return pinch(fingers, event.pointerId, at, handlers);
+      if (event.pointerType === "touch") fingers.set(event.pointerId, at);
+      if (gesture === null) {
+        if (event.pointerType !== "touch" && event.buttons === 0) {
+          handlers.onHover(at, event.altKey);
+        }
+        return;
+      }
+      if (event.pointerId === gesture.pointer) follow(gesture, event, at, handlers);
+    });
+    const end = (event) => {
+      fingers.delete(event.pointerId);
+      if (gesture === null || event.pointerId !== gesture.pointer) return;
+      const done = gesture;
+      gesture = null;
+      finish(done, place(event), handlers);
+    };
+    stage.addEventListener("pointerup", end);
+    stage.addEventListener("pointercancel", (event) => {
+      fingers.delete(event.pointerId);
+      cancel();
+    });
+    stage.addEventListener("pointerleave", () => handlers.onHover(null, false));
+    stage.addEventListener("contextmenu", (event) => event.preventDefault());
+    stage.addEventListener("auxclick", (event) => event.preventDefault());
+    stage.addEventListener(
+      "wheel",
+      (event) => {
+        event.preventDefault();
+        const pixels = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? LINE_PIXELS : 1;
+        handlers.onZoom(2 ** (-event.deltaY * pixels / WHEEL_PER_DOUBLING), place(event));
+      },
+      { passive: false }
+    );
+    return cancel;
+  }
+  function chooseDrag(event, handlers) {
+    if (event.button === MIDDLE_BUTTON || handlers.isPanning()) return "pan";
+    return handlers.isPainting() && event.button === 0 ? "stroke" : "undecided";
+  }
+  function follow(gesture, event, at, handlers) {
+    const last2 = gesture.points.at(-1) ?? gesture.start;
+    const slack = event.pointerType === "touch" ? CLICK_SLACK.touch : CLICK_SLACK.mouse;
+    if (gesture.kind === "undecided" && distance(gesture.start, at) >= slack) gesture.kind = "box";
+    if (gesture.kind === "pan") handlers.onPan(at[0] - last2[0], at[1] - last2[1]);
+    if (gesture.kind === "undecided") return;
+    gesture.points.push(at);
+    if (gesture.kind === "box") handlers.onBox(gesture.start, at, false);
+    if (gesture.kind === "stroke") handlers.onStroke(gesture.points, false);
+  }
+  function finish(gesture, at, handlers) {
+    if (gesture.kind === "undecided") handlers.onClick(gesture.start, gesture.isNegative);
+    if (gesture.kind === "box") handlers.onBox(gesture.start, at, true);
+    if (gesture.kind === "stroke") handlers.onStroke(gesture.points, true);
+  }
+  function pinch(fingers, moved, at, handlers) {
+    const before = fingers.get(moved);
+    const other = [...fingers].find(([pointer]) => pointer !== moved)?.[1];
+    if (before === void 0 || other === void 0) return;
+    fingers.set(moved, at);
+    const middle = [(at[0] + other[0]) / 2, (at[1] + other[1]) / 2];
+    handlers.onPan((at[0] - before[0]) / 2, (at[1] - before[1]) / 2);
+    handlers.onZoom(distance(at, other) / Math.max(distance(before, other), 1), middle);
+  }
+  function distance([x0, y0], [x1, y1]) {
+    return Math.hypot(x1 - x0, y1 - y0);
+  }
+
+  // src/demo/pointing.ts
+  var ARROWS = {
+    ArrowLeft: [-1, 0],
+    ArrowRight: [1, 0],
+    ArrowUp: [0, -1],
+    ArrowDown: [0, 1]
+  };
+  var CROSSHAIR_STEP = 12;
+  var Pointing = class {
+    constructor(around) {
+      this.around = around;
+      const { element } = around.stage;
+      this.cancel = listenToGestures(element, this);
+      element.addEventListener("keydown", (event) => this.onStageKey(event));
+      document.addEventListener("keydown", (event) => this.onSpaceDown(event));
+      document.addEventListener("keyup", (event) => this.onSpaceUp(event));
+      window.addEventListener("blur", () => this.setSpace(false));
+    }
+    around;
+    /** Stops the drag under way; whether there was one. */
+    cancel;
+    isSpaceHeld = false;
+    hasPanned = false;
+    /** The keyboard's place in image pixels, and whether it moved since its last point. */
+    crosshair = null;
+    hasMoved = false;
+    /** The first corner of a box that the keyboard draws. */
+    corner = null;
+    isPainting() {
+      return this.around.tool() === "scribble";
+    }
+    isPanning() {
+      return this.isSpaceHeld;
+    }
+    onClick(at, isNegative) {
+      this.hideCrosshair();
+      this.addPoint(this.around.stage.toImage(at), isNegative);
+    }
+    onBox(from, to, isDone) {
+      const { stage } = this.around;
+      const image = this.around.image();
+      if (image === null) return;
+      this.drawBox(image, stage.toImage(from), stage.toImage(to), isDone);
+    }
+    onStroke(points, isDone) {
+      const { stage } = this.around;
+      const image = this.around.image();
+      if (image === null) return;
+      const radius = this.around.brush() / 2 / stage.scale;
+      const stroke = { radius, points: points.map((at) => stage.toImage(at)) };
+      stage.setPointer({ at: points.at(-1) ?? [0, 0], brush: this.around.brush() });
+      if (!isDone) return stage.setDraft({ stroke });
+      stage.setDraft({});
+      if (!stroke.points.some((at) => isInside(at, image))) return;
+      image.change({ prompt: addStroke(image.draft.prompt, stroke) });
+    }
+    onCancel() {
+      this.around.stage.setDraft({});
+    }
+    onHover(at, isNegative) {
+      const { stage } = this.around;
+      stage.setPointer(at === null ? null : { at, brush: this.isPainting() ? this.around.brush() : null });
+      this.preview(at === null ? null : stage.toImage(at), isNegative);
+    }
+    onPan(dx, dy) {
+      this.hasPanned = true;
+      this.around.stage.pan(dx, dy);
+    }
+    onZoom(factor, at) {
+      this.around.stage.zoom(factor, at);
+    }
+    /** Forget the crosshair and the box that it began; whether there was one. */
+    hideCrosshair() {
+      const wasShown = this.crosshair !== null;
+      this.crosshair = this.corner = null;
+      this.hasMoved = false;
+      this.around.stage.setCrosshair(null);
+      this.around.stage.setDraft({});
+      return wasShown;
+    }
+    preview(at, isNegative) {
+      const image = this.around.image();
+      const prompt = at === null || image === null ? null : this.promptAt(image, at, isNegative);
+      this.around.onHover(this.isPainting() || this.isSpaceHeld ? null : prompt);
+    }
+    /** The prompt with one more point; null where that would be none. */
+    promptAt(image, at, isNegative) {
+      const isExcluding = isNegative || this.around.tool() === "exclude";
+      const prompt = addPoint(image.draft.prompt, at, !isExcluding);
+      return isInside(at, image) && hasObject(prompt) ? prompt : null;
+    }
+    addPoint(at, isNegative) {
+      const image = this.around.image();
+      if (image === null || !isInside(at, image)) return;
+      const prompt = this.promptAt(image, at, isNegative);
+      if (prompt === null) say("Click the object first; then exclude what is not part of it.");
+      else image.change({ prompt });
+    }
+    drawBox(image, from, to, isDone) {
+      const prompt = setBox(image.draft.prompt, from, to, image);
+      if (!isDone) return this.around.stage.setDraft({ box: prompt.box });
+      this.around.stage.setDraft({});
+      const [left, top, right, bottom] = prompt.box ?? [0, 0, 0, 0];
+      if (right - left >= 1 && bottom - top >= 1) image.change({ prompt });
+    }
+    onStageKey(event) {
+      const arrow = ARROWS[event.key];
+      const image = this.around.image();
+      if (image === null || event.ctrlKey || event.metaKey) return;
+      if (arrow !== void 0) {
+        const step = event.shiftKey ? 1 : CROSSHAIR_STEP;
+        this.crosshair = this.around.stage.moveCrosshair(step * arrow[0], step * arrow[1]);
+        this.hasMoved = true;
+        if (this.corner !== null) this.drawBox(image, this.corner, this.crosshair, false);
+        else this.preview(this.crosshair, event.altKey);
+      } else if (event.key === "Enter" && this.crosshair !== null && this.hasMoved) this.place(event);
+      else if (event.key === "b" && this.crosshair !== null) this.placeCorner(image, this.crosshair);
+      else return;
+      event.preventDefault();
+      event.stopPropagation();
+    }
+    /** Put a point at the crosshair, or end the box that was begun. */
+    place(event) {
+      const image = this.around.image();
+      if (this.crosshair === null || image === null) return;
+      this.hasMoved = false;
+      if (this.corner !== null) this.placeCorner(image, this.crosshair);
+      else this.addPoint(this.crosshair, event.altKey);
+    }
+    placeCorner(image, at) {
+      if (this.corner === null) {
+        this.corner = at;
+        return say("Box begun: move with the arrows, then press B or Enter.");
+      }
+      const from = this.corner;
+      this.corner = null;
+      this.hasMoved = false;
+      this.drawBox(image, from, at, true);
+    }
+    onSpaceDown(event) {
+      if (event.key !== " " || isControl(event.target) || event.defaultPrevented) return;
+      event.preventDefault();
+      if (!event.repeat) this.setSpace(true);
+    }
+    /** Space pans while it is held; without a drag it places a point. */
+    onSpaceUp(event) {
+      if (event.key !== " " || !this.isSpaceHeld) return;
+      const isTap = !this.hasPanned;
+      this.setSpace(false);
+      if (isTap && document.activeElement === this.around.stage.element) this.place(event);
+    }
+    setSpace(isHeld) {
+      this.isSpaceHeld = isHeld;
+      this.hasPanned = false;
+      this.around.stage.element.classList.toggle("is-panning", isHeld);
+    }
+  };
+  function isControl(target) {
+    return target instanceof Element && target.closest("button, input, textarea, select, a, dialog") !== null;
   }
 
   // src/shared/overlay.ts
@@ -358,6 +1408,977 @@
   }
   function clamp(value, least, most) {
     return Math.max(least, Math.min(value, most));
+  }
+
+  // src/demo/viewport.ts
+  var MARGIN = 12;
+  var LEAST_OF_FIT = 0.5;
+  var MOST_OF_FIT = 40;
+  var MOST_PIXELS_A_PIXEL = 16;
+  var KEPT = 48;
+  var Viewport = class {
+    constructor(image, stage) {
+      this.image = image;
+      this.stage = stage;
+      this.fit();
+    }
+    image;
+    stage;
+    /** Page pixels per image pixel. */
+    scale = 1;
+    left = 0;
+    top = 0;
+    isFitted = true;
+    /** Show the whole image, as large as the stage allows. */
+    fit() {
+      this.scale = this.fittedScale();
+      this.left = (this.stage.width - this.image.width * this.scale) / 2;
+      this.top = (this.stage.height - this.image.height * this.scale) / 2;
+      this.isFitted = true;
+    }
+    /** Take a new size of the stage; a fitted image stays fitted, another keeps its middle. */
+    resize(stage) {
+      const middle = this.toImage([this.stage.width / 2, this.stage.height / 2]);
+      this.stage = stage;
+      if (this.isFitted) return this.fit();
+      this.left = stage.width / 2 - middle[0] * this.scale;
+      this.top = stage.height / 2 - middle[1] * this.scale;
+      this.keepInSight();
+    }
+    /** Zoom by a factor around a place of the stage, which stays where it is. */
+    zoom(factor, at = [this.stage.width / 2, this.stage.height / 2]) {
+      const fitted = this.fittedScale();
+      const most = Math.max(fitted * MOST_OF_FIT, MOST_PIXELS_A_PIXEL);
+      const scale = Math.min(Math.max(this.scale * factor, fitted * LEAST_OF_FIT), most);
+      const [x, y] = this.toImage(at);
+      this.scale = scale;
+      this.left = at[0] - x * scale;
+      this.top = at[1] - y * scale;
+      this.isFitted = false;
+      this.keepInSight();
+    }
+    pan(dx, dy) {
+      this.left += dx;
+      this.top += dy;
+      this.isFitted = false;
+      this.keepInSight();
+    }
+    toImage([x, y]) {
+      return [(x - this.left) / this.scale, (y - this.top) / this.scale];
+    }
+    toStage([x, y]) {
+      return [this.left + x * this.scale, this.top + y * this.scale];
+    }
+    fittedScale() {
+      const { image, stage } = this;
+      const width = Math.max(stage.width - 2 * MARGIN, 1);
+      const height = Math.max(stage.height - 2 * MARGIN, 1);
+      return Math.min(width / image.width, height / image.height);
+    }
+    keepInSight() {
+      const width = this.image.width * this.scale;
+      const height = this.image.height * this.scale;
+      this.left = Math.min(Math.max(this.left, KEPT - width), this.stage.width - KEPT);
+      this.top = Math.min(Math.max(this.top, KEPT - height), this.stage.height - KEPT);
+    }
+  };
+
+  // src/demo/stage.ts
+  var POINT_RADIUS = 6;
+  var MAGNIFIED = 6;
+  var Stage = class {
+    element;
+    picture = h("img", { class: "picture", alt: "", draggable: "false" });
+    // Two drawings: masks scale with the image, marks keep their size at every zoom.
+    masks = svg("svg", { class: "masks", "aria-hidden": "true" });
+    marks = svg("svg", { class: "marks", "aria-hidden": "true" });
+    frame = h("div", { class: "frame" }, this.picture, this.masks);
+    plate = h("span", { class: "plate", "data-testid": "hover-name", hidden: true });
+    layers = {
+      strokes: svg("g", { class: "strokes" }),
+      current: svg("g", { class: "current", "data-testid": "current-mask" }),
+      hover: svg("g", { class: "hover", "data-testid": "hover-mask" })
+    };
+    accepted = null;
+    view = null;
+    size = { width: 1, height: 1 };
+    prompt = EMPTY;
+    draft = { box: null, stroke: null };
+    crosshair = null;
+    pointer = null;
+    hoverText = "";
+    constructor() {
+      const { strokes, current: current2, hover } = this.layers;
+      this.masks.append(strokes, current2, hover);
+      this.element = h(
+        "div",
+        {
+          class: "stage",
+          tabindex: "0",
+          role: "application",
+          "aria-label": "Image",
+          "aria-roledescription": "image to segment",
+          "aria-describedby": "stage-help",
+          "data-testid": "stage"
+        },
+        this.frame,
+        this.marks,
+        this.plate
+      );
+      new ResizeObserver(() => {
+        this.view?.resize(this.room());
+        this.draw();
+      }).observe(this.element);
+    }
+    /** Show an image of a size; its picture may have fewer pixels. */
+    show(address, name, size) {
+      this.size = size;
+      this.frame.hidden = false;
+      this.picture.src = address;
+      this.picture.alt = name;
+      this.masks.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
+      this.view = new Viewport(size, this.room());
+      this.accepted?.destroy();
+      this.accepted = new Overlay({ ...size, names: "all" });
+      this.masks.before(this.accepted.element);
+      this.crosshair = null;
+      this.draw();
+    }
+    /** Show no image. */
+    hide() {
+      this.view = null;
+      this.frame.hidden = true;
+      this.marks.replaceChildren();
+    }
+    get scale() {
+      return this.view?.scale ?? 1;
+    }
+    toImage(at) {
+      return this.view?.toImage(at) ?? at;
+    }
+    setAccepted(objects) {
+      this.accepted?.setObjects(objects);
+    }
+    /** Emphasise one accepted object, or none. */
+    highlight(key) {
+      this.accepted?.setSelected(key);
+    }
+    /** Draw the mask of the current prompt; an outdated one stays, faded, until the next. */
+    setCurrent(path, isOutdated = false) {
+      this.layers.current.classList.toggle("is-outdated", isOutdated);
+      this.layers.current.replaceChildren(...path === null ? [] : [outline(path)]);
+    }
+    setHover(path, text = "") {
+      this.layers.hover.replaceChildren(...path === null ? [] : [outline(path)]);
+      this.hoverText = path === null ? "" : text;
+      this.drawMarks();
+    }
+    setPrompt(prompt) {
+      this.prompt = prompt;
+      this.drawStrokes();
+      this.drawMarks();
+    }
+    /** Draw the box or stroke that is being dragged. */
+    setDraft(draft) {
+      this.draft = { box: draft.box ?? null, stroke: draft.stroke ?? null };
+      this.drawStrokes();
+      this.drawMarks();
+    }
+    setPointer(pointer) {
+      this.pointer = pointer;
+      this.drawMarks();
+    }
+    /** The crosshair of the keyboard, in image pixels; null hides it. */
+    setCrosshair(at) {
+      this.crosshair = at;
+      this.drawMarks();
+    }
+    /** Move the crosshair by page pixels, from the middle of the image if it was hidden. */
+    moveCrosshair(dx, dy) {
+      const { width, height } = this.size;
+      const [x, y] = this.crosshair ?? [width / 2, height / 2];
+      const clamp2 = (value, most) => Math.min(Math.max(value, 0), most - 0.1);
+      const at = [clamp2(x + dx / this.scale, width), clamp2(y + dy / this.scale, height)];
+      this.setCrosshair(at);
+      return at;
+    }
+    zoom(factor, at) {
+      this.view?.zoom(factor, at);
+      this.draw();
+    }
+    pan(dx, dy) {
+      this.view?.pan(dx, dy);
+      this.draw();
+    }
+    fit() {
+      this.view?.fit();
+      this.draw();
+    }
+    room() {
+      return { width: this.element.clientWidth, height: this.element.clientHeight };
+    }
+    draw() {
+      const { view, size } = this;
+      if (view === null) return;
+      this.frame.style.left = `${view.left}px`;
+      this.frame.style.top = `${view.top}px`;
+      this.frame.style.width = `${size.width * view.scale}px`;
+      this.frame.style.height = `${size.height * view.scale}px`;
+      const pixelSide = size.width * view.scale / Math.max(this.picture.naturalWidth, 1);
+      this.picture.classList.toggle("is-magnified", pixelSide >= MAGNIFIED);
+      this.drawMarks();
+    }
+    drawStrokes() {
+      const { stroke } = this.draft;
+      const strokes = stroke === null ? this.prompt.strokes : [...this.prompt.strokes, stroke];
+      this.layers.strokes.replaceChildren(...strokes.map(drawStroke));
+    }
+    drawMarks() {
+      const { view } = this;
+      if (view === null) return;
+      const box = this.draft.box ?? this.prompt.box;
+      const marks = [];
+      if (box !== null) marks.push(...drawBox(box, view));
+      for (const [x, y, label] of this.prompt.points) marks.push(drawPoint(view.toStage([x, y]), label));
+      if (this.crosshair !== null) marks.push(drawCrosshair(view.toStage(this.crosshair)));
+      if (this.pointer !== null && this.pointer.brush !== null) {
+        const [cx, cy] = this.pointer.at;
+        marks.push(svg("circle", { class: "brush", cx, cy, r: this.pointer.brush / 2 }));
+      }
+      this.marks.replaceChildren(...marks);
+      this.drawHoverPlate();
+    }
+    /** Write the preview's name next to the pointer. */
+    drawHoverPlate() {
+      const { plate, pointer } = this;
+      plate.hidden = this.hoverText === "" || pointer === null;
+      if (plate.hidden || pointer === null) return;
+      plate.textContent = this.hoverText;
+      const [x, y] = pointer.at;
+      const room = this.room();
+      plate.style.left = `${Math.max(0, Math.min(x + 14, room.width - plate.offsetWidth - 2))}px`;
+      plate.style.top = `${Math.max(0, Math.min(y + 18, room.height - plate.offsetHeight - 2))}px`;
+    }
+  };
+  function outline(path) {
+    return svg(
+      "g",
+      {},
+      svg("path", { class: "rim", d: path, "fill-rule": "evenodd" }),
+      svg("path", { class: "line", d: path, "fill-rule": "evenodd" })
+    );
+  }
+  function drawStroke(stroke) {
+    const [first2] = stroke.points;
+    const points = first2 === void 0 ? [] : [first2, ...stroke.points];
+    return svg("polyline", {
+      points: points.map(([x, y]) => `${x},${y}`).join(" "),
+      "stroke-width": 2 * stroke.radius
+    });
+  }
+  function drawBox([left, top, right, bottom], view) {
+    const [x, y] = view.toStage([left, top]);
+    const frame = { x, y, width: (right - left) * view.scale, height: (bottom - top) * view.scale };
+    return [svg("rect", { class: "box-rim", ...frame }), svg("rect", { class: "box", ...frame })];
+  }
+  function drawPoint([x, y], label) {
+    const arm = POINT_RADIUS / 2;
+    const plus = `M${x - arm} ${y}h${2 * arm}` + (label ? `M${x} ${y - arm}v${2 * arm}` : "");
+    return svg(
+      "g",
+      { class: label ? "point" : "point is-negative" },
+      svg("circle", { cx: x, cy: y, r: POINT_RADIUS }),
+      svg("path", { d: plus })
+    );
+  }
+  function drawCrosshair([x, y]) {
+    const path = `M${x - 16} ${y}h12M${x + 4} ${y}h12M${x} ${y - 16}v12M${x} ${y + 4}v12`;
+    return svg(
+      "g",
+      { class: "crosshair", "data-testid": "crosshair" },
+      svg("path", { class: "rim", d: path }),
+      svg("path", { class: "line", d: path })
+    );
+  }
+
+  // src/demo/strip.ts
+  var ITEM = 96;
+  var SPARE = 3;
+  var THUMBNAIL_SIDE = 192;
+  var Strip = class {
+    constructor(onChoose) {
+      this.onChoose = onChoose;
+      this.list = h("div", { class: "strip-list", role: "presentation" });
+      this.element = h(
+        "div",
+        {
+          class: "strip",
+          role: "listbox",
+          tabindex: "0",
+          "aria-label": "Images",
+          "data-testid": "strip"
+        },
+        this.list
+      );
+      this.element.addEventListener("scroll", () => this.draw(), { passive: true });
+      this.element.addEventListener("keydown", (event) => this.onKey(event));
+      new ResizeObserver(() => this.draw()).observe(this.element);
+    }
+    onChoose;
+    element;
+    list;
+    items = /* @__PURE__ */ new Map();
+    counts = /* @__PURE__ */ new Map();
+    images = [];
+    current = -1;
+    show(images) {
+      this.images = images;
+      this.items.forEach((item) => item.remove());
+      this.items.clear();
+      this.element.hidden = images.length === 0;
+      this.draw();
+    }
+    /** Mark the image of a row as the current one and scroll it into sight. */
+    choose(row) {
+      this.current = this.images.findIndex((image) => image.row === row);
+      if (this.current < 0) return;
+      const { start, length } = this.window();
+      const from = this.current * ITEM;
+      if (from < start) this.scrollTo(from);
+      if (from + ITEM > start + length) this.scrollTo(from + ITEM - length);
+      this.draw();
+      this.items.forEach((item, index) => this.mark(item, index));
+    }
+    /** Show how many objects of a row are accepted. */
+    count(row, accepted) {
+      this.counts.set(row, accepted);
+      const index = this.images.findIndex((image) => image.row === row);
+      const item = this.items.get(index);
+      if (item !== void 0) this.mark(item, index);
+    }
+    get isRow() {
+      return getComputedStyle(this.element).getPropertyValue("--strip-axis").trim() === "x";
+    }
+    window() {
+      return this.isRow ? { start: this.element.scrollLeft, length: this.element.clientWidth } : { start: this.element.scrollTop, length: this.element.clientHeight };
+    }
+    scrollTo(start) {
+      if (this.isRow) this.element.scrollLeft = start;
+      else this.element.scrollTop = start;
+    }
+    /** Keep elements for the images in sight only. */
+    draw() {
+      const total = `${this.images.length * ITEM}px`;
+      this.list.style.width = this.isRow ? total : "";
+      this.list.style.height = this.isRow ? "" : total;
+      const { start, length } = this.window();
+      const first2 = Math.max(0, Math.floor(start / ITEM) - SPARE);
+      const end = Math.min(this.images.length, Math.ceil((start + length) / ITEM) + SPARE);
+      for (const [index, item] of this.items) {
+        if (index >= first2 && index < end) continue;
+        item.remove();
+        this.items.delete(index);
+      }
+      for (let index = first2; index < end; index++) {
+        const image = this.images[index];
+        if (image === void 0) continue;
+        const item = this.items.get(index) ?? this.build(image, index);
+        item.style.left = this.isRow ? `${index * ITEM}px` : "";
+        item.style.top = this.isRow ? "" : `${index * ITEM}px`;
+      }
+    }
+    build(image, index) {
+      const picture = h("img", {
+        src: `thumbnail/${image.row}?side=${THUMBNAIL_SIDE}`,
+        alt: "",
+        draggable: "false"
+      });
+      picture.addEventListener("error", () => picture.remove());
+      const item = h(
+        "div",
+        {
+          class: "strip-item",
+          role: "option",
+          id: `image-${image.row}`,
+          title: image.file_name,
+          "aria-setsize": String(this.images.length),
+          "aria-posinset": String(index + 1),
+          "data-testid": "strip-item"
+        },
+        picture,
+        h("span", { class: "strip-name" }, image.file_name),
+        h("span", { class: "strip-count" })
+      );
+      item.addEventListener("click", () => this.onChoose(image.row));
+      this.items.set(index, item);
+      this.list.append(item);
+      this.mark(item, index);
+      return item;
+    }
+    mark(item, index) {
+      const image = this.images[index];
+      if (image === void 0) return;
+      const isCurrent = index === this.current;
+      const accepted = this.counts.get(image.row) ?? 0;
+      item.setAttribute("aria-selected", String(isCurrent));
+      const spoken = accepted > 0 ? `${image.file_name}, ${accepted} accepted` : image.file_name;
+      item.setAttribute("aria-label", spoken);
+      const badge = item.querySelector(".strip-count");
+      if (badge !== null) badge.textContent = accepted > 0 ? String(accepted) : "";
+      if (isCurrent) this.element.setAttribute("aria-activedescendant", item.id);
+    }
+    onKey(event) {
+      const steps = {
+        ArrowDown: 1,
+        ArrowRight: 1,
+        ArrowUp: -1,
+        ArrowLeft: -1,
+        Home: -this.images.length,
+        End: this.images.length
+      };
+      const step = steps[event.key];
+      if (step === void 0) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const index = Math.min(Math.max(this.current + step, 0), this.images.length - 1);
+      const image = this.images[index];
+      if (image !== void 0) this.onChoose(image.row);
+    }
+  };
+
+  // src/demo/toolbar.ts
+  var HELP = {
+    include: "Click: part of the object. Alt-click or right click: not part of it. Drag: a box around it.",
+    exclude: "Click: not part of the object. Drag: a box around it.",
+    scribble: "Drag: paint the object roughly."
+  };
+  var ZOOM_STEP = 1.4;
+  var Toolbar = class {
+    constructor(actions) {
+      this.actions = actions;
+      this.tools = /* @__PURE__ */ new Map([
+        ["include", this.buildTool("include", "Include", "A click adds to the object")],
+        ["exclude", this.buildTool("exclude", "Exclude", "A click takes away from the object (X)")],
+        ["scribble", this.buildTool("scribble", "Scribble", "Paint the object roughly (S)")]
+      ]);
+      this.undoButton = buildButton("Undo", "Undo (Ctrl-Z)", "undo", actions.undo);
+      this.redoButton = buildButton("Redo", "Redo (Ctrl-Shift-Z)", "redo", actions.redo);
+      this.previewSwitch.addEventListener("change", actions.changed);
+      this.element = h(
+        "div",
+        { class: "toolbar", role: "toolbar", "aria-label": "Tools" },
+        h("div", { class: "group", role: "group", "aria-label": "What a click does" }, ...this.tools.values()),
+        this.brushLabel,
+        h("div", { class: "group" }, this.undoButton, this.redoButton),
+        h(
+          "div",
+          { class: "group" },
+          buildButton("\u2212", "Zoom out (-)", "zoom-out", () => actions.zoom(1 / ZOOM_STEP)),
+          buildButton("Fit", "Show the whole image (0)", "fit", actions.fit),
+          buildButton("+", "Zoom in (+)", "zoom-in", () => actions.zoom(ZOOM_STEP))
+        ),
+        h("label", { class: "preview-switch" }, this.previewSwitch, "Preview"),
+        buildButton("?", "Keys (?)", "help", actions.help)
+      );
+      this.show();
+    }
+    actions;
+    element;
+    help = h("p", { id: "stage-help", class: "stage-help" });
+    tools;
+    brushSize = h("input", {
+      type: "range",
+      min: "4",
+      max: "80",
+      value: "24",
+      "aria-label": "Brush size in pixels of the page",
+      "data-testid": "brush"
+    });
+    brushLabel = h("label", { class: "brush-size", hidden: true }, "Brush", this.brushSize);
+    previewSwitch = h("input", { type: "checkbox", checked: true, "data-testid": "preview" });
+    undoButton;
+    redoButton;
+    current = "include";
+    get tool() {
+      return this.current;
+    }
+    /** Diameter of the brush in page pixels. */
+    get brush() {
+      return Number(this.brushSize.value);
+    }
+    get hasPreview() {
+      return this.previewSwitch.checked;
+    }
+    /** Choose a tool; choosing it again goes back to including. */
+    toggle(tool) {
+      this.current = this.current === tool ? "include" : tool;
+      this.show();
+      this.actions.changed();
+    }
+    showHistory(canUndo, canRedo) {
+      this.undoButton.disabled = !canUndo;
+      this.redoButton.disabled = !canRedo;
+    }
+    show() {
+      this.tools.forEach((button2, tool) => button2.setAttribute("aria-pressed", String(tool === this.current)));
+      this.brushLabel.hidden = this.current !== "scribble";
+      this.help.textContent = HELP[this.current];
+    }
+    buildTool(tool, text, title) {
+      return buildButton(text, title, `tool-${tool}`, () => {
+        this.current = tool;
+        this.show();
+        this.actions.changed();
+      });
+    }
+  };
+  function buildButton(text, title, testId, onclick) {
+    const name = text.length > 1 ? null : title;
+    return h("button", { type: "button", title, "aria-label": name, "data-testid": testId, onclick }, text);
+  }
+
+  // src/demo/uploads.ts
+  function listenToFiles(root, onFiles) {
+    let depth = 0;
+    const show2 = (change) => {
+      depth = Math.max(0, depth + change);
+      root.classList.toggle("is-dropping", depth > 0);
+    };
+    const hasFiles = (event) => event.dataTransfer?.types.includes("Files") ?? false;
+    document.addEventListener("dragenter", (event) => {
+      if (hasFiles(event)) show2(1);
+    });
+    document.addEventListener("dragleave", (event) => {
+      if (hasFiles(event)) show2(-1);
+    });
+    document.addEventListener("dragover", (event) => {
+      if (hasFiles(event)) event.preventDefault();
+    });
+    document.addEventListener("drop", (event) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      show2(-depth);
+      onFiles([...event.dataTransfer?.files ?? []]);
+    });
+    document.addEventListener("paste", (event) => {
+      const files = [...event.clipboardData?.files ?? []];
+      if (files.length === 0) return;
+      event.preventDefault();
+      onFiles(files);
+    });
+  }
+
+  // src/demo/vocabulary_panel.ts
+  var VocabularyPanel = class {
+    constructor(actions, builtIns) {
+      this.actions = actions;
+      const apply2 = h("button", { type: "submit", "data-testid": "apply-vocabulary" }, "Use these names");
+      const form = h("form", { class: "stack" }, this.text, h("div", { class: "line" }, apply2, this.lists));
+      form.addEventListener("submit", (event) => {
+        event.preventDefault();
+        actions.useNames(this.text.value);
+      });
+      this.text.addEventListener("keydown", (event) => {
+        if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+      });
+      this.lists.append(
+        h("option", { value: "" }, "or a list\u2026"),
+        ...builtIns.map(
+          ({ name, classes }) => h("option", { value: name }, `${name} (${classes.toLocaleString("en")})`)
+        )
+      );
+      this.lists.addEventListener("change", () => {
+        if (this.lists.value !== "") actions.useBuiltIn(this.lists.value);
+      });
+      this.element = h(
+        "section",
+        { class: "panel", "aria-labelledby": "vocabulary-title" },
+        h("h2", { id: "vocabulary-title" }, "Names to choose from"),
+        form,
+        this.status,
+        this.examplesTitle,
+        this.examples
+      );
+    }
+    actions;
+    element;
+    text = h("textarea", {
+      class: "field",
+      rows: "4",
+      spellcheck: "false",
+      "aria-label": "Names, separated by commas or lines",
+      "data-testid": "vocabulary"
+    });
+    lists = h("select", { "aria-label": "Built-in list", "data-testid": "built-in" });
+    status = h("p", { class: "facts", role: "status", "data-testid": "vocabulary-status" });
+    examples = h("ul", { class: "examples", "data-testid": "examples" });
+    examplesTitle = h("h3", { hidden: true }, "Classes by examples");
+    showText(text, classes) {
+      this.text.value = text;
+      this.status.textContent = countClasses(classes);
+    }
+    showBusy() {
+      this.status.classList.remove("is-error");
+      this.status.textContent = "Reading the names\u2026";
+    }
+    showVocabulary(vocabulary, builtIn) {
+      if (builtIn !== null) this.text.value = vocabulary.names.slice(0, SHOWN).join(", ");
+      if (builtIn !== null && vocabulary.classes > SHOWN) this.text.value = builtIn;
+      if (builtIn === null) this.lists.value = "";
+      this.status.classList.remove("is-error");
+      this.status.textContent = `${countClasses(vocabulary.classes)}, ${vocabulary.seconds.toFixed(1)} s`;
+    }
+    showError(sentence) {
+      this.status.classList.add("is-error");
+      this.status.textContent = sentence;
+    }
+    showExamples(examples) {
+      this.examplesTitle.hidden = examples.length === 0;
+      this.examples.replaceChildren(...examples.map((example) => this.buildExample(example)));
+    }
+    buildExample(example) {
+      const remove = h(
+        "button",
+        { type: "button", class: "plain icon", "aria-label": `Remove this example of ${example.name}` },
+        "\xD7"
+      );
+      remove.addEventListener("click", () => this.actions.removeExample(example));
+      return h("li", { class: "example" }, h("span", { class: "name-text" }, example.name), remove);
+    }
+  };
+  var SHOWN = 100;
+  function countClasses(classes) {
+    return classes === 1 ? "1 class" : `${classes.toLocaleString("en")} classes`;
+  }
+
+  // src/demo/demo.ts
+  var ZOOM_STEP2 = 1.4;
+  var Demo = class {
+    constructor(root, begin) {
+      this.begin = begin;
+      this.images = [...begin.images];
+      this.toolbar = new Toolbar({
+        undo: () => void this.attempt(() => this.image?.history.undo()),
+        redo: () => void this.attempt(() => this.image?.history.redo()),
+        zoom: (factor) => this.stage.zoom(factor),
+        fit: () => this.stage.fit(),
+        changed: () => this.showTool(),
+        help: () => showKeys(this.keys)
+      });
+      this.current = new CurrentPanel({
+        rename: (name) => this.chooseName(name),
+        accept: () => void this.accept(),
+        clear: () => this.clear(),
+        addExample: (name) => void this.addExample(name)
+      });
+      this.accepted = new AcceptedPanel(
+        {
+          highlight: (key) => this.stage.highlight(key),
+          rename: (object, name) => void this.attempt(() => this.image?.rename(object, name)),
+          canRestore: (object) => this.image?.canRestore(object) ?? false,
+          remove: (object) => void this.remove(object)
+        },
+        begin.output
+      );
+      this.vocabulary = new VocabularyPanel(
+        {
+          useNames: (text) => void this.useVocabulary({ text }),
+          useBuiltIn: (builtin) => void this.useVocabulary({ builtin }),
+          removeExample: (example) => void this.removeExample(example)
+        },
+        begin.vocabularies
+      );
+      this.layout = new Layout(root, begin, {
+        strip: this.strip.element,
+        toolbar: this.toolbar.element,
+        stage: this.stage.element,
+        help: this.toolbar.help,
+        quick: this.current.quick,
+        panels: [this.current.element, this.accepted.element, this.vocabulary.element],
+        onFiles: (files) => void this.upload(files)
+      });
+      this.pointing = new Pointing({
+        stage: this.stage,
+        image: () => this.image,
+        tool: () => this.toolbar.tool,
+        brush: () => this.toolbar.brush,
+        onHover: (prompt) => this.wantPreview(prompt)
+      });
+      listenToFiles(root, (files) => void this.upload(files));
+      listenToKeys(this.keys);
+      document.addEventListener("keydown", (event) => this.onUndoKey(event));
+    }
+    begin;
+    stage = new Stage();
+    toolbar;
+    strip = new Strip((row) => void this.open(row));
+    current;
+    accepted;
+    vocabulary;
+    layout;
+    pointing;
+    connection = new Connection((isLost) => this.showConnection(isLost));
+    opening = new Newest();
+    naming = new Newest();
+    previews = new Throttled(
+      ({ image, prompt }) => this.askPreview(image, prompt),
+      (preview2, found) => this.showPreview(preview2, found),
+      () => this.stage.setHover(null)
+    );
+    keys = this.buildKeys();
+    images;
+    opened = /* @__PURE__ */ new Map();
+    image = null;
+    /** Row of the image that is shown or being opened; -1 for none. */
+    row = -1;
+    sequence = 0;
+    wantedPreview = null;
+    shownFound = null;
+    /** Show the start data and open the first image. */
+    start() {
+      const { text, classes } = this.begin.vocabulary;
+      this.vocabulary.showText(text, classes);
+      this.strip.show(this.images);
+      this.show();
+      const [first2] = this.images;
+      if (first2 !== void 0) void this.open(first2.row);
+    }
+    async open(row) {
+      if (row === this.row && this.image !== null) return;
+      this.image?.leave();
+      this.image = null;
+      this.row = row;
+      this.pointing.cancel();
+      this.pointing.hideCrosshair();
+      this.wantPreview(null);
+      this.strip.choose(row);
+      this.layout.showFile(this.nameOf(row));
+      this.stage.hide();
+      this.show();
+      this.layout.showWaiting(true);
+      try {
+        const opened = await this.opening.ask(
+          (signal) => this.connection.keepAsking(() => openImage(row, signal), signal)
+        );
+        if (opened !== void 0) this.enter(opened);
+      } catch (error) {
+        this.layout.showWaiting(false);
+        this.layout.showProblem(describe(error));
+      }
+    }
+    /** Show an image that the server has encoded. */
+    enter(opened) {
+      const { row, width, height, seconds } = opened;
+      const known = this.opened.get(row);
+      const image = known ?? new ImageWork(opened, this.connection, (changed) => this.onChange(changed));
+      this.opened.set(row, image);
+      this.image = image;
+      const name = this.nameOf(row);
+      this.stage.show(`picture/${row}`, name, image);
+      this.layout.showFile(`${name} \xB7 ${width} \xD7 ${height}`);
+      this.layout.showLatency(`read and encoded in ${seconds.toFixed(2)} s`);
+      image.setAccepted(opened);
+      if (!isEmpty(image.draft.prompt)) image.refresh();
+    }
+    onChange(image) {
+      this.strip.count(image.row, image.accepted.length);
+      if (image === this.image) this.show();
+    }
+    /** Draw all that depends on the open image. */
+    show() {
+      const { image } = this;
+      const draft = image?.draft ?? NOTHING;
+      const found = image?.found ?? null;
+      this.stage.setPrompt(draft.prompt);
+      this.stage.setCurrent(found?.path ?? null, image?.isAsking ?? false);
+      this.stage.setAccepted(image?.accepted ?? []);
+      this.current.show(found, image?.name ?? null);
+      this.accepted.show(image?.accepted ?? []);
+      this.toolbar.showHistory(image?.history.canUndo ?? false, image?.history.canRedo ?? false);
+      this.layout.showWaiting(image?.isAsking ?? false);
+      this.layout.showProblem(image?.error ?? null);
+      if (image !== null && found !== null && found !== this.shownFound) this.tell(image, found);
+      this.shownFound = found;
+    }
+    /** Say how long a new answer took, once it is on the screen, and what it is. */
+    tell(image, found) {
+      this.stage.setHover(null);
+      const { askedAt } = image;
+      requestAnimationFrame(() => {
+        const shown = Math.round(performance.now() - askedAt);
+        const model = Math.round(1e3 * found.model_seconds);
+        this.layout.showLatency(`prompt to mask ${shown} ms, of it the model ${model} ms`);
+      });
+      const share = Math.round(100 * found.area / (image.width * image.height));
+      const score = found.names[0]?.score.toFixed(2) ?? "";
+      const what = found.path === "" ? "No mask" : `${image.name ?? "Object without a name"} ${score}`;
+      this.layout.announce(`${what}, ${share} % of the image. Enter accepts.`);
+    }
+    showTool() {
+      this.stage.element.classList.toggle("is-scribbling", this.toolbar.tool === "scribble");
+      this.wantPreview(null);
+    }
+    wantPreview(prompt) {
+      const { image } = this;
+      const isWanted = prompt !== null && image !== null && this.toolbar.hasPreview && !image.isAsking;
+      this.wantedPreview = isWanted ? prompt : null;
+      if (isWanted) this.previews.put({ image, prompt });
+      else {
+        this.previews.clear();
+        this.stage.setHover(null);
+      }
+    }
+    askPreview(image, prompt) {
+      this.sequence += 1;
+      return preview(image.row, toJson(prompt, image), this.sequence);
+    }
+    /** Show a preview unless the pointer has left or the prompt has changed meanwhile. */
+    showPreview({ image, prompt }, found) {
+      const isOf = this.wantedPreview !== null && image === this.image && !image.isAsking;
+      const isSame = prompt.points.length === (this.wantedPreview?.points.length ?? 0);
+      if (!isOf || !isSame) return;
+      const name = found.names[0];
+      this.stage.setHover(found.path, name === void 0 ? "" : `${name.category} ${name.score.toFixed(2)}`);
+    }
+    chooseName(name) {
+      if (this.image === null || this.image.found === null) return;
+      this.image.change({ name });
+      this.stage.element.focus();
+    }
+    async accept() {
+      const { image } = this;
+      if (image === null || isEmpty(image.draft.prompt)) return;
+      await image.settle();
+      if (image.found === null) return;
+      if (image.found.path === "") return say("The mask is empty: click the object again.");
+      if (image.name === null) {
+        this.current.field.focus();
+        return say("Type a name for the object first.");
+      }
+      const { name } = image;
+      if (await this.attempt(() => image.accept())) this.layout.announce(`Accepted: ${name}.`);
+    }
+    clear() {
+      if (this.pointing.cancel() || this.pointing.hideCrosshair()) return;
+      if (this.image !== null && !isEmpty(this.image.draft.prompt)) this.image.change(NOTHING);
+    }
+    async remove(object) {
+      if (!await this.attempt(() => this.image?.remove(object))) return;
+      this.stage.highlight(null);
+      this.layout.announce(`Removed: ${object.category}.`);
+    }
+    async useVocabulary(choice) {
+      this.vocabulary.showBusy();
+      try {
+        const vocabulary = await this.naming.ask(
+          (signal) => this.connection.ask(() => setVocabulary(choice, signal))
+        );
+        if (vocabulary === void 0) return;
+        this.vocabulary.showVocabulary(vocabulary, "builtin" in choice ? choice.builtin : null);
+        this.current.complete(vocabulary.names);
+        this.image?.refresh();
+      } catch (error) {
+        this.vocabulary.showError(describe(error));
+      }
+    }
+    async addExample(name) {
+      const { image } = this;
+      if (image === null || image.found === null) return;
+      const question = toJson(image.draft.prompt, image);
+      await this.attempt(async () => {
+        this.showExamples(await addExample(name, image.row, question));
+        say(`Added as an example of ${name}.`);
+      });
+    }
+    async removeExample(example) {
+      await this.attempt(async () => this.showExamples(await removeExample(example.number)));
+    }
+    showExamples(examples) {
+      this.vocabulary.showExamples(examples);
+      this.image?.refresh();
+    }
+    async upload(files) {
+      let first2 = null;
+      for (const file of files) {
+        await this.attempt(async () => {
+          const image = await uploadImage(file);
+          this.images.push(image);
+          first2 ??= image.row;
+        });
+      }
+      this.strip.show(this.images);
+      if (first2 !== null) await this.open(first2);
+    }
+    /** Do what the server may refuse: a refusal is shown; return whether it was done. */
+    async attempt(run) {
+      try {
+        await this.connection.ask(async () => run());
+        return true;
+      } catch (error) {
+        sayError(describe(error));
+        if (isSilence(error)) void this.waitForServer();
+        return false;
+      } finally {
+        this.show();
+      }
+    }
+    /** Ask until the server is back; what it has accepted may have changed meanwhile. */
+    async waitForServer() {
+      const { image } = this;
+      if (image === null) return;
+      const { row } = image;
+      const opened = await this.opening.ask(
+        (signal) => this.connection.keepAsking(() => openImage(row, signal), signal)
+      );
+      if (opened !== void 0) image.setAccepted(opened);
+    }
+    showConnection(isLost) {
+      this.layout.showBanner(
+        isLost ? "The server does not answer. Nothing is lost here; asking again until it does." : null
+      );
+    }
+    step(by) {
+      const index = this.images.findIndex(({ row }) => row === this.row);
+      const next = this.images[index + by];
+      if (next !== void 0) void this.open(next.row);
+      else say(by > 0 ? "This is the last image." : "This is the first image.");
+    }
+    nameOf(row) {
+      return this.images.find((image) => image.row === row)?.file_name ?? "";
+    }
+    buildKeys() {
+      const nothing = () => void 0;
+      return [
+        { key: "Enter", about: "Accept the object", run: () => void this.accept() },
+        { key: "Escape", about: "Clear the prompt", run: () => this.clear() },
+        { key: "Ctrl+z", about: "Undo; with Shift redo", run: nothing },
+        { key: "x", about: "Exclude: a click takes away", run: () => this.toolbar.toggle("exclude") },
+        { key: "s", about: "Scribble: paint the object roughly", run: () => this.toolbar.toggle("scribble") },
+        { key: "n", about: "Next image", run: () => this.step(1) },
+        { key: "p", about: "Previous image", run: () => this.step(-1) },
+        { key: "+", about: "Zoom in (or the wheel)", run: () => this.stage.zoom(ZOOM_STEP2) },
+        { key: "=", about: "", shown: "", run: () => this.stage.zoom(ZOOM_STEP2) },
+        { key: "-", about: "Zoom out", run: () => this.stage.zoom(1 / ZOOM_STEP2) },
+        { key: "0", about: "Show the whole image", run: () => this.stage.fit() },
+        { key: "", shown: "Space + drag", about: "Move the image", run: nothing },
+        { key: "", shown: "Alt + click", about: "Exclude (or right click)", run: nothing },
+        { key: "", shown: "\u2190 \u2191 \u2192 \u2193", about: "On the image: move a crosshair; with Shift by a pixel", run: nothing },
+        { key: "", shown: "Space, Enter", about: "Place a point at the crosshair", run: nothing },
+        { key: "", shown: "B", about: "Begin, then end a box at the crosshair", run: nothing }
+      ];
+    }
+    onUndoKey(event) {
+      const isUndo = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z";
+      if (!isUndo || event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement) return;
+      event.preventDefault();
+      const history2 = this.image?.history;
+      void this.attempt(() => event.shiftKey ? history2?.redo() : history2?.undo());
+    }
+  };
+
+  // src/demo/mount.ts
+  function mount(root, start) {
+    new Demo(root, start).start();
   }
 
   // src/gallery/format.ts
@@ -1125,13 +3146,13 @@
       const now = { x: event.clientX, y: event.clientY };
       const other = [...this.pointers].find(([id]) => id !== event.pointerId)?.[1];
       if (other) {
-        const factor = distance(now, other) / Math.max(1, distance(before, other));
+        const factor = distance2(now, other) / Math.max(1, distance2(before, other));
         const point = this.toPicture({ clientX: other.x, clientY: other.y }, element);
         this.zoom(factor, point.x, point.y);
       } else {
         this.move(this.x - (now.x - before.x) / this.scale, this.y - (now.y - before.y) / this.scale);
       }
-      this.moved += distance(now, before);
+      this.moved += distance2(now, before);
       if (this.wasDragged()) element.setPointerCapture(event.pointerId);
       this.pointers.set(event.pointerId, now);
     }
@@ -1146,7 +3167,7 @@
   function keepInside(middle, shown, whole) {
     return shown >= whole ? whole / 2 : Math.max(shown / 2, Math.min(middle, whole - shown / 2));
   }
-  function distance(one, other) {
+  function distance2(one, other) {
     return Math.hypot(one.x - other.x, one.y - other.y);
   }
 
@@ -1204,7 +3225,7 @@
       if (this.dialog.open) this.dialog.close();
     }
     build() {
-      const button = (text, name, run) => h("button", { type: "button", class: "quiet", "aria-label": name, title: name, onclick: run }, text);
+      const button2 = (text, name, run) => h("button", { type: "button", class: "quiet", "aria-label": name, title: name, onclick: run }, text);
       const header = h(
         "header",
         { class: "large-header" },
@@ -1214,10 +3235,10 @@
         h(
           "div",
           { class: "large-buttons" },
-          button("\u2039", "Previous image (P)", () => this.moveImage(-1)),
-          button("\u203A", "Next image (N)", () => this.moveImage(1)),
-          button("?", "Keys (?)", () => showKeys(this.keys)),
-          button("\xD7", "Close (Esc)", () => this.close())
+          button2("\u2039", "Previous image (P)", () => this.moveImage(-1)),
+          button2("\u203A", "Next image (N)", () => this.moveImage(1)),
+          button2("?", "Keys (?)", () => showKeys(this.keys)),
+          button2("\xD7", "Close (Esc)", () => this.close())
         )
       );
       this.rename.append(this.nameField, h("button", { class: "primary", type: "submit" }, "Rename"));
@@ -1274,13 +3295,13 @@
       return h("div", { class: "toggles", role: "group", "aria-label": "What is drawn" }, ...toggles);
     }
     buildAnswers() {
-      const button = (text, key, run) => h("button", { type: "button", "data-testid": text.toLowerCase(), onclick: run }, `${text} `, h("kbd", {}, key));
+      const button2 = (text, key, run) => h("button", { type: "button", "data-testid": text.toLowerCase(), onclick: run }, `${text} `, h("kbd", {}, key));
       return h(
         "div",
         { class: "answers", role: "group", "aria-label": "Answer" },
-        button("Accept", "A", () => this.answer("accepted")),
-        button("Reject", "X", () => this.answer("rejected")),
-        button("Rename", "R", () => this.showRename())
+        button2("Accept", "A", () => this.answer("accepted")),
+        button2("Reject", "X", () => this.answer("rejected")),
+        button2("Rename", "R", () => this.showRename())
       );
     }
     listKeys() {
@@ -2518,9 +4539,9 @@
     }
     buildModes() {
       const build = (mode, text) => {
-        const button = h("button", { type: "button", "data-testid": `mode-${mode}`, onclick: () => this.change({ mode }) }, text);
-        this.modes.set(mode, button);
-        return button;
+        const button2 = h("button", { type: "button", "data-testid": `mode-${mode}`, onclick: () => this.change({ mode }) }, text);
+        this.modes.set(mode, button2);
+        return button2;
       };
       return h("div", { class: "modes", role: "group", "aria-label": "Look at" }, build("images", "Images"), build("objects", "Objects"));
     }
@@ -2610,7 +4631,7 @@
       );
       this.nothing.hidden = items.length > 0;
       this.filters.update(view, choices);
-      for (const [mode, button] of this.modes) button.setAttribute("aria-pressed", String(mode === view.mode));
+      for (const [mode, button2] of this.modes) button2.setAttribute("aria-pressed", String(mode === view.mode));
       this.sort.value = view.sort;
       this.showDirection();
       this.grid.show(items.length, view.mode === "images" ? IMAGE_CARD : OBJECT_CARD, keepPlace);

@@ -1,6 +1,7 @@
-import { h } from "../shared/dom";
+import { Demo } from "./demo";
+import type { DemoStart } from "./server";
 
-/** Shows the demo view in `root`; `start` is the start data of the page. */
+/** Shows the demo in `root`; `start` is the start data of the page. */
 export function mount(root: HTMLElement, start: unknown): void {
-  root.append(h("pre", { "data-testid": "demo" }, JSON.stringify(start, null, 2)));
+  new Demo(root, start as DemoStart).start();
 }

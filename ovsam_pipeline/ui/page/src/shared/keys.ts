@@ -28,6 +28,7 @@ export function listenToKeys(keys: readonly Key[], within: HTMLElement = documen
   const handle = (event: KeyboardEvent): void => {
     if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey) return;
     if (isTyping(event.target) || isBehindDialog(within)) return;
+    if (isPressing(event)) return;
     const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (name === "?") {
       event.preventDefault();
@@ -73,6 +74,12 @@ function isTyping(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;
   if (target.isContentEditable || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement) return true;
   return target instanceof HTMLInputElement && !["checkbox", "radio", "button", "range"].includes(target.type);
+}
+
+/** Whether a key presses the button or follows the link that has the focus. */
+function isPressing(event: KeyboardEvent): boolean {
+  const isPress = event.key === "Enter" || event.key === " ";
+  return isPress && event.target instanceof Element && event.target.closest("button, a, summary") !== null;
 }
 
 function isBehindDialog(within: HTMLElement): boolean {

@@ -1,0 +1,106 @@
+// The demo's requests and what comes back; pixels are those of the upright original image.
+
+import { deleteJson, postFile, postJson } from "../shared/api";
+import type { DrawnObject } from "../shared/types";
+import type { PromptJson, Size } from "./prompt";
+import type { StripImage } from "./strip";
+
+export interface DemoStart {
+  readonly kind: "demo";
+  readonly images: readonly StripImage[];
+  readonly model: { readonly name: string; readonly licence: string | null };
+  readonly vocabularies: readonly BuiltIn[];
+  readonly vocabulary: { readonly text: string; readonly classes: number };
+  readonly output: string;
+}
+
+export interface BuiltIn {
+  readonly name: string;
+  readonly classes: number;
+}
+
+export interface Opened extends Size {
+  readonly row: number;
+  readonly seconds: number;
+  readonly accepted: readonly DrawnObject[];
+}
+
+export interface Name {
+  readonly category: string;
+  readonly score: number;
+}
+
+/** The answer to a prompt; a hover preview has the path and the best name only. */
+export interface Found {
+  /** SVG path of the mask, fill rule evenodd; empty for no mask. */
+  readonly path: string;
+  readonly area: number;
+  /** The best name and the five next, best first; empty for a model that names nothing. */
+  readonly names: readonly Name[];
+  readonly mask_score: number | null;
+  readonly risk: number | null;
+  readonly reason: string | null;
+  readonly seconds: number;
+  readonly model_seconds: number;
+}
+
+export interface Vocabulary {
+  readonly classes: number;
+  /** The first names, for completion. */
+  readonly names: readonly string[];
+  readonly seconds: number;
+}
+
+export interface Example {
+  readonly number: number;
+  readonly name: string;
+  readonly row: number;
+}
+
+export interface Accepted {
+  readonly accepted: readonly DrawnObject[];
+}
+
+export function openImage(row: number, signal: AbortSignal): Promise<Opened> {
+  return postJson("api/open", { row }, signal);
+}
+
+export function uploadImage(file: File): Promise<StripImage> {
+  return postFile("api/upload", file);
+}
+
+export function predict(row: number, prompt: PromptJson, signal: AbortSignal): Promise<Found> {
+  return postJson("api/predict", { row, ...prompt, hover: false }, signal);
+}
+
+/** The server answers the newest preview only: `sequence` rises. */
+export function preview(row: number, prompt: PromptJson, sequence: number): Promise<Found> {
+  return postJson("api/predict", { row, ...prompt, hover: true, sequence });
+}
+
+export function setVocabulary(
+  choice: { readonly text: string } | { readonly builtin: string },
+  signal: AbortSignal,
+): Promise<Vocabulary> {
+  return postJson("api/vocabulary", choice, signal);
+}
+
+export function addExample(name: string, row: number, prompt: PromptJson): Promise<Example[]> {
+  return postJson("api/examples", { name, row, prompt });
+}
+
+export function removeExample(number: number): Promise<Example[]> {
+  return deleteJson(`api/examples/${number}`);
+}
+
+export function accept(row: number, prompt: PromptJson, category: string): Promise<Accepted> {
+  return postJson("api/accept", { row, prompt, category });
+}
+
+export function withdraw(row: number, object: DrawnObject): Promise<Accepted> {
+  return postJson("api/withdraw", { row, number: object.number, key: object.key });
+}
+
+export function rename(row: number, object: DrawnObject, category: string): Promise<Accepted> {
+  return postJson("api/rename", { row, number: object.number, key: object.key, category });
+}
