@@ -134,7 +134,7 @@ def serve(app: Starlette, host: str, port: int = 0, open_browser: bool | None = 
     Raises:
         ConfigError: the address or the port cannot be used.
     """
-    listener = _listen(host, port)
+    listener = listen(host, port)
     security: Security = app.state.security
     address = _write_address(host, listener.getsockname()[1], security.token)
     server = uvicorn.Server(make_config(app))
@@ -167,7 +167,8 @@ def make_config(app: Starlette) -> uvicorn.Config:
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that takes connections; port 0 is a free one. Errors as in `serve`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_MOST_CONNECTIONS)

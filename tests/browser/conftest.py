@@ -27,6 +27,17 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
+@pytest.hookimpl
+def pytest_terminal_summary(terminalreporter):
+    """Print how long the tests in a browser took together: at most 60 s on an idle machine."""
+    folder = Path(__file__).parent.name
+    reports = [r for rs in terminalreporter.stats.values() for r in rs if hasattr(r, "duration")]
+    ours = [r for r in reports if f"/{folder}/" in r.nodeid]
+    if ours:
+        seconds = sum(r.duration for r in ours)
+        terminalreporter.write_line(f"tests in a browser took {seconds:.1f} s together")
+
+
 def find_chromium() -> str | None:
     wanted = os.environ.get("OVSAM_CHROMIUM")
     found = (shutil.which(name) for name in ([wanted] if wanted else FALLBACKS))
@@ -118,9 +129,9 @@ def run_server(app) -> Iterator[str]:
     """Run an application of `build_app` in a thread; yield the address of its page."""
     import uvicorn
 
-    from ovsam_pipeline.ui.server import _listen, make_config
+    from ovsam_pipeline.ui.server import listen, make_config
 
-    listener = _listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", 0)
     server = uvicorn.Server(make_config(app))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
