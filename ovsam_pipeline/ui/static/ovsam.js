@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:ce95b11b9cc5bf11614bf60d738e48f761790f16413dd0dd1a9ca75162f7fc82
+// ovsam page, made by page/build.mjs from sources sha256:2a3e736149f4998d9d5c02911dba3e1038d25be46cd9f2cfa4525fa424956af0
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -1940,16 +1940,16 @@
   // src/demo/uploads.ts
   function listenToFiles(root, onFiles) {
     let depth = 0;
-    const show2 = (change) => {
+    const show3 = (change) => {
       depth = Math.max(0, depth + change);
       root.classList.toggle("is-dropping", depth > 0);
     };
     const hasFiles = (event) => event.dataTransfer?.types.includes("Files") ?? false;
     document.addEventListener("dragenter", (event) => {
-      if (hasFiles(event)) show2(1);
+      if (hasFiles(event)) show3(1);
     });
     document.addEventListener("dragleave", (event) => {
-      if (hasFiles(event)) show2(-1);
+      if (hasFiles(event)) show3(-1);
     });
     document.addEventListener("dragover", (event) => {
       if (hasFiles(event)) event.preventDefault();
@@ -1957,7 +1957,7 @@
     document.addEventListener("drop", (event) => {
       if (!hasFiles(event)) return;
       event.preventDefault();
-      show2(-depth);
+      show3(-depth);
       onFiles([...event.dataTransfer?.files ?? []]);
     });
     document.addEventListener("paste", (event) => {
@@ -2509,8 +2509,8 @@
   }
   function describeCount(facts) {
     if (facts.image?.status === "failed") return "failed";
-    const count = formatAmount(facts.objects, "object");
-    if (facts.difference === null) return count;
+    const count2 = formatAmount(facts.objects, "object");
+    if (facts.difference === null) return count2;
     return Number.isNaN(facts.difference) ? "in one run alone" : `${formatAmount(facts.difference, "difference")}`;
   }
   function describeImage(facts) {
@@ -2692,7 +2692,7 @@
     for (const category of index.category) total[category] = (total[category] ?? 0) + 1;
     const chosen = /* @__PURE__ */ new Set();
     const rows = categories.map((category, place) => {
-      const count = h("span", { class: "count" });
+      const count2 = h("span", { class: "count" });
       const box = h("input", {
         type: "checkbox",
         onchange: () => {
@@ -2701,8 +2701,8 @@
           onChange({ classes: [...chosen] });
         }
       });
-      const element = h("label", { class: "class-row", "data-testid": "class-row" }, box, buildChip(category.name, category.colour), count);
-      return { place, category, box, count, element, shown: -1 };
+      const element = h("label", { class: "class-row", "data-testid": "class-row" }, box, buildChip(category.name, category.colour), count2);
+      return { place, category, box, count: count2, element, shown: -1 };
     });
     rows.sort((one, other) => (total[other.place] ?? 0) - (total[one.place] ?? 0));
     const list = h("div", { class: "class-list", role: "group", "aria-label": "Classes", tabindex: -1 }, ...rows.map((row) => row.element));
@@ -2724,11 +2724,11 @@
         for (const name of view.classes) chosen.add(name);
         for (const row of rows) {
           row.box.checked = chosen.has(row.category.name);
-          const count = choices.classes[row.place] ?? 0;
-          if (count === row.shown) continue;
-          row.shown = count;
-          row.count.replaceChildren(formatCount(count));
-          row.element.classList.toggle("is-none", count === 0);
+          const count2 = choices.classes[row.place] ?? 0;
+          if (count2 === row.shown) continue;
+          row.shown = count2;
+          row.count.replaceChildren(formatCount(count2));
+          row.element.classList.toggle("is-none", count2 === 0);
         }
       }
     };
@@ -2741,7 +2741,7 @@
   function buildRange(name, onChange) {
     const bars = svg("svg", { class: "histogram", preserveAspectRatio: "none", "aria-hidden": "true" });
     const text = h("span", { class: "range-text muted" });
-    const build = (bound) => h("input", {
+    const build2 = (bound) => h("input", {
       type: "range",
       min: 0,
       max: 1,
@@ -2750,7 +2750,7 @@
       "data-testid": `${name}-${bound}`,
       oninput: (event) => onChange({ ranges: { [name]: read(event.target) } })
     });
-    const [low, high] = [build("lowest"), build("highest")];
+    const [low, high] = [build2("lowest"), build2("highest")];
     const read = (moved) => {
       const value = Number(moved.value);
       return moved === low ? { low: value, high: Math.max(value, Number(high.value)) } : { low: Math.min(value, Number(low.value)), high: value };
@@ -2773,12 +2773,12 @@
     };
   }
   function drawHistogram(element, counts, range) {
-    const highest = Math.sqrt(counts.reduce((most, count) => Math.max(most, count), 1));
-    const top = (count) => count === 0 ? 0 : Math.max(0.04, Math.sqrt(count) / highest);
-    const draw = (isIn) => Array.from(counts, (count, bar) => {
+    const highest = Math.sqrt(counts.reduce((most, count2) => Math.max(most, count2), 1));
+    const top = (count2) => count2 === 0 ? 0 : Math.max(0.04, Math.sqrt(count2) / highest);
+    const draw = (isIn) => Array.from(counts, (count2, bar) => {
       const middle = (bar + 0.5) / counts.length;
-      if ((middle >= range.low && middle <= range.high) !== isIn || count === 0) return "";
-      return `M${bar} 1V${(1 - top(count)).toFixed(3)}h.85V1z`;
+      if ((middle >= range.low && middle <= range.high) !== isIn || count2 === 0) return "";
+      return `M${bar} 1V${(1 - top(count2)).toFixed(3)}h.85V1z`;
     }).join("");
     element.setAttribute("viewBox", `0 0 ${counts.length} 1`);
     element.replaceChildren(svg("path", { class: "bar", d: draw(true) }), svg("path", { class: "bar is-out", d: draw(false) }));
@@ -2828,7 +2828,7 @@
         (choices) => STATUSES.map((value, place) => ({
           value,
           text: STATUS_TEXTS[value],
-          count: place === 0 ? choices.statuses.reduce((sum, count) => sum + count, 0) : choices.statuses[place - 1] ?? 0
+          count: place === 0 ? choices.statuses.reduce((sum, count2) => sum + count2, 0) : choices.statuses[place - 1] ?? 0
         }))
       )
     );
@@ -2843,7 +2843,7 @@
           (choices) => DIFFERENCES.map((value, place) => ({
             value,
             text: DIFFERENCE_TEXTS[value],
-            count: place === 0 ? choices.differences.reduce((sum, count) => sum + count, 0) : choices.differences[place - 1] ?? 0
+            count: place === 0 ? choices.differences.reduce((sum, count2) => sum + count2, 0) : choices.differences[place - 1] ?? 0
           }))
         )
       );
@@ -2851,23 +2851,23 @@
     return parts;
   }
   function buildDisagreement(onChange) {
-    const count = h("span", { class: "count" });
+    const count2 = h("span", { class: "count" });
     const box = h("input", {
       type: "checkbox",
       "data-testid": "filter-disagreement",
       onchange: () => onChange({ disagreement: box.checked })
     });
     return {
-      element: h("label", { class: "filter class-row" }, box, h("span", {}, "Detector and model disagree"), count),
+      element: h("label", { class: "filter class-row" }, box, h("span", {}, "Detector and model disagree"), count2),
       update: (view, choices) => {
         box.checked = view.disagreement;
-        count.replaceChildren(formatCount(choices.disagreement));
+        count2.replaceChildren(formatCount(choices.disagreement));
       }
     };
   }
   function buildErrors(index, onChange) {
     return buildSelect("error", "Why images failed", (view) => view.error, (error) => onChange({ error }), (choices) => [
-      { value: "", text: "Any", count: choices.errors.reduce((sum, count) => sum + count, 0) },
+      { value: "", text: "Any", count: choices.errors.reduce((sum, count2) => sum + count2, 0) },
       ...index.errors.map((error, place) => ({ value: error, text: error, count: choices.errors[place] ?? 0 })).sort((one, other) => other.count - one.count).slice(0, MOST_ERRORS)
     ]);
   }
@@ -3384,8 +3384,8 @@
       const onSelect = (object) => {
         if (!this.zoom?.wasDragged()) this.pick(object);
       };
-      const build = (caption, objects) => new PictureStage(image, { address, caption, objects, onSelect });
-      this.drawn = outputs ? [build(outputs[0], image.objects), build(outputs[1], image.other_objects ?? null)] : [build(null, image.objects)];
+      const build2 = (caption, objects) => new PictureStage(image, { address, caption, objects, onSelect });
+      this.drawn = outputs ? [build2(outputs[0], image.objects), build2(outputs[1], image.other_objects ?? null)] : [build2(null, image.objects)];
       this.stages.replaceChildren(...this.drawn.map((stage) => stage.element));
       for (const stage of this.drawn) stage.show(this.shown);
       this.zoom = new Zoom(this.drawn, image.width ?? 1, image.height ?? 1);
@@ -3837,11 +3837,11 @@
   };
 
   // src/gallery/print.ts
-  function printWholeGrid(grid, buildCards) {
+  function printWholeGrid(grid, buildCards2) {
     let sheet = null;
     addEventListener("beforeprint", () => {
       sheet?.remove();
-      sheet = h("div", { class: "print-grid" }, ...buildCards());
+      sheet = h("div", { class: "print-grid" }, ...buildCards2());
       grid.before(sheet);
     });
     addEventListener("afterprint", () => {
@@ -4105,11 +4105,11 @@
   function countObjects(index, image) {
     const start = index.firstObject[image] ?? 0;
     const end = index.firstObject[image + 1] ?? 0;
-    let count = end - start;
+    let count2 = end - start;
     for (let object = start; object < end; object++) {
-      if (index.verdict[object] === REJECTED) count--;
+      if (index.verdict[object] === REJECTED) count2--;
     }
-    return count;
+    return count2;
   }
 
   // src/gallery/virtual_grid.ts
@@ -4145,10 +4145,10 @@
     frame = 0;
     timer;
     /** Shows other cards, from the first on or, with `keepPlace`, where it is. */
-    show(count, size, keepPlace = false) {
-      this.count = count;
+    show(count2, size, keepPlace = false) {
+      this.count = count2;
       this.size = size;
-      this.active = keepPlace ? Math.max(0, Math.min(this.active, count - 1)) : 0;
+      this.active = keepPlace ? Math.max(0, Math.min(this.active, count2 - 1)) : 0;
       this.clear();
       this.layOut();
       if (!keepPlace && this.element.getBoundingClientRect().top < 0) this.scrollToOffset(0);
@@ -4538,12 +4538,12 @@
       listenToKeys(this.keys);
     }
     buildModes() {
-      const build = (mode, text) => {
+      const build2 = (mode, text) => {
         const button2 = h("button", { type: "button", "data-testid": `mode-${mode}`, onclick: () => this.change({ mode }) }, text);
         this.modes.set(mode, button2);
         return button2;
       };
-      return h("div", { class: "modes", role: "group", "aria-label": "Look at" }, build("images", "Images"), build("objects", "Objects"));
+      return h("div", { class: "modes", role: "group", "aria-label": "Look at" }, build2("images", "Images"), build2("objects", "Objects"));
     }
     buildSort() {
       const known = SORTS.filter((name) => name !== "difference" || this.index.difference !== null);
@@ -4736,9 +4736,796 @@
     }
   };
 
+  // src/results/format.ts
+  var UNDEFINED = "\u2013";
+  function percent(value) {
+    return value === null || value === void 0 || value < 0 ? UNDEFINED : (100 * value).toFixed(1);
+  }
+  function count(value) {
+    return value.toLocaleString("en");
+  }
+  function things(value, one, many = `${one}s`) {
+    return `${count(value)} ${value === 1 ? one : many}`;
+  }
+
+  // src/results/classes.ts
+  var LABELS = {
+    category_id: "Id",
+    name: "Class",
+    split: "Split",
+    frequency: "Frequency",
+    annotations: "Annotations",
+    instances: "Instances",
+    iou: "IoU",
+    accuracy: "Accuracy",
+    segm_predictions: "Masks",
+    segm_AP: "Mask AP",
+    segm_AP50: "Mask AP50",
+    segm_AR: "Mask AR",
+    bbox_predictions: "Boxes",
+    bbox_AP: "Box AP",
+    bbox_AP50: "Box AP50",
+    bbox_AR: "Box AR"
+  };
+  var TEXTS = ["name", "split", "frequency"];
+  var WHOLE2 = ["category_id", "annotations", "instances", "segm_predictions", "bbox_predictions"];
+  var FREQUENCIES = { r: "rare", c: "common", f: "frequent" };
+  var MOST_ROWS = 2e3;
+  var ClassTable = class {
+    constructor(classes, onSelect) {
+      this.classes = classes;
+      this.onSelect = onSelect;
+      const { columns, rows } = classes;
+      const filled = columns.map((_, place) => place).filter((place) => rows.some((row) => row[place] !== null));
+      const id = columns.indexOf("category_id");
+      this.columns = [...filled.filter((place) => place !== id), id];
+      this.sortedBy = columns.indexOf("annotations");
+      this.choices = new Map(
+        ["split", "frequency"].map((name) => columns.indexOf(name)).filter((place) => this.columns.includes(place)).map((place) => [place, this.buildChoice(place)])
+      );
+      this.rows = rows.map((row, number) => this.buildRow(row, number));
+      this.element = h("div", { class: "classes" }, this.buildControls(), this.told, this.buildTable());
+      this.show();
+    }
+    classes;
+    onSelect;
+    element;
+    body = h("tbody");
+    told = h("p", { class: "muted", "aria-live": "polite", "data-testid": "class-count" });
+    rows;
+    columns;
+    heads = /* @__PURE__ */ new Map();
+    search = h("input", {
+      type: "search",
+      placeholder: "Class name",
+      "aria-label": "Filter classes by name",
+      "data-testid": "class-filter",
+      oninput: () => this.show()
+    });
+    choices;
+    withAny = h("input", { type: "checkbox", checked: true, onchange: () => this.show() });
+    sortedBy;
+    isFalling = true;
+    selected = null;
+    /** Marks a class, or none; does not call `onSelect`. */
+    select(row) {
+      if (this.selected !== null) this.rows[this.selected]?.removeAttribute("aria-current");
+      this.selected = row;
+      if (row !== null) this.rows[row]?.setAttribute("aria-current", "true");
+    }
+    buildControls() {
+      return h(
+        "div",
+        { class: "results-controls" },
+        this.search,
+        ...this.choices.values(),
+        h("label", {}, this.withAny, " only classes with annotations")
+      );
+    }
+    buildChoice(place) {
+      const name = this.classes.columns[place] ?? "";
+      const values = [...new Set(this.classes.rows.map((row) => row[place]))].filter((value) => value !== null).sort();
+      const options = values.map((value) => h("option", { value }, FREQUENCIES[String(value)] ?? String(value)));
+      return h(
+        "select",
+        { "aria-label": LABELS[name] ?? name, "data-testid": `class-${name}`, onchange: () => this.show() },
+        h("option", { value: "" }, `any ${name}`),
+        ...options
+      );
+    }
+    buildTable() {
+      const heads = this.columns.map((place) => {
+        const name = this.classes.columns[place] ?? "";
+        const button2 = h("button", { type: "button", class: "sort", onclick: () => this.sort(place) }, LABELS[name] ?? name);
+        const head = h("th", { scope: "col", class: TEXTS.includes(name) ? "" : "number" }, button2);
+        this.heads.set(place, head);
+        return head;
+      });
+      return h(
+        "div",
+        { class: "table-frame", tabindex: 0, role: "region", "aria-label": "Classes" },
+        h("table", { class: "grid class-table", "data-testid": "classes" }, h("thead", {}, h("tr", {}, ...heads)), this.body)
+      );
+    }
+    buildRow(row, number) {
+      const cells = this.columns.map((place) => {
+        const name = this.classes.columns[place] ?? "";
+        const value = row[place] ?? null;
+        if (name === "name") {
+          const button2 = h("button", { type: "button", class: "link" }, h("bdi", {}, value));
+          return h("th", { scope: "row" }, button2);
+        }
+        return h("td", { class: TEXTS.includes(name) ? "" : "number" }, showCell(name, value));
+      });
+      return h("tr", { "data-testid": "class-row", onclick: () => this.choose(number) }, ...cells);
+    }
+    choose(number) {
+      this.onSelect(this.selected === number ? null : number);
+    }
+    sort(place) {
+      const isText = TEXTS.includes(this.classes.columns[place] ?? "");
+      this.isFalling = place === this.sortedBy ? !this.isFalling : !isText;
+      this.sortedBy = place;
+      this.show();
+    }
+    show() {
+      const numbers = this.filter();
+      const way = this.isFalling ? -1 : 1;
+      const value = (number) => this.classes.rows[number]?.[this.sortedBy] ?? null;
+      numbers.sort((a, b) => compare(value(a), value(b), way));
+      const shown = numbers.slice(0, MOST_ROWS).flatMap((number) => this.rows[number] ?? []);
+      this.body.replaceChildren(...shown);
+      for (const [place, head] of this.heads) {
+        if (place === this.sortedBy) head.setAttribute("aria-sort", this.isFalling ? "descending" : "ascending");
+        else head.removeAttribute("aria-sort");
+      }
+      const cut = numbers.length > MOST_ROWS ? `; the first ${count(MOST_ROWS)} are shown: filter or sort to see others` : "";
+      this.told.textContent = `${count(numbers.length)} of ${things(this.rows.length, "class", "classes")}${cut}. Numbers are percent.`;
+    }
+    filter() {
+      const wanted = this.search.value.trim().toLowerCase();
+      const { columns, rows } = this.classes;
+      const name = columns.indexOf("name");
+      const annotations = columns.indexOf("annotations");
+      const chosen = [...this.choices].filter(([, choice]) => choice.value);
+      return rows.flatMap((row, number) => {
+        if (wanted && !String(row[name]).toLowerCase().includes(wanted)) return [];
+        if (this.withAny.checked && !row[annotations]) return [];
+        return chosen.every(([place, choice]) => String(row[place]) === choice.value) ? [number] : [];
+      });
+    }
+  };
+  function showCell(name, value) {
+    if (value === null) return name === "split" || name === "frequency" ? "" : UNDEFINED;
+    if (typeof value === "string") return name === "frequency" ? FREQUENCIES[value] ?? value : value;
+    if (name === "category_id") return String(value);
+    return WHOLE2.includes(name) ? count(value) : percent(value);
+  }
+  function compare(a, b, way) {
+    if (a === null || b === null) return Number(a === null) - Number(b === null);
+    if (typeof a === "string" || typeof b === "string") return way * String(a).localeCompare(String(b), "en", { numeric: true });
+    return way * (a - b);
+  }
+
+  // src/results/examples.ts
+  function buildCards(examples) {
+    const cards = examples.map(
+      (example, number) => h(
+        "li",
+        {},
+        h(
+          "button",
+          {
+            type: "button",
+            class: "example",
+            "data-testid": "example",
+            "aria-label": `Open: ${describe3(example)}`,
+            onclick: () => openExample(examples, number)
+          },
+          buildPicture(example, example.crop, toView(example.window)),
+          h("span", { class: "example-text" }, ...describeSides(example))
+        )
+      )
+    );
+    return h("ul", { class: "cards" }, ...cards);
+  }
+  function buildLegend() {
+    return h(
+      "p",
+      { class: "muted outlines" },
+      buildLine("truth"),
+      "annotation: white, dashed",
+      buildLine("prediction"),
+      "prediction: orange, solid"
+    );
+  }
+  function buildLine(side) {
+    return h("span", { class: `line-sample ${side}`, "aria-hidden": "true" });
+  }
+  function openExample(examples, first2) {
+    let number = first2;
+    const body = h("div", { class: "example-large" });
+    const dialog = h(
+      "dialog",
+      { class: "example-dialog", "aria-label": "Example", "data-testid": "example-dialog", onclose: () => end() },
+      body
+    );
+    const step = (by) => {
+      number = Math.min(examples.length - 1, Math.max(0, number + by));
+      show3();
+    };
+    const show3 = () => {
+      const example = examples[number];
+      if (!example) return;
+      const { picture, button: button2 } = buildLarge(example);
+      const controls = h(
+        "div",
+        { class: "results-controls" },
+        h("button", { type: "button", disabled: number === 0, onclick: () => step(-1) }, "Previous"),
+        h("button", { type: "button", disabled: number === examples.length - 1, onclick: () => step(1) }, "Next"),
+        h("span", { class: "muted", "aria-live": "polite" }, `${number + 1} of ${examples.length}`),
+        button2,
+        h("button", { type: "button", class: "close", onclick: () => dialog.close() }, "Close")
+      );
+      body.replaceChildren(picture, controls, buildFacts(example));
+    };
+    const stop = listenToKeys(
+      [
+        { key: "n", about: "Next example", run: () => step(1) },
+        { key: "p", about: "Previous example", run: () => step(-1) },
+        { key: "ArrowRight", about: "Next example", shown: "", run: () => step(1) },
+        { key: "ArrowLeft", about: "Previous example", shown: "", run: () => step(-1) }
+      ],
+      dialog
+    );
+    const end = () => {
+      stop();
+      dialog.remove();
+    };
+    show3();
+    document.body.append(dialog);
+    dialog.showModal();
+  }
+  function buildLarge(example) {
+    const around = buildPicture(example, example.crop, toView(example.window));
+    if (!example.picture) return { picture: around, button: null };
+    const all = { x: 0, y: 0, width: example.width, height: example.height };
+    const whole = buildPicture(example, example.picture, all);
+    const picture = h("div", {}, whole);
+    const button2 = h(
+      "button",
+      {
+        type: "button",
+        "aria-pressed": "false",
+        "data-testid": "closer",
+        onclick: () => {
+          const isClose = button2.getAttribute("aria-pressed") === "false";
+          button2.setAttribute("aria-pressed", String(isClose));
+          picture.replaceChildren(isClose ? around : whole);
+        }
+      },
+      "Only around the object"
+    );
+    return { picture, button: button2 };
+  }
+  function buildPicture(example, address, view) {
+    const frame = h("span", { class: "frame" });
+    frame.style.setProperty("--ratio", String(view.width / view.height));
+    const overlay = new Overlay({ width: example.width, height: example.height, names: "none" });
+    overlay.setObjects(listSides(example));
+    overlay.setView(view);
+    if (address) {
+      const gone = () => picture.replaceWith(h("span", { class: "gone muted" }, "The picture cannot be read"));
+      const loading = address.startsWith("data:") ? "eager" : "lazy";
+      const picture = h("img", { src: address, alt: "", loading, decoding: "async", onerror: gone });
+      frame.append(picture);
+    } else {
+      frame.append(h("span", { class: "gone muted" }, "No picture"));
+    }
+    frame.append(overlay.element);
+    return frame;
+  }
+  function buildFacts(example) {
+    const facts = [
+      ["IoU, percent", example.iou === null ? null : percent(example.iou)],
+      ["File", example.file_name],
+      ["Image id", example.image_id],
+      ["Annotation id", example.annotation_id]
+    ];
+    const shown = facts.filter(([, value]) => value !== null);
+    const sides = ["truth", "prediction"].flatMap((side) => [
+      h("dt", {}, side === "truth" ? "Annotation" : "Prediction"),
+      h("dd", {}, buildLine(side), h("bdi", {}, nameWithScore(example[side])))
+    ]);
+    return h("dl", { class: "facts" }, ...sides, ...shown.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, h("bdi", {}, value))]));
+  }
+  function listSides(example) {
+    return [example.truth, example.prediction].filter((side) => side !== null);
+  }
+  function describe3(example) {
+    const iou = example.iou === null ? "" : `, IoU ${percent(example.iou)} percent`;
+    return `annotation ${example.truth?.category ?? "none"}, prediction ${nameWithScore(example.prediction)}${iou}`;
+  }
+  function describeSides(example) {
+    const iou = example.iou === null ? "" : `IoU ${percent(example.iou)} \xB7 `;
+    return [
+      h("span", {}, h("bdi", {}, example.truth?.category ?? "nothing there"), " \u2192 ", h("bdi", {}, nameWithScore(example.prediction))),
+      h("span", { class: "muted" }, iou, h("bdi", {}, example.file_name ?? `image ${example.image_id}`))
+    ];
+  }
+  function nameWithScore(side) {
+    if (!side) return "nothing";
+    return side.score === null ? side.category : `${side.category} ${side.score.toFixed(2)}`;
+  }
+  function toView([x, y, width, height]) {
+    return { x, y, width, height };
+  }
+
+  // src/results/confusions.ts
+  var Confusions = class {
+    constructor(results, source) {
+      this.results = results;
+      this.source = source;
+      this.buttons = results.pairs.map((pair, number) => this.buildPair(pair, number));
+      const side = h("div", {}, h("h3", {}, "Pairs: annotation \u2192 prediction"), this.told, this.list);
+      const matrix = results.matrix && results.matrix.classes.length > 0 && this.buildMatrix(results.matrix);
+      this.element = h("div", { class: "confusions" }, side, matrix);
+      this.setClass(null);
+    }
+    results;
+    source;
+    element;
+    list = h("ol", { class: "pairs", "data-testid": "pairs" });
+    told = h("p", { class: "muted", "aria-live": "polite" });
+    buttons;
+    className = null;
+    /** Lists the pairs of one class only; null lists all. */
+    setClass(name) {
+      this.className = name;
+      const chosen = this.results.pairs.flatMap(
+        (pair, number) => name === null || pair.truth === name || pair.predicted === name ? [number] : []
+      );
+      this.list.replaceChildren(...chosen.map((number) => h("li", {}, this.buttons[number])));
+      const shown = this.results.pairs.length;
+      const all = this.results.num_pairs > shown ? `the ${count(shown)} most frequent of ${count(this.results.num_pairs)}` : things(shown, "pair");
+      this.told.textContent = this.className === null ? `${all}.` : `${things(chosen.length, "pair")} with ${this.className}, of ${all}.`;
+    }
+    buildPair(pair, number) {
+      const most = this.results.pairs[0]?.count ?? 1;
+      const bar = h("span", { class: "bar", "aria-hidden": "true" });
+      bar.style.setProperty("--share", String(pair.count / most));
+      return h(
+        "button",
+        { type: "button", class: "pair", "data-testid": "pair", onclick: () => void this.open(number) },
+        h("span", { class: "pair-names" }, h("bdi", {}, pair.truth), " \u2192 ", h("bdi", {}, pair.predicted)),
+        bar,
+        h("span", { class: "number" }, count(pair.count))
+      );
+    }
+    async open(number) {
+      const pair = this.results.pairs[number];
+      if (!pair) return;
+      try {
+        const examples = await this.source.examples(String(number));
+        const close = h("button", { type: "button", class: "close", onclick: () => dialog.close() }, "Close");
+        const dialog = h(
+          "dialog",
+          { class: "pair-dialog", "aria-labelledby": "pair-title", "data-testid": "pair-dialog", onclose: () => dialog.remove() },
+          h("div", { class: "results-controls" }, h("h2", { id: "pair-title" }, h("bdi", {}, pair.truth), " \u2192 ", h("bdi", {}, pair.predicted)), close),
+          h("p", { class: "muted" }, describeShown(pair, examples.length)),
+          examples.length > 0 && buildLegend(),
+          buildCards(examples)
+        );
+        document.body.append(dialog);
+        dialog.showModal();
+      } catch (error) {
+        if (!isAbort(error)) sayError(describe(error));
+      }
+    }
+    buildMatrix(matrix) {
+      const numbers = new Map(this.results.pairs.map((pair, number) => [JSON.stringify([pair.truth, pair.predicted]), number]));
+      const most = Math.max(1, ...matrix.counts.flatMap((row, at) => row.filter((_, place) => place !== at)));
+      const head = [...matrix.classes, "others", "not found"].map(
+        (name, place) => h("th", { scope: "col", class: place < matrix.classes.length ? "" : "muted" }, h("bdi", {}, name))
+      );
+      const rows = matrix.classes.map((name, at) => {
+        const cells = matrix.classes.map((other, place) => {
+          const value = matrix.counts[at]?.[place] ?? 0;
+          if (at === place) return h("td", { class: "right", title: `${name}: ${count(value)} right` }, value || "");
+          const cell = h("td", { title: `${name} \u2192 ${other}: ${count(value)}` });
+          if (!value) return cell;
+          cell.style.setProperty("--share", String(value / most));
+          const number = numbers.get(JSON.stringify([name, other]));
+          cell.className = "mistaken";
+          cell.append(
+            number === void 0 ? String(value) : h("button", { type: "button", "aria-label": `${name} \u2192 ${other}: ${value}`, onclick: () => void this.open(number) }, value)
+          );
+          return cell;
+        });
+        const ends = [matrix.others[at] ?? 0, matrix.missed[at] ?? 0].map((value) => h("td", { class: "muted" }, value || ""));
+        return h("tr", {}, h("th", { scope: "row" }, h("bdi", {}, name)), ...cells, ...ends);
+      });
+      return h(
+        "div",
+        {},
+        h("h3", {}, `Matrix of the ${things(matrix.classes.length, "class", "classes")} most often mistaken`),
+        h("p", { class: "muted" }, "A row is a class as annotated, a column as predicted. A number opens its pair."),
+        h(
+          "div",
+          { class: "matrix-frame", tabindex: 0, role: "region", "aria-label": "Matrix of confusions" },
+          h("table", { class: "matrix", "data-testid": "matrix" }, h("thead", {}, h("tr", {}, h("td"), ...head)), h("tbody", {}, ...rows))
+        )
+      );
+    }
+  };
+  function describeShown(pair, shown) {
+    const all = things(pair.count, "instance");
+    if (shown === 0) return `${all}; no examples of it are kept here.`;
+    return shown < pair.count ? `${all}; the ${shown} of the highest scores.` : `${all}.`;
+  }
+
+  // src/results/curves.ts
+  var NAMES2 = ["precision_50", "precision_75", "precision"];
+  var TITLES = {
+    precision_50: "IoU .50",
+    precision_75: "IoU .75",
+    precision: "IoU .50:.95"
+  };
+  var KINDS = { segm: "Masks", bbox: "Boxes" };
+  var RECALLS = 101;
+  var WIDTH = 520;
+  var HEIGHT = 320;
+  var LEFT = 44;
+  var BOTTOM = 40;
+  var TOP = 8;
+  var RIGHT = 12;
+  function readCurves(curves, row) {
+    if (row === null) {
+      const { precision_50, precision_75, precision } = curves;
+      return precision_50 && precision_75 && precision ? { precision_50, precision_75, precision } : null;
+    }
+    const place = curves.classes.indexOf(row);
+    if (place < 0) return null;
+    const bytes = Uint8Array.from(atob(curves.data), (letter) => letter.charCodeAt(0));
+    const view = new DataView(bytes.buffer);
+    const read = (kind) => Array.from({ length: RECALLS }, (_, at) => view.getUint16(2 * ((place * NAMES2.length + kind) * RECALLS + at), true) / 65535);
+    return { precision_50: read(0), precision_75: read(1), precision: read(2) };
+  }
+  var CurvePanel = class {
+    constructor(results) {
+      this.results = results;
+      const names = Object.keys(results.curves);
+      this.kind = names[0] ?? "";
+      this.kinds = new Map(
+        names.map((kind) => [kind, h("button", { type: "button", onclick: () => this.choose(kind) }, KINDS[kind] ?? kind)])
+      );
+      const switches = names.length > 1 && h("div", { class: "results-controls no-print" }, ...this.kinds.values());
+      this.element = h("div", { class: "curves", "data-testid": "curves" }, this.title, switches, this.body);
+      this.show();
+    }
+    results;
+    element;
+    kind;
+    row = null;
+    title = h("h3", { "data-testid": "curve-title" });
+    body = h("div");
+    kinds;
+    /** Shows the class of a row of the table; null shows the mean of all. */
+    setClass(row) {
+      this.row = row;
+      this.show();
+    }
+    choose(kind) {
+      this.kind = kind;
+      this.show();
+    }
+    show() {
+      for (const [kind, button2] of this.kinds) button2.setAttribute("aria-pressed", String(kind === this.kind));
+      const curves = this.results.curves[this.kind];
+      if (!curves) return;
+      const many = curves.classes.length;
+      const name = this.row === null ? null : this.results.classes.rows[this.row]?.[this.results.classes.columns.indexOf("name")];
+      const of = name === null || name === void 0 ? `mean of ${many === 1 ? "one class" : `${many} classes`}` : String(name);
+      this.title.textContent = `${KINDS[this.kind] ?? this.kind}, precision over recall: ${of}`;
+      const lines = readCurves(curves, this.row);
+      this.body.replaceChildren(lines ? buildPlot(lines) : h("p", { class: "muted" }, "It has no annotation to be found, so no curve."));
+    }
+  };
+  function buildPlot(lines) {
+    const cursor = svg("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM });
+    const dots = NAMES2.map((name) => svg("circle", { class: `dot ${name}`, r: 3.5 }));
+    const drawing = svg(
+      "svg",
+      { class: "plot", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": "Precision over recall; the table below has its values" },
+      drawAxes(),
+      ...NAMES2.map((name) => svg("path", { class: `line ${name}`, d: drawLine(lines[name]) })),
+      svg("g", { class: "reading" }, cursor, ...dots)
+    );
+    const told = h("p", { class: "reading-text", "aria-live": "polite", "data-testid": "curve-reading" });
+    const range = h("input", {
+      type: "range",
+      min: 0,
+      max: RECALLS - 1,
+      value: 50,
+      "aria-label": "Recall to read precision at",
+      class: "no-print",
+      oninput: () => read(range.valueAsNumber)
+    });
+    const read = (at) => {
+      cursor.setAttribute("x1", String(toX(at)));
+      cursor.setAttribute("x2", String(toX(at)));
+      dots.forEach((dot, number) => {
+        dot.setAttribute("cx", String(toX(at)));
+        dot.setAttribute("cy", String(toY(lines[NAMES2[number] ?? "precision"][at] ?? 0)));
+      });
+      const values = NAMES2.map((name) => `${TITLES[name]}: ${percent(lines[name][at])}`).join(", ");
+      told.textContent = `At recall ${at} %, precision at ${values}`;
+      range.value = String(at);
+    };
+    drawing.addEventListener("pointermove", (event) => {
+      const matrix = drawing.getScreenCTM();
+      if (!matrix) return;
+      const { x } = new DOMPoint(event.clientX, event.clientY).matrixTransform(matrix.inverse());
+      const share = (x - LEFT) / (WIDTH - LEFT - RIGHT);
+      read(Math.round(Math.min(1, Math.max(0, share)) * (RECALLS - 1)));
+    });
+    read(50);
+    return h("div", {}, drawing, buildLegend2(lines), range, told, buildTable(lines));
+  }
+  function buildLegend2(lines) {
+    const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+    const items = NAMES2.map(
+      (name) => h(
+        "li",
+        {},
+        svg("svg", { class: "plot sample", viewBox: "0 0 28 8", "aria-hidden": "true" }, svg("path", { class: `line ${name}`, d: "M0 4H28" })),
+        `${TITLES[name]}: AP ${percent(mean(lines[name]))}`
+      )
+    );
+    return h("ul", { class: "legend" }, ...items);
+  }
+  function buildTable(lines) {
+    const rows = Array.from({ length: 11 }, (_, step) => 10 * step).map(
+      (at) => h("tr", {}, h("th", { scope: "row" }, `${at} %`), ...NAMES2.map((name) => h("td", {}, percent(lines[name][at]))))
+    );
+    return h(
+      "details",
+      { class: "no-print" },
+      h("summary", {}, "Values as a table"),
+      h(
+        "table",
+        { class: "grid", "data-testid": "curve-table" },
+        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Recall"), ...NAMES2.map((name) => h("th", { scope: "col" }, TITLES[name])))),
+        h("tbody", {}, ...rows)
+      )
+    );
+  }
+  function drawAxes() {
+    const ticks = [0, 20, 40, 60, 80, 100];
+    return svg(
+      "g",
+      { class: "axes" },
+      ...ticks.flatMap((tick) => [
+        svg("line", { x1: toX(tick), x2: toX(tick), y1: TOP, y2: HEIGHT - BOTTOM }),
+        svg("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: toY(tick / 100), y2: toY(tick / 100) }),
+        svg("text", { x: toX(tick), y: HEIGHT - BOTTOM + 16, "text-anchor": "middle" }, tick),
+        svg("text", { x: LEFT - 6, y: toY(tick / 100) + 4, "text-anchor": "end" }, tick)
+      ]),
+      svg("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, "Recall, percent"),
+      svg("text", { transform: `translate(12 ${(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)`, "text-anchor": "middle" }, "Precision, percent")
+    );
+  }
+  function drawLine(values) {
+    return values.map((value, at) => `${at ? "L" : "M"}${toX(at).toFixed(1)} ${toY(value).toFixed(1)}`).join("");
+  }
+  function toX(at) {
+    return LEFT + at / (RECALLS - 1) * (WIDTH - LEFT - RIGHT);
+  }
+  function toY(value) {
+    return HEIGHT - BOTTOM - value * (HEIGHT - BOTTOM - TOP);
+  }
+
+  // src/results/numbers.ts
+  var TITLES2 = { instances: "Instances", segm: "Masks", bbox: "Boxes" };
+  var GROUPS = [
+    ["all", ""],
+    ["base", "_base"],
+    ["novel", "_novel"]
+  ];
+  var PRECISION = {
+    AP: "IoU .50:.95",
+    AP50: "IoU .50",
+    AP75: "IoU .75",
+    APs: "small, area < 32\xB2",
+    APm: "medium",
+    APl: "large, area > 96\xB2",
+    AP_base: "base classes",
+    AP_novel: "novel classes",
+    AP50_base: "base, IoU .50",
+    AP50_novel: "novel, IoU .50",
+    APr: "rare classes",
+    APc: "common classes",
+    APf: "frequent classes"
+  };
+  var LEFT_OUT = {
+    instances_unanswered: "left out: their images have no predictions",
+    instances_missing: "without an answer: IoU 0 and wrong",
+    instances_repeated: "further predictions of one prompt: left out",
+    instances_in_neither_split: "left out: their class is neither base nor novel"
+  };
+  function buildNumbers(metrics) {
+    const tables = Object.entries(metrics.metrics).flatMap(
+      ([group, values]) => group === "instances" ? [buildInstances(values)] : buildDetections(TITLES2[group] ?? group, values)
+    );
+    return h("div", { class: "numbers", "data-testid": "numbers" }, ...tables);
+  }
+  function buildProtocol(metrics) {
+    const { dataset, counts = {}, seconds = {}, problems = [], matching } = metrics;
+    const { made_with: madeWith, ...protocol } = metrics.protocol;
+    const lists = [
+      ["Data set", dataset],
+      ["Protocol", protocol],
+      ["Predictions were made with", isRecord(madeWith) ? withoutHashes(madeWith) : {}],
+      ["Counts", counts],
+      ["How images were found", isRecord(matching) ? matching : {}],
+      ["Seconds", seconds],
+      ["Made", { ovsam: metrics.ovsam, finished: metrics.finished }]
+    ];
+    return h(
+      "div",
+      { class: "protocol", "data-testid": "protocol" },
+      ...lists.filter(([, values]) => Object.keys(values).length).map(([title, values]) => buildList(title, values)),
+      problems.length > 0 && h("section", { class: "odd" }, h("h3", {}, "Odd input"), h("ul", {}, ...problems.map((text) => h("li", {}, text))))
+    );
+  }
+  function buildInstances(values) {
+    const groups = GROUPS.filter(([, suffix]) => suffix === "" || values[`instances${suffix}`]);
+    const rows = groups.map(
+      ([name, suffix]) => h(
+        "tr",
+        {},
+        h("th", { scope: "row" }, name),
+        h("td", {}, percent(values[`iou${suffix}`])),
+        h("td", {}, percent(values[`accuracy${suffix}`])),
+        h("td", {}, count(values[`instances${suffix}`] ?? 0))
+      )
+    );
+    const more = Object.entries(LEFT_OUT).filter(([name]) => values[name]);
+    return h(
+      "section",
+      {},
+      h("h3", {}, "Instances, percent"),
+      h(
+        "table",
+        { class: "grid" },
+        h("thead", {}, h("tr", {}, ...["", "IoU", "Accuracy", "Instances"].map((name) => h("th", { scope: "col" }, name)))),
+        h("tbody", {}, ...rows)
+      ),
+      more.length > 0 && h("p", { class: "muted" }, more.map(([name, about]) => `${count(values[name] ?? 0)} ${about}`).join("; "))
+    );
+  }
+  function buildDetections(title, values) {
+    const isRecall = (name) => name.startsWith("AR");
+    const precision = Object.keys(values).filter((name) => !isRecall(name));
+    const recall = Object.keys(values).filter(isRecall);
+    return [
+      buildColumn(`${title}: precision, percent`, precision, values),
+      buildColumn(`${title}: recall, percent`, recall, values)
+    ];
+  }
+  function buildColumn(title, names, values) {
+    const rows = names.map(
+      (name) => h(
+        "tr",
+        {},
+        h("th", { scope: "row" }, name.replace("_", " ")),
+        h("td", {}, percent(values[name])),
+        h("td", { class: "muted about" }, PRECISION[name] ?? describeRecall(name))
+      )
+    );
+    return h("section", {}, h("h3", {}, title), h("table", { class: "grid" }, h("tbody", {}, ...rows)));
+  }
+  var SIZES = { s: "small", m: "medium", l: "large" };
+  function describeRecall(name) {
+    const found = /^AR([sml]?)(?:@(\d+))?$/.exec(name);
+    if (!found) return "";
+    const size = found[1] ? SIZES[found[1]] ?? "" : "";
+    return [size, found[2] ? `${found[2]} an image` : ""].filter(Boolean).join(", ");
+  }
+  function buildList(title, values) {
+    const items = Object.entries(values).flatMap(([name, value]) => [
+      h("dt", {}, name.replaceAll("_", " ")),
+      h("dd", {}, show2(value))
+    ]);
+    return h("section", {}, h("h3", {}, title), h("dl", {}, ...items));
+  }
+  function show2(value) {
+    if (value === null || value === void 0) return UNDEFINED;
+    if (typeof value === "object") return JSON.stringify(value);
+    return typeof value === "number" && Number.isInteger(value) ? count(value) : String(value);
+  }
+  function withoutHashes(values) {
+    return Object.fromEntries(Object.entries(values).filter(([name]) => !/_(hash|version)$/.test(name)));
+  }
+  function isRecord(value) {
+    return typeof value === "object" && value !== null && !Array.isArray(value);
+  }
+
+  // src/results/source.ts
+  var ServerSource2 = class {
+    results() {
+      return getJson("api/results");
+    }
+    examples(of) {
+      return getJson(`api/results/examples?of=${encodeURIComponent(of)}`);
+    }
+  };
+  var EmbeddedSource2 = class {
+    held = JSON.parse(byId("results").textContent ?? "");
+    results() {
+      return Promise.resolve(this.held.results);
+    }
+    examples(of) {
+      return Promise.resolve(this.held.examples[of] ?? []);
+    }
+  };
+
   // src/results/mount.ts
   function mount3(root, start) {
-    root.append(h("pre", { "data-testid": "results" }, JSON.stringify(start, null, 2)));
+    const source = start.embedded ? new EmbeddedSource2() : new ServerSource2();
+    root.append(h("p", { class: "muted results-wait" }, "Reading the results \u2026"));
+    source.results().then((results) => root.replaceChildren(build(results, source))).catch((error) => root.replaceChildren(h("p", { class: "error results-wait", role: "alert" }, describe(error))));
+  }
+  function build(results, source) {
+    const { metrics } = results;
+    const name = String(metrics.dataset["name"] ?? "");
+    document.title = `${name}: results of ovsam eval`;
+    const curves = Object.keys(results.curves).length > 0 ? new CurvePanel(results) : null;
+    const confusions = results.pairs.length > 0 ? new Confusions(results, source) : null;
+    const classes = new ClassTable(results.classes, (row) => {
+      classes.select(row);
+      curves?.setClass(row);
+      confusions?.setClass(row === null ? null : String(results.classes.rows[row]?.[results.classes.columns.indexOf("name")]));
+    });
+    const sections = [
+      ["numbers", "Numbers", buildNumbers(metrics)],
+      ["classes", "Classes", h("div", { class: curves ? "with-side" : "" }, classes.element, curves?.element)],
+      ["confusions", "Confusions", confusions?.element ?? null],
+      ["worst", "Worst instances", results.worst > 0 ? buildWorst(results, source) : null],
+      ["protocol", "How it was measured", buildProtocol(metrics)]
+    ];
+    const shown = sections.filter(([, , element]) => element);
+    return h(
+      "div",
+      { class: "results", "data-testid": "results" },
+      h(
+        "header",
+        {},
+        h("h1", {}, "Results on ", h("bdi", {}, name)),
+        h("nav", { class: "no-print", "aria-label": "Parts of the page" }, ...shown.map(([id, title]) => h("a", { href: `#${id}` }, title))),
+        buildThemeSwitch()
+      ),
+      h(
+        "main",
+        {},
+        h("p", { class: "muted" }, summarise(results)),
+        ...results.notes.map((note) => h("p", { class: "note" }, note)),
+        ...shown.map(([id, title, element]) => h("section", { id, "aria-labelledby": `${id}-title` }, h("h2", { id: `${id}-title` }, title), element))
+      )
+    );
+  }
+  function summarise(results) {
+    const { counts = {}, protocol } = results.metrics;
+    const seen = ["images", "annotations", "predictions"].map((name) => things(counts[name] ?? 0, name.replace(/s$/, "")));
+    return `${seen.join(", ")}. Predictions: ${String(protocol["predictions"] ?? "")}`;
+  }
+  function buildWorst(results, source) {
+    const body = h("div", {}, h("p", { class: "muted" }, "Reading \u2026"));
+    source.examples("worst").then((examples) => body.replaceChildren(buildLegend(), buildCards(examples))).catch((error) => body.replaceChildren(h("p", { class: "error" }, describe(error))));
+    return h("div", { "data-testid": "worst" }, h("p", { class: "muted" }, describeWorst(results)), body);
+  }
+  function describeWorst(results) {
+    return "instances" in results.metrics.metrics ? `${things(results.worst, "instance")} of the lowest IoU, wrong names first.` : "Half are the surest wrong predictions, half the largest annotations that nothing found.";
   }
 
   // src/main.ts
