@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:2a3e736149f4998d9d5c02911dba3e1038d25be46cd9f2cfa4525fa424956af0
+// ovsam page, made by page/build.mjs from sources sha256:187de7306dbbc8fb17347ff9cdc85b9d71a96afd57fbd9b1b5bba055ac6c33e8
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -180,19 +180,19 @@
       this.actions = actions;
       this.element = h(
         "section",
-        { class: "panel", "aria-labelledby": "accepted-title" },
+        { class: "demo-panel", "aria-labelledby": "accepted-title" },
         h("h2", { id: "accepted-title" }, "Accepted ", this.count),
         this.empty,
         this.list,
         h("p", { class: "hint" }, "They are kept in ", h("code", {}, output), "; to export them:"),
-        buildCommand(`ovsam export ${quote(output)} --format coco`)
+        buildCommand(["ovsam export", quote(output), "--format coco"])
       );
     }
     actions;
     element;
-    list = h("ul", { class: "objects", "data-testid": "accepted" });
+    list = h("ul", { class: "demo-objects", "data-testid": "accepted" });
     empty = h("p", { class: "hint" }, "None in this image yet.");
-    count = h("span", { class: "count" });
+    count = h("span", { class: "demo-count" });
     show(objects) {
       this.empty.hidden = objects.length > 0;
       this.count.textContent = objects.length > 0 ? String(objects.length) : "";
@@ -201,7 +201,7 @@
     buildRow(object) {
       const swatch = h("span", { class: "swatch", "aria-hidden": "true" });
       swatch.style.setProperty("--colour", object.colour);
-      const row = h("li", { class: "object", "data-testid": "accepted-object" });
+      const row = h("li", { class: "demo-object", "data-testid": "accepted-object" });
       const name = h(
         "button",
         { type: "button", class: "plain", title: "Rename", "aria-label": `Rename ${object.category}` },
@@ -259,7 +259,8 @@
       field.select();
     }
   };
-  function buildCommand(text) {
+  function buildCommand(parts) {
+    const text = parts.join(" ");
     const copy = h("button", { type: "button", "aria-label": "Copy the command" }, "Copy");
     copy.hidden = !window.isSecureContext;
     copy.addEventListener("click", () => {
@@ -268,7 +269,8 @@
         setTimeout(() => copy.textContent = "Copy", COPIED_MS);
       });
     });
-    return h("div", { class: "line" }, h("code", { class: "command", "data-testid": "export" }, text), copy);
+    const shown = parts.flatMap((part) => [h("span", {}, part), " "]).slice(0, -1);
+    return h("div", { class: "line" }, h("code", { class: "command", "data-testid": "export" }, ...shown), copy);
   }
   function quote(path) {
     return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
@@ -410,7 +412,7 @@
       this.hint = h("p", { class: "hint" }, "Click an object in the image, or drag a box around it.");
       this.element = h(
         "section",
-        { class: "panel", "aria-labelledby": "current-title" },
+        { class: "demo-panel", "aria-labelledby": "current-title" },
         h("h2", { id: "current-title" }, "Object"),
         this.hint,
         this.body
@@ -1266,6 +1268,9 @@
   }
 
   // src/shared/overlay.ts
+  var LABEL_HEIGHT = 18;
+  var LABEL_STEP = 1.1;
+  var MOST_MOVES = 20;
   var Overlay = class {
     constructor(options) {
       this.options = options;
@@ -1368,21 +1373,36 @@
       }
       this.placeLabels();
     }
-    /** Puts names above their objects at the size of text on screen, inside the view. */
+    /** Puts names above their objects at the size of text on screen, inside the view, clear of each other. */
     placeLabels() {
       const scale = this.scale();
       const view = this.element.viewBox.baseVal;
+      const taken = [];
       for (const { object, label } of this.drawn) {
         if (label.classList.contains("is-hidden")) continue;
         const text = label.lastElementChild;
         const width = text.getComputedTextLength() + 8;
         label.firstElementChild?.setAttribute("width", String(width));
-        const x = clamp(object.bbox[0], view.x, view.x + view.width - width / scale);
-        const y = clamp(object.bbox[1] - 18 / scale, view.y, view.y + view.height - 18 / scale);
-        label.setAttribute("transform", `translate(${x} ${y}) scale(${1 / scale})`);
+        const size = { width: width / scale, height: LABEL_HEIGHT / scale };
+        const x = clamp(object.bbox[0], view.x, view.x + view.width - size.width);
+        const place = findFree({ ...size, x, y: object.bbox[1] - size.height }, taken, view);
+        taken.push(place);
+        label.setAttribute("transform", `translate(${place.x} ${place.y}) scale(${1 / scale})`);
       }
     }
   };
+  function findFree(wanted, taken, view) {
+    const lowest = view.y + view.height - wanted.height;
+    let place = { ...wanted, y: clamp(wanted.y, view.y, lowest) };
+    for (let move = 1; move <= MOST_MOVES && taken.some((other) => overlap(place, other)); move++) {
+      place = { ...place, y: clamp(wanted.y + move * LABEL_STEP * wanted.height, view.y, lowest) };
+    }
+    return place;
+  }
+  function overlap(one, other) {
+    const isBeside = one.x >= other.x + other.width || other.x >= one.x + one.width;
+    return !isBeside && one.y < other.y + other.height && other.y < one.y + one.height;
+  }
   function chooseInk(colour) {
     const part = (at) => {
       const value = Number.parseInt(colour.slice(at, at + 2), 16) / 255;
@@ -1402,7 +1422,7 @@
     return svg(
       "g",
       { class: "label" },
-      svg("rect", { height: 18, rx: 3, fill: object.colour }),
+      svg("rect", { height: LABEL_HEIGHT, rx: 3, fill: object.colour }),
       svg("text", { x: 4, y: 13, fill: chooseInk(object.colour) }, `${name}${score}`)
     );
   }
@@ -1490,7 +1510,7 @@
     element;
     picture = h("img", { class: "picture", alt: "", draggable: "false" });
     // Two drawings: masks scale with the image, marks keep their size at every zoom.
-    masks = svg("svg", { class: "masks", "aria-hidden": "true" });
+    masks = svg("svg", { class: "mask-layer", "aria-hidden": "true" });
     marks = svg("svg", { class: "marks", "aria-hidden": "true" });
     frame = h("div", { class: "frame" }, this.picture, this.masks);
     plate = h("span", { class: "plate", "data-testid": "hover-name", hidden: true });
@@ -1513,7 +1533,7 @@
       this.element = h(
         "div",
         {
-          class: "stage",
+          class: "demo-stage",
           tabindex: "0",
           role: "application",
           "aria-label": "Image",
@@ -1992,7 +2012,7 @@
       });
       this.element = h(
         "section",
-        { class: "panel", "aria-labelledby": "vocabulary-title" },
+        { class: "demo-panel", "aria-labelledby": "vocabulary-title" },
         h("h2", { id: "vocabulary-title" }, "Names to choose from"),
         form,
         this.status,
@@ -2287,7 +2307,7 @@
       const question = toJson(image.draft.prompt, image);
       await this.attempt(async () => {
         this.showExamples(await addExample(name, image.row, question));
-        say(`Added as an example of ${name}.`);
+        this.layout.announce(`Added as an example of ${name}.`);
       });
     }
     async removeExample(example) {

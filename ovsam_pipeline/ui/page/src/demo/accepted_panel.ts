@@ -15,9 +15,9 @@ export interface AcceptedActions {
 
 export class AcceptedPanel {
   readonly element: HTMLElement;
-  private readonly list = h("ul", { class: "objects", "data-testid": "accepted" });
+  private readonly list = h("ul", { class: "demo-objects", "data-testid": "accepted" });
   private readonly empty = h("p", { class: "hint" }, "None in this image yet.");
-  private readonly count = h("span", { class: "count" });
+  private readonly count = h("span", { class: "demo-count" });
 
   constructor(
     private readonly actions: AcceptedActions,
@@ -25,12 +25,12 @@ export class AcceptedPanel {
   ) {
     this.element = h(
       "section",
-      { class: "panel", "aria-labelledby": "accepted-title" },
+      { class: "demo-panel", "aria-labelledby": "accepted-title" },
       h("h2", { id: "accepted-title" }, "Accepted ", this.count),
       this.empty,
       this.list,
       h("p", { class: "hint" }, "They are kept in ", h("code", {}, output), "; to export them:"),
-      buildCommand(`ovsam export ${quote(output)} --format coco`),
+      buildCommand(["ovsam export", quote(output), "--format coco"]),
     );
   }
 
@@ -43,7 +43,7 @@ export class AcceptedPanel {
   private buildRow(object: DrawnObject): HTMLElement {
     const swatch = h("span", { class: "swatch", "aria-hidden": "true" });
     swatch.style.setProperty("--colour", object.colour);
-    const row = h("li", { class: "object", "data-testid": "accepted-object" });
+    const row = h("li", { class: "demo-object", "data-testid": "accepted-object" });
     const name = h(
       "button",
       { type: "button", class: "plain", title: "Rename", "aria-label": `Rename ${object.category}` },
@@ -105,7 +105,8 @@ export class AcceptedPanel {
 }
 
 /** A command to type, with a button that copies it. */
-function buildCommand(text: string): HTMLElement {
+function buildCommand(parts: readonly string[]): HTMLElement {
+  const text = parts.join(" ");
   const copy = h("button", { type: "button", "aria-label": "Copy the command" }, "Copy");
   // Browsers give the clipboard to pages of this machine only.
   copy.hidden = !window.isSecureContext;
@@ -115,7 +116,9 @@ function buildCommand(text: string): HTMLElement {
       setTimeout(() => (copy.textContent = "Copy"), COPIED_MS);
     });
   });
-  return h("div", { class: "line" }, h("code", { class: "command", "data-testid": "export" }, text), copy);
+  // A line break may come between the parts, not at the hyphens of an option.
+  const shown = parts.flatMap((part) => [h("span", {}, part), " "]).slice(0, -1);
+  return h("div", { class: "line" }, h("code", { class: "command", "data-testid": "export" }, ...shown), copy);
 }
 
 /** Quote a path for a shell where it needs that. */

@@ -94,7 +94,7 @@ export class CurrentPanel {
     this.hint = h("p", { class: "hint" }, "Click an object in the image, or drag a box around it.");
     this.element = h(
       "section",
-      { class: "panel", "aria-labelledby": "current-title" },
+      { class: "demo-panel", "aria-labelledby": "current-title" },
       h("h2", { id: "current-title" }, "Object"),
       this.hint,
       this.body,

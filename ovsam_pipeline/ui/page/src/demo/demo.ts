@@ -280,7 +280,7 @@ export class Demo {
     const question = toJson(image.draft.prompt, image);
     await this.attempt(async () => {
       this.showExamples(await server.addExample(name, image.row, question));
-      say(`Added as an example of ${name}.`);
+      this.layout.announce(`Added as an example of ${name}.`);
     });
   }
 

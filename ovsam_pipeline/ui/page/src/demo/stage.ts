@@ -22,7 +22,7 @@ export class Stage {
   readonly element: HTMLElement;
   private readonly picture = h("img", { class: "picture", alt: "", draggable: "false" });
   // Two drawings: masks scale with the image, marks keep their size at every zoom.
-  private readonly masks = svg("svg", { class: "masks", "aria-hidden": "true" });
+  private readonly masks = svg("svg", { class: "mask-layer", "aria-hidden": "true" });
   private readonly marks = svg("svg", { class: "marks", "aria-hidden": "true" });
   private readonly frame = h("div", { class: "frame" }, this.picture, this.masks);
   private readonly plate = h("span", { class: "plate", "data-testid": "hover-name", hidden: true });
@@ -46,7 +46,7 @@ export class Stage {
     this.element = h(
       "div",
       {
-        class: "stage",
+        class: "demo-stage",
         tabindex: "0",
         role: "application",
         "aria-label": "Image",

@@ -48,7 +48,7 @@ export class VocabularyPanel {
     });
     this.element = h(
       "section",
-      { class: "panel", "aria-labelledby": "vocabulary-title" },
+      { class: "demo-panel", "aria-labelledby": "vocabulary-title" },
       h("h2", { id: "vocabulary-title" }, "Names to choose from"),
       form,
       this.status,

@@ -12,6 +12,11 @@ export interface OverlayOptions {
   readonly names?: Names;
 }
 
+/** Of a name's plate, in pixels of the screen; how far the next try lies below, in heights; tries. */
+const LABEL_HEIGHT = 18;
+const LABEL_STEP = 1.1;
+const MOST_MOVES = 20;
+
 export type Names = "all" | "active" | "none";
 
 export interface View {
@@ -145,20 +150,38 @@ export class Overlay {
     this.placeLabels();
   }
 
-  /** Puts names above their objects at the size of text on screen, inside the view. */
+  /** Puts names above their objects at the size of text on screen, inside the view, clear of each other. */
   private placeLabels(): void {
     const scale = this.scale();
     const view = this.element.viewBox.baseVal;
+    const taken: View[] = [];
     for (const { object, label } of this.drawn) {
       if (label.classList.contains("is-hidden")) continue;
       const text = label.lastElementChild as SVGTextElement;
       const width = text.getComputedTextLength() + 8;
       label.firstElementChild?.setAttribute("width", String(width));
-      const x = clamp(object.bbox[0], view.x, view.x + view.width - width / scale);
-      const y = clamp(object.bbox[1] - 18 / scale, view.y, view.y + view.height - 18 / scale);
-      label.setAttribute("transform", `translate(${x} ${y}) scale(${1 / scale})`);
+      const size = { width: width / scale, height: LABEL_HEIGHT / scale };
+      const x = clamp(object.bbox[0], view.x, view.x + view.width - size.width);
+      const place = findFree({ ...size, x, y: object.bbox[1] - size.height }, taken, view);
+      taken.push(place);
+      label.setAttribute("transform", `translate(${place.x} ${place.y}) scale(${1 / scale})`);
     }
   }
+}
+
+/** Returns the first place from the wanted one down that covers no taken one; crowds end on top of others. */
+function findFree(wanted: View, taken: readonly View[], view: View): View {
+  const lowest = view.y + view.height - wanted.height;
+  let place = { ...wanted, y: clamp(wanted.y, view.y, lowest) };
+  for (let move = 1; move <= MOST_MOVES && taken.some((other) => overlap(place, other)); move++) {
+    place = { ...place, y: clamp(wanted.y + move * LABEL_STEP * wanted.height, view.y, lowest) };
+  }
+  return place;
+}
+
+function overlap(one: View, other: View): boolean {
+  const isBeside = one.x >= other.x + other.width || other.x >= one.x + one.width;
+  return !isBeside && one.y < other.y + other.height && other.y < one.y + one.height;
 }
 
 /** Returns black or white: what reads better on a colour "#rrggbb" (WCAG's contrast). */
@@ -184,7 +207,7 @@ function drawLabel(object: DrawnObject): SVGGElement {
   return svg(
     "g",
     { class: "label" },
-    svg("rect", { height: 18, rx: 3, fill: object.colour }),
+    svg("rect", { height: LABEL_HEIGHT, rx: 3, fill: object.colour }),
     svg("text", { x: 4, y: 13, fill: chooseInk(object.colour) }, `${name}${score}`),
   );
 }
