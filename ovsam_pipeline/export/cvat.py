@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ovsam.masks import compute_mask_areas
-from ovsam_pipeline.export.drawing import choose_colour
+from ovsam_pipeline.export.drawing.colours import choose_colour, to_hex
 from ovsam_pipeline.export.editor_images import (
     BATCH_FIELD,
     KEY_FIELD,
@@ -120,4 +120,4 @@ def _describe_label(number: int, name: str) -> dict[str, Any]:
 
 
 def _write_colour(number: int) -> str:
-    return "#" + "".join(f"{part:02x}" for part in choose_colour(number))
+    return to_hex(choose_colour(number))

@@ -23,7 +23,7 @@ import numpy as np
 import orjson
 
 from ovsam_pipeline.export.brush_runs import encode_brush
-from ovsam_pipeline.export.drawing import choose_colour
+from ovsam_pipeline.export.drawing.colours import choose_colour, to_hex
 from ovsam_pipeline.export.editor_images import (
     BATCH_FIELD,
     KEY_FIELD,
@@ -135,7 +135,7 @@ def build_config(names: tuple[str, ...]) -> str:
     """Return the labelling configuration for these classes."""
     labels = [
         f"      <Label value={quoteattr(clean_text(name))} "
-        f'background="#{"".join(f"{part:02x}" for part in choose_colour(number))}"/>'
+        f'background="{to_hex(choose_colour(number))}"/>'
         for number, name in enumerate(names)
     ]
     controls = []

@@ -24,7 +24,7 @@ from PIL import Image
 from ovsam.errors import explain
 from ovsam.masks import encode_mask
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.export.drawing import choose_colour
+from ovsam_pipeline.export.drawing.colours import choose_colour
 from ovsam_pipeline.export.image_files import ImageFiles
 from ovsam_pipeline.export.labels import LabelledImage, iterate_labelled, read_categories
 from ovsam_pipeline.export.mask_crops import MaskCrop, iterate_crops

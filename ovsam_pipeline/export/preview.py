@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ovsam.errors import ImageError, explain
-from ovsam.masks import decode_mask
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.export.drawing import (
-    WHITE,
-    Box,
-    choose_colour,
-    draw_label,
+from ovsam_pipeline.export.drawing.colours import Colour, choose_colour
+from ovsam_pipeline.export.drawing.labels import (
+    CHECK_MARK,
+    CHECKED,
+    DOUBT,
+    QUIET,
+    Label,
+    annotate,
+    write_remark,
+)
+from ovsam_pipeline.export.drawing.shapes import (
+    Shape,
     draw_outline,
     draw_point,
     encode_jpeg,
-    find_outline,
+    fill_shape,
+    resize_picture,
+    shape_of_box,
+    shape_of_mask,
 )
-from ovsam_pipeline.output.answered_rows import read_corrections
+from ovsam_pipeline.output.answered_rows import REVIEWED_BY, read_corrections
 from ovsam_pipeline.output.folder import PREVIEW_FOLDER, list_parts
 from ovsam_pipeline.output.parts import iterate_part_rows
 from ovsam_pipeline.records import ImageRecord
@@ -34,15 +43,19 @@ from ovsam_pipeline.storage.remote_path import AnyPath
 logger = logging.getLogger(__name__)
 
 # The longer side of a picture, in pixels, so that text is readable and files stay small: smaller
-# images are enlarged, larger ones reduced, before anything is drawn.
+# images are enlarged, larger ones reduced, before anything is drawn. Of a panorama the shorter side
+# is as long as objects in it need.
 _LEAST_SIDE, _MOST_SIDE = 640, 1600
+_LEAST_SHORTER_SIDE, _MOST_LONGER_SIDE = 320, 3200
 # More would cover each other.
 _MOST_OBJECTS = 100
-_FEW_OBJECTS = 15
-# Light enough to see the object, strong enough to see where its mask is.
-_OPACITY = 0.25
+# Light enough to see the object, strong enough to see where its mask is; large ones need less.
+_MOST_OPACITY, _LEAST_OPACITY, _LARGE_SHARE = 0.32, 0.14, 0.25
 _MOST_NAME_BYTES = 120
-_LEAST_TEXT_SCALE = 0.45
+_LEAST_FONT, _MOST_FONT, _FONT_SHARE, _MANY_OBJECTS = 12, 20, 1 / 64, 40
+# A higher risk always has a reason; see labelling/risk.py.
+_HIGH_RISK = 0.5
+_LOW_SCORE = 0.3
 
 
 def write_previews(output: AnyPath, images: Iterable[ImageRecord], count: int) -> list[AnyPath]:
@@ -76,47 +89,118 @@ def _shorten(stem: str) -> str:
     return stem.encode()[:_MOST_NAME_BYTES].decode("utf-8", "ignore")
 
 
-def draw_objects(image: np.ndarray, objects: Sequence[dict[str, Any]]) -> np.ndarray:
+def draw_objects(image: np.ndarray, objects: Sequence[Mapping[str, Any]]) -> np.ndarray:
     """Return a picture of an (H, W, 3) uint8 RGB image and the 100 best of its objects.
 
-    Objects are as in a row of the output. The longer side has 640 to 1600 pixels.
+    Objects are as in a row of the output of `ovsam label`, or of `ovsam detect`, whose boxes are
+    drawn. The longer side has 640 to 1600 pixels, of a panorama up to 3200; a legend comes on top.
+    Outlines of objects that are likely wrong are dashed.
     """
-    longest = max(image.shape[:2])
-    scale = min(max(1.0, _LEAST_SIDE / longest), _MOST_SIDE / longest)
+    scale = _choose_scale(*image.shape[:2])
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    picture = cv2.resize(image, (width, height), interpolation=interpolation)
-    side = max(height, width)
-    thickness = max(2, round(side / 400))
-    # Many tags of full size would cover the picture.
-    share = min(1.0, (_FEW_OBJECTS / max(1, len(objects))) ** 0.5)
-    text_scale = max(_LEAST_TEXT_SCALE, side / 1300 * share)
+    picture = resize_picture(image, (width, height))
+    size = _choose_font_size(height, width)
     if not objects:
-        draw_label(picture, "no objects", (0, 0, width, height), WHITE, text_scale, [])
-        return picture
-    best = sorted(objects, key=lambda item: -item["score"])[:_MOST_OBJECTS]
+        return write_remark(picture, "no objects", size)
+    best = sorted(objects, key=lambda item: -_get_score(item))[:_MOST_OBJECTS]
+    shapes = [_find_shape(item, (width, height), scale) for item in best]
     # Large objects first, so that a small one on top of them stays visible.
-    drawn = sorted(best, key=lambda item: -item["area"])
-    colours = [choose_colour(item["category_id"]) for item in drawn]
-    # Tinted once: masks mixed one after another would hide what lies under them.
-    tinted, outlines = picture.copy(), []
-    for item, colour in zip(drawn, colours, strict=True):
-        mask = _decode_mask(item, (width, height))
-        tinted[mask > 0] = colour
-        outlines.append(find_outline(mask))
-    picture = cv2.addWeighted(tinted, _OPACITY, picture, 1 - _OPACITY, 0)
-    boxes = [_find_corners(item["bbox"], scale) for item in drawn]
-    for outline, box, colour in zip(outlines, boxes, colours, strict=True):
-        cv2.rectangle(picture, box[:2], box[2:], colour, thickness // 2)
-        draw_outline(picture, outline, colour, thickness)
-    plates: list[Box] = []
-    for item, box, colour in zip(drawn, boxes, colours, strict=True):
+    pairs = sorted(zip(best, shapes, strict=True), key=lambda pair: -_measure_box(pair[1]))
+    thickness = max(2, round(max(height, width) / 600))
+    for item, shape in pairs:
+        fill_shape(picture, shape, _get_colour(item), _choose_opacity(shape, picture))
+    for item, shape in pairs:
+        colour, is_dashed = _get_colour(item), _is_doubtful(item)
+        draw_outline(picture, shape, colour, thickness, is_dashed=is_dashed)
         if point := item.get("detector_point_xy"):
             x, y = (round(value * scale) for value in point)
             draw_point(picture, (x, y), colour, thickness)
-        text = f"{item['category']} {item['score']:.2f}"
-        plates.append(draw_label(picture, text, box, colour, text_scale, plates))
-    return picture
+    if len(best) > _MANY_OBJECTS:
+        size = max(_LEAST_FONT, round(0.8 * size))
+    left_out = f"the {len(best)} surest of {len(objects)} objects"
+    remark = left_out if len(objects) > len(best) else ""
+    labels = [describe_object(item) for item, _ in pairs]
+    return annotate(picture, [shape for _, shape in pairs], labels, size, remark)
+
+
+def describe_object(item: Mapping[str, Any]) -> Label:
+    """Return what a picture says of an object of a row: name, score, and what speaks against it."""
+    name = item.get("category") or item.get("detector_category") or "object"
+    notes: list[tuple[str, Colour]] = []
+    if item.get(REVIEWED_BY):
+        notes.append((CHECK_MARK, CHECKED))
+    else:
+        notes.append((_write_share(_get_score(item)), QUIET))
+    if _is_doubtful(item):
+        notes.append((f"risk {_write_share(item['risk'])}", DOUBT))
+    is_faded = not item.get(REVIEWED_BY) and _get_score(item) < _LOW_SCORE
+    return Label(str(name), tuple(notes), _get_colour(item), is_faded)
+
+
+def _choose_scale(height: int, width: int) -> float:
+    longer, shorter = max(height, width), min(height, width)
+    scale = min(max(1.0, _LEAST_SIDE / longer), _MOST_SIDE / longer)
+    if scale * shorter < _LEAST_SHORTER_SIDE:
+        scale = max(scale, min(_LEAST_SHORTER_SIDE / shorter, _MOST_LONGER_SIDE / longer, 1.0))
+    return scale
+
+
+def _choose_font_size(height: int, width: int) -> int:
+    side = min(max(height, width), 3 * min(height, width))
+    return max(_LEAST_FONT, min(_MOST_FONT, round(side * _FONT_SHARE)))
+
+
+def _choose_opacity(shape: Shape, picture: np.ndarray) -> float:
+    share = shape.area / (picture.shape[0] * picture.shape[1])
+    return _MOST_OPACITY - (_MOST_OPACITY - _LEAST_OPACITY) * min(1.0, share / _LARGE_SHARE)
+
+
+def _get_score(item: Mapping[str, Any]) -> float:
+    score = item.get("score", item.get("detector_score"))
+    return float(score) if score is not None else 0.0
+
+
+def _get_colour(item: Mapping[str, Any]) -> Colour:
+    number = item.get("category_id", item.get("detector_category_id"))
+    return choose_colour(int(number or 0))
+
+
+def _is_doubtful(item: Mapping[str, Any]) -> bool:
+    risk = item.get("risk")
+    return risk is not None and risk > _HIGH_RISK and not item.get(REVIEWED_BY)
+
+
+def _write_share(share: float) -> str:
+    """Return a number from 0 to 1 as ".62", and 1 as "1.0"."""
+    text = f"{share:.2f}"
+    return text[1:] if text.startswith("0.") else text[:3]
+
+
+def _find_shape(item: Mapping[str, Any], size_wh: tuple[int, int], scale: float) -> Shape:
+    """Return the mask of an object in the picture; its box where there is no mask."""
+    # A mask that is damaged, in an output that somebody gave us, is shown by its box.
+    with suppress(ValueError):
+        mask = item.get("segmentation")
+        shape = None if mask is None else shape_of_mask(mask, size_wh)
+        if shape is not None:
+            return shape
+    left, top, width, height = item.get("bbox") or _to_xywh(item["detector_box_xyxy"])
+    corners = (left, top, left + width, top + height)
+    x0, y0, x1, y1 = (round(value * scale) for value in corners)
+    x0, y0 = min(max(x0, 0), size_wh[0] - 1), min(max(y0, 0), size_wh[1] - 1)
+    return shape_of_box(
+        (x0, y0, max(x0 + 1, min(x1, size_wh[0])), max(y0 + 1, min(y1, size_wh[1])))
+    )
+
+
+def _to_xywh(box_xyxy: Sequence[float]) -> tuple[float, float, float, float]:
+    left, top, right, bottom = box_xyxy
+    return left, top, right - left, bottom - top
+
+
+def _measure_box(shape: Shape) -> int:
+    left, top, right, bottom = shape.box
+    return (right - left) * (bottom - top)
 
 
 def _choose_rows(output: AnyPath, file_names: set[str], count: int) -> dict[str, dict[str, Any]]:
@@ -144,14 +228,3 @@ def _choose_rows(output: AnyPath, file_names: set[str], count: int) -> dict[str,
         if name in rows:
             rows[name]["objects"] = objects
     return rows
-
-
-def _find_corners(box_xywh: Sequence[float], scale: float) -> Box:
-    left, top, width, height = (round(value * scale) for value in box_xywh)
-    return left, top, left + width, top + height
-
-
-def _decode_mask(item: dict[str, Any], size_wh: tuple[int, int]) -> np.ndarray:
-    segmentation = item["segmentation"]
-    mask = decode_mask(segmentation, *segmentation["size"])
-    return cv2.resize(mask, size_wh, interpolation=cv2.INTER_NEAREST)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from ovsam.masks import decode_mask
 from ovsam_pipeline.export import cvat, fiftyone, label_studio
 from ovsam_pipeline.export.cvat import write_cvat
-from ovsam_pipeline.export.drawing import choose_colour, draw_outline, encode_jpeg, find_outline
+from ovsam_pipeline.export.drawing.colours import choose_colour
+from ovsam_pipeline.export.drawing.shapes import (
+    draw_outline,
+    encode_jpeg,
+    resize_picture,
+    shape_of_mask,
+)
 from ovsam_pipeline.export.editor_images import EditorExport, Writer, iterate_placed
 from ovsam_pipeline.export.fiftyone import write_editor_coco, write_fiftyone
 from ovsam_pipeline.export.image_files import ImageFiles
@@ -115,16 +120,16 @@ def _read_pixels(files: ImageFiles, image: LabelledImage) -> np.ndarray | None:
 def _draw_crop(pixels: np.ndarray, item: Any) -> np.ndarray:
     """Return an object with what is around it, its mask outlined."""
     height, width = pixels.shape[:2]
-    left, top, right, bottom = _find_crop(item["bbox"], width, height)
+    window = left, top, right, bottom = _find_crop(item["bbox"], width, height)
     crop = pixels[top:bottom, left:right]
-    mask = decode_mask(item["segmentation"], height, width)[top:bottom, left:right]
     longest = max(crop.shape[:2])
     scale = min(max(1.0, _LEAST_SIDE / longest), _MOST_SIDE / longest)
-    size = tuple(max(1, round(side * scale)) for side in crop.shape[1::-1])
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    picture = cv2.resize(np.ascontiguousarray(crop), size, interpolation=method)
-    outline = find_outline(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST))
-    draw_outline(picture, outline, choose_colour(item.get("category_id") or 0), 2)
+    size = max(1, round(crop.shape[1] * scale)), max(1, round(crop.shape[0] * scale))
+    picture = resize_picture(crop, size)
+    with suppress(ValueError):  # a damaged mask: what is there can be judged without its outline
+        shape = shape_of_mask(item["segmentation"], size, window)
+        if shape is not None:
+            draw_outline(picture, shape, choose_colour(item.get("category_id") or 0), 2)
     return picture
 
 

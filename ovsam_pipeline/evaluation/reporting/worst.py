@@ -8,19 +8,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from ovsam.errors import OvsamError
-from ovsam.masks import decode_mask
+from ovsam.masks import to_rle
 from ovsam_pipeline.evaluation.reporting.cases import Case
 from ovsam_pipeline.evaluation.structures import GroundTruth
-from ovsam_pipeline.export.drawing import (
+from ovsam_pipeline.export.drawing.colours import BLACK, Colour
+from ovsam_pipeline.export.drawing.shapes import (
+    Shape,
     draw_outline,
-    draw_text,
     encode_jpeg,
-    find_outline,
+    resize_picture,
+    shape_of_box,
+    shape_of_mask,
+)
+from ovsam_pipeline.export.drawing.text import (
+    draw_text,
+    get_line_height,
     shorten_text,
+    to_drawable,
     wrap_text,
 )
 from ovsam_pipeline.records import ImageRecord
@@ -30,9 +37,10 @@ from ovsam_pipeline.storage.atomic import write_atomically
 if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.scoring.instances import InstanceScores
 
-# On their black rims these two show on any background, and to people who see few colours.
-_TRUTH, _PREDICTED = (255, 255, 255), (255, 140, 0)
-_LEGEND = "white: annotation, orange: prediction"
+# Solid and dashed tell them apart without colours; on their rims both show on any background.
+_TRUTH: Colour = (255, 255, 255)
+_PREDICTED: Colour = (255, 140, 0)
+_LEGEND = "white and solid: annotation; orange and dashed: prediction"
 _COLUMNS = ("picture", "what is wrong", "image id", "annotation id", "file")
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -49,8 +57,7 @@ img {{ max-width: 480px; }}
 _SIDE = 480
 _MARGIN = 0.4
 _LEAST_MARGIN = 16
-_LINE = 18
-_TEXT_SCALE = 0.42
+_FONT_SIZE, _QUIET = 12, (96, 96, 100)
 
 
 def write_worst(
@@ -137,7 +144,7 @@ def _read_image(truth: GroundTruth, index: int, path: Path | None) -> np.ndarray
 def _draw(image: np.ndarray, truth: GroundTruth, case: Case) -> bytes:
     """Return a JPEG: the surroundings of the object with both outlines, and lines of text."""
     height, width = image.shape[:2]
-    shown = []
+    shown: list[tuple[Any, np.ndarray, Colour]] = []
     if case.truth_row is not None:
         row = case.truth_row
         item = truth.segments.read(int(truth.segment_rows[row]))
@@ -146,19 +153,20 @@ def _draw(image: np.ndarray, truth: GroundTruth, case: Case) -> bytes:
         row, predictions = case.prediction_row, case.predictions
         item = predictions.segments.read(int(predictions.segment_rows[row]))
         shown.append((item, predictions.boxes_xywh[row], _PREDICTED))
-    left, top, right, bottom = _choose_window(np.array([box for _, box, _ in shown]), height, width)
+    window = _choose_window(np.array([box for _, box, _ in shown]), height, width)
+    left, top, right, bottom = window
     scale = _SIDE / max(right - left, bottom - top)
     size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
-    picture = cv2.resize(image[top:bottom, left:right], size, interpolation=cv2.INTER_AREA)
+    picture = resize_picture(image[top:bottom, left:right], size)
     for item, box, colour in shown:
-        mask = _decode(item, box, height, width)[top:bottom, left:right]
-        outline = find_outline(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST))
-        draw_outline(picture, outline, colour, 2)
+        shape = _find_shape(item, box, (height, width), window, size)
+        if shape is not None:
+            draw_outline(picture, shape, colour, 2, is_dashed=colour == _PREDICTED)
     ids = f"image {truth.image_ids[case.image_index]}"
     if case.truth_row is not None:
         ids += f", annotation {truth.annotation_ids[case.truth_row]}"
     name = truth.file_names[case.image_index] or ""
-    return encode_jpeg(_add_lines(picture, [case.words, ids, name, _LEGEND]))
+    return encode_jpeg(_add_lines(picture, case.words, [ids, name, _LEGEND]))
 
 
 def _choose_window(boxes_xywh: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
@@ -174,26 +182,44 @@ def _choose_window(boxes_xywh: np.ndarray, height: int, width: int) -> tuple[int
     return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
-def _decode(item: Any, box_xywh: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return the (H, W) uint8 mask; the box where there is no mask, or one of another size."""
+def _find_shape(
+    item: Any,
+    box_xywh: np.ndarray,
+    image_hw: tuple[int, int],
+    window: tuple[int, int, int, int],
+    size_wh: tuple[int, int],
+) -> Shape | None:
+    """Return a mask as the picture of a window shows it.
+
+    The box where there is no mask, or one of another size; None where nothing of it is seen.
+    """
     if item is not None:
         with suppress(ValueError):
-            return np.ascontiguousarray(decode_mask(item, height, width))
-    mask = np.zeros((height, width), np.uint8)
-    left, top, right, bottom = (round(v) for v in (*box_xywh[:2], *(box_xywh[:2] + box_xywh[2:])))
-    mask[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = 1
-    return mask
+            mask = to_rle(item, *image_hw)
+            if list(mask["size"]) == list(image_hw):
+                return shape_of_mask(mask, size_wh, window)
+    left, top, right, bottom = window
+    scale = np.array(size_wh * 2) / (right - left, bottom - top, right - left, bottom - top)
+    corners = np.concatenate([box_xywh[:2], box_xywh[:2] + box_xywh[2:]])
+    corners = (corners - (left, top, left, top)) * scale
+    corners = np.clip(corners, 0, np.array(size_wh * 2) - 1).round().astype(int)
+    x0, y0, x1, y1 = corners.tolist()
+    return shape_of_box((x0, y0, x1, y1)) if x0 < x1 and y0 < y1 else None
 
 
-def _add_lines(picture: np.ndarray, lines: list[str]) -> np.ndarray:
+def _add_lines(picture: np.ndarray, words: str, quiet: list[str]) -> np.ndarray:
     """Return a picture with lines of text under it, white where it is narrower than they are."""
     height, width = picture.shape[:2]
-    whole_width = max(width, _SIDE)
+    whole_width, line_height = max(width, _SIDE), get_line_height(_FONT_SIZE) + 3
     room = whole_width - 12
-    lines = [part for line in lines for part in wrap_text(line, room, _TEXT_SCALE)]
-    whole = np.full((height + _LINE * len(lines) + 8, whole_width, 3), 255, np.uint8)
-    whole[:height, :width] = picture
-    for index, line in enumerate(lines):
-        text = shorten_text(line, room, _TEXT_SCALE)
-        draw_text(whole, text, (6, height + _LINE * (index + 1)), _TEXT_SCALE)
+    lines = [
+        (shorten_text(line, room, _FONT_SIZE), colour)
+        for text, colour in [(words, BLACK), *((text, _QUIET) for text in quiet)]
+        for line in wrap_text(to_drawable(text), room, _FONT_SIZE)
+    ]
+    whole = np.full((height + line_height * len(lines) + 12, whole_width, 3), 255, np.uint8)
+    left = (whole_width - width) // 2
+    whole[:height, left : left + width] = picture
+    for index, (line, colour) in enumerate(lines):
+        draw_text(whole, line, (6, height + 6 + line_height * index), _FONT_SIZE, colour)
     return whole

@@ -3,8 +3,9 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from ovsam_pipeline.export.drawing import choose_colour
-from ovsam_pipeline.export.preview import draw_objects, write_previews
+from ovsam_pipeline.export.drawing.colours import choose_colour
+from ovsam_pipeline.export.drawing.labels import CHECK_MARK, CHECKED, DOUBT, QUIET
+from ovsam_pipeline.export.preview import describe_object, draw_objects, write_previews
 from ovsam_pipeline.output.parts import PartWriter
 from ovsam_pipeline.records import ImageRecord, LabelRecord
 
@@ -49,10 +50,53 @@ def test_only_the_best_hundred_objects_are_drawn():
     assert (draw_objects(image, [*best, worst])[550, 550] == 128).all()
 
 
-def test_images_of_any_shape_become_pictures_of_at_most_1600_pixels():
-    for height, width in ((1, 1), (3, 4000), (2000, 2000)):
-        picture = draw_objects(np.zeros((height, width, 3), np.uint8), [])
-        assert max(picture.shape) in (640, 1600)
+def test_pictures_are_as_large_as_a_screen_and_panoramas_as_high_as_they_need():
+    sizes = {
+        (480, 640): (480, 640),
+        (4000, 3000): (1600, 1200),
+        (150, 200): (480, 640),
+        (400, 4000): (320, 3200),
+        (6000, 500): (3200, 267),
+        (1, 1): (640, 640),
+    }
+    for size, expected in sizes.items():
+        assert draw_objects(np.zeros((*size, 3), np.uint8), []).shape[:2] == expected
+    assert draw_objects(np.zeros((1, 4000, 3), np.uint8), []).shape[1] == 3200
+
+
+def test_damaged_masks_and_boxes_of_a_detector_are_drawn_as_boxes():
+    image = np.full((640, 640, 3), 128, np.uint8)
+    damaged = make_object((100, 100, 400, 400), (640, 640))
+    damaged["segmentation"] = {"size": [640, 640], "counts": "zzz"}
+    found = {"detector_box_xyxy": [100.0, 100.0, 400.0, 400.0], "detector_score": 0.5}
+    for item in (damaged, {**found, "detector_category": None, "detector_category_id": None}):
+        picture = draw_objects(image, [item])
+        assert (picture[200, 95:105] != 128).any()
+        assert (picture[200, 150:350] == 128).all()
+
+
+def test_labels_say_how_sure_the_name_is_and_what_speaks_against_it():
+    item = {"category": "cat", "category_id": 1, "score": 0.934, "risk": 0.1}
+    assert describe_object(item).notes == ((".93", QUIET),)
+    doubtful = {**item, "score": 0.2, "risk": 0.62}
+    assert describe_object(doubtful).notes == ((".20", QUIET), ("risk .62", DOUBT))
+    assert describe_object(doubtful).is_faded
+    assert not describe_object(item).is_faded
+    reviewed = describe_object({**doubtful, "reviewed_by": "ann"})
+    assert (reviewed.notes, reviewed.is_faded) == (((CHECK_MARK, CHECKED),), False)
+    assert describe_object({**item, "score": 0.999, "risk": None}).notes == (("1.0", QUIET),)
+
+
+def test_outlines_of_doubtful_objects_are_dashed():
+    image = np.full((640, 640, 3), 128, np.uint8)
+    item = make_object((100, 200, 500, 500), (640, 640))
+    rows = [
+        (draw_objects(image, [{**item, "risk": risk}])[200, 150:450] == choose_colour(3))
+        for risk in (0.1, 0.9)
+    ]
+    sure, doubtful = (row.all(axis=-1).mean() for row in rows)
+    assert sure > 0.9
+    assert 0.3 < doubtful < 0.8
 
 
 def test_a_class_has_the_same_colour_whatever_lies_beside_it():
@@ -80,7 +124,7 @@ def test_prompt_points_are_drawn():
 
 def test_an_image_without_objects_says_so():
     picture = draw_objects(np.full((480, 640, 3), 128, np.uint8), [])
-    assert (picture[:30, :60] == 255).all(axis=-1).any()
+    assert (picture[:30, :60] < 64).all(axis=-1).any()
     assert (picture[100:] == 128).all()
 
 

@@ -1,0 +1,10 @@
+"""Whatever the pipeline draws, in one style: previews, cases of eval and audit, crops, plots.
+
+`colours` is the one palette, `text` the one font, `shapes` draws masks and boxes, `placement` finds
+room for labels, `labels` draws them, `plots` sets up charts. Pictures are (H, W, 3) uint8 RGB
+arrays, changed in place; boxes are left, top, right, bottom in whole pixels.
+"""
+
+from ovsam_pipeline.export.drawing.colours import COLOURS as COLOURS
+from ovsam_pipeline.export.drawing.colours import Colour as Colour
+from ovsam_pipeline.export.drawing.colours import choose_colour as choose_colour
