@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
+from browser_pages import Pages
+from page_access import count_controls, find_faults, walk_by_tab
 
 FALLBACKS = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
 # Where OVSAM_SHOTS names a folder, `shoot` writes there; else nothing is kept.
@@ -67,50 +68,11 @@ def browser():
 
 @pytest.fixture
 def open_page(browser) -> Iterator[Callable]:
-    """Open pages: `open_page(address, width=1280, scheme="light")`; at the end none had a fault.
-
-    A fault is a console error, an uncaught exception, a dialog, or a request outside loopback.
-    A test that expects one names it: `open_page(address, allowed=("404",))`.
-    """
-    contexts, faults = [], []
-
-    def open_page(
-        address: str, width: int = 1280, height: int = 800, scheme="light", allowed=(), **more
-    ):
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, **more
-        )
-        context.set_default_timeout(10_000)
-        contexts.append(context)
-
-        def check(route):
-            url = urlsplit(route.request.url)
-            if url.hostname == "127.0.0.1" or url.scheme in ("file", "data", "blob"):
-                route.continue_()
-            else:
-                faults.append(f"asked for {route.request.url}")
-                route.abort()
-
-        def note(text: str) -> None:
-            if not any(part in text for part in allowed):
-                faults.append(text)
-
-        def dismiss(dialog) -> None:
-            faults.append(f"dialog: {dialog.message}")
-            dialog.dismiss()
-
-        context.route("**/*", check)
-        page = context.new_page()
-        page.on("console", lambda m: note(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: note(str(error)))
-        page.on("dialog", dismiss)
-        page.goto(address)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not faults
+    """Open pages as `Pages.open` does; at the end none of them had a fault."""
+    pages = Pages(browser)
+    yield pages.open
+    pages.close()
+    assert not pages.faults
 
 
 @pytest.fixture(scope="session")
@@ -151,6 +113,20 @@ def serve_app() -> Iterator[Callable]:
         yield lambda app: running.enter_context(run_server(app))
 
 
-def has_no_sideways_scroll(page) -> bool:
-    """Whether nothing is wider than the window."""
-    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+@pytest.fixture(scope="session")
+def is_accessible() -> Callable:
+    """Check a page as it is now: rules of WCAG, nothing wider than the window, Tab reaches all.
+
+    `is_accessible(page, tab=False)` leaves the keyboard alone, as where a dialog is open.
+    """
+
+    def is_accessible(page, tab: bool = True) -> bool:
+        assert not find_faults(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        if tab:
+            stops = walk_by_tab(page)
+            assert [s for s in stops if not (s["has_ring"] and s["is_seen"])] == []
+            assert len(stops) >= count_controls(page)
+        return True
+
+    return is_accessible
