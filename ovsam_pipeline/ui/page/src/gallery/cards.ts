@@ -11,6 +11,8 @@ export const OBJECT_CARD: CardSize = { width: 148, height: 208, gap: 10 };
 /** What a card shows of an image before its row is here, and with it. */
 export interface CardFacts {
   readonly image: ImageRow | undefined;
+  /** Whether the index says that the image failed: then it has no picture. */
+  readonly hasFailed: boolean;
   /** Why the row cannot be read. */
   readonly error: string | undefined;
   readonly objects: number;
@@ -31,7 +33,7 @@ export function fillImageCard(card: HTMLElement, facts: CardFacts): void {
   const { image } = facts;
   const problem = facts.error ?? image?.error ?? null;
   const picture = h("div", { class: "card-picture" });
-  if (problem !== null) {
+  if (problem !== null || facts.hasFailed) {
     picture.append(h("p", { class: "card-problem error", "data-testid": "card-error" }, problem));
   } else {
     picture.append(buildThumbnail(facts.thumbnail(chooseSide(IMAGE_CARD.width)), picture));
@@ -58,7 +60,7 @@ export function fillObjectCard(card: HTMLElement, facts: CardFacts, object: Draw
   if (facts.error !== undefined) {
     picture.append(h("p", { class: "card-problem error" }, facts.error));
   } else if (image && object) {
-    picture.append(drawCrop(image, object, facts.thumbnail));
+    picture.append(drawCrop(image, object, facts.thumbnail, () => picture.append(buildGone())));
   } else if (image) {
     picture.append(h("p", { class: "card-problem muted" }, "Not among the labels any more."));
   }
@@ -116,9 +118,13 @@ function buildThumbnail(address: string, picture: HTMLElement): HTMLElement {
       // A card that was emptied has no address: that is no failure.
       if (!(event.target as HTMLImageElement).getAttribute("src")) return;
       (event.target as HTMLImageElement).remove();
-      picture.append(h("p", { class: "card-problem muted", "data-testid": "card-gone" }, "The picture cannot be read any more."));
+      picture.append(buildGone());
     },
   });
+}
+
+function buildGone(): HTMLElement {
+  return h("p", { class: "card-problem muted", "data-testid": "card-gone" }, "The picture cannot be read any more.");
 }
 
 function drawObjects(image: ImageRow, passes: (object: DrawnObject) => boolean): SVGElement {
@@ -137,12 +143,13 @@ function drawShape(object: DrawnObject, kind: string): SVGElement {
   return svg("rect", { class: `${kind} is-box`, x, y, width, height, color: object.colour });
 }
 
-function drawCrop(image: ImageRow, object: DrawnObject, thumbnail: (side: number) => string): SVGElement {
+function drawCrop(image: ImageRow, object: DrawnObject, thumbnail: (side: number) => string, onGone: () => void): SVGElement {
   const crop = findCrop(object.bbox, 1);
   const [width, height] = [image.width ?? 1, image.height ?? 1];
   // As sharp as the crop is on screen: a small object needs a large picture.
   const side = chooseSide((OBJECT_CARD.width * Math.max(width, height)) / crop[2]);
   const picture = svg("image", { href: thumbnail(side), width, height, preserveAspectRatio: "none" });
+  picture.addEventListener("error", () => picture.hasAttribute("href") && onGone());
   return svg(
     "svg",
     { class: "masks crop", viewBox: crop.join(" "), "aria-hidden": "true" },
@@ -157,7 +164,7 @@ function markRisk(element: HTMLElement, risk: number): void {
 }
 
 function describeCount(facts: CardFacts): string {
-  if (facts.image?.status === "failed") return "failed";
+  if (facts.hasFailed) return "failed";
   const count = formatAmount(facts.objects, "object");
   if (facts.difference === null) return count;
   return Number.isNaN(facts.difference) ? "in one run alone" : `${formatAmount(facts.difference, "difference")}`;

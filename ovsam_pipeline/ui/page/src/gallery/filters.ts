@@ -46,8 +46,8 @@ export class Filters {
     this.element = h(
       "form",
       { class: "filters", "aria-label": "Filters", id: "filters", onsubmit: (event: Event) => event.preventDefault() },
+      h("div", { class: "filters-title" }, h("h2", {}, "Filters"), this.clear),
       ...this.parts.map((part) => part.element),
-      this.clear,
     );
   }
 
@@ -55,8 +55,8 @@ export class Filters {
   update(view: View, choices: Choices): void {
     for (const part of this.parts) part.update(view, choices);
     const set = countFilters(view);
-    this.clear.disabled = set === 0;
-    this.clear.replaceChildren(set === 0 ? "Clear all" : `Clear all (${set})`);
+    this.clear.hidden = set === 0;
+    this.clear.replaceChildren(`Clear all (${set})`);
   }
 }
 
@@ -129,20 +129,21 @@ function buildClassList(index: Index, categories: readonly Category[], onChange:
   };
 }
 
-const RANGE_TITLES: Readonly<Record<RangeName, string>> = {
-  risk: "Risk of being wrong",
-  score: "Score",
-  margin: "Margin to the next name",
+const RANGE_TITLES: Readonly<Record<RangeName, readonly [string, string]>> = {
+  risk: ["Risk", "how likely an object is wrong"],
+  score: ["Score", "how sure the label is"],
+  margin: ["Margin", "of the best name to the next one"],
 };
 
 /** Two sliders over a histogram of what the other filters leave. */
 function buildRange(name: RangeName, onChange: Change): Part {
+  const [title, about] = RANGE_TITLES[name];
   const bars = svg("svg", { class: "histogram", preserveAspectRatio: "none", "aria-hidden": "true" });
   const text = h("span", { class: "range-text muted" });
   const build = (bound: string): HTMLInputElement =>
     h("input", {
       type: "range", min: 0, max: 1, step: 0.01,
-      "aria-label": `${RANGE_TITLES[name]}, ${bound}`,
+      "aria-label": `${title}, ${bound}`,
       "data-testid": `${name}-${bound}`,
       oninput: (event: Event) => onChange({ ranges: { [name]: read(event.target) } }),
     });
@@ -157,7 +158,7 @@ function buildRange(name: RangeName, onChange: Change): Part {
   const element = h(
     "fieldset",
     { class: "filter range", "data-testid": `range-${name}` },
-    h("legend", {}, RANGE_TITLES[name], text),
+    h("legend", { title: about }, title, text),
     bars,
     h("div", { class: "sliders" }, low, high),
   );

@@ -116,7 +116,8 @@ function readHeader(bytes: ArrayBuffer): { header: Header; start: number } {
 export function findImageOfObjects(index: Index): Uint32Array {
   const owner = new Uint32Array(index.objects);
   for (let image = 0; image < index.images; image++) {
-    owner.fill(image, index.firstObject[image], index.firstObject[image + 1]);
+    const end = index.firstObject[image + 1] ?? 0;
+    for (let object = index.firstObject[image] ?? 0; object < end; object++) owner[object] = image;
   }
   return owner;
 }

@@ -40,7 +40,7 @@ export class LargeView {
   private readonly dialog: HTMLDialogElement;
   private readonly title = h("h2", { class: "large-title" });
   private readonly position = h("span", { class: "muted", "data-testid": "large-position" });
-  private readonly session = h("span", { class: "muted", role: "status", "data-testid": "session" });
+  private readonly session = h("span", { class: "muted session", role: "status", "data-testid": "session" });
   private readonly stages = h("div", { class: "stages" });
   private readonly list = h("ol", { class: "objects", "aria-label": "Objects by risk" });
   private readonly details = h("div", { class: "details" });
@@ -60,6 +60,7 @@ export class LargeView {
   private shown: Shown = { masks: true, boxes: false, names: false, others: true };
   private readonly boxes = new Map<keyof Shown, HTMLInputElement>();
   private answers = 0;
+  private stopKeys: () => void = () => undefined;
   private control = new AbortController();
   /** What was asked for by keys, one after the other. */
   private queue: Promise<void> = Promise.resolve();
@@ -70,7 +71,6 @@ export class LargeView {
     this.keys = this.listKeys();
     this.dialog = this.build();
     document.body.append(this.dialog);
-    listenToKeys(this.keys, this.dialog);
   }
 
   get isOpen(): boolean {
@@ -80,7 +80,11 @@ export class LargeView {
   /** Shows a stop of a walk. */
   open(walk: Walk, stop: Stop): Promise<void> {
     this.walk = walk;
-    if (!this.dialog.open) this.dialog.showModal();
+    if (!this.dialog.open) {
+      this.dialog.showModal();
+      this.dialog.focus();
+      this.stopKeys = listenToKeys(this.keys, this.dialog);
+    }
     const choose: Choose = (objects) => objects.find((object) => object.number === stop.number) ?? objects[0];
     return this.go(stop, choose);
   }
@@ -91,13 +95,12 @@ export class LargeView {
 
   private build(): HTMLDialogElement {
     const button = (text: string, name: string, run: () => void): HTMLElement =>
-      h("button", { type: "button", class: "quiet", "aria-label": name, title: name, onclick: run }, text);
+      h("button", { type: "button", class: text === "?" ? "quiet keys-button" : "quiet", "aria-label": name, title: name, onclick: run }, text);
     const header = h(
       "header",
       { class: "large-header" },
       this.title,
-      this.position,
-      this.session,
+      h("div", { class: "large-meta" }, this.position, this.session),
       h(
         "div",
         { class: "large-buttons" },
@@ -138,6 +141,7 @@ export class LargeView {
       "dialog",
       {
         class: "large",
+        tabindex: -1,
         "aria-label": "Image",
         "data-testid": "large",
         onclose: () => this.handleClose(),
@@ -448,20 +452,21 @@ export class LargeView {
       const next = this.objects[this.findSelected() + 1] ?? null;
       try {
         const after = await this.options.source.answer(verdict === "renamed" ? { ...answer, category: category ?? "" } : answer);
-        this.takeAnswer(image, after);
+        this.answers++;
+        this.takeRow(image, after);
       } catch (error) {
         await this.recover(image, error);
         return;
       }
       this.hideRename();
-      say(verdict === "renamed" ? `Renamed to ${category ?? ""}.` : verdict === "accepted" ? "Accepted." : "Rejected.");
+      const done = verdict === "renamed" ? `renamed to ${category ?? ""}` : `${verdict} ${selected.category}`;
+      this.session.replaceChildren(`${formatAmount(this.answers, "answer")} this session: `, h("bdi", {}, done));
       await this.moveOn(next);
     });
   }
 
-  private takeAnswer(before: ImageRow, after: ImageRow): void {
-    this.answers++;
-    this.session.replaceChildren(`${formatAmount(this.answers, "answer")} this session`);
+  /** Shows a row as it is now. */
+  private takeRow(before: ImageRow, after: ImageRow): void {
     this.options.ids.update(before, after);
     this.options.loader.put(after);
     this.setImage(after);
@@ -490,13 +495,12 @@ export class LargeView {
     const key = this.selected?.key;
     const [now] = await this.options.source.images([image.row]);
     if (!now) return;
-    this.options.ids.update(image, now);
-    this.options.loader.put(now);
-    this.setImage(now);
+    this.takeRow(image, now);
     this.selectObject(this.objects.find((object) => object.key === key) ?? first(this.objects) ?? null);
   }
 
   private handleClose(): void {
+    this.stopKeys();
     this.control.abort();
     const stop: Stop = { place: this.place, row: this.image?.row ?? -1, number: this.selected?.number ?? null };
     this.image = null;

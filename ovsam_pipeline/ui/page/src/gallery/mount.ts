@@ -7,13 +7,13 @@ import { buildThemeSwitch } from "../shared/theme";
 import { emptyCard, fillImageCard, fillObjectCard, IMAGE_CARD, OBJECT_CARD, type CardFacts } from "./cards";
 import { changeView, Filters, type Category, type ViewPart } from "./filters";
 import { formatAmount, formatCount } from "./format";
-import { findImageOfObjects, type Index } from "./index";
+import { FAILED, type Index } from "./index";
 import { LargeView } from "./large_view";
 import { Loader } from "./loader";
 import { findNames, rankNames } from "./names";
 import { ObjectIds } from "./object_ids";
 import { printWholeGrid } from "./print";
-import { countObjects, findHighestRisk, select, type Extra, type Selection } from "./select";
+import { countObjects, findHighestRisk, isDescending, Selector, type Extra, type Selection } from "./select";
 import { EmbeddedSource, ServerSource, type Answer, type Source } from "./source";
 import { clearFilters, makeDefaultView, readHash, SORTS, writeHash, type Sort, type View } from "./view";
 import { VirtualGrid } from "./virtual_grid";
@@ -77,7 +77,7 @@ class Gallery {
   private readonly categories: Category[];
   private readonly names: string[];
   private readonly ids: ObjectIds;
-  private readonly owner: Uint32Array;
+  private readonly selector: Selector;
   private readonly loader: Loader;
   private readonly grid: VirtualGrid;
   private readonly filters: Filters;
@@ -104,9 +104,9 @@ class Gallery {
     this.categories = start.categories.map(({ name, colour }) => ({ name, colour }));
     this.names = this.categories.map(({ name }) => name);
     this.ids = new ObjectIds(index, this.names);
-    this.owner = findImageOfObjects(index);
+    this.selector = new Selector(index);
     this.extra = { categories: this.names, nameMatches: null, nameRanks: null };
-    this.selection = select(index, this.view, this.extra);
+    this.selection = this.selector.select(this.view, this.extra);
     this.loader = new Loader(source, (rows) => this.refreshRows(rows));
     this.grid = new VirtualGrid({
       label: `Labels of ${start.output}`,
@@ -124,7 +124,7 @@ class Gallery {
       outputs: start.compare ? [start.output, start.compare.output] : null,
       isBoxes: start.is_boxes,
       onMove: (open) => this.remember({ ...this.view, open }),
-      onAnswer: (row) => this.refreshRows([row]),
+      onAnswer: (row) => this.takeAnswer(row),
       onClose: (stop) => this.returnToGrid(stop),
     });
     this.keys = this.listKeys();
@@ -155,7 +155,7 @@ class Gallery {
       h("h1", { title: this.start.output }, h("bdi", {}, this.start.output), this.start.compare ? h("span", { class: "muted" }, " against ", h("bdi", {}, this.start.compare.output)) : null),
       this.counts,
       h("div", { class: "tools" }, toggle, this.buildModes(), this.buildSort(),
-        h("button", { type: "button", class: "quiet", "aria-label": "Keys (?)", title: "Keys (?)", onclick: () => showKeys(this.keys) }, "?"),
+        h("button", { type: "button", class: "quiet keys-button", "aria-label": "Keys (?)", title: "Keys (?)", onclick: () => showKeys(this.keys) }, "?"),
         buildThemeSwitch()),
     );
     const page = h("div", { class: "gallery", "data-testid": "gallery" }, toolbar, this.filters.element, h("main", {}, this.nothing, this.grid.element));
@@ -259,10 +259,10 @@ class Gallery {
       this.extra = {
         categories: this.names,
         nameMatches: view.name === "" ? null : findNames(this.fileNames, view.name),
-        nameRanks: view.sort === "name" ? (this.extra.nameRanks ?? rankNames(this.fileNames)) : this.extra.nameRanks,
+        nameRanks: this.rankNames(this.fileNames),
       };
     }
-    this.selection = select(this.index, view, this.extra);
+    this.selection = this.selector.select(view, this.extra);
     performance.measure("gallery: filter", "filter-start");
     const { images, objects, items, choices } = this.selection;
     this.counts.replaceChildren(
@@ -277,8 +277,14 @@ class Gallery {
     performance.measure("gallery: show", "filter-start");
   }
 
+  private rankNames(names: readonly string[]): Float32Array | null {
+    if (this.extra.nameRanks || this.view.sort !== "name") return this.extra.nameRanks;
+    this.selector.forgetOrders();
+    return rankNames(names);
+  }
+
   private showDirection(): void {
-    const falls = ["risk", "objects", "difference"].includes(this.view.sort) !== this.view.reversed;
+    const falls = isDescending(this.view);
     this.direction.replaceChildren(falls ? "↓" : "↑");
     this.direction.setAttribute("aria-label", falls ? "Largest first; switch to smallest first" : "Smallest first; switch to largest first");
     this.direction.title = falls ? "Largest first" : "Smallest first";
@@ -286,7 +292,7 @@ class Gallery {
 
   private findRow(position: number): number {
     const item = this.selection.items[position] ?? 0;
-    return this.view.mode === "images" ? item : (this.owner[item] ?? 0);
+    return this.view.mode === "images" ? item : (this.selector.owner[item] ?? 0);
   }
 
   private listRows(start: number, end: number): number[] {
@@ -301,6 +307,7 @@ class Gallery {
     const ids = this.ids.of(row);
     const facts: CardFacts = {
       image,
+      hasFailed: this.index.status[row] === FAILED,
       error: this.loader.getError(row),
       objects: countObjects(this.index, row),
       highestRisk: findHighestRisk(this.index, row),
@@ -324,13 +331,18 @@ class Gallery {
     return cards;
   }
 
+  private takeAnswer(row: number): void {
+    this.selector.forgetOrders();
+    this.refreshRows([row]);
+  }
+
   private refreshRows(rows: readonly number[]): void {
     const changed = new Set(rows);
     this.grid.refresh((position) => changed.has(this.findRow(position)));
   }
 
   private makeWalk(): Walk {
-    const owner = this.view.mode === "objects" ? this.owner : null;
+    const owner = this.view.mode === "objects" ? this.selector.owner : null;
     return new Walk(this.index, this.ids, this.selection.items, owner);
   }
 
@@ -379,7 +391,7 @@ class Gallery {
       (after) => {
         this.ids.update(image, after);
         this.loader.put(after);
-        this.refreshRows([row]);
+        this.takeAnswer(row);
       },
       (error: unknown) => sayError(describe(error)),
     );

@@ -3,20 +3,16 @@
 const LAST = 0xffffffff;
 const DIGITS = 1 << 16;
 
-/** Returns the items, (N,), ordered by their keys, (N,); NaN is last in either direction. */
-export function orderBy(
-  items: Uint32Array, keys: Float32Array, isDescending: boolean,
-): Uint32Array<ArrayBuffer> {
-  const low = toUnsigned(keys, isDescending);
-  let order = new Uint32Array(items.length).map((_, place) => place);
-  order = sortByDigit(order, low, 0);
-  order = sortByDigit(order, low, 16);
-  return order.map((place) => items[place] ?? 0);
+/** Returns the places of (N,) keys in their order; NaN is last in either direction. */
+export function orderBy(keys: Float32Array, isDescending: boolean): Uint32Array {
+  const bits = toUnsigned(keys, isDescending);
+  const places = new Uint32Array(keys.length).map((_, place) => place);
+  return sortByDigit(sortByDigit(places, bits, 0), bits, 16);
 }
 
 /** Returns whole numbers that are ordered as the keys are: bits of floats but for their sign. */
 function toUnsigned(keys: Float32Array, isDescending: boolean): Uint32Array {
-  const bits = new Uint32Array(Float32Array.from(keys).buffer);
+  const bits = new Uint32Array(keys.slice().buffer);
   for (let place = 0; place < bits.length; place++) {
     const value = bits[place] ?? 0;
     const rising = value & 0x80000000 ? ~value : value | 0x80000000;
@@ -26,9 +22,7 @@ function toUnsigned(keys: Float32Array, isDescending: boolean): Uint32Array {
 }
 
 /** One pass of a radix sort, stable, over 16 of the bits. */
-function sortByDigit(
-  order: Uint32Array, bits: Uint32Array, shift: number,
-): Uint32Array<ArrayBuffer> {
+function sortByDigit(order: Uint32Array, bits: Uint32Array, shift: number): Uint32Array {
   const starts = new Uint32Array(DIGITS + 1);
   for (const value of bits) {
     const digit = ((value >>> shift) & (DIGITS - 1)) + 1;

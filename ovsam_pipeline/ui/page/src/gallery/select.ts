@@ -7,9 +7,9 @@
  * alone were set to it.
  */
 
-import { DISAGREES, FAILED, NO_ERROR, SEEN, VERDICTS, type Index } from "./index";
+import { DISAGREES, findImageOfObjects, NO_ERROR, SEEN, VERDICTS, type Index } from "./index";
 import { orderBy } from "./order";
-import { isAny, RANGES, REVIEWS, type Range, type RangeName, type Sort, type View } from "./view";
+import { isAny, RANGES, REVIEWS, type Range, type RangeName, type Review, type Sort, type View } from "./view";
 
 /** Bars of a histogram over [0, 1]. */
 export const BARS = 40;
@@ -56,37 +56,127 @@ export interface Extra {
   readonly nameRanks: Float32Array | null;
 }
 
-/** Returns what a view shows of an index. */
-export function select(index: Index, view: View, extra: Extra): Selection {
-  const imageFails = testImages(index, view, extra);
-  const objectFails = testObjects(index, view, extra);
-  const choices = startCounting(index, extra);
-  const needsObject = filtersObjects(view);
-  const shownImages = new Uint32Array(index.images);
-  const shownObjects = new Uint32Array(index.objects);
-  let images = 0;
-  let objects = 0;
-  for (let image = 0; image < index.images; image++) {
-    const fails = imageFails[image] ?? 0;
-    let isShown = !needsObject;
-    const end = index.firstObject[image + 1] ?? 0;
-    for (let object = index.firstObject[image] ?? 0; object < end; object++) {
-      const objectFail = objectFails[object] ?? 0;
-      countObject(index, choices, object, objectFail | fails);
-      if (objectFail === 0) {
-        isShown = true;
-        if (fails === 0) shownObjects[objects++] = object;
+/** Sorts that have a value for each object; all others have one for each image. */
+const OBJECT_SORTS: ReadonlySet<Sort> = new Set(RANGES);
+
+/** Selects from one index; it keeps what all selections need: orders, and the bars of values. */
+export class Selector {
+  readonly owner: Uint32Array;
+  private readonly bars: Readonly<Record<RangeName, Uint8Array>>;
+  private readonly orders = new Map<string, Uint32Array>();
+
+  constructor(private readonly index: Index) {
+    this.owner = findImageOfObjects(index);
+    this.bars = { risk: findBars(index.risk), score: findBars(index.score), margin: findBars(index.margin) };
+  }
+
+  /** Forgets orders: after an answer, or when names are known. */
+  forgetOrders(): void {
+    this.orders.clear();
+  }
+
+  /** Returns what a view shows. */
+  select(view: View, extra: Extra): Selection {
+    const { index } = this;
+    const imageFails = testImages(index, view, extra);
+    const objectFails = testObjects(index, view, extra);
+    const counter = new Counter(index, this.bars, extra.categories.length);
+    const needsObject = filtersObjects(view);
+    const isShown = new Uint8Array(index.images);
+    let [images, objects] = [0, 0];
+    for (let image = 0; image < index.images; image++) {
+      const fails = imageFails[image] ?? 0;
+      const end = index.firstObject[image + 1] ?? 0;
+      let hasObject = !needsObject;
+      for (let object = index.firstObject[image] ?? 0; object < end; object++) {
+        const own = objectFails[object] ?? 0;
+        counter.countObject(object, own | fails);
+        if (own !== 0) continue;
+        hasObject = true;
+        if (fails === 0) objects++;
+      }
+      if (!hasObject) continue;
+      counter.countImage(image, fails);
+      if (fails !== 0) continue;
+      isShown[image] = 1;
+      images++;
+    }
+    const passes = (object: number): boolean => objectFails[object] === 0;
+    const items =
+      view.mode === "images"
+        ? this.orderImages(view, extra, isShown, images, passes)
+        : this.orderObjects(view, extra, isShown, objects, passes);
+    return { items, images, objects, choices: counter.choices, passes };
+  }
+
+  /** An image stands where the first of its objects that pass stands; those without one are last. */
+  private orderImages(view: View, extra: Extra, isShown: Uint8Array, count: number, passes: (object: number) => boolean): Uint32Array {
+    const items = new Uint32Array(count);
+    let length = 0;
+    if (OBJECT_SORTS.has(view.sort)) {
+      for (const object of this.findOrder(view, extra)) {
+        const image = this.owner[object] ?? 0;
+        if (isShown[image] !== 1 || !passes(object)) continue;
+        isShown[image] = 2;
+        items[length++] = image;
+      }
+      isShown.forEach((state, image) => {
+        if (state === 1) items[length++] = image;
+      });
+    } else {
+      for (const image of this.findOrder(view, extra)) {
+        if (isShown[image]) items[length++] = image;
       }
     }
-    if (isShown) {
-      countImage(index, choices, image, fails);
-      if (fails === 0) shownImages[images++] = image;
-    }
+    return items;
   }
-  const passing = shownObjects.subarray(0, objects);
-  const items = view.mode === "images" ? shownImages.subarray(0, images) : passing;
-  const passes = (object: number): boolean => objectFails[object] === 0;
-  return { items: sort(index, view, extra, items, passes), images, objects, choices, passes };
+
+  private orderObjects(view: View, extra: Extra, isShown: Uint8Array, count: number, passes: (object: number) => boolean): Uint32Array {
+    const items = new Uint32Array(count);
+    let length = 0;
+    if (OBJECT_SORTS.has(view.sort)) {
+      for (const object of this.findOrder(view, extra)) {
+        if (passes(object) && isShown[this.owner[object] ?? 0]) items[length++] = object;
+      }
+    } else {
+      for (const image of this.findOrder(view, extra)) {
+        if (!isShown[image]) continue;
+        const end = this.index.firstObject[image + 1] ?? 0;
+        for (let object = this.index.firstObject[image] ?? 0; object < end; object++) {
+          if (passes(object)) items[length++] = object;
+        }
+      }
+    }
+    return items;
+  }
+
+  /** Returns all objects, or all images, in the order of a view. */
+  private findOrder(view: View, extra: Extra): Uint32Array {
+    const key = `${view.sort} ${view.reversed}`;
+    const known = this.orders.get(key);
+    if (known) return known;
+    const values = OBJECT_SORTS.has(view.sort) ? this.index[view.sort as RangeName] : findImageKeys(this.index, view.sort, extra);
+    const order = orderBy(values, isDescending(view));
+    this.orders.set(key, order);
+    return order;
+  }
+}
+
+/** Returns whether a view begins with the largest values. */
+export function isDescending(view: View): boolean {
+  return ["risk", "objects", "difference"].includes(view.sort) !== view.reversed;
+}
+
+/** Returns (N,) what images are sorted by. */
+function findImageKeys(index: Index, by: Sort, extra: Extra): Float32Array {
+  const keys = new Float32Array(index.images);
+  for (let image = 0; image < index.images; image++) {
+    if (by === "objects") keys[image] = (index.firstObject[image + 1] ?? 0) - (index.firstObject[image] ?? 0);
+    // What is in one run alone differs most.
+    else if (by === "difference") keys[image] = Number.isNaN(index.difference?.[image]) ? Infinity : (index.difference?.[image] ?? 0);
+    else keys[image] = (by === "name" ? extra.nameRanks?.[image] : undefined) ?? image;
+  }
+  return keys;
 }
 
 function filtersObjects(view: View): boolean {
@@ -108,9 +198,7 @@ function testImages(index: Index, view: View, extra: Extra): Uint8Array {
     if (view.name !== "" && extra.nameMatches !== null && !extra.nameMatches[image]) bits |= NAME;
     if (status >= 0 && index.status[image] !== status) bits |= STATUS;
     if (view.error !== "" && index.error[image] !== error) bits |= ERROR;
-    if (view.difference !== "any" && nameDifference(index, image) !== view.difference) {
-      bits |= DIFFERENCE;
-    }
+    if (view.difference !== "any" && nameDifference(index, image) !== view.difference) bits |= DIFFERENCE;
     fails[image] = bits;
   }
   return fails;
@@ -124,23 +212,19 @@ function nameDifference(index: Index, image: number): "different" | "same" | "al
 /** Returns the filters that each object fails by itself: (M,) bits. */
 function testObjects(index: Index, view: View, extra: Extra): Uint16Array {
   const fails = new Uint16Array(index.objects);
-  failClasses(fails, index, view, extra);
+  failClasses(fails, index.category, view.classes, extra.categories);
   for (const name of RANGES) failRange(fails, index[name], view.ranges[name], RANGE_BITS[name]);
-  for (let object = 0; object < index.objects; object++) {
-    let bits = 0;
-    if (view.disagreement && !((index.flags[object] ?? 0) & DISAGREES)) bits |= DISAGREEMENT;
-    if (!fitsReview(index, object, view)) bits |= REVIEW;
-    if (bits) fails[object] = (fails[object] ?? 0) | bits;
-  }
+  if (view.disagreement) failFlag(fails, index.flags, DISAGREES, true, DISAGREEMENT);
+  failReview(fails, index, view.review);
   return fails;
 }
 
-function failClasses(fails: Uint16Array, index: Index, view: View, extra: Extra): void {
-  if (view.classes.length === 0) return;
-  const chosen = new Set(view.classes);
-  const isChosen = Uint8Array.from(extra.categories, (name) => (chosen.has(name) ? 1 : 0));
+function failClasses(fails: Uint16Array, category: Uint32Array, classes: readonly string[], names: readonly string[]): void {
+  if (classes.length === 0) return;
+  const chosen = new Set(classes);
+  const isChosen = Uint8Array.from(names, (name) => (chosen.has(name) ? 1 : 0));
   for (let object = 0; object < fails.length; object++) {
-    if (!isChosen[index.category[object] ?? 0]) fails[object] = CLASS;
+    if (!isChosen[category[object] ?? 0]) fails[object] = CLASS;
   }
 }
 
@@ -155,140 +239,106 @@ function failRange(fails: Uint16Array, values: Float32Array, range: Range, bit: 
   }
 }
 
+function failFlag(fails: Uint16Array, flags: Uint8Array, flag: number, wanted: boolean, bit: number): void {
+  for (let object = 0; object < fails.length; object++) {
+    if ((((flags[object] ?? 0) & flag) !== 0) !== wanted) fails[object] = (fails[object] ?? 0) | bit;
+  }
+}
+
 /** What a person rejected is gone from the labels: it is shown only where that is asked for. */
-function fitsReview(index: Index, object: number, view: View): boolean {
-  const verdict = index.verdict[object] ?? 0;
-  if (verdict === REJECTED) return view.review === "rejected";
-  if (view.review === "any") return true;
-  const isSeen = ((index.flags[object] ?? 0) & SEEN) !== 0;
-  if (view.review === "seen") return isSeen;
-  if (view.review === "unseen") return !isSeen;
-  return VERDICTS[verdict] === view.review;
+function failReview(fails: Uint16Array, index: Index, review: Review): void {
+  if (review === "seen" || review === "unseen") failFlag(fails, index.flags, SEEN, review === "seen", REVIEW);
+  const wanted = (VERDICTS as readonly string[]).indexOf(review);
+  for (let object = 0; object < fails.length; object++) {
+    const verdict = index.verdict[object] ?? 0;
+    const fits = wanted > 0 ? verdict === wanted : verdict !== REJECTED;
+    if (!fits) fails[object] = (fails[object] ?? 0) | REVIEW;
+  }
 }
 
-function startCounting(index: Index, extra: Extra): { -readonly [K in keyof Choices]: Choices[K] } {
-  return {
-    classes: new Uint32Array(extra.categories.length),
-    ranges: {
-      score: new Uint32Array(BARS),
-      risk: new Uint32Array(BARS),
-      margin: new Uint32Array(BARS),
-    },
-    disagreement: 0,
-    reviews: new Uint32Array(REVIEWS.length),
-    statuses: new Uint32Array(3),
-    errors: new Uint32Array(index.errors.length),
-    differences: new Uint32Array(3),
-  };
+/** Returns the bar of each value; BARS where it is unknown. */
+function findBars(values: Float32Array): Uint8Array {
+  const bars = new Uint8Array(values.length);
+  for (let place = 0; place < values.length; place++) {
+    const value = values[place] ?? NaN;
+    bars[place] = Number.isNaN(value) ? BARS : Math.max(0, Math.min(BARS - 1, Math.floor(value * BARS)));
+  }
+  return bars;
 }
 
-type Counts = ReturnType<typeof startCounting>;
+/** Counts what each choice of each filter would show. */
+class Counter {
+  private readonly classes: Uint32Array;
+  private readonly risk = new Uint32Array(BARS + 1);
+  private readonly score = new Uint32Array(BARS + 1);
+  private readonly margin = new Uint32Array(BARS + 1);
+  private readonly reviews = new Uint32Array(REVIEWS.length);
+  private readonly statuses = new Uint32Array(3);
+  private readonly errors: Uint32Array;
+  private readonly differences = new Uint32Array(3);
+  private disagreement = 0;
 
-function countObject(index: Index, counts: Counts, object: number, fails: number): void {
-  // Most objects fail two filters or none: either way there is little to count.
-  if (fails === 0 || fails === CLASS) add(counts.classes, index.category[object] ?? 0);
-  for (const name of RANGES) {
-    if ((fails & ~RANGE_BITS[name]) === 0) {
-      const value = index[name][object] ?? NaN;
-      if (!Number.isNaN(value)) {
-        add(counts.ranges[name], Math.max(0, Math.min(BARS - 1, Math.floor(value * BARS))));
-      }
+  constructor(
+    private readonly index: Index,
+    private readonly bars: Readonly<Record<RangeName, Uint8Array>>,
+    numClasses: number,
+  ) {
+    this.classes = new Uint32Array(numClasses);
+    this.errors = new Uint32Array(index.errors.length);
+  }
+
+  get choices(): Choices {
+    const { risk, score, margin } = this;
+    return {
+      classes: this.classes,
+      ranges: { risk: risk.subarray(0, BARS), score: score.subarray(0, BARS), margin: margin.subarray(0, BARS) },
+      disagreement: this.disagreement,
+      reviews: this.reviews,
+      statuses: this.statuses,
+      errors: this.errors,
+      differences: this.differences,
+    };
+  }
+
+  /** Counts an object with the filters that it and its image fail. */
+  countObject(object: number, fails: number): void {
+    // What fails two filters is not shown whatever one of them is set to.
+    if ((fails & (fails - 1)) !== 0) return;
+    const { index, bars } = this;
+    if ((fails & ~CLASS) === 0) add(this.classes, index.category[object] ?? 0);
+    if ((fails & ~RANGE_BITS.risk) === 0) add(this.risk, bars.risk[object] ?? 0);
+    if ((fails & ~RANGE_BITS.score) === 0) add(this.score, bars.score[object] ?? 0);
+    if ((fails & ~RANGE_BITS.margin) === 0) add(this.margin, bars.margin[object] ?? 0);
+    if ((fails & ~DISAGREEMENT) === 0 && (index.flags[object] ?? 0) & DISAGREES) this.disagreement++;
+    if ((fails & ~REVIEW) === 0) this.countReview(object);
+  }
+
+  countImage(image: number, fails: number): void {
+    const { index } = this;
+    if ((fails & ~STATUS) === 0) add(this.statuses, index.status[image] ?? 0);
+    // A reason is of failed images alone, so the two filters count as one.
+    const error = index.error[image] ?? NO_ERROR;
+    if ((fails & ~(ERROR | STATUS)) === 0 && error !== NO_ERROR) add(this.errors, error);
+    if ((fails & ~DIFFERENCE) === 0 && index.difference !== null) {
+      const name = nameDifference(index, image);
+      add(this.differences, name === "different" ? 0 : name === "same" ? 1 : 2);
     }
   }
-  if ((fails & ~DISAGREEMENT) === 0 && (index.flags[object] ?? 0) & DISAGREES) {
-    counts.disagreement++;
+
+  private countReview(object: number): void {
+    const verdict = this.index.verdict[object] ?? 0;
+    if (verdict !== REJECTED) {
+      add(this.reviews, ANY_REVIEW);
+      add(this.reviews, (this.index.flags[object] ?? 0) & SEEN ? SEEN_REVIEW : UNSEEN_REVIEW);
+    }
+    if (verdict !== 0) add(this.reviews, REVIEWS.indexOf(VERDICTS[verdict] as Review));
   }
-  if ((fails & ~REVIEW) === 0) countReview(index, counts.reviews, object);
 }
 
-function countReview(index: Index, reviews: Uint32Array, object: number): void {
-  const verdict = VERDICTS[index.verdict[object] ?? 0] ?? "none";
-  if (verdict !== "rejected") {
-    add(reviews, 0);
-    const isSeen = ((index.flags[object] ?? 0) & SEEN) !== 0;
-    add(reviews, REVIEWS.indexOf(isSeen ? "seen" : "unseen"));
-  }
-  if (verdict !== "none") add(reviews, REVIEWS.indexOf(verdict));
-}
-
-function countImage(index: Index, counts: Counts, image: number, fails: number): void {
-  if ((fails & ~STATUS) === 0) add(counts.statuses, index.status[image] ?? 0);
-  // A reason is of failed images alone, so the two filters count as one.
-  const error = index.error[image] ?? NO_ERROR;
-  if ((fails & ~(ERROR | STATUS)) === 0 && error !== NO_ERROR) add(counts.errors, error);
-  if ((fails & ~DIFFERENCE) === 0 && index.difference !== null) {
-    const name = nameDifference(index, image);
-    add(counts.differences, name === "different" ? 0 : name === "same" ? 1 : 2);
-  }
-}
+const ANY_REVIEW = REVIEWS.indexOf("any"), SEEN_REVIEW = REVIEWS.indexOf("seen"), UNSEEN_REVIEW = REVIEWS.indexOf("unseen");
 
 function add(counts: Uint32Array, place: number): void {
   counts[place] = (counts[place] ?? 0) + 1;
-}
-
-/** Whether a sort begins with its largest value, where it is not reversed. */
-function isDescending(name: Sort): boolean {
-  return name === "risk" || name === "objects" || name === "difference";
-}
-
-function sort(
-  index: Index, view: View, extra: Extra, items: Uint32Array, passes: (object: number) => boolean,
-): Uint32Array {
-  const descending = isDescending(view.sort) !== view.reversed;
-  if (view.sort === "row" && !view.reversed) return items.slice();
-  const values =
-    view.mode === "images"
-      ? imageKeys(index, view.sort, extra, items, passes)
-      : objectKeys(index, view.sort, extra, items);
-  return orderBy(items, values, descending);
-}
-
-/** Returns what images are sorted by: of their objects that pass, the most doubtful one counts. */
-function imageKeys(
-  index: Index, by: Sort, extra: Extra, items: Uint32Array, passes: (object: number) => boolean,
-): Float32Array {
-  return Float32Array.from(items, (image) => {
-    const whole = imageKey(index, by, extra, image);
-    if (whole !== null) return whole;
-    const values = by === "risk" ? index.risk : by === "score" ? index.score : index.margin;
-    const end = index.firstObject[image + 1] ?? 0;
-    let found = NaN;
-    for (let object = index.firstObject[image] ?? 0; object < end; object++) {
-      const value = values[object] ?? NaN;
-      if (!passes(object) || Number.isNaN(value)) continue;
-      if (Number.isNaN(found) || (by === "risk" ? value > found : value < found)) found = value;
-    }
-    return found;
-  });
-}
-
-function objectKeys(index: Index, by: Sort, extra: Extra, items: Uint32Array): Float32Array {
-  if (by === "risk" || by === "score" || by === "margin") {
-    const values = index[by];
-    return Float32Array.from(items, (object) => values[object] ?? NaN);
-  }
-  let image = 0; // items come in the order of rows
-  return Float32Array.from(items, (object) => {
-    while ((index.firstObject[image + 1] ?? Infinity) <= object) image++;
-    return imageKey(index, by, extra, image) ?? NaN;
-  });
-}
-
-/** Returns a value of an image itself; null where it is of its objects. */
-function imageKey(index: Index, by: Sort, extra: Extra, image: number): number | null {
-  switch (by) {
-    case "row":
-      return image;
-    case "name":
-      return extra.nameRanks?.[image] ?? image;
-    case "objects":
-      return (index.firstObject[image + 1] ?? 0) - (index.firstObject[image] ?? 0);
-    case "difference":
-      // What is in one run alone differs most.
-      return Number.isNaN(index.difference?.[image] ?? 0) ? 3e38 : (index.difference?.[image] ?? 0);
-    default:
-      return null;
-  }
 }
 
 /** Returns the highest risk of an image's objects, rejected ones left out; NaN where unknown. */
@@ -313,8 +363,4 @@ export function countObjects(index: Index, image: number): number {
     if (index.verdict[object] === REJECTED) count--;
   }
   return count;
-}
-
-export function hasFailed(index: Index, image: number): boolean {
-  return index.status[image] === FAILED;
 }

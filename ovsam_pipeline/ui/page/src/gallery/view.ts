@@ -6,7 +6,7 @@ export interface Range {
   readonly high: number;
 }
 
-export const RANGES = ["score", "risk", "margin"] as const;
+export const RANGES = ["risk", "score", "margin"] as const;
 export type RangeName = (typeof RANGES)[number];
 
 export const SORTS = ["risk", "score", "margin", "objects", "row", "name", "difference"] as const;

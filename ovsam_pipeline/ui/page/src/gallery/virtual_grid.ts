@@ -148,7 +148,7 @@ export class VirtualGrid {
 
   private scrollToOffset(offset: number): void {
     const most = Math.min(this.fullHeight, MOST_HEIGHT) - innerHeight;
-    const scale = this.fullHeight > MOST_HEIGHT ? most / (this.fullHeight - innerHeight) : 1;
+    const scale = this.fullHeight > MOST_HEIGHT && offset > 0 ? most / (this.fullHeight - innerHeight) : 1;
     scrollBy(0, offset * scale - this.scrolled);
     this.lastScroll = this.scrolled;
     if (this.fullHeight > MOST_HEIGHT) this.offset = offset;
