@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:187de7306dbbc8fb17347ff9cdc85b9d71a96afd57fbd9b1b5bba055ac6c33e8
+// ovsam page, made by page/build.mjs from sources sha256:be6aee4bce05e31b6811a27f4f5e24959ec2bae44cfe80ab875a941b8585b628
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -2423,7 +2423,7 @@
     const { image } = facts;
     const problem = facts.error ?? image?.error ?? null;
     const picture = h("div", { class: "card-picture" });
-    if (problem !== null) {
+    if (problem !== null || facts.hasFailed) {
       picture.append(h("p", { class: "card-problem error", "data-testid": "card-error" }, problem));
     } else {
       picture.append(buildThumbnail(facts.thumbnail(chooseSide(IMAGE_CARD.width)), picture));
@@ -2448,7 +2448,7 @@
     if (facts.error !== void 0) {
       picture.append(h("p", { class: "card-problem error" }, facts.error));
     } else if (image && object) {
-      picture.append(drawCrop(image, object, facts.thumbnail));
+      picture.append(drawCrop(image, object, facts.thumbnail, () => picture.append(buildGone())));
     } else if (image) {
       picture.append(h("p", { class: "card-problem muted" }, "Not among the labels any more."));
     }
@@ -2496,9 +2496,12 @@
       onerror: (event) => {
         if (!event.target.getAttribute("src")) return;
         event.target.remove();
-        picture.append(h("p", { class: "card-problem muted", "data-testid": "card-gone" }, "The picture cannot be read any more."));
+        picture.append(buildGone());
       }
     });
+  }
+  function buildGone() {
+    return h("p", { class: "card-problem muted", "data-testid": "card-gone" }, "The picture cannot be read any more.");
   }
   function drawObjects(image, passes) {
     const area = (object) => object.bbox[2] * object.bbox[3];
@@ -2512,11 +2515,12 @@
     const [x, y, width, height] = object.bbox;
     return svg("rect", { class: `${kind} is-box`, x, y, width, height, color: object.colour });
   }
-  function drawCrop(image, object, thumbnail) {
+  function drawCrop(image, object, thumbnail, onGone) {
     const crop = findCrop(object.bbox, 1);
     const [width, height] = [image.width ?? 1, image.height ?? 1];
     const side = chooseSide(OBJECT_CARD.width * Math.max(width, height) / crop[2]);
     const picture = svg("image", { href: thumbnail(side), width, height, preserveAspectRatio: "none" });
+    picture.addEventListener("error", () => picture.hasAttribute("href") && onGone());
     return svg(
       "svg",
       { class: "masks crop", viewBox: crop.join(" "), "aria-hidden": "true" },
@@ -2528,7 +2532,7 @@
     element.classList.toggle("is-high", risk >= 0.5);
   }
   function describeCount(facts) {
-    if (facts.image?.status === "failed") return "failed";
+    if (facts.hasFailed) return "failed";
     const count2 = formatAmount(facts.objects, "object");
     if (facts.difference === null) return count2;
     return Number.isNaN(facts.difference) ? "in one run alone" : `${formatAmount(facts.difference, "difference")}`;
@@ -2548,7 +2552,7 @@
   }
 
   // src/gallery/view.ts
-  var RANGES = ["score", "risk", "margin"];
+  var RANGES = ["risk", "score", "margin"];
   var SORTS = ["risk", "score", "margin", "objects", "row", "name", "difference"];
   var REVIEWS = [
     "any",
@@ -2675,16 +2679,16 @@
       this.element = h(
         "form",
         { class: "filters", "aria-label": "Filters", id: "filters", onsubmit: (event) => event.preventDefault() },
-        ...this.parts.map((part) => part.element),
-        this.clear
+        h("div", { class: "filters-title" }, h("h2", {}, "Filters"), this.clear),
+        ...this.parts.map((part) => part.element)
       );
     }
     /** Shows what is set, and what each choice would show. */
     update(view, choices) {
       for (const part of this.parts) part.update(view, choices);
       const set = countFilters(view);
-      this.clear.disabled = set === 0;
-      this.clear.replaceChildren(set === 0 ? "Clear all" : `Clear all (${set})`);
+      this.clear.hidden = set === 0;
+      this.clear.replaceChildren(`Clear all (${set})`);
     }
   };
   function buildNameField(onChange) {
@@ -2754,11 +2758,12 @@
     };
   }
   var RANGE_TITLES = {
-    risk: "Risk of being wrong",
-    score: "Score",
-    margin: "Margin to the next name"
+    risk: ["Risk", "how likely an object is wrong"],
+    score: ["Score", "how sure the label is"],
+    margin: ["Margin", "of the best name to the next one"]
   };
   function buildRange(name, onChange) {
+    const [title, about] = RANGE_TITLES[name];
     const bars = svg("svg", { class: "histogram", preserveAspectRatio: "none", "aria-hidden": "true" });
     const text = h("span", { class: "range-text muted" });
     const build2 = (bound) => h("input", {
@@ -2766,7 +2771,7 @@
       min: 0,
       max: 1,
       step: 0.01,
-      "aria-label": `${RANGE_TITLES[name]}, ${bound}`,
+      "aria-label": `${title}, ${bound}`,
       "data-testid": `${name}-${bound}`,
       oninput: (event) => onChange({ ranges: { [name]: read(event.target) } })
     });
@@ -2778,7 +2783,7 @@
     const element = h(
       "fieldset",
       { class: "filter range", "data-testid": `range-${name}` },
-      h("legend", {}, RANGE_TITLES[name], text),
+      h("legend", { title: about }, title, text),
       bars,
       h("div", { class: "sliders" }, low, high)
     );
@@ -2914,6 +2919,7 @@
   }
 
   // src/gallery/index.ts
+  var FAILED = 2;
   var SEEN = 1;
   var DISAGREES = 2;
   var VERDICTS = ["none", "accepted", "renamed", "redrawn", "rejected", "added"];
@@ -2973,7 +2979,8 @@
   function findImageOfObjects(index) {
     const owner = new Uint32Array(index.objects);
     for (let image = 0; image < index.images; image++) {
-      owner.fill(image, index.firstObject[image], index.firstObject[image + 1]);
+      const end = index.firstObject[image + 1] ?? 0;
+      for (let object = index.firstObject[image] ?? 0; object < end; object++) owner[object] = image;
     }
     return owner;
   }
@@ -3203,13 +3210,12 @@
       this.keys = this.listKeys();
       this.dialog = this.build();
       document.body.append(this.dialog);
-      listenToKeys(this.keys, this.dialog);
     }
     options;
     dialog;
     title = h("h2", { class: "large-title" });
     position = h("span", { class: "muted", "data-testid": "large-position" });
-    session = h("span", { class: "muted", role: "status", "data-testid": "session" });
+    session = h("span", { class: "muted session", role: "status", "data-testid": "session" });
     stages = h("div", { class: "stages" });
     list = h("ol", { class: "objects", "aria-label": "Objects by risk" });
     details = h("div", { class: "details" });
@@ -3228,6 +3234,7 @@
     shown = { masks: true, boxes: false, names: false, others: true };
     boxes = /* @__PURE__ */ new Map();
     answers = 0;
+    stopKeys = () => void 0;
     control = new AbortController();
     /** What was asked for by keys, one after the other. */
     queue = Promise.resolve();
@@ -3237,7 +3244,11 @@
     /** Shows a stop of a walk. */
     open(walk, stop) {
       this.walk = walk;
-      if (!this.dialog.open) this.dialog.showModal();
+      if (!this.dialog.open) {
+        this.dialog.showModal();
+        this.dialog.focus();
+        this.stopKeys = listenToKeys(this.keys, this.dialog);
+      }
       const choose = (objects) => objects.find((object) => object.number === stop.number) ?? objects[0];
       return this.go(stop, choose);
     }
@@ -3245,13 +3256,12 @@
       if (this.dialog.open) this.dialog.close();
     }
     build() {
-      const button2 = (text, name, run) => h("button", { type: "button", class: "quiet", "aria-label": name, title: name, onclick: run }, text);
+      const button2 = (text, name, run) => h("button", { type: "button", class: text === "?" ? "quiet keys-button" : "quiet", "aria-label": name, title: name, onclick: run }, text);
       const header = h(
         "header",
         { class: "large-header" },
         this.title,
-        this.position,
-        this.session,
+        h("div", { class: "large-meta" }, this.position, this.session),
         h(
           "div",
           { class: "large-buttons" },
@@ -3292,6 +3302,7 @@
         "dialog",
         {
           class: "large",
+          tabindex: -1,
           "aria-label": "Image",
           "data-testid": "large",
           onclose: () => this.handleClose()
@@ -3454,7 +3465,7 @@
             onclick: () => this.pick(object)
           },
           buildChip(object.category, object.colour),
-          h("span", { class: "muted" }, object.differs && !isOther ? "differs " : "", risk, object.verdict === null ? "" : " \u2713")
+          h("span", { class: "muted" }, [object.differs && !isOther ? "differs" : "", risk].filter(Boolean).join(" \xB7 "), object.verdict === null ? "" : " \u2713")
         )
       );
     }
@@ -3568,19 +3579,21 @@
         const next = this.objects[this.findSelected() + 1] ?? null;
         try {
           const after = await this.options.source.answer(verdict === "renamed" ? { ...answer, category: category ?? "" } : answer);
-          this.takeAnswer(image, after);
+          this.answers++;
+          const [compared] = this.options.outputs ? await this.options.source.images([row]) : [];
+          this.takeRow(image, compared ?? after);
         } catch (error) {
           await this.recover(image, error);
           return;
         }
         this.hideRename();
-        say(verdict === "renamed" ? `Renamed to ${category ?? ""}.` : verdict === "accepted" ? "Accepted." : "Rejected.");
+        const done = verdict === "renamed" ? `renamed to ${category ?? ""}` : `${verdict} ${selected.category}`;
+        this.session.replaceChildren(`${formatAmount(this.answers, "answer")} this session: `, h("bdi", {}, done));
         await this.moveOn(next);
       });
     }
-    takeAnswer(before, after) {
-      this.answers++;
-      this.session.replaceChildren(`${formatAmount(this.answers, "answer")} this session`);
+    /** Shows a row as it is now. */
+    takeRow(before, after) {
       this.options.ids.update(before, after);
       this.options.loader.put(after);
       this.setImage(after);
@@ -3607,12 +3620,11 @@
       const key = this.selected?.key;
       const [now] = await this.options.source.images([image.row]);
       if (!now) return;
-      this.options.ids.update(image, now);
-      this.options.loader.put(now);
-      this.setImage(now);
+      this.takeRow(image, now);
       this.selectObject(this.objects.find((object) => object.key === key) ?? first(this.objects) ?? null);
     }
     handleClose() {
+      this.stopKeys();
       this.control.abort();
       const stop = { place: this.place, row: this.image?.row ?? -1, number: this.selected?.number ?? null };
       this.image = null;
@@ -3873,15 +3885,13 @@
   // src/gallery/order.ts
   var LAST = 4294967295;
   var DIGITS = 1 << 16;
-  function orderBy(items, keys, isDescending2) {
-    const low = toUnsigned(keys, isDescending2);
-    let order = new Uint32Array(items.length).map((_, place) => place);
-    order = sortByDigit(order, low, 0);
-    order = sortByDigit(order, low, 16);
-    return order.map((place) => items[place] ?? 0);
+  function orderBy(keys, isDescending2) {
+    const bits = toUnsigned(keys, isDescending2);
+    const places = new Uint32Array(keys.length).map((_, place) => place);
+    return sortByDigit(sortByDigit(places, bits, 0), bits, 16);
   }
   function toUnsigned(keys, isDescending2) {
-    const bits = new Uint32Array(Float32Array.from(keys).buffer);
+    const bits = new Uint32Array(keys.slice().buffer);
     for (let place = 0; place < bits.length; place++) {
       const value = bits[place] ?? 0;
       const rising = value & 2147483648 ? ~value : value | 2147483648;
@@ -3919,36 +3929,112 @@
   var DISAGREEMENT = 32;
   var REVIEW = 64;
   var RANGE_BITS = { score: 128, risk: 256, margin: 512 };
-  function select(index, view, extra) {
-    const imageFails = testImages(index, view, extra);
-    const objectFails = testObjects(index, view, extra);
-    const choices = startCounting(index, extra);
-    const needsObject = filtersObjects(view);
-    const shownImages = new Uint32Array(index.images);
-    const shownObjects = new Uint32Array(index.objects);
-    let images = 0;
-    let objects = 0;
-    for (let image = 0; image < index.images; image++) {
-      const fails = imageFails[image] ?? 0;
-      let isShown = !needsObject;
-      const end = index.firstObject[image + 1] ?? 0;
-      for (let object = index.firstObject[image] ?? 0; object < end; object++) {
-        const objectFail = objectFails[object] ?? 0;
-        countObject(index, choices, object, objectFail | fails);
-        if (objectFail === 0) {
-          isShown = true;
-          if (fails === 0) shownObjects[objects++] = object;
+  var OBJECT_SORTS = new Set(RANGES);
+  var Selector = class {
+    constructor(index) {
+      this.index = index;
+      this.owner = findImageOfObjects(index);
+      this.bars = { risk: findBars(index.risk), score: findBars(index.score), margin: findBars(index.margin) };
+    }
+    index;
+    owner;
+    bars;
+    orders = /* @__PURE__ */ new Map();
+    /** Forgets orders: after an answer, or when names are known. */
+    forgetOrders() {
+      this.orders.clear();
+    }
+    /** Returns what a view shows. */
+    select(view, extra) {
+      const { index } = this;
+      const imageFails = testImages(index, view, extra);
+      const objectFails = testObjects(index, view, extra);
+      const counter = new Counter(index, this.bars, extra.categories.length);
+      const needsObject = filtersObjects(view);
+      const isShown = new Uint8Array(index.images);
+      let [images, objects] = [0, 0];
+      for (let image = 0; image < index.images; image++) {
+        const fails = imageFails[image] ?? 0;
+        const end = index.firstObject[image + 1] ?? 0;
+        let hasObject2 = !needsObject;
+        for (let object = index.firstObject[image] ?? 0; object < end; object++) {
+          const own = objectFails[object] ?? 0;
+          counter.countObject(object, own | fails);
+          if (own !== 0) continue;
+          hasObject2 = true;
+          if (fails === 0) objects++;
+        }
+        if (!hasObject2) continue;
+        counter.countImage(image, fails);
+        if (fails !== 0) continue;
+        isShown[image] = 1;
+        images++;
+      }
+      const passes = (object) => objectFails[object] === 0;
+      const items = view.mode === "images" ? this.orderImages(view, extra, isShown, images, passes) : this.orderObjects(view, extra, isShown, objects, passes);
+      return { items, images, objects, choices: counter.choices, passes };
+    }
+    /** An image stands where the first of its objects that pass stands; those without one are last. */
+    orderImages(view, extra, isShown, count2, passes) {
+      const items = new Uint32Array(count2);
+      let length = 0;
+      if (OBJECT_SORTS.has(view.sort)) {
+        for (const object of this.findOrder(view, extra)) {
+          const image = this.owner[object] ?? 0;
+          if (isShown[image] !== 1 || !passes(object)) continue;
+          isShown[image] = 2;
+          items[length++] = image;
+        }
+        isShown.forEach((state, image) => {
+          if (state === 1) items[length++] = image;
+        });
+      } else {
+        for (const image of this.findOrder(view, extra)) {
+          if (isShown[image]) items[length++] = image;
         }
       }
-      if (isShown) {
-        countImage(index, choices, image, fails);
-        if (fails === 0) shownImages[images++] = image;
-      }
+      return items;
     }
-    const passing = shownObjects.subarray(0, objects);
-    const items = view.mode === "images" ? shownImages.subarray(0, images) : passing;
-    const passes = (object) => objectFails[object] === 0;
-    return { items: sort(index, view, extra, items, passes), images, objects, choices, passes };
+    orderObjects(view, extra, isShown, count2, passes) {
+      const items = new Uint32Array(count2);
+      let length = 0;
+      if (OBJECT_SORTS.has(view.sort)) {
+        for (const object of this.findOrder(view, extra)) {
+          if (passes(object) && isShown[this.owner[object] ?? 0]) items[length++] = object;
+        }
+      } else {
+        for (const image of this.findOrder(view, extra)) {
+          if (!isShown[image]) continue;
+          const end = this.index.firstObject[image + 1] ?? 0;
+          for (let object = this.index.firstObject[image] ?? 0; object < end; object++) {
+            if (passes(object)) items[length++] = object;
+          }
+        }
+      }
+      return items;
+    }
+    /** Returns all objects, or all images, in the order of a view. */
+    findOrder(view, extra) {
+      const key = `${view.sort} ${view.reversed}`;
+      const known = this.orders.get(key);
+      if (known) return known;
+      const values = OBJECT_SORTS.has(view.sort) ? this.index[view.sort] : findImageKeys(this.index, view.sort, extra);
+      const order = orderBy(values, isDescending(view));
+      this.orders.set(key, order);
+      return order;
+    }
+  };
+  function isDescending(view) {
+    return ["risk", "objects", "difference"].includes(view.sort) !== view.reversed;
+  }
+  function findImageKeys(index, by, extra) {
+    const keys = new Float32Array(index.images);
+    for (let image = 0; image < index.images; image++) {
+      if (by === "objects") keys[image] = (index.firstObject[image + 1] ?? 0) - (index.firstObject[image] ?? 0);
+      else if (by === "difference") keys[image] = Number.isNaN(index.difference?.[image]) ? Infinity : index.difference?.[image] ?? 0;
+      else keys[image] = (by === "name" ? extra.nameRanks?.[image] : void 0) ?? image;
+    }
+    return keys;
   }
   function filtersObjects(view) {
     return view.classes.length > 0 || view.disagreement || view.review !== "any" || RANGES.some((name) => !isAny(view.ranges[name]));
@@ -3962,9 +4048,7 @@
       if (view.name !== "" && extra.nameMatches !== null && !extra.nameMatches[image]) bits |= NAME;
       if (status >= 0 && index.status[image] !== status) bits |= STATUS;
       if (view.error !== "" && index.error[image] !== error) bits |= ERROR;
-      if (view.difference !== "any" && nameDifference(index, image) !== view.difference) {
-        bits |= DIFFERENCE;
-      }
+      if (view.difference !== "any" && nameDifference(index, image) !== view.difference) bits |= DIFFERENCE;
       fails[image] = bits;
     }
     return fails;
@@ -3975,22 +4059,18 @@
   }
   function testObjects(index, view, extra) {
     const fails = new Uint16Array(index.objects);
-    failClasses(fails, index, view, extra);
+    failClasses(fails, index.category, view.classes, extra.categories);
     for (const name of RANGES) failRange(fails, index[name], view.ranges[name], RANGE_BITS[name]);
-    for (let object = 0; object < index.objects; object++) {
-      let bits = 0;
-      if (view.disagreement && !((index.flags[object] ?? 0) & DISAGREES)) bits |= DISAGREEMENT;
-      if (!fitsReview(index, object, view)) bits |= REVIEW;
-      if (bits) fails[object] = (fails[object] ?? 0) | bits;
-    }
+    if (view.disagreement) failFlag(fails, index.flags, DISAGREES, true, DISAGREEMENT);
+    failReview(fails, index, view.review);
     return fails;
   }
-  function failClasses(fails, index, view, extra) {
-    if (view.classes.length === 0) return;
-    const chosen = new Set(view.classes);
-    const isChosen = Uint8Array.from(extra.categories, (name) => chosen.has(name) ? 1 : 0);
+  function failClasses(fails, category, classes, names) {
+    if (classes.length === 0) return;
+    const chosen = new Set(classes);
+    const isChosen = Uint8Array.from(names, (name) => chosen.has(name) ? 1 : 0);
     for (let object = 0; object < fails.length; object++) {
-      if (!isChosen[index.category[object] ?? 0]) fails[object] = CLASS;
+      if (!isChosen[category[object] ?? 0]) fails[object] = CLASS;
     }
   }
   function failRange(fails, values, range, bit) {
@@ -4002,114 +4082,93 @@
       if (!(value >= low && value <= high)) fails[object] = (fails[object] ?? 0) | bit;
     }
   }
-  function fitsReview(index, object, view) {
-    const verdict = index.verdict[object] ?? 0;
-    if (verdict === REJECTED) return view.review === "rejected";
-    if (view.review === "any") return true;
-    const isSeen = ((index.flags[object] ?? 0) & SEEN) !== 0;
-    if (view.review === "seen") return isSeen;
-    if (view.review === "unseen") return !isSeen;
-    return VERDICTS[verdict] === view.review;
+  function failFlag(fails, flags, flag, wanted, bit) {
+    for (let object = 0; object < fails.length; object++) {
+      if (((flags[object] ?? 0) & flag) !== 0 !== wanted) fails[object] = (fails[object] ?? 0) | bit;
+    }
   }
-  function startCounting(index, extra) {
-    return {
-      classes: new Uint32Array(extra.categories.length),
-      ranges: {
-        score: new Uint32Array(BARS),
-        risk: new Uint32Array(BARS),
-        margin: new Uint32Array(BARS)
-      },
-      disagreement: 0,
-      reviews: new Uint32Array(REVIEWS.length),
-      statuses: new Uint32Array(3),
-      errors: new Uint32Array(index.errors.length),
-      differences: new Uint32Array(3)
-    };
+  function failReview(fails, index, review) {
+    if (review === "seen" || review === "unseen") failFlag(fails, index.flags, SEEN, review === "seen", REVIEW);
+    const wanted = VERDICTS.indexOf(review);
+    for (let object = 0; object < fails.length; object++) {
+      const verdict = index.verdict[object] ?? 0;
+      const fits = wanted > 0 ? verdict === wanted : verdict !== REJECTED;
+      if (!fits) fails[object] = (fails[object] ?? 0) | REVIEW;
+    }
   }
-  function countObject(index, counts, object, fails) {
-    if (fails === 0 || fails === CLASS) add(counts.classes, index.category[object] ?? 0);
-    for (const name of RANGES) {
-      if ((fails & ~RANGE_BITS[name]) === 0) {
-        const value = index[name][object] ?? NaN;
-        if (!Number.isNaN(value)) {
-          add(counts.ranges[name], Math.max(0, Math.min(BARS - 1, Math.floor(value * BARS))));
-        }
+  function findBars(values) {
+    const bars = new Uint8Array(values.length);
+    for (let place = 0; place < values.length; place++) {
+      const value = values[place] ?? NaN;
+      bars[place] = Number.isNaN(value) ? BARS : Math.max(0, Math.min(BARS - 1, Math.floor(value * BARS)));
+    }
+    return bars;
+  }
+  var Counter = class {
+    constructor(index, bars, numClasses) {
+      this.index = index;
+      this.bars = bars;
+      this.classes = new Uint32Array(numClasses);
+      this.errors = new Uint32Array(index.errors.length);
+    }
+    index;
+    bars;
+    classes;
+    risk = new Uint32Array(BARS + 1);
+    score = new Uint32Array(BARS + 1);
+    margin = new Uint32Array(BARS + 1);
+    reviews = new Uint32Array(REVIEWS.length);
+    statuses = new Uint32Array(3);
+    errors;
+    differences = new Uint32Array(3);
+    disagreement = 0;
+    get choices() {
+      const { risk, score, margin } = this;
+      return {
+        classes: this.classes,
+        ranges: { risk: risk.subarray(0, BARS), score: score.subarray(0, BARS), margin: margin.subarray(0, BARS) },
+        disagreement: this.disagreement,
+        reviews: this.reviews,
+        statuses: this.statuses,
+        errors: this.errors,
+        differences: this.differences
+      };
+    }
+    /** Counts an object with the filters that it and its image fail. */
+    countObject(object, fails) {
+      if ((fails & fails - 1) !== 0) return;
+      const { index, bars } = this;
+      if ((fails & ~CLASS) === 0) add(this.classes, index.category[object] ?? 0);
+      if ((fails & ~RANGE_BITS.risk) === 0) add(this.risk, bars.risk[object] ?? 0);
+      if ((fails & ~RANGE_BITS.score) === 0) add(this.score, bars.score[object] ?? 0);
+      if ((fails & ~RANGE_BITS.margin) === 0) add(this.margin, bars.margin[object] ?? 0);
+      if ((fails & ~DISAGREEMENT) === 0 && (index.flags[object] ?? 0) & DISAGREES) this.disagreement++;
+      if ((fails & ~REVIEW) === 0) this.countReview(object);
+    }
+    countImage(image, fails) {
+      const { index } = this;
+      if ((fails & ~STATUS) === 0) add(this.statuses, index.status[image] ?? 0);
+      const error = index.error[image] ?? NO_ERROR;
+      if ((fails & ~(ERROR | STATUS)) === 0 && error !== NO_ERROR) add(this.errors, error);
+      if ((fails & ~DIFFERENCE) === 0 && index.difference !== null) {
+        const name = nameDifference(index, image);
+        add(this.differences, name === "different" ? 0 : name === "same" ? 1 : 2);
       }
     }
-    if ((fails & ~DISAGREEMENT) === 0 && (index.flags[object] ?? 0) & DISAGREES) {
-      counts.disagreement++;
+    countReview(object) {
+      const verdict = this.index.verdict[object] ?? 0;
+      if (verdict !== REJECTED) {
+        add(this.reviews, ANY_REVIEW);
+        add(this.reviews, (this.index.flags[object] ?? 0) & SEEN ? SEEN_REVIEW : UNSEEN_REVIEW);
+      }
+      if (verdict !== 0) add(this.reviews, REVIEWS.indexOf(VERDICTS[verdict]));
     }
-    if ((fails & ~REVIEW) === 0) countReview(index, counts.reviews, object);
-  }
-  function countReview(index, reviews, object) {
-    const verdict = VERDICTS[index.verdict[object] ?? 0] ?? "none";
-    if (verdict !== "rejected") {
-      add(reviews, 0);
-      const isSeen = ((index.flags[object] ?? 0) & SEEN) !== 0;
-      add(reviews, REVIEWS.indexOf(isSeen ? "seen" : "unseen"));
-    }
-    if (verdict !== "none") add(reviews, REVIEWS.indexOf(verdict));
-  }
-  function countImage(index, counts, image, fails) {
-    if ((fails & ~STATUS) === 0) add(counts.statuses, index.status[image] ?? 0);
-    const error = index.error[image] ?? NO_ERROR;
-    if ((fails & ~(ERROR | STATUS)) === 0 && error !== NO_ERROR) add(counts.errors, error);
-    if ((fails & ~DIFFERENCE) === 0 && index.difference !== null) {
-      const name = nameDifference(index, image);
-      add(counts.differences, name === "different" ? 0 : name === "same" ? 1 : 2);
-    }
-  }
+  };
+  var ANY_REVIEW = REVIEWS.indexOf("any");
+  var SEEN_REVIEW = REVIEWS.indexOf("seen");
+  var UNSEEN_REVIEW = REVIEWS.indexOf("unseen");
   function add(counts, place) {
     counts[place] = (counts[place] ?? 0) + 1;
-  }
-  function isDescending(name) {
-    return name === "risk" || name === "objects" || name === "difference";
-  }
-  function sort(index, view, extra, items, passes) {
-    const descending = isDescending(view.sort) !== view.reversed;
-    if (view.sort === "row" && !view.reversed) return items.slice();
-    const values = view.mode === "images" ? imageKeys(index, view.sort, extra, items, passes) : objectKeys(index, view.sort, extra, items);
-    return orderBy(items, values, descending);
-  }
-  function imageKeys(index, by, extra, items, passes) {
-    return Float32Array.from(items, (image) => {
-      const whole = imageKey(index, by, extra, image);
-      if (whole !== null) return whole;
-      const values = by === "risk" ? index.risk : by === "score" ? index.score : index.margin;
-      const end = index.firstObject[image + 1] ?? 0;
-      let found = NaN;
-      for (let object = index.firstObject[image] ?? 0; object < end; object++) {
-        const value = values[object] ?? NaN;
-        if (!passes(object) || Number.isNaN(value)) continue;
-        if (Number.isNaN(found) || (by === "risk" ? value > found : value < found)) found = value;
-      }
-      return found;
-    });
-  }
-  function objectKeys(index, by, extra, items) {
-    if (by === "risk" || by === "score" || by === "margin") {
-      const values = index[by];
-      return Float32Array.from(items, (object) => values[object] ?? NaN);
-    }
-    let image = 0;
-    return Float32Array.from(items, (object) => {
-      while ((index.firstObject[image + 1] ?? Infinity) <= object) image++;
-      return imageKey(index, by, extra, image) ?? NaN;
-    });
-  }
-  function imageKey(index, by, extra, image) {
-    switch (by) {
-      case "row":
-        return image;
-      case "name":
-        return extra.nameRanks?.[image] ?? image;
-      case "objects":
-        return (index.firstObject[image + 1] ?? 0) - (index.firstObject[image] ?? 0);
-      case "difference":
-        return Number.isNaN(index.difference?.[image] ?? 0) ? 3e38 : index.difference?.[image] ?? 0;
-      default:
-        return null;
-    }
   }
   function findHighestRisk(index, image) {
     let highest = NaN;
@@ -4243,7 +4302,7 @@
     }
     scrollToOffset(offset) {
       const most = Math.min(this.fullHeight, MOST_HEIGHT) - innerHeight;
-      const scale = this.fullHeight > MOST_HEIGHT ? most / (this.fullHeight - innerHeight) : 1;
+      const scale = this.fullHeight > MOST_HEIGHT && offset > 0 ? most / (this.fullHeight - innerHeight) : 1;
       scrollBy(0, offset * scale - this.scrolled);
       this.lastScroll = this.scrolled;
       if (this.fullHeight > MOST_HEIGHT) this.offset = offset;
@@ -4470,9 +4529,9 @@
       this.categories = start.categories.map(({ name, colour }) => ({ name, colour }));
       this.names = this.categories.map(({ name }) => name);
       this.ids = new ObjectIds(index, this.names);
-      this.owner = findImageOfObjects(index);
+      this.selector = new Selector(index);
       this.extra = { categories: this.names, nameMatches: null, nameRanks: null };
-      this.selection = select(index, this.view, this.extra);
+      this.selection = this.selector.select(this.view, this.extra);
       this.loader = new Loader(source, (rows) => this.refreshRows(rows));
       this.grid = new VirtualGrid({
         label: `Labels of ${start.output}`,
@@ -4490,7 +4549,7 @@
         outputs: start.compare ? [start.output, start.compare.output] : null,
         isBoxes: start.is_boxes,
         onMove: (open) => this.remember({ ...this.view, open }),
-        onAnswer: (row) => this.refreshRows([row]),
+        onAnswer: (row) => this.takeAnswer(row),
         onClose: (stop) => this.returnToGrid(stop)
       });
       this.keys = this.listKeys();
@@ -4511,7 +4570,7 @@
     categories;
     names;
     ids;
-    owner;
+    selector;
     loader;
     grid;
     filters;
@@ -4549,7 +4608,7 @@
           toggle,
           this.buildModes(),
           this.buildSort(),
-          h("button", { type: "button", class: "quiet", "aria-label": "Keys (?)", title: "Keys (?)", onclick: () => showKeys(this.keys) }, "?"),
+          h("button", { type: "button", class: "quiet keys-button", "aria-label": "Keys (?)", title: "Keys (?)", onclick: () => showKeys(this.keys) }, "?"),
           buildThemeSwitch()
         )
       );
@@ -4640,10 +4699,10 @@
         this.extra = {
           categories: this.names,
           nameMatches: view.name === "" ? null : findNames(this.fileNames, view.name),
-          nameRanks: view.sort === "name" ? this.extra.nameRanks ?? rankNames(this.fileNames) : this.extra.nameRanks
+          nameRanks: this.rankNames(this.fileNames)
         };
       }
-      this.selection = select(this.index, view, this.extra);
+      this.selection = this.selector.select(view, this.extra);
       performance.measure("gallery: filter", "filter-start");
       const { images, objects, items, choices } = this.selection;
       this.counts.replaceChildren(
@@ -4657,15 +4716,20 @@
       this.grid.show(items.length, view.mode === "images" ? IMAGE_CARD : OBJECT_CARD, keepPlace);
       performance.measure("gallery: show", "filter-start");
     }
+    rankNames(names) {
+      if (this.extra.nameRanks || this.view.sort !== "name") return this.extra.nameRanks;
+      this.selector.forgetOrders();
+      return rankNames(names);
+    }
     showDirection() {
-      const falls = ["risk", "objects", "difference"].includes(this.view.sort) !== this.view.reversed;
+      const falls = isDescending(this.view);
       this.direction.replaceChildren(falls ? "\u2193" : "\u2191");
       this.direction.setAttribute("aria-label", falls ? "Largest first; switch to smallest first" : "Smallest first; switch to largest first");
       this.direction.title = falls ? "Largest first" : "Smallest first";
     }
     findRow(position) {
       const item = this.selection.items[position] ?? 0;
-      return this.view.mode === "images" ? item : this.owner[item] ?? 0;
+      return this.view.mode === "images" ? item : this.selector.owner[item] ?? 0;
     }
     listRows(start, end) {
       const rows = /* @__PURE__ */ new Set();
@@ -4678,6 +4742,7 @@
       const ids = this.ids.of(row);
       const facts = {
         image,
+        hasFailed: this.index.status[row] === FAILED,
         error: this.loader.getError(row),
         objects: countObjects(this.index, row),
         highestRisk: findHighestRisk(this.index, row),
@@ -4699,12 +4764,16 @@
       }
       return cards;
     }
+    takeAnswer(row) {
+      this.selector.forgetOrders();
+      this.refreshRows([row]);
+    }
     refreshRows(rows) {
       const changed = new Set(rows);
       this.grid.refresh((position) => changed.has(this.findRow(position)));
     }
     makeWalk() {
-      const owner = this.view.mode === "objects" ? this.owner : null;
+      const owner = this.view.mode === "objects" ? this.selector.owner : null;
       return new Walk(this.index, this.ids, this.selection.items, owner);
     }
     openPosition(position) {
@@ -4749,7 +4818,7 @@
         (after) => {
           this.ids.update(image, after);
           this.loader.put(after);
-          this.refreshRows([row]);
+          this.takeAnswer(row);
         },
         (error) => sayError(describe(error))
       );

@@ -324,7 +324,7 @@ export class LargeView {
           onclick: () => this.pick(object),
         },
         buildChip(object.category, object.colour),
-        h("span", { class: "muted" }, object.differs && !isOther ? "differs " : "", risk, object.verdict === null ? "" : " ✓"),
+        h("span", { class: "muted" }, [object.differs && !isOther ? "differs" : "", risk].filter(Boolean).join(" · "), object.verdict === null ? "" : " ✓"),
       ),
     );
   }
@@ -453,7 +453,9 @@ export class LargeView {
       try {
         const after = await this.options.source.answer(verdict === "renamed" ? { ...answer, category: category ?? "" } : answer);
         this.answers++;
-        this.takeRow(image, after);
+        // What differs from the other run is told with rows that are asked for.
+        const [compared] = this.options.outputs ? await this.options.source.images([row]) : [];
+        this.takeRow(image, compared ?? after);
       } catch (error) {
         await this.recover(image, error);
         return;
