@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:be6aee4bce05e31b6811a27f4f5e24959ec2bae44cfe80ab875a941b8585b628
+// ovsam page, made by page/build.mjs from sources sha256:7a6da06c2b064db0d4f0ae0f64ba53c2e36949ecbbc0225404e406c9caac1dd4
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -914,6 +914,7 @@
     latency = h("span", { class: "latency", "data-testid": "latency" });
     problem = h("span", { class: "error", role: "alert", "data-testid": "problem" });
     fileName = h("bdi", { class: "file-name", "data-testid": "file-name" });
+    fileSize = h("span", { class: "muted", "data-testid": "file-size" });
     spinner = h("span", { class: "spinner", hidden: true, "data-testid": "spinner" });
     banner = h("p", { class: "banner", role: "alert", hidden: true, "data-testid": "banner" });
     empty;
@@ -960,15 +961,16 @@
           parts.toolbar,
           parts.stage,
           parts.quick,
-          h("div", { class: "below" }, this.fileName, this.problem, this.latency),
+          h("div", { class: "below" }, this.fileName, this.fileSize, this.problem, this.latency),
           parts.help,
           this.live
         ),
         h("aside", { class: "panels", "aria-label": "Object, names and results" }, ...parts.panels)
       );
     }
-    showFile(text) {
-      this.fileName.textContent = text;
+    showFile(name, size) {
+      this.fileName.textContent = name;
+      this.fileSize.textContent = size;
       this.empty.hidden = true;
     }
     showLatency(text) {
@@ -1508,7 +1510,7 @@
   var MAGNIFIED = 6;
   var Stage = class {
     element;
-    picture = h("img", { class: "picture", alt: "", draggable: "false" });
+    picture = h("img", { class: "picture", alt: "" });
     // Two drawings: masks scale with the image, marks keep their size at every zoom.
     masks = svg("svg", { class: "mask-layer", "aria-hidden": "true" });
     marks = svg("svg", { class: "marks", "aria-hidden": "true" });
@@ -1554,8 +1556,10 @@
     show(address, name, size) {
       this.size = size;
       this.frame.hidden = false;
-      this.picture.src = address;
-      this.picture.alt = name;
+      const onload = () => this.draw();
+      const picture = h("img", { class: "picture", src: address, alt: name, draggable: "false", onload });
+      this.picture.replaceWith(picture);
+      this.picture = picture;
       this.masks.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
       this.view = new Viewport(size, this.room());
       this.accepted?.destroy();
@@ -2172,7 +2176,7 @@
       this.pointing.hideCrosshair();
       this.wantPreview(null);
       this.strip.choose(row);
-      this.layout.showFile(this.nameOf(row));
+      this.layout.showFile(this.nameOf(row), "");
       this.stage.hide();
       this.show();
       this.layout.showWaiting(true);
@@ -2195,7 +2199,7 @@
       this.image = image;
       const name = this.nameOf(row);
       this.stage.show(`picture/${row}`, name, image);
-      this.layout.showFile(`${name} \xB7 ${width} \xD7 ${height}`);
+      this.layout.showFile(name, `${width} \xD7 ${height}`);
       this.layout.showLatency(`read and encoded in ${seconds.toFixed(2)} s`);
       image.setAccepted(opened);
       if (!isEmpty(image.draft.prompt)) image.refresh();
@@ -2335,7 +2339,7 @@
         await this.connection.ask(async () => run());
         return true;
       } catch (error) {
-        sayError(describe(error));
+        sayError(isSilence(error) ? "Not done: the server does not answer." : describe(error));
         if (isSilence(error)) void this.waitForServer();
         return false;
       } finally {
@@ -2347,10 +2351,14 @@
       const { image } = this;
       if (image === null) return;
       const { row } = image;
-      const opened = await this.opening.ask(
-        (signal) => this.connection.keepAsking(() => openImage(row, signal), signal)
-      );
-      if (opened !== void 0) image.setAccepted(opened);
+      try {
+        const opened = await this.opening.ask(
+          (signal) => this.connection.keepAsking(() => openImage(row, signal), signal)
+        );
+        if (opened !== void 0) image.setAccepted(opened);
+      } catch (error) {
+        this.layout.showProblem(describe(error));
+      }
     }
     showConnection(isLost) {
       this.layout.showBanner(

@@ -131,7 +131,7 @@ export class Demo {
     this.pointing.hideCrosshair();
     this.wantPreview(null);
     this.strip.choose(row);
-    this.layout.showFile(this.nameOf(row));
+    this.layout.showFile(this.nameOf(row), "");
     this.stage.hide();
     this.show();
     this.layout.showWaiting(true);
@@ -155,7 +155,7 @@ export class Demo {
     this.image = image;
     const name = this.nameOf(row);
     this.stage.show(`picture/${row}`, name, image);
-    this.layout.showFile(`${name} · ${width} × ${height}`);
+    this.layout.showFile(name, `${width} × ${height}`);
     this.layout.showLatency(`read and encoded in ${seconds.toFixed(2)} s`);
     image.setAccepted(opened);
     if (!isEmpty(image.draft.prompt)) image.refresh();
@@ -312,7 +312,7 @@ export class Demo {
       await this.connection.ask(async () => run());
       return true;
     } catch (error) {
-      sayError(describe(error));
+      sayError(isSilence(error) ? "Not done: the server does not answer." : describe(error));
       if (isSilence(error)) void this.waitForServer();
       return false;
     } finally {
@@ -325,10 +325,14 @@ export class Demo {
     const { image } = this;
     if (image === null) return;
     const { row } = image;
-    const opened = await this.opening.ask((signal) =>
-      this.connection.keepAsking(() => server.openImage(row, signal), signal),
-    );
-    if (opened !== undefined) image.setAccepted(opened);
+    try {
+      const opened = await this.opening.ask((signal) =>
+        this.connection.keepAsking(() => server.openImage(row, signal), signal),
+      );
+      if (opened !== undefined) image.setAccepted(opened);
+    } catch (error) {
+      this.layout.showProblem(describe(error));
+    }
   }
 
   private showConnection(isLost: boolean): void {

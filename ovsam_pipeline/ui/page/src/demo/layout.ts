@@ -21,6 +21,7 @@ export class Layout {
   private readonly latency = h("span", { class: "latency", "data-testid": "latency" });
   private readonly problem = h("span", { class: "error", role: "alert", "data-testid": "problem" });
   private readonly fileName = h("bdi", { class: "file-name", "data-testid": "file-name" });
+  private readonly fileSize = h("span", { class: "muted", "data-testid": "file-size" });
   private readonly spinner = h("span", { class: "spinner", hidden: true, "data-testid": "spinner" });
   private readonly banner = h("p", { class: "banner", role: "alert", hidden: true, "data-testid": "banner" });
   private readonly empty: HTMLElement;
@@ -69,7 +70,7 @@ export class Layout {
         parts.toolbar,
         parts.stage,
         parts.quick,
-        h("div", { class: "below" }, this.fileName, this.problem, this.latency),
+        h("div", { class: "below" }, this.fileName, this.fileSize, this.problem, this.latency),
         parts.help,
         this.live,
       ),
@@ -77,8 +78,9 @@ export class Layout {
     );
   }
 
-  showFile(text: string): void {
-    this.fileName.textContent = text;
+  showFile(name: string, size: string): void {
+    this.fileName.textContent = name;
+    this.fileSize.textContent = size;
     this.empty.hidden = true;
   }
 

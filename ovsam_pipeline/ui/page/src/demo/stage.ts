@@ -20,7 +20,7 @@ const MAGNIFIED = 6;
 
 export class Stage {
   readonly element: HTMLElement;
-  private readonly picture = h("img", { class: "picture", alt: "", draggable: "false" });
+  private picture = h("img", { class: "picture", alt: "" });
   // Two drawings: masks scale with the image, marks keep their size at every zoom.
   private readonly masks = svg("svg", { class: "mask-layer", "aria-hidden": "true" });
   private readonly marks = svg("svg", { class: "marks", "aria-hidden": "true" });
@@ -68,8 +68,11 @@ export class Stage {
   show(address: string, name: string, size: Size): void {
     this.size = size;
     this.frame.hidden = false;
-    this.picture.src = address;
-    this.picture.alt = name;
+    // A new element: an old one shows its picture until the new one is there.
+    const onload = (): void => this.draw();
+    const picture = h("img", { class: "picture", src: address, alt: name, draggable: "false", onload });
+    this.picture.replaceWith(picture);
+    this.picture = picture;
     this.masks.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
     this.view = new Viewport(size, this.room());
     this.accepted?.destroy();
