@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # structures needs torch
 
 # Of a mask's thickness: what an outline may be off, however coarse it is drawn. Found by
 # benchmarks/ui/outlines.py as the largest that keeps the IoU of small objects above .98.
-_MOST_SHARE = 0.025
+_MOST_SHARE = 0.02
 # From so many steps on a mask is thick. Samples along a side show how thick it is.
 _THICK = 64
 _SAMPLES = 64
