@@ -86,7 +86,7 @@ class Reasons:
 
     def add(self, sentence: str, file_name: str, count: int = 1) -> None:
         """Count a sentence about a file."""
-        self._join(_find_kind(sentence), Group(sentence, file_name, count))
+        self._join(find_kind(sentence), Group(sentence, file_name, count))
 
     def merge(self, other: Reasons) -> None:
         """Add the counts of another one."""
@@ -179,7 +179,7 @@ def count_are(number: int, thing: str) -> str:
     return f"{count_things(number, thing)} {'is' if number == 1 else 'are'}"
 
 
-def _find_kind(sentence: str) -> str:
+def find_kind(sentence: str) -> str:
     """Return a sentence without what is particular to one image: equal ones are of one kind.
 
     Only a key: what people see is the whole sentence of one file. So all between the first quote

@@ -25,6 +25,7 @@ from ovsam_pipeline.commands.review import review
 from ovsam_pipeline.commands.scenes import scenes
 from ovsam_pipeline.commands.status import status
 from ovsam_pipeline.commands.train import train
+from ovsam_pipeline.commands.view import view
 from ovsam_pipeline.commands.vocabularies import vocabularies
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Look at the labels": {
         "status": status,
         "report": report,
+        "view": view,
         "review": review,
         "filter": filter_labels,
         "export": export,

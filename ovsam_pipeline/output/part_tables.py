@@ -38,7 +38,7 @@ def iterate_tables(parts: Sequence[AnyPath], columns: Sequence[str]) -> Iterator
     waiting: list[pa.Table] = []
     num_bytes = 0
     names = list(columns)
-    for table in _read_ahead(parts, lambda part, content: _read(part, content, names)):
+    for table in read_ahead(parts, lambda part, content: _read(part, content, names)):
         is_full = num_bytes + table.nbytes > _TABLE_BYTES
         # A future version may write further columns into the same output.
         if waiting and (is_full or table.schema != waiting[0].schema):
@@ -51,7 +51,7 @@ def iterate_tables(parts: Sequence[AnyPath], columns: Sequence[str]) -> Iterator
 
 def read_parts(parts: Sequence[AnyPath]) -> Iterator[tuple[PartIndex, pa.Table]]:
     """Yield each part in order: what its footer records, and all its rows."""
-    return _read_ahead(parts, read_whole_part)
+    return read_ahead(parts, read_whole_part)
 
 
 def _cut(tables: list[pa.Table], num_bytes: int) -> Iterator[pa.Table]:
@@ -65,7 +65,7 @@ def _cut(tables: list[pa.Table], num_bytes: int) -> Iterator[pa.Table]:
         yield table.slice(start, num_rows).combine_chunks()
 
 
-def _read_ahead(
+def read_ahead(
     parts: Sequence[AnyPath], read: Callable[[AnyPath, bytes | None], _T]
 ) -> Iterator[_T]:
     """Yield what `read` makes of each part, given its content where that was fetched whole."""

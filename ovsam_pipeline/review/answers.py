@@ -102,7 +102,7 @@ class AnswerMaker:
             for _, image in asked
             for item in image.objects
         }
-        self._user = _find_user()
+        self._user = find_user()
 
     def answer_images(self, images: Iterable[CorrectedImage], report: ImportReport) -> list[Answer]:
         """Return the answers in images that came back; count them and what gave none."""
@@ -362,7 +362,7 @@ def _is_same(old: Any, new: Any) -> bool:
     return old == new or bool(compute_mask_ious([old], [new])[0, 0] >= _SAME_IOU)
 
 
-def _find_user() -> str:
+def find_user() -> str:
     """Return who is logged in; a container may know no name."""
     try:
         return getpass.getuser()

@@ -51,27 +51,43 @@ def draw_objects(
     """
     keys = list_keys(file_name, objects)
     paths = _outline([item.get("segmentation") for item in objects], tolerance)
-    verdicts = {_identify(one.answer.category, one.answer.segmentation): one for one in answers}
-    drawn = []
-    for number, item in enumerate(objects):
-        said = verdicts.get(_identify(item.get("category"), item.get("segmentation")))
-        is_seen = item.get(REVIEWED_BY) is not None
-        drawn.append(
-            {
-                "number": number,
-                "key": keys[number],
-                **describe_class(item),
-                "score": to_number(item.get("score", item.get("detector_score"))),
-                "risk": to_number(item.get("risk")),
-                "reason": item.get("reason"),
-                "bbox": [to_number(value) or 0 for value in item["bbox"]],
-                "path": paths[number],
-                "opinions": {name: to_number(item.get(name)) for name in _OPINIONS},
-                "reviewed_by": item.get(REVIEWED_BY),
-                "verdict": said.answer.verdict if said is not None and is_seen else None,
-            }
-        )
-    return drawn
+    verdicts = find_verdicts(objects, answers)
+    return [
+        {
+            "number": number,
+            "key": keys[number],
+            **describe_class(item),
+            "score": to_number(item.get("score", item.get("detector_score"))),
+            "risk": to_number(item.get("risk")),
+            "reason": item.get("reason"),
+            "bbox": [to_number(value) or 0 for value in item["bbox"]],
+            "path": paths[number],
+            "opinions": {name: to_number(item.get(name)) for name in _OPINIONS},
+            "reviewed_by": item.get(REVIEWED_BY),
+            "verdict": verdicts[number],
+        }
+        for number, item in enumerate(objects)
+    ]
+
+
+def find_verdicts(
+    objects: Iterable[Mapping[str, Any]], answers: Iterable[CurrentAnswer]
+) -> list[str | None]:
+    """Return what people said of the objects of one image, answers applied; None where nobody did.
+
+    `answers`: `Answers.of` the image's file name.
+    """
+    said = {
+        (one.answer.category, one.answer.segmentation["counts"]): one.answer.verdict
+        for one in answers
+        if one.answer.segmentation is not None
+    }
+    return [
+        said.get((item["category"], item["segmentation"]["counts"]))
+        if item.get(REVIEWED_BY) is not None
+        else None
+        for item in objects
+    ]
 
 
 def list_keys(file_name: str, objects: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -123,7 +139,3 @@ def _outline_one(mask: Any, tolerance: float) -> str:
         return "" if mask is None else outline_paths([mask], tolerance)[0]
     except ValueError:
         return ""
-
-
-def _identify(category: str | None, mask: Mapping[str, Any] | None) -> tuple[str | None, str]:
-    return category, "" if mask is None else mask["counts"]

@@ -1,0 +1,113 @@
+"""`ovsam view`: look at an output in a browser, and say what is right."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ovsam_pipeline.commands.options import AllowHosts, Host, OpenBrowser, PicturePlaces, Port
+
+if TYPE_CHECKING:
+    from ovsam_pipeline.storage.remote_path import AnyPath
+    from ovsam_pipeline.ui.gallery.answers import Reviewer
+    from ovsam_pipeline.ui.gallery.opened import OpenedOutput
+
+
+def view(
+    output: Annotated[
+        str,
+        typer.Argument(metavar="OUT", help="Folder of `ovsam label` or `detect`, or its address."),
+    ],
+    other: Annotated[
+        str | None, typer.Argument(metavar="OTHER", help="Output to compare it with.")
+    ] = None,
+    source: PicturePlaces = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Who answers.  [default: who is logged in]"),
+    ] = None,
+    no_answers: Annotated[
+        bool, typer.Option("--no-answers", help="Only look: nothing is written.")
+    ] = False,
+    host: Host = "127.0.0.1",
+    port: Port = 0,
+    open_browser: OpenBrowser = None,
+    allow_host: AllowHosts = None,
+) -> None:
+    """Look at labels in a browser; accept, reject and rename them.
+
+    Filters by class, score, risk, failure and more; the riskiest images come first. Answers lie in
+    OUT/reviews.jsonl, as those of `ovsam review`, and win in every export. The printed address
+    works until Ctrl-C.
+
+    Examples:
+        ovsam view labels
+        ovsam view labels labels_of_other_model
+        ovsam view s3://bucket/labels --no-answers
+    """
+    from ovsam_pipeline.ui.extra import require_ui
+
+    require_ui()
+    from ovsam_pipeline.ui.gallery.compare import Comparison
+    from ovsam_pipeline.ui.gallery.routes import build_gallery_routes
+    from ovsam_pipeline.ui.server import run_ui
+
+    opened = _open(output, source)
+    comparison = None
+    if other is not None:
+        comparison = Comparison(opened, _open(other, source))
+        comparison.measure()
+    reviewer = None if no_answers else _make_reviewer(opened, by)
+    start, routes = build_gallery_routes(opened, reviewer, comparison)
+    run_ui(
+        start,
+        routes,
+        host=host,
+        port=port,
+        open_browser=open_browser,
+        allow_hosts=allow_host or (),
+    )
+
+
+def _open(text: str, source: list[str] | None) -> OpenedOutput:
+    """Read an output; say how much there is, and what of it is damaged."""
+    from ovsam.errors import ConfigError
+    from ovsam_pipeline.outcomes import count_things
+    from ovsam_pipeline.output.place import find_output
+    from ovsam_pipeline.terminal.notes import print_note
+    from ovsam_pipeline.ui.gallery.opened import OpenedOutput
+
+    if text.lower().endswith((".json", ".jsonl")):
+        raise ConfigError(
+            f"expected an output folder, got the file {text}; to look at annotations, label their "
+            f"boxes: ovsam label IMAGES -o OUT --detector gt:{text}, then ovsam view OUT"
+        )
+    opened = OpenedOutput(find_output(text), tuple(source or ()))
+    found = opened.count()
+    images = count_things(found["images"], "image")
+    print_note(f"{text}: {images}, {count_things(found['objects'], 'object')}")
+    for sentence in opened.snapshot.damaged.values():
+        print_note(f"left out: {sentence}")
+    return opened
+
+
+def _make_reviewer(opened: OpenedOutput, by: str | None) -> Reviewer | None:
+    """Return who takes answers; None where there is nothing to answer, or nowhere to write it."""
+    from ovsam_pipeline.review.answers import find_user
+    from ovsam_pipeline.terminal.notes import print_note
+    from ovsam_pipeline.ui.gallery.answers import Reviewer
+
+    if opened.is_boxes:
+        return None
+    if not _can_write(opened.path):
+        print_note(f"nothing can be answered: {opened.path} cannot be written by this user")
+        return None
+    return Reviewer(opened, by or find_user())
+
+
+def _can_write(output: AnyPath) -> bool:
+    # What a login may write on a store shows when it does.
+    return not isinstance(output, Path) or os.access(output, os.W_OK | os.X_OK)
