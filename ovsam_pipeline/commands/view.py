@@ -13,13 +13,16 @@ from ovsam_pipeline.commands.options import AllowHosts, Host, OpenBrowser, Pictu
 if TYPE_CHECKING:
     from ovsam_pipeline.storage.remote_path import AnyPath
     from ovsam_pipeline.ui.gallery.answers import Reviewer
+    from ovsam_pipeline.ui.gallery.compare import Comparison
     from ovsam_pipeline.ui.gallery.opened import OpenedOutput
 
 
 def view(
     output: Annotated[
         str,
-        typer.Argument(metavar="OUT", help="Folder of `ovsam label` or `detect`, or its address."),
+        typer.Argument(
+            metavar="OUT", help="Folder of `ovsam label`, `detect` or `eval`, or its address."
+        ),
     ],
     other: Annotated[
         str | None, typer.Argument(metavar="OTHER", help="Output to compare it with.")
@@ -40,28 +43,36 @@ def view(
     """Look at labels in a browser; accept, reject and rename them.
 
     Filters by class, score, risk, failure and more; the riskiest images come first. Answers lie in
-    OUT/reviews.jsonl, as those of `ovsam review`, and win in every export. The printed address
-    works until Ctrl-C.
+    OUT/reviews.jsonl, as those of `ovsam review`, and win in every export. Of an evaluation it
+    shows classes, curves and confusions. The printed address works until Ctrl-C.
 
     Examples:
         ovsam view labels
         ovsam view labels labels_of_other_model
         ovsam view s3://bucket/labels --no-answers
+        ovsam view scores
     """
     from ovsam_pipeline.ui.extra import require_ui
 
     require_ui()
-    from ovsam_pipeline.ui.gallery.compare import Comparison
+    from ovsam.errors import ConfigError
+    from ovsam_pipeline.storage.remote_path import parse_path
     from ovsam_pipeline.ui.gallery.routes import build_gallery_routes
-    from ovsam_pipeline.ui.server import run_ui
+    from ovsam_pipeline.ui.results.routes import build_results_routes, is_results
+    from ovsam_pipeline.ui.server import Start, run_ui
 
-    opened = _open(output, source)
-    comparison = None
-    if other is not None:
-        comparison = Comparison(opened, _open(other, source))
-        comparison.measure()
-    reviewer = None if no_answers else _make_reviewer(opened, by)
-    start, routes = build_gallery_routes(opened, reviewer, comparison)
+    start: Start
+    if is_results(parse_path(output)):
+        if other is not None:
+            raise ConfigError(
+                f"{output} holds an evaluation; to see several: ovsam compare {output} {other}"
+            )
+        start, routes = build_results_routes(Path(output).expanduser())
+    else:
+        opened = _open(output, source)
+        reviewer = None if no_answers else _make_reviewer(opened, by)
+        comparison = None if other is None else _compare(opened, _open(other, source))
+        start, routes = build_gallery_routes(opened, reviewer, comparison)
     run_ui(
         start,
         routes,
@@ -92,6 +103,20 @@ def _open(text: str, source: list[str] | None) -> OpenedOutput:
     for sentence in opened.snapshot.damaged.values():
         print_note(f"left out: {sentence}")
     return opened
+
+
+def _compare(opened: OpenedOutput, other: OpenedOutput) -> Comparison:
+    """Compare two outputs, before somebody waits for it in a browser."""
+    from ovsam.errors import ConfigError
+    from ovsam_pipeline.ui.gallery.compare import Comparison
+
+    if opened.is_boxes != other.is_boxes:
+        raise ConfigError(
+            f"{opened.path} and {other.path} hold labels and boxes; compare outputs of one kind"
+        )
+    comparison = Comparison(opened, other)
+    comparison.measure()
+    return comparison
 
 
 def _make_reviewer(opened: OpenedOutput, by: str | None) -> Reviewer | None:

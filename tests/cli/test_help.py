@@ -22,6 +22,7 @@ COMMANDS = [
         "compare",
         "status",
         "report",
+        "view",
         "export",
         "detectors",
         "vocabularies",
