@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:910e936998ba5402e9096b9744dba3d9f0a2b46310eefc3b0c4a651cf23f596b
+// ovsam page, made by page/build.mjs from sources sha256:23db3ec3538d0385dc60b9b091abe99a360fd27f2a5ae99a9c5218b1fa9de42b
 "use strict";
 (() => {
   // src/shared/api.ts
