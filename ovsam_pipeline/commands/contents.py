@@ -23,6 +23,7 @@ from ovsam_pipeline.commands.options import ContentsPage, HelpPage, with_debug
 from ovsam_pipeline.commands.report import report
 from ovsam_pipeline.commands.review import review
 from ovsam_pipeline.commands.scenes import scenes
+from ovsam_pipeline.commands.serve import serve
 from ovsam_pipeline.commands.status import status
 from ovsam_pipeline.commands.train import train
 from ovsam_pipeline.commands.view import view
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 _WEIGHTS = "Models, names and this machine"
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
-    "Label": {"label": label, "detect": detect},
+    "Label": {"label": label, "detect": detect, "serve": serve},
     "Look at the labels": {
         "status": status,
         "report": report,

@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
@@ -139,9 +140,20 @@ def list_options(*classes: type, without: Collection[str] = ()) -> list[Setting]
     )
 
 
-def with_options(*classes: type, without: Collection[str] = ()) -> Callable[[Command], Command]:
-    """Give a command an option for each setting of dataclasses; it receives them by keyword."""
+def with_options(
+    *classes: type,
+    without: Collection[str] = (),
+    also: Mapping[str, tuple[Any, Any]] = MappingProxyType({}),
+) -> Callable[[Command], Command]:
+    """Give a command an option for each setting of dataclasses; it receives them by keyword.
+
+    `also`: further options by name, each an annotation such as `Port` and its default.
+    """
     options = [_make_parameter(s) for s in list_options(*classes, without=without)]
+    options += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind)
+        for name, (kind, value) in also.items()
+    ]
 
     def decorate(command: Command) -> Command:
         # Typer reads the options of a command from its signature.

@@ -74,18 +74,22 @@ def foresee_labels(config: LabelConfig) -> Outlook | None:
 
 @_foreseen_by(foresee_labels)
 def build_labeller(
-    config: LabelConfig, embedding: Progress | None = None, *, detector: Detector | None = None
+    config: LabelConfig,
+    embedding: Progress | None = None,
+    *,
+    model: Segmenter | None = None,
+    detector: Detector | None = None,
 ) -> Labeller:
     """Load what `ovsam label` needs: model, detector, vocabulary and rules.
 
     `embedding`: called with (done, total) while class names are embedded; not on a cache hit.
-    `detector`: one that is ready already.
+    `model`, `detector`: that of the settings, where it is loaded already.
     """
     from ovsam.model_facts import describe_model
     from ovsam_pipeline.labelling.modes import MasksAndLabels
 
     config = resolve(config)
-    model = load_run_model(config)
+    model = model or load_run_model(config)
     detector = detector or build_run_detector(config)
     facts, rules = describe_labelling(config, describe_model(model), detector)
     predictor = _build_predictor(config, model, rules, embedding)

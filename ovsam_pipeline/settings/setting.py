@@ -35,6 +35,7 @@ class Panel(enum.StrEnum):
     OUTPUT = "Output"
     SPEED = "Speed and cluster"
     RUNS = "Runs and cron"
+    SERVER = "Server"
     INTERNAL = "set by ovsam alone: no flag, no key of a config file"
 
 

@@ -9,6 +9,7 @@ its body must be small enough and arrive in time. Every response gets `RESPONSE_
 from __future__ import annotations
 
 import asyncio
+import base64
 import ipaddress
 import logging
 import os
@@ -215,7 +216,7 @@ class Guard:
             return
         _check_same_site(headers)
         limit = self._choose_limit(scope, headers)
-        if limit <= self._security.max_json_bytes:
+        if limit <= MEGABYTE:
             receive = await self._read_body(headers, receive, limit)
         else:
             async with self._uploads:
@@ -237,8 +238,7 @@ class Guard:
         if self._security.knows_token(first):
             scope["root_path"] = f"/{first}"
             return bool(slash)
-        kind, _, given = headers.get("authorization", "").partition(" ")
-        if kind.lower() in ("bearer", "token") and self._security.knows_token(given.strip()):
+        if any(map(self._security.knows_token, _list_given_tokens(headers))):
             return True
         raise Refusal(f"expected the token of this server; {_TELL_ADDRESS}", 403)
 
@@ -266,6 +266,24 @@ class Guard:
         except TimeoutError:
             raise Refusal(f"expected the whole request within {seconds:g} s", 408) from None
         return _replay(body, receive)
+
+
+def _list_given_tokens(headers: Headers) -> list[str]:
+    """Return what may be the token in headers: programs have their own ways to send one.
+
+    Label Studio sends a user and a password, X-AnyLabeling a header of its own.
+    """
+    kind, _, given = headers.get("authorization", "").partition(" ")
+    own = headers.get("token", "")
+    if kind.lower() in ("bearer", "token"):
+        return [given.strip(), own]
+    if kind.lower() == "basic":
+        try:
+            login = base64.b64decode(given, validate=True).decode()
+        except ValueError:  # neither base64 nor UTF-8
+            login = ""
+        return [login.partition(":")[2], own]
+    return [own]
 
 
 def _check_same_site(headers: Headers) -> None:

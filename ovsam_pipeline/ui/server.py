@@ -128,8 +128,16 @@ def _tell_status(request: Request, error: Exception) -> Response:
     return response
 
 
-def serve(app: Starlette, host: str, port: int = 0, open_browser: bool | None = None) -> None:
+def serve(
+    app: Starlette,
+    host: str,
+    port: int = 0,
+    open_browser: bool | None = None,
+    paths: Sequence[str] = ("",),
+) -> None:
     """Print the address on stdout and answer requests until Ctrl-C (exit code 130).
+
+    `paths`: below the address; one line for each.
 
     Raises:
         ConfigError: the address or the port cannot be used.
@@ -140,7 +148,7 @@ def serve(app: Starlette, host: str, port: int = 0, open_browser: bool | None = 
     server = uvicorn.Server(make_config(app))
     if not is_loopback(host):
         print_note(_warn_of_reach(host), level=logging.WARNING)
-    print_result(address)
+    print_result(*(address + path for path in paths))
     print_note("press Ctrl-C to stop")
     if open_browser if open_browser is not None else _has_display():
         # A browser that starts may take seconds to return.

@@ -26,6 +26,7 @@ COMMANDS = [
         "export",
         "detectors",
         "vocabularies",
+        "serve",
     ),
     *("info", "doctor", "train", "scenes", "models list", "models fetch", "models convert"),
 ]

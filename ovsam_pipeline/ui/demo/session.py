@@ -11,6 +11,7 @@ somebody waits for come before previews, and a preview that is out of date never
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections import OrderedDict
@@ -170,6 +171,15 @@ class Session:
         """
         assert predictor.model is self.predictor.model
         self._namer = _build_namer(predictor, vocabulary)
+
+    def share(self, predictor: Predictor, vocabulary: Vocabulary | None) -> Session:
+        """Return a session that names by other classes and shares images and turns with this one.
+
+        `predictor`: of the same model, with that vocabulary.
+        """
+        other = copy.copy(self)
+        other.set_vocabulary(predictor, vocabulary)
+        return other
 
     def open_image(self, key: Hashable, read: Read) -> OpenedImage:
         """Return an image ready for prompts: from memory, or read and encoded, once.

@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:23db3ec3538d0385dc60b9b091abe99a360fd27f2a5ae99a9c5218b1fa9de42b
+// ovsam page, made by page/build.mjs from sources sha256:00e9e087587e3476c5a67f9f21df320f9135a4aefb71a21ca0f73d0f15591042
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -2409,6 +2409,39 @@
     new Demo(root, start).start();
   }
 
+  // src/editors/mount.ts
+  function mount2(root, start) {
+    const { labels, editors } = start;
+    document.title = "ovsam serve";
+    root.append(
+      h(
+        "main",
+        { class: "editors" },
+        h("header", { class: "editors-head" }, h("h1", {}, "ovsam serve"), buildThemeSwitch()),
+        h("p", { class: "muted" }, labels),
+        ...editors.map(buildEditor),
+        h("p", { class: "muted" }, "Whoever has an address can use this server.")
+      )
+    );
+  }
+  function buildEditor({ name, path, where }) {
+    const address = new URL(path, document.baseURI).href;
+    const copy = h("button", { type: "button", "aria-label": `Copy the address for ${name}` }, "Copy");
+    copy.addEventListener("click", () => {
+      navigator.clipboard.writeText(address).then(
+        () => say(`Address for ${name} copied`),
+        () => sayError("The browser does not let this page copy; select the address")
+      );
+    });
+    return h(
+      "section",
+      { class: "editors-one", "aria-label": name },
+      h("h2", {}, name),
+      h("p", {}, where),
+      h("div", { class: "editors-address" }, h("code", { "data-testid": `address-${path}` }, address), copy)
+    );
+  }
+
   // src/gallery/format.ts
   var WHOLE = new Intl.NumberFormat("en");
   function formatCount(value) {
@@ -4519,7 +4552,7 @@
     name: "File name",
     difference: "Difference"
   };
-  function mount2(root, start) {
+  function mount3(root, start) {
     const given = start;
     const source = given.embedded ? new EmbeddedSource() : new ServerSource(given.can_answer);
     document.title = `${findLastPart(given.output)} \u2013 ovsam`;
@@ -5609,7 +5642,7 @@
   };
 
   // src/results/mount.ts
-  function mount3(root, start) {
+  function mount4(root, start) {
     const source = start.embedded ? new EmbeddedSource2() : new ServerSource2();
     root.append(h("p", { class: "muted results-wait" }, "Reading the results \u2026"));
     source.results().then((results) => root.replaceChildren(build(results, source))).catch((error) => root.replaceChildren(h("p", { class: "error results-wait", role: "alert" }, describe(error))));
@@ -5669,17 +5702,18 @@
   // src/main.ts
   var mounts = {
     demo: mount,
-    gallery: mount2,
-    results: mount3
+    editors: mount2,
+    gallery: mount3,
+    results: mount4
   };
   function main() {
     startTheme();
     const start = JSON.parse(byId("start").textContent ?? "");
     const kind = String(start.kind);
     const root = byId("root");
-    const mount4 = Object.hasOwn(mounts, kind) ? mounts[kind] : void 0;
+    const mount5 = Object.hasOwn(mounts, kind) ? mounts[kind] : void 0;
     root.replaceChildren();
-    if (mount4) mount4(root, start);
+    if (mount5) mount5(root, start);
     else root.append(h("p", { role: "alert" }, `This page has no view of the kind ${kind}.`));
   }
   main();

@@ -1,5 +1,6 @@
 /** Mounts the view that the start data of the page names. */
 import * as demo from "./demo/mount";
+import * as editors from "./editors/mount";
 import * as gallery from "./gallery/mount";
 import * as results from "./results/mount";
 import { byId, h } from "./shared/dom";
@@ -9,6 +10,7 @@ type Mount = (root: HTMLElement, start: unknown) => void;
 
 const mounts: Readonly<Record<string, Mount>> = {
   demo: demo.mount,
+  editors: editors.mount,
   gallery: gallery.mount,
   results: results.mount,
 };
