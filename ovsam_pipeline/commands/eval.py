@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,6 +15,8 @@ from ovsam_pipeline.terminal.notes import choose_logs
 if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.run import EvalResult
 
+logger = logging.getLogger(__name__)
+
 
 @with_options(EvalConfig, EvalOptions, without=("table", "seed"))
 def evaluate(
@@ -20,12 +24,14 @@ def evaluate(
     quiet: bool | None,
     log_format: str | None,
     json: bool | None,
+    report: bool | None,
     **given: Any,
 ) -> None:
     """Measure labels against a data set: IoU, accuracy, AP.
 
-    Writes OUTPUT/metrics.json, per_class.csv, plots/ and worst/. Without --predictions the data
-    set is labelled first, into OUTPUT/predictions; the same command resumes where it stopped.
+    Writes OUTPUT/metrics.json, per_class.csv, plots/, worst/ and all on one page, report.html.
+    Without --predictions the data set is labelled first, into OUTPUT/predictions; the same command
+    resumes where it stopped.
 
     Exit codes: as `ovsam label`; 5 when a number dropped below --baseline by more than --tolerance.
 
@@ -47,6 +53,8 @@ def evaluate(
         showing=show_progress,
         embedding=EmbeddingProgress(),
     )
+    if report is not False and result.metrics:
+        _write_report(result.output)
     with result_is_kept():
         if json:
             print_json(result.to_dict())
@@ -56,6 +64,7 @@ def evaluate(
 
 
 def _print_result(result: EvalResult) -> None:
+    from ovsam_pipeline.evaluation.reporting.files import REPORT_FILE
     from ovsam_pipeline.evaluation.reporting.tables import build_tables
     from ovsam_pipeline.terminal.app import print_result, print_tables
 
@@ -70,5 +79,20 @@ def _print_result(result: EvalResult) -> None:
     print_result(f"results: {result.output / 'metrics.json'}")
     if any((result.output / "plots").glob("*")):
         print_result(f"  plots: {result.output / 'plots'}")
-    if (page := result.output / "worst" / "index.html").is_file():
-        print_result(f"  worst instances: {page}")
+    if any((result.output / "worst").glob("*")):
+        print_result(f"  worst instances: {result.output / 'worst'}")
+    if (page := result.output / REPORT_FILE).is_file():
+        print_result(f"  all on one page: {page}")
+
+
+def _write_report(folder: Path) -> None:
+    """Write the page; the numbers are kept where it cannot be."""
+    from ovsam.errors import OvsamError
+    from ovsam_pipeline.evaluation.reporting.files import REPORT_FILE
+    from ovsam_pipeline.ui.report import write_results_report
+    from ovsam_pipeline.ui.results.data import read_results
+
+    try:
+        write_results_report(read_results(folder), folder / REPORT_FILE)
+    except OvsamError as error:
+        logger.warning("no report: %s", error)

@@ -108,6 +108,12 @@ class EvalOptions(TerminalOptions):
         "these flags as keys; the command line wins.",
         metavar="NAME",
     )
+    report: bool = setting(
+        True,
+        Panel.OUTPUT,
+        "Write report.html: all results as one page.",
+        flags=("--report/--no-report",),
+    )
 
 
 def with_debug(command: Callable[..., None]) -> Callable[..., None]:

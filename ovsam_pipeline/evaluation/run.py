@@ -33,8 +33,10 @@ from ovsam_pipeline.evaluation.reporting.compare import (
 )
 from ovsam_pipeline.evaluation.reporting.files import (
     CURVES_FILE,
+    REPORT_FILE,
     describe_dataset,
     describe_evaluation,
+    is_report,
     write_confusions,
     write_curves,
     write_metrics,
@@ -67,11 +69,10 @@ _RESULTS = (
     "confusions.csv",
     "curves.parquet",
     "examples.json",
-    "report.html",
     "samples/*.parquet",
     "plots/*.png",
     "worst/*.jpg",
-    "worst/index.html",
+    "worst/index.html",  # of earlier versions
 )
 
 
@@ -324,6 +325,9 @@ def _write_results(
         for pattern in _RESULTS:
             for path in output.glob(pattern):
                 path.unlink()
+        report = output / REPORT_FILE
+        if report.is_file() and is_report(report):
+            report.unlink()
     write_per_class(output / "per_class.csv", truth, scores.detection, scores.instances)
     if scores.instances is not None:
         write_confusions(output / "confusions.csv", truth, predictions, scores.instances)
@@ -356,7 +360,7 @@ def _show_worst(
     """
     from ovsam_pipeline.evaluation.reporting.cases import choose_worst
     from ovsam_pipeline.evaluation.reporting.examples import EXAMPLES_FILE, write_examples
-    from ovsam_pipeline.evaluation.reporting.worst import write_worst
+    from ovsam_pipeline.evaluation.reporting.worst import draw_cases
 
     truth, predictions, scores = measured
     detection = scores.detection.get("segm") or scores.detection.get("bbox")
@@ -370,7 +374,7 @@ def _show_worst(
     instances, what = compared
     path = output / EXAMPLES_FILE
     write_examples(path, truth, predictions, instances, worst, find_image, what)
-    write_worst(output / "worst", truth, worst, scores.instances, find_image)
+    draw_cases(output / "worst", truth, worst, find_image)
 
 
 def _find_images(dataset: Dataset) -> dict[int, Path]:

@@ -7,7 +7,7 @@ from locations import SCENES, TESTS
 
 GOLDEN = TESTS / "ovsam_pipeline" / "evaluation" / "golden"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
-FILES_ONLY = ("--no-plots", "--worst", "0", "--json")
+FILES_ONLY = ("--no-plots", "--worst", "0", "--no-report", "--json")
 
 
 def evaluate(run_command, tmp_path, *arguments, exit_code=0):
@@ -110,6 +110,21 @@ def test_pictures_of_an_earlier_run_go(run_command, tmp_path) -> None:
     assert plots >= {"precision_recall_bbox.png", "iou_histogram.png", "confusions.png"}
     assert "plots:" not in run_command("eval", *arguments, "--no-plots").out
     assert not list((tmp_path / "scores" / "plots").iterdir())
+
+
+def test_a_page_of_all_results_is_written_unless_it_is_not_wanted(run_command, tmp_path) -> None:
+    page = tmp_path / "scores" / "report.html"
+    arguments = ("--dataset", GOLDEN / "coco_gt.json.gz", "--type", "bbox", "--no-plots")
+    arguments += ("--predictions", GOLDEN / "coco_dt.json.gz", "-o", tmp_path / "scores")
+    assert f"all on one page: {page}" in run_command("eval", *arguments).out
+    assert page.read_text().startswith("<!doctype html>")
+    assert "one page" not in run_command("eval", *arguments, "--no-report").out
+    assert not page.exists()  # its numbers would be those of before
+    page.write_text("of somebody")
+    done = run_command("eval", *arguments)
+    assert done.code == 0
+    assert "not replaced" in done.err
+    assert page.read_text() == "of somebody"
 
 
 def test_an_output_that_cannot_be_made_is_a_sentence(run_command, tmp_path) -> None:

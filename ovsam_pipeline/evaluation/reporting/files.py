@@ -31,6 +31,7 @@ from ovsam_pipeline.evaluation.structures import (
 from ovsam_pipeline.output.folder import read_run_file
 from ovsam_pipeline.output.place import parse_output
 from ovsam_pipeline.storage.atomic import replace_file, write_atomically
+from ovsam_pipeline.storage.remote_path import AnyPath
 
 if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.config import EvalConfig
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.scoring.instances import InstanceScores
 
 CURVES_FILE = "curves.parquet"
+REPORT_FILE = "report.html"
+# How a page begins that ovsam may replace; see `ui/report_page.py`.
+REPORT_MARK = "<!-- made by ovsam report: the next one replaces it -->"
 # Columns of curves.parquet → the IoU thresholds that they are the mean of.
 CURVES = {"precision_50": slice(0, 1), "precision_75": slice(5, 6), "precision": slice(None)}
 
@@ -102,6 +106,12 @@ def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
     """Write metrics.json."""
     text = json.dumps(metrics, ensure_ascii=False, indent=2) + "\n"
     write_atomically(path, text.encode("utf-8"))
+
+
+def is_report(path: AnyPath) -> bool:
+    """Return whether a file begins as a page of ovsam; an OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return REPORT_MARK.encode() in file.read(len(REPORT_MARK) + 64)
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The worst instances as pictures on a page: annotation, prediction, and what is wrong."""
+"""Cases as pictures, and on a page: annotation, prediction, and what is wrong."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import html
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -34,9 +34,6 @@ from ovsam_pipeline.records import ImageRecord
 from ovsam_pipeline.sources.read_image import decode_image
 from ovsam_pipeline.storage.atomic import write_atomically
 
-if TYPE_CHECKING:
-    from ovsam_pipeline.evaluation.scoring.instances import InstanceScores
-
 # Solid and dashed tell them apart without colours; on their rims both show on any background.
 _TRUTH: Colour = (255, 255, 255)
 _PREDICTED: Colour = (255, 140, 0)
@@ -60,22 +57,26 @@ _LEAST_MARGIN = 16
 _FONT_SIZE, _QUIET = 12, (96, 96, 100)
 
 
-def write_worst(
+def draw_cases(
     folder: Path,
     truth: GroundTruth,
-    worst: Sequence[Case],
-    instances: InstanceScores | None,
+    cases: Sequence[Case],
     find_image: Callable[[int], Path | None],
-) -> list[Path]:
-    """Draw the worst instances as 01.jpg, 02.jpg, …, and list them in index.html.
+) -> dict[Path, Case]:
+    """Draw cases as 01.jpg, 02.jpg, … and return which picture is of which.
 
-    Images that cannot be read are passed over, and where none can be, there is no page.
-
-    `worst` is from `choose_worst`, `instances` are of a run that prompts with annotations.
-    `find_image` returns the file of an image, given its index. Returns the pictures.
+    Images that cannot be read are passed over. `find_image` returns the file of an image, given
+    its index.
     """
-    heading = "The {count} worst instances", _summarise(truth, instances)
-    return write_cases(folder, truth, worst, find_image, heading)
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn: dict[Path, Case] = {}
+    for case in cases:
+        image = _read_image(truth, case.image_index, find_image(case.image_index))
+        if image is not None:
+            path = folder / f"{len(drawn) + 1:02d}.jpg"
+            write_atomically(path, _draw(image, truth, case))
+            drawn[path] = case
+    return drawn
 
 
 def write_cases(
@@ -85,41 +86,22 @@ def write_cases(
     find_image: Callable[[int], Path | None],
     heading: tuple[str, str],
 ) -> list[Path]:
-    """Draw cases as 01.jpg, 02.jpg, … and list them in index.html; see `write_worst`.
+    """Draw cases and list them in index.html; no page where no image could be read.
 
     `heading`: the title of the page, in which {count} is the number of pictures, and a sentence.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths: list[Path] = []
-    rows: list[str] = []
-    for case in cases:
-        image = _read_image(truth, case.image_index, find_image(case.image_index))
-        if image is None:
-            continue
-        path = folder / f"{len(paths) + 1:02d}.jpg"
-        write_atomically(path, _draw(image, truth, case))
-        paths.append(path)
-        rows.append(_list_case(truth, case, path.name))
-    if paths:
+    drawn = draw_cases(folder, truth, cases, find_image)
+    rows = [_list_case(truth, case, path.name) for path, case in drawn.items()]
+    if rows:
         title, summary = heading
         page = _PAGE.format(
-            title=html.escape(title.replace("{count}", str(len(paths)))),
+            title=html.escape(title.replace("{count}", str(len(rows)))),
             summary=html.escape(summary),
             legend=_LEGEND,
             rows="\n".join([f"<tr>{''.join(f'<th>{name}</th>' for name in _COLUMNS)}</tr>", *rows]),
         )
         write_atomically(folder / "index.html", page.encode("utf-8"))
-    return paths
-
-
-def _summarise(truth: GroundTruth, instances: InstanceScores | None) -> str:
-    """Return how the worst compare with all."""
-    if instances is None:
-        return f"{len(truth.annotation_ids)} annotations: half mistakes, half misses."
-    return (
-        f"{len(instances.ious)} instances: mean IoU {instances.ious.mean():.3f}, "
-        f"accuracy {instances.is_right.mean():.3f}; those of lowest IoU come first."
-    )
+    return list(drawn)
 
 
 def _list_case(truth: GroundTruth, case: Case, picture: str) -> str:

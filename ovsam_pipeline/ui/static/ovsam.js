@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:00e9e087587e3476c5a67f9f21df320f9135a4aefb71a21ca0f73d0f15591042
+// ovsam page, made by page/build.mjs from sources sha256:f87c5e9e0a95b83239d82f6b82f59ad66d8f87cdfde3d003d32e33406907784d
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -2483,7 +2483,7 @@
       )
     );
   }
-  function fillObjectCard(card, facts, object, whyGone) {
+  function fillObjectCard(card, facts, object) {
     const picture = h("div", { class: "card-picture" });
     const { image } = facts;
     if (facts.error !== void 0) {
@@ -2491,17 +2491,17 @@
     } else if (image && object) {
       picture.append(drawCrop(image, object, facts.thumbnail, () => picture.append(buildGone())));
     } else if (image) {
-      picture.append(h("p", { class: "card-problem muted" }, whyGone));
+      picture.append(h("p", { class: "card-problem muted" }, "Not among the labels any more."));
     }
     const risk = h("span", { class: "card-risk" }, object?.risk == null ? "" : `risk ${formatShare(object.risk)}`);
     markRisk(risk, object?.risk ?? NaN);
-    card.setAttribute("aria-label", object && image ? describeObject(object, image) : image ? whyGone : "loading");
+    card.setAttribute("aria-label", object && image ? describeObject(object, image) : "loading");
     card.replaceChildren(
       picture,
       h(
         "div",
         { class: "card-text" },
-        h("div", { class: "card-name" }, object ? buildChip(object.category, object.colour) : image ? "" : "\u2026"),
+        h("div", { class: "card-name" }, object ? buildChip(object.category, object.colour) : "\u2026"),
         h("div", { class: "card-facts muted" }, object?.score == null ? "" : `score ${formatShare(object.score)}`, risk),
         h("div", { class: "card-reason muted", title: object?.reason }, object?.verdict ?? object?.reason ?? "")
       )
@@ -2529,7 +2529,6 @@
     return SIDES.find((side) => side >= needed) ?? SIDES[SIDES.length - 1] ?? 0;
   }
   function buildThumbnail(address, picture) {
-    if (address === "") return buildGone();
     return h("img", {
       src: address,
       alt: "",
@@ -2563,7 +2562,6 @@
     const side = chooseSide(OBJECT_CARD.width * Math.max(width, height) / crop[2]);
     const picture = svg("image", { href: thumbnail(side), width, height, preserveAspectRatio: "none" });
     picture.addEventListener("error", () => picture.hasAttribute("href") && onGone());
-    if (!thumbnail(side)) onGone();
     return svg(
       "svg",
       { class: "masks crop", viewBox: crop.join(" "), "aria-hidden": "true" },
@@ -3710,9 +3708,6 @@
     names() {
       return getJson("api/names");
     }
-    async count() {
-      return (await getJson("api/refresh")).images;
-    }
   };
   var EmbeddedSource = class {
     constructor(page = document) {
@@ -3772,7 +3767,7 @@
     lastWanted = -Infinity;
     /** Returns a row where it is here already. */
     get(row) {
-      return this.kept.get(row) ?? this.source.get?.(row);
+      return this.kept.get(row);
     }
     /** Returns why a row could not be read; undefined where it was not tried or is here. */
     getError(row) {
@@ -3800,7 +3795,7 @@
     }
     /** Returns one row, which is asked for on its own where it is not here; throws as the source does. */
     async load(row, signal) {
-      const here = this.get(row);
+      const here = this.kept.get(row);
       if (here) return here;
       const [image] = await this.source.images([row], signal);
       if (!image) throw new Error(`there is no image in row ${row} of this output`);
@@ -3808,7 +3803,6 @@
       return image;
     }
     listMissing() {
-      if (this.source.get) return [];
       const pending = [...this.loading];
       return [...this.wanted].filter(
         (row) => !this.kept.has(row) && !pending.some((slice) => slice.rows.has(row))
@@ -3917,21 +3911,15 @@
 
   // src/gallery/print.ts
   function printWholeGrid(grid, buildCards2) {
-    const page = document.documentElement;
     let sheet = null;
-    let theme;
     addEventListener("beforeprint", () => {
       sheet?.remove();
       sheet = h("div", { class: "print-grid" }, ...buildCards2());
       grid.before(sheet);
-      theme = page.dataset["theme"];
-      page.dataset["theme"] = "light";
     });
     addEventListener("afterprint", () => {
       sheet?.remove();
       sheet = null;
-      if (theme === void 0) delete page.dataset["theme"];
-      else page.dataset["theme"] = theme;
     });
   }
 
@@ -4555,7 +4543,7 @@
   function mount3(root, start) {
     const given = start;
     const source = given.embedded ? new EmbeddedSource() : new ServerSource(given.can_answer);
-    document.title = `${findLastPart(given.output)} \u2013 ovsam`;
+    document.title = `${given.output} \u2013 ovsam`;
     mountGallery(root, given, source);
   }
   function mountGallery(root, start, source) {
@@ -4587,7 +4575,7 @@
       this.selection = this.selector.select(this.view, this.extra);
       this.loader = new Loader(source, (rows) => this.refreshRows(rows));
       this.grid = new VirtualGrid({
-        label: `Labels of ${findLastPart(start.output)}`,
+        label: `Labels of ${start.output}`,
         fill: (card, position) => this.fillCard(card, position),
         empty: emptyCard,
         onRange: (first2, end) => this.loader.want(this.listRows(first2, end)),
@@ -4599,7 +4587,7 @@
         loader: this.loader,
         ids: this.ids,
         categories: this.names,
-        outputs: start.compare ? [findLastPart(start.output), findLastPart(start.compare.output)] : null,
+        outputs: start.compare ? [start.output, start.compare.output] : null,
         isBoxes: start.is_boxes,
         onMove: (open) => this.remember({ ...this.view, open }),
         onAnswer: (row) => this.takeAnswer(row),
@@ -4613,7 +4601,6 @@
       addEventListener("hashchange", () => this.readAddress());
       addEventListener("popstate", () => this.readAddress());
       printWholeGrid(this.grid.element, () => this.fillAllCards());
-      document.addEventListener("visibilitychange", () => void this.lookForMore());
     }
     start;
     source;
@@ -4654,7 +4641,7 @@
       const toolbar = h(
         "header",
         { class: "toolbar" },
-        this.buildTitle(),
+        h("h1", { title: this.start.output }, h("bdi", {}, this.start.output), this.start.compare ? h("span", { class: "muted" }, " against ", h("bdi", {}, this.start.compare.output)) : null),
         this.counts,
         h(
           "div",
@@ -4666,20 +4653,9 @@
           buildThemeSwitch()
         )
       );
-      const page = h("div", { class: "gallery", "data-testid": "gallery" }, toolbar, this.filters.element, h("main", {}, this.buildDamage(), this.nothing, this.grid.element));
+      const page = h("div", { class: "gallery", "data-testid": "gallery" }, toolbar, this.filters.element, h("main", {}, this.nothing, this.grid.element));
       root.append(page);
       listenToKeys(this.keys);
-    }
-    buildTitle() {
-      const { output, compare: compare2 } = this.start;
-      const other = compare2 ? h("span", { class: "muted" }, " against ", h("bdi", { title: compare2.output }, findLastPart(compare2.output))) : null;
-      return h("h1", { title: output }, h("bdi", {}, findLastPart(output)), other);
-    }
-    /** Returns what of the output cannot be read; null where all can. */
-    buildDamage() {
-      const sentences = Object.values(this.start.damaged ?? {});
-      if (sentences.length === 0) return null;
-      return h("div", { class: "damage", role: "status", "data-testid": "damage" }, ...sentences.map((sentence) => h("p", { class: "error" }, sentence)));
     }
     buildModes() {
       const build2 = (mode, text) => {
@@ -4786,15 +4762,6 @@
       this.selector.forgetOrders();
       return rankNames(names);
     }
-    /** When somebody comes back to the page: says whether a run has labelled more meanwhile. */
-    async lookForMore() {
-      if (document.hidden || !this.source.count) return;
-      try {
-        const more = await this.source.count() - this.index.images;
-        if (more > 0) say(`${formatAmount(more, "more image")} labelled meanwhile; reload the page to see them.`);
-      } catch {
-      }
-    }
     showDirection() {
       const falls = isDescending(this.view);
       this.direction.replaceChildren(falls ? "\u2193" : "\u2191");
@@ -4825,18 +4792,13 @@
         thumbnail: (side) => this.source.thumbnail(row, side)
       };
       if (this.view.mode === "images") fillImageCard(card, facts);
-      else this.fillObject(card, facts, this.selection.items[position] ?? -1);
-    }
-    fillObject(card, facts, object) {
-      const number = this.ids.of(this.selector.owner[object] ?? 0).indexOf(object);
-      const isRejected = this.index.verdict[object] === VERDICTS.indexOf("rejected");
-      fillObjectCard(card, facts, facts.image?.objects[number] ?? null, isRejected ? "Rejected." : "Not among the labels any more.");
+      else fillObjectCard(card, facts, image?.objects[ids.indexOf(this.selection.items[position] ?? -1)] ?? null);
     }
     /** Fills a card for each item, for print; returns those whose row is here. */
     fillAllCards() {
       const cards = [];
       for (let position = 0; position < this.selection.items.length && cards.length < MOST_PRINTED; position++) {
-        if (!this.loader.get(this.findRow(position))) continue;
+        if (!this.start.embedded && !this.loader.get(this.findRow(position))) continue;
         const card = h("div", { class: "card" });
         this.fillCard(card, position);
         cards.push(card);
@@ -4903,9 +4865,6 @@
       );
     }
   };
-  function findLastPart(path) {
-    return path.split(/[\\/]/).filter(Boolean).at(-1) ?? path;
-  }
 
   // src/results/format.ts
   var UNDEFINED = "\u2013";
@@ -5105,9 +5064,9 @@
       "p",
       { class: "muted outlines" },
       buildLine("truth"),
-      "annotation: white, dashed",
+      "annotation: white, solid",
       buildLine("prediction"),
-      "prediction: orange, solid"
+      "prediction: orange, dashed"
     );
   }
   function buildLine(side) {

@@ -6,7 +6,7 @@ from build_tables import build_predictions
 from evaluation_example import CAT, SIDE, item_of, make_example, make_predictions, make_truth
 
 from ovsam_pipeline.evaluation.reporting.cases import choose_instances, choose_matches, choose_worst
-from ovsam_pipeline.evaluation.reporting.worst import write_worst
+from ovsam_pipeline.evaluation.reporting.worst import draw_cases, write_cases
 from ovsam_pipeline.evaluation.scoring.matching import match_predictions
 
 
@@ -19,7 +19,7 @@ def make_images(folder):
 
 def draw_worst(folder, truth, predictions, instances, find_image):
     worst = choose_worst(truth, predictions, instances, None, 20)
-    return write_worst(folder, truth, worst, instances, find_image)
+    return list(draw_cases(folder, truth, worst, find_image))
 
 
 def test_lowest_iou_comes_first_and_of_equals_the_wrong_name() -> None:
@@ -76,7 +76,9 @@ def test_a_page_lists_the_pictures_with_ids_and_escaped_names(tmp_path) -> None:
     truth, predictions, _, instances = make_example()
     truth = replace(truth, file_names=("<b>.png", "20.png"))
     images = make_images(tmp_path)
-    draw_worst(tmp_path / "w", truth, predictions, instances, lambda i: images[i])
+    worst = choose_worst(truth, predictions, instances, None, 20)
+    heading = ("The {count} worst <i>", "All in all <b>.")
+    write_cases(tmp_path / "w", truth, worst, lambda i: images[i], heading)
     page = (tmp_path / "w" / "index.html").read_text()
     rows = page.split("<tr>")[2:]
     assert len(rows) == 3
@@ -86,7 +88,7 @@ def test_a_page_lists_the_pictures_with_ids_and_escaped_names(tmp_path) -> None:
     )
     assert "&lt;b&gt;.png" in page
     assert "<b>" not in page
-    assert f"3 instances: mean IoU {instances.ious.mean():.3f}, accuracy 0.667" in page
+    assert "<h1>The 3 worst &lt;i&gt;</h1>" in page
 
 
 def test_images_that_cannot_be_read_are_passed_over(tmp_path) -> None:
@@ -96,7 +98,8 @@ def test_images_that_cannot_be_read_are_passed_over(tmp_path) -> None:
     found = {0: images[0], 1: images[1]}
     paths = draw_worst(tmp_path / "w", truth, predictions, instances, found.get)
     assert [path.name for path in paths] == ["01.jpg"]
-    assert not draw_worst(tmp_path / "v", truth, predictions, instances, lambda _: None)
+    worst = choose_worst(truth, predictions, instances, None, 20)
+    assert not write_cases(tmp_path / "v", truth, worst, lambda _: None, ("", ""))
     assert not list((tmp_path / "v").iterdir())
 
 
@@ -110,7 +113,7 @@ def test_boxes_without_masks_and_beyond_the_image_are_drawn(tmp_path) -> None:
     matches = match_predictions(truth, predictions, "bbox")
     worst = choose_worst(truth, predictions, None, matches, 20)
     images = make_images(tmp_path)
-    paths = write_worst(tmp_path / "w", truth, worst, None, lambda i: images[i])
+    paths = draw_cases(tmp_path / "w", truth, worst, lambda i: images[i])
     assert len(paths) == 6
 
 

@@ -1,4 +1,4 @@
-/** Examples as cards: the part of the image around the object, truth dashed and prediction solid. */
+/** Examples as cards: the part of the image around the object, truth solid and prediction dashed. */
 import { h } from "../shared/dom";
 import { listenToKeys } from "../shared/keys";
 import { Overlay, type View } from "../shared/overlay";
@@ -35,9 +35,9 @@ export function buildLegend(): HTMLElement {
     "p",
     { class: "muted outlines" },
     buildLine("truth"),
-    "annotation: white, dashed",
+    "annotation: white, solid",
     buildLine("prediction"),
-    "prediction: orange, solid",
+    "prediction: orange, dashed",
   );
 }
 
