@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:f87c5e9e0a95b83239d82f6b82f59ad66d8f87cdfde3d003d32e33406907784d
+// ovsam page, made by page/build.mjs from sources sha256:1f74febb14faa17a88c6d3b2dcda71198fa782a291f13d58068f43da2f4093c4
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -205,7 +205,7 @@
       const name = h(
         "button",
         { type: "button", class: "plain", title: "Rename", "aria-label": `Rename ${object.category}` },
-        object.category
+        h("bdi", {}, object.category)
       );
       name.addEventListener("click", () => this.startRenaming(row, object));
       const remove = h(
@@ -430,7 +430,7 @@
       this.title.classList.toggle("is-unnamed", name === null);
       this.facts.textContent = describe2(found);
       this.names.replaceChildren(
-        ...found.names.map(({ category, score }) => {
+        ...found.names.map(({ category, score, ignored }) => {
           const isChosen = category === name;
           const bar = h("span", { class: "bar", "aria-hidden": "true" });
           bar.style.width = `${Math.round(100 * score)}%`;
@@ -448,7 +448,8 @@
                 title: category
               },
               bar,
-              h("span", { class: "name-text" }, category),
+              h("bdi", { class: "name-text" }, category),
+              ignored ? h("span", { class: "muted" }, "left out by label") : null,
               h("span", { class: "name-score" }, score.toFixed(2))
             )
           );
@@ -681,8 +682,8 @@
   function predict(row, prompt, signal) {
     return postJson("api/predict", { row, ...prompt, hover: false }, signal);
   }
-  function preview(row, prompt, sequence) {
-    return postJson("api/predict", { row, ...prompt, hover: true, sequence });
+  function preview(row, prompt, page, sequence) {
+    return postJson("api/predict", { row, ...prompt, hover: true, page, sequence });
   }
   function setVocabulary(choice, signal) {
     return postJson("api/vocabulary", choice, signal);
@@ -778,7 +779,7 @@
             this.put(NOTHING);
           }
         });
-        this.put(NOTHING);
+        if (this.draft === draft) this.put(NOTHING);
       } finally {
         this.isAccepting = false;
       }
@@ -2067,7 +2068,7 @@
         "\xD7"
       );
       remove.addEventListener("click", () => this.actions.removeExample(example));
-      return h("li", { class: "example" }, h("span", { class: "name-text" }, example.name), remove);
+      return h("li", { class: "example" }, h("bdi", { class: "name-text" }, example.name), remove);
     }
   };
   var SHOWN = 100;
@@ -2077,6 +2078,7 @@
 
   // src/demo/demo.ts
   var ZOOM_STEP2 = 1.4;
+  var NONE = [];
   var Demo = class {
     constructor(root, begin) {
       this.begin = begin;
@@ -2158,10 +2160,12 @@
     sequence = 0;
     wantedPreview = null;
     shownFound = null;
+    shownAccepted = null;
     /** Show the start data and open the first image. */
     start() {
       const { text, classes } = this.begin.vocabulary;
       this.vocabulary.showText(text, classes);
+      this.vocabulary.showExamples(this.begin.examples);
       this.strip.show(this.images);
       this.show();
       const [first2] = this.images;
@@ -2192,7 +2196,7 @@
     }
     /** Show an image that the server has encoded. */
     enter(opened) {
-      const { row, width, height, seconds } = opened;
+      const { row, width, height, seconds, warning } = opened;
       const known = this.opened.get(row);
       const image = known ?? new ImageWork(opened, this.connection, (changed) => this.onChange(changed));
       this.opened.set(row, image);
@@ -2203,6 +2207,7 @@
       this.layout.showLatency(`read and encoded in ${seconds.toFixed(2)} s`);
       image.setAccepted(opened);
       if (!isEmpty(image.draft.prompt)) image.refresh();
+      if (warning !== null && known === void 0) say(warning);
     }
     onChange(image) {
       this.strip.count(image.row, image.accepted.length);
@@ -2215,14 +2220,20 @@
       const found = image?.found ?? null;
       this.stage.setPrompt(draft.prompt);
       this.stage.setCurrent(found?.path ?? null, image?.isAsking ?? false);
-      this.stage.setAccepted(image?.accepted ?? []);
       this.current.show(found, image?.name ?? null);
-      this.accepted.show(image?.accepted ?? []);
+      this.showAccepted(image?.accepted ?? NONE);
       this.toolbar.showHistory(image?.history.canUndo ?? false, image?.history.canRedo ?? false);
       this.layout.showWaiting(image?.isAsking ?? false);
       this.layout.showProblem(image?.error ?? null);
       if (image !== null && found !== null && found !== this.shownFound) this.tell(image, found);
       this.shownFound = found;
+    }
+    /** Draw accepted objects where they changed: a name that is being typed stays. */
+    showAccepted(objects) {
+      if (objects === this.shownAccepted) return;
+      this.shownAccepted = objects;
+      this.stage.setAccepted(objects);
+      this.accepted.show(objects);
     }
     /** Say how long a new answer took, once it is on the screen, and what it is. */
     tell(image, found) {
@@ -2254,13 +2265,13 @@
     }
     askPreview(image, prompt) {
       this.sequence += 1;
-      return preview(image.row, toJson(prompt, image), this.sequence);
+      return preview(image.row, toJson(prompt, image), this.begin.page, this.sequence);
     }
     /** Show a preview unless the pointer has left or the prompt has changed meanwhile. */
     showPreview({ image, prompt }, found) {
       const isOf = this.wantedPreview !== null && image === this.image && !image.isAsking;
       const isSame = prompt.points.length === (this.wantedPreview?.points.length ?? 0);
-      if (!isOf || !isSame) return;
+      if (!isOf || !isSame || found.skipped) return;
       const name = found.names[0];
       this.stage.setHover(found.path, name === void 0 ? "" : `${name.category} ${name.score.toFixed(2)}`);
     }

@@ -47,7 +47,7 @@ export class AcceptedPanel {
     const name = h(
       "button",
       { type: "button", class: "plain", title: "Rename", "aria-label": `Rename ${object.category}` },
-      object.category,
+      h("bdi", {}, object.category),
     );
     name.addEventListener("click", () => this.startRenaming(row, object));
     const remove = h(

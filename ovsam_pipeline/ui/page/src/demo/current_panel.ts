@@ -113,7 +113,7 @@ export class CurrentPanel {
     this.title.classList.toggle("is-unnamed", name === null);
     this.facts.textContent = describe(found);
     this.names.replaceChildren(
-      ...found.names.map(({ category, score }) => {
+      ...found.names.map(({ category, score, ignored }) => {
         const isChosen = category === name;
         const bar = h("span", { class: "bar", "aria-hidden": "true" });
         bar.style.width = `${Math.round(100 * score)}%`;
@@ -131,7 +131,8 @@ export class CurrentPanel {
               title: category,
             },
             bar,
-            h("span", { class: "name-text" }, category),
+            h("bdi", { class: "name-text" }, category),
+            ignored ? h("span", { class: "muted" }, "left out by label") : null,
             h("span", { class: "name-score" }, score.toFixed(2)),
           ),
         );

@@ -14,7 +14,7 @@ import { Newest, Throttled } from "./newest";
 import { Pointing } from "./pointing";
 import { isEmpty, toJson, type Prompt } from "./prompt";
 import * as server from "./server";
-import type { DemoStart, Example, Found } from "./server";
+import type { DemoStart, Example, Found, Previewed } from "./server";
 import { Stage } from "./stage";
 import { Strip, type StripImage } from "./strip";
 import { Toolbar } from "./toolbar";
@@ -22,6 +22,7 @@ import { listenToFiles } from "./uploads";
 import { VocabularyPanel } from "./vocabulary_panel";
 
 const ZOOM_STEP = 1.4;
+const NONE: readonly DrawnObject[] = [];
 
 interface Preview {
   readonly image: ImageWork;
@@ -40,7 +41,7 @@ export class Demo {
   private readonly connection = new Connection((isLost) => this.showConnection(isLost));
   private readonly opening = new Newest();
   private readonly naming = new Newest();
-  private readonly previews = new Throttled<Preview, Found>(
+  private readonly previews = new Throttled<Preview, Previewed>(
     ({ image, prompt }) => this.askPreview(image, prompt),
     (preview, found) => this.showPreview(preview, found),
     () => this.stage.setHover(null),
@@ -54,6 +55,7 @@ export class Demo {
   private sequence = 0;
   private wantedPreview: Prompt | null = null;
   private shownFound: Found | null = null;
+  private shownAccepted: readonly DrawnObject[] | null = null;
 
   constructor(
     root: HTMLElement,
@@ -116,6 +118,7 @@ export class Demo {
   start(): void {
     const { text, classes } = this.begin.vocabulary;
     this.vocabulary.showText(text, classes);
+    this.vocabulary.showExamples(this.begin.examples);
     this.strip.show(this.images);
     this.show();
     const [first] = this.images;
@@ -148,7 +151,7 @@ export class Demo {
 
   /** Show an image that the server has encoded. */
   private enter(opened: server.Opened): void {
-    const { row, width, height, seconds } = opened;
+    const { row, width, height, seconds, warning } = opened;
     const known = this.opened.get(row);
     const image = known ?? new ImageWork(opened, this.connection, (changed) => this.onChange(changed));
     this.opened.set(row, image);
@@ -159,6 +162,7 @@ export class Demo {
     this.layout.showLatency(`read and encoded in ${seconds.toFixed(2)} s`);
     image.setAccepted(opened);
     if (!isEmpty(image.draft.prompt)) image.refresh();
+    if (warning !== null && known === undefined) say(warning);
   }
 
   private onChange(image: ImageWork): void {
@@ -173,14 +177,21 @@ export class Demo {
     const found = image?.found ?? null;
     this.stage.setPrompt(draft.prompt);
     this.stage.setCurrent(found?.path ?? null, image?.isAsking ?? false);
-    this.stage.setAccepted(image?.accepted ?? []);
     this.current.show(found, image?.name ?? null);
-    this.accepted.show(image?.accepted ?? []);
+    this.showAccepted(image?.accepted ?? NONE);
     this.toolbar.showHistory(image?.history.canUndo ?? false, image?.history.canRedo ?? false);
     this.layout.showWaiting(image?.isAsking ?? false);
     this.layout.showProblem(image?.error ?? null);
     if (image !== null && found !== null && found !== this.shownFound) this.tell(image, found);
     this.shownFound = found;
+  }
+
+  /** Draw accepted objects where they changed: a name that is being typed stays. */
+  private showAccepted(objects: readonly DrawnObject[]): void {
+    if (objects === this.shownAccepted) return;
+    this.shownAccepted = objects;
+    this.stage.setAccepted(objects);
+    this.accepted.show(objects);
   }
 
   /** Say how long a new answer took, once it is on the screen, and what it is. */
@@ -214,16 +225,16 @@ export class Demo {
     }
   }
 
-  private askPreview(image: ImageWork, prompt: Prompt): Promise<Found> {
+  private askPreview(image: ImageWork, prompt: Prompt): Promise<Previewed> {
     this.sequence += 1;
-    return server.preview(image.row, toJson(prompt, image), this.sequence);
+    return server.preview(image.row, toJson(prompt, image), this.begin.page, this.sequence);
   }
 
   /** Show a preview unless the pointer has left or the prompt has changed meanwhile. */
-  private showPreview({ image, prompt }: Preview, found: Found): void {
+  private showPreview({ image, prompt }: Preview, found: Previewed): void {
     const isOf = this.wantedPreview !== null && image === this.image && !image.isAsking;
     const isSame = prompt.points.length === (this.wantedPreview?.points.length ?? 0);
-    if (!isOf || !isSame) return;
+    if (!isOf || !isSame || found.skipped) return;
     const name = found.names[0];
     this.stage.setHover(found.path, name === undefined ? "" : `${name.category} ${name.score.toFixed(2)}`);
   }

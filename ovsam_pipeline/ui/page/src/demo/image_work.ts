@@ -98,7 +98,8 @@ export class ImageWork implements Size {
           this.put(NOTHING);
         },
       });
-      this.put(NOTHING);
+      // What was drawn meanwhile is the next object.
+      if (this.draft === draft) this.put(NOTHING);
     } finally {
       this.isAccepting = false;
     }

@@ -7,10 +7,13 @@ import type { StripImage } from "./strip";
 
 export interface DemoStart {
   readonly kind: "demo";
+  /** Tells the previews of this page from those of others. */
+  readonly page: string;
   readonly images: readonly StripImage[];
   readonly model: { readonly name: string; readonly licence: string | null };
   readonly vocabularies: readonly BuiltIn[];
   readonly vocabulary: { readonly text: string; readonly classes: number };
+  readonly examples: readonly Example[];
   readonly output: string;
 }
 
@@ -22,21 +25,31 @@ export interface BuiltIn {
 export interface Opened extends Size {
   readonly row: number;
   readonly seconds: number;
+  /** What is not quite right with the file. */
+  readonly warning: string | null;
   readonly accepted: readonly DrawnObject[];
 }
 
 export interface Name {
   readonly category: string;
   readonly score: number;
+  /** Of a class that competes and never comes out: `ovsam label` leaves such objects out. */
+  readonly ignored?: boolean;
 }
 
-/** The answer to a prompt; a hover preview has the path and the best name only. */
-export interface Found {
+/** The answer to a preview. */
+export interface Previewed {
   /** SVG path of the mask, fill rule evenodd; empty for no mask. */
   readonly path: string;
-  readonly area: number;
-  /** The best name and the five next, best first; empty for a model that names nothing. */
+  /** The best name, none for a model that names nothing. */
   readonly names: readonly Name[];
+  /** A newer preview had come: there is no answer. */
+  readonly skipped?: boolean;
+}
+
+/** The answer to a prompt: the best name and the five next, best first. */
+export interface Found extends Previewed {
+  readonly area: number;
   readonly mask_score: number | null;
   readonly risk: number | null;
   readonly reason: string | null;
@@ -73,9 +86,14 @@ export function predict(row: number, prompt: PromptJson, signal: AbortSignal): P
   return postJson("api/predict", { row, ...prompt, hover: false }, signal);
 }
 
-/** The server answers the newest preview only: `sequence` rises. */
-export function preview(row: number, prompt: PromptJson, sequence: number): Promise<Found> {
-  return postJson("api/predict", { row, ...prompt, hover: true, sequence });
+/** The server answers the newest preview of a page only: `sequence` rises. */
+export function preview(
+  row: number,
+  prompt: PromptJson,
+  page: string,
+  sequence: number,
+): Promise<Previewed> {
+  return postJson("api/predict", { row, ...prompt, hover: true, page, sequence });
 }
 
 export function setVocabulary(

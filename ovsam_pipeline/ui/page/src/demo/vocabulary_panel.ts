@@ -92,7 +92,7 @@ export class VocabularyPanel {
       "×",
     );
     remove.addEventListener("click", () => this.actions.removeExample(example));
-    return h("li", { class: "example" }, h("span", { class: "name-text" }, example.name), remove);
+    return h("li", { class: "example" }, h("bdi", { class: "name-text" }, example.name), remove);
   }
 }
 
