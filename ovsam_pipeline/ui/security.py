@@ -80,7 +80,8 @@ class Security:
         host_names: names in the Host header under which this server is reached, in lower case.
         is_open: whether other machines can reach it; then IP addresses are taken as Host, too.
         max_json_bytes, max_upload_bytes: limits on request bodies, by their Content-Type.
-        body_seconds: within which a body must have arrived.
+        body_seconds: within which a body must have arrived; 64 MB take a while over a slow line.
+        pause_seconds: the longest wait for the next part of a body.
     """
 
     token: str = field(repr=False)
@@ -88,7 +89,8 @@ class Security:
     is_open: bool = False
     max_json_bytes: int = MEGABYTE
     max_upload_bytes: int = 64 * MEGABYTE
-    body_seconds: float = 60.0
+    body_seconds: float = 300.0
+    pause_seconds: float = 20.0
 
     @classmethod
     def create(
@@ -259,12 +261,17 @@ class Guard:
 
     async def _read_body(self, headers: Headers, receive: Receive, limit: int) -> Receive:
         """Return a `receive` that gives the whole body, which is within its limits."""
-        seconds = self._security.body_seconds
+        declared = int(headers.get("content-length", "0")[:20])
+        limits = self._security
         try:
-            async with asyncio.timeout(seconds):
-                body = await _collect(receive, limit, int(headers.get("content-length", "0")[:20]))
+            async with asyncio.timeout(limits.body_seconds):
+                body = await _collect(receive, limit, declared, limits.pause_seconds)
         except TimeoutError:
-            raise Refusal(f"expected the whole request within {seconds:g} s", 408) from None
+            raise Refusal(
+                f"expected the whole request within {limits.body_seconds:g} s, without a pause of "
+                f"{limits.pause_seconds:g} s",
+                408,
+            ) from None
         return _replay(body, receive)
 
 
@@ -299,7 +306,7 @@ def _refuse_size(limit: int) -> Refusal:
     return Refusal(f"expected at most {size} in one request, got more", 413)
 
 
-async def _collect(receive: Receive, limit: int, declared: int) -> bytes:
+async def _collect(receive: Receive, limit: int, declared: int, pause_seconds: float) -> bytes:
     """Return the body; one that is too large is read to its end, but not kept.
 
     A browser tells its page what was answered only when it could send all of its request.
@@ -307,7 +314,8 @@ async def _collect(receive: Receive, limit: int, declared: int) -> bytes:
     parts: list[bytes] = []
     size, is_too_large = 0, declared > limit
     while True:
-        message = await receive()
+        async with asyncio.timeout(pause_seconds):
+            message = await receive()
         if message["type"] == "http.disconnect":
             raise Refusal("the request ended before its body did", 400)
         part = message.get("body", b"")
