@@ -9,6 +9,7 @@ import math
 import torch
 
 from ovsam.config import ClipConfig, ModelConfig, NeckConfig, TextConfig
+from ovsam.device import building_on
 from ovsam.errors import ConfigError
 from ovsam.model import OVSAM
 
@@ -139,5 +140,5 @@ def build_model(model: str | ModelConfig, device: str | torch.device = "cpu") ->
         ConfigError: the name is unknown.
     """
     config = get_config(model) if isinstance(model, str) else model
-    with torch.device(device):
+    with building_on(device):
         return OVSAM(config).eval()

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import roi_align
 
 from ovsam.config import ModelConfig
 from ovsam.mask_decoder import PerceptronStack
+from ovsam.region_operators import roi_align
 from ovsam.region_pooling import mask_pool
 
 _STRIDES = (4, 8, 16, 32)
@@ -136,6 +136,6 @@ def pool_from_levels(
     for index, (level, stride) in enumerate(zip(levels, _STRIDES, strict=True)):
         rows = torch.nonzero(chosen == index)[:, 0]
         if len(rows):
-            part = roi_align(level.float(), rois[rows], roi_size, 1 / stride, -1, aligned=True)
+            part = roi_align(level.float(), rois[rows], roi_size, 1 / stride)
             pooled = pooled.index_copy(0, rows, part)
     return pooled

@@ -9,10 +9,11 @@ attention pool (1 + R x R), HW cells of the stage-4 map, S side of the network i
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import torch
-from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -20,16 +21,23 @@ from ovsam.config import ClipConfig
 from ovsam.efficientnet import EfficientNetLite
 from ovsam.region_pooling import mask_pool, region_weights
 
-with warnings.catch_warnings():
-    # timm warns about its own moved modules while open_clip imports it.
-    warnings.simplefilter("ignore")
-    from open_clip.timm_model import TimmModel
+
+@contextmanager
+def _without_warnings_of_timm() -> Iterator[None]:
+    """Hide that timm warns about its own moved modules while open_clip imports it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 class ResNetBackbone(nn.Module):
     """OpenAI's modified ResNet: average-pooled strides, attention pool at the end."""
 
     def __init__(self, config: ClipConfig) -> None:
+        # Imported here and below: a second that the models without such a tower need not spend.
+        with _without_warnings_of_timm():
+            from open_clip.modified_resnet import ModifiedResNet
+
         super().__init__()
         self.pool_grid = config.pool_grid
         self.visual = ModifiedResNet(
@@ -104,6 +112,9 @@ class ConvNeXtBackbone(nn.Module):
     """LAION's ConvNeXt: timm trunk, mask-pooled last stage, normalisation and projection."""
 
     def __init__(self, config: ClipConfig) -> None:
+        with _without_warnings_of_timm():
+            from open_clip.timm_model import TimmModel
+
         super().__init__()
         self.visual = TimmModel(
             config.timm_name,

@@ -21,7 +21,8 @@ class PositionEmbedding(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, channels // 2))
+        frequencies = torch.empty(2, channels // 2).normal_()
+        self.register_buffer("positional_encoding_gaussian_matrix", frequencies)
 
     def encode(self, positions_xy: Tensor) -> Tensor:
         """Map (..., 2) positions in [0, 1] to (..., C) float32."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ovsam.config import ModelConfig, SamConfig
+from ovsam.device import building_on
 from ovsam.errors import ConfigError
 from ovsam.mask_decoder import PerceptronStack, build_upscaling, read_masks, run_transformer
 from ovsam.prompt_encoder import PromptEncoder
@@ -150,7 +151,7 @@ def build_sam(sam: str | SamConfig, device: str | torch.device = "cpu") -> SAM:
         ConfigError: the name is unknown.
     """
     config = get_sam_config(sam) if isinstance(sam, str) else sam
-    with torch.device(device):
+    with building_on(device):
         return SAM(config).eval()
 
 

@@ -6,10 +6,10 @@ Letters: N regions, S input size, R side of a crop.
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import roi_align
 
 from ovsam.baselines.config import Background
 from ovsam.preprocess import PIXEL_MEAN, PIXEL_STD
+from ovsam.region_operators import roi_align
 
 
 def square_boxes(boxes_xyxy: Tensor, margin: float) -> Tensor:
@@ -47,7 +47,8 @@ def cut_objects(
                 part = _paint_outside(part, mask[:, :, top:bottom, left:right], background)
         # RoIAlign averages bilinear samples over a pixel's area: a large object does not alias.
         shifted = square - square.new_tensor((left, top, left, top))
-        crops.append(roi_align(part, [shifted[None]], side, 1.0, -1, aligned=True))
+        roi = F.pad(shifted[None], (1, 0))  # of image 0
+        crops.append(roi_align(part, roi, side, 1.0))
     return torch.cat(crops).to(pixels.dtype)
 
 

@@ -19,6 +19,7 @@ from ovsam.baselines.adapters import RegionHead, build_adapter
 from ovsam.baselines.config import Background, BaselineConfig
 from ovsam.baselines.crops import cut_objects
 from ovsam.clip_backbone import ResNetBackbone, build_clip_backbone
+from ovsam.device import building_on
 from ovsam.labelling_model import LabellingModel
 from ovsam.model import boxes_of_masks
 from ovsam.plain_sam import SingleMaskSam
@@ -135,5 +136,5 @@ class Baseline(SingleMaskSam, LabellingModel):
 
 def build_baseline(config: BaselineConfig, device: str | torch.device = "cpu") -> Baseline:
     """Build a baseline with random weights, in eval mode; device "meta" allocates nothing."""
-    with torch.device(device):
+    with building_on(device):
         return Baseline(config).eval()

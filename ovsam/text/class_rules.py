@@ -9,6 +9,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from ovsam.coco_fields import to_id, to_number
@@ -162,10 +163,16 @@ def _read_flag(given: Any, where: str) -> bool:
 
 def _refuse_near_keys(entry: Mapping[str, Any], where: str) -> None:
     for key in entry:
-        folded = str(key).strip().lower().replace("-", "_").replace(" ", "_")
-        near = difflib.get_close_matches(folded, RULE_KEYS, n=1, cutoff=_NEAR)
-        meant = _OTHER_WORDS.get(folded) or (near[0] if near else None)
+        meant = _find_meant_key(str(key))
         if meant is not None and key != meant:
             raise VocabularyError(
                 f"unknown key {show_value(key)} at {where} (did you mean {meant!r}?)"
             )
+
+
+@lru_cache(maxsize=256)
+def _find_meant_key(key: str) -> str | None:
+    """Return the rule that a key is, or nearly is. The keys of all entries of a list are few."""
+    folded = key.strip().lower().replace("-", "_").replace(" ", "_")
+    near = difflib.get_close_matches(folded, RULE_KEYS, n=1, cutoff=_NEAR)
+    return _OTHER_WORDS.get(folded) or (near[0] if near else None)

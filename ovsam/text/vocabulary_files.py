@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 from ovsam.checked_json import parse_json
@@ -71,8 +72,7 @@ def load_vocabulary(name_or_path: str | Path) -> Vocabulary:
         return _load_with_examples(name)
     file_name = BUILT_IN_VOCABULARIES.get(name.lower())
     if file_name is not None:
-        classes, _ = read_class_file(_FOLDER / file_name, split_prototypes)
-        vocabulary = Vocabulary.from_classes(classes, name.lower())
+        vocabulary = Vocabulary.from_classes(_read_built_in(file_name), name.lower())
         return vocabulary.without_split() if name.lower() == "coco-80" else vocabulary
     if "," in name and not _is_file_name(name):
         return parse_vocabulary(name.removesuffix(","))
@@ -103,6 +103,12 @@ def split_examples(name: str) -> list[str]:
 def join_examples(names: str, files: Iterable[str]) -> str:
     """Return the name of a vocabulary that `split_examples` parts so."""
     return "+".join([*filter(None, [names]), *(f"examples:{file}" for file in files)])
+
+
+@cache
+def _read_built_in(file_name: str) -> tuple[VocabularyClass, ...]:
+    """Return the classes of a packaged list: a command asks for several of them several times."""
+    return tuple(read_class_file(_FOLDER / file_name, split_prototypes)[0])
 
 
 def _load_with_examples(name: str) -> Vocabulary:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ovsam.build import build_model
 from ovsam.config import LabellingConfig, ModelConfig
+from ovsam.device import building_on
 from ovsam.errors import CheckpointError, ConfigError, describe_error
 from ovsam.labelling_model import LabellingModel
 from ovsam.model import OVSAM
@@ -378,7 +379,7 @@ def read_model_file(
     text = take_prefix(tensors, TEXT_PREFIX)
     assign_tensors(model, tensors, str(path))
     if text:
-        with torch.device("meta"):  # sizes that do not fit the file are refused without memory
+        with building_on("meta"):  # sizes that do not fit the file are refused without memory
             assign_tensors(build_namer(config), text, str(path))
         namer = build_namer(config)
         assign_tensors(namer, text, str(path))

@@ -128,7 +128,8 @@ def suppress_duplicates(boxes_xyxy: np.ndarray, scores: np.ndarray, iou: float) 
         return np.zeros(0, np.int64)
     # Imported here: what lists and checks boxes files needs no torch.
     import torch
-    from torchvision.ops import nms
+
+    from ovsam.region_operators import nms
 
     # Sorted first, so that ties do not depend on how torchvision sorts.
     order = np.argsort(-scores, kind="stable")

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ovsam_pipeline.export.drawing.charts import (
+    FIRST,
+    MARKERS,
+    SECOND,
+    chart_style,
+    draw_bars,
+    name_chart,
+    shorten_name,
+    start_chart,
+)
 from ovsam_pipeline.output.checked_labels import Calibration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLOUR, _OTHER_COLOUR = "#3b6ea5", "#c0504d"
-_MOST_CLASSES, _MOST_NAME = 30, 40
-# Texts stay texts, in the reader's font; the same numbers give the same file.
-_STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "ovsam", "text.parse_math": False}
+_MOST_CLASSES = 30
 
 
 def draw_plots(
@@ -36,19 +42,16 @@ def draw_plots(
         scores: objects in bins of equal width over [0, 1].
         calibration: of the labels, for "reliability".
     """
-    from matplotlib import rc_context
-
     plots: dict[str, str] = {}
-    # Names may have letters that the font of the machine lacks: the reader's may have them.
-    with rc_context(_STYLE), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with chart_style():
         for name in ("classes", "scores", "reliability"):
             path = folder / f"card_{name}.svg"
             if path.exists() or (name == "reliability" and calibration is None):
                 continue
             if name != "reliability" and not classes:
                 continue
-            figure, axes = _start(min(len(classes), _MOST_CLASSES) if name == "classes" else 0)
+            rows = min(len(classes), _MOST_CLASSES) if name == "classes" else 0
+            figure, axes = start_chart(6, 1.2 + 0.22 * rows if rows else 4)
             if name == "classes":
                 _draw_classes(axes, classes)
             elif name == "scores":
@@ -60,53 +63,36 @@ def draw_plots(
     return plots
 
 
-def _start(num_rows: int) -> tuple[Any, Axes]:
-    # Not through pyplot, which would look for a window and keep every figure.
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    height_inch = 1.2 + 0.22 * num_rows if num_rows else 4
-    figure = Figure(figsize=(6, height_inch), layout="constrained")
-    FigureCanvasSVG(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
 def _draw_classes(axes: Axes, classes: Counter[str]) -> None:
-    names, counts = zip(*reversed(classes.most_common(_MOST_CLASSES)), strict=True)
-    bars = axes.barh(range(len(names)), counts, color=_COLOUR)
-    axes.set_yticks(range(len(names)), [_shorten(name) for name in names], fontsize=8)
-    axes.bar_label(bars, fontsize=8, padding=2)
-    axes.margins(y=0.01)  # else a band as high as three bars above and below thirty
-    axes.set(xlabel="Objects", title=f"The {len(names)} largest of {len(classes)} classes")
+    largest = classes.most_common(_MOST_CLASSES)
+    draw_bars(axes, [shorten_name(name) for name, _ in largest], [count for _, count in largest])
+    title = f"The {len(largest)} largest of {len(classes)} classes"
+    name_chart(axes, title, "Objects", grid="x")
 
 
 def _draw_scores(axes: Axes, scores: NDArray[np.int64]) -> None:
     edges = np.linspace(0, 1, len(scores) + 1)
-    axes.bar(edges[:-1], scores, width=1 / len(scores), align="edge", color=_COLOUR)
-    axes.set(xlabel="Score of the label", ylabel="Objects", xlim=(0, 1), title="Scores")
+    axes.bar(
+        edges[:-1], scores, width=1 / len(scores), align="edge", color=FIRST, edgecolor="white"
+    )
+    axes.set(xlim=(0, 1))
+    name_chart(axes, "Scores", "Score of the label", "Objects")
 
 
 def _draw_reliability(axes: Axes, calibration: Calibration) -> None:
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
     label = calibration.label
-    _draw_bins(axes, label.bins_before, "1 - risk", _OTHER_COLOUR)
-    _draw_bins(axes, label.bins_after, "calibrated", _COLOUR)
-    axes.set(
-        xlabel="Probability that the label is right", ylabel="Share of right labels",
-        xlim=(0, 1), ylim=(0, 1.02), title=f"Reliability on {label.answers} checked labels",
-    )  # fmt: skip
+    _draw_bins(axes, label.bins_before, "1 - risk", SECOND, MARKERS[1])
+    _draw_bins(axes, label.bins_after, "calibrated", FIRST, MARKERS[0])
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    title = f"Reliability on {label.answers} checked labels"
+    x, y = "Probability that the label is right", "Share of right labels"
+    name_chart(axes, title, x, y)
     axes.legend(frameon=False)
 
 
 def _draw_bins(
-    axes: Axes, bins: Sequence[tuple[float, float, int]], label: str, colour: str
+    axes: Axes, bins: Sequence[tuple[float, float, int]], label: str, colour: str, marker: str
 ) -> None:
     means, shares = [mean for mean, _, _ in bins], [share for _, share, _ in bins]
-    axes.plot(means, shares, marker="o", label=label, color=colour)
-
-
-def _shorten(name: str) -> str:
-    line = "".join(letter if letter.isprintable() else " " for letter in name)
-    return line if len(line) <= _MOST_NAME else f"{line[: _MOST_NAME - 1]}…"
+    axes.plot(means, shares, marker=marker, label=label, color=colour)

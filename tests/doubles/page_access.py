@@ -36,7 +36,7 @@ def find_faults(page):
     ]
 
 
-def walk_by_tab(page, most=200):
+def walk_by_tab(page, most=400):
     """The elements that Tab reaches from the beginning of a page, until it leaves it."""
     page.evaluate("document.activeElement?.blur()")
     stops = []

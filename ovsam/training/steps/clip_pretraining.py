@@ -18,9 +18,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import roi_align
 
 from ovsam.clip_backbone import ResNetBackbone
+from ovsam.region_operators import roi_align
 from ovsam.training.loop.autocast import autocast_bfloat16
 from ovsam.training.loop.distributed import CPU
 from ovsam.training.loop.step_random import StepRandom
@@ -94,8 +94,9 @@ class ClipPretrainer(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Score boxes of scenes, as OV-SAM's frozen-CLIP score does."""
         grid = self.tower.pool_grid
-        stage4 = roi_align(stages[3].float(), boxes_xyxy, grid, 1 / 32, -1, aligned=True)
-        stage3 = roi_align(stages[2].float(), boxes_xyxy, grid, 1 / 16, 2, aligned=True)
+        rois = torch.cat([F.pad(boxes, (1, 0), value=row) for row, boxes in enumerate(boxes_xyxy)])
+        stage4 = roi_align(stages[3].float(), rois, grid, 1 / 32)
+        stage3 = roi_align(stages[2].float(), rois, grid, 1 / 16, 2)
         return self.classify(stage4, stage3)
 
 

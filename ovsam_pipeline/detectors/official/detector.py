@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ovsam.device import building_on
 from ovsam.errors import CheckpointError
 from ovsam.text.vocabulary import Vocabulary
 from ovsam.weights.tensor_files import DTYPES
@@ -178,7 +179,7 @@ def _load_network(known: KnownDetector, path: Path | None, seed: int) -> RCNN:
         fill_randomly(network, seed)
         return network
     tensors = read_official_file(path)
-    with torch.device("meta"):  # nothing is allocated or drawn that the file replaces
+    with building_on("meta"):  # nothing is allocated or drawn that the file replaces
         network = _build_network(known)
     try:
         return load_official_state(network, tensors)

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms, box_iou
 
 from ovsam.errors import CheckpointError, describe_error
 from ovsam.preprocess import prepare_image
+from ovsam.region_operators import batched_nms, box_iou
 from ovsam.weights.quantise import dequantise
 from ovsam.weights.tensor_files import read_tensors
 from ovsam_pipeline.detectors.base import Detections, Detector, DetectorImage

@@ -10,6 +10,17 @@ import numpy as np
 
 from ovsam_pipeline.evaluation.reporting.files import count_confusions
 from ovsam_pipeline.evaluation.structures import RECALL_THRESHOLDS, GroundTruth, Predictions
+from ovsam_pipeline.export.drawing.charts import (
+    FIRST,
+    HATCH,
+    MARKERS,
+    SECOND,
+    chart_style,
+    draw_bars,
+    name_chart,
+    shorten_name,
+    start_chart,
+)
 from ovsam_pipeline.storage.atomic import replace_file
 
 if TYPE_CHECKING:
@@ -20,11 +31,11 @@ if TYPE_CHECKING:
 
 _DPI = 150
 # Pairs of confused classes: as many lines as one page holds.
-_MOST_PAIRS = 25
+_MOST_PAIRS, _MOST_LETTERS = 25, 28
 # By size: fewer than five instances per bin would show noise.
 _SIZE_BINS, _FEWEST_IN_BIN = 8, 5
-# Blue and orange differ for people who do not see red and green apart, too.
-_COLOURS = {"base": "#3566a8", "novel": "#d9822b", "all": "#555555"}
+_COLOURS = {"base": FIRST, "novel": SECOND, "all": FIRST}
+_CURVE_STYLES = (("-", FIRST), ("--", SECOND), (":", "#1c1c1e"))
 _TITLES = {"segm": "masks", "bbox": "boxes"}
 _CURVES = {"IoU .50": slice(0, 1), "IoU .75": slice(5, 6), "IoU .50:.95": slice(None)}
 
@@ -44,41 +55,51 @@ def write_plots(
     that were confused once are no pattern: confusions.csv lists them.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    with chart_style():
+        paths = _write_curves(folder, detection)
+        if instances is not None and len(instances.ious):
+            paths += _write_instances(folder, truth, predictions, instances, what)
+    return paths
+
+
+def _write_curves(folder: Path, detection: Mapping[str, DetectionScores]) -> list[Path]:
     paths = []
     for name, scores in detection.items():
         if (scores.curves.precision[:, :, :, 0] > -1).any():
-            figure, axes = _start(6, 4.5)
+            figure, axes = start_chart(6, 4.5)
             _draw_curves(axes, scores)
             paths.append(_save(figure, folder / f"precision_recall_{name}.png"))
-    if instances is None or not len(instances.ious):
-        return paths
-    figure, axes = _start(6, 4)
+    return paths
+
+
+def _write_instances(
+    folder: Path,
+    truth: GroundTruth,
+    predictions: Predictions,
+    instances: InstanceScores,
+    what: str,
+) -> list[Path]:
+    figure, axes = start_chart(6, 4)
     _draw_histogram(axes, truth, instances, what)
-    paths.append(_save(figure, folder / "iou_histogram.png"))
+    paths = [_save(figure, folder / "iou_histogram.png")]
     pairs = count_confusions(truth, predictions, instances)
     repeated = [pair for pair in pairs if pair[2] > 1]
     if repeated:
-        figure, axes = _start(7, 1.2 + 0.24 * len(repeated[:_MOST_PAIRS]))
-        names = [(f"{true} → {named}", count) for true, named, count in repeated]
+        figure, axes = start_chart(7, 1.2 + 0.24 * len(repeated[:_MOST_PAIRS]))
+        names = [
+            (f"{_shorten(true)} → {_shorten(named)}", count) for true, named, count in repeated
+        ]
         _draw_confusions(axes, names, num_once=len(pairs) - len(repeated))
         paths.append(_save(figure, folder / "confusions.png"))
     if len(instances.ious) >= 2 * _FEWEST_IN_BIN:
-        figure, axes = _start(6, 4)
+        figure, axes = start_chart(6, 4)
         _draw_sizes(axes, truth, instances)
         paths.append(_save(figure, folder / "by_size.png"))
     return paths
 
 
-def _start(width_inch: float, height_inch: float) -> tuple[Any, Axes]:
-    # Not through pyplot, which would look for a window and keep every figure.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width_inch, height_inch), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+def _shorten(name: str) -> str:
+    return shorten_name(name, _MOST_LETTERS)
 
 
 def _save(figure: Any, path: Path) -> Path:
@@ -90,14 +111,16 @@ def _save(figure: Any, path: Path) -> Path:
 def _draw_curves(axes: Axes, scores: DetectionScores) -> None:
     precision = scores.curves.precision[:, :, :, 0]
     is_defined = precision[0, 0] > -1
-    for name, chosen in _CURVES.items():
+    for (name, chosen), (style, colour) in zip(_CURVES.items(), _CURVE_STYLES, strict=True):
         mean = precision[chosen][:, :, is_defined].mean(axis=(0, 2))
-        axes.plot(RECALL_THRESHOLDS, mean, label=f"{name}: AP {100 * mean.mean():.1f}")
-    axes.set(
-        xlabel="Recall", ylabel="Precision", xlim=(0, 1), ylim=(0, 1.02),
-        title=f"Precision and recall of {_TITLES[scores.iou_type]}: "
-        f"mean over {int(is_defined.sum())} classes",
-    )  # fmt: skip
+        label = f"{name}: AP {100 * mean.mean():.1f}"
+        axes.plot(RECALL_THRESHOLDS, mean, style, color=colour, label=label)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    title = (
+        f"Precision and recall of {_TITLES[scores.iou_type]}: "
+        f"mean over {int(is_defined.sum())} classes"
+    )
+    name_chart(axes, title, "Recall", "Precision")
     axes.legend(frameon=False)
 
 
@@ -112,18 +135,23 @@ def _draw_histogram(axes: Axes, truth: GroundTruth, instances: InstanceScores, w
     from matplotlib.ticker import MaxNLocator
 
     groups = _groups(truth, instances)
-    axes.hist(
+    bars: Any
+    _, _, bars = axes.hist(
         [instances.ious[chosen] for chosen in groups.values()],
         bins=np.linspace(0, 1, 21).tolist(),
         stacked=True,
         color=[_COLOURS[name] for name in groups],
         label=[f"{n}: mean {instances.ious[c].mean():.3f}" for n, c in groups.items()],
+        edgecolor="white",
+        linewidth=0.6,
     )
+    if len(groups) > 1:
+        for bar in list(bars)[-1]:
+            bar.set_hatch(HATCH)
     num, mean = len(instances.ious), instances.ious.mean()
-    axes.set(
-        xlabel=f"IoU of the {what}", ylabel="Number of instances", xlim=(0, 1),
-        title=f"IoU of {num} instances: mean {mean:.3f}",
-    )  # fmt: skip
+    axes.set(xlim=(0, 1))
+    title = f"IoU of {num} instances: mean {mean:.3f}"
+    name_chart(axes, title, f"IoU of the {what}", "Number of instances")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, loc="upper left")
 
@@ -131,14 +159,13 @@ def _draw_histogram(axes: Axes, truth: GroundTruth, instances: InstanceScores, w
 def _draw_confusions(axes: Axes, pairs: list[tuple[str, int]], num_once: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    names, counts = zip(*reversed(pairs[:_MOST_PAIRS]), strict=True)
-    bars = axes.barh(range(len(names)), counts, color=_COLOURS["base"])
-    axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.bar_label(bars, fontsize=8, padding=2)
+    shown = pairs[:_MOST_PAIRS]
+    draw_bars(axes, [name for name, _ in shown], [count for _, count in shown])
     left_out = [f"{num_once} seen once"] if num_once else []
-    left_out += [f"{len(pairs) - len(names)} rarer ones"] if len(pairs) > len(names) else []
+    left_out += [f"{len(pairs) - len(shown)} rarer ones"] if len(pairs) > len(shown) else []
     note = f"\n(without {' and '.join(left_out)})" if left_out else ""
-    axes.set(xlabel="Number of instances", title=f"Most confused classes: truth → predicted{note}")
+    title = f"Most confused classes: truth → predicted{note}"
+    name_chart(axes, title, "Number of instances", grid="x")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
@@ -149,16 +176,15 @@ def _draw_sizes(axes: Axes, truth: GroundTruth, instances: InstanceScores) -> No
     parts = np.array_split(np.argsort(side, kind="stable"), num_bins)
     centres = [float(np.median(side[part])) for part in parts]
     curves = {"IoU": instances.ious, "accuracy": instances.is_right.astype(np.float64)}
-    for (name, values), colour in zip(
-        curves.items(), (_COLOURS["base"], _COLOURS["novel"]), strict=True
+    for (name, values), colour, marker in zip(
+        curves.items(), (FIRST, SECOND), MARKERS, strict=True
     ):
         means = [float(values[part].mean()) for part in parts]
-        axes.plot(centres, means, marker="o", label=name, color=colour)
-    axes.set(
-        xlabel="Size of the object: square root of its area, pixels",
-        ylabel="Mean of the group", ylim=(0, 1.02), xscale="log",
-        title=f"IoU and accuracy by size: {len(side)} instances in {num_bins} equal groups",
-    )  # fmt: skip
+        axes.plot(centres, means, marker=marker, label=name, color=colour)
+    axes.set(ylim=(0, 1.02), xscale="log")
+    title = f"IoU and accuracy by size: {len(side)} instances in {num_bins} equal groups"
+    x = "Size of the object: square root of its area, pixels"
+    name_chart(axes, title, x, "Mean of the group")
     ticks = [t for t in (4, 8, 16, 32, 64, 96, 128, 256, 512, 1024) if min(centres) / 2 < t]
     ticks = [t for t in ticks if t < max(centres) * 2]
     axes.set_xticks(ticks, [str(t) for t in ticks])

@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:1f74febb14faa17a88c6d3b2dcda71198fa782a291f13d58068f43da2f4093c4
+// ovsam page, made by page/build.mjs from sources sha256:9baf49c4ca97c50eba83cabd0e991bb5dd5b4d5e4b0884f286bb951410a43c85
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -2494,7 +2494,7 @@
       )
     );
   }
-  function fillObjectCard(card, facts, object) {
+  function fillObjectCard(card, facts, object, whyGone) {
     const picture = h("div", { class: "card-picture" });
     const { image } = facts;
     if (facts.error !== void 0) {
@@ -2502,17 +2502,17 @@
     } else if (image && object) {
       picture.append(drawCrop(image, object, facts.thumbnail, () => picture.append(buildGone())));
     } else if (image) {
-      picture.append(h("p", { class: "card-problem muted" }, "Not among the labels any more."));
+      picture.append(h("p", { class: "card-problem muted" }, whyGone));
     }
     const risk = h("span", { class: "card-risk" }, object?.risk == null ? "" : `risk ${formatShare(object.risk)}`);
     markRisk(risk, object?.risk ?? NaN);
-    card.setAttribute("aria-label", object && image ? describeObject(object, image) : "loading");
+    card.setAttribute("aria-label", object && image ? describeObject(object, image) : image ? whyGone : "loading");
     card.replaceChildren(
       picture,
       h(
         "div",
         { class: "card-text" },
-        h("div", { class: "card-name" }, object ? buildChip(object.category, object.colour) : "\u2026"),
+        h("div", { class: "card-name" }, object ? buildChip(object.category, object.colour) : image ? "" : "\u2026"),
         h("div", { class: "card-facts muted" }, object?.score == null ? "" : `score ${formatShare(object.score)}`, risk),
         h("div", { class: "card-reason muted", title: object?.reason }, object?.verdict ?? object?.reason ?? "")
       )
@@ -2540,6 +2540,7 @@
     return SIDES.find((side) => side >= needed) ?? SIDES[SIDES.length - 1] ?? 0;
   }
   function buildThumbnail(address, picture) {
+    if (address === "") return buildGone();
     return h("img", {
       src: address,
       alt: "",
@@ -2573,6 +2574,7 @@
     const side = chooseSide(OBJECT_CARD.width * Math.max(width, height) / crop[2]);
     const picture = svg("image", { href: thumbnail(side), width, height, preserveAspectRatio: "none" });
     picture.addEventListener("error", () => picture.hasAttribute("href") && onGone());
+    if (!thumbnail(side)) onGone();
     return svg(
       "svg",
       { class: "masks crop", viewBox: crop.join(" "), "aria-hidden": "true" },
@@ -3719,6 +3721,9 @@
     names() {
       return getJson("api/names");
     }
+    async count() {
+      return (await getJson("api/refresh")).images;
+    }
   };
   var EmbeddedSource = class {
     constructor(page = document) {
@@ -3778,7 +3783,7 @@
     lastWanted = -Infinity;
     /** Returns a row where it is here already. */
     get(row) {
-      return this.kept.get(row);
+      return this.kept.get(row) ?? this.source.get?.(row);
     }
     /** Returns why a row could not be read; undefined where it was not tried or is here. */
     getError(row) {
@@ -3806,7 +3811,7 @@
     }
     /** Returns one row, which is asked for on its own where it is not here; throws as the source does. */
     async load(row, signal) {
-      const here = this.kept.get(row);
+      const here = this.get(row);
       if (here) return here;
       const [image] = await this.source.images([row], signal);
       if (!image) throw new Error(`there is no image in row ${row} of this output`);
@@ -3814,6 +3819,7 @@
       return image;
     }
     listMissing() {
+      if (this.source.get) return [];
       const pending = [...this.loading];
       return [...this.wanted].filter(
         (row) => !this.kept.has(row) && !pending.some((slice) => slice.rows.has(row))
@@ -3922,15 +3928,21 @@
 
   // src/gallery/print.ts
   function printWholeGrid(grid, buildCards2) {
+    const page = document.documentElement;
     let sheet = null;
+    let theme;
     addEventListener("beforeprint", () => {
       sheet?.remove();
       sheet = h("div", { class: "print-grid" }, ...buildCards2());
       grid.before(sheet);
+      theme = page.dataset["theme"];
+      page.dataset["theme"] = "light";
     });
     addEventListener("afterprint", () => {
       sheet?.remove();
       sheet = null;
+      if (theme === void 0) delete page.dataset["theme"];
+      else page.dataset["theme"] = theme;
     });
   }
 
@@ -4554,7 +4566,7 @@
   function mount3(root, start) {
     const given = start;
     const source = given.embedded ? new EmbeddedSource() : new ServerSource(given.can_answer);
-    document.title = `${given.output} \u2013 ovsam`;
+    document.title = `${findLastPart(given.output)} \u2013 ovsam`;
     mountGallery(root, given, source);
   }
   function mountGallery(root, start, source) {
@@ -4586,7 +4598,7 @@
       this.selection = this.selector.select(this.view, this.extra);
       this.loader = new Loader(source, (rows) => this.refreshRows(rows));
       this.grid = new VirtualGrid({
-        label: `Labels of ${start.output}`,
+        label: `Labels of ${findLastPart(start.output)}`,
         fill: (card, position) => this.fillCard(card, position),
         empty: emptyCard,
         onRange: (first2, end) => this.loader.want(this.listRows(first2, end)),
@@ -4598,7 +4610,7 @@
         loader: this.loader,
         ids: this.ids,
         categories: this.names,
-        outputs: start.compare ? [start.output, start.compare.output] : null,
+        outputs: start.compare ? [findLastPart(start.output), findLastPart(start.compare.output)] : null,
         isBoxes: start.is_boxes,
         onMove: (open) => this.remember({ ...this.view, open }),
         onAnswer: (row) => this.takeAnswer(row),
@@ -4612,6 +4624,7 @@
       addEventListener("hashchange", () => this.readAddress());
       addEventListener("popstate", () => this.readAddress());
       printWholeGrid(this.grid.element, () => this.fillAllCards());
+      document.addEventListener("visibilitychange", () => void this.lookForMore());
     }
     start;
     source;
@@ -4652,7 +4665,7 @@
       const toolbar = h(
         "header",
         { class: "toolbar" },
-        h("h1", { title: this.start.output }, h("bdi", {}, this.start.output), this.start.compare ? h("span", { class: "muted" }, " against ", h("bdi", {}, this.start.compare.output)) : null),
+        this.buildTitle(),
         this.counts,
         h(
           "div",
@@ -4664,9 +4677,20 @@
           buildThemeSwitch()
         )
       );
-      const page = h("div", { class: "gallery", "data-testid": "gallery" }, toolbar, this.filters.element, h("main", {}, this.nothing, this.grid.element));
+      const page = h("div", { class: "gallery", "data-testid": "gallery" }, toolbar, this.filters.element, h("main", {}, this.buildDamage(), this.nothing, this.grid.element));
       root.append(page);
       listenToKeys(this.keys);
+    }
+    buildTitle() {
+      const { output, compare: compare2 } = this.start;
+      const other = compare2 ? h("span", { class: "muted" }, " against ", h("bdi", { title: compare2.output }, findLastPart(compare2.output))) : null;
+      return h("h1", { title: output }, h("bdi", {}, findLastPart(output)), other);
+    }
+    /** Returns what of the output cannot be read; null where all can. */
+    buildDamage() {
+      const sentences = Object.values(this.start.damaged ?? {});
+      if (sentences.length === 0) return null;
+      return h("div", { class: "damage", role: "status", "data-testid": "damage" }, ...sentences.map((sentence) => h("p", { class: "error" }, sentence)));
     }
     buildModes() {
       const build2 = (mode, text) => {
@@ -4773,6 +4797,15 @@
       this.selector.forgetOrders();
       return rankNames(names);
     }
+    /** When somebody comes back to the page: says whether a run has labelled more meanwhile. */
+    async lookForMore() {
+      if (document.hidden || !this.source.count) return;
+      try {
+        const more = await this.source.count() - this.index.images;
+        if (more > 0) say(`${formatAmount(more, "more image")} labelled meanwhile; reload the page to see them.`);
+      } catch {
+      }
+    }
     showDirection() {
       const falls = isDescending(this.view);
       this.direction.replaceChildren(falls ? "\u2193" : "\u2191");
@@ -4803,13 +4836,18 @@
         thumbnail: (side) => this.source.thumbnail(row, side)
       };
       if (this.view.mode === "images") fillImageCard(card, facts);
-      else fillObjectCard(card, facts, image?.objects[ids.indexOf(this.selection.items[position] ?? -1)] ?? null);
+      else this.fillObject(card, facts, this.selection.items[position] ?? -1);
+    }
+    fillObject(card, facts, object) {
+      const number = this.ids.of(this.selector.owner[object] ?? 0).indexOf(object);
+      const isRejected = this.index.verdict[object] === VERDICTS.indexOf("rejected");
+      fillObjectCard(card, facts, facts.image?.objects[number] ?? null, isRejected ? "Rejected." : "Not among the labels any more.");
     }
     /** Fills a card for each item, for print; returns those whose row is here. */
     fillAllCards() {
       const cards = [];
       for (let position = 0; position < this.selection.items.length && cards.length < MOST_PRINTED; position++) {
-        if (!this.start.embedded && !this.loader.get(this.findRow(position))) continue;
+        if (!this.loader.get(this.findRow(position))) continue;
         const card = h("div", { class: "card" });
         this.fillCard(card, position);
         cards.push(card);
@@ -4876,6 +4914,9 @@
       );
     }
   };
+  function findLastPart(path) {
+    return path.split(/[\\/]/).filter(Boolean).at(-1) ?? path;
+  }
 
   // src/results/format.ts
   var UNDEFINED = "\u2013";

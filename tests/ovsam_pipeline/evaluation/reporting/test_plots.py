@@ -11,10 +11,10 @@ from ovsam_pipeline.evaluation.reporting.plots import (
     _draw_curves,
     _draw_histogram,
     _draw_sizes,
-    _start,
     write_plots,
 )
 from ovsam_pipeline.evaluation.scoring.average_precision import score_detections
+from ovsam_pipeline.export.drawing.charts import start_chart
 
 
 def test_what_was_measured_is_drawn(tmp_path) -> None:
@@ -53,11 +53,11 @@ def test_only_repeated_confusions_are_bars(tmp_path) -> None:
 
 @pytest.mark.parametrize("num_once", [0, 3])
 def test_confusions_say_what_they_leave_out(num_once) -> None:
-    _, axes = _start(7, 5)
+    _, axes = start_chart(7, 5)
     _draw_confusions(axes, [(f"a → {i}", 40 - i) for i in range(30)], num_once)
     assert len(axes.patches) == 25
     once = "3 seen once and " if num_once else ""
-    assert axes.get_title().endswith(f"(without {once}5 rarer ones)")
+    assert axes.get_title(loc="left").endswith(f"(without {once}5 rarer ones)")
 
 
 def test_every_plot_has_a_title_and_names_its_axes(tmp_path) -> None:
@@ -68,13 +68,13 @@ def test_every_plot_has_a_title_and_names_its_axes(tmp_path) -> None:
         lambda axes: _draw_histogram(axes, truth, instances, "mask"),
         lambda axes: _draw_sizes(axes, truth, many),
     ):
-        _, axes = _start(6, 4)
+        _, axes = start_chart(6, 4)
         draw(axes)
-        texts = (axes.get_title(), axes.get_xlabel(), axes.get_ylabel())
+        texts = (axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel())
         assert all(text and text[0].isupper() for text in texts)
-    _, axes = _start(6, 4)
+    _, axes = start_chart(6, 4)
     _draw_histogram(axes, truth, instances, "mask")
-    assert axes.get_title() == f"IoU of 3 instances: mean {instances.ious.mean():.3f}"
+    assert axes.get_title(loc="left") == f"IoU of 3 instances: mean {instances.ious.mean():.3f}"
 
 
 @pytest.mark.parametrize("sizes", [[5.0] * 40, np.geomspace(1, 1e6, 40).tolist()])
@@ -88,3 +88,16 @@ def test_sizes_are_drawn_even_where_all_are_alike(tmp_path, sizes) -> None:
     )  # fmt: skip
     paths = write_plots(tmp_path, truth, predictions, {}, many)
     assert [path.name for path in paths] == ["iou_histogram.png", "by_size.png"]
+
+
+def test_names_of_classes_are_no_formulas_and_leave_room_for_bars(tmp_path) -> None:
+    truth, predictions, _, instances = make_example()
+    rows = np.array([1, 1, 0])
+    twice = replace(instances, truth_rows=rows, prediction_rows=rows, is_right=rows == 0)
+    sizes = []
+    for name in (r"$\frac{", "x" * 400, "猫\nb"):
+        names = tuple(f"{name}{i}" for i in range(len(truth.categories)))
+        named = replace(truth, categories=replace(truth.categories, names=names))
+        path = write_plots(tmp_path, named, predictions, {}, twice)[1]
+        sizes.append(cv2.imread(str(path)).shape)
+    assert sizes == [sizes[0]] * 3

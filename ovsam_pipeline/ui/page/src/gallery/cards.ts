@@ -53,8 +53,8 @@ export function fillImageCard(card: HTMLElement, facts: CardFacts): void {
   );
 }
 
-/** Fills a card with one object of an image; null where it is not there any more. */
-export function fillObjectCard(card: HTMLElement, facts: CardFacts, object: DrawnObject | null): void {
+/** Fills a card with one object of an image; null where it is gone, for the reason given. */
+export function fillObjectCard(card: HTMLElement, facts: CardFacts, object: DrawnObject | null, whyGone: string): void {
   const picture = h("div", { class: "card-picture" });
   const { image } = facts;
   if (facts.error !== undefined) {
@@ -62,17 +62,17 @@ export function fillObjectCard(card: HTMLElement, facts: CardFacts, object: Draw
   } else if (image && object) {
     picture.append(drawCrop(image, object, facts.thumbnail, () => picture.append(buildGone())));
   } else if (image) {
-    picture.append(h("p", { class: "card-problem muted" }, "Not among the labels any more."));
+    picture.append(h("p", { class: "card-problem muted" }, whyGone));
   }
   const risk = h("span", { class: "card-risk" }, object?.risk == null ? "" : `risk ${formatShare(object.risk)}`);
   markRisk(risk, object?.risk ?? NaN);
-  card.setAttribute("aria-label", object && image ? describeObject(object, image) : "loading");
+  card.setAttribute("aria-label", object && image ? describeObject(object, image) : image ? whyGone : "loading");
   card.replaceChildren(
     picture,
     h(
       "div",
       { class: "card-text" },
-      h("div", { class: "card-name" }, object ? buildChip(object.category, object.colour) : "…"),
+      h("div", { class: "card-name" }, object ? buildChip(object.category, object.colour) : image ? "" : "…"),
       h("div", { class: "card-facts muted" }, object?.score == null ? "" : `score ${formatShare(object.score)}`, risk),
       h("div", { class: "card-reason muted", title: object?.reason }, object?.verdict ?? object?.reason ?? ""),
     ),
@@ -109,6 +109,7 @@ export function chooseSide(width: number): number {
 }
 
 function buildThumbnail(address: string, picture: HTMLElement): HTMLElement {
+  if (address === "") return buildGone();
   return h("img", {
     src: address,
     alt: "",
@@ -150,6 +151,7 @@ function drawCrop(image: ImageRow, object: DrawnObject, thumbnail: (side: number
   const side = chooseSide((OBJECT_CARD.width * Math.max(width, height)) / crop[2]);
   const picture = svg("image", { href: thumbnail(side), width, height, preserveAspectRatio: "none" });
   picture.addEventListener("error", () => picture.hasAttribute("href") && onGone());
+  if (!thumbnail(side)) onGone();
   return svg(
     "svg",
     { class: "masks crop", viewBox: crop.join(" "), "aria-hidden": "true" },

@@ -28,7 +28,7 @@ export class Loader {
 
   /** Returns a row where it is here already. */
   get(row: number): ImageRow | undefined {
-    return this.kept.get(row);
+    return this.kept.get(row) ?? this.source.get?.(row);
   }
 
   /** Returns why a row could not be read; undefined where it was not tried or is here. */
@@ -60,7 +60,7 @@ export class Loader {
 
   /** Returns one row, which is asked for on its own where it is not here; throws as the source does. */
   async load(row: number, signal?: AbortSignal): Promise<ImageRow> {
-    const here = this.kept.get(row);
+    const here = this.get(row);
     if (here) return here;
     const [image] = await this.source.images([row], signal);
     if (!image) throw new Error(`there is no image in row ${row} of this output`);
@@ -69,6 +69,7 @@ export class Loader {
   }
 
   private listMissing(): number[] {
+    if (this.source.get) return [];
     const pending = [...this.loading];
     return [...this.wanted].filter(
       (row) => !this.kept.has(row) && !pending.some((slice) => slice.rows.has(row)),

@@ -7,7 +7,7 @@ import { buildThemeSwitch } from "../shared/theme";
 import { emptyCard, fillImageCard, fillObjectCard, IMAGE_CARD, OBJECT_CARD, type CardFacts } from "./cards";
 import { changeView, Filters, type Category, type ViewPart } from "./filters";
 import { formatAmount, formatCount } from "./format";
-import { FAILED, type Index } from "./index";
+import { FAILED, VERDICTS, type Index } from "./index";
 import { LargeView } from "./large_view";
 import { Loader } from "./loader";
 import { findNames, rankNames } from "./names";
@@ -29,6 +29,8 @@ export interface GalleryStart {
   readonly can_answer: boolean;
   readonly compare: null | { readonly output: string };
   readonly embedded?: boolean;
+  /** Parts of the output that cannot be read, with a sentence each. */
+  readonly damaged?: Readonly<Record<string, string>>;
 }
 
 /** Cards that are printed; more would keep a browser busy for minutes. */
@@ -50,7 +52,7 @@ const SORT_TEXTS: Readonly<Record<Sort, string>> = {
 export function mount(root: HTMLElement, start: unknown): void {
   const given = start as GalleryStart;
   const source = given.embedded ? new EmbeddedSource() : new ServerSource(given.can_answer);
-  document.title = `${given.output} – ovsam`;
+  document.title = `${findLastPart(given.output)} – ovsam`;
   mountGallery(root, given, source);
 }
 
@@ -109,7 +111,7 @@ class Gallery {
     this.selection = this.selector.select(this.view, this.extra);
     this.loader = new Loader(source, (rows) => this.refreshRows(rows));
     this.grid = new VirtualGrid({
-      label: `Labels of ${start.output}`,
+      label: `Labels of ${findLastPart(start.output)}`,
       fill: (card, position) => this.fillCard(card, position),
       empty: emptyCard,
       onRange: (first, end) => this.loader.want(this.listRows(first, end)),
@@ -121,7 +123,7 @@ class Gallery {
       loader: this.loader,
       ids: this.ids,
       categories: this.names,
-      outputs: start.compare ? [start.output, start.compare.output] : null,
+      outputs: start.compare ? [findLastPart(start.output), findLastPart(start.compare.output)] : null,
       isBoxes: start.is_boxes,
       onMove: (open) => this.remember({ ...this.view, open }),
       onAnswer: (row) => this.takeAnswer(row),
@@ -135,6 +137,7 @@ class Gallery {
     addEventListener("hashchange", () => this.readAddress());
     addEventListener("popstate", () => this.readAddress());
     printWholeGrid(this.grid.element, () => this.fillAllCards());
+    document.addEventListener("visibilitychange", () => void this.lookForMore());
   }
 
   private build(root: HTMLElement): void {
@@ -152,15 +155,28 @@ class Gallery {
     const toolbar = h(
       "header",
       { class: "toolbar" },
-      h("h1", { title: this.start.output }, h("bdi", {}, this.start.output), this.start.compare ? h("span", { class: "muted" }, " against ", h("bdi", {}, this.start.compare.output)) : null),
+      this.buildTitle(),
       this.counts,
       h("div", { class: "tools" }, toggle, this.buildModes(), this.buildSort(),
         h("button", { type: "button", class: "quiet keys-button", "aria-label": "Keys (?)", title: "Keys (?)", onclick: () => showKeys(this.keys) }, "?"),
         buildThemeSwitch()),
     );
-    const page = h("div", { class: "gallery", "data-testid": "gallery" }, toolbar, this.filters.element, h("main", {}, this.nothing, this.grid.element));
+    const page = h("div", { class: "gallery", "data-testid": "gallery" }, toolbar, this.filters.element, h("main", {}, this.buildDamage(), this.nothing, this.grid.element));
     root.append(page);
     listenToKeys(this.keys);
+  }
+
+  private buildTitle(): HTMLElement {
+    const { output, compare } = this.start;
+    const other = compare ? h("span", { class: "muted" }, " against ", h("bdi", { title: compare.output }, findLastPart(compare.output))) : null;
+    return h("h1", { title: output }, h("bdi", {}, findLastPart(output)), other);
+  }
+
+  /** Returns what of the output cannot be read; null where all can. */
+  private buildDamage(): HTMLElement | null {
+    const sentences = Object.values(this.start.damaged ?? {});
+    if (sentences.length === 0) return null;
+    return h("div", { class: "damage", role: "status", "data-testid": "damage" }, ...sentences.map((sentence) => h("p", { class: "error" }, sentence)));
   }
 
   private buildModes(): HTMLElement {
@@ -283,6 +299,17 @@ class Gallery {
     return rankNames(names);
   }
 
+  /** When somebody comes back to the page: says whether a run has labelled more meanwhile. */
+  private async lookForMore(): Promise<void> {
+    if (document.hidden || !this.source.count) return;
+    try {
+      const more = (await this.source.count()) - this.index.images;
+      if (more > 0) say(`${formatAmount(more, "more image")} labelled meanwhile; reload the page to see them.`);
+    } catch {
+      // The next request that matters says so.
+    }
+  }
+
   private showDirection(): void {
     const falls = isDescending(this.view);
     this.direction.replaceChildren(falls ? "↓" : "↑");
@@ -316,14 +343,20 @@ class Gallery {
       thumbnail: (side) => this.source.thumbnail(row, side),
     };
     if (this.view.mode === "images") fillImageCard(card, facts);
-    else fillObjectCard(card, facts, image?.objects[ids.indexOf(this.selection.items[position] ?? -1)] ?? null);
+    else this.fillObject(card, facts, this.selection.items[position] ?? -1);
+  }
+
+  private fillObject(card: HTMLElement, facts: CardFacts, object: number): void {
+    const number = this.ids.of(this.selector.owner[object] ?? 0).indexOf(object);
+    const isRejected = this.index.verdict[object] === VERDICTS.indexOf("rejected");
+    fillObjectCard(card, facts, facts.image?.objects[number] ?? null, isRejected ? "Rejected." : "Not among the labels any more.");
   }
 
   /** Fills a card for each item, for print; returns those whose row is here. */
   private fillAllCards(): HTMLElement[] {
     const cards: HTMLElement[] = [];
     for (let position = 0; position < this.selection.items.length && cards.length < MOST_PRINTED; position++) {
-      if (!this.start.embedded && !this.loader.get(this.findRow(position))) continue;
+      if (!this.loader.get(this.findRow(position))) continue;
       const card = h("div", { class: "card" });
       this.fillCard(card, position);
       cards.push(card);
@@ -396,4 +429,9 @@ class Gallery {
       (error: unknown) => sayError(describe(error)),
     );
   }
+}
+
+/** Returns the last part of a path or an address. */
+function findLastPart(path: string): string {
+  return path.split(/[\\/]/).filter(Boolean).at(-1) ?? path;
 }

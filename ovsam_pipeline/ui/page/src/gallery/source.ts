@@ -46,13 +46,17 @@ export interface Source {
   index(): Promise<Index>;
   /** At most SLICE rows a call. */
   images(rows: readonly number[], signal?: AbortSignal): Promise<ImageRow[]>;
+  /** Returns a row that is here without asking; absent where all have to be asked for. */
+  get?(row: number): ImageRow;
   /** Address of a picture whose larger side is about `side` pixels; "" where there is none. */
   thumbnail(row: number, side: number): string;
   /** Address of the picture to look at large, at most 2,048 pixels a side. */
   picture(row: number): string;
   /** File names of all images. */
   names(): Promise<readonly string[]>;
-  /** Store an answer and return its image as it is now; absent where nothing can be stored. */
+  /** Returns how many images there are by now; absent where none can come. */
+  count?(): Promise<number>;
+  /** Stores an answer and returns its image as it is now; absent where nothing can be stored. */
   answer?(answer: Answer): Promise<ImageRow>;
 }
 
@@ -85,6 +89,10 @@ export class ServerSource implements Source {
 
   names(): Promise<readonly string[]> {
     return getJson("api/names");
+  }
+
+  async count(): Promise<number> {
+    return (await getJson<{ images: number }>("api/refresh")).images;
   }
 }
 
@@ -121,7 +129,7 @@ export class EmbeddedSource implements Source {
     return Promise.resolve(this.rows.map((image) => image.file_name));
   }
 
-  private get(row: number): EmbeddedImage {
+  get(row: number): EmbeddedImage {
     const image = this.rows[row];
     if (image === undefined) {
       throw new Error(`the report has ${this.rows.length} images, and none in row ${row}`);
