@@ -21,15 +21,17 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ovsam.masks import compute_mask_ious
 from ovsam.run_lengths import find_readable_counts
-from ovsam.structures import FloatArray
 from ovsam_pipeline.records import ObjectRecord
+
+if TYPE_CHECKING:  # structures needs torch
+    from ovsam.structures import FloatArray
 
 _SHARED_WEIGHT = 0.9
 _POWER = 3

@@ -9,13 +9,12 @@ import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ovsam.structures import FloatArray
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.export.review_tasks import make_key
 from ovsam_pipeline.labelling.risk import estimate_risk, estimate_risks
@@ -25,6 +24,9 @@ from ovsam_pipeline.output.folder import iterate_rows_of, list_parts, read_run_f
 from ovsam_pipeline.output.part_tables import iterate_tables
 from ovsam_pipeline.review.batches import AskedImage, Batch, make_batch
 from ovsam_pipeline.storage.remote_path import AnyPath
+
+if TYPE_CHECKING:  # structures needs torch
+    from ovsam.structures import FloatArray
 
 logger = logging.getLogger(__name__)
 

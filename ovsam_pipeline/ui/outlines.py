@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # structures needs torch
 # Of a mask's thickness: what an outline may be off, however coarse it is drawn. Found by
 # benchmarks/ui/outlines.py as the largest that keeps the IoU of small objects above .98.
 _MOST_SHARE = 0.02
+# Below it the stairs of slanted edges, which nobody wants to see, are most of the corners.
+_LEAST = 0.75
 # From so many steps on a mask is thick. Samples along a side show how thick it is.
 _THICK = 64
 _SAMPLES = 64
@@ -36,7 +38,8 @@ def outline_paths(segmentations: Sequence[RLE], tolerance: float) -> list[str]:
     Args:
         segmentations: COCO run lengths.
         tolerance: how far an outline may be off, in pixels of the image: half a pixel of the
-            picture that it is drawn on. Small and thin masks are drawn more exactly.
+            picture that it is drawn on. Small and thin masks are drawn more exactly; below .75
+            none is, unless it is small.
 
     Coordinates are pixels of the upright original image, 0 at the left edge of the first pixel.
     A ValueError where one is no mask of an image of its size.
@@ -50,8 +53,8 @@ def _trace(crop: MaskCrop, tolerance: float) -> str:
     if not pixels.size:
         return ""
     thickness = _estimate_thickness(pixels)
-    tolerance = min(tolerance, _MOST_SHARE * thickness)
-    step = max(1, int(tolerance))
+    tolerance = min(max(tolerance, _LEAST), _MOST_SHARE * thickness)
+    step = max(1, round(tolerance))
     sampled = pixels[step // 2 :: step, step // 2 :: step]
     is_thick = thickness > _THICK * step
     points = _to_corners(sampled) if is_thick else _to_lattice(sampled)

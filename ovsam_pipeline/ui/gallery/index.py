@@ -109,6 +109,10 @@ class Names:
                 self._ids.append(category_id)
             return number
 
+    def knows_class(self, name: str) -> bool:
+        """Whether a class has a number."""
+        return name in self._classes
+
     def number_error(self, sentence: str) -> int:
         """Return the number of a failure: sentences that differ in names and numbers are one."""
         with self._lock:
@@ -214,7 +218,9 @@ def _number_classes(held: Mapping[str, pa.Array], names: Names) -> np.ndarray:
     ids = held.get(id_key)
 
     def number(name: str) -> int:
-        found = None if ids is None else ids[pc.index(column, name).as_py()].as_py()
+        found = None
+        if ids is not None and not names.knows_class(name):
+            found = ids[pc.index(column, name).as_py()].as_py()
         return names.number_class(name, found or 0)
 
     return _number(column, number, 0)

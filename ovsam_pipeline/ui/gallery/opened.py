@@ -148,7 +148,7 @@ class OpenedOutput:
 def find_tolerance(row: Row, side: int) -> float:
     """Return half a pixel of a picture of a longer side `side`, in pixels of a row's image."""
     longer = max(row.values.get("width") or 0, row.values.get("height") or 0)
-    return max(longer / side / 2, 0.25)
+    return longer / side / 2
 
 
 def _find_changed(old: Answers, new: Answers) -> frozenset[str]:

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -86,12 +87,17 @@ class Snapshot:
     parts: tuple[_Part, ...] = ()
     damaged: Mapping[str, str] = field(default_factory=dict)
 
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """The number behind the last row of each part: (P,) int64."""
+        return np.cumsum([len(part.names) for part in self.parts], dtype=np.int64)
+
     @property
     def num_images(self) -> int:
         """How many rows there are."""
-        return sum(len(part.names) for part in self.parts)
+        return int(self.ends[-1]) if self.parts else 0
 
-    @property
+    @cached_property
     def num_objects(self) -> int:
         """How many objects they have, answers applied."""
         return sum(len(part.columns.category) for part in self.parts)
@@ -106,14 +112,13 @@ class Snapshot:
 
     def locate(self, rows: Iterable[int]) -> list[tuple[_Part, int]]:
         """Return the part of each row, and its place in it; an IndexError for one that is none."""
-        ends = np.cumsum([len(part.names) for part in self.parts])
         found = []
         for row in rows:
             if not 0 <= row < self.num_images:
                 raise IndexError(row)
-            number = int(np.searchsorted(ends, row, side="right"))
+            number = int(np.searchsorted(self.ends, row, side="right"))
             part = self.parts[number]
-            found.append((part, row - int(ends[number]) + len(part.names)))
+            found.append((part, row - int(self.ends[number]) + len(part.names)))
         return found
 
 
