@@ -54,7 +54,7 @@ def _trace(crop: MaskCrop, tolerance: float) -> str:
         return ""
     thickness = _estimate_thickness(pixels)
     tolerance = min(max(tolerance, _LEAST), _MOST_SHARE * thickness)
-    step = max(1, round(tolerance))
+    step = max(1, int(tolerance + 0.1))
     sampled = pixels[step // 2 :: step, step // 2 :: step]
     is_thick = thickness > _THICK * step
     points = _to_corners(sampled) if is_thick else _to_lattice(sampled)

@@ -29,6 +29,8 @@ THUMBNAIL_SIDE, MOST_SIDE = 256, 2048
 # Above it a JPEG is encoded ten times as fast as a WebP, and as small as it need be on one machine.
 _MOST_WEBP_SIDE = 512
 _WEBP_QUALITY, _JPEG_QUALITY = 80, 88
+# A tenth larger than by the usual 4, in a third of the time.
+_WEBP_METHOD = 1
 _MOST_BYTES = 128 << 20
 
 
@@ -119,14 +121,13 @@ def reduce_pixels(pixels: np.ndarray, side: int) -> np.ndarray:
 
 def encode_picture(pixels: np.ndarray) -> Picture:
     """Return (H, W, 3) uint8 RGB pixels as WebP, large ones as JPEG."""
-    is_small = max(pixels.shape[:2]) <= _MOST_WEBP_SIDE
-    suffix, media_type, quality = (
-        (".webp", "image/webp", [cv2.IMWRITE_WEBP_QUALITY, _WEBP_QUALITY])
-        if is_small
-        else (".jpg", "image/jpeg", [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    )
-    _, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
-    return Picture(data.tobytes(), media_type)
+    if max(pixels.shape[:2]) > _MOST_WEBP_SIDE:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+        _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), quality)
+        return Picture(data.tobytes(), "image/jpeg")
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "WEBP", quality=_WEBP_QUALITY, method=_WEBP_METHOD)
+    return Picture(stream.getvalue(), "image/webp")
 
 
 def _read_small_jpeg(path: Path, side: int) -> np.ndarray | None:
