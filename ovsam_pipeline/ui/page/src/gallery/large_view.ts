@@ -495,7 +495,7 @@ export class LargeView {
   private async recover(image: ImageRow, error: unknown): Promise<void> {
     sayError(describe(error));
     const key = this.selected?.key;
-    const [now] = await this.options.source.images([image.row]);
+    const [now] = await this.options.source.images([image.row]).catch(() => []);
     if (!now) return;
     this.takeRow(image, now);
     this.selectObject(this.objects.find((object) => object.key === key) ?? first(this.objects) ?? null);
