@@ -189,6 +189,7 @@ def test_objects_are_answered_card_by_card(own, open_page, shoot):
     see(page, "card").first.filter(has_text="accepted").wait_for()
     page.keyboard.press("x")
     see(page, "card").nth(1).filter(has_text="Rejected").wait_for()
+    wait_for_counts(page, "4 of 4 images, 7 objects")
     shoot(page, "gallery-objects")
     assert page.evaluate("document.activeElement.dataset.position") == "2"
     assert [a.verdict for a in read_answers(out)] == ["accepted", "rejected"]

@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:9baf49c4ca97c50eba83cabd0e991bb5dd5b4d5e4b0884f286bb951410a43c85
+// ovsam page, made by page/build.mjs from sources sha256:ae1455b0f6b8de38db0adb0169374f94114a4051343871d7c141f4a788963e71
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -3672,7 +3672,7 @@
     async recover(image, error) {
       sayError(describe(error));
       const key = this.selected?.key;
-      const [now] = await this.options.source.images([image.row]);
+      const [now] = await this.options.source.images([image.row]).catch(() => []);
       if (!now) return;
       this.takeRow(image, now);
       this.selectObject(this.objects.find((object) => object.key === key) ?? first(this.objects) ?? null);
@@ -4010,6 +4010,17 @@
     }
     /** Returns what a view shows. */
     select(view, extra) {
+      const { isShown, objectFails, ...counted } = this.test(view, extra);
+      const { images, objects } = counted;
+      const passes = (object) => objectFails[object] === 0;
+      const items = view.mode === "images" ? this.orderImages(view, extra, isShown, images, passes) : this.orderObjects(view, extra, isShown, objects, passes);
+      return { items, ...counted, passes };
+    }
+    /** Returns how much a view shows; faster than to select. */
+    count(view, extra) {
+      return this.test(view, extra);
+    }
+    test(view, extra) {
       const { index } = this;
       const imageFails = testImages(index, view, extra);
       const objectFails = testObjects(index, view, extra);
@@ -4034,9 +4045,7 @@
         isShown[image] = 1;
         images++;
       }
-      const passes = (object) => objectFails[object] === 0;
-      const items = view.mode === "images" ? this.orderImages(view, extra, isShown, images, passes) : this.orderObjects(view, extra, isShown, objects, passes);
-      return { items, images, objects, choices: counter.choices, passes };
+      return { images, objects, choices: counter.choices, isShown, objectFails };
     }
     /** An image stands where the first of its objects that pass stands; those without one are last. */
     orderImages(view, extra, isShown, count2, passes) {
@@ -4554,6 +4563,7 @@
   // src/gallery/mount.ts
   var MOST_PRINTED = 5e3;
   var ADDRESS_MS = 300;
+  var COUNT_MS = 300;
   var SORT_TEXTS = {
     risk: "Risk",
     score: "Score",
@@ -4590,6 +4600,7 @@
       this.index = index;
       this.initial = makeDefaultView(start.compare !== null);
       this.view = readHash(location.hash, this.initial);
+      this.outputs = nameOutputs(start.output, start.compare?.output ?? "");
       this.categories = start.categories.map(({ name, colour }) => ({ name, colour }));
       this.names = this.categories.map(({ name }) => name);
       this.ids = new ObjectIds(index, this.names);
@@ -4610,7 +4621,7 @@
         loader: this.loader,
         ids: this.ids,
         categories: this.names,
-        outputs: start.compare ? [findLastPart(start.output), findLastPart(start.compare.output)] : null,
+        outputs: start.compare ? this.outputs : null,
         isBoxes: start.is_boxes,
         onMove: (open) => this.remember({ ...this.view, open }),
         onAnswer: (row) => this.takeAnswer(row),
@@ -4632,6 +4643,7 @@
     initial;
     view;
     selection;
+    outputs;
     categories;
     names;
     ids;
@@ -4648,6 +4660,7 @@
     extra;
     fileNames = null;
     timer;
+    countTimer;
     frame = 0;
     keys;
     build(root) {
@@ -4683,8 +4696,9 @@
     }
     buildTitle() {
       const { output, compare: compare2 } = this.start;
-      const other = compare2 ? h("span", { class: "muted" }, " against ", h("bdi", { title: compare2.output }, findLastPart(compare2.output))) : null;
-      return h("h1", { title: output }, h("bdi", {}, findLastPart(output)), other);
+      const [own, other] = this.outputs;
+      const against = compare2 ? h("span", { class: "muted" }, " against ", h("bdi", { title: compare2.output }, other)) : null;
+      return h("h1", { title: output }, h("bdi", {}, own), against);
     }
     /** Returns what of the output cannot be read; null where all can. */
     buildDamage() {
@@ -4780,17 +4794,20 @@
       }
       this.selection = this.selector.select(view, this.extra);
       performance.measure("gallery: filter", "filter-start");
-      const { images, objects, items, choices } = this.selection;
-      this.counts.replaceChildren(
-        `${formatCount(images)} of ${formatAmount(this.index.images, "image")}, ${formatAmount(objects, "object")}`
-      );
+      const { items } = this.selection;
+      this.showCounts(this.selection);
       this.nothing.hidden = items.length > 0;
-      this.filters.update(view, choices);
       for (const [mode, button2] of this.modes) button2.setAttribute("aria-pressed", String(mode === view.mode));
       this.sort.value = view.sort;
       this.showDirection();
       this.grid.show(items.length, view.mode === "images" ? IMAGE_CARD : OBJECT_CARD, keepPlace);
       performance.measure("gallery: show", "filter-start");
+    }
+    showCounts({ images, objects, choices }) {
+      this.counts.replaceChildren(
+        `${formatCount(images)} of ${formatAmount(this.index.images, "image")}, ${formatAmount(objects, "object")}`
+      );
+      this.filters.update(this.view, choices);
     }
     rankNames(names) {
       if (this.extra.nameRanks || this.view.sort !== "name") return this.extra.nameRanks;
@@ -4854,9 +4871,12 @@
       }
       return cards;
     }
+    /** Counts anew after an answer; cards keep their places until the view changes. */
     takeAnswer(row) {
       this.selector.forgetOrders();
       this.refreshRows([row]);
+      clearTimeout(this.countTimer);
+      this.countTimer = window.setTimeout(() => this.showCounts(this.selector.count(this.view, this.extra)), COUNT_MS);
     }
     refreshRows(rows) {
       const changed = new Set(rows);
@@ -4916,6 +4936,10 @@
   };
   function findLastPart(path) {
     return path.split(/[\\/]/).filter(Boolean).at(-1) ?? path;
+  }
+  function nameOutputs(one, other) {
+    const [short, shortOther] = [findLastPart(one), findLastPart(other)];
+    return short === shortOther ? [one, other] : [short, shortOther];
   }
 
   // src/results/format.ts

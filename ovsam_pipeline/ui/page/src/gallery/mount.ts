@@ -13,7 +13,7 @@ import { Loader } from "./loader";
 import { findNames, rankNames } from "./names";
 import { ObjectIds } from "./object_ids";
 import { printWholeGrid } from "./print";
-import { countObjects, findHighestRisk, isDescending, Selector, type Extra, type Selection } from "./select";
+import { countObjects, findHighestRisk, isDescending, Selector, type Counted, type Extra, type Selection } from "./select";
 import { EmbeddedSource, ServerSource, type Answer, type Source } from "./source";
 import { clearFilters, makeDefaultView, readHash, SORTS, writeHash, type Sort, type View } from "./view";
 import { VirtualGrid } from "./virtual_grid";
@@ -37,6 +37,8 @@ export interface GalleryStart {
 const MOST_PRINTED = 5_000;
 /** Browsers refuse more than some changes of the address a second. */
 const ADDRESS_MS = 300;
+/** Who answers fast does not wait for counts. */
+const COUNT_MS = 300;
 
 const SORT_TEXTS: Readonly<Record<Sort, string>> = {
   risk: "Risk",
@@ -76,6 +78,7 @@ class Gallery {
   private readonly initial: View;
   private view: View;
   private selection: Selection;
+  private readonly outputs: readonly [string, string];
   private readonly categories: Category[];
   private readonly names: string[];
   private readonly ids: ObjectIds;
@@ -92,6 +95,7 @@ class Gallery {
   private extra: Extra;
   private fileNames: readonly string[] | null = null;
   private timer: number | undefined;
+  private countTimer: number | undefined;
   private frame = 0;
   private readonly keys: readonly Key[];
 
@@ -103,6 +107,7 @@ class Gallery {
   ) {
     this.initial = makeDefaultView(start.compare !== null);
     this.view = readHash(location.hash, this.initial);
+    this.outputs = nameOutputs(start.output, start.compare?.output ?? "");
     this.categories = start.categories.map(({ name, colour }) => ({ name, colour }));
     this.names = this.categories.map(({ name }) => name);
     this.ids = new ObjectIds(index, this.names);
@@ -123,7 +128,7 @@ class Gallery {
       loader: this.loader,
       ids: this.ids,
       categories: this.names,
-      outputs: start.compare ? [findLastPart(start.output), findLastPart(start.compare.output)] : null,
+      outputs: start.compare ? this.outputs : null,
       isBoxes: start.is_boxes,
       onMove: (open) => this.remember({ ...this.view, open }),
       onAnswer: (row) => this.takeAnswer(row),
@@ -168,8 +173,9 @@ class Gallery {
 
   private buildTitle(): HTMLElement {
     const { output, compare } = this.start;
-    const other = compare ? h("span", { class: "muted" }, " against ", h("bdi", { title: compare.output }, findLastPart(compare.output))) : null;
-    return h("h1", { title: output }, h("bdi", {}, findLastPart(output)), other);
+    const [own, other] = this.outputs;
+    const against = compare ? h("span", { class: "muted" }, " against ", h("bdi", { title: compare.output }, other)) : null;
+    return h("h1", { title: output }, h("bdi", {}, own), against);
   }
 
   /** Returns what of the output cannot be read; null where all can. */
@@ -280,17 +286,21 @@ class Gallery {
     }
     this.selection = this.selector.select(view, this.extra);
     performance.measure("gallery: filter", "filter-start");
-    const { images, objects, items, choices } = this.selection;
-    this.counts.replaceChildren(
-      `${formatCount(images)} of ${formatAmount(this.index.images, "image")}, ${formatAmount(objects, "object")}`,
-    );
+    const { items } = this.selection;
+    this.showCounts(this.selection);
     this.nothing.hidden = items.length > 0;
-    this.filters.update(view, choices);
     for (const [mode, button] of this.modes) button.setAttribute("aria-pressed", String(mode === view.mode));
     this.sort.value = view.sort;
     this.showDirection();
     this.grid.show(items.length, view.mode === "images" ? IMAGE_CARD : OBJECT_CARD, keepPlace);
     performance.measure("gallery: show", "filter-start");
+  }
+
+  private showCounts({ images, objects, choices }: Counted): void {
+    this.counts.replaceChildren(
+      `${formatCount(images)} of ${formatAmount(this.index.images, "image")}, ${formatAmount(objects, "object")}`,
+    );
+    this.filters.update(this.view, choices);
   }
 
   private rankNames(names: readonly string[]): Float32Array | null {
@@ -364,9 +374,12 @@ class Gallery {
     return cards;
   }
 
+  /** Counts anew after an answer; cards keep their places until the view changes. */
   private takeAnswer(row: number): void {
     this.selector.forgetOrders();
     this.refreshRows([row]);
+    clearTimeout(this.countTimer);
+    this.countTimer = window.setTimeout(() => this.showCounts(this.selector.count(this.view, this.extra)), COUNT_MS);
   }
 
   private refreshRows(rows: readonly number[]): void {
@@ -434,4 +447,10 @@ class Gallery {
 /** Returns the last part of a path or an address. */
 function findLastPart(path: string): string {
   return path.split(/[\\/]/).filter(Boolean).at(-1) ?? path;
+}
+
+/** Returns short names of two outputs: the last parts of their paths, where these tell them apart. */
+function nameOutputs(one: string, other: string): [string, string] {
+  const [short, shortOther] = [findLastPart(one), findLastPart(other)];
+  return short === shortOther ? [one, other] : [short, shortOther];
 }

@@ -36,12 +36,16 @@ export interface Choices {
   readonly differences: Uint32Array;
 }
 
-export interface Selection {
-  /** Numbers of images or of objects, by the view's mode, in order. */
-  readonly items: Uint32Array;
+/** How much a view shows. */
+export interface Counted {
   readonly images: number;
   readonly objects: number;
   readonly choices: Choices;
+}
+
+export interface Selection extends Counted {
+  /** Numbers of images or of objects, by the view's mode, in order. */
+  readonly items: Uint32Array;
   /** Whether the filters on objects let an object through. */
   passes(object: number): boolean;
 }
@@ -77,6 +81,22 @@ export class Selector {
 
   /** Returns what a view shows. */
   select(view: View, extra: Extra): Selection {
+    const { isShown, objectFails, ...counted } = this.test(view, extra);
+    const { images, objects } = counted;
+    const passes = (object: number): boolean => objectFails[object] === 0;
+    const items =
+      view.mode === "images"
+        ? this.orderImages(view, extra, isShown, images, passes)
+        : this.orderObjects(view, extra, isShown, objects, passes);
+    return { items, ...counted, passes };
+  }
+
+  /** Returns how much a view shows; faster than to select. */
+  count(view: View, extra: Extra): Counted {
+    return this.test(view, extra);
+  }
+
+  private test(view: View, extra: Extra): Counted & { isShown: Uint8Array; objectFails: Uint16Array } {
     const { index } = this;
     const imageFails = testImages(index, view, extra);
     const objectFails = testObjects(index, view, extra);
@@ -101,12 +121,7 @@ export class Selector {
       isShown[image] = 1;
       images++;
     }
-    const passes = (object: number): boolean => objectFails[object] === 0;
-    const items =
-      view.mode === "images"
-        ? this.orderImages(view, extra, isShown, images, passes)
-        : this.orderObjects(view, extra, isShown, objects, passes);
-    return { items, images, objects, choices: counter.choices, passes };
+    return { images, objects, choices: counter.choices, isShown, objectFails };
   }
 
   /** An image stands where the first of its objects that pass stands; those without one are last. */
