@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:ae1455b0f6b8de38db0adb0169374f94114a4051343871d7c141f4a788963e71
+// ovsam page, made by page/build.mjs from sources sha256:0e436928303a051f58de2f2c9cb1539dd3b331a5dd1222f8a4d6323d66ad6914
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -2523,13 +2523,12 @@
     for (const picture of card.querySelectorAll("img")) picture.removeAttribute("src");
     for (const picture of card.querySelectorAll("image")) picture.removeAttribute("href");
   }
-  function findCrop(bbox, aspect) {
+  function findCrop(bbox, width, height) {
     const [left, top, boxWidth, boxHeight] = bbox;
-    const width = Math.max(boxWidth * (1 + 2 * SURROUNDINGS), LEAST_CROP);
-    const height = Math.max(boxHeight * (1 + 2 * SURROUNDINGS), LEAST_CROP);
-    const cropWidth = Math.max(width, height * aspect);
-    const cropHeight = cropWidth / aspect;
-    return [left + boxWidth / 2 - cropWidth / 2, top + boxHeight / 2 - cropHeight / 2, cropWidth, cropHeight];
+    const wanted = Math.max(boxWidth, boxHeight) * (1 + 2 * SURROUNDINGS);
+    const side = Math.max(LEAST_CROP, Math.min(wanted, Math.max(width, height)));
+    const place = (middle, whole) => side >= whole ? (whole - side) / 2 : Math.max(0, Math.min(middle - side / 2, whole - side));
+    return [place(left + boxWidth / 2, width), place(top + boxHeight / 2, height), side];
   }
   function shortenName(name) {
     const base = name.slice(name.lastIndexOf("/") + 1) || name;
@@ -2569,15 +2568,15 @@
     return svg("rect", { class: `${kind} is-box`, x, y, width, height, color: object.colour });
   }
   function drawCrop(image, object, thumbnail, onGone) {
-    const crop = findCrop(object.bbox, 1);
     const [width, height] = [image.width ?? 1, image.height ?? 1];
-    const side = chooseSide(OBJECT_CARD.width * Math.max(width, height) / crop[2]);
-    const picture = svg("image", { href: thumbnail(side), width, height, preserveAspectRatio: "none" });
+    const [left, top, side] = findCrop(object.bbox, width, height);
+    const address = thumbnail(chooseSide(OBJECT_CARD.width * Math.max(width, height) / side));
+    const picture = svg("image", { href: address, width, height, preserveAspectRatio: "none" });
     picture.addEventListener("error", () => picture.hasAttribute("href") && onGone());
-    if (!thumbnail(side)) onGone();
+    if (address === "") onGone();
     return svg(
       "svg",
-      { class: "masks crop", viewBox: crop.join(" "), "aria-hidden": "true" },
+      { class: "masks crop", viewBox: `${left} ${top} ${side} ${side}`, "aria-hidden": "true" },
       picture,
       drawShape(object, "mask")
     );
@@ -2769,7 +2768,7 @@
     const total = new Uint32Array(categories.length);
     for (const category of index.category) total[category] = (total[category] ?? 0) + 1;
     const chosen = /* @__PURE__ */ new Set();
-    const rows = categories.map((category, place) => {
+    const buildRow = (category, place) => {
       const count2 = h("span", { class: "count" });
       const box = h("input", {
         type: "checkbox",
@@ -2781,7 +2780,8 @@
       });
       const element = h("label", { class: "class-row", "data-testid": "class-row" }, box, buildChip(category.name, category.colour), count2);
       return { place, category, box, count: count2, element, shown: -1 };
-    });
+    };
+    const rows = categories.map(buildRow);
     rows.sort((one, other) => (total[other.place] ?? 0) - (total[one.place] ?? 0));
     const list = h("div", { class: "class-list", role: "group", "aria-label": "Classes", tabindex: -1 }, ...rows.map((row) => row.element));
     const search = h("input", {
@@ -2800,6 +2800,11 @@
       update: (view, choices) => {
         chosen.clear();
         for (const name of view.classes) chosen.add(name);
+        for (let place = rows.length; place < categories.length; place++) {
+          const row = buildRow(categories[place], place);
+          rows.push(row);
+          list.append(row.element);
+        }
         for (const row of rows) {
           row.box.checked = chosen.has(row.category.name);
           const count2 = choices.classes[row.place] ?? 0;
@@ -3338,7 +3343,7 @@
       const names = h("datalist", { id: "category-names" });
       this.nameField.addEventListener("focus", () => {
         if (names.childElementCount !== this.options.categories.length) {
-          names.replaceChildren(...this.options.categories.map((value) => h("option", { value })));
+          names.replaceChildren(...this.options.categories.map(({ name }) => h("option", { value: name })));
         }
       });
       const panel = h(
@@ -3366,7 +3371,7 @@
       );
     }
     buildToggles() {
-      const texts = this.options.isBoxes ? [["names", "Names"], ["others", "Other objects"]] : [["masks", "Masks"], ["boxes", "Boxes"], ["names", "Names"], ["others", "Other objects"]];
+      const texts = this.options.isBoxes ? [["names", "Names"], ["others", "Others"]] : [["masks", "Masks"], ["boxes", "Boxes"], ["names", "Names"], ["others", "Others"]];
       const toggles = texts.map(([name, text]) => {
         const box = h("input", {
           type: "checkbox",
@@ -3499,7 +3504,7 @@
         const text = this.image?.status === "failed" ? "No labels: the image failed." : "No objects.";
         this.list.prepend(h("li", { class: "muted" }, text));
       }
-      if (this.image && !this.options.ids.fits(this.image)) {
+      if (this.image && !this.options.ids.note(this.image)) {
         this.list.prepend(h("li", { class: "muted", role: "status" }, "The labels of this image changed since the page was loaded; reload it to filter by them."));
       }
     }
@@ -3562,9 +3567,13 @@
     prepareNext() {
       const next = this.walk?.findImage(this.place, 1);
       if (!next || !this.image) return;
-      this.options.loader.load(next.row).catch(() => void 0);
-      const address = this.options.source.picture(next.row);
-      if (address.startsWith("picture/")) new Image().src = address;
+      this.options.loader.load(next.row).then(
+        (image) => {
+          if (image.status !== "failed") new Image().src = this.options.source.picture(next.row);
+        },
+        () => void 0
+        // it is asked for again when it is shown
+      );
     }
     moveImage(direction) {
       void this.enqueue(async () => {
@@ -3892,9 +3901,15 @@
       const length = (this.index.firstObject[row + 1] ?? start) - start;
       return Array.from({ length }, (_, number) => start + number);
     }
-    /** Returns whether a row has as many objects as the index says. */
-    fits(image) {
-      return this.of(image.row).length === image.objects.length;
+    /**
+     * Takes note of a row that came; returns whether its objects are those of the index. Where somebody
+     * else changed their number, none of them can be told from the others.
+     */
+    note(image) {
+      const known = this.of(image.row);
+      if (known.length === image.objects.length) return !known.includes(-1);
+      this.changed.set(image.row, image.objects.map(() => -1));
+      return image.objects.length === 0;
     }
     /** Brings the index up to date with a row that came back with an answer. */
     update(before, after) {
@@ -3909,7 +3924,7 @@
       after.objects.forEach((object, number) => {
         const id = now[number] ?? -1;
         if (id < 0) return;
-        this.index.category[id] = this.findCategory(object.category);
+        this.index.category[id] = this.findCategory(object);
         this.index.risk[id] = object.risk ?? NaN;
         if (object.verdict !== null) this.mark(id, object.verdict);
       });
@@ -3920,20 +3935,22 @@
       this.index.verdict[id] = Math.max(0, VERDICTS.findIndex((name) => name === verdict));
     }
     /** Returns the number of a class; a name that nobody had before gets one. */
-    findCategory(name) {
-      const found = this.categories.indexOf(name);
-      return found >= 0 ? found : this.categories.push(name) - 1;
+    findCategory({ category, colour }) {
+      const found = this.categories.findIndex(({ name }) => name === category);
+      return found >= 0 ? found : this.categories.push({ name: category, colour }) - 1;
     }
   };
 
   // src/gallery/print.ts
-  function printWholeGrid(grid, buildCards2) {
+  function printWholeGrid(grid, buildCards2, count2) {
     const page = document.documentElement;
     let sheet = null;
     let theme;
     addEventListener("beforeprint", () => {
       sheet?.remove();
-      sheet = h("div", { class: "print-grid" }, ...buildCards2());
+      const cards = buildCards2();
+      const note = cards.length < count2() ? h("p", {}, `${formatCount(cards.length)} of ${formatCount(count2())}: those that were in view. A page with all: ovsam report OUT --html FILE`) : null;
+      sheet = h("div", { class: "print-sheet" }, note, h("div", { class: "print-grid" }, ...cards));
       grid.before(sheet);
       theme = page.dataset["theme"];
       page.dataset["theme"] = "light";
@@ -4138,10 +4155,10 @@
     failReview(fails, index, view.review);
     return fails;
   }
-  function failClasses(fails, category, classes, names) {
+  function failClasses(fails, category, classes, categories) {
     if (classes.length === 0) return;
     const chosen = new Set(classes);
-    const isChosen = Uint8Array.from(names, (name) => chosen.has(name) ? 1 : 0);
+    const isChosen = Uint8Array.from(categories, ({ name }) => chosen.has(name) ? 1 : 0);
     for (let object = 0; object < fails.length; object++) {
       if (!isChosen[category[object] ?? 0]) fails[object] = CLASS;
     }
@@ -4303,7 +4320,8 @@
       this.active = keepPlace ? Math.max(0, Math.min(this.active, count2 - 1)) : 0;
       this.clear();
       this.layOut();
-      if (!keepPlace && this.element.getBoundingClientRect().top < 0) this.scrollToOffset(0);
+      const above = this.stickyHeight() + this.size.gap;
+      if (!keepPlace && this.scrolled > -above) this.scrollToOffset(-above);
     }
     /** Fills the cards in view again. */
     refresh(needed = () => true) {
@@ -4602,12 +4620,11 @@
       this.view = readHash(location.hash, this.initial);
       this.outputs = nameOutputs(start.output, start.compare?.output ?? "");
       this.categories = start.categories.map(({ name, colour }) => ({ name, colour }));
-      this.names = this.categories.map(({ name }) => name);
-      this.ids = new ObjectIds(index, this.names);
+      this.ids = new ObjectIds(index, this.categories);
       this.selector = new Selector(index);
-      this.extra = { categories: this.names, nameMatches: null, nameRanks: null };
+      this.extra = { categories: this.categories, nameMatches: null, nameRanks: null };
       this.selection = this.selector.select(this.view, this.extra);
-      this.loader = new Loader(source, (rows) => this.refreshRows(rows));
+      this.loader = new Loader(source, (rows) => this.takeRows(rows));
       this.grid = new VirtualGrid({
         label: `Labels of ${findLastPart(start.output)}`,
         fill: (card, position) => this.fillCard(card, position),
@@ -4620,7 +4637,7 @@
         source,
         loader: this.loader,
         ids: this.ids,
-        categories: this.names,
+        categories: this.categories,
         outputs: start.compare ? this.outputs : null,
         isBoxes: start.is_boxes,
         onMove: (open) => this.remember({ ...this.view, open }),
@@ -4634,7 +4651,7 @@
       this.openPlace();
       addEventListener("hashchange", () => this.readAddress());
       addEventListener("popstate", () => this.readAddress());
-      printWholeGrid(this.grid.element, () => this.fillAllCards());
+      printWholeGrid(this.grid.element, () => this.fillAllCards(), () => this.selection.items.length);
       document.addEventListener("visibilitychange", () => void this.lookForMore());
     }
     start;
@@ -4645,7 +4662,6 @@
     selection;
     outputs;
     categories;
-    names;
     ids;
     selector;
     loader;
@@ -4653,7 +4669,7 @@
     filters;
     large;
     counts = h("p", { class: "counts", role: "status", "data-testid": "counts" });
-    nothing = h("p", { class: "nothing muted", hidden: true }, "Nothing fits all filters.");
+    nothing = h("p", { class: "nothing muted", hidden: true });
     modes = /* @__PURE__ */ new Map();
     sort = h("select", { "aria-label": "Sort by", "data-testid": "sort" });
     direction = h("button", { type: "button", "data-testid": "direction" });
@@ -4787,7 +4803,7 @@
       const { view } = this;
       if (this.fileNames) {
         this.extra = {
-          categories: this.names,
+          categories: this.categories,
           nameMatches: view.name === "" ? null : findNames(this.fileNames, view.name),
           nameRanks: this.rankNames(this.fileNames)
         };
@@ -4797,6 +4813,7 @@
       const { items } = this.selection;
       this.showCounts(this.selection);
       this.nothing.hidden = items.length > 0;
+      this.nothing.replaceChildren(this.index.images === 0 ? "This output has no images yet." : "Nothing fits all filters.");
       for (const [mode, button2] of this.modes) button2.setAttribute("aria-pressed", String(mode === view.mode));
       this.sort.value = view.sort;
       this.showDirection();
@@ -4877,6 +4894,13 @@
       this.refreshRows([row]);
       clearTimeout(this.countTimer);
       this.countTimer = window.setTimeout(() => this.showCounts(this.selector.count(this.view, this.extra)), COUNT_MS);
+    }
+    takeRows(rows) {
+      for (const row of rows) {
+        const image = this.loader.get(row);
+        if (image) this.ids.note(image);
+      }
+      this.refreshRows(rows);
     }
     refreshRows(rows) {
       const changed = new Set(rows);

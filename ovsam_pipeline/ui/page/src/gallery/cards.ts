@@ -86,14 +86,15 @@ export function emptyCard(card: HTMLElement): void {
   for (const picture of card.querySelectorAll("image")) picture.removeAttribute("href");
 }
 
-/** Returns the part of an image around an object: left, top, width, height, in its pixels. */
-export function findCrop(bbox: DrawnObject["bbox"], aspect: number): [number, number, number, number] {
+/** Returns a square of an image around an object: left, top and side, in its pixels. */
+export function findCrop(bbox: DrawnObject["bbox"], width: number, height: number): [number, number, number] {
   const [left, top, boxWidth, boxHeight] = bbox;
-  const width = Math.max(boxWidth * (1 + 2 * SURROUNDINGS), LEAST_CROP);
-  const height = Math.max(boxHeight * (1 + 2 * SURROUNDINGS), LEAST_CROP);
-  const cropWidth = Math.max(width, height * aspect);
-  const cropHeight = cropWidth / aspect;
-  return [left + boxWidth / 2 - cropWidth / 2, top + boxHeight / 2 - cropHeight / 2, cropWidth, cropHeight];
+  const wanted = Math.max(boxWidth, boxHeight) * (1 + 2 * SURROUNDINGS);
+  const side = Math.max(LEAST_CROP, Math.min(wanted, Math.max(width, height)));
+  // Shifted, so that it shows the picture and not what is outside it.
+  const place = (middle: number, whole: number): number =>
+    side >= whole ? (whole - side) / 2 : Math.max(0, Math.min(middle - side / 2, whole - side));
+  return [place(left + boxWidth / 2, width), place(top + boxHeight / 2, height), side];
 }
 
 /** Returns the end of a path that says most where there is room for some 26 letters. */
@@ -145,16 +146,16 @@ function drawShape(object: DrawnObject, kind: string): SVGElement {
 }
 
 function drawCrop(image: ImageRow, object: DrawnObject, thumbnail: (side: number) => string, onGone: () => void): SVGElement {
-  const crop = findCrop(object.bbox, 1);
   const [width, height] = [image.width ?? 1, image.height ?? 1];
+  const [left, top, side] = findCrop(object.bbox, width, height);
   // As sharp as the crop is on screen: a small object needs a large picture.
-  const side = chooseSide((OBJECT_CARD.width * Math.max(width, height)) / crop[2]);
-  const picture = svg("image", { href: thumbnail(side), width, height, preserveAspectRatio: "none" });
+  const address = thumbnail(chooseSide((OBJECT_CARD.width * Math.max(width, height)) / side));
+  const picture = svg("image", { href: address, width, height, preserveAspectRatio: "none" });
   picture.addEventListener("error", () => picture.hasAttribute("href") && onGone());
-  if (!thumbnail(side)) onGone();
+  if (address === "") onGone();
   return svg(
     "svg",
-    { class: "masks crop", viewBox: crop.join(" "), "aria-hidden": "true" },
+    { class: "masks crop", viewBox: `${left} ${top} ${side} ${side}`, "aria-hidden": "true" },
     picture,
     drawShape(object, "mask"),
   );

@@ -3,6 +3,7 @@ import { h, svg } from "../shared/dom";
 import { buildChip } from "../shared/overlay";
 import { formatCount } from "./format";
 import type { Index } from "./index";
+import type { Category } from "./object_ids";
 import type { Choices } from "./select";
 import {
   countFilters, DIFFERENCES, isAny, RANGES, REVIEWS, STATUSES,
@@ -12,11 +13,6 @@ import {
 /** Failure reasons that are listed: the most frequent ones. */
 const MOST_ERRORS = 100;
 const TYPING_MS = 150;
-
-export interface Category {
-  readonly name: string;
-  readonly colour: string;
-}
 
 /** What is changed of a view; of ranges only those that are named. */
 export type ViewPart = Partial<Omit<View, "ranges">> & { readonly ranges?: Partial<View["ranges"]> };
@@ -81,12 +77,21 @@ function buildNameField(onChange: Change): Part {
   };
 }
 
+interface ClassRow {
+  readonly place: number;
+  readonly category: Category;
+  readonly box: HTMLInputElement;
+  readonly count: HTMLElement;
+  readonly element: HTMLElement;
+  shown: number;
+}
+
 /** A list of all classes; the order is by their number of objects in the output, and stays. */
 function buildClassList(index: Index, categories: readonly Category[], onChange: Change): Part {
   const total = new Uint32Array(categories.length);
   for (const category of index.category) total[category] = (total[category] ?? 0) + 1;
   const chosen = new Set<string>();
-  const rows = categories.map((category, place) => {
+  const buildRow = (category: Category, place: number): ClassRow => {
     const count = h("span", { class: "count" });
     const box = h("input", {
       type: "checkbox",
@@ -98,7 +103,8 @@ function buildClassList(index: Index, categories: readonly Category[], onChange:
     });
     const element = h("label", { class: "class-row", "data-testid": "class-row" }, box, buildChip(category.name, category.colour), count);
     return { place, category, box, count, element, shown: -1 };
-  });
+  };
+  const rows = categories.map(buildRow);
   rows.sort((one, other) => (total[other.place] ?? 0) - (total[one.place] ?? 0));
   const list = h("div", { class: "class-list", role: "group", "aria-label": "Classes", tabindex: -1 }, ...rows.map((row) => row.element));
   const search = h("input", {
@@ -117,6 +123,12 @@ function buildClassList(index: Index, categories: readonly Category[], onChange:
     update: (view, choices) => {
       chosen.clear();
       for (const name of view.classes) chosen.add(name);
+      // Answers bring new names.
+      for (let place = rows.length; place < categories.length; place++) {
+        const row = buildRow(categories[place] as Category, place);
+        rows.push(row);
+        list.append(row.element);
+      }
       for (const row of rows) {
         row.box.checked = chosen.has(row.category.name);
         const count = choices.classes[row.place] ?? 0;

@@ -18,8 +18,8 @@ export interface LargeViewOptions {
   readonly source: Source;
   readonly loader: Loader;
   readonly ids: ObjectIds;
-  /** Names of classes, for completion; new ones are added by answers. */
-  readonly categories: readonly string[];
+  /** Classes, for completion; new ones are added by answers. */
+  readonly categories: readonly { readonly name: string }[];
   /** Names of this output and of the one compared with. */
   readonly outputs: readonly [string, string] | null;
   readonly isBoxes: boolean;
@@ -123,7 +123,7 @@ export class LargeView {
     const names = h("datalist", { id: "category-names" });
     this.nameField.addEventListener("focus", () => {
       if (names.childElementCount !== this.options.categories.length) {
-        names.replaceChildren(...this.options.categories.map((value) => h("option", { value })));
+        names.replaceChildren(...this.options.categories.map(({ name }) => h("option", { value: name })));
       }
     });
     const panel = h(
@@ -153,8 +153,8 @@ export class LargeView {
 
   private buildToggles(): HTMLElement {
     const texts: readonly [keyof Shown, string][] = this.options.isBoxes
-      ? [["names", "Names"], ["others", "Other objects"]]
-      : [["masks", "Masks"], ["boxes", "Boxes"], ["names", "Names"], ["others", "Other objects"]];
+      ? [["names", "Names"], ["others", "Others"]]
+      : [["masks", "Masks"], ["boxes", "Boxes"], ["names", "Names"], ["others", "Others"]];
     const toggles = texts.map(([name, text]) => {
       const box = h("input", {
         type: "checkbox",
@@ -303,7 +303,7 @@ export class LargeView {
       const text = this.image?.status === "failed" ? "No labels: the image failed." : "No objects.";
       this.list.prepend(h("li", { class: "muted" }, text));
     }
-    if (this.image && !this.options.ids.fits(this.image)) {
+    if (this.image && !this.options.ids.note(this.image)) {
       this.list.prepend(h("li", { class: "muted", role: "status" }, "The labels of this image changed since the page was loaded; reload it to filter by them."));
     }
   }
@@ -372,9 +372,12 @@ export class LargeView {
   private prepareNext(): void {
     const next = this.walk?.findImage(this.place, 1);
     if (!next || !this.image) return;
-    this.options.loader.load(next.row).catch(() => undefined); // it is asked for again when it is shown
-    const address = this.options.source.picture(next.row);
-    if (address.startsWith("picture/")) new Image().src = address;
+    this.options.loader.load(next.row).then(
+      (image) => {
+        if (image.status !== "failed") new Image().src = this.options.source.picture(next.row);
+      },
+      () => undefined, // it is asked for again when it is shown
+    );
   }
 
   private moveImage(direction: 1 | -1): void {

@@ -5,13 +5,13 @@ import { listenToKeys, showKeys, type Key } from "../shared/keys";
 import { sayError, say } from "../shared/toast";
 import { buildThemeSwitch } from "../shared/theme";
 import { emptyCard, fillImageCard, fillObjectCard, IMAGE_CARD, OBJECT_CARD, type CardFacts } from "./cards";
-import { changeView, Filters, type Category, type ViewPart } from "./filters";
+import { changeView, Filters, type ViewPart } from "./filters";
 import { formatAmount, formatCount } from "./format";
 import { FAILED, VERDICTS, type Index } from "./index";
 import { LargeView } from "./large_view";
 import { Loader } from "./loader";
 import { findNames, rankNames } from "./names";
-import { ObjectIds } from "./object_ids";
+import { ObjectIds, type Category } from "./object_ids";
 import { printWholeGrid } from "./print";
 import { countObjects, findHighestRisk, isDescending, Selector, type Counted, type Extra, type Selection } from "./select";
 import { EmbeddedSource, ServerSource, type Answer, type Source } from "./source";
@@ -80,7 +80,6 @@ class Gallery {
   private selection: Selection;
   private readonly outputs: readonly [string, string];
   private readonly categories: Category[];
-  private readonly names: string[];
   private readonly ids: ObjectIds;
   private readonly selector: Selector;
   private readonly loader: Loader;
@@ -88,7 +87,7 @@ class Gallery {
   private readonly filters: Filters;
   private readonly large: LargeView;
   private readonly counts = h("p", { class: "counts", role: "status", "data-testid": "counts" });
-  private readonly nothing = h("p", { class: "nothing muted", hidden: true }, "Nothing fits all filters.");
+  private readonly nothing = h("p", { class: "nothing muted", hidden: true });
   private readonly modes = new Map<View["mode"], HTMLButtonElement>();
   private readonly sort = h("select", { "aria-label": "Sort by", "data-testid": "sort" });
   private readonly direction = h("button", { type: "button", "data-testid": "direction" });
@@ -109,12 +108,11 @@ class Gallery {
     this.view = readHash(location.hash, this.initial);
     this.outputs = nameOutputs(start.output, start.compare?.output ?? "");
     this.categories = start.categories.map(({ name, colour }) => ({ name, colour }));
-    this.names = this.categories.map(({ name }) => name);
-    this.ids = new ObjectIds(index, this.names);
+    this.ids = new ObjectIds(index, this.categories);
     this.selector = new Selector(index);
-    this.extra = { categories: this.names, nameMatches: null, nameRanks: null };
+    this.extra = { categories: this.categories, nameMatches: null, nameRanks: null };
     this.selection = this.selector.select(this.view, this.extra);
-    this.loader = new Loader(source, (rows) => this.refreshRows(rows));
+    this.loader = new Loader(source, (rows) => this.takeRows(rows));
     this.grid = new VirtualGrid({
       label: `Labels of ${findLastPart(start.output)}`,
       fill: (card, position) => this.fillCard(card, position),
@@ -127,7 +125,7 @@ class Gallery {
       source,
       loader: this.loader,
       ids: this.ids,
-      categories: this.names,
+      categories: this.categories,
       outputs: start.compare ? this.outputs : null,
       isBoxes: start.is_boxes,
       onMove: (open) => this.remember({ ...this.view, open }),
@@ -141,7 +139,7 @@ class Gallery {
     this.openPlace();
     addEventListener("hashchange", () => this.readAddress());
     addEventListener("popstate", () => this.readAddress());
-    printWholeGrid(this.grid.element, () => this.fillAllCards());
+    printWholeGrid(this.grid.element, () => this.fillAllCards(), () => this.selection.items.length);
     document.addEventListener("visibilitychange", () => void this.lookForMore());
   }
 
@@ -279,7 +277,7 @@ class Gallery {
     const { view } = this;
     if (this.fileNames) {
       this.extra = {
-        categories: this.names,
+        categories: this.categories,
         nameMatches: view.name === "" ? null : findNames(this.fileNames, view.name),
         nameRanks: this.rankNames(this.fileNames),
       };
@@ -289,6 +287,7 @@ class Gallery {
     const { items } = this.selection;
     this.showCounts(this.selection);
     this.nothing.hidden = items.length > 0;
+    this.nothing.replaceChildren(this.index.images === 0 ? "This output has no images yet." : "Nothing fits all filters.");
     for (const [mode, button] of this.modes) button.setAttribute("aria-pressed", String(mode === view.mode));
     this.sort.value = view.sort;
     this.showDirection();
@@ -380,6 +379,14 @@ class Gallery {
     this.refreshRows([row]);
     clearTimeout(this.countTimer);
     this.countTimer = window.setTimeout(() => this.showCounts(this.selector.count(this.view, this.extra)), COUNT_MS);
+  }
+
+  private takeRows(rows: readonly number[]): void {
+    for (const row of rows) {
+      const image = this.loader.get(row);
+      if (image) this.ids.note(image);
+    }
+    this.refreshRows(rows);
   }
 
   private refreshRows(rows: readonly number[]): void {

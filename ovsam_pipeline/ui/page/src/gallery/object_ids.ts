@@ -5,14 +5,20 @@
  * row then has a smaller number, while the index stays as it is. Masks tell which is which.
  */
 import { SEEN, VERDICTS, type Index } from "./index";
-import type { ImageRow } from "./source";
+import type { DrawnObject, ImageRow } from "./source";
+
+/** A class as it is shown. */
+export interface Category {
+  readonly name: string;
+  readonly colour: string;
+}
 
 export class ObjectIds {
   private readonly changed = new Map<number, readonly number[]>();
 
   constructor(
     private readonly index: Index,
-    private readonly categories: string[],
+    private readonly categories: Category[],
   ) {}
 
   /** Returns the objects of a row by their numbers; -1 where the index does not know them. */
@@ -24,9 +30,15 @@ export class ObjectIds {
     return Array.from({ length }, (_, number) => start + number);
   }
 
-  /** Returns whether a row has as many objects as the index says. */
-  fits(image: ImageRow): boolean {
-    return this.of(image.row).length === image.objects.length;
+  /**
+   * Takes note of a row that came; returns whether its objects are those of the index. Where somebody
+   * else changed their number, none of them can be told from the others.
+   */
+  note(image: ImageRow): boolean {
+    const known = this.of(image.row);
+    if (known.length === image.objects.length) return !known.includes(-1);
+    this.changed.set(image.row, image.objects.map(() => -1));
+    return image.objects.length === 0;
   }
 
   /** Brings the index up to date with a row that came back with an answer. */
@@ -42,7 +54,7 @@ export class ObjectIds {
     after.objects.forEach((object, number) => {
       const id = now[number] ?? -1;
       if (id < 0) return;
-      this.index.category[id] = this.findCategory(object.category);
+      this.index.category[id] = this.findCategory(object);
       this.index.risk[id] = object.risk ?? NaN;
       if (object.verdict !== null) this.mark(id, object.verdict);
     });
@@ -55,8 +67,8 @@ export class ObjectIds {
   }
 
   /** Returns the number of a class; a name that nobody had before gets one. */
-  private findCategory(name: string): number {
-    const found = this.categories.indexOf(name);
-    return found >= 0 ? found : this.categories.push(name) - 1;
+  private findCategory({ category, colour }: DrawnObject): number {
+    const found = this.categories.findIndex(({ name }) => name === category);
+    return found >= 0 ? found : this.categories.push({ name: category, colour }) - 1;
   }
 }

@@ -52,8 +52,8 @@ export interface Selection extends Counted {
 
 /** What the columns do not hold. */
 export interface Extra {
-  /** Names of classes, as `category` numbers them. */
-  readonly categories: readonly string[];
+  /** Classes, as `category` numbers them. */
+  readonly categories: readonly { readonly name: string }[];
   /** (N,) 1 where the name has what is looked for; null: not looked for, or not known yet. */
   readonly nameMatches: Uint8Array | null;
   /** (N,) rank of each image by its file name; null: not known yet. */
@@ -234,10 +234,10 @@ function testObjects(index: Index, view: View, extra: Extra): Uint16Array {
   return fails;
 }
 
-function failClasses(fails: Uint16Array, category: Uint32Array, classes: readonly string[], names: readonly string[]): void {
+function failClasses(fails: Uint16Array, category: Uint32Array, classes: readonly string[], categories: Extra["categories"]): void {
   if (classes.length === 0) return;
   const chosen = new Set(classes);
-  const isChosen = Uint8Array.from(names, (name) => (chosen.has(name) ? 1 : 0));
+  const isChosen = Uint8Array.from(categories, ({ name }) => (chosen.has(name) ? 1 : 0));
   for (let object = 0; object < fails.length; object++) {
     if (!isChosen[category[object] ?? 0]) fails[object] = CLASS;
   }

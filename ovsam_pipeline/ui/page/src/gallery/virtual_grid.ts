@@ -66,7 +66,8 @@ export class VirtualGrid {
     this.active = keepPlace ? Math.max(0, Math.min(this.active, count - 1)) : 0;
     this.clear();
     this.layOut();
-    if (!keepPlace && this.element.getBoundingClientRect().top < 0) this.scrollToOffset(0);
+    const above = this.stickyHeight() + this.size.gap;
+    if (!keepPlace && this.scrolled > -above) this.scrollToOffset(-above);
   }
 
   /** Fills the cards in view again. */
