@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:0e436928303a051f58de2f2c9cb1539dd3b331a5dd1222f8a4d6323d66ad6914
+// ovsam page, made by page/build.mjs from sources sha256:6b61ff33556923a6e38d9c999e73d16fc98bd4d8c80471e18c985886f71e9f39
 "use strict";
 (() => {
   // src/shared/api.ts
