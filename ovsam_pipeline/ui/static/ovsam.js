@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:6b61ff33556923a6e38d9c999e73d16fc98bd4d8c80471e18c985886f71e9f39
+// ovsam page, made by page/build.mjs from sources sha256:f46e0cd4d1a8faf28e7d82ff916de6e03d295b091cc395c9b5a22f6a98c058c1
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -185,7 +185,7 @@
         this.empty,
         this.list,
         h("p", { class: "hint" }, "They are kept in ", h("code", {}, output), "; to export them:"),
-        buildCommand(["ovsam export", quote(output), "--format coco"])
+        buildCommand("ovsam export", quote(output), "--format coco")
       );
     }
     actions;
@@ -259,8 +259,8 @@
       field.select();
     }
   };
-  function buildCommand(parts) {
-    const text = parts.join(" ");
+  function buildCommand(command, path, options) {
+    const text = `${command} ${path} ${options}`;
     const copy = h("button", { type: "button", "aria-label": "Copy the command" }, "Copy");
     copy.hidden = !window.isSecureContext;
     copy.addEventListener("click", () => {
@@ -269,7 +269,8 @@
         setTimeout(() => copy.textContent = "Copy", COPIED_MS);
       });
     });
-    const shown = parts.flatMap((part) => [h("span", {}, part), " "]).slice(0, -1);
+    const whole = (part) => h("span", {}, part);
+    const shown = [whole(command), ` ${path} `, whole(options)];
     return h("div", { class: "line" }, h("code", { class: "command", "data-testid": "export" }, ...shown), copy);
   }
   function quote(path) {
@@ -344,7 +345,7 @@
     });
     options = h("datalist", { id: "names" });
     title = h("p", { class: "object-name", "data-testid": "current-name" });
-    facts = h("p", { class: "facts", "data-testid": "current-facts" });
+    facts = h("p", { class: "about", "data-testid": "current-facts" });
     names = h("ol", { class: "names", "aria-label": "Names, best first" });
     exampleField = h("input", {
       type: "text",
@@ -1515,7 +1516,7 @@
     // Two drawings: masks scale with the image, marks keep their size at every zoom.
     masks = svg("svg", { class: "mask-layer", "aria-hidden": "true" });
     marks = svg("svg", { class: "marks", "aria-hidden": "true" });
-    frame = h("div", { class: "frame" }, this.picture, this.masks);
+    frame = h("div", { class: "picture-frame" }, this.picture, this.masks);
     plate = h("span", { class: "plate", "data-testid": "hover-name", hidden: true });
     layers = {
       strokes: svg("g", { class: "strokes" }),
@@ -2035,7 +2036,7 @@
       "data-testid": "vocabulary"
     });
     lists = h("select", { "aria-label": "Built-in list", "data-testid": "built-in" });
-    status = h("p", { class: "facts", role: "status", "data-testid": "vocabulary-status" });
+    status = h("p", { class: "about", role: "status", "data-testid": "vocabulary-status" });
     examples = h("ul", { class: "examples", "data-testid": "examples" });
     examplesTitle = h("h3", { hidden: true }, "Classes by examples");
     showText(text, classes) {
@@ -2068,7 +2069,7 @@
         "\xD7"
       );
       remove.addEventListener("click", () => this.actions.removeExample(example));
-      return h("li", { class: "example" }, h("bdi", { class: "name-text" }, example.name), remove);
+      return h("li", { class: "shown-example" }, h("bdi", { class: "name-text" }, example.name), remove);
     }
   };
   var SHOWN = 100;

@@ -30,7 +30,7 @@ export class AcceptedPanel {
       this.empty,
       this.list,
       h("p", { class: "hint" }, "They are kept in ", h("code", {}, output), "; to export them:"),
-      buildCommand(["ovsam export", quote(output), "--format coco"]),
+      buildCommand("ovsam export", quote(output), "--format coco"),
     );
   }
 
@@ -104,9 +104,9 @@ export class AcceptedPanel {
   }
 }
 
-/** A command to type, with a button that copies it. */
-function buildCommand(parts: readonly string[]): HTMLElement {
-  const text = parts.join(" ");
+/** A command to type, with a button that copies it; a line may break in the path, not in an option. */
+function buildCommand(command: string, path: string, options: string): HTMLElement {
+  const text = `${command} ${path} ${options}`;
   const copy = h("button", { type: "button", "aria-label": "Copy the command" }, "Copy");
   // Browsers give the clipboard to pages of this machine only.
   copy.hidden = !window.isSecureContext;
@@ -116,8 +116,8 @@ function buildCommand(parts: readonly string[]): HTMLElement {
       setTimeout(() => (copy.textContent = "Copy"), COPIED_MS);
     });
   });
-  // A line break may come between the parts, not at the hyphens of an option.
-  const shown = parts.flatMap((part) => [h("span", {}, part), " "]).slice(0, -1);
+  const whole = (part: string): HTMLElement => h("span", {}, part);
+  const shown = [whole(command), ` ${path} `, whole(options)];
   return h("div", { class: "line" }, h("code", { class: "command", "data-testid": "export" }, ...shown), copy);
 }
 

@@ -25,7 +25,7 @@ export class CurrentPanel {
   });
   private readonly options = h("datalist", { id: "names" });
   private readonly title = h("p", { class: "object-name", "data-testid": "current-name" });
-  private readonly facts = h("p", { class: "facts", "data-testid": "current-facts" });
+  private readonly facts = h("p", { class: "about", "data-testid": "current-facts" });
   private readonly names = h("ol", { class: "names", "aria-label": "Names, best first" });
   private readonly exampleField = h("input", {
     type: "text",

@@ -24,7 +24,7 @@ export class Stage {
   // Two drawings: masks scale with the image, marks keep their size at every zoom.
   private readonly masks = svg("svg", { class: "mask-layer", "aria-hidden": "true" });
   private readonly marks = svg("svg", { class: "marks", "aria-hidden": "true" });
-  private readonly frame = h("div", { class: "frame" }, this.picture, this.masks);
+  private readonly frame = h("div", { class: "picture-frame" }, this.picture, this.masks);
   private readonly plate = h("span", { class: "plate", "data-testid": "hover-name", hidden: true });
   private readonly layers = {
     strokes: svg("g", { class: "strokes" }),

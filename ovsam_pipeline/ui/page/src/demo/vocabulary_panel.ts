@@ -20,7 +20,7 @@ export class VocabularyPanel {
     "data-testid": "vocabulary",
   });
   private readonly lists = h("select", { "aria-label": "Built-in list", "data-testid": "built-in" });
-  private readonly status = h("p", { class: "facts", role: "status", "data-testid": "vocabulary-status" });
+  private readonly status = h("p", { class: "about", role: "status", "data-testid": "vocabulary-status" });
   private readonly examples = h("ul", { class: "examples", "data-testid": "examples" });
   private readonly examplesTitle = h("h3", { hidden: true }, "Classes by examples");
 
@@ -92,7 +92,7 @@ export class VocabularyPanel {
       "×",
     );
     remove.addEventListener("click", () => this.actions.removeExample(example));
-    return h("li", { class: "example" }, h("bdi", { class: "name-text" }, example.name), remove);
+    return h("li", { class: "shown-example" }, h("bdi", { class: "name-text" }, example.name), remove);
   }
 }
 
