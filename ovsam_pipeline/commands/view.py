@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ovsam_pipeline.ui.gallery.compare import Comparison
     from ovsam_pipeline.ui.gallery.opened import OpenedOutput
 
+# Comparing so many takes some seconds.
+_MANY = 2000
+
 
 def view(
     output: Annotated[
@@ -108,6 +111,7 @@ def _open(text: str, source: list[str] | None) -> OpenedOutput:
 def _compare(opened: OpenedOutput, other: OpenedOutput) -> Comparison:
     """Compare two outputs, before somebody waits for it in a browser."""
     from ovsam.errors import ConfigError
+    from ovsam_pipeline.terminal.notes import print_note
     from ovsam_pipeline.ui.gallery.compare import Comparison
 
     if opened.is_boxes != other.is_boxes:
@@ -115,6 +119,8 @@ def _compare(opened: OpenedOutput, other: OpenedOutput) -> Comparison:
             f"{opened.path} and {other.path} hold labels and boxes; compare outputs of one kind"
         )
     comparison = Comparison(opened, other)
+    if opened.snapshot.num_images > _MANY:
+        print_note(f"comparing {opened.path} with {other.path}, image by image")
     comparison.measure()
     return comparison
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache, partial
+from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -37,6 +38,8 @@ BATCHES_FILE = "review-batches.jsonl"
 LEAST_IOU = 0.5
 """Two masks of an image are of the same region from this IoU on."""
 
+_FEW_IMAGES = 20
+_LINE_START = b'{"file_name":"'
 _DAMAGED_MASK = "its mask is damaged"
 
 Verdict = Literal["accepted", "renamed", "redrawn", "rejected", "added"]
@@ -194,20 +197,56 @@ def read_answers(output: AnyPath) -> Answers:
     A line that is no answer is named in a warning and passed over; it stays in the file.
     """
     path = output / REVIEWS_FILE
-    answers, faults = _understand(tuple(read_lines(path)))
+    answers, faults = _reader.understand(read_lines(path))
     for number, reason in faults:
         warn_of_line(path, number, reason)
     return answers
 
 
-# A command asks for the same answers several times, and their masks are most of the work.
-@lru_cache(maxsize=1)
-def _understand(lines: tuple[bytes, ...]) -> tuple[Answers, tuple[tuple[int, str], ...]]:
-    """Return the answers of a file's lines, and the number and fault of each that is none."""
-    found = _parse_lines(lines)
-    answers = [one for one in found if isinstance(one, Answer)]
-    faults = [(n, one) for n, one in enumerate(found, start=1) if not isinstance(one, Answer)]
-    return _find_current(answers, len(faults)), tuple(faults)
+class _Reader:
+    """Understands the lines of a file that grows, of which it has read the beginning before.
+
+    A command asks for the same answers several times, a page after each new one; their masks are
+    most of the work.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._lines: list[bytes] = []
+        self._found: list[Answer | str] = []
+        self._answers = Answers()
+
+    def understand(self, lines: list[bytes]) -> tuple[Answers, list[tuple[int, str]]]:
+        """Return the answers of all lines, and the number and fault of each that is none."""
+        with self._lock:
+            if self._lines != lines:
+                is_longer = self._lines == lines[: len(self._lines)]
+                known = self._found if is_longer else []
+                new = _parse_lines(lines[len(known) :])
+                self._lines, self._found = lines, [*known, *new]
+                self._answers = self._find_current(new, self._answers.by_image if known else {})
+            found, answers = self._found, self._answers
+        faults = [(n, one) for n, one in enumerate(found, start=1) if not isinstance(one, Answer)]
+        return answers, faults
+
+    def _find_current(
+        self, new: Iterable[Answer | str], known: Mapping[str, tuple[CurrentAnswer, ...]]
+    ) -> Answers:
+        """Return the answers that count; of images without a new one those that are known."""
+        answers = [one for one in self._found if isinstance(one, Answer)]
+        changed = {one.file_name for one in new if isinstance(one, Answer)}
+        again = [one for one in answers if one.file_name in changed or not known]
+        current = _group_current(again)
+        by_image = {
+            name: current[name] if name in current else known[name]
+            for name in dict.fromkeys(one.file_name for one in answers)
+        }
+        return Answers(
+            by_image, _list_names(answers), len(answers), len(self._found) - len(answers)
+        )
+
+
+_reader = _Reader()
 
 
 def append_answers(output: AnyPath, answers: Iterable[Answer]) -> int:
@@ -309,14 +348,18 @@ def _parse_lines(lines: Iterable[bytes]) -> list[Answer | str]:
     return found
 
 
-def _find_current(answers: Sequence[Answer], damaged: int) -> Answers:
-    """Return the answers that count: of those on one region of an image the last one."""
+def _group_current(answers: Iterable[Answer]) -> dict[str, tuple[CurrentAnswer, ...]]:
+    """Return the answers that count, by image: of those on one region of it the last one."""
     by_image: dict[str, list[Answer]] = {}
     for answer in answers:
         by_image.setdefault(answer.file_name, []).append(answer)
-    current = {name: _keep_last(found) for name, found in by_image.items()}
-    names = dict.fromkeys(answer.category for answer in answers if answer.category is not None)
-    return Answers(current, tuple(names), len(answers), damaged)
+    return {name: _keep_last(found) for name, found in by_image.items()}
+
+
+def _list_names(answers: Iterable[Answer]) -> tuple[str, ...]:
+    """Return the names that people gave, in the order of the file."""
+    names = (answer.category for answer in answers if answer.category is not None)
+    return tuple(dict.fromkeys(names))
 
 
 def _keep_last(answers: Iterable[Answer]) -> tuple[CurrentAnswer, ...]:
@@ -350,15 +393,37 @@ def _overlap(masks: Sequence[RLE], others: Sequence[RLE]) -> bool:
 
 def _find_new(lines: Iterable[bytes], answers: Iterable[Answer]) -> list[Answer]:
     """Return the answers that say something new to those in lines."""
-    old = [one for one in _parse_lines(lines) if isinstance(one, Answer)]
+    answers = list(answers)
+    # Only what was said of the same images can be the same.
+    some = _choose_lines(lines, {answer.file_name for answer in answers})
+    old = [one for one in _parse_lines(some) if isinstance(one, Answer)]
     imported = {_identify(answer) for answer in old if answer.source}
-    current = {_identify(answer, with_source=False) for answer in _find_current(old, 0)}
+    current = {
+        _identify(one.answer, with_source=False)
+        for image in _group_current(old).values()
+        for one in image
+    }
     new: dict[str, Answer] = {}
     for answer in answers:
         is_known = bool(answer.source) and _identify(answer) in imported
         if not is_known and _identify(answer, with_source=False) not in current:
             new.setdefault(_identify(answer), answer)
     return list(new.values())
+
+
+def _choose_lines(lines: Iterable[bytes], file_names: Collection[str]) -> list[bytes]:
+    """Return the lines that may be on one of a few images; where these are many, all."""
+    if len(file_names) > _FEW_IMAGES:
+        return list(lines)
+    return [line for line in lines if _read_name(line) in (None, *file_names)]
+
+
+def _read_name(line: bytes) -> str | None:
+    """Return the name that a line begins with, as we write them; None where that is not clear."""
+    if not line.startswith(_LINE_START):
+        return None
+    name = line[len(_LINE_START) :].partition(b'"')[0]
+    return None if b"\\" in name else name.decode("utf-8", "replace")
 
 
 def _identify(answer: Answer, *, with_source: bool = True) -> str:

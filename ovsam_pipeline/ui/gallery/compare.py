@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from ovsam_pipeline.ui.gallery.opened import OpenedOutput
 from ovsam_pipeline.ui.gallery.rows import Row, Snapshot
 
 _ROWS_AT_ONCE = 256
+
+_Objects = Sequence[Mapping[str, Any]]
 
 
 class Comparison:
@@ -63,16 +66,20 @@ class Comparison:
         there = [place for place in places if place is not None]
         found = dict(zip(there, self._other.read_rows(there), strict=True))
         own = self._opened.read_rows([image["row"] for image in images])
-        for image, row, place in zip(images, own, places, strict=True):
-            if place is None:
-                image["other_objects"] = None
-                continue
-            other = self._other.draw_row(found[place], side)["objects"]
-            differs = self._compare(row, found[place])
-            for objects, which in zip((image["objects"], other), differs, strict=True):
-                for drawn, is_different in zip(objects, which, strict=True):
-                    drawn["differs"] = is_different
-            image["other_objects"] = other
+        shared = [
+            (image, row, found[place])
+            for image, row, place in zip(images, own, places, strict=True)
+            if place is not None
+        ]
+        differences = self._compare([(row, other) for _, row, other in shared])
+        for image in images:
+            image["other_objects"] = None
+        for (image, _, other), difference in zip(shared, differences, strict=True):
+            image["other_objects"] = self._other.draw_row(other, side)["objects"]
+            for number, drawn in enumerate(image["objects"]):
+                drawn["differs"] = number not in difference.same
+            for number, drawn in enumerate(image["other_objects"]):
+                drawn["differs"] = number not in difference.same_others
 
     def _update(self) -> None:
         """Compare all images where either output has changed since."""
@@ -88,47 +95,76 @@ class Comparison:
             some = shared[start : start + _ROWS_AT_ONCE]
             own = self._opened.read_rows([row for row, _ in some])
             other = self._other.read_rows([place for _, place in some])
-            for one, two in zip(own, other, strict=True):
-                differences[one.number] = self._count(one, two)
+            pairs = list(zip(own, other, strict=True))
+            for (row, _), found in zip(pairs, self._compare(pairs), strict=True):
+                differences[row.number] = found.count
         self._differences, self._snapshots = differences, snapshots
 
-    def _count(self, one: Row, two: Row) -> int:
-        """Return how many objects differ: those that one output lacks, and changed names once."""
-        is_answered = self._opened.list_answers(one) or self._other.list_answers(two)
-        if not is_answered and one.values.get("objects") == two.values.get("objects"):
-            return 0
-        mine, theirs = self._opened.correct(one), self._other.correct(two)
-        pairs = match_objects(mine, theirs)
-        num_renamed = sum(_get_name(mine[i]) != _get_name(theirs[j]) for i, j in pairs)
-        return len(mine) + len(theirs) - 2 * len(pairs) + num_renamed
-
-    def _compare(self, one: Row, two: Row) -> tuple[list[bool], list[bool]]:
-        """Return which objects of either row the other one lacks, or names differently."""
-        mine, theirs = self._opened.correct(one), self._other.correct(two)
-        pairs = match_objects(mine, theirs)
-        equal = [(i, j) for i, j in pairs if _get_name(mine[i]) == _get_name(theirs[j])]
-        kept, others = {i for i, _ in equal}, {j for _, j in equal}
-        return (
-            [i not in kept for i in range(len(mine))],
-            [j not in others for j in range(len(theirs))],
-        )
+    def _compare(self, pairs: Sequence[tuple[Row, Row]]) -> list[_Difference]:
+        """Return how the rows of each pair differ, answers applied."""
+        objects = [(self._opened.correct(one), self._other.correct(two)) for one, two in pairs]
+        # Most images of two runs are often labelled alike, which is seen at once.
+        matched = iter(match_images([(mine, theirs) for mine, theirs in objects if mine != theirs]))
+        found = []
+        for mine, theirs in objects:
+            pairs_of = [(i, i) for i in range(len(mine))] if mine == theirs else next(matched)
+            found.append(_judge(mine, theirs, pairs_of))
+        return found
 
 
-def match_objects(
-    objects: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]
-) -> list[tuple[int, int]]:
-    """Return which objects of two rows of one image are the same, by position: one to one.
+@dataclass(frozen=True)
+class _Difference:
+    """How the objects of two rows differ.
 
-    Their masks, or the boxes of `ovsam detect`, have an IoU of .5 or more; of several the one of
-    the same name comes first, then the greatest IoU. Damaged masks match nothing.
+    Attributes:
+        count: objects that one row lacks, and changed names once.
+        same: positions of objects that both have, with the same name; in the other row
+            `same_others`.
     """
-    ious = _compute_ious(objects, others)
+
+    count: int
+    same: frozenset[int]
+    same_others: frozenset[int]
+
+
+def _judge(objects: _Objects, others: _Objects, pairs: Sequence[tuple[int, int]]) -> _Difference:
+    equal = [(i, j) for i, j in pairs if _get_name(objects[i]) == _get_name(others[j])]
+    return _Difference(
+        len(objects) + len(others) - len(pairs) - len(equal),
+        frozenset(i for i, _ in equal),
+        frozenset(j for _, j in equal),
+    )
+
+
+def match_images(images: Sequence[tuple[_Objects, _Objects]]) -> list[list[tuple[int, int]]]:
+    """Return which objects of two rows are the same, by position, for each pair of rows.
+
+    One to one: their masks, or the boxes of `ovsam detect`, have an IoU of .5 or more; of several
+    the one of the same name comes first, then the greatest IoU. Damaged masks match nothing.
+    """
+    whole = iter(_find_whole([objects for pair in images for objects in pair]))
+    return [_match(*pair, next(whole), next(whole)) for pair in images]
+
+
+def _match(
+    objects: _Objects, others: _Objects, rows: np.ndarray, columns: np.ndarray
+) -> list[tuple[int, int]]:
+    """Match those objects whose masks are whole, by their positions."""
+    if not len(rows) or not len(columns):
+        return []
+    ious = _compute_ious([objects[i] for i in rows], [others[j] for j in columns])
+    found = np.argwhere(ious >= LEAST_IOU)
     candidates = sorted(
-        (_get_name(objects[i]) != _get_name(others[j]), -float(ious[i, j]), i, j)
-        for i, j in np.argwhere(ious >= LEAST_IOU).tolist()
+        (_get_name(objects[i]) != _get_name(others[j]), -float(iou), i, j)
+        for i, j, iou in zip(
+            rows[found[:, 0]].tolist(),
+            columns[found[:, 1]].tolist(),
+            ious[tuple(found.T)].tolist(),
+            strict=True,
+        )
     )
     pairs: list[tuple[int, int]] = []
-    left, right = set(range(len(objects))), set(range(len(others)))
+    left, right = set(rows.tolist()), set(columns.tolist())
     for _, _, i, j in candidates:
         if i in left and j in right:
             pairs.append((i, j))
@@ -137,33 +173,27 @@ def match_objects(
     return pairs
 
 
-def _compute_ious(
-    objects: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]
-) -> np.ndarray:
-    """Return the IoU of each two objects: (N, M), 0 where a mask is damaged."""
-    ious = np.zeros((len(objects), len(others)))
-    rows, columns = _find_whole(objects), _find_whole(others)
-    if not len(rows) or not len(columns):
-        return ious
-    some, more = [objects[i] for i in rows], [others[j] for j in columns]
-    if all("segmentation" in item for item in (*some, *more)):
-        masks = [[item["segmentation"] for item in items] for items in (some, more)]
-        found = compute_mask_ious(*masks)
-    else:
-        boxes = [np.array([item["bbox"] for item in items], np.float64) for items in (some, more)]
-        found = np.asarray(coco_mask.iou(*boxes, [0] * len(more)))
-    ious[np.ix_(rows, columns)] = found
-    return ious
+def _compute_ious(objects: _Objects, others: _Objects) -> np.ndarray:
+    """Return the IoU of each two objects, by their masks or as boxes: (N, M)."""
+    if "segmentation" in objects[0] and "segmentation" in others[0]:
+        masks = [[item["segmentation"] for item in items] for items in (objects, others)]
+        return compute_mask_ious(*masks)
+    boxes = [np.array([item["bbox"] for item in items], np.float64) for items in (objects, others)]
+    return np.asarray(coco_mask.iou(*boxes, [0] * len(others)))
 
 
-def _find_whole(objects: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """Return the positions of objects whose masks can be decoded; of boxes, all."""
-    masks = [item.get("segmentation") for item in objects]
-    there = [mask for mask in masks if mask is not None]
-    if len(there) < len(masks):
-        return np.arange(len(objects))
-    num_pixels = np.array([math.prod(mask["size"]) for mask in there], np.int64)
-    return np.flatnonzero(find_readable_counts([mask["counts"] for mask in there], num_pixels))
+def _find_whole(rows: Sequence[_Objects]) -> list[np.ndarray]:
+    """Return the positions of objects whose masks can be decoded, of boxes all, for each row.
+
+    All masks are looked at together: image by image that is most of the time.
+    """
+    masks = [item.get("segmentation") for objects in rows for item in objects]
+    counts = ["" if mask is None else mask["counts"] for mask in masks]
+    sizes = [0 if mask is None else math.prod(mask["size"]) for mask in masks]
+    is_whole = find_readable_counts(counts, np.array(sizes, np.int64))
+    is_whole |= np.array([mask is None for mask in masks], bool)
+    ends = np.cumsum([len(objects) for objects in rows])
+    return [np.flatnonzero(some) for some in np.split(is_whole, ends[:-1])]
 
 
 def _get_name(item: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import pytest
 from reviewed_rows import answer, draw_mask
 
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.output import growing_file
+from ovsam_pipeline.output import growing_file, reviews
 from ovsam_pipeline.output.reviews import (
     REVIEWS_FILE,
     Answer,
@@ -227,3 +227,31 @@ def test_imports_at_once_on_s3(s3, monkeypatch, knows_conditions) -> None:
 
 def _refuse_conditions(path):
     raise UnsupportedError(f"no conditions for {path}")
+
+
+def test_file_that_grows_is_understood_as_one_that_is_read_at_once(tmp_path, monkeypatch):
+    said = [
+        answer("a.jpg", reviewed=draw_mask(5, 6, 10, 20)),
+        answer("b.jpg", "dog", reviewed=draw_mask(5, 6, 10, 20)),
+        answer("a.jpg", None, reviewed=draw_mask(5, 6, 10, 20), by="bob"),
+        answer("a.jpg", "cup", draw_mask(30, 6, 10, 20)),
+    ]
+    for one in said:
+        append_answers(tmp_path, [one])
+        read_answers(tmp_path)
+    with (tmp_path / "reviews.jsonl").open("ab") as stream:
+        stream.write(b"broken\n")
+    grown = read_answers(tmp_path)
+    monkeypatch.setattr(reviews, "_reader", reviews._Reader())
+    assert grown == read_answers(tmp_path)
+    assert (grown.lines, grown.damaged, grown.names) == (4, 1, ("cat", "dog", "cup"))
+    assert [one.verdict for one in grown] == ["rejected", "added", "renamed"]
+
+
+def test_file_that_was_cut_is_read_anew(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        append_answers(tmp_path, [answer(name, reviewed=draw_mask(5, 6, 10, 20))])
+    assert len(read_answers(tmp_path).by_image) == 2
+    path = tmp_path / "reviews.jsonl"
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[1])
+    assert list(read_answers(tmp_path).by_image) == ["b.jpg"]
