@@ -407,7 +407,7 @@ def _make_output(folder: Path) -> Any:
 
 
 def _read_output(path: Path) -> None:
-    from ovsam_pipeline.commands.report import collect_report, format_report
+    from ovsam_pipeline.commands.report_counts import collect_report, format_report
     from ovsam_pipeline.commands.status import format_status
     from ovsam_pipeline.detectors.stored.boxes_file import build_boxes_detector
     from ovsam_pipeline.export.coco import export_coco

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from ovsam_pipeline.commands.report import collect_report
+from ovsam_pipeline.commands.report_counts import collect_report
 from ovsam_pipeline.export.coco import export_coco
 from ovsam_pipeline.export.row_counts import count_output
 from ovsam_pipeline.output.folder import list_parts

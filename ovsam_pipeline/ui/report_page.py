@@ -37,6 +37,8 @@ _HEAD = """<!doctype html>
 </head>
 <body>
 """
+# Rows from which on a printed table has several columns.
+_LONG = 24
 _ROOT = '<div id="root"><noscript>The pictures need JavaScript.</noscript></div>\n'
 
 
@@ -47,14 +49,12 @@ class Section:
     Attributes:
         lines: paragraphs; lines that begin with a space are one table, in columns as they are.
         rows: a table of two or more columns, with its `header`.
-        is_open: False hides all but the title until it is clicked.
     """
 
     title: str
     lines: Sequence[str] = ()
     header: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
-    is_open: bool = True
 
 
 @dataclass(frozen=True)
@@ -148,12 +148,11 @@ def _write_sections(title: str, sections: Sequence[Section]) -> Iterator[str]:
         return
     yield f'<article class="report-head" data-testid="report-head">\n<h1>{_escape(title)}</h1>\n'
     for section in sections:
-        is_open = " open" if section.is_open else ""
-        yield f"<details{is_open}><summary>{_escape(section.title)}</summary>\n"
+        yield f"<section>\n<h2>{_escape(section.title)}</h2>\n"
         yield from _write_lines(section.lines)
         if section.rows:
             yield from _write_table(section.header, section.rows)
-        yield "</details>\n"
+        yield "</section>\n"
     yield "</article>\n"
 
 
@@ -171,7 +170,8 @@ def _write_lines(lines: Sequence[str]) -> Iterator[str]:
 
 
 def _write_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield '<div class="report-table"><table class="grid">\n'
+    is_long = " is-long" if len(rows) > _LONG else ""
+    yield f'<div class="report-table{is_long}"><table class="grid">\n'
     if header:
         cells = "".join(f'<th scope="col">{_escape(name)}</th>' for name in header)
         yield f"<thead><tr>{cells}</tr></thead>\n"

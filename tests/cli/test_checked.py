@@ -9,7 +9,7 @@ from ovsam_pipeline.commands.checked import (
     describe_certificate,
     describe_precision,
 )
-from ovsam_pipeline.commands.report import collect_checks, format_checks
+from ovsam_pipeline.commands.report_counts import collect_checks, format_checks
 from ovsam_pipeline.output.checked_labels import (
     Calibration,
     Certificate,

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 from row_objects import PROMPT, make_object
+from scored_folder import make_scores
 
-from ovsam_pipeline.commands.report import collect_report, format_report
+from ovsam_pipeline.commands.report_counts import collect_report, format_report
 from ovsam_pipeline.output.parts import BOX_SCHEMA, SCHEMA, write_part
 from ovsam_pipeline.records import BoxRecord, LabelRecord, ObjectRecord
 
@@ -104,3 +105,47 @@ def test_hashes_are_not_shown(tmp_path):
 def test_output_without_parts_counts_nothing(tmp_path):
     found = collect_report(make_output(tmp_path, []))
     assert (found["images"], found["objects"], found["classes"], found["reasons"]) == (0, 0, {}, {})
+
+
+def test_a_report_as_one_file_says_what_the_report_says(run_command, tmp_path) -> None:
+    (tmp_path / "out").mkdir()
+    objects = [(label("cat", None), label("<b>", None)), ()]
+    output = make_output(tmp_path / "out", objects, ["torn at byte 7"])
+    run = {"state": "finished", "model": {"name": "nano", "licence": "Apache-2.0"}}
+    (output / "run.json").write_text(json.dumps(run))
+    file = tmp_path / "report.html"
+    done = run_command("report", output, "--html", file)
+    assert done.code == 0, done.err
+    assert done.out.startswith(f"{file}: 3 images, ")
+    page = file.read_text()
+    for text in (
+        "<p>images: 1 labelled, 1 empty, 1 failed</p>",
+        "<td>&lt;b&gt;</td><td>1</td>",
+        "<td>1</td><td>torn at byte 7</td><td>f0.jpg</td>",
+        "nano, licence of the weights: Apache-2.0",
+        "Nobody has measured it",
+        "Nobody has reviewed these labels.",
+    ):
+        assert text in page
+    sample = run_command("report", output, "--html", file, "--limit", 1)
+    assert "1 of 3 images" in sample.out
+    assert "Below are 1 image of 3, drawn by chance" in file.read_text()
+
+
+def test_what_a_report_cannot_be_is_a_sentence(run_command, tmp_path) -> None:
+    (tmp_path / "out").mkdir()
+    output = make_output(tmp_path / "out", [()])
+    done = run_command("report", output, "--limit", 1)
+    assert (done.code, "add --html FILE" in done.err) == (2, True)
+    done = run_command("report", output, "--html", output / "run.json")
+    assert (done.code, "not replaced" in done.err) == (2, True)
+    assert json.loads((output / "run.json").read_text()) == {"state": "finished"}
+
+
+def test_an_evaluation_has_a_report_of_its_own(run_command, tmp_path) -> None:
+    folder, file = make_scores(tmp_path / "scores"), tmp_path / "r.html"
+    assert f"{file}: results of {folder}" in run_command("report", folder, "--html", file).out
+    done = run_command("report", folder, "--html", file, "--limit", 1)
+    assert (done.code, "holds an evaluation" in done.err) == (2, True)
+    done = run_command("report", folder)
+    assert (done.code, "ovsam report" in done.err) == (2, True)

@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:f46e0cd4d1a8faf28e7d82ff916de6e03d295b091cc395c9b5a22f6a98c058c1
+// ovsam page, made by page/build.mjs from sources sha256:96c57ff2909ac94e50d3e000aea65919c5333676206edf0105f2b527b30acb1c
 "use strict";
 (() => {
   // src/shared/api.ts

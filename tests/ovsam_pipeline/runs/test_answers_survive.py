@@ -6,7 +6,7 @@ import pytest
 from fake_labeller import make_labeller, write_images
 
 import ovsam_pipeline
-from ovsam_pipeline.commands.report import collect_report
+from ovsam_pipeline.commands.report_counts import collect_report
 from ovsam_pipeline.evaluation.reading.predictions import read_predictions
 from ovsam_pipeline.evaluation.reading.truth import read_ground_truth
 from ovsam_pipeline.labelling import build
