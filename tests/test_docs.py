@@ -21,6 +21,15 @@ def test_every_file_that_a_page_names_exists(page) -> None:
     assert not broken
 
 
+def test_pictures_are_shown_and_small() -> None:
+    text = "".join(page.read_text() for page in PAGES)
+    pictures = list((DOCS / "images").glob("*.jpg"))
+    assert not [path.name for path in pictures if f"images/{path.name})" not in text]
+    sizes = [path.stat().st_size for path in pictures]
+    assert max(sizes) <= 150_000
+    assert sum(sizes) <= 1_500_000
+
+
 def test_twenty_questions_are_answered() -> None:
     text = (DOCS / "architecture.md").read_text()
     answers = text.split("## Where is …?")[1].splitlines()

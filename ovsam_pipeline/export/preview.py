@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -89,17 +90,28 @@ def _shorten(stem: str) -> str:
     return stem.encode()[:_MOST_NAME_BYTES].decode("utf-8", "ignore")
 
 
-def draw_objects(image: np.ndarray, objects: Sequence[Mapping[str, Any]]) -> np.ndarray:
+def draw_objects(
+    image: np.ndarray,
+    objects: Sequence[Mapping[str, Any]],
+    *,
+    scale: float | None = None,
+    font_size: int | None = None,
+) -> np.ndarray:
     """Return a picture of an (H, W, 3) uint8 RGB image and the 100 best of its objects.
 
     Objects are as in a row of the output of `ovsam label`, or of `ovsam detect`, whose boxes are
-    drawn. The longer side has 640 to 1600 pixels, of a panorama up to 3200; a legend comes on top.
-    Outlines of objects that are likely wrong are dashed.
+    drawn. Outlines of objects that are likely wrong are dashed.
+
+    Args:
+        scale: of the picture to the image. By default the longer side has 640 to 1600 pixels, of a
+            panorama up to 3200; a legend comes on top.
+        font_size: in pixels, 12 to 20 by default.
     """
-    scale = _choose_scale(*image.shape[:2])
+    if scale is None:
+        scale = _choose_scale(*image.shape[:2])
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     picture = resize_picture(image, (width, height))
-    size = _choose_font_size(height, width)
+    size = font_size or _choose_font_size(height, width)
     if not objects:
         return write_remark(picture, "no objects", size)
     best = sorted(objects, key=lambda item: -_get_score(item))[:_MOST_OBJECTS]
@@ -115,7 +127,7 @@ def draw_objects(image: np.ndarray, objects: Sequence[Mapping[str, Any]]) -> np.
         if point := item.get("detector_point_xy"):
             x, y = (round(value * scale) for value in point)
             draw_point(picture, (x, y), colour, thickness)
-    if len(best) > _MANY_OBJECTS:
+    if len(best) > _MANY_OBJECTS and font_size is None:
         size = max(_LEAST_FONT, round(0.8 * size))
     left_out = f"the {len(best)} surest of {len(objects)} objects"
     remark = left_out if len(objects) > len(best) else ""
@@ -162,7 +174,9 @@ def _get_score(item: Mapping[str, Any]) -> float:
 
 def _get_colour(item: Mapping[str, Any]) -> Colour:
     number = item.get("category_id", item.get("detector_category_id"))
-    return choose_colour(int(number or 0))
+    if number is None:  # of a detector without ids
+        number = zlib.crc32(str(item.get("detector_category")).encode())
+    return choose_colour(int(number))
 
 
 def _is_doubtful(item: Mapping[str, Any]) -> bool:
