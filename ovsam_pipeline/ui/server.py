@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from ovsam.checked_json import parse_json
 from ovsam.errors import ConfigError, OvsamError, describe_error, show_value
 from ovsam_pipeline.terminal.app import print_result
 from ovsam_pipeline.terminal.notes import print_note
@@ -83,16 +84,12 @@ def build_app(start: Start, routes: Sequence[BaseRoute], security: Security) -> 
 async def read_json(request: Request) -> dict[str, Any]:
     """Return the JSON object of a request; a ConfigError where its body is something else."""
     try:
-        found = json.loads(await request.body(), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        found = parse_json(await request.body())
+    except ValueError as error:
         raise ConfigError(f"expected a JSON object, got {describe_error(error)}") from error
     if not isinstance(found, dict):
         raise ConfigError(f"expected a JSON object, got {show_value(found)}")
     return found
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"the number {name}")
 
 
 def _show_static(request: Request) -> Response:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ovsam.checked_json import parse_json
 from ovsam.errors import ConfigError, show_value
 from ovsam_pipeline.output.reviews import Answer, append_answers
 from ovsam_pipeline.ui.gallery.opened import OpenedOutput
@@ -69,14 +68,6 @@ class Reviewer:
             shown={name: item.get(name) for name in _SHOWN},
             phash=row.values.get("phash"),
         )
-
-
-def read_answer(body: bytes) -> Any:
-    """Return the JSON of a request; a ConfigError where it is none."""
-    try:
-        return parse_json(body)
-    except ValueError as error:
-        raise ConfigError(f"expected JSON, got {show_value(body[:40], 40)}") from error
 
 
 def _check(said: Any) -> tuple[int, str, str, str | None]:

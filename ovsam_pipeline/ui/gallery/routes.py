@@ -23,11 +23,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from ovsam.errors import ConfigError, ImageError
-from ovsam_pipeline.ui.gallery.answers import ChangedError, Reviewer, read_answer
+from ovsam_pipeline.ui.gallery.answers import ChangedError, Reviewer
 from ovsam_pipeline.ui.gallery.compare import Comparison
 from ovsam_pipeline.ui.gallery.opened import DRAWN_SIDE, OpenedOutput
 from ovsam_pipeline.ui.pictures import MOST_SIDE, THUMBNAIL_SIDE
 from ovsam_pipeline.ui.security import Refusal
+from ovsam_pipeline.ui.server import read_json
 
 _MOST_ROWS = 50
 _BYTES = "application/octet-stream"
@@ -120,7 +121,7 @@ class _Gallery:
         return Response(picture.data, media_type=picture.media_type, headers=_KEEP)
 
     async def take_answer(self, request: Request) -> Response:
-        said = read_answer(await request.body())
+        said = await read_json(request)
         assert self._reviewer is not None
         try:
             return _to_json(await run_in_threadpool(self._reviewer.take, said))

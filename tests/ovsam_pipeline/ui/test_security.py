@@ -266,7 +266,7 @@ def test_a_request_that_ends_early_is_no_fault_of_ours(caplog):
     assert not caplog.records
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{", "[" * 100_000, '{"a": NaN}', "\xff", "1e999"])
+@pytest.mark.parametrize("text", ["", "[1]", "{", "[" * 100_000, '"\\ud800"', "\xff", "1e999"])
 def test_bad_json_is_told(client, text):
     headers = {"Content-Type": "application/json"}
     content = text.encode("latin-1")
