@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:96c57ff2909ac94e50d3e000aea65919c5333676206edf0105f2b527b30acb1c
+// ovsam page, made by page/build.mjs from sources sha256:34962dc0068a2ffd5299102b118a855c011436955cd69b925f07a396407306eb
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -4679,6 +4679,7 @@
     timer;
     countTimer;
     frame = 0;
+    answers = Promise.resolve();
     keys;
     build(root) {
       const toggle = h("button", {
@@ -4943,20 +4944,21 @@
       const card = document.activeElement?.closest(".card");
       if (!card || this.view.mode !== "objects") return;
       const position = Number(card.dataset["position"]);
-      const row = this.findRow(position);
-      const image = this.loader.get(row);
-      const number = this.ids.of(row).indexOf(this.selection.items[position] ?? -1);
-      const object = image?.objects[number];
-      if (!image || !object || !this.source.answer) return;
+      const object = this.selection.items[position];
+      if (object === void 0 || !this.loader.get(this.findRow(position))) return;
       this.grid.focus(position + 1);
-      this.source.answer({ row, number, key: object.key, verdict }).then(
-        (after) => {
-          this.ids.update(image, after);
-          this.loader.put(after);
-          this.takeAnswer(row);
-        },
-        (error) => sayError(describe(error))
-      );
+      this.answers = this.answers.then(() => this.sendAnswer(object, verdict)).catch((error) => sayError(describe(error)));
+    }
+    async sendAnswer(object, verdict) {
+      const row = this.selector.owner[object] ?? 0;
+      const image = await this.loader.load(row);
+      const number = this.ids.of(row).indexOf(object);
+      const drawn = image.objects[number];
+      if (!drawn || !this.source.answer) return;
+      const after = await this.source.answer({ row, number, key: drawn.key, verdict });
+      this.ids.update(image, after);
+      this.loader.put(after);
+      this.takeAnswer(row);
     }
   };
   function findLastPart(path) {

@@ -96,6 +96,7 @@ class Gallery {
   private timer: number | undefined;
   private countTimer: number | undefined;
   private frame = 0;
+  private answers: Promise<void> = Promise.resolve();
   private readonly keys: readonly Key[];
 
   constructor(
@@ -434,20 +435,23 @@ class Gallery {
     const card = document.activeElement?.closest<HTMLElement>(".card");
     if (!card || this.view.mode !== "objects") return;
     const position = Number(card.dataset["position"]);
-    const row = this.findRow(position);
-    const image = this.loader.get(row);
-    const number = this.ids.of(row).indexOf(this.selection.items[position] ?? -1);
-    const object = image?.objects[number];
-    if (!image || !object || !this.source.answer) return;
+    const object = this.selection.items[position];
+    if (object === undefined || !this.loader.get(this.findRow(position))) return;
     this.grid.focus(position + 1);
-    this.source.answer({ row, number, key: object.key, verdict }).then(
-      (after) => {
-        this.ids.update(image, after);
-        this.loader.put(after);
-        this.takeAnswer(row);
-      },
-      (error: unknown) => sayError(describe(error)),
-    );
+    // One after the other: an answer may change the numbers of the objects in its row.
+    this.answers = this.answers.then(() => this.sendAnswer(object, verdict)).catch((error: unknown) => sayError(describe(error)));
+  }
+
+  private async sendAnswer(object: number, verdict: Answer["verdict"]): Promise<void> {
+    const row = this.selector.owner[object] ?? 0;
+    const image = await this.loader.load(row);
+    const number = this.ids.of(row).indexOf(object);
+    const drawn = image.objects[number];
+    if (!drawn || !this.source.answer) return;
+    const after = await this.source.answer({ row, number, key: drawn.key, verdict });
+    this.ids.update(image, after);
+    this.loader.put(after);
+    this.takeAnswer(row);
   }
 }
 
