@@ -1,6 +1,6 @@
 """How a scribble, and a further click, are best given to the mask decoder.
 
-    python benchmarks/ui/scribble.py [--model nano|photo] [--scenes examples/scenes]
+    python benchmarks/ui/scribble.py [--model nano|photo] [--objects 112] [--scenes examples/scenes]
 
 Each object of the scenes is scribbled on twice: along its longer axis with a thin brush, and over
 its inside with a broad one. Printed is the mean IoU of the answer with the true mask, for each way
@@ -133,6 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--scenes", type=Path, default=Path("examples/scenes"))
+    parser.add_argument("--objects", type=int, default=112, help="first ones of the scenes")
     given = parser.parse_args()
     model = ovsam.load_model(given.model).prepare_for_inference()
     predictor = ovsam.Predictor(model)
@@ -140,8 +141,10 @@ def main() -> None:
     ious: dict[tuple[str, str], list[float]] = defaultdict(list)
     clicks: dict[bool, list[list[float]]] = {False: [], True: []}
     for pixels, masks in read_scenes(given.scenes):
+        if len(clicks[True]) == given.objects:
+            break
         encoded = predictor.encode([prepare_image(pixels, size)])[0]
-        for mask in masks:
+        for mask in masks[: given.objects - len(clicks[True])]:
             for kind, drawn in (("line", scribble_line(mask)), ("inside", scribble_inside(mask))):
                 for name, make in WAYS.items():
                     prediction = predictor.segment(

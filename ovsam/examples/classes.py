@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ovsam.examples.embedding import embed_examples
-from ovsam.examples.prototypes import ExamplePrototypes, build_space
+from ovsam.examples.prototypes import ExampleEmbeddings, ExamplePrototypes, build_space
 from ovsam.text.class_list import fold_name
 from ovsam.text.embedding import embed_vocabulary
 from ovsam.text.vocabulary import NONE_OF_EXAMPLES, Vocabulary
@@ -27,6 +27,7 @@ def embed_classes(
     *,
     namer: TextTower | NameTable | None = None,
     progress: Progress | None = None,
+    seen: ExampleEmbeddings | None = None,
 ) -> Vocabulary:
     """Return the vocabulary with the prototypes of all its classes.
 
@@ -35,6 +36,7 @@ def embed_classes(
         model: what looks at the examples.
         namer: what embeds texts; None: the model's own.
         progress: called with (texts or examples done, in all) while they are embedded.
+        seen: what the model sees in the examples, where that is known; None: it looks at them.
 
     Raises:
         VocabularyError: the text tower refuses a name, or a picture of examples is gone.
@@ -47,7 +49,8 @@ def embed_classes(
     if vocabulary.example_prototypes is not None:
         return vocabulary
     texts = _embed_texts(vocabulary, model, namer, progress)
-    return vocabulary.with_example_prototypes(texts, _build_examples(vocabulary, model, progress))
+    seen = seen or embed_examples(vocabulary.references, model, progress)
+    return vocabulary.with_example_prototypes(texts, _build_examples(vocabulary, model, seen))
 
 
 def _embed_texts(
@@ -70,12 +73,11 @@ def _embed_texts(
 
 
 def _build_examples(
-    vocabulary: Vocabulary, model: LabellingModel, progress: Progress | None
+    vocabulary: Vocabulary, model: LabellingModel, seen: ExampleEmbeddings
 ) -> ExamplePrototypes:
     """Return the prototypes of the classes that have examples; a subset may lack some."""
     references = vocabulary.references
     assert references is not None
-    seen = embed_examples(references, model, progress)
     index_of = {fold_name(name): index for index, name in enumerate(vocabulary.names)}
     places = [index_of.get(fold_name(item.name)) for item in references.classes]
     present = [row for row, place in enumerate(places) if place is not None]

@@ -9,6 +9,7 @@ import typer
 
 from ovsam_pipeline.commands.audit import audit
 from ovsam_pipeline.commands.compare import compare
+from ovsam_pipeline.commands.demo import demo
 from ovsam_pipeline.commands.detect import detect
 from ovsam_pipeline.commands.detectors import detectors
 from ovsam_pipeline.commands.doctor import doctor
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 _WEIGHTS = "Models, names and this machine"
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
-    "Label": {"label": label, "detect": detect, "serve": serve},
+    "Label": {"label": label, "detect": detect, "demo": demo, "serve": serve},
     "Look at the labels": {
         "status": status,
         "report": report,

@@ -19,6 +19,7 @@ _TASKS = {
     "relabel": "labels of `ovsam label --relabel`",
     "detect": "boxes of `ovsam detect`",
     "filter": "labels that `ovsam filter` chose",
+    "demo": "what people accepted in `ovsam demo`",
 }
 # What a run of each kind did, and what it would do again; all others label.
 _VERBS = {"detect": ("made", "detect"), "filter": ("filtered", "filter")}

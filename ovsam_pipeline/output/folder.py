@@ -25,9 +25,11 @@ import shutil
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Self
 
+import numpy as np
 import pyarrow as pa
 
 from ovsam.checked_json import check_keys, parse_json, refuse_pipe
@@ -44,6 +46,8 @@ from ovsam_pipeline.output.parts import (
     iterate_part_rows,
     read_part,
     read_part_index,
+    read_whole_part,
+    write_part_table,
 )
 from ovsam_pipeline.storage.atomic import sweep_temporary_files, sync_folder, write_atomically
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
@@ -55,6 +59,8 @@ RETRYING_FILE = "retrying.json"
 STATUS_FILE = "status.json"
 FAILURES_FILE = "failures.jsonl"
 PREVIEW_FOLDER = "preview"
+DEMO_TASK = "demo"
+"""The task, in run.json, of an output whose rows are what people accepted in `ovsam demo`."""
 # Of files by which the workers of a cluster show that they see the folder.
 PROBE_PREFIX = ".probe-"
 _PARTS_FOLDER, _BAD_FOLDER = "parts", "bad"
@@ -148,8 +154,31 @@ class OutputFolder:
             return
         self.refuse_existing(on_existing)
         run = read_run_file(self.path)
+        is_labelling = "task" not in described.get("depends_on", {})
+        if run.get("task") == DEMO_TASK and is_labelling:
+            self._take_over(fingerprint)
+            return
         if run.get("fingerprint", fingerprint) != fingerprint:
             raise explain_difference(self.path, run, described)
+
+    def _take_over(self, fingerprint: str) -> None:
+        """Let a run label the images of a demo: its rows stay until their images are labelled.
+
+        What people accepted are answers too: these win over the labels that come.
+        """
+        logger.info(
+            "%s holds what people accepted in `ovsam demo`: its images are labelled, and the "
+            "accepted objects stay as answers",
+            self.path,
+        )
+        for part in list_parts(self.path):
+            index, table = read_whole_part(part)
+            if index.fingerprint != fingerprint:
+                # An identity that no image has: the row is that of an image that changed.
+                changed = replace(
+                    index, fingerprint=fingerprint, identities=np.zeros_like(index.identities)
+                )
+                write_part_table(part, table, changed)
 
     def refuse_existing(self, on_existing: str) -> None:
         """Refuse results that are here already where `on_existing` is "error"."""

@@ -527,9 +527,9 @@ class _Run:
                 **({"boxes_fit": self.boxes_fit} if self.boxes_fit else {}),
                 "engine": self.engine.name,
                 "working_folder": str(Path.cwd()),
-                "image_roots": _hide_secrets(self.image_roots),
-                "settings": _hide_secrets(self.config.to_dict()),
-                "resolved": _hide_secrets(facts.config.to_dict()),
+                "image_roots": hide_all_secrets(self.image_roots),
+                "settings": hide_all_secrets(self.config.to_dict()),
+                "resolved": hide_all_secrets(facts.config.to_dict()),
                 "versions": {
                     "python": platform.python_version(),
                     **{name: _find_version(name) for name in ("torch", "numpy", "pyarrow")},
@@ -541,12 +541,12 @@ class _Run:
         )
 
 
-def _hide_secrets(value: Any) -> Any:
+def hide_all_secrets(value: Any) -> Any:
     """Return settings without logins, tokens and signatures: run.json is handed on."""
     if isinstance(value, dict):
-        return {_hide_secrets(key): _hide_secrets(item) for key, item in value.items()}
+        return {hide_all_secrets(key): hide_all_secrets(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_hide_secrets(item) for item in value]
+        return [hide_all_secrets(item) for item in value]
     return hide_secrets(value) if isinstance(value, str) else value
 
 

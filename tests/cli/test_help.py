@@ -14,6 +14,7 @@ COMMANDS = [
     *(
         "label",
         "detect",
+        "demo",
         "eval",
         "audit",
         "filter",

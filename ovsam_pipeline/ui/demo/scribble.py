@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ovsam.structures import EncodedImage, Prompts
     from ovsam_pipeline.ui.demo.prompt import Prompt
 
-MOST_SCRIBBLE_POINTS = 5
+MOST_SCRIBBLE_POINTS = 3
 
 
 def build_prompts(prompt: Prompt, encoded: EncodedImage) -> Prompts:
