@@ -115,7 +115,7 @@ def draw_objects(
     if not objects:
         return write_remark(picture, "no objects", size)
     best = sorted(objects, key=lambda item: -_get_score(item))[:_MOST_OBJECTS]
-    shapes = [_find_shape(item, (width, height), scale) for item in best]
+    shapes = [_find_shape(item, image.shape[:2], (width, height)) for item in best]
     # Large objects first, so that a small one on top of them stays visible.
     pairs = sorted(zip(best, shapes, strict=True), key=lambda pair: -_measure_box(pair[1]))
     thickness = max(2, round(max(height, width) / 600))
@@ -190,16 +190,20 @@ def _write_share(share: float) -> str:
     return text[1:] if text.startswith("0.") else text[:3]
 
 
-def _find_shape(item: Mapping[str, Any], size_wh: tuple[int, int], scale: float) -> Shape:
+def _find_shape(
+    item: Mapping[str, Any], image_hw: tuple[int, int], size_wh: tuple[int, int]
+) -> Shape:
     """Return the mask of an object in the picture; its box where there is no mask."""
-    # A mask that is damaged, in an output that somebody gave us, is shown by its box.
+    # A mask that is damaged or of another image, in an output that somebody gave us, is shown by
+    # its box.
     with suppress(ValueError):
         mask = item.get("segmentation")
-        shape = None if mask is None else shape_of_mask(mask, size_wh)
+        shape = None if mask is None else shape_of_mask(mask, image_hw, size_wh)
         if shape is not None:
             return shape
     left, top, width, height = item.get("bbox") or _to_xywh(item["detector_box_xyxy"])
     corners = (left, top, left + width, top + height)
+    scale = size_wh[0] / image_hw[1]
     x0, y0, x1, y1 = (round(value * scale) for value in corners)
     x0, y0 = min(max(x0, 0), size_wh[0] - 1), min(max(y0, 0), size_wh[1] - 1)
     return shape_of_box(

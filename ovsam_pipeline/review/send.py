@@ -127,7 +127,7 @@ def _draw_crop(pixels: np.ndarray, item: Any) -> np.ndarray:
     size = max(1, round(crop.shape[1] * scale)), max(1, round(crop.shape[0] * scale))
     picture = resize_picture(crop, size)
     with suppress(ValueError):  # a damaged mask: what is there can be judged without its outline
-        shape = shape_of_mask(item["segmentation"], size, window)
+        shape = shape_of_mask(item["segmentation"], (height, width), size, window)
         if shape is not None:
             draw_outline(picture, shape, choose_colour(item.get("category_id") or 0), 2)
     return picture

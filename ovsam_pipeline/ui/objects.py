@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ovsam_pipeline.export.drawing import choose_colour
+from ovsam_pipeline.export.drawing.colours import choose_colour, to_hex
 from ovsam_pipeline.export.review_tasks import make_key
 from ovsam_pipeline.output.answered_rows import REVIEWED_BY
 from ovsam_pipeline.output.reviews import CurrentAnswer
@@ -114,7 +114,7 @@ def describe_class(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_colour(category_id: int) -> str:
     """Return the colour of a class as "#rrggbb": that of all pictures."""
-    return "#{:02x}{:02x}{:02x}".format(*choose_colour(category_id))
+    return to_hex(choose_colour(category_id))
 
 
 def to_number(value: Any) -> Any:

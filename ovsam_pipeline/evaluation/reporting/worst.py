@@ -177,9 +177,7 @@ def _find_shape(
     """
     if item is not None:
         with suppress(ValueError):
-            mask = to_rle(item, *image_hw)
-            if list(mask["size"]) == list(image_hw):
-                return shape_of_mask(mask, size_wh, window)
+            return shape_of_mask(to_rle(item, *image_hw), image_hw, size_wh, window)
     left, top, right, bottom = window
     scale = np.array(size_wh * 2) / (right - left, bottom - top, right - left, bottom - top)
     corners = np.concatenate([box_xywh[:2], box_xywh[:2] + box_xywh[2:]])

@@ -4,7 +4,3 @@
 room for labels, `labels` draws them, `charts` sets up plots. Pictures are (H, W, 3) uint8 RGB
 arrays, changed in place; boxes are left, top, right, bottom in whole pixels.
 """
-
-from ovsam_pipeline.export.drawing.colours import COLOURS as COLOURS
-from ovsam_pipeline.export.drawing.colours import Colour as Colour
-from ovsam_pipeline.export.drawing.colours import choose_colour as choose_colour

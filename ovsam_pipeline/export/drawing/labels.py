@@ -38,7 +38,7 @@ CHECK_MARK = "✓"
 # Of the picture, so much may be under names; more of them are harder to tell apart than numbers.
 _MOST_COVERED, _MOST_NAMES = 0.16, 40
 # Of the picture's width.
-_LONGEST_LABEL = 0.6
+_LONGEST_LABEL = 0.5
 # Hiding a pixel of a shape of this share of the picture, or of a smaller one, is worst.
 _SMALL = 0.01
 _OUTLINE_INK = 0.35
@@ -113,7 +113,8 @@ def add_legend(
         return picture
     height, width = picture.shape[:2]
     margin, line = round(0.6 * size), get_line_height(size) + 4
-    whole_width = max(width, 20 * size)
+    # So that the longest piece fits: half of the width is a name, the rest of no more than 12 ems.
+    whole_width = max(width, 25 * size)
     lines = _lay_out(labels, whole_width - 2 * margin, size)
     if remark:
         lines.append([_Token(((remark, QUIET),))])

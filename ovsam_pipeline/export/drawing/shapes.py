@@ -58,19 +58,25 @@ def resize_picture(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArra
 
 
 def shape_of_mask(
-    segmentation: Any, size_wh: tuple[int, int], window: Box | None = None
+    segmentation: Any,
+    image_hw: tuple[int, int],
+    size_wh: tuple[int, int],
+    window: Box | None = None,
 ) -> Shape | None:
     """Return a mask as it lies in a picture of `size_wh` pixels; None where nothing of it does.
 
     Args:
         segmentation: run lengths.
+        image_hw: of the image in pixels.
         size_wh: of the picture.
         window: the part of the image that the picture shows, in pixels of the image; all of it.
 
     Raises:
-        ValueError: the run lengths are damaged.
+        ValueError: the run lengths are damaged, or of an image of another size.
     """
-    height, width = segmentation["size"]
+    height, width = image_hw
+    if list(segmentation["size"]) != [height, width]:
+        raise ValueError(f"expected a mask of {width} x {height} pixels")
     left, top, right, bottom = window or (0, 0, width, height)
     inner, part = _decode_part(segmentation, (left, top, right, bottom))
     if part is None:

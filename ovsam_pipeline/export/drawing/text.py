@@ -22,6 +22,8 @@ from PIL import ImageFont
 from ovsam_pipeline.export.drawing.colours import Colour
 
 UNKNOWN = "□"
+# A name from a file may be a novel.
+_MOST_LETTERS = 2000
 # A letter of OpenCV's font is as high as one of DejaVu Sans at this share of its size.
 _OTHER_SIZE = 1.15
 # Joiners and variants of emoji, which show nothing themselves.
@@ -29,8 +31,8 @@ _INVISIBLE = {0x200D, 0xFE0E, 0xFE0F}
 
 
 def to_line(text: str) -> str:
-    """Return a text from a file as one line: no control characters, no marks of direction."""
-    kept = (" " if letter.isspace() else letter for letter in text)
+    """Return a text from a file as one line without control characters and marks of direction."""
+    kept = (" " if letter.isspace() else letter for letter in text[:_MOST_LETTERS])
     return " ".join("".join(x for x in kept if x == " " or x.isprintable()).split())
 
 

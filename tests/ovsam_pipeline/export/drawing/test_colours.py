@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 
-from ovsam_pipeline.export import drawing
 from ovsam_pipeline.export.drawing.colours import (
     BLACK,
     COLOURS,
@@ -52,7 +51,6 @@ def test_neighbours_differ_to_people_who_do_not_see_red_or_green(cones):
 def test_a_class_has_one_colour_and_the_next_ids_have_others():
     assert choose_colour(7) == choose_colour(7)
     assert len({choose_colour(category_id) for category_id in range(40)}) == 40
-    assert drawing.choose_colour is choose_colour
 
 
 def test_pages_write_colours_in_hexadecimal():

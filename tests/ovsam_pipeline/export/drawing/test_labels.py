@@ -85,6 +85,15 @@ def test_a_legend_has_a_patch_of_each_class_and_its_numbers():
     assert add_legend(make_picture(10, 640), [], 12).shape == (10, 640, 3)
 
 
+@pytest.mark.parametrize("width", [1, 100, 290, 310, 640])
+def test_the_longest_name_leaves_room_for_the_rest_of_its_piece(width):
+    shapes = [shape_of_box((0, 0, width, 40))] * 120
+    long = Label("W" * 300, ((".50", QUIET), ("risk .71", DOUBT)), RED)
+    whole = annotate(make_picture(40, width), shapes, [long] * 120, 12)
+    assert (whole[45:, -7:] == 255).all()
+    assert (whole[45:] != 255).any()
+
+
 def test_a_remark_of_no_objects_stands_in_a_corner():
     picture = write_remark(make_picture(), "no objects", 12)
     assert (picture[:30, :90] < 64).all(axis=-1).any()

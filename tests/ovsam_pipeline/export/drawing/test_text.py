@@ -69,6 +69,10 @@ def test_names_from_files_become_one_line_without_marks_of_direction():
     assert to_line("a\N{RIGHT-TO-LEFT OVERRIDE}b\N{ZERO WIDTH SPACE}") == "ab"
 
 
+def test_a_name_as_long_as_a_book_takes_no_time():
+    assert len(to_drawable("x" * 10**6)) == 2000
+
+
 @pytest.mark.parametrize("start", [(-20, 10), (390, 10), (10, -8), (10, 55), (500, 500), (-500, 0)])
 def test_text_beyond_the_picture_is_cut_off(start):
     draw("a cat", start=start)
