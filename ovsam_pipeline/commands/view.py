@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Comparing so many takes some seconds.
 _MANY = 2000
+_LABELS_OF_AUDIT = "found"
 
 
 def view(
@@ -98,6 +99,11 @@ def _open(text: str, source: list[str] | None) -> OpenedOutput:
         raise ConfigError(
             f"expected an output folder, got the file {text}; to look at annotations, label their "
             f"boxes: ovsam label IMAGES -o OUT --detector gt:{text}, then ovsam view OUT"
+        )
+    if (Path(text) / _LABELS_OF_AUDIT / "run.json").is_file():
+        raise ConfigError(
+            f"{text} holds an audit; what we found is an output of its own: ovsam view "
+            f"{text}/{_LABELS_OF_AUDIT}; its pictures are in {text}/worst"
         )
     opened = OpenedOutput(find_output(text), tuple(source or ()))
     found = opened.count()

@@ -33,8 +33,9 @@ class Comparison:
         """Compare nothing yet."""
         self._opened, self._other = opened, other
         self._lock = threading.Lock()
-        self._snapshots: tuple[Snapshot, Snapshot] | None = None
+        self._measured: tuple[Snapshot, Snapshot] | None = None
         self._differences = np.zeros(0, np.float32)
+        self._named: Snapshot | None = None
         self._places: dict[str, int] = {}
 
     def describe(self) -> dict[str, Any]:
@@ -48,11 +49,27 @@ class Comparison:
     def measure(self) -> np.ndarray:
         """Return how many objects of each image differ, NaN where it is in one output alone.
 
-        (N,) float32; measured once, and again when either output has changed.
+        (N,) float32. Measured once, and again of parts that have changed since.
         """
         with self._lock:
-            self._update()
-            return self._differences
+            snapshots = self._opened.snapshot, self._other.snapshot
+            places = self._find_places(snapshots[1])
+            differences = self._recall(*snapshots)
+            is_new = np.isneginf(differences)
+            names = snapshots[0].list_names()
+            shared = [
+                (row, places[names[row]])
+                for row in np.flatnonzero(is_new).tolist()
+                if names[row] in places
+            ]
+            differences[is_new] = np.nan
+            for start in range(0, len(shared), _ROWS_AT_ONCE):
+                some = shared[start : start + _ROWS_AT_ONCE]
+                pairs = self._read_pairs(some)
+                for (row, _), found in zip(pairs, self._compare(pairs), strict=True):
+                    differences[row.number] = found.count
+            self._differences, self._measured = differences, snapshots
+            return differences
 
     def add_others(self, images: Sequence[dict[str, Any]], side: int) -> None:
         """Add to images, as `read_images` gives them, the objects of the other output.
@@ -61,44 +78,44 @@ class Comparison:
         whether the other output has it.
         """
         with self._lock:
-            self._update()
-            places = [self._places.get(image["file_name"]) for image in images]
-        there = [place for place in places if place is not None]
-        found = dict(zip(there, self._other.read_rows(there), strict=True))
-        own = self._opened.read_rows([image["row"] for image in images])
-        shared = [
-            (image, row, found[place])
-            for image, row, place in zip(images, own, places, strict=True)
-            if place is not None
-        ]
-        differences = self._compare([(row, other) for _, row, other in shared])
+            places = self._find_places(self._other.snapshot)
+        shared = [image for image in images if image["file_name"] in places]
+        pairs = self._read_pairs([(image["row"], places[image["file_name"]]) for image in shared])
         for image in images:
             image["other_objects"] = None
-        for (image, _, other), difference in zip(shared, differences, strict=True):
+        for image, (_, other), found in zip(shared, pairs, self._compare(pairs), strict=True):
             image["other_objects"] = self._other.draw_row(other, side)["objects"]
             for number, drawn in enumerate(image["objects"]):
-                drawn["differs"] = number not in difference.same
+                drawn["differs"] = number not in found.same
             for number, drawn in enumerate(image["other_objects"]):
-                drawn["differs"] = number not in difference.same_others
+                drawn["differs"] = number not in found.same_others
 
-    def _update(self) -> None:
-        """Compare all images where either output has changed since."""
-        snapshots = self._opened.snapshot, self._other.snapshot
-        if self._snapshots == snapshots:
-            return
-        names = snapshots[1].list_names()
-        self._places = {name: place for place, name in enumerate(names)}
-        differences = np.full(snapshots[0].num_images, np.nan, np.float32)
-        places = [self._places.get(name) for name in snapshots[0].list_names()]
-        shared = [(row, place) for row, place in enumerate(places) if place is not None]
-        for start in range(0, len(shared), _ROWS_AT_ONCE):
-            some = shared[start : start + _ROWS_AT_ONCE]
-            own = self._opened.read_rows([row for row, _ in some])
-            other = self._other.read_rows([place for _, place in some])
-            pairs = list(zip(own, other, strict=True))
-            for (row, _), found in zip(pairs, self._compare(pairs), strict=True):
-                differences[row.number] = found.count
-        self._differences, self._snapshots = differences, snapshots
+    def _find_places(self, snapshot: Snapshot) -> dict[str, int]:
+        """Return the row of each image of the other output, by its name."""
+        if self._named is None or self._named.parts != snapshot.parts:
+            names = snapshot.list_names()
+            self._places = {name: place for place, name in enumerate(names)}
+            self._named = snapshot
+        return self._places
+
+    def _recall(self, own: Snapshot, other: Snapshot) -> np.ndarray:
+        """Return what was measured of parts that are as they were, -inf of others: (N,) float32."""
+        differences = np.full(own.num_images, -np.inf, np.float32)
+        if self._measured is None or self._measured[1].parts != other.parts:
+            return differences
+        old = self._measured[0]
+        known = {id(part): stop for part, stop in zip(old.parts, old.ends.tolist(), strict=True)}
+        for part, stop in zip(own.parts, own.ends.tolist(), strict=True):
+            if (before := known.get(id(part))) is not None:
+                count = len(part.names)
+                differences[stop - count : stop] = self._differences[before - count : before]
+        return differences
+
+    def _read_pairs(self, places: Sequence[tuple[int, int]]) -> list[tuple[Row, Row]]:
+        """Return rows of both outputs, given by their numbers."""
+        own = self._opened.read_rows([row for row, _ in places])
+        other = self._other.read_rows([place for _, place in places])
+        return list(zip(own, other, strict=True))
 
     def _compare(self, pairs: Sequence[tuple[Row, Row]]) -> list[_Difference]:
         """Return how the rows of each pair differ, answers applied."""

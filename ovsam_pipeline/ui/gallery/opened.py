@@ -36,7 +36,7 @@ class OpenedOutput:
         self.path = path
         self.run = read_run_file(path)
         self.is_boxes = self.run.get("task") == "detect"
-        self.names = Names(self.run.get("categories", []))
+        self.names = Names(())
         self.snapshot = Snapshot()
         self.answers = Answers()
         self._rows = Rows(path, self.names)
@@ -51,9 +51,10 @@ class OpenedOutput:
         with self._refreshing:
             answers = Answers() if self.is_boxes else read_answers(self.path)
             changed = _find_changed(self.answers, answers)
-            if answers:
-                categories = self.run.get("categories", [])
-                self.names.add_categories(answers.extend_categories(categories))
+            # A run that has begun meanwhile may only now have written its classes.
+            self.run = read_run_file(self.path)
+            categories = self.run.get("categories", [])
+            self.names.add_categories(answers.extend_categories(categories))
             old = self.snapshot
             self.snapshot = self._rows.take_snapshot(old, answers, changed)
             self.answers = answers

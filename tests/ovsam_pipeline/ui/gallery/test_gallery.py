@@ -331,3 +331,23 @@ def test_output_on_a_store(s3, output):
     key = page.images(0)[0]["objects"][0]["key"]
     page.answer(row=0, number=0, key=key, verdict="accepted")
     assert [(one.verdict, one.by) for one in read_answers(remote)] == [("accepted", "ann")]
+
+
+def test_comparison_follows_answers_and_new_rows(output, monkeypatch):
+    write_rows(output, "more", make_row("d.jpg", CAT, image_id=4))
+    opened = OpenedOutput(output)
+    comparison = Comparison(opened, OpenedOutput(output))
+    page = Page(opened, Reviewer(opened, "ann"), comparison)
+    assert page.index()[0]["difference"].tolist() == [0, 0, 0, 0]
+    compared = []
+    compare = comparison._compare
+    monkeypatch.setattr(
+        comparison, "_compare", lambda pairs: compared.extend(pairs) or compare(pairs)
+    )
+    row = page.get("api/names").json().index("a.jpg")
+    key = page.images(row)[0]["objects"][0]["key"]
+    page.answer(row=row, number=0, key=key, verdict="renamed", category="dog")
+    compared.clear()
+    assert page.index()[0]["difference"][row] == 1
+    # The part of the other image is as it was.
+    assert sorted(one.file_name for one, _ in compared) == ["a.jpg", "b.jpg", "c.jpg"]
