@@ -218,6 +218,22 @@ def test_the_keyboard_opens_moves_and_comes_back(address, open_page, is_accessib
     assert page.evaluate("document.activeElement.dataset.position") == "2"
 
 
+def test_controls_keep_their_keys(address, open_page):
+    page = open_page(address, allowed=("404",))
+    see(page, "risk-lowest").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**#risk=0.01-1")
+    see(page, "mode-objects").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**#mode=objects**")
+    see(page, "class-row").first.locator("input").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    assert see(page, "class-row").nth(1).locator("input").is_checked()
+    page.keyboard.press("g")
+    assert page.evaluate("document.activeElement.dataset.position") == "0"
+
+
 def test_two_runs_side_by_side(tmp_path, serve_app, open_page, shoot):
     out = write_pictures_output(tmp_path / "one", NAMES[:3])
     other = write_pictures_output(tmp_path / "two", NAMES[:3], categories=("cat", "dog", "cow"))

@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:34962dc0068a2ffd5299102b118a855c011436955cd69b925f07a396407306eb
+// ovsam page, made by page/build.mjs from sources sha256:f06b417e9a1dfc136b501511afa49560fb81a8c0cf7c3154e8b5d8599ce9585b
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -2482,7 +2482,11 @@
       picture.append(buildThumbnail(facts.thumbnail(chooseSide(IMAGE_CARD.width)), picture));
       if (image) picture.append(drawObjects(image, facts.passes));
     }
-    const risk = h("span", { class: "card-risk" }, Number.isNaN(facts.highestRisk) ? "" : `risk ${formatShare(facts.highestRisk)}`);
+    const risk = h(
+      "span",
+      { class: "card-risk" },
+      Number.isNaN(facts.highestRisk) ? "" : `risk ${formatShare(facts.highestRisk)}`
+    );
     markRisk(risk, facts.highestRisk);
     card.setAttribute("aria-label", describeImage(facts));
     card.replaceChildren(
@@ -2490,7 +2494,11 @@
       h(
         "div",
         { class: "card-text" },
-        h("div", { class: "card-name", title: image?.file_name }, h("bdi", {}, image ? shortenName(image.file_name) : "\u2026")),
+        h(
+          "div",
+          { class: "card-name", title: image?.file_name },
+          h("bdi", {}, image ? shortenName(image.file_name) : "\u2026")
+        ),
         h("div", { class: "card-facts muted" }, describeCount(facts), risk)
       )
     );
@@ -2559,7 +2567,11 @@
   function drawObjects(image, passes) {
     const area = (object) => object.bbox[2] * object.bbox[3];
     const shapes = [...image.objects].sort((one, other) => area(other) - area(one)).map((object) => drawShape(object, passes(object) ? "mask" : "mask is-other"));
-    return svg("svg", { class: "masks", viewBox: `0 0 ${image.width ?? 1} ${image.height ?? 1}`, "aria-hidden": "true" }, ...shapes);
+    return svg(
+      "svg",
+      { class: "masks", viewBox: `0 0 ${image.width ?? 1} ${image.height ?? 1}`, "aria-hidden": "true" },
+      ...shapes
+    );
   }
   function drawShape(object, kind) {
     if (object.path) {
@@ -2608,16 +2620,7 @@
   // src/gallery/view.ts
   var RANGES = ["risk", "score", "margin"];
   var SORTS = ["risk", "score", "margin", "objects", "row", "name", "difference"];
-  var REVIEWS = [
-    "any",
-    "unseen",
-    "seen",
-    "accepted",
-    "renamed",
-    "redrawn",
-    "rejected",
-    "added"
-  ];
+  var REVIEWS = ["any", "unseen", "seen", "accepted", "renamed", "redrawn", "rejected", "added"];
   var STATUSES = ["any", "labelled", "empty", "failed"];
   var DIFFERENCES = ["any", "different", "same", "alone"];
   var ANY = { low: 0, high: 1 };
@@ -2779,12 +2782,23 @@
           onChange({ classes: [...chosen] });
         }
       });
-      const element = h("label", { class: "class-row", "data-testid": "class-row" }, box, buildChip(category.name, category.colour), count2);
+      const element = h(
+        "label",
+        { class: "class-row", "data-testid": "class-row" },
+        box,
+        buildChip(category.name, category.colour),
+        count2
+      );
       return { place, category, box, count: count2, element, shown: -1 };
     };
     const rows = categories.map(buildRow);
     rows.sort((one, other) => (total[other.place] ?? 0) - (total[one.place] ?? 0));
-    const list = h("div", { class: "class-list", role: "group", "aria-label": "Classes", tabindex: -1 }, ...rows.map((row) => row.element));
+    const list = h(
+      "div",
+      { class: "class-list", role: "group", "aria-label": "Classes" },
+      ...rows.map((row) => row.element)
+    );
+    const rove = makeRoving(list);
     const search = h("input", {
       type: "search",
       id: "filter-class",
@@ -2794,6 +2808,7 @@
       oninput: () => {
         const wanted = search.value.trim().toLowerCase();
         for (const row of rows) row.element.hidden = !row.category.name.toLowerCase().includes(wanted);
+        rove();
       }
     });
     return {
@@ -2805,6 +2820,7 @@
           const row = buildRow(categories[place], place);
           rows.push(row);
           list.append(row.element);
+          rove();
         }
         for (const row of rows) {
           row.box.checked = chosen.has(row.category.name);
@@ -2816,6 +2832,24 @@
         }
       }
     };
+  }
+  function makeRoving(list) {
+    const findBoxes = () => [
+      ...list.querySelectorAll("label:not([hidden]) > input")
+    ];
+    const rove = (active = findBoxes()[0]) => {
+      for (const box of list.querySelectorAll("input")) box.tabIndex = box === active ? 0 : -1;
+    };
+    list.addEventListener("focusin", (event) => rove(event.target));
+    list.addEventListener("keydown", (event) => {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (step === void 0) return;
+      event.preventDefault();
+      const boxes = findBoxes();
+      boxes[boxes.indexOf(event.target) + step]?.focus();
+    });
+    rove();
+    return () => rove();
   }
   var RANGE_TITLES = {
     risk: ["Risk", "how likely an object is wrong"],
@@ -2866,7 +2900,10 @@
       return `M${bar} 1V${(1 - top(count2)).toFixed(3)}h.85V1z`;
     }).join("");
     element.setAttribute("viewBox", `0 0 ${counts.length} 1`);
-    element.replaceChildren(svg("path", { class: "bar", d: draw(true) }), svg("path", { class: "bar is-out", d: draw(false) }));
+    element.replaceChildren(
+      svg("path", { class: "bar", d: draw(true) }),
+      svg("path", { class: "bar is-out", d: draw(false) })
+    );
   }
   var REVIEW_TEXTS = {
     any: "Any",
@@ -2951,10 +2988,16 @@
     };
   }
   function buildErrors(index, onChange) {
-    return buildSelect("error", "Why images failed", (view) => view.error, (error) => onChange({ error }), (choices) => [
-      { value: "", text: "Any", count: choices.errors.reduce((sum, count2) => sum + count2, 0) },
-      ...index.errors.map((error, place) => ({ value: error, text: error, count: choices.errors[place] ?? 0 })).sort((one, other) => other.count - one.count).slice(0, MOST_ERRORS)
-    ]);
+    return buildSelect(
+      "error",
+      "Why images failed",
+      (view) => view.error,
+      (error) => onChange({ error }),
+      (choices) => [
+        { value: "", text: "Any", count: choices.errors.reduce((sum, count2) => sum + count2, 0) },
+        ...index.errors.map((error, place) => ({ value: error, text: error, count: choices.errors[place] ?? 0 })).sort((one, other) => other.count - one.count).slice(0, MOST_ERRORS)
+      ]
+    );
   }
   function buildSelect(name, title, get, set, list) {
     const id = `filter-${name}`;
@@ -2964,7 +3007,9 @@
       element: h("div", { class: "filter" }, h("label", { for: id }, title), field),
       update: (view, choices) => {
         const value = get(view);
-        const options = list(choices).filter((option) => option.count > 0 || option.value === value || option === list(choices)[0]);
+        const options = list(choices).filter(
+          (option) => option.count > 0 || option.value === value || option === list(choices)[0]
+        );
         const texts = options.map((option) => `${option.text} (${formatCount(option.count)})`);
         if (texts.join("\n") !== shown) {
           shown = texts.join("\n");
@@ -3045,6 +3090,59 @@
     return owner;
   }
 
+  // src/gallery/object_list.ts
+  var ObjectList = class {
+    constructor(onPick) {
+      this.onPick = onPick;
+    }
+    onPick;
+    element = h("ol", { class: "objects", "aria-label": "Objects by risk" });
+    /** Shows objects; `others` are the different ones of a run called `otherName`, `notes` come first. */
+    show(objects, others, otherName, notes) {
+      const title = others.length > 0 ? [h("li", { class: "muted" }, h("bdi", {}, `Different in ${otherName}`))] : [];
+      this.element.replaceChildren(
+        ...notes.map((note) => h("li", { class: "muted" }, note)),
+        ...objects.map((object) => this.buildRow(object, false)),
+        ...title,
+        ...others.map((object) => this.buildRow(object, true))
+      );
+    }
+    /** Marks one object; null for none. */
+    select(object, isOther) {
+      for (const row of this.element.querySelectorAll(".object-row")) {
+        const number = isOther ? row.dataset["other"] : row.dataset["number"];
+        const isSelected = object !== null && number === String(object.number);
+        if (isSelected) {
+          row.setAttribute("aria-current", "true");
+          row.scrollIntoView({ block: "nearest" });
+        } else {
+          row.removeAttribute("aria-current");
+        }
+      }
+    }
+    buildRow(object, isOther) {
+      const facts = [
+        object.differs && !isOther ? "differs" : "",
+        object.risk === null ? "" : `risk ${formatShare(object.risk)}`,
+        object.verdict === null ? "" : "\u2713"
+      ];
+      const button2 = h(
+        "button",
+        {
+          type: "button",
+          class: object.differs ? "object-row differs" : "object-row",
+          "data-testid": isOther ? "other-row" : "object-row",
+          "data-number": isOther ? null : object.number,
+          "data-other": isOther ? object.number : null,
+          onclick: () => this.onPick(object)
+        },
+        buildChip(object.category, object.colour),
+        h("span", { class: "muted" }, facts.filter(Boolean).join(" \xB7 "))
+      );
+      return h("li", {}, button2);
+    }
+  };
+
   // src/gallery/opinions.ts
   function buildOpinions(object) {
     const { opinions } = object;
@@ -3075,6 +3173,59 @@
   function joinKnown(...parts) {
     return parts.filter((part) => part !== null).join(", ") || null;
   }
+
+  // src/gallery/rename_form.ts
+  var RenameForm = class {
+    constructor(options) {
+      this.options = options;
+      this.field.addEventListener("keydown", (event) => {
+        if (event.key !== "Escape") return;
+        event.preventDefault();
+        this.close();
+      });
+      this.element = h(
+        "form",
+        { class: "rename", hidden: true },
+        this.field,
+        h("button", { class: "primary", type: "submit" }, "Rename"),
+        this.names
+      );
+      this.element.addEventListener("submit", (event) => {
+        event.preventDefault();
+        this.submit();
+      });
+    }
+    options;
+    element;
+    field = h("input", {
+      list: "category-names",
+      "aria-label": "New name",
+      autocomplete: "off",
+      "data-testid": "rename-field"
+    });
+    names = h("datalist", { id: "category-names" });
+    /** Asks for another name than the present one. */
+    open(present) {
+      const { categories } = this.options;
+      if (this.names.childElementCount !== categories.length) {
+        this.names.replaceChildren(...categories.map(({ name }) => h("option", { value: name })));
+      }
+      this.element.hidden = false;
+      this.field.value = present;
+      this.field.focus();
+      this.field.select();
+    }
+    close() {
+      if (this.element.hidden) return;
+      this.element.hidden = true;
+      this.options.onLeave();
+    }
+    submit() {
+      const name = this.field.value.trim();
+      if (name === "") sayError("expected a name; type one, or press Esc");
+      else this.options.onName(name);
+    }
+  };
 
   // src/gallery/stage.ts
   var PictureStage = class {
@@ -3266,7 +3417,11 @@
     constructor(options) {
       this.options = options;
       this.canAnswer = options.source.answer !== void 0 && !options.isBoxes;
-      this.nameField = h("input", { list: "category-names", "aria-label": "New name", autocomplete: "off", "data-testid": "rename-field" });
+      this.rename = new RenameForm({
+        categories: options.categories,
+        onName: (name) => this.answer(name === this.selected?.category ? "accepted" : "renamed", name),
+        onLeave: () => this.dialog.focus()
+      });
       this.keys = this.listKeys();
       this.dialog = this.build();
       document.body.append(this.dialog);
@@ -3277,11 +3432,10 @@
     position = h("span", { class: "muted", "data-testid": "large-position" });
     session = h("span", { class: "muted session", role: "status", "data-testid": "session" });
     stages = h("div", { class: "stages" });
-    list = h("ol", { class: "objects", "aria-label": "Objects by risk" });
+    list = new ObjectList((object) => this.pick(object));
     details = h("div", { class: "details" });
     announced = h("p", { class: "visually-hidden", "aria-live": "polite" });
-    rename = h("form", { class: "rename", hidden: true });
-    nameField;
+    rename;
     keys;
     canAnswer;
     walk = null;
@@ -3316,7 +3470,17 @@
       if (this.dialog.open) this.dialog.close();
     }
     build() {
-      const button2 = (text, name, run) => h("button", { type: "button", class: text === "?" ? "quiet keys-button" : "quiet", "aria-label": name, title: name, onclick: run }, text);
+      const button2 = (text, name, run) => h(
+        "button",
+        {
+          type: "button",
+          class: text === "?" ? "quiet keys-button" : "quiet",
+          "aria-label": name,
+          title: name,
+          onclick: run
+        },
+        text
+      );
       const header = h(
         "header",
         { class: "large-header" },
@@ -3331,31 +3495,14 @@
           button2("\xD7", "Close (Esc)", () => this.close())
         )
       );
-      this.rename.append(this.nameField, h("button", { class: "primary", type: "submit" }, "Rename"));
-      this.rename.addEventListener("submit", (event) => {
-        event.preventDefault();
-        this.submitName();
-      });
-      this.nameField.addEventListener("keydown", (event) => {
-        if (event.key !== "Escape") return;
-        event.preventDefault();
-        this.hideRename();
-      });
-      const names = h("datalist", { id: "category-names" });
-      this.nameField.addEventListener("focus", () => {
-        if (names.childElementCount !== this.options.categories.length) {
-          names.replaceChildren(...this.options.categories.map(({ name }) => h("option", { value: name })));
-        }
-      });
       const panel = h(
         "aside",
         { class: "panel", "aria-label": "Objects" },
         this.buildToggles(),
-        this.list,
+        this.list.element,
         this.details,
         this.canAnswer ? this.buildAnswers() : null,
-        this.rename,
-        names,
+        this.rename.element,
         this.announced
       );
       return h(
@@ -3372,7 +3519,15 @@
       );
     }
     buildToggles() {
-      const texts = this.options.isBoxes ? [["names", "Names"], ["others", "Others"]] : [["masks", "Masks"], ["boxes", "Boxes"], ["names", "Names"], ["others", "Others"]];
+      const texts = this.options.isBoxes ? [
+        ["names", "Names"],
+        ["others", "Others"]
+      ] : [
+        ["masks", "Masks"],
+        ["boxes", "Boxes"],
+        ["names", "Names"],
+        ["others", "Others"]
+      ];
       const toggles = texts.map(([name, text]) => {
         const box = h("input", {
           type: "checkbox",
@@ -3437,7 +3592,7 @@
     async show(stop, choose) {
       if (!stop || !this.dialog.open) return;
       this.place = stop.place;
-      this.hideRename();
+      this.rename.close();
       if (this.image?.row !== stop.row) {
         this.control.abort();
         this.control = new AbortController();
@@ -3458,7 +3613,7 @@
       this.title.replaceChildren(h("bdi", { title: image.file_name }, image.file_name));
       if (isSame) this.drawn[0]?.setObjects(image.objects);
       else this.buildStages(image);
-      this.listObjects();
+      this.listObjects(image);
     }
     buildStages(image) {
       this.zoom?.destroy();
@@ -3491,43 +3646,19 @@
       this.drawn = [];
       this.title.replaceChildren(`Row ${stop.row}`);
       this.stages.replaceChildren(h("p", { class: "stage-problem error" }, sentence));
-      this.list.replaceChildren();
+      this.list.show([], [], "", []);
       this.details.replaceChildren();
     }
-    listObjects() {
-      const only = this.image?.other_objects?.filter((object) => object.differs) ?? [];
-      this.list.replaceChildren(
-        ...this.objects.map((object) => this.buildRow(object)),
-        ...only.length > 0 ? [h("li", { class: "list-title muted" }, h("bdi", {}, `Different in ${this.options.outputs?.[1] ?? ""}`))] : [],
-        ...only.map((object) => this.buildRow(object, true))
-      );
+    listObjects(image) {
+      const notes = [];
+      if (!this.options.ids.note(image)) {
+        notes.push("The labels of this image changed since the page was loaded; reload it to filter by them.");
+      }
       if (this.objects.length === 0) {
-        const text = this.image?.status === "failed" ? "No labels: the image failed." : "No objects.";
-        this.list.prepend(h("li", { class: "muted" }, text));
+        notes.push(image.status === "failed" ? "No labels: the image failed." : "No objects.");
       }
-      if (this.image && !this.options.ids.note(this.image)) {
-        this.list.prepend(h("li", { class: "muted", role: "status" }, "The labels of this image changed since the page was loaded; reload it to filter by them."));
-      }
-    }
-    buildRow(object, isOther = false) {
-      const risk = object.risk === null ? "" : `risk ${formatShare(object.risk)}`;
-      return h(
-        "li",
-        {},
-        h(
-          "button",
-          {
-            type: "button",
-            class: object.differs ? "object-row differs" : "object-row",
-            "data-testid": isOther ? "other-row" : "object-row",
-            "data-number": isOther ? null : object.number,
-            "data-other": isOther ? object.number : null,
-            onclick: () => this.pick(object)
-          },
-          buildChip(object.category, object.colour),
-          h("span", { class: "muted" }, [object.differs && !isOther ? "differs" : "", risk].filter(Boolean).join(" \xB7 "), object.verdict === null ? "" : " \u2713")
-        )
-      );
+      const others = image.other_objects?.filter((object) => object.differs) ?? [];
+      this.list.show(this.objects, others, this.options.outputs?.[1] ?? "", notes);
     }
     /** Selects what was clicked: an object of this run, or one of the other's to look at. */
     pick(object) {
@@ -3550,13 +3681,7 @@
       const [own, other] = this.drawn;
       own?.overlay.setSelected(isOther ? null : object?.key ?? null);
       other?.overlay.setSelected(isOther ? object?.key ?? null : null);
-      for (const row of this.list.querySelectorAll(".object-row")) {
-        const number = isOther ? row.dataset["other"] : row.dataset["number"];
-        const isSelected = object !== null && number === String(object.number);
-        if (isSelected) row.setAttribute("aria-current", "true");
-        else row.removeAttribute("aria-current");
-        if (isSelected) row.scrollIntoView({ block: "nearest" });
-      }
+      this.list.select(object, isOther);
       this.details.replaceChildren(...object ? [buildOpinions(object)] : []);
     }
     showPosition() {
@@ -3615,24 +3740,7 @@
       });
     }
     showRename() {
-      if (!this.canAnswer || !this.selected) return;
-      this.rename.hidden = false;
-      this.nameField.value = this.selected.category;
-      this.nameField.focus();
-      this.nameField.select();
-    }
-    hideRename() {
-      if (this.rename.hidden) return;
-      this.rename.hidden = true;
-      this.dialog.focus();
-    }
-    submitName() {
-      const name = this.nameField.value.trim();
-      if (name === "") {
-        sayError("expected a name; type one, or press Esc");
-        return;
-      }
-      this.answer(name === this.selected?.category ? "accepted" : "renamed", name);
+      if (this.canAnswer && this.selected) this.rename.open(this.selected.category);
     }
     answer(verdict, category) {
       void this.enqueue(async () => {
@@ -3642,7 +3750,9 @@
         const answer = { row, number: selected.number, key: selected.key, verdict };
         const next = this.objects[this.findSelected() + 1] ?? null;
         try {
-          const after = await this.options.source.answer(verdict === "renamed" ? { ...answer, category: category ?? "" } : answer);
+          const after = await this.options.source.answer(
+            verdict === "renamed" ? { ...answer, category: category ?? "" } : answer
+          );
           this.answers++;
           const [compared] = this.options.outputs ? await this.options.source.images([row]) : [];
           this.takeRow(image, compared ?? after);
@@ -3650,7 +3760,7 @@
           await this.recover(image, error);
           return;
         }
-        this.hideRename();
+        this.rename.close();
         const done = verdict === "renamed" ? `renamed to ${category ?? ""}` : `${verdict} ${selected.category}`;
         this.session.replaceChildren(`${formatAmount(this.answers, "answer")} this session: `, h("bdi", {}, done));
         await this.moveOn(next);
@@ -3831,9 +3941,7 @@
     listMissing() {
       if (this.source.get) return [];
       const pending = [...this.loading];
-      return [...this.wanted].filter(
-        (row) => !this.kept.has(row) && !pending.some((slice) => slice.rows.has(row))
-      );
+      return [...this.wanted].filter((row) => !this.kept.has(row) && !pending.some((slice) => slice.rows.has(row)));
     }
     request() {
       const missing = this.listMissing();
@@ -3909,7 +4017,10 @@
     note(image) {
       const known = this.of(image.row);
       if (known.length === image.objects.length) return !known.includes(-1);
-      this.changed.set(image.row, image.objects.map(() => -1));
+      this.changed.set(
+        image.row,
+        image.objects.map(() => -1)
+      );
       return image.objects.length === 0;
     }
     /** Brings the index up to date with a row that came back with an answer. */
@@ -3933,7 +4044,10 @@
     mark(id, verdict) {
       if (id < 0) return;
       this.index.flags[id] = (this.index.flags[id] ?? 0) | SEEN;
-      this.index.verdict[id] = Math.max(0, VERDICTS.findIndex((name) => name === verdict));
+      this.index.verdict[id] = Math.max(
+        0,
+        VERDICTS.findIndex((name) => name === verdict)
+      );
     }
     /** Returns the number of a class; a name that nobody had before gets one. */
     findCategory({ category, colour }) {
@@ -3950,7 +4064,11 @@
     addEventListener("beforeprint", () => {
       sheet?.remove();
       const cards = buildCards2();
-      const note = cards.length < count2() ? h("p", {}, `${formatCount(cards.length)} of ${formatCount(count2())}: those that were in view. A page with all: ovsam report OUT --html FILE`) : null;
+      const note = cards.length < count2() ? h(
+        "p",
+        {},
+        `${formatCount(cards.length)} of ${formatCount(count2())}: those that were in view. A page with all: ovsam report OUT --html FILE`
+      ) : null;
       sheet = h("div", { class: "print-sheet" }, note, h("div", { class: "print-grid" }, ...cards));
       grid.before(sheet);
       theme = page.dataset["theme"];
@@ -4122,7 +4240,8 @@
     const keys = new Float32Array(index.images);
     for (let image = 0; image < index.images; image++) {
       if (by === "objects") keys[image] = (index.firstObject[image + 1] ?? 0) - (index.firstObject[image] ?? 0);
-      else if (by === "difference") keys[image] = Number.isNaN(index.difference?.[image]) ? Infinity : index.difference?.[image] ?? 0;
+      else if (by === "difference")
+        keys[image] = Number.isNaN(index.difference?.[image]) ? Infinity : index.difference?.[image] ?? 0;
       else keys[image] = (by === "name" ? extra.nameRanks?.[image] : void 0) ?? image;
     }
     return keys;
@@ -4282,6 +4401,102 @@
     return count2;
   }
 
+  // src/gallery/toolbar.ts
+  var SORT_TEXTS = {
+    risk: "Risk",
+    score: "Score",
+    margin: "Margin",
+    objects: "Number of objects",
+    row: "Order of the output",
+    name: "File name",
+    difference: "Difference"
+  };
+  var Toolbar2 = class {
+    constructor(options) {
+      this.options = options;
+      const tools = [
+        this.buildFiltersToggle(),
+        this.buildModes(),
+        this.buildSort(),
+        this.buildKeysButton(),
+        buildThemeSwitch()
+      ];
+      this.element = h(
+        "header",
+        { class: "toolbar" },
+        options.title,
+        this.counts,
+        h("div", { class: "tools" }, ...tools)
+      );
+    }
+    options;
+    element;
+    counts = h("p", { class: "counts", role: "status", "data-testid": "counts" });
+    modes = /* @__PURE__ */ new Map();
+    sort = h("select", { "aria-label": "Sort by", "data-testid": "sort" });
+    direction = h("button", { type: "button", "data-testid": "direction" });
+    isReversed = false;
+    /** Shows which view is chosen. */
+    update(view) {
+      for (const [mode, button2] of this.modes) button2.setAttribute("aria-pressed", String(mode === view.mode));
+      this.sort.value = view.sort;
+      this.isReversed = view.reversed;
+      const falls = isDescending(view);
+      const [now, other] = falls ? ["Largest first", "smallest first"] : ["Smallest first", "largest first"];
+      this.direction.replaceChildren(falls ? "\u2193" : "\u2191");
+      this.direction.setAttribute("aria-label", `${now}; switch to ${other}`);
+      this.direction.title = now;
+    }
+    /** Shows how much the view holds. */
+    count({ images, objects }) {
+      const all = formatAmount(this.options.images, "image");
+      this.counts.replaceChildren(`${formatCount(images)} of ${all}, ${formatAmount(objects, "object")}`);
+    }
+    buildFiltersToggle() {
+      const button2 = h(
+        "button",
+        {
+          type: "button",
+          class: "filters-toggle",
+          "aria-controls": "filters",
+          "aria-expanded": "false",
+          "data-testid": "filters-toggle",
+          onclick: () => button2.setAttribute("aria-expanded", String(this.options.onToggleFilters()))
+        },
+        "Filters"
+      );
+      return button2;
+    }
+    buildModes() {
+      const build2 = (mode, text) => {
+        const onclick = () => this.options.onChange({ mode });
+        const button2 = h("button", { type: "button", "data-testid": `mode-${mode}`, onclick }, text);
+        this.modes.set(mode, button2);
+        return button2;
+      };
+      const buttons = [build2("images", "Images"), build2("objects", "Objects")];
+      return h("div", { class: "modes", role: "group", "aria-label": "Look at" }, ...buttons);
+    }
+    buildSort() {
+      const known = SORTS.filter((name) => name !== "difference" || this.options.isComparison);
+      this.sort.append(...known.map((value) => h("option", { value }, SORT_TEXTS[value])));
+      this.sort.addEventListener(
+        "change",
+        () => this.options.onChange({ sort: this.sort.value, reversed: false })
+      );
+      this.direction.addEventListener("click", () => this.options.onChange({ reversed: !this.isReversed }));
+      return h("div", { class: "sort" }, this.sort, this.direction);
+    }
+    buildKeysButton() {
+      const name = "Keys (?)";
+      return h(
+        "button",
+        { type: "button", class: "quiet keys-button", "aria-label": name, title: name, onclick: this.options.onKeys },
+        "?"
+      );
+    }
+  };
+
   // src/gallery/virtual_grid.ts
   var MOST_HEIGHT = 15e6;
   var MARGIN_ROWS = 2;
@@ -4337,6 +4552,10 @@
       this.reveal(this.active);
       this.draw();
       this.cards.get(this.active)?.focus({ preventScroll: true });
+    }
+    /** Gives the focus to the card that had it last. */
+    focusActive() {
+      this.focus(this.active);
     }
     get rowHeight() {
       return this.size.height + this.size.gap;
@@ -4583,15 +4802,6 @@
   var MOST_PRINTED = 5e3;
   var ADDRESS_MS = 300;
   var COUNT_MS = 300;
-  var SORT_TEXTS = {
-    risk: "Risk",
-    score: "Score",
-    margin: "Margin",
-    objects: "Number of objects",
-    row: "Order of the output",
-    name: "File name",
-    difference: "Difference"
-  };
   function mount3(root, start) {
     const given = start;
     const source = given.embedded ? new EmbeddedSource() : new ServerSource(given.can_answer);
@@ -4599,7 +4809,11 @@
     mountGallery(root, given, source);
   }
   function mountGallery(root, start, source) {
-    const waiting = h("p", { class: "gallery-waiting muted", role: "status" }, `Reading ${formatAmount(start.images, "image")} \u2026`);
+    const waiting = h(
+      "p",
+      { class: "gallery-waiting muted", role: "status" },
+      `Reading ${formatAmount(start.images, "image")} \u2026`
+    );
     root.append(waiting);
     source.index().then(
       (index) => {
@@ -4608,7 +4822,9 @@
       },
       (error) => {
         const retry = h("button", { type: "button", onclick: () => location.reload() }, "Try again");
-        waiting.replaceWith(h("div", { class: "gallery-waiting", role: "alert" }, h("p", { class: "error" }, describe(error)), retry));
+        waiting.replaceWith(
+          h("div", { class: "gallery-waiting", role: "alert" }, h("p", { class: "error" }, describe(error)), retry)
+        );
       }
     );
   }
@@ -4633,7 +4849,20 @@
         onRange: (first2, end) => this.loader.want(this.listRows(first2, end)),
         onOpen: (position) => this.openPosition(position)
       });
-      this.filters = new Filters(index, this.categories, (part) => this.change(part), () => this.set(clearFilters(this.view, this.initial)));
+      this.filters = new Filters(
+        index,
+        this.categories,
+        (part) => this.change(part),
+        () => this.set(clearFilters(this.view, this.initial))
+      );
+      this.toolbar = new Toolbar2({
+        title: this.buildTitle(),
+        images: index.images,
+        isComparison: index.difference !== null,
+        onChange: (part) => this.change(part),
+        onToggleFilters: () => this.page.classList.toggle("shows-filters"),
+        onKeys: () => showKeys(this.keys)
+      });
       this.large = new LargeView({
         source,
         loader: this.loader,
@@ -4652,7 +4881,11 @@
       this.openPlace();
       addEventListener("hashchange", () => this.readAddress());
       addEventListener("popstate", () => this.readAddress());
-      printWholeGrid(this.grid.element, () => this.fillAllCards(), () => this.selection.items.length);
+      printWholeGrid(
+        this.grid.element,
+        () => this.fillAllCards(),
+        () => this.selection.items.length
+      );
       document.addEventListener("visibilitychange", () => void this.lookForMore());
     }
     start;
@@ -4667,13 +4900,11 @@
     selector;
     loader;
     grid;
+    toolbar;
     filters;
     large;
-    counts = h("p", { class: "counts", role: "status", "data-testid": "counts" });
+    page = h("div", { class: "gallery", "data-testid": "gallery" });
     nothing = h("p", { class: "nothing muted", hidden: true });
-    modes = /* @__PURE__ */ new Map();
-    sort = h("select", { "aria-label": "Sort by", "data-testid": "sort" });
-    direction = h("button", { type: "button", "data-testid": "direction" });
     extra;
     fileNames = null;
     timer;
@@ -4682,34 +4913,9 @@
     answers = Promise.resolve();
     keys;
     build(root) {
-      const toggle = h("button", {
-        type: "button",
-        class: "filters-toggle",
-        "aria-controls": "filters",
-        "aria-expanded": "false",
-        "data-testid": "filters-toggle",
-        onclick: () => {
-          const isOpen = page.classList.toggle("shows-filters");
-          toggle.setAttribute("aria-expanded", String(isOpen));
-        }
-      }, "Filters");
-      const toolbar = h(
-        "header",
-        { class: "toolbar" },
-        this.buildTitle(),
-        this.counts,
-        h(
-          "div",
-          { class: "tools" },
-          toggle,
-          this.buildModes(),
-          this.buildSort(),
-          h("button", { type: "button", class: "quiet keys-button", "aria-label": "Keys (?)", title: "Keys (?)", onclick: () => showKeys(this.keys) }, "?"),
-          buildThemeSwitch()
-        )
-      );
-      const page = h("div", { class: "gallery", "data-testid": "gallery" }, toolbar, this.filters.element, h("main", {}, this.buildDamage(), this.nothing, this.grid.element));
-      root.append(page);
+      const main2 = h("main", {}, this.buildDamage(), this.nothing, this.grid.element);
+      this.page.append(this.toolbar.element, this.filters.element, main2);
+      root.append(this.page);
       listenToKeys(this.keys);
     }
     buildTitle() {
@@ -4722,34 +4928,37 @@
     buildDamage() {
       const sentences = Object.values(this.start.damaged ?? {});
       if (sentences.length === 0) return null;
-      return h("div", { class: "damage", role: "status", "data-testid": "damage" }, ...sentences.map((sentence) => h("p", { class: "error" }, sentence)));
-    }
-    buildModes() {
-      const build2 = (mode, text) => {
-        const button2 = h("button", { type: "button", "data-testid": `mode-${mode}`, onclick: () => this.change({ mode }) }, text);
-        this.modes.set(mode, button2);
-        return button2;
-      };
-      return h("div", { class: "modes", role: "group", "aria-label": "Look at" }, build2("images", "Images"), build2("objects", "Objects"));
-    }
-    buildSort() {
-      const known = SORTS.filter((name) => name !== "difference" || this.index.difference !== null);
-      this.sort.append(...known.map((value) => h("option", { value }, SORT_TEXTS[value])));
-      this.sort.addEventListener("change", () => this.change({ sort: this.sort.value, reversed: false }));
-      this.direction.addEventListener("click", () => this.change({ reversed: !this.view.reversed }));
-      return h("div", { class: "sort" }, this.sort, this.direction);
+      return h(
+        "div",
+        { class: "damage", role: "status", "data-testid": "damage" },
+        ...sentences.map((sentence) => h("p", { class: "error" }, sentence))
+      );
     }
     listKeys() {
       const answers = this.source.answer && !this.start.is_boxes ? [
-        { key: "a", about: "accept the object of the card (among objects)", run: () => this.answerCard("accepted") },
+        {
+          key: "a",
+          about: "accept the object of the card (among objects)",
+          run: () => this.answerCard("accepted")
+        },
         { key: "x", about: "reject it", run: () => this.answerCard("rejected") }
       ] : [];
       return [
-        { key: "ArrowRight", shown: "\u2190 \u2192 \u2191 \u2193", about: "move between cards", run: () => this.grid.focus(0) },
-        { key: "Enter", about: "open the card", run: () => this.grid.focus(0) },
+        { key: "g", about: "go to the cards", run: () => this.grid.focusActive() },
+        // Only listed: the grid listens to these where it has the focus, and sliders need them, too.
+        { key: "in the grid", shown: "\u2190 \u2192 \u2191 \u2193", about: "move between cards", run: () => void 0 },
+        { key: "in the grid, too", shown: "Enter", about: "open the card", run: () => void 0 },
         ...answers,
-        { key: "f", about: "find in file names", run: () => this.filters.element.querySelector("#filter-name")?.focus() },
-        { key: "c", about: "find a class", run: () => this.filters.element.querySelector("#filter-class")?.focus() },
+        {
+          key: "f",
+          about: "find in file names",
+          run: () => this.filters.element.querySelector("#filter-name")?.focus()
+        },
+        {
+          key: "c",
+          about: "find a class",
+          run: () => this.filters.element.querySelector("#filter-class")?.focus()
+        },
         { key: "?", about: "these keys", run: () => void 0 }
       ];
     }
@@ -4815,18 +5024,16 @@
       const { items } = this.selection;
       this.showCounts(this.selection);
       this.nothing.hidden = items.length > 0;
-      this.nothing.replaceChildren(this.index.images === 0 ? "This output has no images yet." : "Nothing fits all filters.");
-      for (const [mode, button2] of this.modes) button2.setAttribute("aria-pressed", String(mode === view.mode));
-      this.sort.value = view.sort;
-      this.showDirection();
+      this.nothing.replaceChildren(
+        this.index.images === 0 ? "This output has no images yet." : "Nothing fits all filters."
+      );
+      this.toolbar.update(view);
       this.grid.show(items.length, view.mode === "images" ? IMAGE_CARD : OBJECT_CARD, keepPlace);
       performance.measure("gallery: show", "filter-start");
     }
-    showCounts({ images, objects, choices }) {
-      this.counts.replaceChildren(
-        `${formatCount(images)} of ${formatAmount(this.index.images, "image")}, ${formatAmount(objects, "object")}`
-      );
-      this.filters.update(this.view, choices);
+    showCounts(counted) {
+      this.toolbar.count(counted);
+      this.filters.update(this.view, counted.choices);
     }
     rankNames(names) {
       if (this.extra.nameRanks || this.view.sort !== "name") return this.extra.nameRanks;
@@ -4841,12 +5048,6 @@
         if (more > 0) say(`${formatAmount(more, "more image")} labelled meanwhile; reload the page to see them.`);
       } catch {
       }
-    }
-    showDirection() {
-      const falls = isDescending(this.view);
-      this.direction.replaceChildren(falls ? "\u2193" : "\u2191");
-      this.direction.setAttribute("aria-label", falls ? "Largest first; switch to smallest first" : "Smallest first; switch to largest first");
-      this.direction.title = falls ? "Largest first" : "Smallest first";
     }
     findRow(position) {
       const item = this.selection.items[position] ?? 0;
@@ -4877,7 +5078,12 @@
     fillObject(card, facts, object) {
       const number = this.ids.of(this.selector.owner[object] ?? 0).indexOf(object);
       const isRejected = this.index.verdict[object] === VERDICTS.indexOf("rejected");
-      fillObjectCard(card, facts, facts.image?.objects[number] ?? null, isRejected ? "Rejected." : "Not among the labels any more.");
+      fillObjectCard(
+        card,
+        facts,
+        facts.image?.objects[number] ?? null,
+        isRejected ? "Rejected." : "Not among the labels any more."
+      );
     }
     /** Fills a card for each item, for print; returns those whose row is here. */
     fillAllCards() {

@@ -39,7 +39,11 @@ export function fillImageCard(card: HTMLElement, facts: CardFacts): void {
     picture.append(buildThumbnail(facts.thumbnail(chooseSide(IMAGE_CARD.width)), picture));
     if (image) picture.append(drawObjects(image, facts.passes));
   }
-  const risk = h("span", { class: "card-risk" }, Number.isNaN(facts.highestRisk) ? "" : `risk ${formatShare(facts.highestRisk)}`);
+  const risk = h(
+    "span",
+    { class: "card-risk" },
+    Number.isNaN(facts.highestRisk) ? "" : `risk ${formatShare(facts.highestRisk)}`,
+  );
   markRisk(risk, facts.highestRisk);
   card.setAttribute("aria-label", describeImage(facts));
   card.replaceChildren(
@@ -47,7 +51,11 @@ export function fillImageCard(card: HTMLElement, facts: CardFacts): void {
     h(
       "div",
       { class: "card-text" },
-      h("div", { class: "card-name", title: image?.file_name }, h("bdi", {}, image ? shortenName(image.file_name) : "…")),
+      h(
+        "div",
+        { class: "card-name", title: image?.file_name },
+        h("bdi", {}, image ? shortenName(image.file_name) : "…"),
+      ),
       h("div", { class: "card-facts muted" }, describeCount(facts), risk),
     ),
   );
@@ -134,7 +142,11 @@ function drawObjects(image: ImageRow, passes: (object: DrawnObject) => boolean):
   const shapes = [...image.objects]
     .sort((one, other) => area(other) - area(one))
     .map((object) => drawShape(object, passes(object) ? "mask" : "mask is-other"));
-  return svg("svg", { class: "masks", viewBox: `0 0 ${image.width ?? 1} ${image.height ?? 1}`, "aria-hidden": "true" }, ...shapes);
+  return svg(
+    "svg",
+    { class: "masks", viewBox: `0 0 ${image.width ?? 1} ${image.height ?? 1}`, "aria-hidden": "true" },
+    ...shapes,
+  );
 }
 
 function drawShape(object: DrawnObject, kind: string): SVGElement {
@@ -145,7 +157,12 @@ function drawShape(object: DrawnObject, kind: string): SVGElement {
   return svg("rect", { class: `${kind} is-box`, x, y, width, height, color: object.colour });
 }
 
-function drawCrop(image: ImageRow, object: DrawnObject, thumbnail: (side: number) => string, onGone: () => void): SVGElement {
+function drawCrop(
+  image: ImageRow,
+  object: DrawnObject,
+  thumbnail: (side: number) => string,
+  onGone: () => void,
+): SVGElement {
   const [width, height] = [image.width ?? 1, image.height ?? 1];
   const [left, top, side] = findCrop(object.bbox, width, height);
   // As sharp as the crop is on screen: a small object needs a large picture.

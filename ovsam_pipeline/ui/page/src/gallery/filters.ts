@@ -6,8 +6,18 @@ import type { Index } from "./index";
 import type { Category } from "./object_ids";
 import type { Choices } from "./select";
 import {
-  countFilters, DIFFERENCES, isAny, RANGES, REVIEWS, STATUSES,
-  type DifferenceChoice, type Range, type RangeName, type Review, type StatusChoice, type View,
+  countFilters,
+  DIFFERENCES,
+  isAny,
+  RANGES,
+  REVIEWS,
+  STATUSES,
+  type DifferenceChoice,
+  type Range,
+  type RangeName,
+  type Review,
+  type StatusChoice,
+  type View,
 } from "./view";
 
 /** Failure reasons that are listed: the most frequent ones. */
@@ -101,12 +111,23 @@ function buildClassList(index: Index, categories: readonly Category[], onChange:
         onChange({ classes: [...chosen] });
       },
     });
-    const element = h("label", { class: "class-row", "data-testid": "class-row" }, box, buildChip(category.name, category.colour), count);
+    const element = h(
+      "label",
+      { class: "class-row", "data-testid": "class-row" },
+      box,
+      buildChip(category.name, category.colour),
+      count,
+    );
     return { place, category, box, count, element, shown: -1 };
   };
   const rows = categories.map(buildRow);
   rows.sort((one, other) => (total[other.place] ?? 0) - (total[one.place] ?? 0));
-  const list = h("div", { class: "class-list", role: "group", "aria-label": "Classes", tabindex: -1 }, ...rows.map((row) => row.element));
+  const list = h(
+    "div",
+    { class: "class-list", role: "group", "aria-label": "Classes" },
+    ...rows.map((row) => row.element),
+  );
+  const rove = makeRoving(list);
   const search = h("input", {
     type: "search",
     id: "filter-class",
@@ -116,6 +137,7 @@ function buildClassList(index: Index, categories: readonly Category[], onChange:
     oninput: () => {
       const wanted = search.value.trim().toLowerCase();
       for (const row of rows) row.element.hidden = !row.category.name.toLowerCase().includes(wanted);
+      rove();
     },
   });
   return {
@@ -128,6 +150,7 @@ function buildClassList(index: Index, categories: readonly Category[], onChange:
         const row = buildRow(categories[place] as Category, place);
         rows.push(row);
         list.append(row.element);
+        rove();
       }
       for (const row of rows) {
         row.box.checked = chosen.has(row.category.name);
@@ -139,6 +162,29 @@ function buildClassList(index: Index, categories: readonly Category[], onChange:
       }
     },
   };
+}
+
+/**
+ * Makes one stop for Tab of a list of boxes, between which the arrow keys move: there may be a
+ * thousand. Returns what is to be called when boxes come, or are shown or hidden.
+ */
+function makeRoving(list: HTMLElement): () => void {
+  const findBoxes = (): HTMLInputElement[] => [
+    ...list.querySelectorAll<HTMLInputElement>("label:not([hidden]) > input"),
+  ];
+  const rove = (active = findBoxes()[0]): void => {
+    for (const box of list.querySelectorAll("input")) box.tabIndex = box === active ? 0 : -1;
+  };
+  list.addEventListener("focusin", (event) => rove(event.target as HTMLInputElement));
+  list.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    const boxes = findBoxes();
+    boxes[boxes.indexOf(event.target as HTMLInputElement) + step]?.focus();
+  });
+  rove();
+  return () => rove();
 }
 
 const RANGE_TITLES: Readonly<Record<RangeName, readonly [string, string]>> = {
@@ -154,7 +200,10 @@ function buildRange(name: RangeName, onChange: Change): Part {
   const text = h("span", { class: "range-text muted" });
   const build = (bound: string): HTMLInputElement =>
     h("input", {
-      type: "range", min: 0, max: 1, step: 0.01,
+      type: "range",
+      min: 0,
+      max: 1,
+      step: 0.01,
       "aria-label": `${title}, ${bound}`,
       "data-testid": `${name}-${bound}`,
       oninput: (event: Event) => onChange({ ranges: { [name]: read(event.target) } }),
@@ -196,7 +245,10 @@ function drawHistogram(element: SVGElement, counts: Uint32Array, range: Range): 
       return `M${bar} 1V${(1 - top(count)).toFixed(3)}h.85V1z`;
     }).join("");
   element.setAttribute("viewBox", `0 0 ${counts.length} 1`);
-  element.replaceChildren(svg("path", { class: "bar", d: draw(true) }), svg("path", { class: "bar is-out", d: draw(false) }));
+  element.replaceChildren(
+    svg("path", { class: "bar", d: draw(true) }),
+    svg("path", { class: "bar is-out", d: draw(false) }),
+  );
 }
 
 const REVIEW_TEXTS: Readonly<Record<Review, string>> = {
@@ -227,29 +279,48 @@ function buildChoices(index: Index, onChange: Change): Part[] {
   if (index.flags.some((flags) => (flags & 2) !== 0)) parts.push(buildDisagreement(onChange));
   if (index.objects > 0) {
     parts.push(
-      buildSelect("review", "Answers", (view) => view.review, (value) => onChange({ review: value as Review }), (choices) =>
-        REVIEWS.map((value, place) => ({ value, text: REVIEW_TEXTS[value], count: choices.reviews[place] ?? 0 })),
+      buildSelect(
+        "review",
+        "Answers",
+        (view) => view.review,
+        (value) => onChange({ review: value as Review }),
+        (choices) =>
+          REVIEWS.map((value, place) => ({ value, text: REVIEW_TEXTS[value], count: choices.reviews[place] ?? 0 })),
       ),
     );
   }
   parts.push(
-    buildSelect("status", "Images", (view) => view.status, (value) => onChange({ status: value as StatusChoice }), (choices) =>
-      STATUSES.map((value, place) => ({
-        value,
-        text: STATUS_TEXTS[value],
-        count: place === 0 ? choices.statuses.reduce((sum, count) => sum + count, 0) : (choices.statuses[place - 1] ?? 0),
-      })),
+    buildSelect(
+      "status",
+      "Images",
+      (view) => view.status,
+      (value) => onChange({ status: value as StatusChoice }),
+      (choices) =>
+        STATUSES.map((value, place) => ({
+          value,
+          text: STATUS_TEXTS[value],
+          count:
+            place === 0 ? choices.statuses.reduce((sum, count) => sum + count, 0) : (choices.statuses[place - 1] ?? 0),
+        })),
     ),
   );
   if (index.errors.length > 0) parts.push(buildErrors(index, onChange));
   if (index.difference !== null) {
     parts.push(
-      buildSelect("difference", "Comparison", (view) => view.difference, (value) => onChange({ difference: value as DifferenceChoice }), (choices) =>
-        DIFFERENCES.map((value, place) => ({
-          value,
-          text: DIFFERENCE_TEXTS[value],
-          count: place === 0 ? choices.differences.reduce((sum, count) => sum + count, 0) : (choices.differences[place - 1] ?? 0),
-        })),
+      buildSelect(
+        "difference",
+        "Comparison",
+        (view) => view.difference,
+        (value) => onChange({ difference: value as DifferenceChoice }),
+        (choices) =>
+          DIFFERENCES.map((value, place) => ({
+            value,
+            text: DIFFERENCE_TEXTS[value],
+            count:
+              place === 0
+                ? choices.differences.reduce((sum, count) => sum + count, 0)
+                : (choices.differences[place - 1] ?? 0),
+          })),
       ),
     );
   }
@@ -273,13 +344,19 @@ function buildDisagreement(onChange: Change): Part {
 }
 
 function buildErrors(index: Index, onChange: Change): Part {
-  return buildSelect("error", "Why images failed", (view) => view.error, (error) => onChange({ error }), (choices) => [
-    { value: "", text: "Any", count: choices.errors.reduce((sum, count) => sum + count, 0) },
-    ...index.errors
-      .map((error, place) => ({ value: error, text: error, count: choices.errors[place] ?? 0 }))
-      .sort((one, other) => other.count - one.count)
-      .slice(0, MOST_ERRORS),
-  ]);
+  return buildSelect(
+    "error",
+    "Why images failed",
+    (view) => view.error,
+    (error) => onChange({ error }),
+    (choices) => [
+      { value: "", text: "Any", count: choices.errors.reduce((sum, count) => sum + count, 0) },
+      ...index.errors
+        .map((error, place) => ({ value: error, text: error, count: choices.errors[place] ?? 0 }))
+        .sort((one, other) => other.count - one.count)
+        .slice(0, MOST_ERRORS),
+    ],
+  );
 }
 
 interface Option {
@@ -302,7 +379,9 @@ function buildSelect(
     element: h("div", { class: "filter" }, h("label", { for: id }, title), field),
     update: (view, choices) => {
       const value = get(view);
-      const options = list(choices).filter((option) => option.count > 0 || option.value === value || option === list(choices)[0]);
+      const options = list(choices).filter(
+        (option) => option.count > 0 || option.value === value || option === list(choices)[0],
+      );
       const texts = options.map((option) => `${option.text} (${formatCount(option.count)})`);
       // Replacing options closes a list that is open.
       if (texts.join("\n") !== shown) {

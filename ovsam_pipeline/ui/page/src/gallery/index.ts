@@ -94,10 +94,7 @@ export function parseIndex(bytes: ArrayBuffer): Index {
     verdict: read("verdict", "u8"),
     difference: "difference" in header.columns ? read("difference", "f32") : null,
   };
-  if (
-    index.firstObject.length !== index.images + 1 ||
-    (index.firstObject[index.images] ?? 0) !== index.objects
-  ) {
+  if (index.firstObject.length !== index.images + 1 || (index.firstObject[index.images] ?? 0) !== index.objects) {
     throw new Error("the index names other objects than it has; reload the page");
   }
   return index;

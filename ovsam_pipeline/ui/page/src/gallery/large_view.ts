@@ -2,12 +2,13 @@
 import { describe, isAbort } from "../shared/api";
 import { h } from "../shared/dom";
 import { listenToKeys, showKeys, type Key } from "../shared/keys";
-import { buildChip } from "../shared/overlay";
 import { say, sayError } from "../shared/toast";
 import { formatAmount, formatCount, formatShare } from "./format";
 import type { Loader } from "./loader";
 import type { ObjectIds } from "./object_ids";
+import { ObjectList } from "./object_list";
 import { buildOpinions } from "./opinions";
+import { RenameForm } from "./rename_form";
 import type { Answer, DrawnObject, ImageRow, Source } from "./source";
 import { PictureStage, type Shown } from "./stage";
 import type { Place } from "./view";
@@ -42,11 +43,10 @@ export class LargeView {
   private readonly position = h("span", { class: "muted", "data-testid": "large-position" });
   private readonly session = h("span", { class: "muted session", role: "status", "data-testid": "session" });
   private readonly stages = h("div", { class: "stages" });
-  private readonly list = h("ol", { class: "objects", "aria-label": "Objects by risk" });
+  private readonly list = new ObjectList((object) => this.pick(object));
   private readonly details = h("div", { class: "details" });
   private readonly announced = h("p", { class: "visually-hidden", "aria-live": "polite" });
-  private readonly rename = h("form", { class: "rename", hidden: true });
-  private readonly nameField: HTMLInputElement;
+  private readonly rename: RenameForm;
   private readonly keys: readonly Key[];
   private readonly canAnswer: boolean;
 
@@ -67,7 +67,11 @@ export class LargeView {
 
   constructor(private readonly options: LargeViewOptions) {
     this.canAnswer = options.source.answer !== undefined && !options.isBoxes;
-    this.nameField = h("input", { list: "category-names", "aria-label": "New name", autocomplete: "off", "data-testid": "rename-field" });
+    this.rename = new RenameForm({
+      categories: options.categories,
+      onName: (name) => this.answer(name === this.selected?.category ? "accepted" : "renamed", name),
+      onLeave: () => this.dialog.focus(),
+    });
     this.keys = this.listKeys();
     this.dialog = this.build();
     document.body.append(this.dialog);
@@ -95,7 +99,17 @@ export class LargeView {
 
   private build(): HTMLDialogElement {
     const button = (text: string, name: string, run: () => void): HTMLElement =>
-      h("button", { type: "button", class: text === "?" ? "quiet keys-button" : "quiet", "aria-label": name, title: name, onclick: run }, text);
+      h(
+        "button",
+        {
+          type: "button",
+          class: text === "?" ? "quiet keys-button" : "quiet",
+          "aria-label": name,
+          title: name,
+          onclick: run,
+        },
+        text,
+      );
     const header = h(
       "header",
       { class: "large-header" },
@@ -110,31 +124,14 @@ export class LargeView {
         button("×", "Close (Esc)", () => this.close()),
       ),
     );
-    this.rename.append(this.nameField, h("button", { class: "primary", type: "submit" }, "Rename"));
-    this.rename.addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.submitName();
-    });
-    this.nameField.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
-      event.preventDefault(); // closes the field, not the dialog
-      this.hideRename();
-    });
-    const names = h("datalist", { id: "category-names" });
-    this.nameField.addEventListener("focus", () => {
-      if (names.childElementCount !== this.options.categories.length) {
-        names.replaceChildren(...this.options.categories.map(({ name }) => h("option", { value: name })));
-      }
-    });
     const panel = h(
       "aside",
       { class: "panel", "aria-label": "Objects" },
       this.buildToggles(),
-      this.list,
+      this.list.element,
       this.details,
       this.canAnswer ? this.buildAnswers() : null,
-      this.rename,
-      names,
+      this.rename.element,
       this.announced,
     );
     return h(
@@ -153,8 +150,16 @@ export class LargeView {
 
   private buildToggles(): HTMLElement {
     const texts: readonly [keyof Shown, string][] = this.options.isBoxes
-      ? [["names", "Names"], ["others", "Others"]]
-      : [["masks", "Masks"], ["boxes", "Boxes"], ["names", "Names"], ["others", "Others"]];
+      ? [
+          ["names", "Names"],
+          ["others", "Others"],
+        ]
+      : [
+          ["masks", "Masks"],
+          ["boxes", "Boxes"],
+          ["names", "Names"],
+          ["others", "Others"],
+        ];
     const toggles = texts.map(([name, text]) => {
       const box = h("input", {
         type: "checkbox",
@@ -194,7 +199,9 @@ export class LargeView {
       { key: "k", about: "previous object", run: () => this.moveObject(-1) },
       { key: "n", about: "next image", run: () => this.moveImage(1) },
       { key: "p", about: "previous image", run: () => this.moveImage(-1) },
-      ...(this.options.isBoxes ? [] : [{ key: "u", about: "next object that no person has seen", run: () => this.moveUnseen() }]),
+      ...(this.options.isBoxes
+        ? []
+        : [{ key: "u", about: "next object that no person has seen", run: () => this.moveUnseen() }]),
       { key: "m", about: "show or hide masks", run: () => this.toggle("masks", !this.shown.masks) },
       { key: "o", about: "show or hide the other objects", run: () => this.toggle("others", !this.shown.others) },
       { key: "z", about: "zoom to the object", run: () => this.selected && this.zoom?.showBox(this.selected.bbox) },
@@ -228,7 +235,7 @@ export class LargeView {
   private async show(stop: Stop | null, choose: Choose): Promise<void> {
     if (!stop || !this.dialog.open) return;
     this.place = stop.place;
-    this.hideRename();
+    this.rename.close();
     if (this.image?.row !== stop.row) {
       this.control.abort();
       this.control = new AbortController();
@@ -250,7 +257,7 @@ export class LargeView {
     this.title.replaceChildren(h("bdi", { title: image.file_name }, image.file_name));
     if (isSame) this.drawn[0]?.setObjects(image.objects);
     else this.buildStages(image);
-    this.listObjects();
+    this.listObjects(image);
   }
 
   private buildStages(image: ImageRow): void {
@@ -288,45 +295,20 @@ export class LargeView {
     this.drawn = [];
     this.title.replaceChildren(`Row ${stop.row}`);
     this.stages.replaceChildren(h("p", { class: "stage-problem error" }, sentence));
-    this.list.replaceChildren();
+    this.list.show([], [], "", []);
     this.details.replaceChildren();
   }
 
-  private listObjects(): void {
-    const only = this.image?.other_objects?.filter((object) => object.differs) ?? [];
-    this.list.replaceChildren(
-      ...this.objects.map((object) => this.buildRow(object)),
-      ...(only.length > 0 ? [h("li", { class: "list-title muted" }, h("bdi", {}, `Different in ${this.options.outputs?.[1] ?? ""}`))] : []),
-      ...only.map((object) => this.buildRow(object, true)),
-    );
+  private listObjects(image: ImageRow): void {
+    const notes = [];
+    if (!this.options.ids.note(image)) {
+      notes.push("The labels of this image changed since the page was loaded; reload it to filter by them.");
+    }
     if (this.objects.length === 0) {
-      const text = this.image?.status === "failed" ? "No labels: the image failed." : "No objects.";
-      this.list.prepend(h("li", { class: "muted" }, text));
+      notes.push(image.status === "failed" ? "No labels: the image failed." : "No objects.");
     }
-    if (this.image && !this.options.ids.note(this.image)) {
-      this.list.prepend(h("li", { class: "muted", role: "status" }, "The labels of this image changed since the page was loaded; reload it to filter by them."));
-    }
-  }
-
-  private buildRow(object: DrawnObject, isOther = false): HTMLElement {
-    const risk = object.risk === null ? "" : `risk ${formatShare(object.risk)}`;
-    return h(
-      "li",
-      {},
-      h(
-        "button",
-        {
-          type: "button",
-          class: object.differs ? "object-row differs" : "object-row",
-          "data-testid": isOther ? "other-row" : "object-row",
-          "data-number": isOther ? null : object.number,
-          "data-other": isOther ? object.number : null,
-          onclick: () => this.pick(object),
-        },
-        buildChip(object.category, object.colour),
-        h("span", { class: "muted" }, [object.differs && !isOther ? "differs" : "", risk].filter(Boolean).join(" · "), object.verdict === null ? "" : " ✓"),
-      ),
-    );
+    const others = image.other_objects?.filter((object) => object.differs) ?? [];
+    this.list.show(this.objects, others, this.options.outputs?.[1] ?? "", notes);
   }
 
   /** Selects what was clicked: an object of this run, or one of the other's to look at. */
@@ -352,13 +334,7 @@ export class LargeView {
     const [own, other] = this.drawn;
     own?.overlay.setSelected(isOther ? null : (object?.key ?? null));
     other?.overlay.setSelected(isOther ? (object?.key ?? null) : null);
-    for (const row of this.list.querySelectorAll<HTMLElement>(".object-row")) {
-      const number = isOther ? row.dataset["other"] : row.dataset["number"];
-      const isSelected = object !== null && number === String(object.number);
-      if (isSelected) row.setAttribute("aria-current", "true");
-      else row.removeAttribute("aria-current");
-      if (isSelected) row.scrollIntoView({ block: "nearest" });
-    }
+    this.list.select(object, isOther);
     this.details.replaceChildren(...(object ? [buildOpinions(object)] : []));
   }
 
@@ -424,26 +400,7 @@ export class LargeView {
   }
 
   private showRename(): void {
-    if (!this.canAnswer || !this.selected) return;
-    this.rename.hidden = false;
-    this.nameField.value = this.selected.category;
-    this.nameField.focus();
-    this.nameField.select();
-  }
-
-  private hideRename(): void {
-    if (this.rename.hidden) return;
-    this.rename.hidden = true;
-    this.dialog.focus();
-  }
-
-  private submitName(): void {
-    const name = this.nameField.value.trim();
-    if (name === "") {
-      sayError("expected a name; type one, or press Esc");
-      return;
-    }
-    this.answer(name === this.selected?.category ? "accepted" : "renamed", name);
+    if (this.canAnswer && this.selected) this.rename.open(this.selected.category);
   }
 
   private answer(verdict: Answer["verdict"], category?: string): void {
@@ -454,7 +411,9 @@ export class LargeView {
       const answer = { row, number: selected.number, key: selected.key, verdict };
       const next = this.objects[this.findSelected() + 1] ?? null;
       try {
-        const after = await this.options.source.answer(verdict === "renamed" ? { ...answer, category: category ?? "" } : answer);
+        const after = await this.options.source.answer(
+          verdict === "renamed" ? { ...answer, category: category ?? "" } : answer,
+        );
         this.answers++;
         // What differs from the other run is told with rows that are asked for.
         const [compared] = this.options.outputs ? await this.options.source.images([row]) : [];
@@ -463,7 +422,7 @@ export class LargeView {
         await this.recover(image, error);
         return;
       }
-      this.hideRename();
+      this.rename.close();
       const done = verdict === "renamed" ? `renamed to ${category ?? ""}` : `${verdict} ${selected.category}`;
       this.session.replaceChildren(`${formatAmount(this.answers, "answer")} this session: `, h("bdi", {}, done));
       await this.moveOn(next);

@@ -71,9 +71,7 @@ export class Loader {
   private listMissing(): number[] {
     if (this.source.get) return [];
     const pending = [...this.loading];
-    return [...this.wanted].filter(
-      (row) => !this.kept.has(row) && !pending.some((slice) => slice.rows.has(row)),
-    );
+    return [...this.wanted].filter((row) => !this.kept.has(row) && !pending.some((slice) => slice.rows.has(row)));
   }
 
   private request(): void {

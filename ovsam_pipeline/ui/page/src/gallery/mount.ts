@@ -3,19 +3,19 @@ import { describe } from "../shared/api";
 import { h } from "../shared/dom";
 import { listenToKeys, showKeys, type Key } from "../shared/keys";
 import { sayError, say } from "../shared/toast";
-import { buildThemeSwitch } from "../shared/theme";
 import { emptyCard, fillImageCard, fillObjectCard, IMAGE_CARD, OBJECT_CARD, type CardFacts } from "./cards";
 import { changeView, Filters, type ViewPart } from "./filters";
-import { formatAmount, formatCount } from "./format";
+import { formatAmount } from "./format";
 import { FAILED, VERDICTS, type Index } from "./index";
 import { LargeView } from "./large_view";
 import { Loader } from "./loader";
 import { findNames, rankNames } from "./names";
 import { ObjectIds, type Category } from "./object_ids";
 import { printWholeGrid } from "./print";
-import { countObjects, findHighestRisk, isDescending, Selector, type Counted, type Extra, type Selection } from "./select";
+import { countObjects, findHighestRisk, Selector, type Counted, type Extra, type Selection } from "./select";
 import { EmbeddedSource, ServerSource, type Answer, type Source } from "./source";
-import { clearFilters, makeDefaultView, readHash, SORTS, writeHash, type Sort, type View } from "./view";
+import { Toolbar } from "./toolbar";
+import { clearFilters, makeDefaultView, readHash, writeHash, type View } from "./view";
 import { VirtualGrid } from "./virtual_grid";
 import { Walk, type Stop } from "./walk";
 
@@ -40,16 +40,6 @@ const ADDRESS_MS = 300;
 /** Who answers fast does not wait for counts. */
 const COUNT_MS = 300;
 
-const SORT_TEXTS: Readonly<Record<Sort, string>> = {
-  risk: "Risk",
-  score: "Score",
-  margin: "Margin",
-  objects: "Number of objects",
-  row: "Order of the output",
-  name: "File name",
-  difference: "Difference",
-};
-
 /** Shows the gallery in `root`; `start` is the start data of the page. */
 export function mount(root: HTMLElement, start: unknown): void {
   const given = start as GalleryStart;
@@ -60,7 +50,11 @@ export function mount(root: HTMLElement, start: unknown): void {
 
 /** Shows the gallery of any source, below what `root` holds already. */
 export function mountGallery(root: HTMLElement, start: GalleryStart, source: Source): void {
-  const waiting = h("p", { class: "gallery-waiting muted", role: "status" }, `Reading ${formatAmount(start.images, "image")} …`);
+  const waiting = h(
+    "p",
+    { class: "gallery-waiting muted", role: "status" },
+    `Reading ${formatAmount(start.images, "image")} …`,
+  );
   root.append(waiting);
   source.index().then(
     (index) => {
@@ -69,7 +63,9 @@ export function mountGallery(root: HTMLElement, start: GalleryStart, source: Sou
     },
     (error: unknown) => {
       const retry = h("button", { type: "button", onclick: () => location.reload() }, "Try again");
-      waiting.replaceWith(h("div", { class: "gallery-waiting", role: "alert" }, h("p", { class: "error" }, describe(error)), retry));
+      waiting.replaceWith(
+        h("div", { class: "gallery-waiting", role: "alert" }, h("p", { class: "error" }, describe(error)), retry),
+      );
     },
   );
 }
@@ -84,13 +80,11 @@ class Gallery {
   private readonly selector: Selector;
   private readonly loader: Loader;
   private readonly grid: VirtualGrid;
+  private readonly toolbar: Toolbar;
   private readonly filters: Filters;
   private readonly large: LargeView;
-  private readonly counts = h("p", { class: "counts", role: "status", "data-testid": "counts" });
+  private readonly page = h("div", { class: "gallery", "data-testid": "gallery" });
   private readonly nothing = h("p", { class: "nothing muted", hidden: true });
-  private readonly modes = new Map<View["mode"], HTMLButtonElement>();
-  private readonly sort = h("select", { "aria-label": "Sort by", "data-testid": "sort" });
-  private readonly direction = h("button", { type: "button", "data-testid": "direction" });
   private extra: Extra;
   private fileNames: readonly string[] | null = null;
   private timer: number | undefined;
@@ -121,7 +115,20 @@ class Gallery {
       onRange: (first, end) => this.loader.want(this.listRows(first, end)),
       onOpen: (position) => this.openPosition(position),
     });
-    this.filters = new Filters(index, this.categories, (part) => this.change(part), () => this.set(clearFilters(this.view, this.initial)));
+    this.filters = new Filters(
+      index,
+      this.categories,
+      (part) => this.change(part),
+      () => this.set(clearFilters(this.view, this.initial)),
+    );
+    this.toolbar = new Toolbar({
+      title: this.buildTitle(),
+      images: index.images,
+      isComparison: index.difference !== null,
+      onChange: (part) => this.change(part),
+      onToggleFilters: () => this.page.classList.toggle("shows-filters"),
+      onKeys: () => showKeys(this.keys),
+    });
     this.large = new LargeView({
       source,
       loader: this.loader,
@@ -140,40 +147,27 @@ class Gallery {
     this.openPlace();
     addEventListener("hashchange", () => this.readAddress());
     addEventListener("popstate", () => this.readAddress());
-    printWholeGrid(this.grid.element, () => this.fillAllCards(), () => this.selection.items.length);
+    printWholeGrid(
+      this.grid.element,
+      () => this.fillAllCards(),
+      () => this.selection.items.length,
+    );
     document.addEventListener("visibilitychange", () => void this.lookForMore());
   }
 
   private build(root: HTMLElement): void {
-    const toggle = h("button", {
-      type: "button",
-      class: "filters-toggle",
-      "aria-controls": "filters",
-      "aria-expanded": "false",
-      "data-testid": "filters-toggle",
-      onclick: () => {
-        const isOpen = page.classList.toggle("shows-filters");
-        toggle.setAttribute("aria-expanded", String(isOpen));
-      },
-    }, "Filters");
-    const toolbar = h(
-      "header",
-      { class: "toolbar" },
-      this.buildTitle(),
-      this.counts,
-      h("div", { class: "tools" }, toggle, this.buildModes(), this.buildSort(),
-        h("button", { type: "button", class: "quiet keys-button", "aria-label": "Keys (?)", title: "Keys (?)", onclick: () => showKeys(this.keys) }, "?"),
-        buildThemeSwitch()),
-    );
-    const page = h("div", { class: "gallery", "data-testid": "gallery" }, toolbar, this.filters.element, h("main", {}, this.buildDamage(), this.nothing, this.grid.element));
-    root.append(page);
+    const main = h("main", {}, this.buildDamage(), this.nothing, this.grid.element);
+    this.page.append(this.toolbar.element, this.filters.element, main);
+    root.append(this.page);
     listenToKeys(this.keys);
   }
 
   private buildTitle(): HTMLElement {
     const { output, compare } = this.start;
     const [own, other] = this.outputs;
-    const against = compare ? h("span", { class: "muted" }, " against ", h("bdi", { title: compare.output }, other)) : null;
+    const against = compare
+      ? h("span", { class: "muted" }, " against ", h("bdi", { title: compare.output }, other))
+      : null;
     return h("h1", { title: output }, h("bdi", {}, own), against);
   }
 
@@ -181,40 +175,41 @@ class Gallery {
   private buildDamage(): HTMLElement | null {
     const sentences = Object.values(this.start.damaged ?? {});
     if (sentences.length === 0) return null;
-    return h("div", { class: "damage", role: "status", "data-testid": "damage" }, ...sentences.map((sentence) => h("p", { class: "error" }, sentence)));
-  }
-
-  private buildModes(): HTMLElement {
-    const build = (mode: View["mode"], text: string): HTMLElement => {
-      const button = h("button", { type: "button", "data-testid": `mode-${mode}`, onclick: () => this.change({ mode }) }, text);
-      this.modes.set(mode, button);
-      return button;
-    };
-    return h("div", { class: "modes", role: "group", "aria-label": "Look at" }, build("images", "Images"), build("objects", "Objects"));
-  }
-
-  private buildSort(): HTMLElement {
-    const known = SORTS.filter((name) => name !== "difference" || this.index.difference !== null);
-    this.sort.append(...known.map((value) => h("option", { value }, SORT_TEXTS[value])));
-    this.sort.addEventListener("change", () => this.change({ sort: this.sort.value as Sort, reversed: false }));
-    this.direction.addEventListener("click", () => this.change({ reversed: !this.view.reversed }));
-    return h("div", { class: "sort" }, this.sort, this.direction);
+    return h(
+      "div",
+      { class: "damage", role: "status", "data-testid": "damage" },
+      ...sentences.map((sentence) => h("p", { class: "error" }, sentence)),
+    );
   }
 
   private listKeys(): Key[] {
     const answers: Key[] =
       this.source.answer && !this.start.is_boxes
         ? [
-            { key: "a", about: "accept the object of the card (among objects)", run: () => this.answerCard("accepted") },
+            {
+              key: "a",
+              about: "accept the object of the card (among objects)",
+              run: () => this.answerCard("accepted"),
+            },
             { key: "x", about: "reject it", run: () => this.answerCard("rejected") },
           ]
         : [];
     return [
-      { key: "ArrowRight", shown: "← → ↑ ↓", about: "move between cards", run: () => this.grid.focus(0) },
-      { key: "Enter", about: "open the card", run: () => this.grid.focus(0) },
+      { key: "g", about: "go to the cards", run: () => this.grid.focusActive() },
+      // Only listed: the grid listens to these where it has the focus, and sliders need them, too.
+      { key: "in the grid", shown: "← → ↑ ↓", about: "move between cards", run: () => undefined },
+      { key: "in the grid, too", shown: "Enter", about: "open the card", run: () => undefined },
       ...answers,
-      { key: "f", about: "find in file names", run: () => this.filters.element.querySelector<HTMLElement>("#filter-name")?.focus() },
-      { key: "c", about: "find a class", run: () => this.filters.element.querySelector<HTMLElement>("#filter-class")?.focus() },
+      {
+        key: "f",
+        about: "find in file names",
+        run: () => this.filters.element.querySelector<HTMLElement>("#filter-name")?.focus(),
+      },
+      {
+        key: "c",
+        about: "find a class",
+        run: () => this.filters.element.querySelector<HTMLElement>("#filter-class")?.focus(),
+      },
       { key: "?", about: "these keys", run: () => undefined },
     ];
   }
@@ -288,19 +283,17 @@ class Gallery {
     const { items } = this.selection;
     this.showCounts(this.selection);
     this.nothing.hidden = items.length > 0;
-    this.nothing.replaceChildren(this.index.images === 0 ? "This output has no images yet." : "Nothing fits all filters.");
-    for (const [mode, button] of this.modes) button.setAttribute("aria-pressed", String(mode === view.mode));
-    this.sort.value = view.sort;
-    this.showDirection();
+    this.nothing.replaceChildren(
+      this.index.images === 0 ? "This output has no images yet." : "Nothing fits all filters.",
+    );
+    this.toolbar.update(view);
     this.grid.show(items.length, view.mode === "images" ? IMAGE_CARD : OBJECT_CARD, keepPlace);
     performance.measure("gallery: show", "filter-start");
   }
 
-  private showCounts({ images, objects, choices }: Counted): void {
-    this.counts.replaceChildren(
-      `${formatCount(images)} of ${formatAmount(this.index.images, "image")}, ${formatAmount(objects, "object")}`,
-    );
-    this.filters.update(this.view, choices);
+  private showCounts(counted: Counted): void {
+    this.toolbar.count(counted);
+    this.filters.update(this.view, counted.choices);
   }
 
   private rankNames(names: readonly string[]): Float32Array | null {
@@ -318,13 +311,6 @@ class Gallery {
     } catch {
       // The next request that matters says so.
     }
-  }
-
-  private showDirection(): void {
-    const falls = isDescending(this.view);
-    this.direction.replaceChildren(falls ? "↓" : "↑");
-    this.direction.setAttribute("aria-label", falls ? "Largest first; switch to smallest first" : "Smallest first; switch to largest first");
-    this.direction.title = falls ? "Largest first" : "Smallest first";
   }
 
   private findRow(position: number): number {
@@ -359,7 +345,12 @@ class Gallery {
   private fillObject(card: HTMLElement, facts: CardFacts, object: number): void {
     const number = this.ids.of(this.selector.owner[object] ?? 0).indexOf(object);
     const isRejected = this.index.verdict[object] === VERDICTS.indexOf("rejected");
-    fillObjectCard(card, facts, facts.image?.objects[number] ?? null, isRejected ? "Rejected." : "Not among the labels any more.");
+    fillObjectCard(
+      card,
+      facts,
+      facts.image?.objects[number] ?? null,
+      isRejected ? "Rejected." : "Not among the labels any more.",
+    );
   }
 
   /** Fills a card for each item, for print; returns those whose row is here. */
@@ -439,7 +430,9 @@ class Gallery {
     if (object === undefined || !this.loader.get(this.findRow(position))) return;
     this.grid.focus(position + 1);
     // One after the other: an answer may change the numbers of the objects in its row.
-    this.answers = this.answers.then(() => this.sendAnswer(object, verdict)).catch((error: unknown) => sayError(describe(error)));
+    this.answers = this.answers
+      .then(() => this.sendAnswer(object, verdict))
+      .catch((error: unknown) => sayError(describe(error)));
   }
 
   private async sendAnswer(object: number, verdict: Answer["verdict"]): Promise<void> {

@@ -37,7 +37,10 @@ export class ObjectIds {
   note(image: ImageRow): boolean {
     const known = this.of(image.row);
     if (known.length === image.objects.length) return !known.includes(-1);
-    this.changed.set(image.row, image.objects.map(() => -1));
+    this.changed.set(
+      image.row,
+      image.objects.map(() => -1),
+    );
     return image.objects.length === 0;
   }
 
@@ -63,7 +66,10 @@ export class ObjectIds {
   private mark(id: number, verdict: string): void {
     if (id < 0) return;
     this.index.flags[id] = (this.index.flags[id] ?? 0) | SEEN;
-    this.index.verdict[id] = Math.max(0, VERDICTS.findIndex((name) => name === verdict));
+    this.index.verdict[id] = Math.max(
+      0,
+      VERDICTS.findIndex((name) => name === verdict),
+    );
   }
 
   /** Returns the number of a class; a name that nobody had before gets one. */

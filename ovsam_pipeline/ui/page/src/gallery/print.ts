@@ -16,7 +16,11 @@ export function printWholeGrid(grid: HTMLElement, buildCards: () => HTMLElement[
     const cards = buildCards();
     const note =
       cards.length < count()
-        ? h("p", {}, `${formatCount(cards.length)} of ${formatCount(count())}: those that were in view. A page with all: ovsam report OUT --html FILE`)
+        ? h(
+            "p",
+            {},
+            `${formatCount(cards.length)} of ${formatCount(count())}: those that were in view. A page with all: ovsam report OUT --html FILE`,
+          )
         : null;
     sheet = h("div", { class: "print-sheet" }, note, h("div", { class: "print-grid" }, ...cards));
     grid.before(sheet);

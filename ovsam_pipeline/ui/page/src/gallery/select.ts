@@ -17,8 +17,13 @@ export const BARS = 40;
 const REJECTED = VERDICTS.indexOf("rejected");
 
 // One bit for each filter that an image or an object fails.
-const NAME = 1, STATUS = 2, ERROR = 4, DIFFERENCE = 8;
-const CLASS = 16, DISAGREEMENT = 32, REVIEW = 64;
+const NAME = 1,
+  STATUS = 2,
+  ERROR = 4,
+  DIFFERENCE = 8;
+const CLASS = 16,
+  DISAGREEMENT = 32,
+  REVIEW = 64;
 const RANGE_BITS: Readonly<Record<RangeName, number>> = { score: 128, risk: 256, margin: 512 };
 
 export interface Choices {
@@ -125,7 +130,13 @@ export class Selector {
   }
 
   /** An image stands where the first of its objects that pass stands; those without one are last. */
-  private orderImages(view: View, extra: Extra, isShown: Uint8Array, count: number, passes: (object: number) => boolean): Uint32Array {
+  private orderImages(
+    view: View,
+    extra: Extra,
+    isShown: Uint8Array,
+    count: number,
+    passes: (object: number) => boolean,
+  ): Uint32Array {
     const items = new Uint32Array(count);
     let length = 0;
     if (OBJECT_SORTS.has(view.sort)) {
@@ -146,7 +157,13 @@ export class Selector {
     return items;
   }
 
-  private orderObjects(view: View, extra: Extra, isShown: Uint8Array, count: number, passes: (object: number) => boolean): Uint32Array {
+  private orderObjects(
+    view: View,
+    extra: Extra,
+    isShown: Uint8Array,
+    count: number,
+    passes: (object: number) => boolean,
+  ): Uint32Array {
     const items = new Uint32Array(count);
     let length = 0;
     if (OBJECT_SORTS.has(view.sort)) {
@@ -170,7 +187,9 @@ export class Selector {
     const key = `${view.sort} ${view.reversed}`;
     const known = this.orders.get(key);
     if (known) return known;
-    const values = OBJECT_SORTS.has(view.sort) ? this.index[view.sort as RangeName] : findImageKeys(this.index, view.sort, extra);
+    const values = OBJECT_SORTS.has(view.sort)
+      ? this.index[view.sort as RangeName]
+      : findImageKeys(this.index, view.sort, extra);
     const order = orderBy(values, isDescending(view));
     this.orders.set(key, order);
     return order;
@@ -188,7 +207,8 @@ function findImageKeys(index: Index, by: Sort, extra: Extra): Float32Array {
   for (let image = 0; image < index.images; image++) {
     if (by === "objects") keys[image] = (index.firstObject[image + 1] ?? 0) - (index.firstObject[image] ?? 0);
     // What is in one run alone differs most.
-    else if (by === "difference") keys[image] = Number.isNaN(index.difference?.[image]) ? Infinity : (index.difference?.[image] ?? 0);
+    else if (by === "difference")
+      keys[image] = Number.isNaN(index.difference?.[image]) ? Infinity : (index.difference?.[image] ?? 0);
     else keys[image] = (by === "name" ? extra.nameRanks?.[image] : undefined) ?? image;
   }
   return keys;
@@ -234,7 +254,12 @@ function testObjects(index: Index, view: View, extra: Extra): Uint16Array {
   return fails;
 }
 
-function failClasses(fails: Uint16Array, category: Uint32Array, classes: readonly string[], categories: Extra["categories"]): void {
+function failClasses(
+  fails: Uint16Array,
+  category: Uint32Array,
+  classes: readonly string[],
+  categories: Extra["categories"],
+): void {
   if (classes.length === 0) return;
   const chosen = new Set(classes);
   const isChosen = Uint8Array.from(categories, ({ name }) => (chosen.has(name) ? 1 : 0));
@@ -350,7 +375,9 @@ class Counter {
   }
 }
 
-const ANY_REVIEW = REVIEWS.indexOf("any"), SEEN_REVIEW = REVIEWS.indexOf("seen"), UNSEEN_REVIEW = REVIEWS.indexOf("unseen");
+const ANY_REVIEW = REVIEWS.indexOf("any"),
+  SEEN_REVIEW = REVIEWS.indexOf("seen"),
+  UNSEEN_REVIEW = REVIEWS.indexOf("unseen");
 
 function add(counts: Uint32Array, place: number): void {
   counts[place] = (counts[place] ?? 0) + 1;

@@ -23,7 +23,10 @@ export class PictureStage implements Stage {
   readonly element: HTMLElement;
   readonly overlay: Overlay;
 
-  constructor(image: ImageRow, private readonly options: StageOptions) {
+  constructor(
+    image: ImageRow,
+    private readonly options: StageOptions,
+  ) {
     const [width, height] = [image.width ?? 1, image.height ?? 1];
     this.overlay = new Overlay({ width, height, onSelect: (object) => options.onSelect(object) });
     const picture = svg("image", { href: options.address, width, height, preserveAspectRatio: "none" });

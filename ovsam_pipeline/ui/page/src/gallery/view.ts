@@ -12,9 +12,7 @@ export type RangeName = (typeof RANGES)[number];
 export const SORTS = ["risk", "score", "margin", "objects", "row", "name", "difference"] as const;
 export type Sort = (typeof SORTS)[number];
 
-export const REVIEWS = [
-  "any", "unseen", "seen", "accepted", "renamed", "redrawn", "rejected", "added",
-] as const;
+export const REVIEWS = ["any", "unseen", "seen", "accepted", "renamed", "redrawn", "rejected", "added"] as const;
 export type Review = (typeof REVIEWS)[number];
 
 export const STATUSES = ["any", "labelled", "empty", "failed"] as const;

@@ -86,6 +86,11 @@ export class VirtualGrid {
     this.cards.get(this.active)?.focus({ preventScroll: true });
   }
 
+  /** Gives the focus to the card that had it last. */
+  focusActive(): void {
+    this.focus(this.active);
+  }
+
   private get rowHeight(): number {
     return this.size.height + this.size.gap;
   }

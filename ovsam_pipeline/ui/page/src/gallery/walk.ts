@@ -52,8 +52,10 @@ export class Walk {
   /** Returns the next stop (direction 1) or the one before (-1) at another image. */
   findImage(place: number, direction: 1 | -1, withObjects = false): Stop | null {
     const row = this.at(place)?.row;
-    return this.find(place, direction, (stop) =>
-      stop.row !== row && (!withObjects || countObjects(this.index, stop.row) > 0),
+    return this.find(
+      place,
+      direction,
+      (stop) => stop.row !== row && (!withObjects || countObjects(this.index, stop.row) > 0),
     );
   }
 
@@ -67,7 +69,9 @@ export class Walk {
   findUnseen(place: number): Stop | null {
     const isUnseen = (stop: Stop): boolean => {
       const ids = this.ids.of(stop.row);
-      return stop.number === null ? !this.owner && ids.some((id) => this.isUnseen(id)) : this.isUnseen(ids[stop.number] ?? -1);
+      return stop.number === null
+        ? !this.owner && ids.some((id) => this.isUnseen(id))
+        : this.isUnseen(ids[stop.number] ?? -1);
     };
     return this.find(place, 1, isUnseen) ?? this.find(-1, 1, isUnseen);
   }
