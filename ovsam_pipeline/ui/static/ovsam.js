@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:f06b417e9a1dfc136b501511afa49560fb81a8c0cf7c3154e8b5d8599ce9585b
+// ovsam page, made by page/build.mjs from sources sha256:597d5cca193118107526759e2cac1fc9f4004867d4a1b7aed7cadb6f280cfe58
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -5209,6 +5209,7 @@
   var TEXTS = ["name", "split", "frequency"];
   var WHOLE2 = ["category_id", "annotations", "instances", "segm_predictions", "bbox_predictions"];
   var FREQUENCIES = { r: "rare", c: "common", f: "frequent" };
+  var NAME_ORDER = new Intl.Collator("en", { numeric: true });
   var MOST_ROWS = 2e3;
   var ClassTable = class {
     constructor(classes, onSelect) {
@@ -5342,7 +5343,7 @@
   }
   function compare(a, b, way) {
     if (a === null || b === null) return Number(a === null) - Number(b === null);
-    if (typeof a === "string" || typeof b === "string") return way * String(a).localeCompare(String(b), "en", { numeric: true });
+    if (typeof a === "string" || typeof b === "string") return way * NAME_ORDER.compare(String(a), String(b));
     return way * (a - b);
   }
 

@@ -24,6 +24,7 @@ const LABELS: Readonly<Record<string, string>> = {
 const TEXTS: readonly string[] = ["name", "split", "frequency"];
 const WHOLE: readonly string[] = ["category_id", "annotations", "instances", "segm_predictions", "bbox_predictions"];
 const FREQUENCIES: Readonly<Record<string, string>> = { r: "rare", c: "common", f: "frequent" };
+const NAME_ORDER = new Intl.Collator("en", { numeric: true });
 // More rows take the browser seconds to lay out.
 const MOST_ROWS = 2000;
 
@@ -176,6 +177,6 @@ function showCell(name: string, value: Cell): string {
 // What has no value comes last, whichever way.
 function compare(a: Cell, b: Cell, way: number): number {
   if (a === null || b === null) return Number(a === null) - Number(b === null);
-  if (typeof a === "string" || typeof b === "string") return way * String(a).localeCompare(String(b), "en", { numeric: true });
+  if (typeof a === "string" || typeof b === "string") return way * NAME_ORDER.compare(String(a), String(b));
   return way * (a - b);
 }
