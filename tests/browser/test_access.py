@@ -33,6 +33,13 @@ def gallery(tmp_path_factory, serve_app):
     return serve_app(build_app(start, routes, Security.create()))
 
 
+@pytest.fixture(scope="module")
+def editors(serve_app):
+    one = {"name": "Label <b>Studio</b>", "path": "label-studio", "where": "Settings > Model."}
+    start = {"kind": "editors", "labels": "nano", "editors": [one]}
+    return serve_app(build_app(start, [], Security.create()))
+
+
 def test_the_rules_find_what_is_wrong(results, open_page):
     page = open_page(results)
     page.evaluate("document.body.append(document.createElement('button'))")
@@ -65,3 +72,12 @@ def test_gallery(gallery, open_page, is_accessible, shoot, width, scheme):
     for name in ("keys", "large"):
         page.keyboard.press("Escape")
         page.get_by_test_id(name).wait_for(state="hidden")
+
+
+@WINDOWS
+def test_addresses_of_editors(editors, open_page, is_accessible, width, scheme):
+    page = open_page(editors, width=width, scheme=scheme)
+    address = f"{page.url}label-studio"
+    assert page.get_by_test_id("address-label-studio").text_content() == address
+    assert page.get_by_role("heading", name="Label <b>Studio</b>").is_visible()
+    assert is_accessible(page)

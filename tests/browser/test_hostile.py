@@ -5,6 +5,9 @@ from hostile_names import make_class_names, make_file_names
 from pictures_output import write_pictures_output
 
 from ovsam_pipeline.commands.report_page import write_html
+from ovsam_pipeline.settings.label import LabelConfig
+from ovsam_pipeline.ui.demo.load import load_demo
+from ovsam_pipeline.ui.demo.routes import build_demo_routes
 from ovsam_pipeline.ui.gallery.answers import Reviewer
 from ovsam_pipeline.ui.gallery.opened import OpenedOutput
 from ovsam_pipeline.ui.gallery.routes import build_gallery_routes
@@ -71,10 +74,67 @@ def test_a_gallery_of_objects_is_not_broken_on_a_phone(gallery, open_page, shoot
     assert nothing_ran(page)
 
 
+# Scrolls through the demo's strip of images and collects their names.
+COLLECT_STRIP = """async () => {
+  const found = new Set();
+  const strip = document.querySelector('[data-testid=strip]');
+  for (let at = 0; at < strip.scrollHeight; at += strip.clientHeight / 2) {
+    strip.scrollTop = at;
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    for (const e of document.querySelectorAll('[data-testid=strip-item]')) {
+      found.add(e.textContent);
+    }
+  }
+  return [...found];
+}"""
+# Accepts an object for each name, by boxes side by side; returns what was refused.
+ACCEPT = """async ([row, names]) => {
+  const refused = {};
+  for (const [i, category] of names.entries()) {
+    const [left, top] = [8 * (i % 10), 8 * Math.floor(i / 10)];
+    const prompt = {points: [], box: [left, top, left + 12, top + 12], scribble: null};
+    const body = JSON.stringify({row, category, prompt});
+    const headers = {'Content-Type': 'application/json'};
+    const answer = await fetch('api/accept', {method: 'POST', headers, body});
+    if (!answer.ok) refused[category] = (await answer.json()).error;
+  }
+  return refused;
+}"""
+
+
+@pytest.fixture(scope="module")
+def demo(output, serve_app):
+    """A demo on the pictures of the output; hidden files are not listed."""
+    config = LabelConfig(sources=(str(output.parent / "images"),), model="nano", device="cpu")
+    with load_demo(config, output.parent / "labels", "<b>ann</b>") as loaded:
+        start, routes = build_demo_routes(loaded)
+        yield serve_app(build_app(start, routes, Security.create()))
+
+
 def _missing(names, texts):
     """Names that are in no text; white space in them may be drawn as one blank."""
     shown = " ".join("|".join(texts).split())
     return [name for name in names if " ".join(name.split()) not in shown]
+
+
+def test_a_demo_shows_them_literally(demo, open_page, is_accessible, shoot):
+    page = open_page(demo, allowed=("400",))
+    page.get_by_test_id("file-size").filter(has_text="96").wait_for()
+    shown = [name for name in make_file_names() if not name.startswith(".")]
+    assert _missing(shown, page.evaluate(COLLECT_STRIP)) == []
+    # Each is a mask of its own, which takes a while: one in three payloads.
+    names = make_class_names()[:70:3]
+    refused = page.evaluate(ACCEPT, [0, names])
+    page.reload()
+    page.get_by_test_id("accepted-object").first.wait_for()
+    assert _missing(names, page.get_by_test_id("accepted-object").all_text_contents()) == []
+    assert refused == {}
+    shoot(page, "hostile-demo-1280")
+    assert is_accessible(page)
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    shoot(page, "hostile-demo-390")
+    assert page.evaluate("window.__ran") is None
 
 
 @pytest.fixture(scope="module")
