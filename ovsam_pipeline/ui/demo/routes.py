@@ -7,6 +7,7 @@ POST   api/predict {row, …PROMPT}     → {path, bbox, area, segmentation, nam
        with hover: true, page, sequence → {path, names: [best], seconds, model_seconds}; {skipped:
                                         true, path: "", names: []} where a newer one has come
 POST   api/vocabulary {text | builtin} → {classes, names, seconds}
+GET    api/names?text=                → the first names that begin with a text, or have it in them
 POST   api/examples {name, row, prompt} → [{number, name, row}]; DELETE api/examples/N as well
 POST   api/accept {row, prompt, category} → {accepted}
 POST   api/withdraw {row, number, key}  → {accepted}
@@ -46,7 +47,7 @@ from ovsam_pipeline.ui.demo.accepted import ChangedError
 from ovsam_pipeline.ui.demo.load import Demo
 from ovsam_pipeline.ui.demo.prompt import read_prompt
 from ovsam_pipeline.ui.demo.session import Found, OpenedImage, StaleError
-from ovsam_pipeline.ui.demo.vocabulary import read_names
+from ovsam_pipeline.ui.demo.vocabulary import list_names, read_names
 from ovsam_pipeline.ui.outlines import outline_path
 from ovsam_pipeline.ui.pictures import MOST_SIDE, THUMBNAIL_SIDE, Pictures
 from ovsam_pipeline.ui.security import Refusal
@@ -54,6 +55,7 @@ from ovsam_pipeline.ui.security import Refusal
 _KEEP = {"Cache-Control": "private, max-age=600"}
 _MOST_PAGES = 64
 _MOST_FILE_NAME = 1000
+_MOST_COMPLETIONS = 20
 
 
 def build_demo_routes(demo: Demo) -> tuple[Callable[[], dict[str, Any]], Sequence[BaseRoute]]:
@@ -73,6 +75,7 @@ def build_demo_routes(demo: Demo) -> tuple[Callable[[], dict[str, Any]], Sequenc
         Route(f"/api/{name}", _answer_json(view), methods=["POST"]) for name, view in posts.items()
     ]
     routes += [
+        Route("/api/names", views.find_names),
         Route("/api/upload", views.upload, methods=["POST"]),
         Route("/api/examples/{number:int}", views.remove_example, methods=["DELETE"]),
         Route("/thumbnail/{row:int}", views.send_thumbnail),
@@ -158,6 +161,11 @@ class _Views:
         vocabulary, text = read_names(given.get("text"), given.get("builtin"))
         seconds = self._demo.vocabulary.set_names(vocabulary, text)
         return self._demo.vocabulary.describe(seconds)
+
+    async def find_names(self, request: Request) -> Response:
+        vocabulary = self._demo.session.vocabulary
+        names = [] if vocabulary is None else list_names(vocabulary)
+        return JSONResponse(complete(request.query_params.get("text", ""), names))
 
     def add_example(self, given: dict[str, Any]) -> list[dict[str, Any]]:
         row, name = _read_int(given, "row"), _read_text(given, "name")
@@ -288,6 +296,15 @@ class Hovers:
             while len(self._newest) > _MOST_PAGES:
                 self._newest.popitem(last=False)
         return lambda: self._newest.get(key) == (number, arrival)
+
+
+def complete(text: str, names: Sequence[str]) -> list[str]:
+    """Return the first names that begin with a text, then those that have it further on."""
+    wanted = text.strip().casefold()
+    found = [(name, name.casefold().find(wanted)) for name in names]
+    first = (name for name, place in found if place == 0)
+    others = (name for name, place in found if place > 0)
+    return list(itertools.islice(itertools.chain(first, others), _MOST_COMPLETIONS))
 
 
 def _describe_found(image: OpenedImage, found: Found) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:597d5cca193118107526759e2cac1fc9f4004867d4a1b7aed7cadb6f280cfe58
+// ovsam page, made by page/build.mjs from sources sha256:cc930c03f083a41e785125e35651079658c53633fbc7d617998fa767be9989de
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -185,7 +185,12 @@
         this.empty,
         this.list,
         h("p", { class: "hint" }, "They are kept in ", h("code", {}, output), "; to export them:"),
-        buildCommand("ovsam export", quote(output), "--format coco")
+        buildCommand("ovsam export", quote(output), "--format coco"),
+        h(
+          "button",
+          { type: "button", "data-testid": "write", onclick: () => actions.writeAnnotations() },
+          "Write annotations.json now"
+        )
       );
     }
     actions;
@@ -277,6 +282,124 @@
     return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
   }
 
+  // src/demo/newest.ts
+  var Newest = class {
+    controller = null;
+    get isAsking() {
+      return this.controller !== null;
+    }
+    /** Return the answer, or undefined where a newer question came or `cancel` was called. */
+    async ask(question) {
+      this.cancel();
+      const controller = new AbortController();
+      this.controller = controller;
+      try {
+        const answer = await question(controller.signal);
+        return controller.signal.aborted ? void 0 : answer;
+      } catch (error) {
+        if (controller.signal.aborted) return void 0;
+        throw error;
+      } finally {
+        if (this.controller === controller) this.controller = null;
+      }
+    }
+    cancel() {
+      this.controller?.abort();
+      this.controller = null;
+    }
+  };
+  var Throttled = class {
+    constructor(ask, onAnswer, onError) {
+      this.ask = ask;
+      this.onAnswer = onAnswer;
+      this.onError = onError;
+    }
+    ask;
+    onAnswer;
+    onError;
+    isAsking = false;
+    next = null;
+    put(question) {
+      this.next = question;
+      if (!this.isAsking) void this.run();
+    }
+    /** Forget what was not asked yet; the answer under way still comes. */
+    clear() {
+      this.next = null;
+    }
+    async run() {
+      this.isAsking = true;
+      while (this.next !== null) {
+        const question = this.next;
+        this.next = null;
+        try {
+          this.onAnswer(question, await this.ask(question));
+        } catch (error) {
+          this.next = null;
+          this.onError(error);
+        }
+      }
+      this.isAsking = false;
+    }
+  };
+
+  // src/demo/server.ts
+  function openImage(row, signal) {
+    return postJson("api/open", { row }, signal);
+  }
+  function uploadImage(file) {
+    return postFile("api/upload", file);
+  }
+  function predict(row, prompt, signal) {
+    return postJson("api/predict", { row, ...prompt, hover: false }, signal);
+  }
+  function preview(row, prompt, page, sequence) {
+    return postJson("api/predict", { row, ...prompt, hover: true, page, sequence });
+  }
+  function setVocabulary(choice, signal) {
+    return postJson("api/vocabulary", choice, signal);
+  }
+  function findNames(text, signal) {
+    return getJson(`api/names?text=${encodeURIComponent(text)}`, signal);
+  }
+  function addExample(name, row, prompt) {
+    return postJson("api/examples", { name, row, prompt });
+  }
+  function removeExample(number) {
+    return deleteJson(`api/examples/${number}`);
+  }
+  function accept(row, prompt, category) {
+    return postJson("api/accept", { row, prompt, category });
+  }
+  function withdraw(row, object) {
+    return postJson("api/withdraw", { row, number: object.number, key: object.key });
+  }
+  function rename(row, object, category) {
+    return postJson("api/rename", { row, number: object.number, key: object.key, category });
+  }
+  function writeAnnotations() {
+    return postJson("api/export", {});
+  }
+
+  // src/demo/completion.ts
+  function buildCompletion(root) {
+    const list = h("datalist", { id: "names" });
+    const asking = new Newest();
+    const complete = async (event) => {
+      const field = event.target;
+      if (!(field instanceof HTMLInputElement) || field.list !== list) return;
+      try {
+        const names = await asking.ask((signal) => findNames(field.value, signal));
+        if (names !== void 0) list.replaceChildren(...names.map((name) => h("option", { value: name })));
+      } catch {
+        list.replaceChildren();
+      }
+    };
+    root.addEventListener("focusin", (event) => void complete(event));
+    root.addEventListener("input", (event) => void complete(event));
+    return list;
+  }
+
   // src/demo/connection.ts
   var FIRST_WAIT_MS = 500;
   var LONGEST_WAIT_MS = 4e3;
@@ -343,7 +466,6 @@
       "aria-label": "Another name for this object",
       "data-testid": "rename"
     });
-    options = h("datalist", { id: "names" });
     title = h("p", { class: "object-name", "data-testid": "current-name" });
     facts = h("p", { class: "about", "data-testid": "current-facts" });
     names = h("ol", { class: "names", "aria-label": "Names, best first" });
@@ -400,8 +522,7 @@
           button("Accept", "Enter", "accept", actions.accept, "primary"),
           button("Clear", "Esc", "clear", actions.clear)
         ),
-        example,
-        this.options
+        example
       );
       this.quick = h(
         "div",
@@ -457,10 +578,6 @@
         })
       );
     }
-    /** Offer names to complete what is typed. */
-    complete(names) {
-      this.options.replaceChildren(...names.map((name) => h("option", { value: name })));
-    }
   };
   function describe2(found) {
     const facts = [];
@@ -514,67 +631,6 @@
       } finally {
         this.isBusy = false;
       }
-    }
-  };
-
-  // src/demo/newest.ts
-  var Newest = class {
-    controller = null;
-    get isAsking() {
-      return this.controller !== null;
-    }
-    /** Return the answer, or undefined where a newer question came or `cancel` was called. */
-    async ask(question) {
-      this.cancel();
-      const controller = new AbortController();
-      this.controller = controller;
-      try {
-        const answer = await question(controller.signal);
-        return controller.signal.aborted ? void 0 : answer;
-      } catch (error) {
-        if (controller.signal.aborted) return void 0;
-        throw error;
-      } finally {
-        if (this.controller === controller) this.controller = null;
-      }
-    }
-    cancel() {
-      this.controller?.abort();
-      this.controller = null;
-    }
-  };
-  var Throttled = class {
-    constructor(ask, onAnswer, onError) {
-      this.ask = ask;
-      this.onAnswer = onAnswer;
-      this.onError = onError;
-    }
-    ask;
-    onAnswer;
-    onError;
-    isAsking = false;
-    next = null;
-    put(question) {
-      this.next = question;
-      if (!this.isAsking) void this.run();
-    }
-    /** Forget what was not asked yet; the answer under way still comes. */
-    clear() {
-      this.next = null;
-    }
-    async run() {
-      this.isAsking = true;
-      while (this.next !== null) {
-        const question = this.next;
-        this.next = null;
-        try {
-          this.onAnswer(question, await this.ask(question));
-        } catch (error) {
-          this.next = null;
-          this.onError(error);
-        }
-      }
-      this.isAsking = false;
     }
   };
 
@@ -673,38 +729,6 @@
     return Math.round(value * 10) / 10;
   }
 
-  // src/demo/server.ts
-  function openImage(row, signal) {
-    return postJson("api/open", { row }, signal);
-  }
-  function uploadImage(file) {
-    return postFile("api/upload", file);
-  }
-  function predict(row, prompt, signal) {
-    return postJson("api/predict", { row, ...prompt, hover: false }, signal);
-  }
-  function preview(row, prompt, page, sequence) {
-    return postJson("api/predict", { row, ...prompt, hover: true, page, sequence });
-  }
-  function setVocabulary(choice, signal) {
-    return postJson("api/vocabulary", choice, signal);
-  }
-  function addExample(name, row, prompt) {
-    return postJson("api/examples", { name, row, prompt });
-  }
-  function removeExample(number) {
-    return deleteJson(`api/examples/${number}`);
-  }
-  function accept(row, prompt, category) {
-    return postJson("api/accept", { row, prompt, category });
-  }
-  function withdraw(row, object) {
-    return postJson("api/withdraw", { row, number: object.number, key: object.key });
-  }
-  function rename(row, object, category) {
-    return postJson("api/rename", { row, number: object.number, key: object.key, category });
-  }
-
   // src/demo/image_work.ts
   var NOTHING = { prompt: EMPTY, name: null };
   var ImageWork = class {
@@ -769,14 +793,15 @@
       try {
         const { draft, name } = this;
         if (name === null) return;
-        let object = await this.add(draft, name);
+        let added = await this.add(draft, name);
         this.history.add({
           undo: async () => {
-            await this.take(object);
+            await this.take(added.object);
+            for (const object of added.replaced) await this.restore(object);
             this.put(draft);
           },
           redo: async () => {
-            object = await this.add(draft, name);
+            added = await this.add(draft, name);
             this.put(NOTHING);
           }
         });
@@ -790,16 +815,9 @@
     }
     /** Remove an accepted object; it can be undone where this page accepted it. */
     async remove(object) {
-      const draft = this.drafts.get(object.key);
       await this.take(object);
-      if (draft === void 0) return;
-      let restored = object;
-      this.history.add({
-        undo: async () => {
-          restored = await this.add(draft, object.category);
-        },
-        redo: () => this.take(restored)
-      });
+      if (!this.canRestore(object)) return;
+      this.history.add({ undo: () => this.restore(object), redo: () => this.take(object) });
     }
     async rename(object, category) {
       const give = async (name) => {
@@ -841,14 +859,21 @@
       this.onChange(this);
     }
     async add(draft, name) {
-      const known = new Set(this.accepted.map((object2) => object2.key));
+      const before = this.accepted;
       const question = toJson(draft.prompt, this);
       const answer = await this.connection.ask(() => accept(this.row, question, name));
-      const object = answer.accepted.find(({ key }) => !known.has(key)) ?? answer.accepted.at(-1);
+      const isIn = (objects, key) => objects.some((object2) => object2.key === key);
+      const { accepted } = answer;
+      const object = accepted.find(({ key }) => !isIn(before, key)) ?? accepted.findLast(({ category }) => category === name);
       if (object === void 0) throw new Error("the server accepted the object and does not list it");
       this.drafts.set(object.key, draft);
       this.setAccepted(answer);
-      return object;
+      return { object, replaced: before.filter(({ key }) => !isIn(accepted, key)) };
+    }
+    /** Accept an object again by the prompt that it came from; nothing where that is not known. */
+    async restore(object) {
+      const draft = this.drafts.get(object.key);
+      if (draft !== void 0) await this.add(draft, object.category);
     }
     async take(object) {
       const now = this.find(object);
@@ -1560,6 +1585,7 @@
       this.frame.hidden = false;
       const onload = () => this.draw();
       const picture = h("img", { class: "picture", src: address, alt: name, draggable: "false", onload });
+      this.element.setAttribute("aria-label", `Image ${name}`);
       this.picture.replaceWith(picture);
       this.picture = picture;
       this.masks.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
@@ -2103,7 +2129,8 @@
           highlight: (key) => this.stage.highlight(key),
           rename: (object, name) => void this.attempt(() => this.image?.rename(object, name)),
           canRestore: (object) => this.image?.canRestore(object) ?? false,
-          remove: (object) => void this.remove(object)
+          remove: (object) => void this.remove(object),
+          writeAnnotations: () => void this.writeAnnotations()
         },
         begin.output
       );
@@ -2131,6 +2158,7 @@
         brush: () => this.toolbar.brush,
         onHover: (prompt) => this.wantPreview(prompt)
       });
+      root.append(buildCompletion(root));
       listenToFiles(root, (files) => void this.upload(files));
       listenToKeys(this.keys);
       document.addEventListener("keydown", (event) => this.onUndoKey(event));
@@ -2303,6 +2331,12 @@
       this.stage.highlight(null);
       this.layout.announce(`Removed: ${object.category}.`);
     }
+    async writeAnnotations() {
+      await this.attempt(async () => {
+        const { annotations } = await writeAnnotations();
+        say(`Wrote ${annotations}.`);
+      });
+    }
     async useVocabulary(choice) {
       this.vocabulary.showBusy();
       try {
@@ -2311,7 +2345,6 @@
         );
         if (vocabulary === void 0) return;
         this.vocabulary.showVocabulary(vocabulary, "builtin" in choice ? choice.builtin : null);
-        this.current.complete(vocabulary.names);
         this.image?.refresh();
       } catch (error) {
         this.vocabulary.showError(describe(error));
@@ -3977,7 +4010,7 @@
 
   // src/gallery/names.ts
   var folded = null;
-  function findNames(names, text) {
+  function findNames2(names, text) {
     const wanted = text.toLowerCase();
     if (folded?.of !== names) folded = { of: names, names: names.map((name) => name.toLowerCase()) };
     return Uint8Array.from(folded.names, (name) => name.includes(wanted) ? 1 : 0);
@@ -5015,7 +5048,7 @@
       if (this.fileNames) {
         this.extra = {
           categories: this.categories,
-          nameMatches: view.name === "" ? null : findNames(this.fileNames, view.name),
+          nameMatches: view.name === "" ? null : findNames2(this.fileNames, view.name),
           nameRanks: this.rankNames(this.fileNames)
         };
       }

@@ -18,7 +18,7 @@ from ovsam_pipeline.output.folder import iterate_rows, read_run_file  # noqa: E4
 from ovsam_pipeline.output.reviews import read_answers  # noqa: E402
 from ovsam_pipeline.settings.label import LabelConfig  # noqa: E402
 from ovsam_pipeline.ui.demo.load import load_demo  # noqa: E402
-from ovsam_pipeline.ui.demo.routes import build_demo_routes  # noqa: E402
+from ovsam_pipeline.ui.demo.routes import build_demo_routes, complete  # noqa: E402
 from ovsam_pipeline.ui.security import Security  # noqa: E402
 from ovsam_pipeline.ui.server import build_app  # noqa: E402
 
@@ -257,3 +257,10 @@ def test_upload_is_checked_and_kept(client, demo, images):
     wrong = client.post("api/upload", content=b"no picture", headers=headers)
     assert wrong.status_code == 400
     assert len(list(folder.iterdir())) == 1
+
+
+def test_names_that_begin_with_what_is_typed_come_first():
+    names = ["grape", "apple", "Apricot", "pear"]
+    assert complete(" AP", names) == ["apple", "Apricot", "grape"]
+    assert complete("", names) == names
+    assert len(complete("n", [f"n{number}" for number in range(50)])) == 20

@@ -11,6 +11,7 @@ export interface AcceptedActions {
   /** Whether removing an object can be undone. */
   canRestore(object: DrawnObject): boolean;
   remove(object: DrawnObject): void;
+  writeAnnotations(): void;
 }
 
 export class AcceptedPanel {
@@ -31,6 +32,11 @@ export class AcceptedPanel {
       this.list,
       h("p", { class: "hint" }, "They are kept in ", h("code", {}, output), "; to export them:"),
       buildCommand("ovsam export", quote(output), "--format coco"),
+      h(
+        "button",
+        { type: "button", "data-testid": "write", onclick: () => actions.writeAnnotations() },
+        "Write annotations.json now",
+      ),
     );
   }
 

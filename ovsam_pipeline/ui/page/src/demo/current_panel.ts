@@ -23,7 +23,6 @@ export class CurrentPanel {
     "aria-label": "Another name for this object",
     "data-testid": "rename",
   });
-  private readonly options = h("datalist", { id: "names" });
   private readonly title = h("p", { class: "object-name", "data-testid": "current-name" });
   private readonly facts = h("p", { class: "about", "data-testid": "current-facts" });
   private readonly names = h("ol", { class: "names", "aria-label": "Names, best first" });
@@ -82,7 +81,6 @@ export class CurrentPanel {
         button("Clear", "Esc", "clear", actions.clear),
       ),
       example,
-      this.options,
     );
     this.quick = h(
       "div",
@@ -138,11 +136,6 @@ export class CurrentPanel {
         );
       }),
     );
-  }
-
-  /** Offer names to complete what is typed. */
-  complete(names: readonly string[]): void {
-    this.options.replaceChildren(...names.map((name) => h("option", { value: name })));
   }
 }
 

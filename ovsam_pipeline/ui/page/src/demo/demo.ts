@@ -6,6 +6,7 @@ import { listenToKeys, showKeys, type Key } from "../shared/keys";
 import { say, sayError } from "../shared/toast";
 import type { DrawnObject } from "../shared/types";
 import { AcceptedPanel } from "./accepted_panel";
+import { buildCompletion } from "./completion";
 import { Connection, isSilence } from "./connection";
 import { CurrentPanel } from "./current_panel";
 import { ImageWork, NOTHING } from "./image_work";
@@ -82,6 +83,7 @@ export class Demo {
         rename: (object, name) => void this.attempt(() => this.image?.rename(object, name)),
         canRestore: (object) => this.image?.canRestore(object) ?? false,
         remove: (object) => void this.remove(object),
+        writeAnnotations: () => void this.writeAnnotations(),
       },
       begin.output,
     );
@@ -109,6 +111,7 @@ export class Demo {
       brush: () => this.toolbar.brush,
       onHover: (prompt) => this.wantPreview(prompt),
     });
+    root.append(buildCompletion(root));
     listenToFiles(root, (files) => void this.upload(files));
     listenToKeys(this.keys);
     document.addEventListener("keydown", (event) => this.onUndoKey(event));
@@ -270,6 +273,13 @@ export class Demo {
     this.layout.announce(`Removed: ${object.category}.`);
   }
 
+  private async writeAnnotations(): Promise<void> {
+    await this.attempt(async () => {
+      const { annotations } = await server.writeAnnotations();
+      say(`Wrote ${annotations}.`);
+    });
+  }
+
   private async useVocabulary(choice: { text: string } | { builtin: string }): Promise<void> {
     this.vocabulary.showBusy();
     try {
@@ -278,7 +288,6 @@ export class Demo {
       );
       if (vocabulary === undefined) return;
       this.vocabulary.showVocabulary(vocabulary, "builtin" in choice ? choice.builtin : null);
-      this.current.complete(vocabulary.names);
       this.image?.refresh();
     } catch (error) {
       this.vocabulary.showError(describe(error));

@@ -15,6 +15,12 @@ export interface Draft {
   readonly name: string | null;
 }
 
+/** What accepting did: an object in nearly the place of others replaces them. */
+interface Added {
+  readonly object: DrawnObject;
+  readonly replaced: readonly DrawnObject[];
+}
+
 export const NOTHING: Draft = { prompt: EMPTY, name: null };
 
 export class ImageWork implements Size {
@@ -87,14 +93,15 @@ export class ImageWork implements Size {
     try {
       const { draft, name } = this;
       if (name === null) return;
-      let object = await this.add(draft, name);
+      let added = await this.add(draft, name);
       this.history.add({
         undo: async () => {
-          await this.take(object);
+          await this.take(added.object);
+          for (const object of added.replaced) await this.restore(object);
           this.put(draft);
         },
         redo: async () => {
-          object = await this.add(draft, name);
+          added = await this.add(draft, name);
           this.put(NOTHING);
         },
       });
@@ -111,16 +118,9 @@ export class ImageWork implements Size {
 
   /** Remove an accepted object; it can be undone where this page accepted it. */
   async remove(object: DrawnObject): Promise<void> {
-    const draft = this.drafts.get(object.key);
     await this.take(object);
-    if (draft === undefined) return;
-    let restored = object;
-    this.history.add({
-      undo: async () => {
-        restored = await this.add(draft, object.category);
-      },
-      redo: () => this.take(restored),
-    });
+    if (!this.canRestore(object)) return;
+    this.history.add({ undo: () => this.restore(object), redo: () => this.take(object) });
   }
 
   async rename(object: DrawnObject, category: string): Promise<void> {
@@ -166,15 +166,27 @@ export class ImageWork implements Size {
     this.onChange(this);
   }
 
-  private async add(draft: Draft, name: string): Promise<DrawnObject> {
-    const known = new Set(this.accepted.map((object) => object.key));
+  private async add(draft: Draft, name: string): Promise<Added> {
+    const before = this.accepted;
     const question = toJson(draft.prompt, this);
     const answer = await this.connection.ask(() => server.accept(this.row, question, name));
-    const object = answer.accepted.find(({ key }) => !known.has(key)) ?? answer.accepted.at(-1);
+    const isIn = (objects: readonly DrawnObject[], key: string): boolean =>
+      objects.some((object) => object.key === key);
+    const { accepted } = answer;
+    // The same mask again has the same key.
+    const object =
+      accepted.find(({ key }) => !isIn(before, key)) ??
+      accepted.findLast(({ category }) => category === name);
     if (object === undefined) throw new Error("the server accepted the object and does not list it");
     this.drafts.set(object.key, draft);
     this.setAccepted(answer);
-    return object;
+    return { object, replaced: before.filter(({ key }) => !isIn(accepted, key)) };
+  }
+
+  /** Accept an object again by the prompt that it came from; nothing where that is not known. */
+  private async restore(object: DrawnObject): Promise<void> {
+    const draft = this.drafts.get(object.key);
+    if (draft !== undefined) await this.add(draft, object.category);
   }
 
   private async take(object: DrawnObject): Promise<void> {

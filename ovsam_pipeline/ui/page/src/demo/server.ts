@@ -1,6 +1,6 @@
 // The demo's requests and what comes back; pixels are those of the upright original image.
 
-import { deleteJson, postFile, postJson } from "../shared/api";
+import { deleteJson, getJson, postFile, postJson } from "../shared/api";
 import type { DrawnObject } from "../shared/types";
 import type { PromptJson, Size } from "./prompt";
 import type { StripImage } from "./strip";
@@ -59,7 +59,7 @@ export interface Found extends Previewed {
 
 export interface Vocabulary {
   readonly classes: number;
-  /** The first names, for completion. */
+  /** The first of them. */
   readonly names: readonly string[];
   readonly seconds: number;
 }
@@ -103,6 +103,11 @@ export function setVocabulary(
   return postJson("api/vocabulary", choice, signal);
 }
 
+/** The names of the vocabulary that begin with a text or have it in them, a few. */
+export function findNames(text: string, signal: AbortSignal): Promise<string[]> {
+  return getJson(`api/names?text=${encodeURIComponent(text)}`, signal);
+}
+
 export function addExample(name: string, row: number, prompt: PromptJson): Promise<Example[]> {
   return postJson("api/examples", { name, row, prompt });
 }
@@ -121,4 +126,9 @@ export function withdraw(row: number, object: DrawnObject): Promise<Accepted> {
 
 export function rename(row: number, object: DrawnObject, category: string): Promise<Accepted> {
   return postJson("api/rename", { row, number: object.number, key: object.key, category });
+}
+
+/** Bring the output's annotations.json up to date. */
+export function writeAnnotations(): Promise<{ readonly annotations: string }> {
+  return postJson("api/export", {});
 }

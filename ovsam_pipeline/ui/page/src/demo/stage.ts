@@ -71,6 +71,7 @@ export class Stage {
     // A new element: an old one shows its picture until the new one is there.
     const onload = (): void => this.draw();
     const picture = h("img", { class: "picture", src: address, alt: name, draggable: "false", onload });
+    this.element.setAttribute("aria-label", `Image ${name}`);
     this.picture.replaceWith(picture);
     this.picture = picture;
     this.masks.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
