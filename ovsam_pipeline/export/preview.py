@@ -33,6 +33,7 @@ from ovsam_pipeline.export.drawing.shapes import (
     shape_of_box,
     shape_of_mask,
 )
+from ovsam_pipeline.export.drawing.text import UNKNOWN, to_drawable
 from ovsam_pipeline.output.answered_rows import REVIEWED_BY, read_corrections
 from ovsam_pipeline.output.folder import PREVIEW_FOLDER, list_parts
 from ovsam_pipeline.output.parts import iterate_part_rows
@@ -118,7 +119,7 @@ def draw_objects(
     shapes = [_find_shape(item, image.shape[:2], (width, height)) for item in best]
     # Large objects first, so that a small one on top of them stays visible.
     pairs = sorted(zip(best, shapes, strict=True), key=lambda pair: -_measure_box(pair[1]))
-    thickness = max(2, round(max(height, width) / 600))
+    thickness = max(2, round(_measure_side(height, width) / 600))
     for item, shape in pairs:
         fill_shape(picture, shape, _get_colour(item), _choose_opacity(shape, picture))
     for item, shape in pairs:
@@ -137,7 +138,9 @@ def draw_objects(
 
 def describe_object(item: Mapping[str, Any]) -> Label:
     """Return what a picture says of an object of a row: name, score, and what speaks against it."""
-    name = item.get("category") or item.get("detector_category") or "object"
+    name = to_drawable(str(item.get("category") or item.get("detector_category") or "object"))
+    if UNKNOWN in name and item.get("category_id") is not None:
+        name += f" (id {item['category_id']})"
     notes: list[tuple[str, Colour]] = []
     if item.get(REVIEWED_BY):
         notes.append((CHECK_MARK, CHECKED))
@@ -146,7 +149,7 @@ def describe_object(item: Mapping[str, Any]) -> Label:
     if _is_doubtful(item):
         notes.append((f"risk {_write_share(item['risk'])}", DOUBT))
     is_faded = not item.get(REVIEWED_BY) and _get_score(item) < _LOW_SCORE
-    return Label(str(name), tuple(notes), _get_colour(item), is_faded)
+    return Label(name, tuple(notes), _get_colour(item), is_faded)
 
 
 def _choose_scale(height: int, width: int) -> float:
@@ -157,9 +160,14 @@ def _choose_scale(height: int, width: int) -> float:
     return scale
 
 
+def _measure_side(height: int, width: int) -> int:
+    """Return the side that text and lines go by: a panorama is looked at part by part."""
+    return min(max(height, width), 3 * min(height, width))
+
+
 def _choose_font_size(height: int, width: int) -> int:
-    side = min(max(height, width), 3 * min(height, width))
-    return max(_LEAST_FONT, min(_MOST_FONT, round(side * _FONT_SHARE)))
+    size = round(_measure_side(height, width) * _FONT_SHARE)
+    return max(_LEAST_FONT, min(_MOST_FONT, size))
 
 
 def _choose_opacity(shape: Shape, picture: np.ndarray) -> float:

@@ -24,7 +24,7 @@ _INK, _QUIET, _GRID = "#1c1c1e", "#606064", "#e4e4e6"
 _STYLE: Any = {
     # A class may be called "$x$".
     "text.parse_math": False,
-    "font.family": "DejaVu Sans",
+    "font.family": ["DejaVu Sans", "sans-serif"],
     "font.size": 9,
     "axes.linewidth": 0.8,
     "lines.linewidth": 1.6,
@@ -42,10 +42,13 @@ def chart_style() -> Iterator[None]:
 
     Without warnings: of letters that the font lacks, and of names that leave no room for bars.
     """
-    from matplotlib import rc_context
+    from matplotlib import rc_context, rcdefaults, rcParams
 
-    with rc_context(_STYLE), warnings.catch_warnings():
+    with rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        # Not by the settings of whoever runs this: charts look alike on every machine.
+        rcdefaults()
+        rcParams.update(_STYLE)
         yield
 
 

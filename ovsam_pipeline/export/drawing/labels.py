@@ -128,16 +128,6 @@ def add_legend(
     return whole
 
 
-def measure_contrast(one: Colour, other: Colour) -> float:
-    """Return the contrast of two colours by WCAG 2.2, from 1 to 21."""
-    light = []
-    for colour in (one, other):
-        share = np.array(colour) / 255
-        linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-        light.append(float(linear @ (0.2126, 0.7152, 0.0722)) + 0.05)
-    return max(light) / min(light)
-
-
 @dataclass(frozen=True)
 class _Token:
     """A piece of a legend that is not broken: a patch of a class and its name, a number, notes."""

@@ -8,6 +8,7 @@ from pycocotools import mask as coco_mask
 from ovsam_pipeline.export.drawing import labels
 from ovsam_pipeline.export.drawing.colours import choose_colour
 from ovsam_pipeline.export.drawing.labels import CHECK_MARK, CHECKED, DOUBT, QUIET
+from ovsam_pipeline.export.drawing.text import UNKNOWN
 from ovsam_pipeline.export.preview import describe_object, draw_objects, write_previews
 from ovsam_pipeline.output.parts import PartWriter
 from ovsam_pipeline.records import ImageRecord, LabelRecord
@@ -88,6 +89,12 @@ def test_labels_say_how_sure_the_name_is_and_what_speaks_against_it():
     reviewed = describe_object({**doubtful, "reviewed_by": "ann"})
     assert (reviewed.notes, reviewed.is_faded) == (((CHECK_MARK, CHECKED),), False)
     assert describe_object({**item, "score": 0.999, "risk": None}).notes == (("1.0", QUIET),)
+
+
+def test_a_name_that_cannot_be_written_has_its_id():
+    item = {"category": "\N{EGYPTIAN HIEROGLYPH A001}", "category_id": 7, "score": 0.5}
+    assert describe_object(item).name == f"{UNKNOWN} (id 7)"
+    assert describe_object({**item, "category": "a\nb"}).name == "a b"
 
 
 def test_outlines_of_doubtful_objects_are_dashed():

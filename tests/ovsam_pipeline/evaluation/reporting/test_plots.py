@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from build_tables import build_predictions
 from evaluation_example import make_example, make_truth
+from matplotlib import rc_context
 
 from ovsam_pipeline.evaluation.reporting.plots import (
     _draw_confusions,
@@ -101,3 +102,13 @@ def test_names_of_classes_are_no_formulas_and_leave_room_for_bars(tmp_path) -> N
         path = write_plots(tmp_path, named, predictions, {}, twice)[1]
         sizes.append(cv2.imread(str(path)).shape)
     assert sizes == [sizes[0]] * 3
+
+
+def test_plots_do_not_depend_on_the_settings_of_who_runs_eval(tmp_path) -> None:
+    truth, predictions, scores, instances = make_example()
+    pictures = []
+    for size in (10, 40):
+        with rc_context({"font.size": size, "axes.facecolor": "red"}):
+            path = write_plots(tmp_path, truth, predictions, {"segm": scores}, instances)[0]
+        pictures.append(path.read_bytes())
+    assert pictures[0] == pictures[1]

@@ -6,6 +6,8 @@ import pytest
 
 from ovsam_pipeline.export.drawing.text import (
     UNKNOWN,
+    _is_in_other_font,
+    _render_run,
     draw_text,
     get_line_height,
     measure_text,
@@ -49,6 +51,16 @@ def test_letters_that_the_font_lacks_are_taken_from_another():
     assert ink.any()
     assert 10 + 12 < end < 10 + 24, "about as wide as it is high"
     assert not np.array_equal(ink, draw("犬")[0])
+
+
+def test_without_that_font_letters_are_boxes(monkeypatch):
+    monkeypatch.delattr(cv2, "FontFace", raising=False)  # OpenCV 4
+    _is_in_other_font.cache_clear()
+    assert to_drawable("a 猫") == f"a {UNKNOWN}"
+    _render_run.cache_clear()
+    draw("猫")
+    _is_in_other_font.cache_clear()
+    _render_run.cache_clear()
 
 
 def test_symbols_that_no_font_has_become_their_names_and_letters_a_box():
