@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -30,6 +31,9 @@ def doctor(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder that a run would write into.")
     ] = Path(),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Load neither torch nor models: less than a second.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Check that this machine can label.
@@ -40,10 +44,11 @@ def doctor(
     Examples:
         ovsam doctor
         ovsam doctor -o /data/labels --json
+        ovsam doctor --quick
     """
     from ovsam_pipeline.terminal.app import print_json, print_result
 
-    checks = run_checks(output)
+    checks = run_checks(output, is_quick=quick)
     if json:
         print_json({"checks": [check._asdict() for check in checks]})
     else:
@@ -53,15 +58,18 @@ def doctor(
     raise typer.Exit(ExitCode.FAILED if is_broken else ExitCode.DONE)
 
 
-def run_checks(output: Path) -> list[Check]:
+def run_checks(output: Path, *, is_quick: bool = False) -> list[Check]:
     """Return every finding, in the order in which a run would meet them."""
     folder = _nearest_folder(output)
-    checks: dict[str, Callable[[], tuple[str, str]]] = {
+    loading: dict[str, Callable[[], tuple[str, str]]] = {
         "torch": _check_torch,
         "device": _check_device,
         "open_clip": _check_open_clip,
+    }
+    checks = {
+        **({"packages": _check_packages} if is_quick else loading),
         "image formats": _check_images,
-        "embedded model": _check_embedded,
+        **({} if is_quick else {"embedded model": _check_embedded}),
         "weights in the cache": _check_weights,
         "cache folder": _check_cache,
         "output folder": lambda: _check_writing(folder),
@@ -76,6 +84,12 @@ def _attempt(check: Callable[[], tuple[str, str]]) -> tuple[str, str]:
         return check()
     except Exception as error:  # noqa: BLE001 - a diagnosis must survive whatever it meets
         return "broken", f"{type(error).__name__}: {error}"
+
+
+def _check_packages() -> tuple[str, str]:
+    """Return the versions of the large packages without loading them, which takes seconds."""
+    names = ("torch", "torchvision", "open_clip_torch", "pyarrow")
+    return "ok", ", ".join(f"{name} {metadata.version(name)}" for name in names)
 
 
 def _check_torch() -> tuple[str, str]:

@@ -1,4 +1,5 @@
 import json
+from importlib import metadata
 
 import pytest
 
@@ -22,6 +23,26 @@ def test_doctor_gives_one_line_a_check_and_exits_0(found, tmp_path):
     for name in ("torch", "device", "open_clip", "embedded model", "output folder", "disk space"):
         assert sum(f" {name}: " in line for line in lines) == 1
     assert str(tmp_path) in next(line for line in lines if "output folder" in line)
+
+
+def test_quick_check_loads_nothing_and_sees_what_is_broken(found, monkeypatch, tmp_path):
+    def fail(*arguments):
+        raise AssertionError("something was loaded")
+
+    monkeypatch.setattr("ovsam.load.load_model", fail)
+    monkeypatch.setattr("torch.cuda.is_available", fail)
+    result = found("--quick", "-o", tmp_path)
+    assert result.code == 0, result.out
+    assert "packages: torch " in result.out
+    assert "embedded model" not in result.out
+    monkeypatch.setattr("ovsam_pipeline.commands.doctor.metadata.version", _refuse)
+    result = found("--quick")
+    assert result.code == 1
+    assert "broken  packages: PackageNotFoundError: " in result.out
+
+
+def _refuse(name):
+    raise metadata.PackageNotFoundError(name)
 
 
 def test_doctor_exits_1_and_names_what_is_broken(found, monkeypatch):

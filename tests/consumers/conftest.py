@@ -15,9 +15,9 @@ def read_with():
     JSON. Skips where pip reaches no index.
     """
 
-    def read(packages: str, script: str, *arguments: object):
+    def read(packages: str, script: str, *arguments: object, is_alone: bool = False):
         try:
-            return run_reader(packages, script, *arguments)
+            return run_reader(packages, script, *arguments, is_alone=is_alone)
         except NoIndexError as error:
             pytest.skip(str(error))
 

@@ -19,6 +19,9 @@ class FakeNaming:
         self.vocabulary = "some" if has_namer else None
         self.provenance = {"model": {"name": "fake"}}
 
+    def describe(self):
+        return "model fake, two names"
+
 
 class FakeEditorModel:
     """An `EditorModel` for routes; `asked` is what it was asked for, in order.

@@ -29,9 +29,13 @@ def find_readers_folder() -> Path:
     return Path(named) if named else find_cache_folder() / "consumers"
 
 
-def run_reader(packages: str, script: str, *arguments: object):
-    """Install packages, separated by blanks, and return the last line of a script as JSON."""
-    python = _install(find_readers_folder() / packages.split()[0], packages.split())
+def run_reader(packages: str, script: str, *arguments: object, is_alone: bool = False):
+    """Install packages, separated by blanks, and return the last line of a script as JSON.
+
+    `is_alone`: in an environment that does not see our packages, for what does not bear them.
+    """
+    folder = find_readers_folder() / packages.split()[0]
+    python = _install(folder, packages.split(), is_alone=is_alone)
     done = subprocess.run(
         [python, "-c", script, *map(str, arguments)],
         check=False,
@@ -43,7 +47,7 @@ def run_reader(packages: str, script: str, *arguments: object):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def _install(folder: Path, packages: list[str]) -> Path:
+def _install(folder: Path, packages: list[str], *, is_alone: bool) -> Path:
     """Return the python of an environment with these packages; one folder for each reader."""
     python, done = folder / "bin" / "python", folder / "installed.txt"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -52,6 +56,7 @@ def _install(folder: Path, packages: list[str]) -> Path:
             return python
         if not python.exists():
             venv.create(folder, with_pip=True)
+        if not is_alone:
             version = f"python{sys.version_info.major}.{sys.version_info.minor}"
             parent = folder / "lib" / version / "site-packages" / "parent.pth"
             parent.write_text(sysconfig.get_paths()["purelib"] + "\n")

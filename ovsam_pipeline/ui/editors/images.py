@@ -35,6 +35,8 @@ DOCUMENT_ROOT_VARIABLES = (
     "LOCAL_FILES_DOCUMENT_ROOT",
 )
 _RESOLVE = "/resolve"
+# Where Label Studio keeps images itself, or passes them on from a storage.
+_SERVED = ("/data/", "/storage-data/", "/tasks/", "/projects/")
 _SHOWN = 120
 
 
@@ -95,7 +97,9 @@ class AllowedImages:
         raise _refuse(address, f"a file below {below} and inside --images")
 
     def _find_on_server(self, address: str) -> TaskImage:
-        """Find what Label Studio keeps itself, or passes on from a storage."""
+        """Find an image at a path of Label Studio's server."""
+        if self.label_studio is not None:
+            address = self.label_studio.drop_path(address)
         parts = urlsplit(address)
         stored = parse_qs(parts.query).get("fileuri", [""])[0]
         if stored and parts.path.rstrip("/").endswith(_RESOLVE):
@@ -103,6 +107,8 @@ class AllowedImages:
             return self._find_remote(address)
         if self.label_studio is None:
             raise _refuse(address, "--label-studio URL, the server that has this image")
+        if not address.startswith(_SERVED) or _climbs(address):
+            raise _refuse(address, "an image that Label Studio keeps, such as /data/upload/…")
         return self._ask_server(address)
 
     def _find_remote(self, address: str) -> TaskImage:
@@ -113,7 +119,7 @@ class AllowedImages:
                 return self._take_file(path)
         elif not _climbs(address):
             if self.label_studio is not None and self.label_studio.has(address):
-                return self._ask_server(self.label_studio.make_relative(address))
+                return self._find_on_server(self.label_studio.make_relative(address))
             for root in self.roots:
                 if not isinstance(root, Path) and address.startswith(f"{_write(root)}/"):
                     return self._take_address(root, address)
@@ -195,6 +201,8 @@ def _parse_root(text: str) -> Place:
             f"expected --images as a folder, s3://bucket/prefix or https://host/folder, got "
             f"{text}, which is {what}"
         )
+    if isinstance(place, HttpFile):
+        WebOrigin(place.url)  # refuses a password in it
     return place.resolve() if isinstance(place, Path) else place
 
 

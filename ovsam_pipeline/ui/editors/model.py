@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from ovsam.errors import ConfigError, ImageError, VocabularyError, show_value
 from ovsam.predictor import Predictor
+from ovsam.text.class_list import fold_name
 from ovsam.text.vocabulary import Vocabulary
 from ovsam_pipeline.detectors.base import compute_fingerprint
 from ovsam_pipeline.labelling.build import build_labeller, load_run_model
@@ -98,6 +99,8 @@ class EditorModel:
         self._folder = tempfile.TemporaryDirectory(prefix="ovsam-serve-")
         self._lists: OrderedDict[tuple[str, ...], Future[Naming]] = OrderedDict()
         self._guard = threading.Lock()
+        # One image is labelled while the next one is read; pixels of more would only wait.
+        self._reading = threading.Semaphore(2)
         self._detector: Detector | None = None
         labeller = self._build_labeller(self.config)
         if not self.config.detector.startswith(_LOOKS_FOR_NAMES):
@@ -160,11 +163,12 @@ class EditorModel:
         Raises:
             ImageError: the image cannot be read or labelled.
         """
-        pixels = image.read()
-        labeller = replace(naming.labeller, decode=lambda _, **__: pixels)
         record = ImageRecord(0, "image", Path("image"))
-        with naming.session.networks():
-            [row] = label_images([record], labeller)
+        with self._reading:
+            pixels = image.read()
+            labeller = replace(naming.labeller, decode=lambda _, **__: pixels)
+            with naming.session.networks():
+                [row] = label_images([record], labeller)
         if row.error is not None:
             raise ImageError(row.error)
         return row
@@ -218,7 +222,9 @@ def _choose_known(names: Sequence[str], facts: ModelFacts) -> list[str]:
             "the model %s does not know %s (%s): no object gets one of these names",
             facts.name, count_things(len(unknown), "label"), _shorten(unknown),
         )  # fmt: skip
-    return [name for name in names if name not in unknown]
+    # Of "cat" and "Cat" the first: to the model they are one.
+    by_name = {fold_name(name): name for name in reversed(names) if name not in unknown}
+    return [name for name in names if by_name.get(fold_name(name)) == name]
 
 
 def _is_known(name: str, facts: ModelFacts) -> bool:

@@ -62,8 +62,12 @@ class WebOrigin:
     def make_relative(self, address: str) -> str:
         """Return the path, and query, of an address on this server below its own path."""
         parts = urlsplit(address)
-        path = parts.path.removeprefix(urlsplit(self.url).path)
-        return path + (f"?{parts.query}" if parts.query else "")
+        return self.drop_path(parts.path) + (f"?{parts.query}" if parts.query else "")
+
+    def drop_path(self, path: str) -> str:
+        """Return a path of this server as one below its own path, where it begins with that."""
+        own = urlsplit(self.url).path
+        return path.removeprefix(own) if path.startswith(f"{own}/") else path
 
     def read(self, path: str, max_bytes: int = _MOST_BYTES) -> bytes:
         """Return the file at a path, which begins with "/"; redirects elsewhere are not followed.
@@ -117,8 +121,8 @@ class WebOrigin:
     def _explain(self, status: int) -> str:
         if status in (401, 403):
             return (
-                f"{self.url} gives the image to nobody with this token (status {status}); put a "
-                "token of Label Studio (Account & Settings) into LABEL_STUDIO_API_KEY"
+                f"{self.url} does not give the image with this token (status {status}); put one of "
+                "Label Studio (Account & Settings) into LABEL_STUDIO_API_KEY"
             )
         if status in (404, 410):
             return f"{self.url} has no such image (status {status})"

@@ -134,6 +134,25 @@ def test_uploads_are_asked_of_label_studio_with_its_token(server):
         allow_images([], None).find("/data/upload/1/a.png")
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["/api/users/", "/data/../api/users/", "/data/upload/%2e%2e/%2e%2e/admin/", "/", "//evil/a"],
+)
+def test_only_images_are_asked_of_label_studio(server, address):
+    allowed = allow_images([], WebOrigin(f"{server.url}/ls", "abc"), environment={})
+    for given in (address, f"{server.url}/ls{address}"):
+        with pytest.raises(ImageError, match="of a task; it is not read"):
+            allowed.find(given)
+    assert not server.requests
+
+
+def test_label_studio_may_lie_below_a_path(server):
+    server.serve("/ls/data/upload/a.png", make_png())
+    allowed = allow_images([], WebOrigin(f"{server.url}/ls/", "abc"), environment={})
+    for given in ("/data/upload/a.png", "/ls/data/upload/a.png"):
+        assert allowed.find(given).read().shape == (3, 4, 3)
+
+
 def test_web_folder_is_read_without_the_token(server):
     server.serve("/images/a.png", make_png())
     allowed = allow_images([f"{server.url}/images"], WebOrigin("http://studio:1", "abc"))
@@ -172,6 +191,29 @@ def test_refusals_of_the_server_are_sentences(server, status, sentence):
         WebOrigin(server.url, "abc").read("/a.png")
 
 
+def test_personal_access_token_is_exchanged_once(monkeypatch):
+    asked = []
+
+    def open_request(self, request):
+        asked.append((request.selector, request.get_header("Authorization"), request.data))
+        return io.BytesIO(b'{"access": "short"}' if request.data else b"content")
+
+    monkeypatch.setattr(WebOrigin, "_open", open_request)
+    server = WebOrigin("http://studio:8080/ls/", "head.body.signature")
+    assert [server.read("/data/a.png") for _ in range(2)] == [b"content"] * 2
+    assert asked == [
+        ("/ls/api/token/refresh/", None, b'{"refresh": "head.body.signature"}'),
+        ("/ls/data/a.png", "Bearer short", None),
+        ("/ls/data/a.png", "Bearer short", None),
+    ]
+
+
+def test_personal_access_token_that_is_refused_is_a_sentence(monkeypatch):
+    monkeypatch.setattr(WebOrigin, "_open", lambda self, request: io.BytesIO(b"[]"))
+    with pytest.raises(ImageError, match="does not take the token in LABEL_STUDIO_API_KEY"):
+        WebOrigin("http://studio:8080", "head.body.signature").read("/data/a.png")
+
+
 def test_server_that_is_not_there_is_a_sentence():
     with pytest.raises(ImageError, match=r"cannot read from http://127\.0\.0\.1:9"):
         WebOrigin("http://127.0.0.1:9").read("/a.png")
@@ -190,6 +232,8 @@ def test_allowed_places_must_be_there(tmp_path):
     for text in (str(tmp_path / "gone"), str(tmp_path / "a.txt")):
         with pytest.raises(ConfigError, match="expected --images as a folder"):
             allow_images([text], None)
+    with pytest.raises(ConfigError, match="without a password"):
+        allow_images(["https://user:word@host/images"], None)
     with pytest.raises(ConfigError, match="--images s3://"):
         allow_images(["s3://"], None)
 
