@@ -38,7 +38,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from ovsam.checked_json import parse_json
 from ovsam.errors import ConfigError, ImageError, PromptError, show_value
 from ovsam.text.vocabulary_files import BUILT_IN_VOCABULARIES, load_vocabulary
 from ovsam_pipeline.records import ObjectRecord
@@ -51,6 +50,7 @@ from ovsam_pipeline.ui.demo.vocabulary import list_names, read_names
 from ovsam_pipeline.ui.outlines import outline_path
 from ovsam_pipeline.ui.pictures import MOST_SIDE, THUMBNAIL_SIDE, Pictures
 from ovsam_pipeline.ui.security import Refusal
+from ovsam_pipeline.ui.server import read_json
 
 _KEEP = {"Cache-Control": "private, max-age=600"}
 _MOST_PAGES = 64
@@ -88,12 +88,7 @@ def _answer_json(view: Callable[[dict[str, Any]], Any]) -> Callable[[Request], A
     """Return an endpoint that gives the body of a request, a JSON object, to a view in a thread."""
 
     async def answer(request: Request) -> Response:
-        try:
-            given = parse_json(await request.body())
-        except ValueError as error:
-            raise Refusal(f"expected JSON, got {error}", 400) from error
-        if not isinstance(given, dict):
-            raise Refusal(f"expected a JSON object, got {show_value(given, 40)}", 400)
+        given = await read_json(request)
         try:
             return JSONResponse(await run_in_threadpool(view, given))
         except ChangedError as error:
