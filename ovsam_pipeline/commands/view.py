@@ -111,6 +111,8 @@ def _open(text: str, source: list[str] | None) -> OpenedOutput:
     print_note(f"{text}: {images}, {count_things(found['objects'], 'object')}")
     for sentence in opened.snapshot.damaged.values():
         print_note(f"left out: {sentence}")
+    if (reason := opened.explain_pictures()) is not None:
+        print_note(f"no pictures: {reason}")
     return opened
 
 

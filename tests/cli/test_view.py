@@ -65,3 +65,5 @@ def test_server_starts_without_networks_and_ends_with_ctrl_c(output):
         _, told = server.communicate(timeout=30)
     assert (start["images"], start["objects"], start["can_answer"]) == (1, 1, True)
     assert (server.returncode, "1 image, 1 object" in told) == (130, True)
+    assert "no pictures: " in told
+    assert f"ovsam view {output} --source NEW_PLACE" in told

@@ -13,6 +13,7 @@ from ovsam_pipeline.export.image_files import PictureFinder
 from ovsam_pipeline.output.answered_rows import apply_answers
 from ovsam_pipeline.output.folder import read_run_file
 from ovsam_pipeline.output.reviews import Answers, CurrentAnswer, read_answers
+from ovsam_pipeline.records import ImagePlace
 from ovsam_pipeline.storage.remote_path import AnyPath
 from ovsam_pipeline.ui.gallery.index import SEEN, Names, encode_index, take_images
 from ovsam_pipeline.ui.gallery.rows import Row, Rows, Snapshot
@@ -135,15 +136,30 @@ class OpenedOutput:
             IndexError: there is no such row.
             ImageError: the picture is gone or cannot be decoded.
         """
-        [row] = self.read_rows([number])
         try:
-            with self._finding:  # the sources may have to be listed, once
-                place = self._finder.find(row.file_name, row.origin)
+            place = self._find_place(number)
         except FileNotFoundError as error:
             raise ImageError(f"the picture is gone: {describe_error(error)}") from error
         except OvsamError as error:
             raise ImageError(str(error)) from error
         return self._pictures.get(place, side)
+
+    def explain_pictures(self) -> str | None:
+        """Return why no picture can be shown, None where the first is found or only it is gone."""
+        if not self.snapshot.num_images:
+            return None
+        try:
+            self._find_place(0)
+        except FileNotFoundError:
+            return None
+        except OvsamError as error:
+            return str(error)
+        return None
+
+    def _find_place(self, number: int) -> ImagePlace:
+        [row] = self.read_rows([number])
+        with self._finding:  # the sources may have to be listed, once
+            return self._finder.find(row.file_name, row.origin)
 
 
 def find_tolerance(row: Row, side: int) -> float:
