@@ -1,9 +1,9 @@
 """Objects that a person accepted → an output of the ordinary kind, held as a run holds it.
 
-Each accepted object is an answer in reviews.jsonl, and an object of its image's row. A part holds
-one row and is replaced as a whole, so that a process that is killed loses nothing that it said was
-accepted: the answer is on disk first, and wherever rows are read an answer without its object is
-one of its own.
+Each accepted object is an answer in reviews.jsonl, and an object of its image's row, there with the
+name that the model gave it: so answers tell how often the model was right. A part holds one row and
+is replaced as a whole. A process that is killed loses nothing that it said was accepted: the answer
+is on disk first, and wherever rows are read an answer without its object is one of its own.
 
 In an output of `ovsam label` the rows stay as the run made them: what is accepted there is answers
 alone, as those of `ovsam review`.
@@ -55,8 +55,6 @@ logger = logging.getLogger(__name__)
 
 # Rows of different models and vocabularies are in one output: a person decided about each object.
 FINGERPRINT = compute_fingerprint({"task": DEMO_TASK})
-# The score of an object whose name is only a person's.
-_CERTAIN = 1.0
 _SHOWN = ("category", "score", "risk", "reason")
 # Of run.json: what the demos before this one named objects with.
 _MOST_SESSIONS = 100
@@ -181,12 +179,13 @@ class AcceptedObjects:
         with self._guard:
             self.hold()
             self._refuse_unlabelled(record, image)
-            self._learn(name)
+            own = item.model_category or name
+            ids = {one: self._learn(one) for one in (own, name)}
             shown = {key: getattr(item, key) for key in _SHOWN} if item.model_category else {}
             # Where the model names nothing, nobody was shown a name to judge.
             reviewed = item.segmentation if shown else None
             self._answer(record, image, name, item.segmentation, reviewed, shown)
-            self._write_row(record, image, item)
+            self._write_row(record, image, replace(item, category=own, category_id=ids[own]))
 
     def withdraw(self, record: ImageRecord, image: OpenedImage, number: int, key: str) -> None:
         """Take an accepted object back: a person says that it is none.
@@ -225,7 +224,8 @@ class AcceptedObjects:
         if not self._is_own:
             self._categories = stored
             return
-        names = set(read_answers(self.path).names)
+        answers = read_answers(self.path)
+        names = {*answers.names, *(answer.shown.get("category") for answer in answers)}
         self._used = [item for item in stored if item["name"] in names]
         self._categories = add_classes(self._used, self._vocabulary)
         self._sessions = list(run.get("sessions", []))
@@ -271,17 +271,17 @@ class AcceptedObjects:
                 "or start the demo with another -o"
             )
 
-    def _learn(self, name: str) -> None:
-        """Give a name a category that is in run.json before any object has it."""
-        if not self._is_own or any(item["name"] == name for item in self._used):
-            return
+    def _learn(self, name: str) -> int:
+        """Return the id of a name, which is in run.json before any object has it."""
         known = [item for item in self._categories if item["name"] == name]
-        if not known:
+        if self._is_own and not known:
             largest = max((item["id"] for item in self._categories), default=0)
             known = [{"id": largest + 1, "name": name}]
             self._categories += known
             self._write_run_file("running")
-        self._used += known
+        if self._is_own and known[0] not in self._used:
+            self._used += known
+        return int(known[0]["id"]) if known else 0
 
     def _answer(
         self,
@@ -309,8 +309,7 @@ class AcceptedObjects:
         objects = [ObjectRecord.from_row(item) for item in (row or {}).get("objects") or ()]
         if new is not None:
             objects.append(new)
-        ids = {item["name"]: item["id"] for item in self._categories}
-        kept = choose_objects(objects, read_answers(self.path).of(record.file_name), ids)
+        kept = choose_objects(objects, read_answers(self.path).of(record.file_name))
         old = self._find_place(record.file_name)
         part = None
         if kept:
@@ -382,35 +381,24 @@ class AcceptedObjects:
 
 
 def choose_objects(
-    objects: Sequence[ObjectRecord],
-    answers: Sequence[CurrentAnswer],
-    category_ids: Mapping[str, int],
+    objects: Sequence[ObjectRecord], answers: Sequence[CurrentAnswer]
 ) -> list[ObjectRecord]:
-    """Return the objects that answers accept, each once and under the name that was given."""
-    kept: dict[int, ObjectRecord] = {}
+    """Return the objects that answers accept, each once, in their order."""
+    kept: set[int] = set()
     for current in answers:
-        name = current.answer.category
-        if name is None:
-            continue
-        for mask in current.masks:
+        masks = current.masks if current.answer.category is not None else ()
+        for mask in masks:
             fitting = [
                 place
                 for place, item in enumerate(objects)
                 if item.segmentation == mask and place not in kept
             ]
             # Two objects of one mask (a person, a jacket) are told apart by their names.
-            fitting.sort(key=lambda place: objects[place].category not in (name, *current.names))
+            fitting.sort(key=lambda place: objects[place].category not in current.names)
             if fitting:
-                kept[fitting[0]] = _name(objects[fitting[0]], name, category_ids)
+                kept.add(fitting[0])
                 break
-    return [kept[place] for place in sorted(kept)]
-
-
-def _name(item: ObjectRecord, name: str, category_ids: Mapping[str, int]) -> ObjectRecord:
-    """Return an object under the name that a person gave it."""
-    is_models = name == item.model_category and item.model_score is not None
-    score = item.model_score if is_models and item.model_score is not None else _CERTAIN
-    return replace(item, category=name, category_id=category_ids[name], score=score)
+    return [objects[place] for place in sorted(kept)]
 
 
 def add_classes(
