@@ -1,8 +1,12 @@
 """Results and reports in a browser: read, clicked, printed; a file asks for nothing."""
 
+import csv
+import json
+
 import cv2
 import numpy as np
 import pytest
+from hostile_names import make_class_names
 from reviewed_rows import HEIGHT, WIDTH, make_labelled, make_row, write_output
 from scored_folder import make_scores
 
@@ -139,3 +143,49 @@ def check_results(page) -> None:
         "prediction",
         "truth",
     ]
+
+
+def write_hostile_names(folder):
+    """Give an evaluation 200 hostile classes, all confused with each other, in hostile files."""
+    names = make_class_names()
+    with (folder / "per_class.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["category_id", "name", "split", "frequency", "annotations", "iou"])
+        writer.writerows([n, name, "base", "", 5, 0.5] for n, name in enumerate(names))
+    path = folder / "examples.json"
+    found = json.loads(path.read_text())
+    [example] = found["confusions"][0]["examples"]
+    found["images"][example["image"]]["file_name"] = names[0]
+    found["confusions"] = [
+        {"truth": name, "predicted": other, "count": 1, "examples": [example]}
+        for name, other in zip(names, reversed(names), strict=True)
+    ]
+    counts = [[1] * 30] * 30
+    found["matrix"] = {
+        "classes": names[:30],
+        "counts": counts,
+        "others": [0] * 30,
+        "missed": [0] * 30,
+    }
+    path.write_text(json.dumps(found))
+    return names
+
+
+def test_hostile_names_of_classes_and_files_stay_text(tmp_path, open_file, shoot) -> None:
+    folder = make_scores(tmp_path / "scores")
+    names = write_hostile_names(folder)
+    file = tmp_path / "results.html"
+    write_results_report(read_results(folder), file)
+    page = open_file(file, width=390)
+    page.get_by_test_id("classes").wait_for()
+    shown = page.get_by_test_id("class-row").locator("bdi").all_text_contents()
+    assert sorted(shown) == sorted(names)
+    pairs = page.get_by_test_id("pair").locator("bdi").all_text_contents()
+    assert sorted(pairs) == sorted([*names, *names])
+    page.get_by_test_id("pair").first.click()
+    page.get_by_test_id("pair-dialog").get_by_test_id("example").click()
+    assert names[0] in page.get_by_test_id("example-dialog").locator("bdi").all_text_contents()
+    shoot(page, "hostile_results_390")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("window.__ran") is None
+    assert list_requests(page) == []

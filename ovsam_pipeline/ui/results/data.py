@@ -326,8 +326,12 @@ def _outline(segmentation: Any, size_hw: tuple[int, int], tolerance: float) -> s
 def _read_classes(path: Path) -> dict[str, list[Any]]:
     """Return per_class.csv as columns of texts, numbers and None."""
     with explain("cannot read", path, DatasetError):
-        text = path.read_text(encoding="utf-8")
-    lines = list(csv.reader(io.StringIO(text)))
+        content = path.read_bytes()
+    try:
+        # Names keep the ends of lines that are in them.
+        lines = list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"cannot read {path} as a table: {error}") from error
     header, rows = (lines[0], lines[1:]) if lines else ([], [])
     if "category_id" not in header or any(len(row) != len(header) for row in rows):
         raise DatasetError(f"expected per_class.csv of ovsam eval in {path}, got another table")

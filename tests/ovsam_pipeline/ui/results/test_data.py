@@ -125,6 +125,17 @@ def test_a_table_of_others_is_refused_in_a_sentence(folder, text) -> None:
         read_results(folder)
 
 
+def test_a_table_that_is_no_text_is_refused_in_a_sentence(folder) -> None:
+    (folder / "per_class.csv").write_bytes(b"category_id,name\n1,\xff\n")
+    with pytest.raises(DatasetError, match="as a table"):
+        read_results(folder)
+
+
+def test_names_keep_their_ends_of_lines(folder) -> None:
+    (folder / "per_class.csv").write_bytes(b'category_id,name\n1,"two\r\nlines"\n')
+    assert read_results(folder).classes["name"] == ["two\r\nlines"]
+
+
 def test_only_pictures_are_looked_at_wherever_a_file_says_they_are(folder) -> None:
     results = read_results(folder)
     results.examples["images"][0]["path"] = "/etc/passwd"
