@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:cc930c03f083a41e785125e35651079658c53633fbc7d617998fa767be9989de
+// ovsam page, made by page/build.mjs from sources sha256:13ce06c947291c532aed61ee8e0f5e23089cf7f9392c1355206f89f475c19fac
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -3443,6 +3443,8 @@
   }
 
   // src/gallery/large_view.ts
+  var CONFLICT = 409;
+  var LOADING_MS = 200;
   var first = (objects) => objects[0];
   var last = (objects) => objects[objects.length - 1];
   var firstUnseen = (objects) => objects.find((object) => object.reviewed_by === null) ?? objects[0];
@@ -3485,6 +3487,8 @@
     control = new AbortController();
     /** What was asked for by keys, one after the other. */
     queue = Promise.resolve();
+    /** Counts failures: keys that were pressed before one were meant for what did not come to pass. */
+    turn = 0;
     get isOpen() {
       return this.dialog.open;
     }
@@ -3617,7 +3621,9 @@
       return this.enqueue(() => this.show(stop, choose));
     }
     enqueue(step) {
-      this.queue = this.queue.then(step).catch((error) => {
+      const turn = this.turn;
+      this.queue = this.queue.then(() => turn === this.turn ? step() : void 0).catch((error) => {
+        this.turn++;
         if (!isAbort(error)) sayError(describe(error));
       });
       return this.queue;
@@ -3626,26 +3632,36 @@
       if (!stop || !this.dialog.open) return;
       this.place = stop.place;
       this.rename.close();
-      if (this.image?.row !== stop.row) {
-        this.control.abort();
-        this.control = new AbortController();
-        try {
-          this.setImage(await this.options.loader.load(stop.row, this.control.signal));
-        } catch (error) {
-          this.showProblem(stop, describe(error));
-          throw error;
-        }
-      }
+      if (this.image?.row !== stop.row) await this.load(stop);
+      if (!this.dialog.open) return;
       this.selectObject(choose(this.objects) ?? null);
       this.prepareNext();
+    }
+    async load(stop) {
+      this.control.abort();
+      this.control = new AbortController();
+      const timer = setTimeout(() => this.dialog.classList.add("is-loading"), LOADING_MS);
+      try {
+        this.setImage(await this.options.loader.load(stop.row, this.control.signal));
+      } catch (error) {
+        this.showProblem(stop, describe(error));
+        throw error;
+      } finally {
+        clearTimeout(timer);
+        this.dialog.classList.remove("is-loading");
+      }
     }
     setImage(image) {
       const isSame = this.image?.row === image.row;
       this.image = image;
       this.objects = sortByRisk(image.objects);
       this.title.replaceChildren(h("bdi", { title: image.file_name }, image.file_name));
-      if (isSame) this.drawn[0]?.setObjects(image.objects);
-      else this.buildStages(image);
+      if (isSame) {
+        this.drawn[0]?.setObjects(image.objects);
+        this.drawn[1]?.setObjects(image.other_objects ?? []);
+      } else {
+        this.buildStages(image);
+      }
       this.listObjects(image);
     }
     buildStages(image) {
@@ -3704,6 +3720,7 @@
       }
     }
     selectObject(object) {
+      this.rename.close();
       this.selected = object;
       if (this.image) this.options.onMove({ row: this.image.row, number: object?.number ?? null });
       this.showPosition();
@@ -3772,8 +3789,12 @@
         await this.show(stop, stop?.number == null ? firstUnseen : byNumber(stop.number));
       });
     }
+    /** Asks for a name when what was asked for before is done: until then another object is selected. */
     showRename() {
-      if (this.canAnswer && this.selected) this.rename.open(this.selected.category);
+      void this.enqueue(() => {
+        if (this.canAnswer && this.selected && this.dialog.open) this.rename.open(this.selected.category);
+        return Promise.resolve();
+      });
     }
     answer(verdict, category) {
       void this.enqueue(async () => {
@@ -3790,8 +3811,8 @@
           const [compared] = this.options.outputs ? await this.options.source.images([row]) : [];
           this.takeRow(image, compared ?? after);
         } catch (error) {
-          await this.recover(image, error);
-          return;
+          if (error instanceof ApiError && error.status === CONFLICT) await this.recover(image);
+          throw error;
         }
         this.rename.close();
         const done = verdict === "renamed" ? `renamed to ${category ?? ""}` : `${verdict} ${selected.category}`;
@@ -3803,11 +3824,12 @@
     takeRow(before, after) {
       this.options.ids.update(before, after);
       this.options.loader.put(after);
-      this.setImage(after);
+      if (this.dialog.open) this.setImage(after);
       this.options.onAnswer(before.row);
     }
     /** Selects the object that came after the one answered, in this image or in the next. */
     async moveOn(next) {
+      if (!this.dialog.open) return;
       const here = this.walk?.isByObject ? void 0 : this.objects.find((object) => object.key === next?.key);
       if (here) {
         this.selectObject(here);
@@ -3821,9 +3843,8 @@
       say("That was the last object.");
       this.selectObject(this.objects.find((object) => object.key === this.selected?.key) ?? last(this.objects) ?? null);
     }
-    /** After a refusal: says why, and shows the labels as they are now. */
-    async recover(image, error) {
-      sayError(describe(error));
+    /** Somebody else answered meanwhile: shows the labels as they are now. */
+    async recover(image) {
       const key = this.selected?.key;
       const [now] = await this.options.source.images([image.row]).catch(() => []);
       if (!now) return;

@@ -1,5 +1,5 @@
 /** One image large, with all that is known of its objects, and the keys to answer. */
-import { describe, isAbort } from "../shared/api";
+import { ApiError, describe, isAbort } from "../shared/api";
 import { h } from "../shared/dom";
 import { listenToKeys, showKeys, type Key } from "../shared/keys";
 import { say, sayError } from "../shared/toast";
@@ -29,6 +29,10 @@ export interface LargeViewOptions {
   readonly onAnswer: (row: number) => void;
   readonly onClose: (stop: Stop) => void;
 }
+
+const CONFLICT = 409;
+/** A load that takes longer is shown. */
+const LOADING_MS = 200;
 
 /** Which object of an image to begin with. */
 type Choose = (objects: readonly DrawnObject[]) => DrawnObject | undefined;
@@ -64,6 +68,8 @@ export class LargeView {
   private control = new AbortController();
   /** What was asked for by keys, one after the other. */
   private queue: Promise<void> = Promise.resolve();
+  /** Counts failures: keys that were pressed before one were meant for what did not come to pass. */
+  private turn = 0;
 
   constructor(private readonly options: LargeViewOptions) {
     this.canAnswer = options.source.answer !== undefined && !options.isBoxes;
@@ -226,9 +232,13 @@ export class LargeView {
   }
 
   private enqueue(step: () => Promise<void>): Promise<void> {
-    this.queue = this.queue.then(step).catch((error: unknown) => {
-      if (!isAbort(error)) sayError(describe(error));
-    });
+    const turn = this.turn;
+    this.queue = this.queue
+      .then(() => (turn === this.turn ? step() : undefined))
+      .catch((error: unknown) => {
+        this.turn++;
+        if (!isAbort(error)) sayError(describe(error));
+      });
     return this.queue;
   }
 
@@ -236,18 +246,25 @@ export class LargeView {
     if (!stop || !this.dialog.open) return;
     this.place = stop.place;
     this.rename.close();
-    if (this.image?.row !== stop.row) {
-      this.control.abort();
-      this.control = new AbortController();
-      try {
-        this.setImage(await this.options.loader.load(stop.row, this.control.signal));
-      } catch (error) {
-        this.showProblem(stop, describe(error));
-        throw error;
-      }
-    }
+    if (this.image?.row !== stop.row) await this.load(stop);
+    if (!this.dialog.open) return;
     this.selectObject(choose(this.objects) ?? null);
     this.prepareNext();
+  }
+
+  private async load(stop: Stop): Promise<void> {
+    this.control.abort();
+    this.control = new AbortController();
+    const timer = setTimeout(() => this.dialog.classList.add("is-loading"), LOADING_MS);
+    try {
+      this.setImage(await this.options.loader.load(stop.row, this.control.signal));
+    } catch (error) {
+      this.showProblem(stop, describe(error));
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      this.dialog.classList.remove("is-loading");
+    }
   }
 
   private setImage(image: ImageRow): void {
@@ -255,8 +272,12 @@ export class LargeView {
     this.image = image;
     this.objects = sortByRisk(image.objects);
     this.title.replaceChildren(h("bdi", { title: image.file_name }, image.file_name));
-    if (isSame) this.drawn[0]?.setObjects(image.objects);
-    else this.buildStages(image);
+    if (isSame) {
+      this.drawn[0]?.setObjects(image.objects);
+      this.drawn[1]?.setObjects(image.other_objects ?? []);
+    } else {
+      this.buildStages(image);
+    }
     this.listObjects(image);
   }
 
@@ -323,6 +344,7 @@ export class LargeView {
   }
 
   private selectObject(object: DrawnObject | null): void {
+    this.rename.close();
     this.selected = object;
     if (this.image) this.options.onMove({ row: this.image.row, number: object?.number ?? null });
     this.showPosition();
@@ -399,8 +421,12 @@ export class LargeView {
     });
   }
 
+  /** Asks for a name when what was asked for before is done: until then another object is selected. */
   private showRename(): void {
-    if (this.canAnswer && this.selected) this.rename.open(this.selected.category);
+    void this.enqueue(() => {
+      if (this.canAnswer && this.selected && this.dialog.open) this.rename.open(this.selected.category);
+      return Promise.resolve();
+    });
   }
 
   private answer(verdict: Answer["verdict"], category?: string): void {
@@ -419,8 +445,8 @@ export class LargeView {
         const [compared] = this.options.outputs ? await this.options.source.images([row]) : [];
         this.takeRow(image, compared ?? after);
       } catch (error) {
-        await this.recover(image, error);
-        return;
+        if (error instanceof ApiError && error.status === CONFLICT) await this.recover(image);
+        throw error;
       }
       this.rename.close();
       const done = verdict === "renamed" ? `renamed to ${category ?? ""}` : `${verdict} ${selected.category}`;
@@ -433,12 +459,13 @@ export class LargeView {
   private takeRow(before: ImageRow, after: ImageRow): void {
     this.options.ids.update(before, after);
     this.options.loader.put(after);
-    this.setImage(after);
+    if (this.dialog.open) this.setImage(after);
     this.options.onAnswer(before.row);
   }
 
   /** Selects the object that came after the one answered, in this image or in the next. */
   private async moveOn(next: DrawnObject | null): Promise<void> {
+    if (!this.dialog.open) return;
     const here = this.walk?.isByObject ? undefined : this.objects.find((object) => object.key === next?.key);
     if (here) {
       this.selectObject(here);
@@ -453,9 +480,8 @@ export class LargeView {
     this.selectObject(this.objects.find((object) => object.key === this.selected?.key) ?? last(this.objects) ?? null);
   }
 
-  /** After a refusal: says why, and shows the labels as they are now. */
-  private async recover(image: ImageRow, error: unknown): Promise<void> {
-    sayError(describe(error));
+  /** Somebody else answered meanwhile: shows the labels as they are now. */
+  private async recover(image: ImageRow): Promise<void> {
     const key = this.selected?.key;
     const [now] = await this.options.source.images([image.row]).catch(() => []);
     if (!now) return;
