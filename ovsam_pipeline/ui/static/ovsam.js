@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:13ce06c947291c532aed61ee8e0f5e23089cf7f9392c1355206f89f475c19fac
+// ovsam page, made by page/build.mjs from sources sha256:fb418c116ea2f81a6f50b93b21a0478899a1fe33f6287d5a04b400ef77670e25
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -5521,6 +5521,7 @@
   }
   function buildFacts(example) {
     const facts = [
+      ["What is wrong", example.words],
       ["IoU, percent", example.iou === null ? null : percent(example.iou)],
       ["File", example.file_name],
       ["Image id", example.image_id],

@@ -10,8 +10,10 @@ import pytest
 from reviewed_rows import HEIGHT, WIDTH, answer, make_labelled, make_row, write_output
 
 from ovsam.errors import ConfigError
+from ovsam_pipeline.commands.report_page import write_html
 from ovsam_pipeline.output.reviews import append_answers
 from ovsam_pipeline.records import LabelRecord
+from ovsam_pipeline.storage.remote_path import parse_path
 from ovsam_pipeline.ui import report
 from ovsam_pipeline.ui.gallery.opened import OpenedOutput
 from ovsam_pipeline.ui.pictures import encode_picture
@@ -102,6 +104,18 @@ def test_an_empty_output_has_a_page(tmp_path) -> None:
     written, page = write(write_output(tmp_path / "labels"))
     assert written.num_images == 0
     assert json.loads(read_element(page, "images")) == []
+
+
+def test_labels_and_report_on_a_store(tmp_path, s3) -> None:
+    folder = make_output(tmp_path / "labels", "a.jpg")
+    for path in folder.rglob("*.*"):
+        s3.put(f"labels/{path.relative_to(folder)}", path.read_bytes())
+    target = f"{s3.uri}/reports/labels.html"
+    assert write_html(f"{s3.uri}/labels", target, None, ()).startswith(f"{target}: 2 images, ")
+    page = parse_path(target).read_bytes().decode("utf-8")
+    assert json.loads(read_element(page, "start"))["output"] == "labels"
+    images = json.loads(read_element(page, "images"))
+    assert [len(image["objects"]) for image in images] == [2, 0]
 
 
 def test_pictures_take_no_more_than_their_share() -> None:

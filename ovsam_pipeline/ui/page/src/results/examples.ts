@@ -135,6 +135,7 @@ function buildPicture(example: Example, address: string | null, view: View): HTM
 
 function buildFacts(example: Example): HTMLElement {
   const facts: readonly (readonly [string, string | number | null])[] = [
+    ["What is wrong", example.words],
     ["IoU, percent", example.iou === null ? null : percent(example.iou)],
     ["File", example.file_name],
     ["Image id", example.image_id],
