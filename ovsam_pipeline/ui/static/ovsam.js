@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:fb418c116ea2f81a6f50b93b21a0478899a1fe33f6287d5a04b400ef77670e25
+// ovsam page, made by page/build.mjs from sources sha256:f00e4ec3567d10689c4f1cddd072948fc81471e4bae130a40bcf4a7892734700
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -3489,9 +3489,6 @@
     queue = Promise.resolve();
     /** Counts failures: keys that were pressed before one were meant for what did not come to pass. */
     turn = 0;
-    get isOpen() {
-      return this.dialog.open;
-    }
     /** Shows a stop of a walk. */
     open(walk, stop) {
       this.walk = walk;
@@ -5180,7 +5177,7 @@
     /** Opens what the address names, on its own where the filters leave it out. */
     openPlace() {
       const { open } = this.view;
-      if (open === null || this.large.isOpen) return;
+      if (open === null) return;
       if (open.row >= this.index.images) {
         say(`There is no image in row ${open.row} of this output.`);
         this.remember({ ...this.view, open: null });

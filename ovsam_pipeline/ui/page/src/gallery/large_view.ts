@@ -83,10 +83,6 @@ export class LargeView {
     document.body.append(this.dialog);
   }
 
-  get isOpen(): boolean {
-    return this.dialog.open;
-  }
-
   /** Shows a stop of a walk. */
   open(walk: Walk, stop: Stop): Promise<void> {
     this.walk = walk;

@@ -400,7 +400,7 @@ class Gallery {
   /** Opens what the address names, on its own where the filters leave it out. */
   private openPlace(): void {
     const { open } = this.view;
-    if (open === null || this.large.isOpen) return;
+    if (open === null) return;
     if (open.row >= this.index.images) {
       say(`There is no image in row ${open.row} of this output.`);
       this.remember({ ...this.view, open: null });
