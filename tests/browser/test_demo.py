@@ -262,6 +262,24 @@ def test_points_are_placed_by_keyboard_alone(demo, open_page):
     expect(hand["current-mask"].locator("path")).to_have_count(0)
 
 
+def test_an_object_that_nobody_named_waits_for_a_name(demo, open_page):
+    """A SAM gives masks alone."""
+    hand = Hand(open_page(demo[0]), TOUCHED)
+
+    def forget_names(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "names": []})
+
+    hand.page.route("**/api/predict", forget_names)
+    hand.click(hand.width / 2, hand.height / 2)
+    expect(hand["current-name"]).to_have_text("without a name")
+    hand.press("Enter")
+    expect(hand["rename"]).to_be_focused()
+    hand.page.keyboard.type("thing")
+    hand.press("Enter")
+    expect(hand["current-name"]).to_have_text("thing")
+
+
 def test_answers_that_come_late_change_nothing(demo, open_page):
     hand = Hand(open_page(demo[0], allowed=("ERR_FAILED", "net::")), PENGUIN)
     held = []
@@ -297,8 +315,10 @@ def test_files_that_are_dropped_open_or_say_why_not(demo, open_page, tmp_path):
     (tmp_path / "notes.jpg").write_text("no picture")
     page.get_by_test_id("files").set_input_files([tmp_path / name])
     expect(page.get_by_test_id("file-size")).to_have_text(re.compile("451 . 300"))
-    page.get_by_test_id("files").set_input_files([tmp_path / "notes.jpg"])
+    count = page.get_by_test_id("strip-item").count()
+    page.get_by_test_id("files").set_input_files([tmp_path / name, tmp_path / "notes.jpg"])
     expect(page.get_by_test_id("toast-error")).to_be_visible()
+    expect(page.get_by_test_id("strip-item")).to_have_count(count)
 
 
 def test_a_phone_has_panels_below_the_image_and_takes_touches(demo, open_page, shoot):

@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:f00e4ec3567d10689c4f1cddd072948fc81471e4bae130a40bcf4a7892734700
+// ovsam page, made by page/build.mjs from sources sha256:052b32f83b77ff625605cf841af7b80b219a3992c803f63bec05bb9beb4a425e
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -626,7 +626,7 @@
       this.isBusy = true;
       try {
         await run(step);
-        from.pop();
+        from.splice(from.lastIndexOf(step), 1);
         to.push(step);
       } finally {
         this.isBusy = false;
@@ -764,7 +764,8 @@
     }
     /** The name that the object gets when it is accepted; null where nobody named it. */
     get name() {
-      return this.draft.name ?? this.found?.names[0]?.category ?? null;
+      const best = this.found?.names.find(({ ignored }) => ignored !== true);
+      return this.draft.name ?? best?.category ?? null;
     }
     /** Replace the draft, as one step of the history. */
     change(change) {
@@ -821,9 +822,10 @@
     }
     async rename(object, category) {
       const give = async (name) => {
-        this.setAccepted(await rename(this.row, this.find(object), name));
+        const now = this.find(object);
+        this.setAccepted(await this.connection.ask(() => rename(this.row, now, name)));
       };
-      await this.connection.ask(() => give(category));
+      await give(category);
       this.history.add({ undo: () => give(object.category), redo: () => give(category) });
     }
     setAccepted({ accepted }) {
@@ -935,6 +937,7 @@
   }
 
   // src/demo/layout.ts
+  var SPINNER_AFTER_MS = 150;
   var Layout = class {
     /** Says what a screen reader should read out; not visible. */
     live = h("p", { class: "visually-hidden", role: "status", "data-testid": "live" });
@@ -1024,7 +1027,6 @@
       }
     }
   };
-  var SPINNER_AFTER_MS = 150;
 
   // src/demo/gestures.ts
   var SECONDARY_BUTTON = 2;
@@ -2104,7 +2106,6 @@
   }
 
   // src/demo/demo.ts
-  var ZOOM_STEP2 = 1.4;
   var NONE = [];
   var Demo = class {
     constructor(root, begin) {
@@ -2187,7 +2188,7 @@
     /** Row of the image that is shown or being opened; -1 for none. */
     row = -1;
     sequence = 0;
-    wantedPreview = null;
+    isPreviewWanted = false;
     shownFound = null;
     shownAccepted = null;
     /** Show the start data and open the first image. */
@@ -2285,8 +2286,8 @@
     wantPreview(prompt) {
       const { image } = this;
       const isWanted = prompt !== null && image !== null && this.toolbar.hasPreview && !image.isAsking;
-      this.wantedPreview = isWanted ? prompt : null;
-      if (isWanted) this.previews.put({ image, prompt });
+      this.isPreviewWanted = isWanted;
+      if (isWanted) this.previews.put({ image, drawn: image.draft.prompt, prompt });
       else {
         this.previews.clear();
         this.stage.setHover(null);
@@ -2297,10 +2298,9 @@
       return preview(image.row, toJson(prompt, image), this.begin.page, this.sequence);
     }
     /** Show a preview unless the pointer has left or the prompt has changed meanwhile. */
-    showPreview({ image, prompt }, found) {
-      const isOf = this.wantedPreview !== null && image === this.image && !image.isAsking;
-      const isSame = prompt.points.length === (this.wantedPreview?.points.length ?? 0);
-      if (!isOf || !isSame || found.skipped) return;
+    showPreview({ image, drawn }, found) {
+      const isOf = image === this.image && drawn === image.draft.prompt && !image.isAsking;
+      if (!isOf || !this.isPreviewWanted || found.skipped) return;
       const name = found.names[0];
       this.stage.setHover(found.path, name === void 0 ? "" : `${name.category} ${name.score.toFixed(2)}`);
     }
@@ -2333,7 +2333,7 @@
     }
     async writeAnnotations() {
       await this.attempt(async () => {
-        const { annotations } = await writeAnnotations();
+        const { annotations } = await this.connection.ask(writeAnnotations);
         say(`Wrote ${annotations}.`);
       });
     }
@@ -2355,12 +2355,14 @@
       if (image === null || image.found === null) return;
       const question = toJson(image.draft.prompt, image);
       await this.attempt(async () => {
-        this.showExamples(await addExample(name, image.row, question));
+        const add2 = () => addExample(name, image.row, question);
+        this.showExamples(await this.connection.ask(add2));
         this.layout.announce(`Added as an example of ${name}.`);
       });
     }
     async removeExample(example) {
-      await this.attempt(async () => this.showExamples(await removeExample(example.number)));
+      const remove = () => removeExample(example.number);
+      await this.attempt(async () => this.showExamples(await this.connection.ask(remove)));
     }
     showExamples(examples) {
       this.vocabulary.showExamples(examples);
@@ -2370,8 +2372,8 @@
       let first2 = null;
       for (const file of files) {
         await this.attempt(async () => {
-          const image = await uploadImage(file);
-          this.images.push(image);
+          const image = await this.connection.ask(() => uploadImage(file));
+          if (!this.images.some(({ row }) => row === image.row)) this.images.push(image);
           first2 ??= image.row;
         });
       }
@@ -2381,7 +2383,7 @@
     /** Do what the server may refuse: a refusal is shown; return whether it was done. */
     async attempt(run) {
       try {
-        await this.connection.ask(async () => run());
+        await run();
         return true;
       } catch (error) {
         sayError(isSilence(error) ? "Not done: the server does not answer." : describe(error));
@@ -2429,9 +2431,9 @@
         { key: "s", about: "Scribble: paint the object roughly", run: () => this.toolbar.toggle("scribble") },
         { key: "n", about: "Next image", run: () => this.step(1) },
         { key: "p", about: "Previous image", run: () => this.step(-1) },
-        { key: "+", about: "Zoom in (or the wheel)", run: () => this.stage.zoom(ZOOM_STEP2) },
-        { key: "=", about: "", shown: "", run: () => this.stage.zoom(ZOOM_STEP2) },
-        { key: "-", about: "Zoom out", run: () => this.stage.zoom(1 / ZOOM_STEP2) },
+        { key: "+", about: "Zoom in (or the wheel)", run: () => this.stage.zoom(ZOOM_STEP) },
+        { key: "=", about: "", shown: "", run: () => this.stage.zoom(ZOOM_STEP) },
+        { key: "-", about: "Zoom out", run: () => this.stage.zoom(1 / ZOOM_STEP) },
         { key: "0", about: "Show the whole image", run: () => this.stage.fit() },
         { key: "", shown: "Space + drag", about: "Move the image", run: nothing },
         { key: "", shown: "Alt + click", about: "Exclude (or right click)", run: nothing },

@@ -18,15 +18,16 @@ import * as server from "./server";
 import type { DemoStart, Example, Found, Previewed } from "./server";
 import { Stage } from "./stage";
 import { Strip, type StripImage } from "./strip";
-import { Toolbar } from "./toolbar";
+import { Toolbar, ZOOM_STEP } from "./toolbar";
 import { listenToFiles } from "./uploads";
 import { VocabularyPanel } from "./vocabulary_panel";
 
-const ZOOM_STEP = 1.4;
 const NONE: readonly DrawnObject[] = [];
 
 interface Preview {
   readonly image: ImageWork;
+  /** What was drawn, and what a click would make of it. */
+  readonly drawn: Prompt;
   readonly prompt: Prompt;
 }
 
@@ -54,7 +55,7 @@ export class Demo {
   /** Row of the image that is shown or being opened; -1 for none. */
   private row = -1;
   private sequence = 0;
-  private wantedPreview: Prompt | null = null;
+  private isPreviewWanted = false;
   private shownFound: Found | null = null;
   private shownAccepted: readonly DrawnObject[] | null = null;
 
@@ -220,8 +221,8 @@ export class Demo {
   private wantPreview(prompt: Prompt | null): void {
     const { image } = this;
     const isWanted = prompt !== null && image !== null && this.toolbar.hasPreview && !image.isAsking;
-    this.wantedPreview = isWanted ? prompt : null;
-    if (isWanted) this.previews.put({ image, prompt });
+    this.isPreviewWanted = isWanted;
+    if (isWanted) this.previews.put({ image, drawn: image.draft.prompt, prompt });
     else {
       this.previews.clear();
       this.stage.setHover(null);
@@ -234,10 +235,9 @@ export class Demo {
   }
 
   /** Show a preview unless the pointer has left or the prompt has changed meanwhile. */
-  private showPreview({ image, prompt }: Preview, found: Previewed): void {
-    const isOf = this.wantedPreview !== null && image === this.image && !image.isAsking;
-    const isSame = prompt.points.length === (this.wantedPreview?.points.length ?? 0);
-    if (!isOf || !isSame || found.skipped) return;
+  private showPreview({ image, drawn }: Preview, found: Previewed): void {
+    const isOf = image === this.image && drawn === image.draft.prompt && !image.isAsking;
+    if (!isOf || !this.isPreviewWanted || found.skipped) return;
     const name = found.names[0];
     this.stage.setHover(found.path, name === undefined ? "" : `${name.category} ${name.score.toFixed(2)}`);
   }
@@ -275,7 +275,7 @@ export class Demo {
 
   private async writeAnnotations(): Promise<void> {
     await this.attempt(async () => {
-      const { annotations } = await server.writeAnnotations();
+      const { annotations } = await this.connection.ask(server.writeAnnotations);
       say(`Wrote ${annotations}.`);
     });
   }
@@ -299,13 +299,15 @@ export class Demo {
     if (image === null || image.found === null) return;
     const question = toJson(image.draft.prompt, image);
     await this.attempt(async () => {
-      this.showExamples(await server.addExample(name, image.row, question));
+      const add = (): Promise<Example[]> => server.addExample(name, image.row, question);
+      this.showExamples(await this.connection.ask(add));
       this.layout.announce(`Added as an example of ${name}.`);
     });
   }
 
   private async removeExample(example: Example): Promise<void> {
-    await this.attempt(async () => this.showExamples(await server.removeExample(example.number)));
+    const remove = (): Promise<Example[]> => server.removeExample(example.number);
+    await this.attempt(async () => this.showExamples(await this.connection.ask(remove)));
   }
 
   private showExamples(examples: readonly Example[]): void {
@@ -317,8 +319,9 @@ export class Demo {
     let first: number | null = null;
     for (const file of files) {
       await this.attempt(async () => {
-        const image = await server.uploadImage(file);
-        this.images.push(image);
+        const image = await this.connection.ask(() => server.uploadImage(file));
+        // The same file again is the same image.
+        if (!this.images.some(({ row }) => row === image.row)) this.images.push(image);
         first ??= image.row;
       });
     }
@@ -329,7 +332,7 @@ export class Demo {
   /** Do what the server may refuse: a refusal is shown; return whether it was done. */
   private async attempt(run: () => Promise<void> | undefined): Promise<boolean> {
     try {
-      await this.connection.ask(async () => run());
+      await run();
       return true;
     } catch (error) {
       sayError(isSilence(error) ? "Not done: the server does not answer." : describe(error));

@@ -44,7 +44,8 @@ export class History {
     this.isBusy = true;
     try {
       await run(step);
-      from.pop();
+      // Another step may have been added meanwhile.
+      from.splice(from.lastIndexOf(step), 1);
       to.push(step);
     } finally {
       this.isBusy = false;

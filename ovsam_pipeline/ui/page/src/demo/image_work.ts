@@ -59,7 +59,8 @@ export class ImageWork implements Size {
 
   /** The name that the object gets when it is accepted; null where nobody named it. */
   get name(): string | null {
-    return this.draft.name ?? this.found?.names[0]?.category ?? null;
+    const best = this.found?.names.find(({ ignored }) => ignored !== true);
+    return this.draft.name ?? best?.category ?? null;
   }
 
   /** Replace the draft, as one step of the history. */
@@ -125,9 +126,10 @@ export class ImageWork implements Size {
 
   async rename(object: DrawnObject, category: string): Promise<void> {
     const give = async (name: string): Promise<void> => {
-      this.setAccepted(await server.rename(this.row, this.find(object), name));
+      const now = this.find(object);
+      this.setAccepted(await this.connection.ask(() => server.rename(this.row, now, name)));
     };
-    await this.connection.ask(() => give(category));
+    await give(category);
     this.history.add({ undo: () => give(object.category), redo: () => give(category) });
   }
 

@@ -4,6 +4,8 @@ import { h } from "../shared/dom";
 import { buildThemeSwitch } from "../shared/theme";
 import type { DemoStart } from "./server";
 
+const SPINNER_AFTER_MS = 150;
+
 export interface Parts {
   readonly strip: HTMLElement;
   readonly toolbar: HTMLElement;
@@ -112,5 +114,3 @@ export class Layout {
     }
   }
 }
-
-const SPINNER_AFTER_MS = 150;

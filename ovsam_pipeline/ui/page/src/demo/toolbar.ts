@@ -19,7 +19,8 @@ const HELP: Readonly<Record<Tool, string>> = {
   exclude: "Click: not part of the object. Drag: a box around it.",
   scribble: "Drag: paint the object roughly.",
 };
-const ZOOM_STEP = 1.4;
+/** Of the buttons and keys. */
+export const ZOOM_STEP = 1.4;
 
 export class Toolbar {
   readonly element: HTMLElement;
