@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
@@ -71,7 +70,6 @@ def build_app(start: Start, routes: Sequence[BaseRoute], security: Security) -> 
         middleware=[Middleware(Guard, security=security)],
         exception_handlers={
             OvsamError: _tell_error,
-            json.JSONDecodeError: _tell_json,
             Refusal: _tell_refusal,
             HTTPException: _tell_status,
         },
@@ -101,10 +99,6 @@ def _show_static(request: Request) -> Response:
 
 def _tell_error(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
     return json_error(str(error), 400)
-
-
-def _tell_json(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
-    return json_error(f"expected JSON, got {describe_error(error)}", 400)
 
 
 def _tell_refusal(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature

@@ -235,9 +235,9 @@ def test_controls_keep_their_keys(address, open_page):
     see(page, "class-row").first.locator("input").focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Space")
-    assert see(page, "class-row").nth(1).locator("input").is_checked()
+    see(page, "class-row").nth(1).locator("input:checked").wait_for()
     page.keyboard.press("g")
-    assert page.evaluate("document.activeElement.dataset.position") == "0"
+    page.wait_for_function("document.activeElement.dataset.position === '0'")
 
 
 def test_two_runs_side_by_side(tmp_path, serve_app, open_page, shoot):

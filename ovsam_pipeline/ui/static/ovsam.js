@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:052b32f83b77ff625605cf841af7b80b219a3992c803f63bec05bb9beb4a425e
+// ovsam page, made by page/build.mjs from sources sha256:69cd7e15dbf44304d3a7d18c10581fe7faf5e816e61b5d011792372d773bcef7
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -148,6 +148,9 @@
   // src/shared/toast.ts
   var SECONDS = { status: 5, error: 12 };
   var regions;
+  function startToasts() {
+    findRegions();
+  }
   function say(text) {
     show(text, "status");
   }
@@ -167,7 +170,7 @@
       regions = { status: h("div", { "aria-live": "polite" }), error: h("div", { "aria-live": "assertive" }) };
       document.body.append(h("div", { class: "toasts" }, regions.error, regions.status));
     }
-    const host = document.querySelector("dialog:modal") ?? document.body;
+    const host = [...document.querySelectorAll("dialog:modal")].at(-1) ?? document.body;
     const box = regions.status.parentElement;
     if (box.parentElement !== host) host.append(box);
     return regions;
@@ -6031,6 +6034,7 @@
   };
   function main() {
     startTheme();
+    startToasts();
     const start = JSON.parse(byId("start").textContent ?? "");
     const kind = String(start.kind);
     const root = byId("root");

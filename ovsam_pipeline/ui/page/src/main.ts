@@ -5,6 +5,7 @@ import * as gallery from "./gallery/mount";
 import * as results from "./results/mount";
 import { byId, h } from "./shared/dom";
 import { startTheme } from "./shared/theme";
+import { startToasts } from "./shared/toast";
 
 type Mount = (root: HTMLElement, start: unknown) => void;
 
@@ -17,6 +18,7 @@ const mounts: Readonly<Record<string, Mount>> = {
 
 function main(): void {
   startTheme();
+  startToasts();
   const start: unknown = JSON.parse(byId("start").textContent ?? "");
   const kind = String((start as { kind?: unknown }).kind);
   const root = byId("root");

@@ -4,6 +4,11 @@ import { h } from "./dom";
 const SECONDS = { status: 5, error: 12 };
 let regions: { status: HTMLElement; error: HTMLElement } | undefined;
 
+/** Makes the regions: screen readers watch only those that were there before their texts. */
+export function startToasts(): void {
+  findRegions();
+}
+
 /** Says what happened; it goes after some seconds. */
 export function say(text: string): void {
   show(text, "status");
@@ -23,14 +28,13 @@ function show(text: string, kind: "status" | "error"): void {
   setTimeout(() => toast.remove(), SECONDS[kind] * 1000);
 }
 
-// Regions must be there before their texts: screen readers watch them for changes.
 function findRegions(): { status: HTMLElement; error: HTMLElement } {
   if (!regions || !regions.status.isConnected) {
     regions = { status: h("div", { "aria-live": "polite" }), error: h("div", { "aria-live": "assertive" }) };
     document.body.append(h("div", { class: "toasts" }, regions.error, regions.status));
   }
   // A modal dialog hides what lies outside it.
-  const host = document.querySelector("dialog:modal") ?? document.body;
+  const host = [...document.querySelectorAll("dialog:modal")].at(-1) ?? document.body;
   const box = regions.status.parentElement as HTMLElement;
   if (box.parentElement !== host) host.append(box);
   return regions;
