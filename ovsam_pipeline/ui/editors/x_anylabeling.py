@@ -216,11 +216,12 @@ def _list_widgets(*names: str) -> list[Json]:
 
 
 def _split_names(text: Any) -> tuple[str, ...]:
-    """Return the names of a text prompt: between commas or, as in Grounding DINO's, full stops."""
+    """Return the names of a text prompt: between commas, else full stops as the editor suggests."""
     if not isinstance(text, str):
         return ()
-    names = (name.strip() for name in text.replace("\n", ",").replace(". ", ",").split(","))
-    return tuple(dict.fromkeys(name.rstrip(".") for name in names if name.rstrip(".")))
+    text = text.strip().rstrip(".")
+    names = (name.strip() for name in text.split("," if "," in text else "."))
+    return tuple(dict.fromkeys(filter(None, names)))
 
 
 def _read_share(value: Any, default: float, most: float) -> float:

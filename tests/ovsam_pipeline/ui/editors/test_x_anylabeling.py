@@ -128,10 +128,20 @@ def test_whole_image_follows_the_editors_filters():
     assert {shape["label"] for shape in kept} == {"Coffee Cup"}
 
 
-def test_names_that_are_typed_are_looked_for():
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("tea pot, mug,cup", ("tea pot", "mug", "cup")),
+        ("tea pot.mug. cup", ("tea pot", "mug", "cup")),
+        ("St. Bernard, mug", ("St. Bernard", "mug")),
+        ("mug", ("mug",)),
+        (" . ", ("mug", "cup")),  # none: those of the server
+    ],
+)
+def test_names_that_are_typed_are_looked_for(text, names):
     server = make_server()
-    predict(server, "ovsam-label", text_prompt="tea pot, mug. cup.")
-    assert server.model.asked[0][0] == ("tea pot", "mug", "cup")
+    predict(server, "ovsam-label", text_prompt=text)
+    assert server.model.asked[0][0] == names
 
 
 @pytest.mark.parametrize(
