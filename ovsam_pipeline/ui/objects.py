@@ -12,7 +12,7 @@ from ovsam_pipeline.output.answered_rows import REVIEWED_BY
 from ovsam_pipeline.output.reviews import CurrentAnswer
 from ovsam_pipeline.ui.outlines import outline_paths
 
-_OPINIONS = (
+OPINIONS = (
     "head_score",
     "clip_score",
     "detector_score",
@@ -62,7 +62,7 @@ def draw_objects(
             "reason": item.get("reason"),
             "bbox": [to_number(value) or 0 for value in item["bbox"]],
             "path": paths[number],
-            "opinions": {name: to_number(item.get(name)) for name in _OPINIONS},
+            "opinions": {name: to_number(item.get(name)) for name in OPINIONS},
             "reviewed_by": item.get(REVIEWED_BY),
             "verdict": verdicts[number],
         }

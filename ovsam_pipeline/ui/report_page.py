@@ -151,7 +151,7 @@ def _write_sections(title: str, sections: Sequence[Section]) -> Iterator[str]:
         yield f"<section>\n<h2>{_escape(section.title)}</h2>\n"
         yield from _write_lines(section.lines)
         if section.rows:
-            yield from _write_table(section.header, section.rows)
+            yield from _write_table(section)
         yield "</section>\n"
     yield "</article>\n"
 
@@ -169,9 +169,12 @@ def _write_lines(lines: Sequence[str]) -> Iterator[str]:
             yield f"<p>{_escape(line)}</p>\n"
 
 
-def _write_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def _write_table(section: Section) -> Iterator[str]:
+    header, rows = section.header, section.rows
     is_long = " is-long" if len(rows) > _LONG else ""
-    yield f'<div class="report-table{is_long}"><table class="grid">\n'
+    # It scrolls: the keyboard has to reach it.
+    about = f'tabindex="0" role="region" aria-label="{_escape(section.title)}"'
+    yield f'<div class="report-table{is_long}" {about}><table class="grid">\n'
     if header:
         cells = "".join(f'<th scope="col">{_escape(name)}</th>' for name in header)
         yield f"<thead><tr>{cells}</tr></thead>\n"

@@ -17,6 +17,9 @@ from ovsam_pipeline.evaluation.structures import GroundTruth, Matches, Predictio
 if TYPE_CHECKING:
     from ovsam_pipeline.evaluation.scoring.instances import InstanceScores
 
+# Around an object: a share of its longer side, and so many pixels at least.
+_MARGIN, _LEAST_MARGIN = 0.4, 16
+
 
 @dataclass(frozen=True)
 class Case:
@@ -118,6 +121,19 @@ def group_confusions(
         positions.setdefault(pair, []).append(index)
     ordered = sorted(positions.items(), key=lambda item: -len(item[1]))
     return [Confusion(*pair, np.array(found)) for pair, found in ordered]
+
+
+def choose_window(boxes_xywh: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
+    """Return left, top, right, bottom around all boxes with a margin, inside the image."""
+    boxes_xywh = boxes_xywh[(boxes_xywh[:, 2:] > 0).all(axis=1)]
+    if not len(boxes_xywh):
+        return 0, 0, width, height
+    low = boxes_xywh[:, :2].min(axis=0)
+    high = (boxes_xywh[:, :2] + boxes_xywh[:, 2:]).max(axis=0)
+    margin = max(_LEAST_MARGIN, _MARGIN * float((high - low).max()))
+    left, top = np.clip(np.floor(low - margin), 0, (width - 1, height - 1)).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(high + margin), 1, (width, height)).astype(int).tolist()
+    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 def _find_nearest(

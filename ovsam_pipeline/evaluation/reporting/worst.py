@@ -12,7 +12,7 @@ import numpy as np
 
 from ovsam.errors import OvsamError
 from ovsam.masks import to_rle
-from ovsam_pipeline.evaluation.reporting.cases import Case
+from ovsam_pipeline.evaluation.reporting.cases import Case, choose_window
 from ovsam_pipeline.evaluation.structures import GroundTruth
 from ovsam_pipeline.export.drawing.colours import BLACK, Colour
 from ovsam_pipeline.export.drawing.shapes import (
@@ -52,8 +52,6 @@ img {{ max-width: 480px; }}
 </table></body></html>
 """
 _SIDE = 480
-_MARGIN = 0.4
-_LEAST_MARGIN = 16
 _FONT_SIZE, _QUIET = 12, (96, 96, 100)
 
 
@@ -135,7 +133,7 @@ def _draw(image: np.ndarray, truth: GroundTruth, case: Case) -> bytes:
         row, predictions = case.prediction_row, case.predictions
         item = predictions.segments.read(int(predictions.segment_rows[row]))
         shown.append((item, predictions.boxes_xywh[row], _PREDICTED))
-    window = _choose_window(np.array([box for _, box, _ in shown]), height, width)
+    window = choose_window(np.array([box for _, box, _ in shown]), height, width)
     left, top, right, bottom = window
     scale = _SIDE / max(right - left, bottom - top)
     size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
@@ -149,19 +147,6 @@ def _draw(image: np.ndarray, truth: GroundTruth, case: Case) -> bytes:
         ids += f", annotation {truth.annotation_ids[case.truth_row]}"
     name = truth.file_names[case.image_index] or ""
     return encode_jpeg(_add_lines(picture, case.words, [ids, name, _LEGEND]))
-
-
-def _choose_window(boxes_xywh: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
-    """Return left, top, right, bottom around all boxes with a margin, inside the image."""
-    boxes_xywh = boxes_xywh[(boxes_xywh[:, 2:] > 0).all(axis=1)]
-    if not len(boxes_xywh):
-        return 0, 0, width, height
-    low = boxes_xywh[:, :2].min(axis=0)
-    high = (boxes_xywh[:, :2] + boxes_xywh[:, 2:]).max(axis=0)
-    margin = max(_LEAST_MARGIN, _MARGIN * float((high - low).max()))
-    left, top = np.clip(np.floor(low - margin), 0, (width - 1, height - 1)).astype(int).tolist()
-    right, bottom = np.clip(np.ceil(high + margin), 1, (width, height)).astype(int).tolist()
-    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 def _find_shape(

@@ -38,6 +38,7 @@ from ovsam.decode import IMAGE_SUFFIXES
 from ovsam.errors import explain
 from ovsam.masks import to_rle
 from ovsam_pipeline.errors import DatasetError
+from ovsam_pipeline.evaluation.reporting.cases import choose_window
 from ovsam_pipeline.evaluation.reporting.examples import EXAMPLES_FILE, read_examples
 from ovsam_pipeline.evaluation.reporting.files import (
     CURVES,
@@ -46,24 +47,13 @@ from ovsam_pipeline.evaluation.reporting.files import (
     read_metrics,
 )
 from ovsam_pipeline.storage.remote_path import AnyPath, RemotePath
+from ovsam_pipeline.ui.objects import OPINIONS
 from ovsam_pipeline.ui.outlines import outline_path
 
 CROP_SIDE = 480
-_MARGIN, _LEAST_MARGIN = 0.4, 16
 # The annotation and the prediction, as in all pictures of an evaluation.
 TRUTH_COLOUR, PREDICTION_COLOUR = "#ffffff", "#ff8c00"
 _TEXTS = ("name", "split", "frequency")
-_OPINIONS = (
-    "head_score",
-    "clip_score",
-    "detector_score",
-    "detector_category",
-    "model_category",
-    "model_score",
-    "margin",
-    "detector_margin",
-    "mask_score",
-)
 
 # Group of examples ("worst" or the number of a pair), number in it → address of its crop.
 Address = Callable[[str, int], str | None]
@@ -164,7 +154,7 @@ class EvalResults:
             raise DatasetError(f"it is not known where the picture {image.get('file_name')} is")
         width, height = image.get("width"), image.get("height")
         size = (int(width), int(height)) if width and height else None
-        return ExamplePicture(Path(path), choose_window(items[number], image), size)
+        return ExamplePicture(Path(path), find_window(items[number], image), size)
 
     def _get_group(self, group: str) -> Sequence[Any]:
         found = self.examples or {}
@@ -215,7 +205,7 @@ class EvalResults:
         self, item: Mapping[str, Any], crop: str | None, whole: str | None
     ) -> dict[str, Any]:
         image = self._get_image(item)
-        window = choose_window(item, image)
+        window = find_window(item, image)
         truth, prediction = item["truth"], item["prediction"]
         width, height = measure_image(item, image)
         tolerance = max(window[2:]) / CROP_SIDE / 2
@@ -252,18 +242,13 @@ def read_results(path: Path) -> EvalResults:
     )
 
 
-def choose_window(item: Mapping[str, Any], image: Mapping[str, Any]) -> tuple[int, int, int, int]:
+def find_window(item: Mapping[str, Any], image: Mapping[str, Any]) -> tuple[int, int, int, int]:
     """Return left, top, width, height around truth and prediction, with a margin, in the image."""
     width, height = measure_image(item, image)
-    shapes = [item[side]["bbox"] for side in ("truth", "prediction") if item[side]]
-    boxes = np.array([box for box in shapes if box[2] > 0 and box[3] > 0], np.float64)
-    if not len(boxes):
-        return 0, 0, width, height
-    low, high = boxes[:, :2].min(axis=0), (boxes[:, :2] + boxes[:, 2:]).max(axis=0)
-    margin = max(_LEAST_MARGIN, _MARGIN * float((high - low).max()))
-    left, top = np.clip(np.floor(low - margin), 0, (width - 1, height - 1)).astype(int).tolist()
-    right, bottom = np.clip(np.ceil(high + margin), 1, (width, height)).astype(int).tolist()
-    return left, top, max(right - left, 1), max(bottom - top, 1)
+    boxes = [item[side]["bbox"] for side in ("truth", "prediction") if item[side]]
+    corners = choose_window(np.array(boxes, np.float64).reshape(-1, 4), height, width)
+    left, top, right, bottom = corners
+    return left, top, right - left, bottom - top
 
 
 def measure_image(item: Mapping[str, Any], image: Mapping[str, Any]) -> tuple[int, int]:
@@ -304,7 +289,7 @@ def _draw(
         "reason": None,
         "bbox": shape["bbox"],
         "path": _outline(shape["segmentation"], size_hw, tolerance),
-        "opinions": dict.fromkeys(_OPINIONS),
+        "opinions": dict.fromkeys(OPINIONS),
         "reviewed_by": None,
         "verdict": None,
     }
@@ -357,7 +342,7 @@ def _check_examples(found: dict[str, Any] | None, path: Path) -> dict[str, Any] 
         for item in _iterate_examples(found or {}):
             assert found is not None
             image = found["images"][item["image"]]
-            choose_window(item, image)
+            find_window(item, image)
             item["iou"], str(item["words"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise DatasetError(

@@ -43,7 +43,7 @@ def test_sections_are_text_and_their_tables_whole(tmp_path) -> None:
     section = Section(HOSTILE, ["one\udcff", "  a  1", "  b  2", "two"], ["x"], [[HOSTILE]])
     write_example(tmp_path / "r.html", [section])
     page = (tmp_path / "r.html").read_text()
-    assert page.count("&lt;/script&gt;&lt;img src=x") == 2
+    assert page.count("&lt;/script&gt;&lt;img src=x") == 3  # heading, name of the table, cell
     assert "<img" not in page
     assert "<p>one?</p>" in page
     assert "<pre>  a  1\n  b  2</pre>" in page
