@@ -377,6 +377,8 @@ def test_boxes_have_no_verdicts(tmp_path, serve_app, open_page):
     (out / "run.json").write_text(json.dumps(run))
     page = open_page(serve_app(build_gallery(out)), allowed=("404",))
     see(page, "card").first.locator("rect.mask").wait_for()
+    assert see(page, "sort").input_value() == "score"
+    assert "Risk" not in see(page, "sort").inner_text()
     see(page, "card").first.click()
     see(page, "opinions").filter(has_text="0.50").wait_for()
     page.keyboard.press("a")

@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:69cd7e15dbf44304d3a7d18c10581fe7faf5e816e61b5d011792372d773bcef7
+// ovsam page, made by page/build.mjs from sources sha256:09b6abc5e6174c67b5371b1f7b4115fbd3915659784572c3373020107786825b
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -2665,10 +2665,11 @@
   function isAny(range) {
     return range.low <= 0 && range.high >= 1;
   }
-  function makeDefaultView(isComparison) {
+  function makeDefaultView(sorts) {
+    const wanted = ["difference", "risk", "score"];
     return {
       mode: "images",
-      sort: isComparison ? "difference" : "risk",
+      sort: wanted.find((name) => sorts.includes(name)) ?? "row",
       reversed: false,
       classes: [],
       ranges: { score: ANY, risk: ANY, margin: ANY },
@@ -4289,6 +4290,12 @@
       return order;
     }
   };
+  function listSorts(index) {
+    return SORTS.filter((name) => {
+      if (name === "difference") return index.difference !== null;
+      return !OBJECT_SORTS.has(name) || index[name].some((value) => !Number.isNaN(value));
+    });
+  }
   function isDescending(view) {
     return ["risk", "objects", "difference"].includes(view.sort) !== view.reversed;
   }
@@ -4534,8 +4541,7 @@
       return h("div", { class: "modes", role: "group", "aria-label": "Look at" }, ...buttons);
     }
     buildSort() {
-      const known = SORTS.filter((name) => name !== "difference" || this.options.isComparison);
-      this.sort.append(...known.map((value) => h("option", { value }, SORT_TEXTS[value])));
+      this.sort.append(...this.options.sorts.map((value) => h("option", { value }, SORT_TEXTS[value])));
       this.sort.addEventListener(
         "change",
         () => this.options.onChange({ sort: this.sort.value, reversed: false })
@@ -4889,7 +4895,7 @@
       this.start = start;
       this.source = source;
       this.index = index;
-      this.initial = makeDefaultView(start.compare !== null);
+      this.initial = makeDefaultView(listSorts(index));
       this.view = readHash(location.hash, this.initial);
       this.outputs = nameOutputs(start.output, start.compare?.output ?? "");
       this.categories = start.categories.map(({ name, colour }) => ({ name, colour }));
@@ -4914,7 +4920,7 @@
       this.toolbar = new Toolbar2({
         title: this.buildTitle(),
         images: index.images,
-        isComparison: index.difference !== null,
+        sorts: listSorts(index),
         onChange: (part) => this.change(part),
         onToggleFilters: () => this.page.classList.toggle("shows-filters"),
         onKeys: () => showKeys(this.keys)

@@ -12,7 +12,7 @@ import { Loader } from "./loader";
 import { findNames, rankNames } from "./names";
 import { ObjectIds, type Category } from "./object_ids";
 import { printWholeGrid } from "./print";
-import { countObjects, findHighestRisk, Selector, type Counted, type Extra, type Selection } from "./select";
+import { countObjects, findHighestRisk, listSorts, Selector, type Counted, type Extra, type Selection } from "./select";
 import { EmbeddedSource, ServerSource, type Answer, type Source } from "./source";
 import { Toolbar } from "./toolbar";
 import { clearFilters, makeDefaultView, readHash, writeHash, type View } from "./view";
@@ -99,7 +99,7 @@ class Gallery {
     private readonly source: Source,
     private readonly index: Index,
   ) {
-    this.initial = makeDefaultView(start.compare !== null);
+    this.initial = makeDefaultView(listSorts(index));
     this.view = readHash(location.hash, this.initial);
     this.outputs = nameOutputs(start.output, start.compare?.output ?? "");
     this.categories = start.categories.map(({ name, colour }) => ({ name, colour }));
@@ -124,7 +124,7 @@ class Gallery {
     this.toolbar = new Toolbar({
       title: this.buildTitle(),
       images: index.images,
-      isComparison: index.difference !== null,
+      sorts: listSorts(index),
       onChange: (part) => this.change(part),
       onToggleFilters: () => this.page.classList.toggle("shows-filters"),
       onKeys: () => showKeys(this.keys),

@@ -9,7 +9,7 @@
 
 import { DISAGREES, findImageOfObjects, NO_ERROR, SEEN, VERDICTS, type Index } from "./index";
 import { orderBy } from "./order";
-import { isAny, RANGES, REVIEWS, type Range, type RangeName, type Review, type Sort, type View } from "./view";
+import { isAny, RANGES, REVIEWS, SORTS, type Range, type RangeName, type Review, type Sort, type View } from "./view";
 
 /** Bars of a histogram over [0, 1]. */
 export const BARS = 40;
@@ -194,6 +194,14 @@ export class Selector {
     this.orders.set(key, order);
     return order;
   }
+}
+
+/** Returns the sorts that the data have values for: boxes have no risk. */
+export function listSorts(index: Index): Sort[] {
+  return SORTS.filter((name) => {
+    if (name === "difference") return index.difference !== null;
+    return !OBJECT_SORTS.has(name) || index[name as RangeName].some((value) => !Number.isNaN(value));
+  });
 }
 
 /** Returns whether a view begins with the largest values. */

@@ -3,7 +3,7 @@ import { h } from "../shared/dom";
 import { buildThemeSwitch } from "../shared/theme";
 import { formatAmount, formatCount } from "./format";
 import { isDescending, type Counted } from "./select";
-import { SORTS, type Sort, type View } from "./view";
+import type { Sort, View } from "./view";
 
 const SORT_TEXTS: Readonly<Record<Sort, string>> = {
   risk: "Risk",
@@ -18,7 +18,7 @@ const SORT_TEXTS: Readonly<Record<Sort, string>> = {
 export interface ToolbarOptions {
   readonly title: HTMLElement;
   readonly images: number;
-  readonly isComparison: boolean;
+  readonly sorts: readonly Sort[];
   readonly onChange: (part: Partial<Pick<View, "mode" | "sort" | "reversed">>) => void;
   /** Shows or hides the filters where there is no room for both; returns whether they are shown. */
   readonly onToggleFilters: () => boolean;
@@ -96,8 +96,7 @@ export class Toolbar {
   }
 
   private buildSort(): HTMLElement {
-    const known = SORTS.filter((name) => name !== "difference" || this.options.isComparison);
-    this.sort.append(...known.map((value) => h("option", { value }, SORT_TEXTS[value])));
+    this.sort.append(...this.options.sorts.map((value) => h("option", { value }, SORT_TEXTS[value])));
     this.sort.addEventListener("change", () =>
       this.options.onChange({ sort: this.sort.value as Sort, reversed: false }),
     );

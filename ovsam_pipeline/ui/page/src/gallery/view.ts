@@ -50,11 +50,12 @@ export function isAny(range: Range): boolean {
   return range.low <= 0 && range.high >= 1;
 }
 
-/** Returns the view that the page begins with. */
-export function makeDefaultView(isComparison: boolean): View {
+/** Returns the view that the page begins with; `sorts` are those that the data have values for. */
+export function makeDefaultView(sorts: readonly Sort[]): View {
+  const wanted: readonly Sort[] = ["difference", "risk", "score"];
   return {
     mode: "images",
-    sort: isComparison ? "difference" : "risk",
+    sort: wanted.find((name) => sorts.includes(name)) ?? "row",
     reversed: false,
     classes: [],
     ranges: { score: ANY, risk: ANY, margin: ANY },
