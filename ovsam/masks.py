@@ -72,6 +72,17 @@ def encode_mask(mask: NDArray[Any]) -> RLE:
     return {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
 
 
+def find_readable_masks(rles: Sequence[Any]) -> NDArray[np.bool_]:
+    """Return which RLEs with text have run lengths that fill their size: (N,) bool.
+
+    pycocotools' C code reads on behind the end of others.
+    """
+    sizes = [rle["size"] for rle in rles]
+    num_pixels = [size[0] * size[1] if min(size) >= 0 else -1 for size in sizes]
+    counts = [rle["counts"] for rle in rles]
+    return find_readable_counts(counts, np.array(num_pixels, np.int64))
+
+
 def compute_mask_areas(rles: Sequence[Any]) -> NDArray[np.float64]:
     """Return the number of pixels of each RLE: (N,)."""
     if not rles:

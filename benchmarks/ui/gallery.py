@@ -148,14 +148,16 @@ def measure_scrolling(page: Page) -> None:
 
 def measure(what: str, server: int, do: Callable[[], None]) -> None:
     """Do something, and print how long it and the server's processor took."""
-    begin, used = time.perf_counter(), read_processor_s(server)
+    begin, used, browser_s = time.perf_counter(), read_processor_s(server), read_browser_s()
     do()
-    show(what, time.perf_counter() - begin, read_processor_s(server) - used)
+    seconds, processor_s = time.perf_counter() - begin, read_processor_s(server) - used
+    show(what, seconds, processor_s, read_browser_s() - browser_s)
 
 
-def show(what: str, seconds: float, processor_s: float) -> None:
+def show(what: str, seconds: float, processor_s: float, browser_s: float = 0.0) -> None:
     """Print one time."""
-    print(f"{what}: {seconds:.2f} s (server's processor {processor_s:.2f} s)", flush=True)
+    used = f"server's processor {processor_s:.2f} s, browser's {browser_s:.2f} s"
+    print(f"{what}: {seconds:.2f} s ({used})", flush=True)
 
 
 def keep(page: Page, shots: Path | None, name: str) -> None:
@@ -166,7 +168,10 @@ def keep(page: Page, shots: Path | None, name: str) -> None:
 
 def read_processor_s(pid: int) -> float:
     """Return the processor seconds of a process and of those it has waited for."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended
+        return 0.0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -177,16 +182,26 @@ def read_memory_mb(pid: int) -> float:
 
 
 def measure_renderers_mb() -> float:
-    """Return the resident memory of the largest renderer of a Chromium that we started."""
-    largest = 0.0
+    """Return the resident memory of the largest renderer of the Chromium that we started."""
+    return max(read_memory_mb(pid) for pid, command in list_browser() if b"renderer" in command)
+
+
+def read_browser_s() -> float:
+    """Return the processor seconds of all processes of the Chromium that we started."""
+    return sum(read_processor_s(pid) for pid, _ in list_browser())
+
+
+def list_browser() -> list[tuple[int, bytes]]:
+    """Return the processes of the Chromium that we started, with their command lines."""
+    found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_bytes()
-            if b"--type=renderer" in command and is_ours(int(folder.name)):
-                largest = max(largest, read_memory_mb(int(folder.name)))
-        except OSError:
+            if b"chrom" in command and is_ours(int(folder.name)):
+                found.append((int(folder.name), command))
+        except OSError:  # it has ended
             continue
-    return largest
+    return found
 
 
 def is_ours(pid: int) -> bool:

@@ -26,8 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ovsam.masks import compute_mask_ious
-from ovsam.run_lengths import find_readable_counts
+from ovsam.masks import compute_mask_ious, find_readable_masks
 from ovsam_pipeline.records import ObjectRecord
 
 if TYPE_CHECKING:  # structures needs torch
@@ -163,9 +162,7 @@ def _measure_shared(objects: Sequence[ObjectRecord], chances: FloatArray) -> Flo
 
 
 def _are_readable(objects: Sequence[ObjectRecord]) -> NDArray[np.bool_]:
-    masks = [item.segmentation for item in objects]
-    num_pixels = np.array([math.prod(mask["size"]) for mask in masks], np.int64)
-    return find_readable_counts([mask["counts"] for mask in masks], num_pixels)
+    return find_readable_masks([item.segmentation for item in objects])
 
 
 def _compute_common_shares(objects: Sequence[ObjectRecord]) -> FloatArray:

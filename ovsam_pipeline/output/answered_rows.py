@@ -17,7 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ovsam.masks import compute_mask_areas, compute_mask_ious, compute_tight_boxes
+from ovsam.masks import (
+    compute_mask_areas,
+    compute_mask_ious,
+    compute_tight_boxes,
+    find_readable_masks,
+)
 from ovsam_pipeline.output.folder import iterate_rows_of, read_run_file
 from ovsam_pipeline.output.reviews import LEAST_IOU, Answer, Answers, CurrentAnswer, read_answers
 from ovsam_pipeline.storage.remote_path import AnyPath
@@ -197,9 +202,12 @@ def _put(
 
 def _compare(objects: Sequence[Mapping[str, Any]], masks: Sequence[RLE]) -> np.ndarray:
     """Return the greatest IoU of each object with one of the masks: (N,)."""
-    if not objects:
-        return np.zeros(0)
-    return compute_mask_ious([item["segmentation"] for item in objects], masks).max(axis=1)
+    ious = np.zeros(len(objects))
+    stored = [item["segmentation"] for item in objects]
+    whole = np.flatnonzero(find_readable_masks(stored))
+    if len(whole):
+        ious[whole] = compute_mask_ious([stored[i] for i in whole], masks).max(axis=1)
+    return ious
 
 
 def _describe_object(answer: Answer, category_id: int) -> dict[str, Any]:

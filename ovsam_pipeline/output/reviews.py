@@ -17,13 +17,10 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from ovsam.checked_json import parse_json
 from ovsam.coco_fields import to_id, to_side, to_text
 from ovsam.errors import describe_error, explain, show_value
-from ovsam.masks import compute_mask_ious
-from ovsam.run_lengths import find_readable_counts
+from ovsam.masks import compute_mask_ious, find_readable_masks
 from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.output.growing_file import add_lines, read_lines, warn_of_line
 from ovsam_pipeline.storage.remote_path import AnyPath
@@ -302,7 +299,7 @@ def read_mask(value: Any) -> RLE | None:
     None stays None.
     """
     mask = _take_mask(value)
-    if mask is not None and not _find_whole([mask])[0]:
+    if mask is not None and not find_readable_masks([mask])[0]:
         raise ValueError(_DAMAGED_MASK)
     return mask
 
@@ -317,12 +314,6 @@ def _take_mask(value: Any) -> RLE | None:
     if not isinstance(value.get("counts"), str):
         raise ValueError(_DAMAGED_MASK)
     return {"size": list(size), "counts": value["counts"]}
-
-
-def _find_whole(masks: Sequence[RLE]) -> np.ndarray:
-    """Return which masks have run lengths that fill their size: (N,) bool."""
-    num_pixels = np.array([mask["size"][0] * mask["size"][1] for mask in masks], np.int64)
-    return find_readable_counts([mask["counts"] for mask in masks], num_pixels)
 
 
 def _parse_lines(lines: Iterable[bytes]) -> list[Answer | str]:
@@ -342,7 +333,8 @@ def _parse_lines(lines: Iterable[bytes]) -> list[Answer | str]:
         if isinstance(one, Answer)
         for mask in one.masks
     ]
-    for (place, _), is_whole in zip(masks, _find_whole([mask for _, mask in masks]), strict=True):
+    are_whole = find_readable_masks([mask for _, mask in masks])
+    for (place, _), is_whole in zip(masks, are_whole, strict=True):
         if not is_whole:
             found[place] = _DAMAGED_MASK
     return found

@@ -6,17 +6,22 @@ They are filled by the rule "evenodd": holes stay holes, whichever way they are 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from ovsam.decode import DEFAULT_MAX_PIXELS
 from ovsam_pipeline.export.mask_crops import MaskCrop, crop_masks
 
 if TYPE_CHECKING:  # structures needs torch
     from ovsam.structures import RLE
 
+# A mask of others may claim any size: this is that of the largest image that is labelled.
+_MOST_PIXELS = DEFAULT_MAX_PIXELS
+_PIXELS_AT_ONCE = 1 << 26
 # Of a mask's thickness: what an outline may be off, however coarse it is drawn. Found by
 # benchmarks/ui/outlines.py as the largest that keeps the IoU of small objects above .98.
 _MOST_SHARE = 0.02
@@ -42,9 +47,15 @@ def outline_paths(segmentations: Sequence[RLE], tolerance: float) -> list[str]:
             none is, unless it is small.
 
     Coordinates are pixels of the upright original image, 0 at the left edge of the first pixel.
-    A ValueError where one is no mask of an image of its size.
+    A ValueError where one is no mask of an image of its size, or of a larger one than any.
     """
-    return [_trace(crop, tolerance) for crop in crop_masks(segmentations)]
+    largest = max((math.prod(one["size"]) for one in segmentations), default=1)
+    if largest > _MOST_PIXELS or any(min(one["size"]) < 0 for one in segmentations):
+        raise ValueError(f"expected masks of 0 to {_MOST_PIXELS:,} pixels, got {largest:,}")
+    # Small masks many at once, of large ones no more than memory is for.
+    count = max(1, _PIXELS_AT_ONCE // max(largest, 1))
+    groups = [segmentations[i : i + count] for i in range(0, len(segmentations), count)]
+    return [_trace(crop, tolerance) for group in groups for crop in crop_masks(group)]
 
 
 def _trace(crop: MaskCrop, tolerance: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ovsam.masks import compute_mask_ious
-from ovsam.run_lengths import find_readable_counts
+from ovsam.masks import compute_mask_ious, find_readable_masks
 from ovsam_pipeline.output.reviews import LEAST_IOU
 from ovsam_pipeline.ui.gallery.opened import OpenedOutput
 from ovsam_pipeline.ui.gallery.rows import Row, Snapshot
@@ -205,10 +203,8 @@ def _find_whole(rows: Sequence[_Objects]) -> list[np.ndarray]:
     All masks are looked at together: image by image that is most of the time.
     """
     masks = [item.get("segmentation") for objects in rows for item in objects]
-    counts = ["" if mask is None else mask["counts"] for mask in masks]
-    sizes = [0 if mask is None else math.prod(mask["size"]) for mask in masks]
-    is_whole = find_readable_counts(counts, np.array(sizes, np.int64))
-    is_whole |= np.array([mask is None for mask in masks], bool)
+    is_whole = np.array([mask is None for mask in masks], bool)
+    is_whole[~is_whole] = find_readable_masks([mask for mask in masks if mask is not None])
     ends = np.cumsum([len(objects) for objects in rows])
     return [np.flatnonzero(some) for some in np.split(is_whole, ends[:-1])]
 

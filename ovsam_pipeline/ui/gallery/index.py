@@ -52,6 +52,8 @@ INDEX_COLUMNS = (
 )
 """What of a part is read for the index; parts of earlier versions may lack some."""
 _OF_IMAGES = ("status", "error", "width", "height", "num_objects")
+_STATUS_NUMBERS = {status: number for number, status in enumerate(STATUSES)}
+_FAILED = _STATUS_NUMBERS["failed"]
 _ALIGNMENT = 8
 _TYPES = {"uint8": "u8", "uint16": "u16", "uint32": "u32", "int32": "i32", "float32": "f32"}
 
@@ -134,7 +136,7 @@ def read_columns(table: pa.Table, names: Names) -> Columns:
     items = pc.list_flatten(lists)
     held = {field.name: pc.struct_field(items, field.name) for field in items.type}
     return Columns(
-        status=_number(table["status"], lambda text: STATUSES.index(text), 0).astype(np.uint8),
+        status=_number(table["status"], _STATUS_NUMBERS.get, _FAILED).astype(np.uint8),
         error=_number(table["error"], names.number_error, NO_ERROR),
         width=_to_numpy(table["width"], np.int32, 0),
         height=_to_numpy(table["height"], np.int32, 0),
@@ -203,11 +205,15 @@ def _round_up(num_bytes: int) -> int:
     return -(-num_bytes // _ALIGNMENT) * _ALIGNMENT
 
 
-def _number(column: Any, number: Callable[[str], int], missing: int) -> np.ndarray:
-    """Return a number for each text of a column, (N,) uint32; each distinct one is asked once."""
+def _number(column: Any, number: Callable[[str], int | None], missing: int) -> np.ndarray:
+    """Return a number for each text of a column, (N,) uint32; each distinct one is asked once.
+
+    `missing` stands for null, and for texts that have no number.
+    """
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     coded = pc.dictionary_encode(array)
-    numbers = np.array([number(text) for text in coded.dictionary.to_pylist()], np.uint32)
+    found = [number(text) for text in coded.dictionary.to_pylist()]
+    numbers = np.array([missing if one is None else one for one in found], np.uint32)
     which = coded.indices.fill_null(len(numbers)).to_numpy(zero_copy_only=False)
     return np.append(numbers, np.uint32(missing))[which.astype(np.int64)]
 

@@ -41,6 +41,8 @@ from ovsam_pipeline.ui.objects import find_verdicts
 logger = logging.getLogger(__name__)
 
 _CACHE_BYTES = 256 << 20
+# Of boxes.
+_NO_MASK = {"size": (0, 0), "counts": ""}
 # Parts of one slice that are read at once.
 _READERS, _READERS_OF_STORES = 2, 16
 
@@ -189,6 +191,8 @@ class Rows:
                 taken.append(Row(number, {"file_name": name, "error": sentence}))
                 continue
             values = table.slice(place, 1).to_pylist()[0]
+            if not _is_sound(values):
+                values = {"file_name": name, "error": "its row is damaged; label the image again"}
             taken.append(Row(number, values, index.origins[index.origin_of[place]]))
         return taken
 
@@ -205,6 +209,8 @@ class Rows:
         table = read_part(path, lambda file: file.read(columns=columns, use_threads=False), content)
         table = table.replace_schema_metadata(None)
         names = table["file_name"].combine_chunks()
+        if names.null_count:
+            raise DamagedPartError(path, path.name, "an image has no name")
         is_answered = [bool(answers) and name in answers.by_image for name in names.to_pylist()]
         if not any(is_answered):
             return _Part(path, stamp, names, read_columns(table, self._names))
@@ -250,6 +256,17 @@ class Rows:
         while self._kept_bytes > _CACHE_BYTES and len(self._kept) > 1:
             _, (_, oldest) = self._kept.popitem(last=False)
             self._kept_bytes -= oldest.nbytes
+
+
+def _is_sound(values: Mapping[str, Any]) -> bool:
+    """Whether all objects of a row have a box, and run lengths where they have a mask."""
+    for item in values.get("objects") or ():
+        if item is None or item["bbox"] is None or None in item["bbox"] or len(item["bbox"]) != 4:
+            return False
+        mask = item.get("segmentation", _NO_MASK)
+        if mask is None or None in mask.values() or None in (mask["size"] or (None,)):
+            return False
+    return True
 
 
 def _read_stamp(part: AnyPath) -> tuple[int, int]:

@@ -351,3 +351,59 @@ def test_comparison_follows_answers_and_new_rows(output, monkeypatch):
     assert page.index()[0]["difference"][row] == 1
     # The part of the other image is as it was.
     assert sorted(one.file_name for one, _ in compared) == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+def change_part(output, change):
+    """Rewrite the rows of the only part of an output, given as dicts; its footer stays."""
+    [part] = (output / "parts").iterdir()
+    table = pq.read_table(part)
+    rows = table.to_pylist()
+    change(rows)
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), part)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"bbox": None},
+        {"segmentation": None},
+        {"segmentation": {"size": [HEIGHT, WIDTH], "counts": None}},
+        {"segmentation": {"size": None, "counts": "abc"}},
+    ],
+)
+def test_damaged_row_is_told_and_spares_the_others(output, values):
+    change_part(output, lambda rows: rows[0]["objects"][0].update(values))
+    first, second = open_page(output).images(0, 1)
+    assert (first["status"], first["objects"]) == ("failed", [])
+    assert "its row is damaged" in first["error"]
+    assert second["status"] == "empty"
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        {"size": [HEIGHT, WIDTH], "counts": "zz"},
+        {"size": [2_000_000_000, 2_000_000_000], "counts": "0PPPPPPP1"},
+        {"size": [-1, -1], "counts": "1"},
+    ],
+)
+def test_damaged_mask_is_a_box_also_where_it_was_answered(output, mask):
+    append_answers(output, [answer(reviewed=draw_mask(5, 6, 10, 20))])
+    change_part(output, lambda rows: rows[0]["objects"][0].update(segmentation=mask))
+    page = open_page(output)
+    broken, dog, added = page.images(0)[0]["objects"]
+    assert (broken["path"], broken["bbox"]) == ("", [5, 6, 10, 20])
+    assert dog["path"]
+    # The answer's object is not there any more: it is one of its own.
+    assert added["verdict"] == "accepted"
+
+
+def test_rows_of_unknown_kinds_count_as_failed(output):
+    change_part(output, lambda rows: rows[1].update(status="new kind"))
+    assert open_page(output).index()[0]["status"].tolist() == [0, 2, 2]
+
+
+def test_part_with_a_nameless_image_is_left_out(output):
+    change_part(output, lambda rows: rows[1].update(file_name=None))
+    start = open_page(output).start()
+    assert (start["images"], len(start["damaged"])) == (0, 1)
