@@ -32,6 +32,8 @@ from ovsam_pipeline.records import ImageRecord, LabelRecord
 from ovsam_pipeline.ui.demo.session import Found, OpenedImage, Session
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ovsam.model_facts import ModelFacts
     from ovsam_pipeline.detectors.base import Detector
     from ovsam_pipeline.settings.label import LabelConfig
@@ -101,6 +103,7 @@ class EditorModel:
         self._guard = threading.Lock()
         # One image is labelled while the next one is read; pixels of more would only wait.
         self._reading = threading.Semaphore(2)
+        self._opening = threading.Semaphore(4)
         self._detector: Detector | None = None
         labeller = self._build_labeller(self.config)
         if not self.config.detector.startswith(_LOOKS_FOR_NAMES):
@@ -116,13 +119,14 @@ class EditorModel:
 
         The first call for a list embeds it, which may take minutes for thousands of names; others
         that ask for it meanwhile wait. Names that the model does not know are left out, and told in
-        the log; where it knows none, those of `--vocabulary` are taken.
+        the log; where it knows none, those of `--vocabulary` are taken. Where the detector alone
+        names objects its names are taken in any case.
 
         Raises:
             OvsamError: the names cannot be used, or the model has nothing that embeds names.
         """
         key = tuple(names)
-        if not key:
+        if not key or self.config.labels == "detector":
             return self.own
         with self._guard:
             future = self._lists.get(key)
@@ -144,7 +148,12 @@ class EditorModel:
 
     def open_image(self, image: TaskImage) -> OpenedImage:
         """Return an image ready for prompts; encoded once while it stays in memory."""
-        return self.own.session.open_image(image.key, lambda _: image.read())
+
+        def read(_: object) -> np.ndarray:
+            with self._opening:
+                return image.read()
+
+        return self.own.session.open_image(image.key, read)
 
     def point(self, naming: Naming, image: TaskImage, make_prompt: PromptMaker) -> Found:
         """Return the object at a prompt.
@@ -183,7 +192,8 @@ class EditorModel:
             return self.own
         path = Path(self._folder.name, f"{compute_fingerprint(list(known))}.json")
         path.write_text(json.dumps(known), encoding="utf-8")
-        config = replace(self.config, vocabulary=str(path), classes=())
+        # A class of the detector that a project lacks is no mistake of anybody's.
+        config = replace(self.config, vocabulary=str(path), classes=(), allow_unmatched=True)
         with self.own.session.networks():
             labeller = self._build_labeller(config)
         logger.info("ready to name by %s: %s", count_things(len(known), "label"), _shorten(known))

@@ -1,5 +1,7 @@
 """What editors ask of the networks, with nano: the same answers as `ovsam label` and Predictor."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from locations import ROOT
@@ -68,6 +70,12 @@ def test_labels_of_a_project_are_the_names(model, image, caplog):
 def test_unknown_labels_alone_leave_the_servers_names(model, caplog):
     assert model.name_by(("zorgblat",)) is model.own
     assert "none of the labels ('zorgblat')" in caplog.text
+
+
+def test_names_of_the_detector_stay_where_it_alone_names(model, monkeypatch):
+    config = replace(model.config, labels="detector")
+    monkeypatch.setattr(model, "config", config)
+    assert model.name_by(("anything",)) is model.own
 
 
 def test_image_that_cannot_be_read_fails_alone(model):
