@@ -132,8 +132,10 @@ def _name_upload(name: str, data: bytes) -> str:
     stem, suffix = (stem, f".{suffix.lower()}") if stem else (part, "")
     if suffix not in READABLE_SUFFIXES:
         stem, suffix = part, _find_suffix(data)
+    # Marks that write from right to left make a name look like another.
+    stem = "".join(letter for letter in stem if letter.isprintable())
     # A dot or a dash in front hides a file, or makes it an option.
-    stem = stem.lstrip(".-")[:_MOST_STEM] or "image"
+    stem = stem.lstrip(".- ")[:_MOST_STEM] or "image"
     return f"{stem}-{hashlib.blake2b(data, digest_size=4).hexdigest()}{suffix}"
 
 

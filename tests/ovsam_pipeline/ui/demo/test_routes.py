@@ -2,18 +2,22 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from locations import ROOT
+from tiny_sam import put_tiny_sam
 
 starlette = pytest.importorskip("starlette")
 from starlette.testclient import TestClient  # noqa: E402
 
 from ovsam.decode import decode_file  # noqa: E402
+from ovsam.errors import ConfigError  # noqa: E402
 from ovsam.masks import encode_mask  # noqa: E402
 from ovsam_pipeline.errors import OutputLockedError  # noqa: E402
+from ovsam_pipeline.output.done_index import compute_key  # noqa: E402
 from ovsam_pipeline.output.folder import iterate_rows, read_run_file  # noqa: E402
 from ovsam_pipeline.output.reviews import read_answers  # noqa: E402
 from ovsam_pipeline.settings.label import LabelConfig  # noqa: E402
@@ -264,3 +268,69 @@ def test_names_that_begin_with_what_is_typed_come_first():
     assert complete(" AP", names) == ["apple", "Apricot", "grape"]
     assert complete("", names) == names
     assert len(complete("n", [f"n{number}" for number in range(50)])) == 20
+
+
+def test_sam_alone_leaves_names_to_people(images, tmp_path, monkeypatch):
+    put_tiny_sam(tmp_path / "cache", monkeypatch)
+    config = LabelConfig(sources=(str(images),), model="sam-b", device="cpu")
+    with load_demo(config, tmp_path / "labels", "ann") as demo, open_client(demo) as client:
+        found = ask(client, "predict", row=0, box=[50, 50, 300, 300]).json()
+        assert found["names"] == []
+        assert "gives masks alone" in ask(client, "vocabulary", text="a, b").json()["error"]
+        given = {"row": 0, "prompt": {"box": [50, 50, 300, 300]}, "category": "mug"}
+        if found["path"]:
+            assert ask(client, "accept", **given).json()["accepted"][0]["category"] == "mug"
+        else:
+            assert "the mask is empty" in ask(client, "accept", **given).json()["error"]
+    with pytest.raises(ConfigError, match="--vocabulary needs a model that names"):
+        load_demo(replace(config, vocabulary="coco"), tmp_path / "labels2", "ann")
+
+
+def test_labels_of_a_run_get_answers_alone(demo, row, truth, images, tmp_path):
+    """Its rows stay as they are; an image without a row is refused."""
+    from ovsam_pipeline.output.folder import OutputFolder
+    from ovsam_pipeline.output.parts import write_part
+    from ovsam_pipeline.records import LabelRecord
+    from ovsam_pipeline.ui.demo.accepted import AcceptedObjects
+    from ovsam_pipeline.ui.demo.prompt import Prompt
+
+    record, other = demo.images.get(row), demo.images.get(1 - row)
+    image = demo.session.open_image(row, demo.images.read(row))
+    item = demo.session.predict(image, Prompt(box=tuple(truth))).object
+    out = tmp_path / "out"
+    with OutputFolder(out) as folder:
+        folder.write_run_file({"ovsam": "0.1.0", "fingerprint": "f", "categories": []})
+        height, width = image.size_hw
+        made = LabelRecord.labelled(record, width, height, (), phash=image.phash)
+        write_part(folder.parts_folder, [made], "f")
+    before = (out / "run.json").read_bytes()
+    accepted = AcceptedObjects(out, "ann", dict)
+    accepted.set_vocabulary(demo.session.vocabulary)
+    accepted.accept(record, image, item, "a widget")
+    [drawn] = accepted.draw(record, image)
+    assert drawn["category"] == "a widget"
+    elsewhere = demo.session.open_image(1 - row, demo.images.read(1 - row))
+    with pytest.raises(ConfigError, match="no row of this image: label it first"):
+        accepted.accept(other, elsewhere, item, "a widget")
+    accepted.close()
+    assert (out / "run.json").read_bytes() == before
+    [stored] = iterate_rows(out)
+    assert stored["objects"] == []
+
+
+def test_run_of_label_takes_a_demo_over(demo, client, row, truth, images, tmp_path):
+    """Its rows wait for their images to be labelled; answers stay."""
+    from ovsam_pipeline.output.folder import OutputFolder
+
+    out = tmp_path / "labels"
+    ask(client, "accept", row=row, prompt={"box": truth}, category="cup")
+    shutil.copytree(images.parent / "labels", out)
+    with OutputFolder(out) as folder:
+        with pytest.raises(ConfigError, match="what people accepted in `ovsam demo`"):
+            folder.prepare("new", {"depends_on": {"task": "detect"}}, "resume")
+        folder.prepare("new", {"depends_on": {"model": "nano"}}, "resume")
+        done = folder.read_done("new")
+        assert len(done) == 1
+        identity = compute_key(demo.images.get(row).identity)
+        assert done.identities.tolist() != [identity]
+    assert read_answers(out)
