@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:09b6abc5e6174c67b5371b1f7b4115fbd3915659784572c3373020107786825b
+// ovsam page, made by page/build.mjs from sources sha256:7fb36cbf4f03fcaf2587a15c09a59a23ce2316263f6b048509e69713b3215cf7
 "use strict";
 (() => {
   // src/shared/api.ts
