@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:7fb36cbf4f03fcaf2587a15c09a59a23ce2316263f6b048509e69713b3215cf7
+// ovsam page, made by page/build.mjs from sources sha256:704ff1decc986f4df3232775a4a8fb256b6bce6f74f9d9032ef434c194992131
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -2088,6 +2088,7 @@
     showError(sentence) {
       this.status.classList.add("is-error");
       this.status.textContent = sentence;
+      this.lists.value = "";
     }
     showExamples(examples) {
       this.examplesTitle.hidden = examples.length === 0;
@@ -2214,6 +2215,7 @@
       this.wantPreview(null);
       this.strip.choose(row);
       this.layout.showFile(this.nameOf(row), "");
+      this.layout.showLatency("");
       this.stage.hide();
       this.show();
       this.layout.showWaiting(true);

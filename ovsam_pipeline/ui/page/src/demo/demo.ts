@@ -139,6 +139,7 @@ export class Demo {
     this.wantPreview(null);
     this.strip.choose(row);
     this.layout.showFile(this.nameOf(row), "");
+    this.layout.showLatency("");
     this.stage.hide();
     this.show();
     this.layout.showWaiting(true);

@@ -78,6 +78,8 @@ export class VocabularyPanel {
   showError(sentence: string): void {
     this.status.classList.add("is-error");
     this.status.textContent = sentence;
+    // The names of before go on: a list that was refused is not chosen.
+    this.lists.value = "";
   }
 
   showExamples(examples: readonly Example[]): void {
