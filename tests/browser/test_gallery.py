@@ -237,7 +237,7 @@ def test_controls_keep_their_keys(address, open_page):
     page.keyboard.press("Space")
     see(page, "class-row").nth(1).locator("input:checked").wait_for()
     page.keyboard.press("g")
-    page.wait_for_function("document.activeElement.dataset.position === '0'")
+    page.locator("[data-position='0']:focus").wait_for()
 
 
 def test_two_runs_side_by_side(tmp_path, serve_app, open_page, shoot):

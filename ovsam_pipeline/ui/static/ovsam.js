@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:704ff1decc986f4df3232775a4a8fb256b6bce6f74f9d9032ef434c194992131
+// ovsam page, made by page/build.mjs from sources sha256:c152558ff977ea6e9bce152add5d6d5257c61b9d887ffd7459d4534a7dc6d631
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -4598,8 +4598,10 @@
       this.count = count2;
       this.size = size;
       this.active = keepPlace ? Math.max(0, Math.min(this.active, count2 - 1)) : 0;
+      const hasFocus = this.element.contains(document.activeElement);
       this.clear();
       this.layOut();
+      if (hasFocus) this.cards.get(this.active)?.focus({ preventScroll: true });
       const above = this.stickyHeight() + this.size.gap;
       if (!keepPlace && this.scrolled > -above) this.scrollToOffset(-above);
     }

@@ -64,8 +64,11 @@ export class VirtualGrid {
     this.count = count;
     this.size = size;
     this.active = keepPlace ? Math.max(0, Math.min(this.active, count - 1)) : 0;
+    // A card that is removed takes the focus along, and a keyboard would begin at the top again.
+    const hasFocus = this.element.contains(document.activeElement);
     this.clear();
     this.layOut();
+    if (hasFocus) this.cards.get(this.active)?.focus({ preventScroll: true });
     const above = this.stickyHeight() + this.size.gap;
     if (!keepPlace && this.scrolled > -above) this.scrollToOffset(-above);
   }
