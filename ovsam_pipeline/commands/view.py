@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -77,6 +78,7 @@ def view(
         reviewer = None if no_answers else _make_reviewer(opened, by)
         comparison = None if other is None else _compare(opened, _open(other, source))
         start, routes = build_gallery_routes(opened, reviewer, comparison)
+        Thread(target=opened.warm_up, daemon=True).start()
     run_ui(
         start,
         routes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,11 @@ from ovsam_pipeline.storage.remote_path import AnyPath
 from ovsam_pipeline.ui.gallery.index import SEEN, Names, encode_index, take_images
 from ovsam_pipeline.ui.gallery.rows import Row, Rows, Snapshot
 from ovsam_pipeline.ui.objects import draw_objects
-from ovsam_pipeline.ui.pictures import Picture, Pictures
+from ovsam_pipeline.ui.pictures import THUMBNAIL_SIDE, Picture, Pictures
 
 DRAWN_SIDE = 1024
 """Outlines are off by half a pixel of a picture of this side, where a page asks for no other."""
+_FIRST_OBJECTS, _FIRST_IMAGES = 400, 40
 _AGAIN = "ovsam view {old} --source NEW_PLACE"
 _ROW_KEYS = ("file_name", "width", "height", "status", "error", "warning")
 
@@ -155,6 +157,16 @@ class OpenedOutput:
         except OvsamError as error:
             return str(error)
         return None
+
+    def warm_up(self) -> None:
+        """Read what a gallery shows first, the riskiest images, before somebody waits for it."""
+        columns = self.snapshot.join_columns()
+        riskiest = np.argsort(-np.nan_to_num(columns.risk), kind="stable")[:_FIRST_OBJECTS]
+        ends = np.cumsum(columns.num_objects)
+        rows = dict.fromkeys(np.searchsorted(ends, riskiest, side="right").tolist())
+        for row in list(rows)[:_FIRST_IMAGES]:
+            with suppress(OvsamError, IndexError):  # told when it is asked for
+                self.get_picture(row, THUMBNAIL_SIDE)
 
     def _find_place(self, number: int) -> ImagePlace:
         [row] = self.read_rows([number])

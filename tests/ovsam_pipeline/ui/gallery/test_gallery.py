@@ -407,3 +407,14 @@ def test_part_with_a_nameless_image_is_left_out(output):
     change_part(output, lambda rows: rows[1].update(file_name=None))
     start = open_page(output).start()
     assert (start["images"], len(start["damaged"])) == (0, 1)
+
+
+def test_first_pictures_are_those_of_the_riskiest_images(tmp_path, monkeypatch):
+    objects = [make_labelled((5, 6, 10, 20), risk=n / 100) for n in range(60)]
+    rows = [make_row(f"{n:02}.jpg", one, image_id=n) for n, one in enumerate(objects)]
+    opened = OpenedOutput(write_output(tmp_path / "out", *rows))
+    asked = []
+    monkeypatch.setattr(opened, "get_picture", lambda row, side: asked.append(row))
+    opened.warm_up()
+    names = opened.snapshot.list_names()
+    assert [names[row] for row in asked] == [f"{n:02}.jpg" for n in range(59, 19, -1)]
