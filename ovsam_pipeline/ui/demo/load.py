@@ -84,7 +84,7 @@ def load_demo(
     from ovsam.load import load_model
     from ovsam.weights.tensor_files import DTYPES
 
-    config = resolve(config, needs_detector=False)
+    asked, config = config, resolve(config, needs_detector=False)
     described: dict[str, Any] = {}
     accepted = AcceptedObjects(output, by, lambda: described)
     try:
@@ -93,7 +93,7 @@ def load_demo(
         images.list_sources(sources, config.image_root, config.exclude)
         model = load_model(config.model, config.device).prepare_for_inference(DTYPES[config.dtype])
         names = _choose_names(config, model, embedding)
-        described.update(_describe(config, model, names))
+        described.update(_describe(asked, config, model, names))
         accepted.set_vocabulary(names)
     except BaseException:
         accepted.close()
@@ -101,7 +101,7 @@ def load_demo(
     session = Session(build_predictor(model, names), names)
 
     def follow(vocabulary: Vocabulary) -> None:
-        described.update(_describe(config, model, vocabulary))
+        described.update(_describe(asked, config, model, vocabulary))
         accepted.set_vocabulary(vocabulary)
 
     about = {"name": config.model, "licence": described["model"]["licence"]}
@@ -137,9 +137,9 @@ def _choose_names(
 
 
 def _describe(
-    config: LabelConfig, model: Segmenter, vocabulary: Vocabulary | None
+    asked: LabelConfig, config: LabelConfig, model: Segmenter, vocabulary: Vocabulary | None
 ) -> dict[str, Any]:
-    """Return what run.json says of model, vocabulary and settings."""
+    """Return what run.json says of model, vocabulary and settings, as asked and as resolved."""
     from importlib.metadata import version
 
     from ovsam.text.vocabulary import Vocabulary
@@ -148,11 +148,10 @@ def _describe(
     parts = describe_parts(config, facts, vocabulary or Vocabulary(["object"]), _Person())
     if vocabulary is None:
         del parts["vocabulary"]
-    settings = hide_all_secrets(config.to_dict())
     return {
         **parts,
-        "settings": settings,
-        "resolved": settings,
+        "settings": hide_all_secrets(asked.to_dict()),
+        "resolved": hide_all_secrets(config.to_dict()),
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("torch", "numpy", "pyarrow")},
