@@ -4,8 +4,8 @@ python scripts/demo_capture.py docs/images/demo.webp
 
 It starts the demo on two example photographs with the embedded model `photo`, in a temporary
 folder, and uses the page in a headless Chromium (OVSAM_CHROMIUM, else /usr/bin/chromium). A frame
-is a screenshot with the pointer drawn in; frames that look the same become one. Nothing is staged:
-masks, names and times are those of the run.
+is a screenshot with the pointer drawn in; frames that look the same become one. The
+steps are scripted and waits are cut; masks, names, scores and the times shown are those of the run.
 """
 
 import io
