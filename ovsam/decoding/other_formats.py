@@ -5,7 +5,7 @@ from __future__ import annotations
 _PNG = "export it as PNG"
 _RAW = "a camera's RAW file: develop it, or export its embedded preview, as JPEG"
 _VIDEO = "a video: take single pictures out of it, for example with ffmpeg"
-_WEB_PAGE = "a web page, not an image: the download failed"
+_WEB_PAGE = "a web page: the download failed"
 _ARCHIVE = "an archive: unpack it"
 # How a text begins, in lower case and without blanks before it.
 _TEXTS = (

@@ -114,12 +114,12 @@ def describe_unknown_texts(unknown: Sequence[str], known: Sequence[str]) -> str:
     """Return the sentence about texts that nano's text tower does not know."""
     shown = ", ".join(repr(name) for name in unknown[:3])
     more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-    nearest = difflib.get_close_matches(unknown[0], known, n=3, cutoff=0.6)
-    examples = ", ".join(repr(name) for name in nearest or known[:5])
+    # Letters in common say little of the meaning ("present" for "person"): only slips are told.
+    nearest = difflib.get_close_matches(unknown[0], known, n=1, cutoff=0.8)
+    meant = f" (did you mean {nearest[0]!r}?)" if nearest else ""
     return (
-        f"the embedded model knows only its own {len(known)} names and synonyms, "
-        f"not {shown}{more}; "
-        f"{'near ones' if nearest else 'some it knows'}: {examples} (`--vocabulary nano` is "
-        "all of them). For any other class fetch real weights: "
-        "`ovsam models fetch rn50x16-lvis`, then `--model rn50x16-lvis`"
+        f"the model nano knows only its own {len(known)} names and synonyms of emoji, not "
+        f"{shown}{more}{meant}; `ovsam vocabularies nano` lists them. For photos leave out --model "
+        "nano; for any name fetch real weights: `ovsam models fetch rn50x16-lvis`, then `--model "
+        "rn50x16-lvis`"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -208,6 +209,7 @@ def _describe_files(result: LabelResult) -> list[str]:
     """Return where the results are and what comes next."""
     from ovsam_pipeline.output.annotations_file import ANNOTATIONS_FILE
 
+    typed = shlex.quote(str(result.output))
     lines = [f"  Parquet: {result.output / 'parts'}"]
     if result.has_labels and result.summary.outcome != "interrupted":
         edited = result.output / ANNOTATIONS_FILE
@@ -215,15 +217,15 @@ def _describe_files(result: LabelResult) -> list[str]:
         kept = f" ({edited} was edited, and stays as it is)" if is_edited else ""
         lines.insert(0, f"  COCO: {result.annotations}{kept}")
     elif result.has_labels:
-        lines.append(f"  COCO: not written yet; ovsam export {result.output} writes it")
+        lines.append(f"  COCO: not written yet; ovsam export {typed} writes it")
     if result.totals.failed:
         lines.append(f"  failures: {result.output / 'failures.jsonl'}")
     if not result.has_labels:
-        lines.append(f"next: ovsam label SOURCE --detector boxes:{result.output}")
+        lines.append(f"next: ovsam label SOURCE --detector boxes:{typed}")
     elif result.previews:
         lines.append(f"  pictures: {result.output / 'preview'}")
     else:
-        lines.append(f"next: ovsam report {result.output}")
+        lines.append(f"next: ovsam report {typed}")
         if result.totals.images > result.totals.failed:  # failed images have no picture
             lines.append("  pictures: the same command with --preview 8")
     return lines

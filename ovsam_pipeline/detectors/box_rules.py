@@ -103,10 +103,19 @@ def clean(
     return found, +dropped
 
 
+_PLURALS = {name: f"{name}s" for name in ("duplicate", "duplicate mask", "empty mask")} | {
+    "class not asked for": "of classes not asked for",
+    "point outside the image": "points outside the image",
+}
+
+
 def describe_dropped(dropped: Mapping[str, int]) -> str:
     """Return "1,550 beyond --max-det, 2 no area", the most frequent first."""
     ordered = sorted(dropped.items(), key=lambda item: -item[1])
-    return ", ".join(f"{count:,} {reason}" for reason, count in ordered)
+    return ", ".join(
+        f"{count:,} {reason if count == 1 else _PLURALS.get(reason, reason)}"
+        for reason, count in ordered
+    )
 
 
 def keep_classes(found: Detections, names: frozenset[str | None]) -> Detections:

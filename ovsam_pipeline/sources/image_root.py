@@ -111,7 +111,11 @@ def _locate(root: ImageRoot, probes: Sequence[str]) -> AnyPath | None:
 
 def _describe_absence(path: object, probes: Sequence[str], candidates: Sequence[AnyPath]) -> str:
     folder = candidates[0]
-    looked = str(folder) if len(candidates) == 1 else f"{folder}, in its images/ and as is usual"
+    looked = (
+        str(folder)
+        if len(candidates) == 1
+        else f"{folder}, its images/ and where data sets of its kind keep them"
+    )
     sentence = (
         f"expected the images of {path} in {looked}, found none of the first {len(probes)} (such "
         f"as {probes[0]}): name their folder with --image-root"

@@ -17,6 +17,12 @@ def test_label_says_what_it_did_where_it_is_and_what_comes_next(run_ovsam, image
     assert "next: ovsam report" in found.out
 
 
+def test_what_comes_next_can_be_pasted_into_a_shell(run_ovsam, images):
+    folder = images.rename(images.with_name("my photos [1]"))
+    output = folder.with_name("my photos [1]_ovsam")
+    assert f"next: ovsam report '{output}'\n" in run_ovsam("label", folder).out
+
+
 def test_second_run_says_that_nothing_is_left(run_ovsam, images):
     run_ovsam("label", images)
     found = run_ovsam("label", images)

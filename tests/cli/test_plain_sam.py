@@ -163,7 +163,7 @@ def test_nano_leaves_names_that_it_does_not_know_to_the_detector(run_command, tm
     command += ("--vocabulary", "coco")
     found = run_command(*command, "--labels", "detector")
     assert found.code == 0, found.err
-    assert "the model nano cannot name them (the embedded model knows only its own" in found.err
+    assert "the model nano cannot name them (the model nano knows only its own" in found.err
     objects = collect(out)
     assert {item["category"] for item in objects} == {"dog", "person"}
     assert all(item[name] is None for item in objects for name in OF_THE_MODEL)

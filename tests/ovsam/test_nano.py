@@ -9,6 +9,7 @@ from locations import SCENES
 from PIL import Image, ImageOps
 
 import ovsam
+from ovsam.text.known_names import describe_unknown_texts, list_nano_texts
 
 DATA = Path(ovsam.__file__).parent / "data" / "nano"
 
@@ -73,3 +74,9 @@ def test_word_nano_cannot_know_is_refused(predictor):
     words = ovsam.Vocabulary(["submarine sandwich", "xylophone"])
     with pytest.raises(ovsam.VocabularyError, match="knows only its own"):
         ovsam.embed_vocabulary(words, predictor.model.text_tower)
+
+
+def test_only_slips_of_the_keyboard_are_told_as_what_was_meant():
+    known = list_nano_texts()
+    assert "(did you mean 'penguin'?)" in describe_unknown_texts(["pengiun"], known)
+    assert "did you mean" not in describe_unknown_texts(["person"], known)  # "present" is none

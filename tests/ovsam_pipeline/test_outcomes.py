@@ -32,7 +32,7 @@ def test_what_the_image_cannot_help_is_tried_again(reason):
         None,
         "damaged JPEG: cut off or overwritten, 3 of 9 rows are whole",
         "file is empty (0 bytes)",
-        "expected an image, got a web page, not an image: the download failed",
+        "expected an image, got a web page: the download failed",
         "expected at most 256 megapixels, got a PNG of 30000 x 30000 = 900",
         "expected at least one pixel, got a PPM of 0 x 3",
         "the archive ends in the middle of this image: copy it again",

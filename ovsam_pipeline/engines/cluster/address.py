@@ -45,6 +45,8 @@ def reach_address(address: str) -> None:
 
 def explain_cluster(error: BaseException, address: str | None) -> ConfigError:
     """Return why Ray could not be reached at `address`, or be started here where it is None."""
+    if isinstance(error, ConfigError):  # `reach_address` has said it
+        return error
     text = " ".join(str(error).split())
     where = address or "this machine"
     small = " ".join(str(cause) for cause in _list_causes(error)).lower()

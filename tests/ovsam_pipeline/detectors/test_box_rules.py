@@ -3,6 +3,7 @@ import numpy as np
 from ovsam_pipeline.detectors.base import Detections
 from ovsam_pipeline.detectors.box_rules import (
     clean,
+    describe_dropped,
     keep_classes,
     list_class_names,
     suppress_duplicates,
@@ -192,3 +193,13 @@ def compute_iou(a, b):
     inside = width * height
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
     return inside / (sum(areas) - inside)
+
+
+# describe_dropped
+
+
+def test_reasons_are_counted_in_singular_and_plural():
+    assert describe_dropped({"duplicate": 1, "empty mask": 1}) == "1 duplicate, 1 empty mask"
+    assert describe_dropped({"below --conf": 2, "duplicate mask": 1_200}) == (
+        "1,200 duplicate masks, 2 below --conf"
+    )

@@ -37,6 +37,9 @@ def test_address_where_nobody_listens_is_said_at_once():
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"no Ray cluster answers at 127.0.0.1:{port}; start"):
             reach_address(f"127.0.0.1:{port}")
+        with pytest.raises(ConfigError) as said:
+            reach_address(f"127.0.0.1:{port}")
+        assert str(explain_cluster(said.value, "127.0.0.1")).count("no Ray cluster") == 1
         taken.listen()
         reach_address(f"127.0.0.1:{port}")
     reach_address("auto")
