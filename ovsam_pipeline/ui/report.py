@@ -104,7 +104,7 @@ def write_labels_report(
         DataElement("index", "text/plain", [index]),
         DataElement("images", "application/json", _write_images(opened, rows)),
     ]
-    size = write_page(path, f"Labels of {name}", sections, start, elements)
+    size = write_page(path, f"Labels in {name}", sections, start, elements)
     return WrittenReport(size, len(rows), opened.snapshot.num_images)
 
 

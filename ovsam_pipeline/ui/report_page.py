@@ -149,21 +149,21 @@ def _write_sections(title: str, sections: Sequence[Section]) -> Iterator[str]:
     yield f'<article class="report-head" data-testid="report-head">\n<h1>{_escape(title)}</h1>\n'
     for section in sections:
         yield f"<section>\n<h2>{_escape(section.title)}</h2>\n"
-        yield from _write_lines(section.lines)
+        yield from _write_lines(section)
         if section.rows:
             yield from _write_table(section)
         yield "</section>\n"
     yield "</article>\n"
 
 
-def _write_lines(lines: Sequence[str]) -> Iterator[str]:
+def _write_lines(section: Section) -> Iterator[str]:
     held: list[str] = []
-    for line in (*lines, ""):
+    for line in (*section.lines, ""):
         if line.startswith(" "):
             held.append(line)
             continue
         if held:
-            yield f"<pre>{_escape(chr(10).join(held))}</pre>\n"
+            yield f"<pre {_scroll(section)}>{_escape(chr(10).join(held))}</pre>\n"
             held = []
         if line:
             yield f"<p>{_escape(line)}</p>\n"
@@ -172,9 +172,7 @@ def _write_lines(lines: Sequence[str]) -> Iterator[str]:
 def _write_table(section: Section) -> Iterator[str]:
     header, rows = section.header, section.rows
     is_long = " is-long" if len(rows) > _LONG else ""
-    # It scrolls: the keyboard has to reach it.
-    about = f'tabindex="0" role="region" aria-label="{_escape(section.title)}"'
-    yield f'<div class="report-table{is_long}" {about}><table class="grid">\n'
+    yield f'<div class="report-table{is_long}" {_scroll(section)}><table class="grid">\n'
     if header:
         cells = "".join(f'<th scope="col">{_escape(name)}</th>' for name in header)
         yield f"<thead><tr>{cells}</tr></thead>\n"
@@ -183,6 +181,11 @@ def _write_table(section: Section) -> Iterator[str]:
         cells = "".join(f"<td>{_escape(cell)}</td>" for cell in row)
         yield f"<tr>{cells}</tr>\n"
     yield "</tbody></table></div>\n"
+
+
+def _scroll(section: Section) -> str:
+    """Return the attributes of what scrolls: the keyboard has to reach it."""
+    return f'tabindex="0" role="region" aria-label="{_escape(section.title)}"'
 
 
 def _escape(text: str) -> str:

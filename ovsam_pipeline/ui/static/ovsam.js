@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:c152558ff977ea6e9bce152add5d6d5257c61b9d887ffd7459d4534a7dc6d631
+// ovsam page, made by page/build.mjs from sources sha256:b1cad42b1cc5a6b57eca735b7f5b46529cd181422260f8882ad7ca975c046423
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -4909,7 +4909,7 @@
       this.selection = this.selector.select(this.view, this.extra);
       this.loader = new Loader(source, (rows) => this.takeRows(rows));
       this.grid = new VirtualGrid({
-        label: `Labels of ${findLastPart(start.output)}`,
+        label: `Labels in ${findLastPart(start.output)}`,
         fill: (card, position) => this.fillCard(card, position),
         empty: emptyCard,
         onRange: (first2, end) => this.loader.want(this.listRows(first2, end)),

@@ -109,7 +109,7 @@ class Gallery {
     this.selection = this.selector.select(this.view, this.extra);
     this.loader = new Loader(source, (rows) => this.takeRows(rows));
     this.grid = new VirtualGrid({
-      label: `Labels of ${findLastPart(start.output)}`,
+      label: `Labels in ${findLastPart(start.output)}`,
       fill: (card, position) => this.fillCard(card, position),
       empty: emptyCard,
       onRange: (first, end) => this.loader.want(this.listRows(first, end)),
