@@ -43,10 +43,10 @@ def test_sections_are_text_and_their_tables_whole(tmp_path) -> None:
     section = Section(HOSTILE, ["one\udcff", "  a  1", "  b  2", "two"], ["x"], [[HOSTILE]])
     write_example(tmp_path / "r.html", [section])
     page = (tmp_path / "r.html").read_text()
-    assert page.count("&lt;/script&gt;&lt;img src=x") == 3  # heading, name of the table, cell
+    assert page.count("&lt;/script&gt;&lt;img src=x") == 4  # heading, names of both tables, cell
     assert "<img" not in page
     assert "<p>one?</p>" in page
-    assert "<pre>  a  1\n  b  2</pre>" in page
+    assert ">  a  1\n  b  2</pre>" in page
 
 
 def test_only_a_report_of_ours_is_replaced(tmp_path) -> None:
