@@ -96,6 +96,11 @@ def demo(
     )
     with loaded:
         start, routes = build_demo_routes(loaded)
+
+        def end() -> list[str]:
+            loaded.accepted.close()
+            return loaded.accepted.describe()
+
         run_ui(
             start,
             routes,
@@ -103,4 +108,5 @@ def demo(
             port=port,
             open_browser=open_browser,
             allow_hosts=allow_host or (),
+            end=end,
         )

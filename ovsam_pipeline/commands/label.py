@@ -221,11 +221,10 @@ def _describe_files(result: LabelResult) -> list[str]:
     if result.totals.failed:
         lines.append(f"  failures: {result.output / 'failures.jsonl'}")
     if not result.has_labels:
-        lines.append(f"next: ovsam label SOURCE --detector boxes:{typed}")
-    elif result.previews:
+        return [*lines, f"next: ovsam label SOURCE --detector boxes:{typed}"]
+    if result.previews:
         lines.append(f"  pictures: {result.output / 'preview'}")
-    else:
-        lines.append(f"next: ovsam report {typed}")
-        if result.totals.images > result.totals.failed:  # failed images have no picture
-            lines.append("  pictures: the same command with --preview 8")
+    has_pictures = result.totals.images > result.totals.failed  # failed images have none
+    looks = f"ovsam view {typed} (pictures, in a browser), " if has_pictures else ""
+    lines.append(f"next: {looks}ovsam report {typed} (counts)")
     return lines

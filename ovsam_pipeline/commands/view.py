@@ -67,6 +67,7 @@ def view(
     from ovsam_pipeline.ui.server import Start, run_ui
 
     start: Start
+    end = None
     if is_results(parse_path(output)):
         if other is not None:
             raise ConfigError(
@@ -78,6 +79,7 @@ def view(
         reviewer = None if no_answers else _make_reviewer(opened, by)
         comparison = None if other is None else _compare(opened, _open(other, source))
         start, routes = build_gallery_routes(opened, reviewer, comparison)
+        end = None if reviewer is None else reviewer.describe
         Thread(target=opened.warm_up, daemon=True).start()
     run_ui(
         start,
@@ -86,6 +88,7 @@ def view(
         port=port,
         open_browser=open_browser,
         allow_hosts=allow_host or (),
+        end=end,
     )
 
 

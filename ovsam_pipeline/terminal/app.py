@@ -97,7 +97,7 @@ def run_app(app: Callable[[], Any]) -> None:
         signal.signal(number, _raise_interrupted)
     try:
         code = _run(app)
-    except _Interrupted:
+    except Interrupted:
         for number in _SIGNALS:  # a second signal ends at once, without a traceback from a cleanup
             signal.signal(number, lambda *_: _echoes.has_one() or os._exit(ExitCode.INTERRUPTED))
         code = ExitCode.INTERRUPTED
@@ -174,13 +174,13 @@ def graceful_stop() -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
 
-class _Interrupted(BaseException):
+class Interrupted(BaseException):
     """Ctrl-C or SIGTERM outside `graceful_stop`; not an Exception, so that nothing catches it."""
 
 
 def _raise_interrupted(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
     if not _echoes.has_one():
-        raise _Interrupted
+        raise Interrupted
 
 
 class _Echoes:

@@ -21,7 +21,8 @@ from starlette.routing import BaseRoute, Route
 
 from ovsam.checked_json import parse_json
 from ovsam.errors import ConfigError, OvsamError, describe_error, show_value
-from ovsam_pipeline.terminal.app import print_result
+from ovsam_pipeline.monitoring.exit_codes import ExitCode
+from ovsam_pipeline.terminal.app import Interrupted, print_result
 from ovsam_pipeline.terminal.notes import print_note
 from ovsam_pipeline.ui.patience import ImpatientProtocol
 from ovsam_pipeline.ui.security import Guard, Refusal, Security, is_loopback, json_error
@@ -40,6 +41,7 @@ def run_ui(
     port: int = 0,
     open_browser: bool | None = None,
     allow_hosts: Iterable[str] | None = None,
+    end: Callable[[], Sequence[str]] | None = None,
 ) -> None:
     """Serve a page and its routes until Ctrl-C; what every command with a page calls.
 
@@ -47,12 +49,13 @@ def run_ui(
         host: the address to listen on. port: 0 takes a free one.
         open_browser: None opens one where there is a display and stdout is a terminal.
         allow_hosts: further names in the Host header.
+        end: called at Ctrl-C; returns what to tell then.
 
     Raises:
         ConfigError: the address or the port cannot be used.
     """
     security = Security.create(host, allow_hosts or ())
-    serve(build_app(start, routes, security), host, port, open_browser)
+    serve(build_app(start, routes, security), host, port, open_browser, end=end)
 
 
 def build_app(start: Start, routes: Sequence[BaseRoute], security: Security) -> Starlette:
@@ -125,10 +128,11 @@ def serve(
     port: int = 0,
     open_browser: bool | None = None,
     paths: Sequence[str] = ("",),
+    end: Callable[[], Sequence[str]] | None = None,
 ) -> None:
     """Print the address on stdout and answer requests until Ctrl-C (exit code 130).
 
-    `paths`: below the address; one line for each.
+    `paths`: below the address; one line for each. `end`: as of `run_ui`.
 
     Raises:
         ConfigError: the address or the port cannot be used.
@@ -144,7 +148,13 @@ def serve(
     if open_browser if open_browser is not None else _has_display():
         # A browser that starts may take seconds to return.
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-    server.run(sockets=[listener])
+    try:
+        server.run(sockets=[listener])
+    except Interrupted:
+        # A server has no other end: it is no fault to report.
+        for line in end() if end is not None else ("stopped",):
+            print_note(line)
+        raise SystemExit(int(ExitCode.INTERRUPTED)) from None
 
 
 def make_config(app: Starlette) -> uvicorn.Config:

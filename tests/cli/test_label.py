@@ -14,13 +14,15 @@ def test_label_says_what_it_did_where_it_is_and_what_comes_next(run_ovsam, image
     assert found.code == 0
     assert "6 labelled (12 objects), 0 empty, 0 failed" in found.out
     assert str(images.parent / "images_ovsam" / "annotations.json") in found.out
-    assert "next: ovsam report" in found.out
+    out = images.parent / "images_ovsam"
+    last = f"next: ovsam view {out} (pictures, in a browser), ovsam report {out} (counts)"
+    assert found.out.splitlines()[-1] == last
 
 
 def test_what_comes_next_can_be_pasted_into_a_shell(run_ovsam, images):
     folder = images.rename(images.with_name("my photos [1]"))
     output = folder.with_name("my photos [1]_ovsam")
-    assert f"next: ovsam report '{output}'\n" in run_ovsam("label", folder).out
+    assert f"next: ovsam view '{output}' (" in run_ovsam("label", folder).out
 
 
 def test_second_run_says_that_nothing_is_left(run_ovsam, images):

@@ -47,9 +47,9 @@ def test_server_starts_without_networks_and_ends_with_ctrl_c(output):
         "import sys; from ovsam_pipeline.cli import main\n"
         "from ovsam_pipeline.ui import server\n"
         "serve = server.serve\n"
-        "def check(*given):\n"
+        "def check(*given, **named):\n"
         "    print(sorted({'torch', 'ray', 'matplotlib'} & sys.modules.keys()), flush=True)\n"
-        "    serve(*given)\n"
+        "    serve(*given, **named)\n"
         "server.serve = check\n"
         "main()"
     )
@@ -66,4 +66,5 @@ def test_server_starts_without_networks_and_ends_with_ctrl_c(output):
     assert (start["images"], start["objects"], start["can_answer"]) == (1, 1, True)
     assert (server.returncode, "1 image, 1 object" in told) == (130, True)
     assert "no pictures: " in told
+    assert told.endswith(f"no answers were given; {output} is as it was\n")
     assert f"ovsam view {output} --source NEW_PLACE" in told

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import shlex
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +27,7 @@ from ovsam.errors import ConfigError, OvsamError
 from ovsam.text.class_list import make_class
 from ovsam_pipeline.detectors.base import compute_fingerprint
 from ovsam_pipeline.monitoring.exit_codes import ExitCode
+from ovsam_pipeline.outcomes import count_are, count_things
 from ovsam_pipeline.output.annotations_file import (
     ANNOTATIONS_FILE,
     choose_annotations,
@@ -42,7 +44,13 @@ from ovsam_pipeline.output.folder import (
     read_run_file,
 )
 from ovsam_pipeline.output.parts import drop_part_rows, read_part, write_part
-from ovsam_pipeline.output.reviews import Answer, CurrentAnswer, append_answers, read_answers
+from ovsam_pipeline.output.reviews import (
+    REVIEWS_FILE,
+    Answer,
+    CurrentAnswer,
+    append_answers,
+    read_answers,
+)
 from ovsam_pipeline.records import ImageRecord, LabelRecord, ObjectRecord
 from ovsam_pipeline.ui.demo.session import OpenedImage
 from ovsam_pipeline.ui.objects import DrawnObject, draw_objects, list_keys
@@ -99,6 +107,7 @@ class AcceptedObjects:
         self._vocabulary: Vocabulary | None = None
         self._categories: list[dict[str, Any]] = []
         self._sessions: list[Mapping[str, Any]] = []
+        self._num_answers = 0
         check_own_files(path)
         check_writable(path)
         if is_output(path):
@@ -135,6 +144,28 @@ class AcceptedObjects:
             finally:
                 self._folder.close()
                 self._folder = None
+
+    def describe(self) -> list[str]:
+        """Return what the output holds by people's word, and what to type next."""
+        with self._guard:
+            name = shlex.quote(str(self.path))
+            if not self._is_own:
+                if not self._num_answers:
+                    return [f"nothing was changed in {self.path}"]
+                answers = count_are(self._num_answers, "answer")
+                return [
+                    f"{answers} in {self.path / REVIEWS_FILE}, and win in every export",
+                    f"next: ovsam view {name}, or ovsam export {name} --format yolo",
+                ]
+            kept = [answer for answer in read_answers(self.path) if answer.category is not None]
+            if not kept:
+                return ["nothing was accepted, and nothing is kept"]
+            objects = count_are(len(kept), "object")
+            images = count_things(len({answer.file_name for answer in kept}), "image")
+            return [
+                f"{objects} kept, in {images}: {self.path}",
+                f"next: ovsam view {name}, or ovsam export {name} --format yolo",
+            ]
 
     def set_vocabulary(self, vocabulary: Vocabulary | None) -> None:
         """Take the classes of a vocabulary as categories, besides the names of accepted objects."""
@@ -299,6 +330,7 @@ class AcceptedObjects:
             record.file_name, category, mask, reviewed, self._by, _now(), shown=shown, phash=phash
         )
         append_answers(self.path, [answer])
+        self._num_answers += 1
 
     def _write_row(self, record: ImageRecord, image: OpenedImage, new: ObjectRecord | None) -> None:
         """Bring the row of an image in line with its answers."""

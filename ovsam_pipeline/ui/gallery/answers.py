@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from ovsam.errors import ConfigError, show_value
-from ovsam_pipeline.output.reviews import Answer, append_answers
+from ovsam_pipeline.outcomes import count_are
+from ovsam_pipeline.output.reviews import REVIEWS_FILE, Answer, append_answers
 from ovsam_pipeline.ui.gallery.opened import OpenedOutput
 from ovsam_pipeline.ui.gallery.rows import Row
 from ovsam_pipeline.ui.objects import list_keys
@@ -30,6 +32,7 @@ class Reviewer:
         self._opened, self._by = opened, by
         # Two answers on an image at once: the second sees what the first made of it.
         self._lock = threading.Lock()
+        self._num_answers = 0
 
     def take(self, said: Any) -> dict[str, Any]:
         """Store an answer; return its image as it is now, as `read_images` does, and `counts`.
@@ -51,8 +54,21 @@ class Reviewer:
                 raise ConfigError(f"expected a row of this output, got {number}") from None
             answer = self._make(row, key, verdict, name)
             append_answers(self._opened.path, [answer])
+            self._num_answers += 1
             self._opened.refresh()
             return {**self._opened.draw_row(row), "counts": self._opened.count()}
+
+    def describe(self) -> list[str]:
+        """Return how many answers were taken, where they are, and what to type next."""
+        path = self._opened.path
+        if not self._num_answers:
+            return [f"no answers were given; {path} is as it was"]
+        name = shlex.quote(str(path))
+        return [
+            f"{count_are(self._num_answers, 'answer')} new in {path / REVIEWS_FILE}",
+            f"next: ovsam export {name} --format yolo (with the answers), or ovsam review {name} "
+            "(what they say)",
+        ]
 
     def _make(self, row: Row, key: str, verdict: str, name: str | None) -> Answer:
         item = _find_object(row.file_name, self._opened.correct(row), key)

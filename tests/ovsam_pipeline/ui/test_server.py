@@ -79,7 +79,7 @@ def test_server_answers_ends_rude_connections_and_stops_at_ctrl_c(start):
     process.send_signal(signal.SIGINT)
     out, noted = process.communicate(timeout=10)
     assert (process.returncode, out) == (130, "")
-    assert noted.splitlines() == ["press Ctrl-C to stop", "ovsam: interrupted"]
+    assert noted.splitlines() == ["press Ctrl-C to stop", "stopped"]
 
 
 def test_listening_for_others_says_what_that_means(start):

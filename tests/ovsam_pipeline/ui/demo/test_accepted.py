@@ -53,7 +53,9 @@ def begin(path, vocabulary=NAMES):
 
 
 def test_nothing_is_written_before_something_is_accepted(tmp_path):
-    begin(tmp_path / "out").close()
+    accepted = begin(tmp_path / "out")
+    accepted.close()
+    assert accepted.describe() == ["nothing was accepted, and nothing is kept"]
     assert not (tmp_path / "out").exists()
 
 
@@ -74,6 +76,10 @@ def test_accepted_object_is_a_row_and_an_answer(tmp_path, record):
     assert names == {7: "cat", 9: "dog", 10: "a widget"}
     assert sorted(names[item["category_id"]] for item in data["annotations"]) == ["a widget", "cat"]
     assert read_run_file(out)["state"] == "finished"
+    assert accepted.describe() == [
+        f"2 objects are kept, in 1 image: {out}",
+        f"next: ovsam view {out}, or ovsam export {out} --format yolo",
+    ]
 
 
 def test_later_demo_goes_on(tmp_path, record):

@@ -160,6 +160,18 @@ def test_last_object_rejected_leaves_an_empty_image(tmp_path):
     assert page.index()[0]["status"].tolist() == [1]
 
 
+def test_end_says_how_many_answers_there_are_and_what_comes_next(output):
+    opened = OpenedOutput(output)
+    reviewer = Reviewer(opened, "ann")
+    page = Page(opened, reviewer)
+    assert reviewer.describe() == [f"no answers were given; {output} is as it was"]
+    key = page.images(0)[0]["objects"][0]["key"]
+    page.answer(row=0, number=0, key=key, verdict="accepted")
+    told = reviewer.describe()
+    assert told[0] == f"1 answer is new in {output}/reviews.jsonl"
+    assert told[1].startswith(f"next: ovsam export {output} --format yolo")
+
+
 def test_answer_on_what_somebody_changed_is_a_conflict(output):
     page = open_page(output)
     key = page.images(0)[0]["objects"][0]["key"]
