@@ -140,7 +140,9 @@ def _build_predictions(
     _check_images(raw, truth, min_match)
     if raw.has_classes and not class_agnostic:
         _check_classes(raw, truth, all_images, all_categories, classes)
-    kept = _choose(raw, truth, all_images, all_categories, classes)
+    kept = _choose(raw, truth, all_images, all_categories)
+    if raw.has_classes and not class_agnostic:
+        _count_other_classes(raw, category_ids, all_categories, classes)
     kept = kept[np.argsort(all_images[kept], kind="stable")]
     image, category = all_images[kept].astype(np.int32), all_categories[kept].astype(np.int32)
     rows = columns.join("row")[kept]
@@ -273,11 +275,9 @@ def _choose(
     truth: GroundTruth,
     image: np.ndarray,
     category: np.ndarray,
-    classes: ClassMap,
 ) -> np.ndarray:
     """Return the rows that can be used, and count the others."""
     columns = raw.columns
-    category_ids = columns.join("category_id")
     boxes, readable = columns.join("bbox"), columns.join("is_readable")
     wrong_box = ~np.isfinite(boxes).all(axis=1) if len(boxes) else np.zeros(len(image), bool)
     unreadable = ~readable if len(readable) else np.zeros(len(image), bool)
@@ -292,6 +292,13 @@ def _choose(
     }
     for kind, is_so in unusable.items():
         raw.problems.add_where(f"{kind}: left out", is_so, lambda row: _name_row(columns, row))
+    return np.flatnonzero(~np.logical_or.reduce([*unusable.values(), unreadable]))
+
+
+def _count_other_classes(
+    raw: RawPredictions, category_ids: np.ndarray, category: np.ndarray, classes: ClassMap
+) -> None:
+    """Count predictions of classes that the ground truth has no counterpart of."""
     renamed = np.flatnonzero(category == _NO_COUNTERPART)
     # Three names are shown: the first thousand rows hold enough different ones.
     names = dict.fromkeys(classes.names[int(i)] for i in category_ids[renamed[:1000]])
@@ -301,7 +308,6 @@ def _choose(
         list(names),
         len(renamed),
     )
-    return np.flatnonzero(~np.logical_or.reduce([*unusable.values(), unreadable]))
 
 
 def _name_row(columns: Columns, index: int) -> str:

@@ -63,6 +63,7 @@ def test_boxes_without_classes_are_measured_whatever_the_class(
     found = evaluate(tmp_path, detect())
     assert found["metrics"]["bbox"]["AR@100"] == pytest.approx(1)
     assert found["protocol"]["class_agnostic"] is True
+    assert "counterpart" not in json.dumps(found)  # of classes nothing is said
     detect(neg_category_ids=[])
     with pytest.raises(DatasetError, match="cannot be measured by LVIS's rules"):
         evaluate(tmp_path, tmp_path / "boxes")
