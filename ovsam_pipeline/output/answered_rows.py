@@ -128,10 +128,14 @@ def is_of_image(answer: Answer, row: Mapping[str, Any]) -> bool:
     """Whether an answer was given on the picture that a row is of: its size and its look."""
     if any(mask["size"] != [row["height"], row["width"]] for mask in answer.masks):
         return False
-    phash = row.get("phash")
-    if phash is None or answer.phash is None:
+    return may_look_alike(row.get("phash"), answer.phash)
+
+
+def may_look_alike(first: int | None, second: int | None) -> bool:
+    """Whether two perceptual hashes can be of one picture, edited or not; an unknown one can."""
+    if first is None or second is None:
         return True
-    return ((phash ^ answer.phash) & _ALL_BITS).bit_count() <= _MOST_BITS
+    return ((first ^ second) & _ALL_BITS).bit_count() <= _MOST_BITS
 
 
 def correct_rows(

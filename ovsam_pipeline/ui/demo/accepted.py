@@ -33,7 +33,7 @@ from ovsam_pipeline.output.annotations_file import (
     choose_annotations,
     remove_annotations_beside,
 )
-from ovsam_pipeline.output.answered_rows import REVIEWED_BY, apply_answers
+from ovsam_pipeline.output.answered_rows import REVIEWED_BY, apply_answers, may_look_alike
 from ovsam_pipeline.output.done_index import DoneIndex
 from ovsam_pipeline.output.folder import (
     DEMO_TASK,
@@ -325,9 +325,15 @@ class AcceptedObjects:
     ) -> None:
         assert self._folder is not None
         self._folder.check_lock()
-        phash = None if image.phash is None else image.phash[0]
         answer = Answer(
-            record.file_name, category, mask, reviewed, self._by, _now(), shown=shown, phash=phash
+            record.file_name,
+            category,
+            mask,
+            reviewed,
+            self._by,
+            _now(),
+            shown=shown,
+            phash=_get_phash(image),
         )
         append_answers(self.path, [answer])
         self._num_answers += 1
@@ -372,13 +378,14 @@ class AcceptedObjects:
             return None
         table = read_part(self._folder.parts_folder / place[0], lambda part: part.read())
         row: dict[str, Any] = table.slice(place[1], 1).to_pylist()[0]
-        return row if (row["height"], row["width"]) == image.size_hw else None
+        # Another picture of the same name and size must not get the objects of this one.
+        is_same = (row["height"], row["width"]) == image.size_hw
+        return row if is_same and may_look_alike(row.get("phash"), _get_phash(image)) else None
 
     def _describe_bare(self, image: OpenedImage) -> dict[str, Any]:
         """Return the row of an image that has none, so that its answers can be shown."""
         height, width = image.size_hw
-        phash = None if image.phash is None else image.phash[0]
-        return {"height": height, "width": width, "phash": phash, "objects": []}
+        return {"height": height, "width": width, "phash": _get_phash(image), "objects": []}
 
     def _write_run_file(self, state: str) -> None:
         """Write run.json, unless it is that of a run."""
@@ -452,6 +459,10 @@ def add_classes(
         ids.add(number)
         found.append({"id": number, "name": item.name})
     return found
+
+
+def _get_phash(image: OpenedImage) -> int | None:
+    return None if image.phash is None else image.phash[0]
 
 
 def _now() -> str:

@@ -22,9 +22,9 @@ from ovsam_pipeline.ui.demo.accepted import AcceptedObjects, ChangedError, add_c
 NAMES = Vocabulary(["cat", "dog"], category_ids=[7, 9])
 
 
-def make_image(warning=None):
+def make_image(warning=None, phash=None):
     """What the output reads of an opened image."""
-    return SimpleNamespace(size_hw=(40, 60), phash=None, warning=warning)
+    return SimpleNamespace(size_hw=(40, 60), phash=phash, warning=warning)
 
 
 def make_object(left=2, name="cat", side=10):
@@ -154,6 +154,20 @@ def test_picture_that_changed_has_one_row(tmp_path, record):
     accepted.close()
     [row] = iterate_rows(out)
     assert len(row["objects"]) == 2
+
+
+def test_other_picture_of_the_same_name_gets_none_of_its_objects(tmp_path, record):
+    """What was accepted on the first one stays as an answer, and is in no export."""
+    first = make_image(phash=(0x0F0F0F0F0F0F0F0F, ""))
+    second = make_image(phash=(0x7FFFFFFF00000000, ""))
+    accepted = begin(tmp_path / "out")
+    accepted.accept(record, first, make_object(), "cat")
+    assert accepted.draw(record, second) == []
+    accepted.accept(record, second, make_object(left=30), "dog")
+    accepted.close()
+    [row] = iterate_rows(tmp_path / "out")
+    assert [item["bbox"][0] for item in row["objects"]] == [30]
+    assert len(read_answers(tmp_path / "out").by_image["a.png"]) == 2
 
 
 def test_two_at_once(tmp_path, record):
