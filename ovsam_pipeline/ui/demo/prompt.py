@@ -26,6 +26,7 @@ MOST_STROKE_POINTS = 20_000
 _MOST_SCRIBBLE_PIXELS = 1 << 26
 # A stroke without a width, as a share of the image's longer side.
 _STROKE_SHARE = 1 / 64
+_MOST_BRUSH = 4096
 _FAR = 1e7
 
 
@@ -182,7 +183,8 @@ def _draw_strokes(lines: Sequence[Any], width: Any, size_hw: tuple[int, int]) ->
     scale = min(1.0, 1024 / longer)
     height, wide = (max(1, round(side * scale)) for side in size_hw)
     drawn = np.zeros((height, wide), np.uint8)
-    brush = max(1, round((width or longer * _STROKE_SHARE) * scale))
+    # A wider one covers the image, and OpenCV draws none of 32,768 pixels.
+    brush = min(max(1, round((width or longer * _STROKE_SHARE) * scale)), _MOST_BRUSH)
     factors = (wide / size_hw[1], height / size_hw[0])
     for line in filter(None, read):
         places = np.rint(np.array(line) * factors - 0.5).clip(-1e6, 1e6).astype(np.int32)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ovsam.errors import ConfigError, VocabularyError
+from ovsam.errors import ConfigError, ImageError, VocabularyError, explain
 from ovsam.text.class_list import fold_name, make_class
 from ovsam_pipeline.ui.demo.session import Session
 
@@ -105,7 +105,8 @@ class DemoVocabulary:
     ) -> None:
         """Show what a name looks like by an object of an image.
 
-        `picture`: a file with the upright image; `box`: left, top, right, bottom in its pixels.
+        `picture`: a file with the upright image; `box`: left, top, right, bottom in its pixels. An
+        ImageError where the file is gone.
         """
         with self._changing:
             if len(self.examples) >= MOST_EXAMPLES:
@@ -115,12 +116,14 @@ class DemoVocabulary:
                 )
             left, top, right, bottom = (float(value) for value in box)
             shown = make_class(name, category_id=1, where="the example").name
+            with explain("cannot read", picture, ImageError):
+                digest = hashlib.sha256(picture.read_bytes()).hexdigest()
             example = DrawnExample(
                 self._last_number + 1,
                 shown,
                 row,
                 picture,
-                hashlib.sha256(picture.read_bytes()).hexdigest(),
+                digest,
                 (left, top, right, bottom),
                 mask,
             )

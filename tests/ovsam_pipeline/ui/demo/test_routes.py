@@ -178,6 +178,20 @@ def test_requests_that_cannot_be_are_one_sentence(client):
     assert "expected names" in ask(client, "vocabulary", text=" ").json()["error"]
 
 
+def test_stroke_wider_than_any_brush_covers_the_image(client, row):
+    scribble = {"strokes": [[[9, 9]]], "width": 1e6}
+    assert ask(client, "predict", row=row, scribble=scribble).status_code == 200
+
+
+def test_picture_that_is_gone_is_no_example(client, demo, row, truth, monkeypatch):
+    ask(client, "open", row=row)
+    gone = [replace(record, path=Path("gone.jpg")) for record in demo.images.records]
+    monkeypatch.setattr(demo.images, "records", gone)
+    answer = ask(client, "examples", name="a widget", row=row, prompt={"box": truth})
+    assert (answer.status_code, demo.vocabulary.examples) == (400, ())
+    assert "cannot read gone.jpg" in answer.json()["error"]
+
+
 def test_vocabulary_changes_names_and_keeps_encoded_images(client, demo, row, truth):
     before = demo.session.open_image(row, demo.images.read(row))
     try:
