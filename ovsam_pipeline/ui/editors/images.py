@@ -37,7 +37,7 @@ DOCUMENT_ROOT_VARIABLES = (
 _RESOLVE = "/resolve"
 # Where Label Studio keeps images itself, or passes them on from a storage.
 _SERVED = ("/data/", "/storage-data/", "/tasks/", "/projects/")
-_SHOWN = 120
+_SHOWN, _MOST_LETTERS = 120, 8192
 
 
 class TaskImage(NamedTuple):
@@ -75,6 +75,7 @@ class AllowedImages:
         """
         if address.startswith("data:"):
             return take_bytes(address, self.max_pixels)
+        _check_form(address)
         if is_remote(address):
             return self._find_remote(address)
         if address.startswith(LOCAL_FILES):
@@ -235,6 +236,16 @@ def _decode_uri(text: str) -> str:
         return base64.b64decode(text, validate=True).decode("utf-8")
     except (ValueError, binascii.Error) as error:
         raise ImageError(f"expected fileuri as base64, got {show_value(text, _SHOWN)}") from error
+
+
+def _check_form(address: str) -> None:
+    """Raise ImageError for what cannot be taken apart, which `urlsplit` also remembers."""
+    if len(address) > _MOST_LETTERS:
+        raise _refuse(address, f"an address of at most {_MOST_LETTERS:,} letters")
+    try:
+        urlsplit(address)
+    except ValueError as error:
+        raise _refuse(address, f"an address as browsers take it ({error})") from error
 
 
 def _refuse(address: str, expected: str) -> ImageError:

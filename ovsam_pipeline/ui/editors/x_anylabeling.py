@@ -13,6 +13,7 @@ Source: docs/openapi.json and docs/source/en of X-AnyLabeling-Server 0.0.x, and 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -133,7 +134,7 @@ class XAnyLabelingServer:
         naming = self.model.name_by(texts) if texts else self.model.own
         row = self.model.label(naming, image)
         least = _read_share(params.get("conf_threshold"), 0.0, 1.0)
-        wanted = {fold_name(str(name)) for name in params.get("filter_classes") or ()}
+        wanted = {fold_name(str(name)) for name in _take_list(params, "filter_classes")}
         shapes: list[Json] = []
         for item in row.objects:
             assert isinstance(item, ObjectRecord)
@@ -142,7 +143,7 @@ class XAnyLabelingServer:
         return shapes
 
     def _point(self, model_id: str, image: TaskImage, params: Json) -> list[Json]:
-        marks = params.get("marks") or []
+        marks = _take_list(params, "marks")
         # The editor keeps marks until they are cleared: with names, each is an object of its own.
         prompt = read_marks(marks[-1:] if model_id == NAME else marks)
         if prompt is None:
@@ -156,15 +157,13 @@ class XAnyLabelingServer:
         return _build_shapes(found.object, label, _write_names(found), params)
 
 
-def read_marks(marks: Any) -> Prompt | None:
+def read_marks(marks: Sequence[Any]) -> Prompt | None:
     """Return the editor's points and rectangles as a prompt; None where nothing is on an object.
 
     Raises:
         PromptError: they are something else.
     """
     points, box = list[tuple[float, float, int]](), None
-    if not isinstance(marks, list):
-        raise PromptError(f"expected marks as a list, got {show_value(marks)}")
     for mark in marks:
         try:
             numbers = [float(number) for number in mark["data"]]
@@ -213,6 +212,13 @@ def _build_shapes(item: ObjectRecord, label: str, note: str, params: Json) -> li
 def _list_widgets(*names: str) -> list[Json]:
     values = {"mask_fineness_slider": 10}
     return [{"name": name, "value": values.get(name)} for name in names]
+
+
+def _take_list(params: Json, key: str) -> list[Any]:
+    value = params.get(key) or []
+    if not isinstance(value, list):
+        raise PromptError(f"expected {key} as a list, got {show_value(value)}")
+    return value
 
 
 def _split_names(text: Any) -> tuple[str, ...]:

@@ -58,6 +58,9 @@ def test_local_file_below_a_folder_is_read(root):
         "sub/a b.png",
         "C:\\a.png",
         "",
+        "//[a",
+        "file://[a/b.png",
+        "/data/local-files/?d=" + "a" * 9000,
     ],
 )
 def test_nothing_outside_the_folder_is_read(root, address):

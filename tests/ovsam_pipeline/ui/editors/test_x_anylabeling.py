@@ -147,7 +147,6 @@ def test_names_that_are_typed_are_looked_for(text, names):
 @pytest.mark.parametrize(
     "marks",
     [
-        5,
         [5],
         [{}],
         [{"type": "point", "data": [1]}],
@@ -168,6 +167,13 @@ def test_other_marks_are_refused(marks):
 def test_other_requests_are_refused(changed):
     with pytest.raises(OvsamError, match="expected"):
         make_server().predict({**make_request("ovsam-label"), **changed})
+
+
+@pytest.mark.parametrize("value", [5, {"a": 1}, "mug", True])
+def test_what_is_no_list_is_refused(value):
+    for model, key in (("ovsam-name", "marks"), ("ovsam-label", "filter_classes")):
+        with pytest.raises(PromptError, match=f"expected {key} as a list"):
+            predict(make_server(), model, **{key: value})
 
 
 def test_odd_numbers_of_the_editor_are_passed_over():
