@@ -119,6 +119,12 @@ def _write_function(path: Path) -> None:
     from ovsam_pipeline.terminal.notes import print_note
     from ovsam_pipeline.ui.editors.cvat import read_function_file
 
+    text = read_function_file()
     with explain("cannot write", path, ConfigError):
-        path.write_text(read_function_file(), encoding="utf-8")
+        if path.is_file() and not path.read_bytes().startswith(text.partition("\n")[0].encode()):
+            raise ConfigError(
+                f"{path} is there and not written by --cvat-function, so it is not replaced; "
+                "choose another name"
+            )
+        path.write_text(text, encoding="utf-8")
     print_note(f"{path}: for cvat-cli task auto-annotate --function-file {path}")

@@ -47,3 +47,14 @@ def test_function_file_is_written_before_the_model_is_loaded(run_command, tmp_pa
     assert found.code == 2
     assert f"--function-file {file}" in found.err
     assert file.read_text() == read_function_file()
+
+
+def test_function_file_replaces_only_itself(run_command, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("print('mine')")
+    found = run_command("serve", "--cvat-function", file, "--detector", "gt:a.json")
+    assert (found.code, file.read_text()) == (2, "print('mine')")
+    assert "not replaced; choose another name" in found.err
+    file.write_text(read_function_file() + "# changed")
+    run_command("serve", "--cvat-function", file, "--detector", "gt:a.json")
+    assert file.read_text() == read_function_file()
