@@ -50,6 +50,8 @@ RESPONSE_HEADERS = {
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 # As much is read, and thrown away, of a body that is too large.
 _MOST_READ = 2**30
+# No address of ours is longer; Python reads no number of 4,300 digits.
+_MOST_PATH = 2000
 _READING = ("GET", "HEAD", "OPTIONS")
 _UPLOADS = ("application/octet-stream", "image/")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,200}")
@@ -210,6 +212,8 @@ class Guard:
     async def _check_and_pass(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         headers = Headers(scope=scope)
         self._check_host(headers)
+        if len(scope["path"]) > _MOST_PATH:
+            raise Refusal(f"expected an address of at most {_MOST_PATH:,} letters, got more", 414)
         if not self._take_token(scope, headers):
             await RedirectResponse(f"{self._security.token}/", 307)(scope, receive, answer)
             return

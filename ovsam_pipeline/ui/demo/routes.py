@@ -51,6 +51,7 @@ from ovsam_pipeline.ui.outlines import outline_path
 from ovsam_pipeline.ui.pictures import MOST_SIDE, THUMBNAIL_SIDE, Pictures
 from ovsam_pipeline.ui.security import Refusal
 from ovsam_pipeline.ui.server import read_json
+from ovsam_pipeline.ui.typed_name import read_typed_name
 
 _KEEP = {"Cache-Control": "private, max-age=600"}
 _MOST_PAGES = 64
@@ -163,7 +164,7 @@ class _Views:
         return JSONResponse(complete(request.query_params.get("text", ""), names))
 
     def add_example(self, given: dict[str, Any]) -> list[dict[str, Any]]:
-        row, name = _read_int(given, "row"), _read_text(given, "name")
+        row, name = _read_int(given, "row"), read_typed_name(given.get("name"), "name")
         _, item = self._find_object(row, given)
         left, top, width, height = item.bbox
         box = (left, top, left + width, top + height)
@@ -177,7 +178,7 @@ class _Views:
         return JSONResponse([example.to_json() for example in self._demo.vocabulary.examples])
 
     def accept(self, given: dict[str, Any]) -> dict[str, Any]:
-        row, category = _read_int(given, "row"), _read_text(given, "category")
+        row, category = _read_int(given, "row"), read_typed_name(given.get("category"))
         image, item = self._find_object(row, given)
         self._refuse_ignored(category)
         self._demo.accepted.accept(self._demo.images.get(row), image, item, category)
@@ -191,7 +192,7 @@ class _Views:
 
     def rename(self, given: dict[str, Any]) -> dict[str, Any]:
         row, number, key = _read_int(given, "row"), _read_int(given, "number"), given.get("key")
-        category, image = _read_text(given, "category"), self._open(row)
+        category, image = read_typed_name(given.get("category")), self._open(row)
         record = self._demo.images.get(row)
         self._refuse_ignored(category)
         self._demo.accepted.rename(record, image, number, str(key), category)
@@ -249,9 +250,9 @@ class _Views:
     def _refuse_ignored(self, category: str) -> None:
         vocabulary = self._demo.session.vocabulary
         classes = () if vocabulary is None else vocabulary.classes
-        if any(item.rules.ignore and item.name == category.strip() for item in classes):
+        if any(item.rules.ignore and item.name == category for item in classes):
             raise ConfigError(
-                f"{category.strip()!r} is a class that the vocabulary ignores; type another name"
+                f"{category!r} is a class that the vocabulary ignores; type another name"
             )
 
     def _find_picture(self, row: int) -> Path:
@@ -330,11 +331,4 @@ def _read_int(given: dict[str, Any], name: str) -> int:
     value = given.get(name)
     if type(value) is not int:
         raise Refusal(f"expected {name} as a whole number, got {show_value(value, 40)}", 400)
-    return value
-
-
-def _read_text(given: dict[str, Any], name: str) -> str:
-    value = given.get(name)
-    if not isinstance(value, str) or not value.strip():
-        raise Refusal(f"expected {name} as text, got {show_value(value, 40)}", 400)
     return value

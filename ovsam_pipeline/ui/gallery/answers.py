@@ -14,10 +14,10 @@ from ovsam_pipeline.output.reviews import REVIEWS_FILE, Answer, append_answers
 from ovsam_pipeline.ui.gallery.opened import OpenedOutput
 from ovsam_pipeline.ui.gallery.rows import Row
 from ovsam_pipeline.ui.objects import list_keys
+from ovsam_pipeline.ui.typed_name import read_typed_name
 
 _VERDICTS = ("accepted", "rejected", "renamed")
 _SHOWN = ("category", "score", "risk", "reason")
-_MOST_LETTERS = 200
 
 
 class ChangedError(ConfigError):
@@ -99,18 +99,7 @@ def _check(said: Any) -> tuple[int, str, str, str | None]:
         raise ConfigError(
             f"expected verdict as one of {', '.join(_VERDICTS)}, got {show_value(verdict, 40)}"
         )
-    return row, key, verdict, _check_name(name) if verdict == "renamed" else None
-
-
-def _check_name(name: Any) -> str:
-    """Return a class name that a person typed: one line, without blanks around it."""
-    plain = name.strip() if isinstance(name, str) else ""
-    if not plain or len(plain) > _MOST_LETTERS or not plain.isprintable():
-        raise ConfigError(
-            f"expected category as a name of 1 to {_MOST_LETTERS} letters in one line, got "
-            f"{show_value(name, 40)}"
-        )
-    return plain
+    return row, key, verdict, read_typed_name(name) if verdict == "renamed" else None
 
 
 def _find_object(file_name: str, objects: list[dict[str, Any]], key: str) -> Mapping[str, Any]:

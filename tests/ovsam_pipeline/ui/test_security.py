@@ -61,6 +61,12 @@ def test_page_and_its_files_come_below_the_token(client):
         assert (answer.status_code, kind in answer.headers["content-type"]) == (200, True)
 
 
+def test_no_address_is_longer_than_any_of_ours(client):
+    answer = client.get(f"/{TOKEN}/static/{'9' * 5000}")
+    assert answer.status_code == 414
+    assert "expected an address of at most 2,000 letters" in answer.json()["error"]
+
+
 def test_missing_slash_is_added(client):
     answer = client.get(f"/{TOKEN}")
     assert (answer.status_code, answer.headers["location"]) == (307, f"{TOKEN}/")

@@ -183,6 +183,15 @@ def test_stroke_wider_than_any_brush_covers_the_image(client, row):
     assert ask(client, "predict", row=row, scribble=scribble).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "\0", "a\u202eb", "a" * 257, 5, None])
+def test_names_are_one_plain_line(client, row, truth, name):
+    prompt = {"box": truth}
+    for route, key in (("accept", "category"), ("examples", "name")):
+        answer = ask(client, route, row=row, prompt=prompt, **{key: name})
+        assert answer.status_code == 400
+        assert f"expected {key} as a name of 1 to 256 letters" in answer.json()["error"]
+
+
 def test_picture_that_is_gone_is_no_example(client, demo, row, truth, monkeypatch):
     ask(client, "open", row=row)
     gone = [replace(record, path=Path("gone.jpg")) for record in demo.images.records]

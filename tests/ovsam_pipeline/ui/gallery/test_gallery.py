@@ -194,6 +194,8 @@ def test_answer_on_what_somebody_changed_is_a_conflict(output):
         {"row": 0, "key": "k", "verdict": "renamed"},
         {"row": 0, "key": "k", "verdict": "renamed", "category": " \n "},
         {"row": 0, "key": "k", "verdict": "renamed", "category": "a\nb"},
+        {"row": 0, "key": "k", "verdict": "renamed", "category": "a\u202eb"},
+        {"row": 0, "key": "k", "verdict": "renamed", "category": "\0"},
     ],
 )
 def test_answers_are_checked(output, said):
