@@ -221,7 +221,8 @@ def _describe_files(result: LabelResult) -> list[str]:
     if result.totals.failed:
         lines.append(f"  failures: {result.output / 'failures.jsonl'}")
     if not result.has_labels:
-        return [*lines, f"next: ovsam label SOURCE --detector boxes:{typed}"]
+        looks = f"ovsam view {typed} (boxes, in a browser)"
+        return [*lines, f"next: {looks}, ovsam label SOURCE --detector boxes:{typed}"]
     if result.previews:
         lines.append(f"  pictures: {result.output / 'preview'}")
     has_pictures = result.totals.images > result.totals.failed  # failed images have none

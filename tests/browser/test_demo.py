@@ -237,7 +237,7 @@ def test_what_is_accepted_can_be_undone_renamed_and_exported(
     shoot(hand.page, "demo-accepted")
     hand["write"].click()
     expect(hand["toast-status"]).to_contain_text("annotations.json")
-    assert hand["export"].inner_text() == f"ovsam export {output} --format coco"
+    assert hand["export"].inner_text() == f"ovsam export {output} --format yolo"
     target = tmp_path / "coco.json"
     assert CliRunner().invoke(app, ["export", str(output), "--to", str(target)]).exit_code == 0
     exported = json.loads(target.read_text())

@@ -29,7 +29,7 @@ def test_detect_says_what_it_did_where_it_is_and_what_comes_next(run_detect, ima
     boxes = images.parent / "images_boxes"
     assert found.code == 0
     assert "6 with boxes (12 boxes), 0 empty, 0 failed" in found.out
-    assert f"next: ovsam label SOURCE --detector boxes:{boxes}" in found.out
+    assert f", ovsam label SOURCE --detector boxes:{boxes}\n" in found.out
     assert "COCO" not in found.out
     assert "nothing to do: all 6 images have their boxes" in run_detect(images).out
 

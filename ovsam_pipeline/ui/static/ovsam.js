@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:b1cad42b1cc5a6b57eca735b7f5b46529cd181422260f8882ad7ca975c046423
+// ovsam page, made by page/build.mjs from sources sha256:b192e52928c49dcb753e590347cf6998ac08ea3f6c4bfc9d6e90dc4aaf9de53a
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -188,7 +188,7 @@
         this.empty,
         this.list,
         h("p", { class: "hint" }, "They are kept in ", h("code", {}, output), "; to export them:"),
-        buildCommand("ovsam export", quote(output), "--format coco"),
+        buildCommand("ovsam export", quote(output), "--format yolo"),
         h(
           "button",
           { type: "button", "data-testid": "write", onclick: () => actions.writeAnnotations() },
@@ -1909,6 +1909,11 @@
     exclude: "Click: not part of the object. Drag: a box around it.",
     scribble: "Drag: paint the object roughly."
   };
+  var HELP_OF_TOUCH = {
+    include: "Tap: part of the object. Drag: a box around it. For what is no part of it: Exclude.",
+    exclude: "Tap: not part of the object. Drag: a box around it.",
+    scribble: "Drag: paint the object roughly."
+  };
   var ZOOM_STEP = 1.4;
   var Toolbar = class {
     constructor(actions) {
@@ -1934,7 +1939,7 @@
           buildButton("Fit", "Show the whole image (0)", "fit", actions.fit),
           buildButton("+", "Zoom in (+)", "zoom-in", () => actions.zoom(ZOOM_STEP))
         ),
-        h("label", { class: "preview-switch" }, this.previewSwitch, "Preview"),
+        h("label", { class: "preview-switch", title: "Show what a click would give, while the pointer moves" }, this.previewSwitch, "Preview"),
         buildButton("?", "Keys (?)", "help", actions.help)
       );
       this.show();
@@ -1979,7 +1984,7 @@
     show() {
       this.tools.forEach((button2, tool) => button2.setAttribute("aria-pressed", String(tool === this.current)));
       this.brushLabel.hidden = this.current !== "scribble";
-      this.help.textContent = HELP[this.current];
+      this.help.textContent = (matchMedia("(hover: none)").matches ? HELP_OF_TOUCH : HELP)[this.current];
     }
     buildTool(tool, text, title) {
       return buildButton(text, title, `tool-${tool}`, () => {
@@ -2429,22 +2434,22 @@
     buildKeys() {
       const nothing = () => void 0;
       return [
-        { key: "Enter", about: "Accept the object", run: () => void this.accept() },
-        { key: "Escape", about: "Clear the prompt", run: () => this.clear() },
-        { key: "Ctrl+z", about: "Undo; with Shift redo", run: nothing },
-        { key: "x", about: "Exclude: a click takes away", run: () => this.toolbar.toggle("exclude") },
-        { key: "s", about: "Scribble: paint the object roughly", run: () => this.toolbar.toggle("scribble") },
-        { key: "n", about: "Next image", run: () => this.step(1) },
-        { key: "p", about: "Previous image", run: () => this.step(-1) },
-        { key: "+", about: "Zoom in (or the wheel)", run: () => this.stage.zoom(ZOOM_STEP) },
+        { key: "Enter", about: "accept the object", run: () => void this.accept() },
+        { key: "Escape", about: "clear the prompt", run: () => this.clear() },
+        { key: "Ctrl+z", about: "undo; with Shift redo", run: nothing },
+        { key: "x", about: "exclude: a click takes away", run: () => this.toolbar.toggle("exclude") },
+        { key: "s", about: "scribble: paint the object roughly", run: () => this.toolbar.toggle("scribble") },
+        { key: "n", about: "next image", run: () => this.step(1) },
+        { key: "p", about: "previous image", run: () => this.step(-1) },
+        { key: "+", about: "zoom in (or the wheel)", run: () => this.stage.zoom(ZOOM_STEP) },
         { key: "=", about: "", shown: "", run: () => this.stage.zoom(ZOOM_STEP) },
-        { key: "-", about: "Zoom out", run: () => this.stage.zoom(1 / ZOOM_STEP) },
-        { key: "0", about: "Show the whole image", run: () => this.stage.fit() },
-        { key: "", shown: "Space + drag", about: "Move the image", run: nothing },
-        { key: "", shown: "Alt + click", about: "Exclude (or right click)", run: nothing },
-        { key: "", shown: "\u2190 \u2191 \u2192 \u2193", about: "On the image: move a crosshair; with Shift by a pixel", run: nothing },
-        { key: "", shown: "Space, Enter", about: "Place a point at the crosshair", run: nothing },
-        { key: "", shown: "B", about: "Begin, then end a box at the crosshair", run: nothing }
+        { key: "-", about: "zoom out", run: () => this.stage.zoom(1 / ZOOM_STEP) },
+        { key: "0", about: "show the whole image", run: () => this.stage.fit() },
+        { key: "", shown: "Space + drag", about: "move the image", run: nothing },
+        { key: "", shown: "Alt + click", about: "exclude (or right click)", run: nothing },
+        { key: "", shown: "\u2190 \u2191 \u2192 \u2193", about: "on the image: move a crosshair; with Shift by a pixel", run: nothing },
+        { key: "", shown: "Space, Enter", about: "place a point at the crosshair", run: nothing },
+        { key: "", shown: "B", about: "begin, then end a box at the crosshair", run: nothing }
       ];
     }
     onUndoKey(event) {
@@ -2508,7 +2513,7 @@
 
   // src/gallery/cards.ts
   var IMAGE_CARD = { width: 168, height: 196, gap: 10 };
-  var OBJECT_CARD = { width: 148, height: 208, gap: 10 };
+  var OBJECT_CARD = { width: 148, height: 225, gap: 10 };
   var SIDES = [256, 512, 1024, 2048];
   var SURROUNDINGS = 0.25;
   var LEAST_CROP = 24;
@@ -3185,6 +3190,18 @@
   };
 
   // src/gallery/opinions.ts
+  var MEANINGS = {
+    Risk: "how likely the label is wrong (0 to 1), and why",
+    Score: "of the name",
+    Head: "score by the head that was trained on masks",
+    CLIP: "score by CLIP alone",
+    Model: "the model's own name and score",
+    Detector: "the detector's name, where it has one, and score",
+    Margin: "the probability of the model's best name minus that of its second",
+    "Detector's margin": "the model's probability of its name minus that of the detector's",
+    "Mask stability": "how little the mask changes with the threshold",
+    Verdict: "what a person said"
+  };
   function buildOpinions(object) {
     const { opinions } = object;
     const rows = [
@@ -3204,7 +3221,7 @@
       "dl",
       { class: "opinions", "data-testid": "opinions" },
       ...rows.flatMap(
-        ([term, value]) => value === null ? [] : [h("dt", {}, term), h("dd", {}, typeof value === "string" ? h("bdi", {}, value) : value)]
+        ([term, value]) => value === null ? [] : [h("dt", { title: MEANINGS[term] }, term), h("dd", {}, typeof value === "string" ? h("bdi", {}, value) : value)]
       )
     );
   }
@@ -3563,12 +3580,12 @@
     buildToggles() {
       const texts = this.options.isBoxes ? [
         ["names", "Names"],
-        ["others", "Others"]
+        ["others", "Other objects"]
       ] : [
         ["masks", "Masks"],
         ["boxes", "Boxes"],
         ["names", "Names"],
-        ["others", "Others"]
+        ["others", "Other objects"]
       ];
       const toggles = texts.map(([name, text]) => {
         const box = h("input", {
@@ -4526,7 +4543,11 @@
           "aria-controls": "filters",
           "aria-expanded": "false",
           "data-testid": "filters-toggle",
-          onclick: () => button2.setAttribute("aria-expanded", String(this.options.onToggleFilters()))
+          onclick: () => {
+            const isShown = this.options.onToggleFilters();
+            button2.setAttribute("aria-expanded", String(isShown));
+            button2.textContent = isShown ? "Close" : "Filters";
+          }
         },
         "Filters"
       );

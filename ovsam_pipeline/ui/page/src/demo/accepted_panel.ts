@@ -31,7 +31,7 @@ export class AcceptedPanel {
       this.empty,
       this.list,
       h("p", { class: "hint" }, "They are kept in ", h("code", {}, output), "; to export them:"),
-      buildCommand("ovsam export", quote(output), "--format coco"),
+      buildCommand("ovsam export", quote(output), "--format yolo"),
       h(
         "button",
         { type: "button", "data-testid": "write", onclick: () => actions.writeAnnotations() },

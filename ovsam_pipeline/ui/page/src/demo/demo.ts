@@ -379,22 +379,22 @@ export class Demo {
   private buildKeys(): readonly Key[] {
     const nothing = (): void => undefined;
     return [
-      { key: "Enter", about: "Accept the object", run: () => void this.accept() },
-      { key: "Escape", about: "Clear the prompt", run: () => this.clear() },
-      { key: "Ctrl+z", about: "Undo; with Shift redo", run: nothing },
-      { key: "x", about: "Exclude: a click takes away", run: () => this.toolbar.toggle("exclude") },
-      { key: "s", about: "Scribble: paint the object roughly", run: () => this.toolbar.toggle("scribble") },
-      { key: "n", about: "Next image", run: () => this.step(1) },
-      { key: "p", about: "Previous image", run: () => this.step(-1) },
-      { key: "+", about: "Zoom in (or the wheel)", run: () => this.stage.zoom(ZOOM_STEP) },
+      { key: "Enter", about: "accept the object", run: () => void this.accept() },
+      { key: "Escape", about: "clear the prompt", run: () => this.clear() },
+      { key: "Ctrl+z", about: "undo; with Shift redo", run: nothing },
+      { key: "x", about: "exclude: a click takes away", run: () => this.toolbar.toggle("exclude") },
+      { key: "s", about: "scribble: paint the object roughly", run: () => this.toolbar.toggle("scribble") },
+      { key: "n", about: "next image", run: () => this.step(1) },
+      { key: "p", about: "previous image", run: () => this.step(-1) },
+      { key: "+", about: "zoom in (or the wheel)", run: () => this.stage.zoom(ZOOM_STEP) },
       { key: "=", about: "", shown: "", run: () => this.stage.zoom(ZOOM_STEP) },
-      { key: "-", about: "Zoom out", run: () => this.stage.zoom(1 / ZOOM_STEP) },
-      { key: "0", about: "Show the whole image", run: () => this.stage.fit() },
-      { key: "", shown: "Space + drag", about: "Move the image", run: nothing },
-      { key: "", shown: "Alt + click", about: "Exclude (or right click)", run: nothing },
-      { key: "", shown: "← ↑ → ↓", about: "On the image: move a crosshair; with Shift by a pixel", run: nothing },
-      { key: "", shown: "Space, Enter", about: "Place a point at the crosshair", run: nothing },
-      { key: "", shown: "B", about: "Begin, then end a box at the crosshair", run: nothing },
+      { key: "-", about: "zoom out", run: () => this.stage.zoom(1 / ZOOM_STEP) },
+      { key: "0", about: "show the whole image", run: () => this.stage.fit() },
+      { key: "", shown: "Space + drag", about: "move the image", run: nothing },
+      { key: "", shown: "Alt + click", about: "exclude (or right click)", run: nothing },
+      { key: "", shown: "← ↑ → ↓", about: "on the image: move a crosshair; with Shift by a pixel", run: nothing },
+      { key: "", shown: "Space, Enter", about: "place a point at the crosshair", run: nothing },
+      { key: "", shown: "B", about: "begin, then end a box at the crosshair", run: nothing },
     ];
   }
 

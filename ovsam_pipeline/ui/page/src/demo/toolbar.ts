@@ -19,6 +19,12 @@ const HELP: Readonly<Record<Tool, string>> = {
   exclude: "Click: not part of the object. Drag: a box around it.",
   scribble: "Drag: paint the object roughly.",
 };
+// Fingers have no Alt key.
+const HELP_OF_TOUCH: Readonly<Record<Tool, string>> = {
+  include: "Tap: part of the object. Drag: a box around it. For what is no part of it: Exclude.",
+  exclude: "Tap: not part of the object. Drag: a box around it.",
+  scribble: "Drag: paint the object roughly.",
+};
 /** Of the buttons and keys. */
 export const ZOOM_STEP = 1.4;
 
@@ -62,7 +68,7 @@ export class Toolbar {
         buildButton("Fit", "Show the whole image (0)", "fit", actions.fit),
         buildButton("+", "Zoom in (+)", "zoom-in", () => actions.zoom(ZOOM_STEP)),
       ),
-      h("label", { class: "preview-switch" }, this.previewSwitch, "Preview"),
+      h("label", { class: "preview-switch", title: "Show what a click would give, while the pointer moves" }, this.previewSwitch, "Preview"),
       buildButton("?", "Keys (?)", "help", actions.help),
     );
     this.show();
@@ -96,7 +102,7 @@ export class Toolbar {
   private show(): void {
     this.tools.forEach((button, tool) => button.setAttribute("aria-pressed", String(tool === this.current)));
     this.brushLabel.hidden = this.current !== "scribble";
-    this.help.textContent = HELP[this.current];
+    this.help.textContent = (matchMedia("(hover: none)").matches ? HELP_OF_TOUCH : HELP)[this.current];
   }
 
   private buildTool(tool: Tool, text: string, title: string): HTMLButtonElement {

@@ -6,7 +6,7 @@ import type { DrawnObject, ImageRow } from "./source";
 import type { CardSize } from "./virtual_grid";
 
 export const IMAGE_CARD: CardSize = { width: 168, height: 196, gap: 10 };
-export const OBJECT_CARD: CardSize = { width: 148, height: 208, gap: 10 };
+export const OBJECT_CARD: CardSize = { width: 148, height: 225, gap: 10 };
 
 /** What a card shows of an image before its row is here, and with it. */
 export interface CardFacts {

@@ -154,13 +154,13 @@ export class LargeView {
     const texts: readonly [keyof Shown, string][] = this.options.isBoxes
       ? [
           ["names", "Names"],
-          ["others", "Others"],
+          ["others", "Other objects"],
         ]
       : [
           ["masks", "Masks"],
           ["boxes", "Boxes"],
           ["names", "Names"],
-          ["others", "Others"],
+          ["others", "Other objects"],
         ];
     const toggles = texts.map(([name, text]) => {
       const box = h("input", {

@@ -4,6 +4,19 @@ import { buildChip } from "../shared/overlay";
 import { formatShare } from "./format";
 import type { DrawnObject } from "./source";
 
+const MEANINGS: Readonly<Record<string, string>> = {
+  Risk: "how likely the label is wrong (0 to 1), and why",
+  Score: "of the name",
+  Head: "score by the head that was trained on masks",
+  CLIP: "score by CLIP alone",
+  Model: "the model's own name and score",
+  Detector: "the detector's name, where it has one, and score",
+  Margin: "the probability of the model's best name minus that of its second",
+  "Detector's margin": "the model's probability of its name minus that of the detector's",
+  "Mask stability": "how little the mask changes with the threshold",
+  Verdict: "what a person said",
+};
+
 /** Returns the opinions on an object; what is unknown is left out. */
 export function buildOpinions(object: DrawnObject): HTMLElement {
   const { opinions } = object;
@@ -24,7 +37,7 @@ export function buildOpinions(object: DrawnObject): HTMLElement {
     "dl",
     { class: "opinions", "data-testid": "opinions" },
     ...rows.flatMap(([term, value]) =>
-      value === null ? [] : [h("dt", {}, term), h("dd", {}, typeof value === "string" ? h("bdi", {}, value) : value)],
+      value === null ? [] : [h("dt", { title: MEANINGS[term] }, term), h("dd", {}, typeof value === "string" ? h("bdi", {}, value) : value)],
     ),
   );
 }

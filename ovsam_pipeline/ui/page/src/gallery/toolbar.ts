@@ -77,7 +77,11 @@ export class Toolbar {
         "aria-controls": "filters",
         "aria-expanded": "false",
         "data-testid": "filters-toggle",
-        onclick: () => button.setAttribute("aria-expanded", String(this.options.onToggleFilters())),
+        onclick: () => {
+          const isShown = this.options.onToggleFilters();
+          button.setAttribute("aria-expanded", String(isShown));
+          button.textContent = isShown ? "Close" : "Filters";
+        },
       },
       "Filters",
     );
