@@ -85,6 +85,8 @@ def describe_error(error: BaseException) -> str:
     """Return the reason alone on one line: without the number and path that OSErrors print."""
     # Libraries raise OSError("text"), where strerror is None.
     text = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, KeyError):  # whose text is the key alone
+        text = f"no {text}"
     return " ".join(str(text).split()) or type(error).__name__
 
 

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from ovsam.checked_json import parse_json
-from ovsam.errors import CheckpointError, VocabularyError
+from ovsam.errors import CheckpointError, VocabularyError, describe_error
 from ovsam.strict import build_strict, suggest_names
 from ovsam.text.class_list import (
     VocabularyClass,
@@ -161,7 +161,9 @@ def save_vocabulary(vocabulary: Vocabulary, path: Path) -> None:
         with replace_file(path) as temporary:
             save_file(tensors, str(temporary), metadata={_CLASSES: classes})
     except (OSError, SafetensorError) as error:
-        raise VocabularyError(f"cannot write the vocabulary {path}: {error}") from error
+        raise VocabularyError(
+            f"cannot write the vocabulary {path}: {describe_error(error)}"
+        ) from error
 
 
 def read_vocabulary(path: Path) -> Vocabulary:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from ovsam.errors import CheckpointError
+from ovsam.errors import CheckpointError, describe_error
 
 TEXT_PREFIX = "text."
 """What the names of a text tower's tensors begin with in ovsam's own files."""
@@ -22,7 +22,9 @@ def read_header(path: str | Path) -> tuple[dict[str, str], frozenset[str]]:
         with safe_open(str(path), framework="np") as file:
             return dict(file.metadata() or {}), frozenset(file.keys())
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file ({error})") from error
+        raise CheckpointError(
+            f"{path} is not a readable safetensors file ({describe_error(error)})"
+        ) from error
 
 
 def has_format(path: str | Path, name: str) -> bool:

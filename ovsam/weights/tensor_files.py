@@ -98,7 +98,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(str(path))
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path} is truncated or not a safetensors file ({error}); download it again"
+            f"{path} is truncated or not a safetensors file ({describe_error(error)}); download it "
+            "again"
         ) from error
 
 

@@ -44,7 +44,7 @@ def parse_place(text: str) -> Place:
     try:
         return parse_path(text)
     except (ValueError, OSError, ImportError) as error:
-        raise SourceError(f"cannot read {text}: {error}") from error
+        raise SourceError(f"cannot read {text}: {describe_error(error)}") from error
 
 
 def look_at(place: AnyPath, text: str) -> Literal["folder", "file", "nothing"]:

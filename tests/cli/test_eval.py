@@ -98,7 +98,7 @@ def test_a_baseline_that_does_not_fit_is_refused_before_anything_is_written(
         "--baseline", str(tmp_path / "scores" / "metrics.json"),
     )  # fmt: skip
     assert done.code == 2
-    assert "--limit was None there and is 3 here" in done.err
+    assert "--limit was not given there and is 3 here" in done.err
     assert (tmp_path / "scores" / "metrics.json").read_bytes() == before
 
 

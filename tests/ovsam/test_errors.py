@@ -10,6 +10,7 @@ from ovsam.errors import CheckpointError, ConfigError, describe_error, explain, 
         (OSError("the store\n  is away"), "the store is away"),
         (PermissionError(), "PermissionError"),
         (ValueError("no number"), "no number"),
+        (KeyError("annotations"), "no 'annotations'"),
     ],
 )
 def test_reason_is_one_line_without_number_and_path(error, text):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ovsam.checked_json import parse_json
-from ovsam.errors import ConfigError, show_value
+from ovsam.errors import ConfigError, describe_error, show_value
 
 
 class ClassNames:
@@ -40,7 +40,9 @@ def _read_names(path: Path) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the class names in {path}: {error}") from error
+        raise ConfigError(
+            f"cannot read the class names in {path}: {describe_error(error)}"
+        ) from error
     if path.suffix == ".json":
         try:
             values = parse_json(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, describe_error
 from ovsam.training.data.class_names import ClassNames
 from ovsam.training.data.picture_files import PictureFolder, is_picture
 from ovsam.training.data.text_column import TextCollector
@@ -40,7 +40,9 @@ class FolderTrainingSet(PictureFolder):
                     collector.append(f"{inside}/{name}")
                     category.append(len(categories) - 1)
         except OSError as error:
-            raise ConfigError(f"cannot list the class folders in {folder}: {error}") from error
+            raise ConfigError(
+                f"cannot list the class folders in {folder}: {describe_error(error)}"
+            ) from error
         if not categories:
             raise ConfigError(
                 f"expected folders of pictures (JPEG, PNG, …), one per class, in {folder}, got none"

@@ -65,7 +65,7 @@ class Sa1bTrainingSet(PictureFolder):
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ImageError(
                 f"expected SA-1B masks of {size_hw[1]} x {size_hw[0]} pixels at {path}, got "
-                f"{error!r}"
+                f"{describe_error(error)}"
             ) from error
 
 

@@ -48,7 +48,9 @@ class WebDatasetTrainingSet:
             try:
                 self._index_tar(tar, number)
             except (OSError, tarfile.TarError) as error:
-                raise ConfigError(f"expected a WebDataset tar at {tar}, got {error}") from error
+                raise ConfigError(
+                    f"expected a WebDataset tar at {tar}, got {describe_error(error)}"
+                ) from error
         if not self._category:
             raise ConfigError(
                 f"expected samples with a picture and a class ({', '.join(_LABEL_SUFFIXES)}) in "

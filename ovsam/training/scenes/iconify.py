@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ovsam.checked_json import parse_json
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, describe_error
 from ovsam.training.scenes.sprites import NanoClass, SpriteAtlas
 
 SPRITE_SIDE = 128  # pixels that an icon is drawn at, before its border is cut off
@@ -66,7 +66,7 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"expected an unpacked @iconify-json package in {folder}, but {name} cannot be read "
-            f"({error}); get one by `npm pack @iconify-json/twemoji` and unpack it"
+            f"({describe_error(error)}); get one by `npm pack @iconify-json/twemoji` and unpack it"
         ) from error
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ovsam.errors import ConfigError
+from ovsam.errors import ConfigError, describe_error
 
 NOTO_FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 # Where the packages of Debian, Arch, Fedora and a person put it.
@@ -132,5 +132,5 @@ def _open_font(path: Path) -> ImageFont.FreeTypeFont:
     except OSError as error:
         raise ConfigError(
             f"expected a font with coloured bitmaps {NOTO_STRIKE_PX} pixels high, got {path} "
-            f"({error}); {_HOW_TO_GET}"
+            f"({describe_error(error)}); {_HOW_TO_GET}"
         ) from error

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ovsam.checked_json import parse_json
-from ovsam.errors import CheckpointError, ConfigError, ImageError
+from ovsam.errors import CheckpointError, ConfigError, ImageError, describe_error
 from ovsam.training.data.image_set import ImageSet
 from ovsam.weights.files import replace_file, sweep_temporary_files, write_atomically
 
@@ -196,6 +196,6 @@ def _read_form(folder: Path) -> FeatureForm:
         return FeatureForm(**parse_json(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(
-            f"expected the teacher's features in {folder}, got {error!r} from {path.name}; make "
-            "them with `ovsam train cache-teacher`"
+            f"expected the teacher's features in {folder}, cannot read {path.name}: "
+            f"{describe_error(error)}; make them with `ovsam train cache-teacher`"
         ) from error

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ovsam.errors import describe_error
 from ovsam_pipeline.detectors.stored.box_table import BoxTable, BoxTableBuilder
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.storage.remote_path import AnyPath
@@ -59,7 +60,9 @@ class ParquetBoxes:
                     for batch in file.iter_batches(1024, columns=_choose_columns(file, part)):
                         self._add_batch(batch, part)
             except (pa.ArrowException, OSError) as error:
-                raise DatasetError(f"cannot read {part} as Parquet: {error}") from error
+                raise DatasetError(
+                    f"cannot read {part} as Parquet: {describe_error(error)}"
+                ) from error
         has_names = set(self.ids) - {""}
         names = {index: name for name, index in self.ids.items()} if has_names else {}
         table = self.builder.build(conf, names, has_categories=False)

@@ -153,8 +153,13 @@ def check_same(ours: Mapping[str, Any], baseline: Baseline) -> None:
     for what, (now, before) in pairs.items():
         if now != before:
             raise ConfigError(
-                f"{baseline.path} cannot be compared: {what} was {before} there and is {now} here"
+                f"{baseline.path} cannot be compared: {what} was {_name(before)} there and is "
+                f"{_name(now)} here"
             )
+
+
+def _name(value: object) -> object:
+    return "not given" if value is None else value
 
 
 def compare_runs(

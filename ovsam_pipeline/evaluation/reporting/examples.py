@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 
 from ovsam.checked_json import parse_json, refuse_pipe
+from ovsam.errors import describe_error
 from ovsam.masks import to_rle
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reporting.cases import Case, Confusion, group_confusions, make_case
@@ -126,7 +127,7 @@ def read_examples(path: Path) -> dict[str, Any] | None:
         values = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DatasetError(
-            f"cannot read {path} as {EXAMPLES_FILE} of ovsam eval: {error}"
+            f"cannot read {path} as {EXAMPLES_FILE} of ovsam eval: {describe_error(error)}"
         ) from error
     if not isinstance(values, dict) or values.get("format") != _FORMAT:
         raise DatasetError(

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 import ovsam
 from ovsam.checked_json import parse_json, refuse_pipe
+from ovsam.errors import describe_error
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reporting.cases import group_confusions
 from ovsam_pipeline.evaluation.structures import (
@@ -120,7 +121,9 @@ def read_metrics(path: Path) -> dict[str, Any]:
         refuse_pipe(path)
         values = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DatasetError(f"cannot read {path} as metrics.json of ovsam eval: {error}") from error
+        raise DatasetError(
+            f"cannot read {path} as metrics.json of ovsam eval: {describe_error(error)}"
+        ) from error
     parts = ("metrics", "dataset", "protocol")
     if not isinstance(values, dict) or not all(isinstance(values.get(p), dict) for p in parts):
         raise DatasetError(f"expected metrics.json of ovsam eval in {path}, got another JSON file")
@@ -294,7 +297,7 @@ def read_curves(path: Path) -> dict[str, dict[str, np.ndarray]]:
             column = table[name].combine_chunks()
             columns[name] = column.flatten().to_numpy().reshape(len(table), column.type.list_size)
     except (OSError, pa.ArrowException, KeyError, AttributeError, ValueError) as error:
-        raise DatasetError(f"cannot read the curves {path}: {error}") from error
+        raise DatasetError(f"cannot read the curves {path}: {describe_error(error)}") from error
     return {
         str(kind): {name: values[types == kind] for name, values in columns.items()}
         for kind in dict.fromkeys(types.tolist())
@@ -312,7 +315,7 @@ def read_samples(folder: Path, name: str) -> dict[str, np.ndarray] | None:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"cannot read the samples {path}: {error}") from error
+        raise DatasetError(f"cannot read the samples {path}: {describe_error(error)}") from error
     columns = {key: table[key].to_numpy(zero_copy_only=False) for key in table.column_names}
     for key in ("matched", "ignored"):
         if key in columns:

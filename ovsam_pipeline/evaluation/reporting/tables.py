@@ -48,10 +48,7 @@ def build_tables(metrics: Mapping[str, Any]) -> list[RenderableType]:
 
     measured = metrics["metrics"]
     name = str(metrics["dataset"]["name"])
-    paper: list[PaperRow] = []
-    if metrics.get("paper"):
-        is_lvis = metrics["dataset"]["style"] == "lvis"
-        paper = find_paper_rows(str(metrics["paper"]["table"]), "lvis" if is_lvis else "coco")
+    paper = _find_rows(metrics)
     shown: list[RenderableType] = []
     if values := measured.get("instances"):
         title = f"{name}: {values['instances']} instances, percent"
@@ -90,6 +87,7 @@ def _list_remarks(metrics: Mapping[str, Any]) -> list[str]:
         f"({count_things(counts['crowds'], 'crowd')}), "
         f"{count_things(counts['predictions'], 'prediction')}",
         *_describe_matching(metrics.get("matching")),
+        *_describe_paper(metrics),
         *(f"note: {sentence}" for sentence in agnostic),
         *(
             f"note: {instances[key]} {what}"
@@ -98,6 +96,22 @@ def _list_remarks(metrics: Mapping[str, Any]) -> list[str]:
         ),
         *(f"note: {sentence}" for sentence in metrics["problems"]),
     ]
+
+
+def _describe_paper(metrics: Mapping[str, Any]) -> list[str]:
+    """Return why no row of the paper stands below ours, where one was asked for."""
+    if not metrics.get("paper") or _find_rows(metrics):
+        return []
+    table = metrics["paper"]["table"]
+    return [f"note: no rows of the paper's Table {table}: ovsam does not have its numbers"]
+
+
+def _find_rows(metrics: Mapping[str, Any]) -> list[PaperRow]:
+    """Return the paper's rows that were asked for, of a data set of this style."""
+    if not metrics.get("paper"):
+        return []
+    is_lvis = metrics["dataset"]["style"] == "lvis"
+    return find_paper_rows(str(metrics["paper"]["table"]), "lvis" if is_lvis else "coco")
 
 
 def _describe_matching(matching: Mapping[str, Any] | None) -> list[str]:

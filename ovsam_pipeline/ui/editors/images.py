@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 
 from ovsam.decode import DEFAULT_MAX_PIXELS, decode_bytes
-from ovsam.errors import ConfigError, ImageError, show_value
+from ovsam.errors import ConfigError, ImageError, describe_error, show_value
 from ovsam_pipeline.errors import SourceError
 from ovsam_pipeline.sources.place import Place, look_at, parse_place
 from ovsam_pipeline.sources.read_image import decode_image
@@ -143,7 +143,9 @@ class AllowedImages:
         try:
             status = place.stat()
         except OSError as error:
-            raise ImageError(f"cannot be read: {show_value(address, _SHOWN)}: {error}") from error
+            raise ImageError(
+                f"cannot be read: {show_value(address, _SHOWN)}: {describe_error(error)}"
+            ) from error
         key = f"{address}|{status.st_size}:{status.st_mtime_ns}"
         return TaskImage(key, partial(decode_image, place, max_pixels=self.max_pixels))
 

@@ -66,6 +66,13 @@ def test_numbers_of_lvis_are_shown_with_lvis_only() -> None:
     assert any(line.strip() == "paper, LVIS:" for line in lines)
 
 
+def test_a_table_whose_numbers_are_not_known_says_so() -> None:
+    note = "note: no rows of the paper's Table 4: ovsam does not have its numbers"
+    assert note in show(make({"instances": INSTANCES}, table="4"))
+    assert not [line for line in show(make({"instances": INSTANCES}, table="1")) if "note" in line]
+    assert note not in show(make({"instances": INSTANCES}))
+
+
 def test_boxes_are_shown_with_boxes_of_the_paper_and_masks_with_masks() -> None:
     lines = show(make({"segm": AP, "bbox": AP}, table="8"))
     text = "\n".join(lines)
