@@ -26,7 +26,8 @@ MOST_STROKE_POINTS = 20_000
 _MOST_SCRIBBLE_PIXELS = 1 << 26
 # A stroke without a width, as a share of the image's longer side.
 _STROKE_SHARE = 1 / 64
-_MOST_BRUSH = 4096
+# Of the longer side; points chosen in it need not be more exact.
+_SCRIBBLE_SIDE, _MOST_BRUSH = 1024, 4096
 _FAR = 1e7
 
 
@@ -70,7 +71,7 @@ class Prompt:
         return len(self.points) + (self.box is not None) + (self.scribble is not None) > 1
 
     def draw_scribble(self, size_hw: tuple[int, int]) -> NDArray[np.uint8] | None:
-        """Return the scribble as (h, w) of 0 and 1 at its own scale; None without one.
+        """Return the scribble as (h, w) of 0 and 1, a side 1,024 at most; None without one.
 
         A PromptError where it is empty, or has another shape than the image.
         """
@@ -87,7 +88,7 @@ class Prompt:
         drawn = np.ascontiguousarray(decode_mask(self.scribble, height, width))
         if not drawn.any():
             raise PromptError("expected a scribble with pixels, got an empty one")
-        return drawn
+        return _shrink(drawn)
 
 
 def read_prompt(given: Any, size_hw: tuple[int, int]) -> Prompt:
@@ -116,6 +117,20 @@ def read_prompt(given: Any, size_hw: tuple[int, int]) -> Prompt:
         None if corners is None else (corners[0], corners[1], corners[2], corners[3]),
         _read_scribble(given.get("scribble"), size_hw),
     )
+
+
+def _shrink(drawn: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a scribble of 0 and 1 with a longer side of at most 1,024; nothing thin is lost.
+
+    Label Studio's are as large as the image, where finding points would take seconds.
+    """
+    scale = _SCRIBBLE_SIDE / max(drawn.shape)
+    if scale >= 1:
+        return drawn
+    height, width = (max(1, round(side * scale)) for side in drawn.shape)
+    # The rest of a thin stroke in a pixel may be a small share of it.
+    shares = cv2.resize(drawn.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    return (shares > 0).astype(np.uint8)
 
 
 def _read_numbers(value: Any, count: int, what: str) -> list[float]:
@@ -180,7 +195,7 @@ def _draw_strokes(lines: Sequence[Any], width: Any, size_hw: tuple[int, int]) ->
     if not any(read):
         raise PromptError("expected a scribble with points, got an empty one")
     longer = max(size_hw)
-    scale = min(1.0, 1024 / longer)
+    scale = min(1.0, _SCRIBBLE_SIDE / longer)
     height, wide = (max(1, round(side * scale)) for side in size_hw)
     drawn = np.zeros((height, wide), np.uint8)
     # A wider one covers the image, and OpenCV draws none of 32,768 pixels.

@@ -21,7 +21,6 @@ from ovsam_pipeline.ui.editors.model import EditorModel, Naming
 from ovsam_pipeline.ui.editors.polygons import outline_object
 
 FUNCTION_FILE = "cvat_function.py"
-_MOST_NAMES = 50_000
 _TOLERANCE_PIXELS = 1.0
 
 Json = dict[str, Any]
@@ -63,7 +62,7 @@ class CvatServer:
     def _name_by(self, request: Json) -> Naming:
         names = request.get("names") or []
         is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        if not is_list or len(names) > _MOST_NAMES:
+        if not is_list:
             raise PromptError(f"expected names as a list of texts, got {show_value(names)}")
         return self.model.name_by(tuple(names))
 

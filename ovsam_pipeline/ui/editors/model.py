@@ -50,7 +50,7 @@ _LOOKS_FOR_NAMES = ("detic", "hf:")
 _STORED_BOXES = ("boxes:", "gt:")
 # Lists of names that are kept with their embeddings.
 _MOST_LISTS = 16
-_SHOWN_NAMES = 5
+_SHOWN_NAMES, _MOST_NAMES = 5, 50_000
 _HASH_DIGITS = 8
 
 
@@ -128,6 +128,8 @@ class EditorModel:
         key = tuple(names)
         if not key or self.config.labels == "detector":
             return self.own
+        if len(key) > _MOST_NAMES:
+            raise ConfigError(f"expected at most {_MOST_NAMES:,} names, got {len(key):,}")
         with self._guard:
             future = self._lists.get(key)
             is_first = future is None
@@ -226,11 +228,12 @@ def _find_vocabulary(predictor: Predictor) -> Vocabulary | None:
 
 def _choose_known(names: Sequence[str], facts: ModelFacts) -> list[str]:
     """Return the names that a model can give, each once; tell about the others."""
-    unknown = [name for name in names if not _is_known(name, facts)]
+    # A dict keeps their order, and finds them at once among thousands.
+    unknown = dict.fromkeys(name for name in names if not _is_known(name, facts))
     if unknown and len(unknown) < len(names):
         logger.warning(
             "the model %s does not know %s (%s): no object gets one of these names",
-            facts.name, count_things(len(unknown), "label"), _shorten(unknown),
+            facts.name, count_things(len(unknown), "label"), _shorten([*unknown]),
         )  # fmt: skip
     # Of "cat" and "Cat" the first: to the model they are one.
     by_name = {fold_name(name): name for name in reversed(names) if name not in unknown}

@@ -184,6 +184,18 @@ def test_scribbles_of_all_forms_are_read():
     assert large.scribble["size"] == [768, 1024]
 
 
+def test_scribble_as_large_as_a_photo_is_reduced_and_keeps_thin_strokes():
+    size = (3000, 4000)
+    thin = np.zeros(size, bool)
+    thin[1500, 400:3600] = True
+    prompt = read_prompt({"scribble": dict(encode_mask(thin))}, size)
+    drawn = prompt.draw_scribble(size)
+    assert drawn.shape == (768, 1024)
+    left, top, right, bottom = find_box(drawn, size).tolist()
+    assert np.abs(np.array([left, top, right, bottom]) - (400, 1500, 3600, 1501)).max() <= 4
+    assert np.abs(choose_points(drawn, size, 3)[:, 1] - 1500).max() <= 4
+
+
 @pytest.mark.parametrize(
     "given",
     [

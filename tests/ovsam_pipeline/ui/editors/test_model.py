@@ -72,6 +72,11 @@ def test_unknown_labels_alone_leave_the_servers_names(model, caplog):
     assert "none of the labels ('zorgblat')" in caplog.text
 
 
+def test_endless_lists_are_refused(model):
+    with pytest.raises(ConfigError, match="expected at most 50,000 names, got 60,000"):
+        model.name_by(("zorgblat",) * 60_000)
+
+
 def test_names_of_the_detector_stay_where_it_alone_names(model, monkeypatch):
     config = replace(model.config, labels="detector")
     monkeypatch.setattr(model, "config", config)
