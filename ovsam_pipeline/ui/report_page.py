@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ _HEAD = """<!doctype html>
 """
 # Rows from which on a printed table has several columns.
 _LONG = 24
+_NUMBER = re.compile(r"[\d.,]+( %)?")
 _ROOT = '<div id="root"><noscript>The pictures need JavaScript.</noscript></div>\n'
 
 
@@ -173,12 +175,17 @@ def _write_table(section: Section) -> Iterator[str]:
     header, rows = section.header, section.rows
     is_long = " is-long" if len(rows) > _LONG else ""
     yield f'<div class="report-table{is_long}" {_scroll(section)}><table class="grid">\n'
+    # A column of numbers is aligned on the right.
+    columns = [all(map(_NUMBER.fullmatch, column)) for column in zip(*rows, strict=True)]
+    kinds = [' class="number"' if is_number else "" for is_number in columns]
     if header:
-        cells = "".join(f'<th scope="col">{_escape(name)}</th>' for name in header)
+        named = zip(kinds, header, strict=True)
+        cells = "".join(f'<th scope="col"{kind}>{_escape(name)}</th>' for kind, name in named)
         yield f"<thead><tr>{cells}</tr></thead>\n"
     yield "<tbody>\n"
     for row in rows:
-        cells = "".join(f"<td>{_escape(cell)}</td>" for cell in row)
+        placed = zip(kinds, row, strict=True)
+        cells = "".join(f"<td{kind}>{_escape(cell)}</td>" for kind, cell in placed)
         yield f"<tr>{cells}</tr>\n"
     yield "</tbody></table></div>\n"
 

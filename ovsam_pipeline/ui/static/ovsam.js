@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:b192e52928c49dcb753e590347cf6998ac08ea3f6c4bfc9d6e90dc4aaf9de53a
+// ovsam page, made by page/build.mjs from sources sha256:2634f5b35929c0a40396d2a5126a597e4a6fdbba0c06a39822b3627b8fe28e05
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -5969,6 +5969,10 @@
   }
   function show2(value) {
     if (value === null || value === void 0) return UNDEFINED;
+    if (isRecord(value)) {
+      const parts = Object.entries(value).map(([name, part]) => `${name.replaceAll("_", " ")} ${show2(part)}`);
+      return parts.join(", ");
+    }
     if (typeof value === "object") return JSON.stringify(value);
     return typeof value === "number" && Number.isInteger(value) ? count(value) : String(value);
   }

@@ -114,3 +114,11 @@ def test_examples_are_bounded_the_worst_first_then_one_of_each_pair(monkeypatch)
     monkeypatch.setattr(embed, "MOST_CROPS", 6)
     places = embed.choose_places({"worst": 2, "0": 3, "1": 1, "2": 2})
     assert places == [("worst", 0), ("worst", 1), ("0", 0), ("1", 0), ("2", 0), ("0", 1)]
+
+
+def test_columns_of_numbers_alone_are_aligned_as_such(tmp_path):
+    rows = [["cat", "32", "0.95"], ["dog 2", "1,204", "-"]]
+    write_example(tmp_path / "r.html", [Section("Classes", [], ["class", "objects", "x"], rows)])
+    page = (tmp_path / "r.html").read_text()
+    assert '<th scope="col">class</th><th scope="col" class="number">objects</th>' in page
+    assert '<td>dog 2</td><td class="number">1,204</td><td>-</td>' in page

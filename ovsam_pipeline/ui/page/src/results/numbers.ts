@@ -132,6 +132,10 @@ function buildList(title: string, values: Readonly<Record<string, unknown>>): HT
 
 function show(value: unknown): string {
   if (value === null || value === undefined) return UNDEFINED;
+  if (isRecord(value)) {
+    const parts = Object.entries(value).map(([name, part]) => `${name.replaceAll("_", " ")} ${show(part)}`);
+    return parts.join(", ");
+  }
   if (typeof value === "object") return JSON.stringify(value);
   return typeof value === "number" && Number.isInteger(value) ? count(value) : String(value);
 }
