@@ -10,7 +10,7 @@ Rows of images without an answer pass through as they are, as Arrow columns.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -122,6 +122,32 @@ def apply_answers(
             # The scores stay: they are what the model thought of its own name and mask.
             kept[index] = {**objects[index], **correction}
     return [*kept.values(), *added]
+
+
+def find_rejected(
+    row: Mapping[str, Any],
+    answers: Sequence[CurrentAnswer],
+    category_ids: Mapping[str, int],
+) -> list[tuple[CurrentAnswer, dict[str, Any]]]:
+    """Return each rejection that takes an object from a row, and that object as it was rejected.
+
+    Arguments as those of `apply_answers`. What a person had added, and somebody rejected, is an
+    object, too; a rejection of what is not there any more is none.
+    """
+    objects: Sequence[Mapping[str, Any]] = row["objects"] or ()
+    fitting = [one for one in answers if is_of_image(one.answer, row)]
+    matched = match_answers(objects, fitting)
+    found = []
+    for number, current in enumerate(fitting):
+        answer = current.answer
+        was_given = any(one.category is not None for one in current.earlier)
+        if answer.category is not None or not (number in matched or was_given):
+            continue
+        item = objects[matched[number]] if number in matched else _recall_scores(answer)
+        name = str(answer.shown.get("category") or item.get("category") or "")
+        shown = replace(answer, category=name, segmentation=answer.reviewed)
+        found.append((current, {**item, **_describe_object(shown, category_ids.get(name, 0))}))
+    return found
 
 
 def is_of_image(answer: Answer, row: Mapping[str, Any]) -> bool:

@@ -2,7 +2,8 @@
 
 One line an answer, in the order in which they came. The file only ever grows: no run, relabelling,
 --prune or --on-existing overwrite touches it, as answers are facts on images and not on labels. Of
-several answers on one region of an image the last one counts, and all stay in the file.
+several answers on one region of an image the last one counts, and all stay in the file. A line of
+its own, a withdrawal, takes an answer back: the rest then counts as if it had never been given.
 
 What answers do to rows is in `answered_rows.py`; how people are asked, in the package `review`.
 """
@@ -13,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
@@ -95,23 +97,22 @@ class Answer:
         masks = [mask for mask in (self.reviewed, self.segmentation) if mask is not None]
         return masks[:1] if masks[0] == masks[-1] else masks
 
+    @property
+    def id(self) -> str:
+        """A hash of all that the answer says, its time too."""
+        return hashlib.blake2b(self.to_line(), digest_size=16).hexdigest()
+
     def to_line(self) -> bytes:
         """Return the line of the file."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":")).encode()
+        return _write_line(asdict(self))
 
     @classmethod
-    def from_line(cls, line: bytes) -> Answer:
-        """Build an answer back from its line; a ValueError where it is none.
+    def from_values(cls, values: Mapping[str, Any]) -> Answer:
+        """Build an answer back from the object in its line; a ValueError where it is none.
 
         The run lengths of its masks are for the caller to look at.
         """
-        values = parse_json(line)
-        if not isinstance(values, dict):
-            raise ValueError(f"expected an object, got {show_value(values, 40)}")
-        for name in ("file_name", "by", "at"):
-            value = values.get(name)
-            if value is None or to_text(value) != value:
-                raise ValueError(f"expected {name} as text, got {show_value(value, 40)}")
+        _check_texts(values, ("file_name", "by", "at"))
         for name in ("category", "sample", "source"):
             if values.get(name) is not None and not isinstance(values[name], str):
                 raise ValueError(f"expected {name} as text, got {show_value(values[name], 40)}")
@@ -135,17 +136,79 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Withdrawal:
+    """What takes an answer back.
+
+    It holds the whole answer, so that what rewrites answers (`ovsam filter`) keeps the two alike.
+
+    Attributes:
+        answer: as it was given; the last one like it is taken back.
+        by: who took it back.
+        at: when, ISO 8601 in UTC.
+    """
+
+    answer: Answer
+    by: str
+    at: str
+
+    @property
+    def file_name(self) -> str:
+        """That of the image."""
+        return self.answer.file_name
+
+    def to_line(self) -> bytes:
+        """Return the line of the file: that of the answer with `withdrawn`."""
+        return _write_line({**asdict(self.answer), "withdrawn": {"by": self.by, "at": self.at}})
+
+
+def read_line(line: bytes) -> Answer | Withdrawal:
+    """Return what a line of the file says; a ValueError where it is neither.
+
+    The run lengths of its masks are for the caller to look at.
+    """
+    values = parse_json(line)
+    if not isinstance(values, dict):
+        raise ValueError(f"expected an object, got {show_value(values, 40)}")
+    answer = Answer.from_values(values)
+    withdrawn = values.get("withdrawn")
+    if withdrawn is None:
+        return answer
+    if not isinstance(withdrawn, dict):
+        raise ValueError(f"expected withdrawn as an object, got {show_value(withdrawn, 40)}")
+    _check_texts(withdrawn, ("by", "at"))
+    return Withdrawal(answer, withdrawn["by"], withdrawn["at"])
+
+
+def _write_line(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _check_texts(values: Mapping[str, Any], names: Iterable[str]) -> None:
+    for name in names:
+        value = values.get(name)
+        if value is None or to_text(value) != value:
+            raise ValueError(f"expected {name} as text, got {show_value(value, 40)}")
+
+
+@dataclass(frozen=True)
 class CurrentAnswer:
     """The last answer on a region, with all that the region was asked about or given.
 
     Attributes:
         masks: of it, the last answer's first.
         names: that it was shown with or given, by any answer.
+        earlier: the answers on the region that the last one replaced, the oldest first.
     """
 
     answer: Answer
     masks: tuple[RLE, ...]
     names: frozenset[str | None] = frozenset()
+    earlier: tuple[Answer, ...] = ()
+
+    @property
+    def history(self) -> tuple[Answer, ...]:
+        """All answers on the region that nobody took back, the oldest first."""
+        return (*self.earlier, self.answer)
 
 
 @dataclass(frozen=True)
@@ -154,14 +217,16 @@ class Answers:
 
     Attributes:
         by_image: file name → the last answer on each of its regions, in the order of the file.
-        names: all names that people gave, in the order of the file.
+        names: all names that people gave, in the order of the file; those taken back, too.
         lines: how many answers the file holds, those that count no more among them.
+        withdrawn: how many of them were taken back.
         damaged: lines that are no answers.
     """
 
     by_image: Mapping[str, tuple[CurrentAnswer, ...]] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     lines: int = 0
+    withdrawn: int = 0
     damaged: int = 0
 
     def __bool__(self) -> bool:
@@ -179,13 +244,23 @@ class Answers:
     def extend_categories(self, categories: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return run.json's categories and, after them, the names that only people gave.
 
-        New ids follow the largest one in the order of the file: they stay when more answers come.
+        New ids follow the largest one in the order of the file: they stay when more answers come,
+        or are taken back. A name that was only given by answers taken back is left out.
         """
         known = {category["name"] for category in categories}
         largest = max((category["id"] for category in categories), default=0)
         new = [name for name in self.names if name not in known]
-        numbered = [{"id": largest + n, "name": name} for n, name in enumerate(new, start=1)]
+        standing = self._list_standing_names() if self.withdrawn else set(new)
+        numbered = [
+            {"id": largest + n, "name": name}
+            for n, name in enumerate(new, start=1)
+            if name in standing
+        ]
         return [*map(dict, categories), *numbered]
+
+    def _list_standing_names(self) -> set[str | None]:
+        regions = (current for image in self.by_image.values() for current in image)
+        return {answer.category for current in regions for answer in current.history}
 
 
 def read_answers(output: AnyPath) -> Answers:
@@ -210,7 +285,7 @@ class _Reader:
     def __init__(self) -> None:
         self._lock = Lock()
         self._lines: list[bytes] = []
-        self._found: list[Answer | str] = []
+        self._found: list[Answer | Withdrawal | str] = []
         self._answers = Answers()
 
     def understand(self, lines: list[bytes]) -> tuple[Answers, list[tuple[int, str]]]:
@@ -223,23 +298,32 @@ class _Reader:
                 self._lines, self._found = lines, [*known, *new]
                 self._answers = self._find_current(new, self._answers.by_image if known else {})
             found, answers = self._found, self._answers
-        faults = [(n, one) for n, one in enumerate(found, start=1) if not isinstance(one, Answer)]
+        faults = [(n, one) for n, one in enumerate(found, start=1) if isinstance(one, str)]
         return answers, faults
 
     def _find_current(
-        self, new: Iterable[Answer | str], known: Mapping[str, tuple[CurrentAnswer, ...]]
+        self,
+        new: Iterable[Answer | Withdrawal | str],
+        known: Mapping[str, tuple[CurrentAnswer, ...]],
     ) -> Answers:
-        """Return the answers that count; of images without a new one those that are known."""
-        answers = [one for one in self._found if isinstance(one, Answer)]
-        changed = {one.file_name for one in new if isinstance(one, Answer)}
-        again = [one for one in answers if one.file_name in changed or not known]
-        current = _group_current(again)
+        """Return the answers that count; of images without a new line those that are known."""
+        said = [one for one in self._found if not isinstance(one, str)]
+        answers = [one for one in said if isinstance(one, Answer)]
+        changed = {one.file_name for one in new if not isinstance(one, str)}
+        again = [one for one in said if one.file_name in changed or not known]
+        current = {**known, **_group_current(again)}
         by_image = {
-            name: current[name] if name in current else known[name]
+            name: current[name]
             for name in dict.fromkeys(one.file_name for one in answers)
+            if current.get(name)
         }
+        standing = sum(len(one.history) for image in by_image.values() for one in image)
         return Answers(
-            by_image, _list_names(answers), len(answers), len(self._found) - len(answers)
+            by_image,
+            _list_names(answers),
+            len(answers),
+            len(answers) - standing,
+            len(self._found) - len(said),
         )
 
 
@@ -263,6 +347,27 @@ def append_answers(output: AnyPath, answers: Iterable[Answer]) -> int:
     return len(new)
 
 
+def withdraw_answers(output: AnyPath, answers: Iterable[Answer], by: str) -> int:
+    """Take answers back; return how many of them somebody else had not taken back meanwhile.
+
+    The answers stay in the file, and a line is added for each; what was answered before them on the
+    same region counts again.
+    """
+    answers = list(answers)
+    at = write_time()
+    new: list[bytes] = []
+
+    def choose(lines: list[bytes]) -> list[bytes]:
+        some = _choose_lines(lines, {answer.file_name for answer in answers})
+        standing = _list_standing(one for one in _parse_lines(some) if not isinstance(one, str))
+        there = [answer for answer in answers if answer in standing]
+        new[:] = [Withdrawal(answer, by, at).to_line() for answer in there]
+        return new
+
+    add_lines(output, REVIEWS_FILE, choose)
+    return len(new)
+
+
 def carry_answers(
     old: AnyPath, new: AnyPath, change: Callable[[bytes], bytes | None] | None = None
 ) -> None:
@@ -277,6 +382,14 @@ def carry_answers(
             lines = [changed for line in lines if (changed := change(line)) is not None]
         if lines:
             add_lines(new, name, partial(_list_missing, lines))
+
+
+def write_time() -> str:
+    """Return the time of now, as answers given here have it.
+
+    To the millisecond: who says the same again, after taking it back, says another thing.
+    """
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def has_newer_answers(output: AnyPath, file: AnyPath) -> bool:
@@ -316,23 +429,23 @@ def _take_mask(value: Any) -> RLE | None:
     return {"size": list(size), "counts": value["counts"]}
 
 
-def _parse_lines(lines: Iterable[bytes]) -> list[Answer | str]:
-    """Return the answer of each line, or what is wrong with it.
+def _parse_lines(lines: Iterable[bytes]) -> list[Answer | Withdrawal | str]:
+    """Return what each line says, or what is wrong with it.
 
     The run lengths of all masks are looked at together: one by one that is most of the time.
     """
-    found: list[Answer | str] = []
+    found: list[Answer | Withdrawal | str] = []
     for line in lines:
         try:
-            found.append(Answer.from_line(line))
+            found.append(read_line(line))
         except (ValueError, TypeError) as error:
             found.append(describe_error(error))
-    masks = [
-        (place, mask)
+    answers = [
+        (place, one.answer if isinstance(one, Withdrawal) else one)
         for place, one in enumerate(found)
-        if isinstance(one, Answer)
-        for mask in one.masks
+        if not isinstance(one, str)
     ]
+    masks = [(place, mask) for place, answer in answers for mask in answer.masks]
     are_whole = find_readable_masks([mask for _, mask in masks])
     for (place, _), is_whole in zip(masks, are_whole, strict=True):
         if not is_whole:
@@ -340,12 +453,31 @@ def _parse_lines(lines: Iterable[bytes]) -> list[Answer | str]:
     return found
 
 
-def _group_current(answers: Iterable[Answer]) -> dict[str, tuple[CurrentAnswer, ...]]:
-    """Return the answers that count, by image: of those on one region of it the last one."""
-    by_image: dict[str, list[Answer]] = {}
-    for answer in answers:
-        by_image.setdefault(answer.file_name, []).append(answer)
-    return {name: _keep_last(found) for name, found in by_image.items()}
+def _group_current(said: Iterable[Answer | Withdrawal]) -> dict[str, tuple[CurrentAnswer, ...]]:
+    """Return the answers that count, by image: of those on one region of it the last one.
+
+    None of an image whose answers were all taken back.
+    """
+    by_image: dict[str, list[Answer | Withdrawal]] = {}
+    for one in said:
+        by_image.setdefault(one.file_name, []).append(one)
+    return {name: _keep_last(_list_standing(found)) for name, found in by_image.items()}
+
+
+def _list_standing(said: Iterable[Answer | Withdrawal]) -> list[Answer]:
+    """Return the answers that nobody took back, in their order.
+
+    A withdrawal takes back one answer before it, the last one like its own: who says the same again
+    later means it.
+    """
+    standing: list[Answer] = []
+    for one in said:
+        if isinstance(one, Answer):
+            standing.append(one)
+        elif one.answer in standing:
+            place = len(standing) - 1 - standing[::-1].index(one.answer)
+            del standing[place]
+    return standing
 
 
 def _list_names(answers: Iterable[Answer]) -> tuple[str, ...]:
@@ -361,11 +493,13 @@ def _keep_last(answers: Iterable[Answer]) -> tuple[CurrentAnswer, ...]:
         replaced = next((old for old in reversed(kept) if _replaces(answer, old)), None)
         masks = answer.masks
         names = frozenset({answer.category, answer.shown.get("category")})
+        earlier: tuple[Answer, ...] = ()
         if replaced is not None:
             kept.remove(replaced)
             masks += [mask for mask in replaced.masks if mask not in masks]
             names |= replaced.names
-        kept.append(CurrentAnswer(answer, tuple(masks), names))
+            earlier = replaced.history
+        kept.append(CurrentAnswer(answer, tuple(masks), names, earlier))
     return tuple(kept)
 
 
@@ -388,8 +522,9 @@ def _find_new(lines: Iterable[bytes], answers: Iterable[Answer]) -> list[Answer]
     answers = list(answers)
     # Only what was said of the same images can be the same.
     some = _choose_lines(lines, {answer.file_name for answer in answers})
-    old = [one for one in _parse_lines(some) if isinstance(one, Answer)]
-    imported = {_identify(answer) for answer in old if answer.source}
+    old = [one for one in _parse_lines(some) if not isinstance(one, str)]
+    # What was taken back since does not come again with the same file, either.
+    imported = {_identify(one) for one in old if isinstance(one, Answer) and one.source}
     current = {
         _identify(one.answer, with_source=False)
         for image in _group_current(old).values()

@@ -26,6 +26,7 @@ def collect_review(output: AnyPath) -> dict[str, Any]:
         "output": str(output),
         "answers": sum(1 for _ in answers),
         "lines": answers.lines,
+        "withdrawn": answers.withdrawn,
         "damaged_lines": answers.damaged,
         "images": len(answers.by_image),
         "images_gone": _count_gone(output, answers),

@@ -50,10 +50,15 @@ from ovsam_pipeline.output.folder import (
     list_parts,
     read_run_file,
 )
-from ovsam_pipeline.output.growing_file import read_lines
 from ovsam_pipeline.output.part_tables import read_parts
 from ovsam_pipeline.output.parts import write_part_table
-from ovsam_pipeline.output.reviews import REVIEWS_FILE, Answer, carry_answers
+from ovsam_pipeline.output.reviews import (
+    Answer,
+    Withdrawal,
+    carry_answers,
+    read_answers,
+    read_line,
+)
 from ovsam_pipeline.storage.remote_path import AnyPath
 
 logger = logging.getLogger(__name__)
@@ -195,6 +200,7 @@ class _Filter:
             logger.warning(
                 "%s changed while it was filtered: run the same command again", self.source
             )
+        answers = read_answers(self.folder.path)
         result = FilterResult(
             self.folder.path,
             target,
@@ -202,7 +208,7 @@ class _Filter:
             dict(self.dropped.most_common()),
             self.emptied,
             totals.images - self.written,
-            len(read_lines(self.folder.path / REVIEWS_FILE)),
+            answers.lines - answers.withdrawn,
         )
         return result, time.perf_counter() - start_s
 
@@ -254,22 +260,32 @@ class _Filter:
         says of that one that it is none: else a wrong label would count as one that nobody saw.
         """
         try:
-            answer = Answer.from_line(line)
+            said = read_line(line)
         except (ValueError, TypeError):
             return line  # a damaged one stays what it is
+        answer = said.answer if isinstance(said, Withdrawal) else said
+        changed = self._rename_answer(answer)
+        if changed is answer:
+            return line
+        if changed is not None and isinstance(said, Withdrawal):
+            return replace(said, answer=changed).to_line()
+        return None if changed is None else changed.to_line()
+
+    def _rename_answer(self, answer: Answer) -> Answer | None:
+        """Return an answer in the names of the new output: itself where nothing changes."""
         category, shown = answer.category, to_text(answer.shown.get("category"))
         if category is not None and not self.plan.comes_out(category):
             if answer.reviewed is None or shown is None or not self.plan.comes_out(shown):
                 return None
             answer = replace(answer, category=None, segmentation=None)
         elif category not in self.plan.names and shown not in self.plan.names:
-            return line
+            return answer
         if answer.category is not None:
             answer = replace(answer, category=self.plan.rename(answer.category))
         if shown is not None:
             shown = self.plan.rename(shown)
             answer = replace(answer, shown={**answer.shown, "category": shown})
-        return answer.to_line().rstrip(b"\n")
+        return answer
 
 
 def _read_source(source: AnyPath) -> dict[str, Any]:

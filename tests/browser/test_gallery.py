@@ -153,6 +153,65 @@ def test_answers_reach_the_file(own, open_page, shoot):
     wait_for_counts(page, "1 of 4 images, 1 object")
 
 
+def test_answers_are_taken_back(own, open_page, shoot, is_accessible):
+    out, address = own
+    page = open_page(address)
+    see(page, "card").first.click()
+    current = page.locator(".object-row[aria-current]")
+    current.filter(has_text="dog").wait_for()
+    assert see(page, "undo").is_disabled()
+    page.keyboard.press("x")
+    current.filter(has_text="cat").wait_for()
+    page.keyboard.press("a")
+    see(page, "large-position").filter(has_text="2 of 4 images").wait_for()
+    page.keyboard.press("z")
+    see(page, "large-position").filter(has_text="1 of 4 images").wait_for()
+    current.filter(has_text="cat").wait_for()
+    see(page, "rejected-row").filter(has_text="dog").filter(has_text="rejected by ann").wait_for()
+    assert page.locator(".stage .object.is-rejected path.mask").count() == 1
+    shoot(page, "gallery-rejected")
+    undo = see(page, "undo").bounding_box()
+    assert undo["x"] + undo["width"] <= page.viewport_size["width"]
+    assert is_accessible(page, tab=False)
+    see(page, "undo").click()
+    current.filter(has_text="dog").wait_for()
+    see(page, "rejected-row").wait_for(state="detached")
+    see(page, "session").filter(
+        has_text="0 answers this session: took back: rejected dog"
+    ).wait_for()
+    assert see(page, "undo").is_disabled()
+    page.keyboard.press("z")
+    see(page, "toast-status").filter(has_text="No answer of this session").wait_for()
+    answers = read_answers(out)
+    assert (list(answers), answers.lines, answers.withdrawn) == ([], 2, 2)
+    page.keyboard.press("x")
+    see(page, "rejected-row").wait_for()
+    page.reload()  # another session: what was rejected is not in its index
+    see(page, "restore").click()
+    current.filter(has_text="dog").wait_for()
+    assert see(page, "object-row").count() == 2
+    assert read_answers(out).withdrawn == 3
+    page.keyboard.press("Escape")
+    page.reload()
+    wait_for_counts(page, "4 of 4 images, 8 objects")
+
+
+def test_a_card_that_was_rejected_comes_back(own, open_page):
+    out, address = own
+    page = open_page(address + "#mode=objects")
+    page.locator(".card .crop").first.wait_for()
+    see(page, "card").first.focus()
+    page.keyboard.press("x")
+    see(page, "card").first.filter(has_text="Rejected").wait_for()
+    wait_for_counts(page, "4 of 4 images, 7 objects")
+    see(page, "toast-action").click()
+    see(page, "card").first.locator(".crop").wait_for()
+    see(page, "toast-status").filter(has_text="Took back: rejected dog").wait_for()
+    wait_for_counts(page, "4 of 4 images, 8 objects")
+    page.locator("[data-position='0']:focus").wait_for()
+    assert not read_answers(out)
+
+
 def test_a_conflict_is_told_and_the_labels_of_now_are_shown(own, open_page):
     out, address = own
     page, other = open_page(address, allowed=("409",)), open_page(address)

@@ -50,6 +50,8 @@ from ovsam_pipeline.output.reviews import (
     CurrentAnswer,
     append_answers,
     read_answers,
+    withdraw_answers,
+    write_time,
 )
 from ovsam_pipeline.records import ImageRecord, LabelRecord, ObjectRecord
 from ovsam_pipeline.ui.demo.session import OpenedImage
@@ -107,7 +109,7 @@ class AcceptedObjects:
         self._vocabulary: Vocabulary | None = None
         self._categories: list[dict[str, Any]] = []
         self._sessions: list[Mapping[str, Any]] = []
-        self._num_answers = 0
+        self._num_answers = self._num_withdrawn = 0
         check_own_files(path)
         check_writable(path)
         if is_output(path):
@@ -150,11 +152,12 @@ class AcceptedObjects:
         with self._guard:
             name = shlex.quote(str(self.path))
             if not self._is_own:
-                if not self._num_answers:
+                if not self._num_answers and not self._num_withdrawn:
                     return [f"nothing was changed in {self.path}"]
                 answers = count_are(self._num_answers, "answer")
+                taken = f"; {self._num_withdrawn:,} taken back" if self._num_withdrawn else ""
                 return [
-                    f"{answers} in {self.path / REVIEWS_FILE}, and win in every export",
+                    f"{answers} in {self.path / REVIEWS_FILE}, and win in every export{taken}",
                     f"next: ovsam view {name}, or ovsam export {name} --format yolo",
                 ]
             kept = [answer for answer in read_answers(self.path) if answer.category is not None]
@@ -219,13 +222,18 @@ class AcceptedObjects:
             self._write_row(record, image, replace(item, category=own, category_id=ids[own]))
 
     def withdraw(self, record: ImageRecord, image: OpenedImage, number: int, key: str) -> None:
-        """Take an accepted object back: a person says that it is none.
+        """Take an accepted object back, with all that was answered on it.
 
-        A ChangedError where `number` and `key`, of `draw`, are not those of an object now.
+        Where somebody else answered on it, that stays, and this person says that there is no such
+        object. A ChangedError where `number` and `key`, of `draw`, are not those of an object now.
         """
         with self._guard:
-            item, shown = self._find(record, image, number, key)
-            self._answer(record, image, None, None, item["segmentation"], shown)
+            item, shown, history = self._find(record, image, number, key)
+            if history and all(answer.by == self._by for answer in history):
+                self._check_lock()
+                self._num_withdrawn += withdraw_answers(self.path, history, self._by)
+            else:
+                self._answer(record, image, None, None, item["segmentation"], shown)
             self._write_row(record, image, None)
 
     def rename(
@@ -234,7 +242,7 @@ class AcceptedObjects:
         """Give an accepted object another name; errors as in `accept` and `withdraw`."""
         name = make_class(category, category_id=1, where="the object").name
         with self._guard:
-            item, shown = self._find(record, image, number, key)
+            item, shown, _ = self._find(record, image, number, key)
             self._learn(name)
             mask = item["segmentation"]
             self._answer(record, image, name, mask, mask, shown)
@@ -279,8 +287,8 @@ class AcceptedObjects:
 
     def _find(
         self, record: ImageRecord, image: OpenedImage, number: int, key: str
-    ) -> tuple[dict[str, Any], Mapping[str, Any]]:
-        """Return an accepted object, and how it was shown when it was accepted."""
+    ) -> tuple[dict[str, Any], Mapping[str, Any], Sequence[Answer]]:
+        """Return an accepted object, how it was shown when it was accepted, and its answers."""
         objects, answers = self._list(record, image)
         keys = list_keys(record.file_name, objects)
         if not 0 <= number < len(objects) or keys[number] != key:
@@ -291,8 +299,8 @@ class AcceptedObjects:
         for current in answers:
             said = current.answer
             if said.category == item["category"] and said.segmentation == item["segmentation"]:
-                return item, said.shown or {"category": item["category"]}
-        return item, {"category": item["category"]}
+                return item, said.shown or {"category": item["category"]}, current.history
+        return item, {"category": item["category"]}, ()
 
     def _refuse_unlabelled(self, record: ImageRecord, image: OpenedImage) -> None:
         """Refuse an answer that no export would have: there is no row that it could be laid on."""
@@ -323,20 +331,23 @@ class AcceptedObjects:
         reviewed: Any,
         shown: Mapping[str, Any],
     ) -> None:
-        assert self._folder is not None
-        self._folder.check_lock()
+        self._check_lock()
         answer = Answer(
             record.file_name,
             category,
             mask,
             reviewed,
             self._by,
-            _now(),
+            write_time(),
             shown=shown,
             phash=_get_phash(image),
         )
         append_answers(self.path, [answer])
         self._num_answers += 1
+
+    def _check_lock(self) -> None:
+        assert self._folder is not None
+        self._folder.check_lock()
 
     def _write_row(self, record: ImageRecord, image: OpenedImage, new: ObjectRecord | None) -> None:
         """Bring the row of an image in line with its answers."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from ovsam.errors import ImageError, OvsamError, describe_error
 from ovsam_pipeline.export.image_files import PictureFinder
-from ovsam_pipeline.output.answered_rows import apply_answers
+from ovsam_pipeline.output.answered_rows import apply_answers, find_rejected
 from ovsam_pipeline.output.folder import read_run_file
 from ovsam_pipeline.output.reviews import Answers, CurrentAnswer, read_answers
 from ovsam_pipeline.records import ImagePlace
@@ -99,9 +99,17 @@ class OpenedOutput:
         """Return rows as the page draws them, with outlines for pictures of a longer side `side`.
 
         Each has row, file_name, width, height, status, error, warning and objects as
-        `ui/objects.py` describes them, answers applied. An IndexError for a row that is none.
+        `ui/objects.py` describes them, answers applied, and what was rejected. An IndexError for a
+        row that is none.
         """
-        return [self.draw_row(row, side) for row in self.read_rows(rows)]
+        return [self.draw_with_rejected(row, side) for row in self.read_rows(rows)]
+
+    def draw_with_rejected(self, row: Row, side: int = DRAWN_SIDE) -> dict[str, Any]:
+        """Return one row as the page draws it, with `rejected`: what people took from it.
+
+        These are objects as in `draw_row`; the key of each is the id of the answer that rejects it.
+        """
+        return {**self.draw_row(row, side), "rejected": self._draw_rejected(row, side)}
 
     def draw_row(self, row: Row, side: int = DRAWN_SIDE) -> dict[str, Any]:
         """Return one row as the page draws it; see `read_images`."""
@@ -115,6 +123,18 @@ class OpenedOutput:
         answers = self.list_answers(row)
         drawn = draw_objects(row.file_name, objects, tolerance, answers)
         return {"row": row.number, **known, "objects": drawn}
+
+    def _draw_rejected(self, row: Row, side: int) -> list[dict[str, Any]]:
+        answers = self.list_answers(row)
+        if not answers or row.values.get("status") not in ("labelled", "empty"):
+            return []
+        found = find_rejected(row.values, answers, self.list_ids())
+        items = [item for _, item in found]
+        drawn = draw_objects(row.file_name, items, find_tolerance(row, side))
+        return [
+            {**item, "key": current.answer.id, "verdict": current.answer.verdict}
+            for item, (current, _) in zip(drawn, found, strict=True)
+        ]
 
     def correct(self, row: Row) -> list[dict[str, Any]]:
         """Return the objects of a row with the answers on its image applied."""

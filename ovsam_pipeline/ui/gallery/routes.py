@@ -7,6 +7,7 @@ GET  api/refresh                       look for new rows and answers: {"changed"
 GET  thumbnail/ROW?side=256            WebP
 GET  picture/ROW                       at most 2,048 pixels
 POST api/answers                       see `answers.py`; answers with the image as it is now
+POST api/withdraw                      takes an answer back; answers with the image as it is now
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def build_gallery_routes(
     ]
     if reviewer is not None:
         routes.append(Route("/api/answers", gallery.take_answer, methods=["POST"]))
+        routes.append(Route("/api/withdraw", gallery.withdraw_answer, methods=["POST"]))
     return gallery.start, routes
 
 
@@ -121,12 +123,20 @@ class _Gallery:
         return Response(picture.data, media_type=picture.media_type, headers=_KEEP)
 
     async def take_answer(self, request: Request) -> Response:
-        said = await read_json(request)
         assert self._reviewer is not None
-        try:
-            return _to_json(await run_in_threadpool(self._reviewer.take, said))
-        except ChangedError as error:
-            raise Refusal(str(error), 409) from error
+        return await _answer(request, self._reviewer.take)
+
+    async def withdraw_answer(self, request: Request) -> Response:
+        assert self._reviewer is not None
+        return await _answer(request, self._reviewer.withdraw)
+
+
+async def _answer(request: Request, take: Callable[[Any], dict[str, Any]]) -> Response:
+    said = await read_json(request)
+    try:
+        return _to_json(await run_in_threadpool(take, said))
+    except ChangedError as error:
+        raise Refusal(str(error), 409) from error
 
 
 def _to_json(values: Any) -> Response:

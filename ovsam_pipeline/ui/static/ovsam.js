@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:2634f5b35929c0a40396d2a5126a597e4a6fdbba0c06a39822b3627b8fe28e05
+// ovsam page, made by page/build.mjs from sources sha256:efcf52a909d8c09c33a8e8dc4af4117f13bdae1ba7ae1396342a70be596f7668
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -151,16 +151,26 @@
   function startToasts() {
     findRegions();
   }
-  function say(text) {
-    show(text, "status");
+  function say(text, action) {
+    show(text, "status", action);
   }
   function sayError(text) {
     show(text, "error");
   }
-  function show(text, kind) {
+  function show(text, kind, action) {
     const region = findRegions()[kind];
     const close = h("button", { type: "button", class: "toast-close", "aria-label": "Dismiss", onclick: () => toast.remove() }, "\xD7");
-    const toast = h("div", { class: `toast toast-${kind}`, "data-testid": `toast-${kind}` }, h("span", {}, text), close);
+    const toast = h("div", { class: `toast toast-${kind}`, "data-testid": `toast-${kind}` }, h("span", {}, text));
+    if (action) {
+      for (const old of region.querySelectorAll(".has-action")) old.remove();
+      toast.classList.add("has-action");
+      const run = () => {
+        toast.remove();
+        action.run();
+      };
+      toast.append(h("button", { type: "button", class: "toast-action", "data-testid": "toast-action", onclick: run }, action.text));
+    }
+    toast.append(close);
     while (region.childElementCount >= 3) region.firstElementChild?.remove();
     region.append(toast);
     setTimeout(() => toast.remove(), SECONDS[kind] * 1e3);
@@ -1376,7 +1386,7 @@
     drawObject(object) {
       const [x, y, width, height] = object.bbox;
       const group = svg("g", {
-        class: object.path ? "object" : "object is-box",
+        class: `object${object.path ? "" : " is-box"}${isRejected(object) ? " is-rejected" : ""}`,
         color: object.colour,
         "data-key": object.key,
         onpointerenter: () => this.hover(object),
@@ -1455,10 +1465,13 @@
     const name = object.category.length > 40 ? `${object.category.slice(0, 39)}\u2026` : object.category;
     return svg(
       "g",
-      { class: "label" },
+      { class: isRejected(object) ? "label is-rejected" : "label" },
       svg("rect", { height: LABEL_HEIGHT, rx: 3, fill: object.colour }),
       svg("text", { x: 4, y: 13, fill: chooseInk(object.colour) }, `${name}${score}`)
     );
+  }
+  function isRejected(object) {
+    return object.verdict === "rejected";
   }
   function clamp(value, least, most) {
     return Math.max(least, Math.min(value, most));
@@ -2499,6 +2512,67 @@
     );
   }
 
+  // src/gallery/answers.ts
+  var CONFLICT = 409;
+  var Answers = class {
+    constructor(options) {
+      this.options = options;
+    }
+    options;
+    given = [];
+    get canUndo() {
+      return this.given.length > 0;
+    }
+    /** Stores an answer on an object of an image; returns the image as it is now. */
+    async give(before, object, verdict, category) {
+      const { source } = this.options;
+      if (!source.answer) throw new Error("nothing can be answered here");
+      const { row } = before;
+      const answer = { row, number: object.number, key: object.key, verdict };
+      const after = await source.answer(category === void 0 ? answer : { ...answer, category });
+      if (after.answer !== null) {
+        this.given.push({ row, answer: after.answer, about: describeAnswer(object, verdict, category), key: object.key });
+      }
+      return this.show(before, after);
+    }
+    /** Takes back the last answer of this session; null where there is none. */
+    async undo() {
+      const last2 = this.given.pop();
+      if (!last2) return null;
+      try {
+        const image = await this.withdraw(await this.options.loader.load(last2.row), last2.answer);
+        return { about: last2.about, image, object: image.objects.find(({ key }) => key === last2.key) };
+      } catch (error) {
+        if (!(error instanceof ApiError && error.status === CONFLICT)) this.given.push(last2);
+        throw error;
+      }
+    }
+    /** Brings a rejected object back; returns its image as it is now. */
+    async restore(before, rejected) {
+      const after = await this.withdraw(before, rejected.key);
+      const place = this.given.findIndex(({ answer }) => answer === rejected.key);
+      if (place >= 0) this.given.splice(place, 1);
+      return after;
+    }
+    /** Lets all know how a row is now; returns it as it is shown. */
+    async show(before, after) {
+      const { source, loader, ids, isCompared, onChange } = this.options;
+      const [compared] = isCompared ? await source.images([before.row]) : [];
+      const now = compared ?? after;
+      ids.update(before, now);
+      loader.put(now);
+      onChange(before.row);
+      return now;
+    }
+    async withdraw(before, answer) {
+      if (!this.options.source.withdraw) throw new Error("nothing can be answered here");
+      return this.show(before, await this.options.source.withdraw({ row: before.row, answer }));
+    }
+  };
+  function describeAnswer(object, verdict, category) {
+    return verdict === "renamed" ? `renamed ${object.category} to ${category ?? ""}` : `${verdict} ${object.category}`;
+  }
+
   // src/gallery/format.ts
   var WHOLE = new Intl.NumberFormat("en");
   function formatCount(value) {
@@ -3138,17 +3212,21 @@
 
   // src/gallery/object_list.ts
   var ObjectList = class {
-    constructor(onPick) {
+    /** `onRestore` brings back what was rejected; null: nothing can be. */
+    constructor(onPick, onRestore) {
       this.onPick = onPick;
+      this.onRestore = onRestore;
     }
     onPick;
+    onRestore;
     element = h("ol", { class: "objects", "aria-label": "Objects by risk" });
     /** Shows objects; `others` are the different ones of a run called `otherName`, `notes` come first. */
-    show(objects, others, otherName, notes) {
+    show(objects, rejected, others, otherName, notes) {
       const title = others.length > 0 ? [h("li", { class: "muted" }, h("bdi", {}, `Different in ${otherName}`))] : [];
       this.element.replaceChildren(
         ...notes.map((note) => h("li", { class: "muted" }, note)),
         ...objects.map((object) => this.buildRow(object, false)),
+        ...rejected.map((object) => this.buildRejected(object)),
         ...title,
         ...others.map((object) => this.buildRow(object, true))
       );
@@ -3165,6 +3243,21 @@
           row.removeAttribute("aria-current");
         }
       }
+    }
+    buildRejected(object) {
+      const restore = this.onRestore;
+      const name = `Restore ${object.category}`;
+      return h(
+        "li",
+        { class: "rejected-row", "data-testid": "rejected-row" },
+        h("s", {}, buildChip(object.category, object.colour)),
+        h("span", { class: "muted" }, object.reviewed_by === null ? "rejected" : `rejected by ${object.reviewed_by}`),
+        restore === null ? null : h(
+          "button",
+          { type: "button", "aria-label": name, "data-testid": "restore", onclick: () => restore(object) },
+          "Restore"
+        )
+      );
     }
     buildRow(object, isOther) {
       const facts = [
@@ -3468,7 +3561,7 @@
   }
 
   // src/gallery/large_view.ts
-  var CONFLICT = 409;
+  var CONFLICT2 = 409;
   var LOADING_MS = 200;
   var first = (objects) => objects[0];
   var last = (objects) => objects[objects.length - 1];
@@ -3477,6 +3570,10 @@
     constructor(options) {
       this.options = options;
       this.canAnswer = options.source.answer !== void 0 && !options.isBoxes;
+      this.list = new ObjectList(
+        (object) => this.pick(object),
+        this.canAnswer ? (object) => this.restore(object) : null
+      );
       this.rename = new RenameForm({
         categories: options.categories,
         onName: (name) => this.answer(name === this.selected?.category ? "accepted" : "renamed", name),
@@ -3492,7 +3589,7 @@
     position = h("span", { class: "muted", "data-testid": "large-position" });
     session = h("span", { class: "muted session", role: "status", "data-testid": "session" });
     stages = h("div", { class: "stages" });
-    list = new ObjectList((object) => this.pick(object));
+    list;
     details = h("div", { class: "details" });
     announced = h("p", { class: "visually-hidden", "aria-live": "polite" });
     rename;
@@ -3507,7 +3604,13 @@
     zoom = null;
     shown = { masks: true, boxes: false, names: false, others: true };
     boxes = /* @__PURE__ */ new Map();
-    answers = 0;
+    answered = 0;
+    undoButton = h(
+      "button",
+      { type: "button", disabled: true, "data-testid": "undo", onclick: () => this.undo() },
+      "Undo ",
+      h("kbd", {}, "Z")
+    );
     stopKeys = () => void 0;
     control = new AbortController();
     /** What was asked for by keys, one after the other. */
@@ -3523,6 +3626,7 @@
         this.stopKeys = listenToKeys(this.keys, this.dialog);
       }
       const choose = (objects) => objects.find((object) => object.number === stop.number) ?? objects[0];
+      this.undoButton.disabled = !this.options.answers.canUndo;
       return this.go(stop, choose);
     }
     close() {
@@ -3606,14 +3710,16 @@
         { class: "answers", role: "group", "aria-label": "Answer" },
         button2("Accept", "A", () => this.answer("accepted")),
         button2("Reject", "X", () => this.answer("rejected")),
-        button2("Rename", "R", () => this.showRename())
+        button2("Rename", "R", () => this.showRename()),
+        this.undoButton
       );
     }
     listKeys() {
       const answers = this.canAnswer ? [
         { key: "a", about: "accept the object", run: () => this.answer("accepted") },
         { key: "x", about: "reject it: there is no such object", run: () => this.answer("rejected") },
-        { key: "r", about: "rename it", run: () => this.showRename() }
+        { key: "r", about: "rename it", run: () => this.showRename() },
+        { key: "z", about: "take back the last answer", run: () => this.undo() }
       ] : [];
       return [
         ...answers,
@@ -3624,7 +3730,7 @@
         ...this.options.isBoxes ? [] : [{ key: "u", about: "next object that no person has seen", run: () => this.moveUnseen() }],
         { key: "m", about: "show or hide masks", run: () => this.toggle("masks", !this.shown.masks) },
         { key: "o", about: "show or hide the other objects", run: () => this.toggle("others", !this.shown.others) },
-        { key: "z", about: "zoom to the object", run: () => this.selected && this.zoom?.showBox(this.selected.bbox) },
+        { key: "f", about: "zoom to the object", run: () => this.selected && this.zoom?.showBox(this.selected.bbox) },
         { key: "+", about: "zoom in; the wheel does, too", run: () => this.zoom?.step(1) },
         { key: "=", about: "", shown: "", run: () => this.zoom?.step(1) },
         { key: "-", about: "zoom out", run: () => this.zoom?.step(-1) },
@@ -3679,7 +3785,7 @@
       this.objects = sortByRisk(image.objects);
       this.title.replaceChildren(h("bdi", { title: image.file_name }, image.file_name));
       if (isSame) {
-        this.drawn[0]?.setObjects(image.objects);
+        this.drawn[0]?.setObjects(listDrawn(image));
         this.drawn[1]?.setObjects(image.other_objects ?? []);
       } else {
         this.buildStages(image);
@@ -3702,7 +3808,7 @@
         if (!this.zoom?.wasDragged()) this.pick(object);
       };
       const build2 = (caption, objects) => new PictureStage(image, { address, caption, objects, onSelect });
-      this.drawn = outputs ? [build2(outputs[0], image.objects), build2(outputs[1], image.other_objects ?? null)] : [build2(null, image.objects)];
+      this.drawn = outputs ? [build2(outputs[0], listDrawn(image)), build2(outputs[1], image.other_objects ?? null)] : [build2(null, listDrawn(image))];
       this.stages.replaceChildren(...this.drawn.map((stage) => stage.element));
       for (const stage of this.drawn) stage.show(this.shown);
       this.zoom = new Zoom(this.drawn, image.width ?? 1, image.height ?? 1);
@@ -3717,7 +3823,7 @@
       this.drawn = [];
       this.title.replaceChildren(`Row ${stop.row}`);
       this.stages.replaceChildren(h("p", { class: "stage-problem error" }, sentence));
-      this.list.show([], [], "", []);
+      this.list.show([], [], [], "", []);
       this.details.replaceChildren();
     }
     listObjects(image) {
@@ -3729,7 +3835,7 @@
         notes.push(image.status === "failed" ? "No labels: the image failed." : "No objects.");
       }
       const others = image.other_objects?.filter((object) => object.differs) ?? [];
-      this.list.show(this.objects, others, this.options.outputs?.[1] ?? "", notes);
+      this.list.show(this.objects, image.rejected ?? [], others, this.options.outputs?.[1] ?? "", notes);
     }
     /** Selects what was clicked: an object of this run, or one of the other's to look at. */
     pick(object) {
@@ -3821,33 +3927,65 @@
     answer(verdict, category) {
       void this.enqueue(async () => {
         const { image, selected } = this;
-        if (!image || !selected || !this.options.source.answer || this.options.isBoxes) return;
-        const { row } = image;
-        const answer = { row, number: selected.number, key: selected.key, verdict };
+        if (!image || !selected || !this.canAnswer) return;
+        const name = verdict === "renamed" ? category ?? "" : void 0;
         const next = this.objects[this.findSelected() + 1] ?? null;
         try {
-          const after = await this.options.source.answer(
-            verdict === "renamed" ? { ...answer, category: category ?? "" } : answer
-          );
-          this.answers++;
-          const [compared] = this.options.outputs ? await this.options.source.images([row]) : [];
-          this.takeRow(image, compared ?? after);
+          this.takeRow(await this.options.answers.give(image, selected, verdict, name));
         } catch (error) {
-          if (error instanceof ApiError && error.status === CONFLICT) await this.recover(image);
+          if (error instanceof ApiError && error.status === CONFLICT2) await this.recover(image);
           throw error;
         }
         this.rename.close();
-        const done = verdict === "renamed" ? `renamed to ${category ?? ""}` : `${verdict} ${selected.category}`;
-        this.session.replaceChildren(`${formatAmount(this.answers, "answer")} this session: `, h("bdi", {}, done));
+        this.countAnswer(1, describeAnswer(selected, verdict, name));
         await this.moveOn(next);
       });
     }
+    /** Takes back the last answer, of cards too, and shows its object. */
+    undo() {
+      void this.enqueue(async () => {
+        if (!this.canAnswer) return;
+        const undone = await this.options.answers.undo();
+        if (!undone) {
+          say("No answer of this session is left to take back.");
+          return;
+        }
+        const { image, object } = undone;
+        this.countAnswer(-1, `took back: ${undone.about}`);
+        if (this.image?.row === image.row) this.takeRow(image);
+        const number = object?.number ?? null;
+        const stop = this.walk?.findStop(image.row, number) ?? null;
+        const choose = number === null ? first : byNumber(number);
+        if (stop) await this.show(stop, choose);
+        else if (this.image?.row === image.row) this.selectObject(choose(this.objects) ?? null);
+      });
+    }
+    /** Brings a rejected object of the image back. */
+    restore(rejected) {
+      void this.enqueue(async () => {
+        const { image } = this;
+        if (!image?.rejected?.includes(rejected)) return;
+        try {
+          this.takeRow(await this.options.answers.restore(image, rejected));
+        } catch (error) {
+          if (error instanceof ApiError && error.status === CONFLICT2) await this.recover(image);
+          throw error;
+        }
+        this.undoButton.disabled = !this.options.answers.canUndo;
+        this.session.replaceChildren("restored ", h("bdi", {}, rejected.category));
+        const known = new Set(image.objects.map(({ key }) => key));
+        this.selectObject(this.objects.find(({ key }) => !known.has(key)) ?? first(this.objects) ?? null);
+        this.dialog.focus();
+      });
+    }
+    countAnswer(more, done) {
+      this.answered = Math.max(0, this.answered + more);
+      this.undoButton.disabled = !this.options.answers.canUndo;
+      this.session.replaceChildren(`${formatAmount(this.answered, "answer")} this session: `, h("bdi", {}, done));
+    }
     /** Shows a row as it is now. */
-    takeRow(before, after) {
-      this.options.ids.update(before, after);
-      this.options.loader.put(after);
-      if (this.dialog.open) this.setImage(after);
-      this.options.onAnswer(before.row);
+    takeRow(now) {
+      if (this.dialog.open) this.setImage(now);
     }
     /** Selects the object that came after the one answered, in this image or in the next. */
     async moveOn(next) {
@@ -3870,7 +4008,7 @@
       const key = this.selected?.key;
       const [now] = await this.options.source.images([image.row]).catch(() => []);
       if (!now) return;
-      this.takeRow(image, now);
+      this.takeRow(await this.options.answers.show(image, now));
       this.selectObject(this.objects.find((object) => object.key === key) ?? first(this.objects) ?? null);
     }
     handleClose() {
@@ -3883,6 +4021,9 @@
   };
   function sortByRisk(objects) {
     return [...objects].sort((one, other) => (other.risk ?? -1) - (one.risk ?? -1));
+  }
+  function listDrawn(image) {
+    return [...image.objects, ...image.rejected ?? []];
   }
   function byNumber(number) {
     return (objects) => objects.find((object) => object.number === number) ?? objects[0];
@@ -3899,8 +4040,11 @@
   var SLICE = 50;
   var ServerSource = class {
     answer;
+    withdraw;
     constructor(canAnswer) {
-      if (canAnswer) this.answer = (answer) => postJson("api/answers", answer);
+      if (!canAnswer) return;
+      this.answer = (answer) => postJson("api/answers", answer);
+      this.withdraw = (withdrawal) => postJson("api/withdraw", withdrawal);
     }
     async index() {
       return parseIndex(await getBytes("api/index"));
@@ -4078,6 +4222,8 @@
     index;
     categories;
     changed = /* @__PURE__ */ new Map();
+    /** Objects that answers took away, by row and key: they may be brought back. */
+    gone = /* @__PURE__ */ new Map();
     /** Returns the objects of a row by their numbers; -1 where the index does not know them. */
     of(row) {
       const known = this.changed.get(row);
@@ -4106,20 +4252,26 @@
       before.objects.forEach((object, number) => {
         byKey.set(object.key, [...byKey.get(object.key) ?? [], ids[number] ?? -1]);
       });
-      const now = after.objects.map((object) => byKey.get(object.key)?.shift() ?? -1);
+      const find = (key) => byKey.get(key)?.shift() ?? this.gone.get(nameGone(before, key))?.shift() ?? -1;
+      const now = after.objects.map((object) => find(object.key));
       this.changed.set(before.row, now);
-      for (const id of [...byKey.values()].flat()) this.mark(id, "rejected");
+      for (const [key, left] of byKey) {
+        const name = nameGone(before, key);
+        this.gone.set(name, [...this.gone.get(name) ?? [], ...left]);
+        for (const id of left) this.mark(id, true, "rejected");
+      }
       after.objects.forEach((object, number) => {
         const id = now[number] ?? -1;
         if (id < 0) return;
         this.index.category[id] = this.findCategory(object);
         this.index.risk[id] = object.risk ?? NaN;
-        if (object.verdict !== null) this.mark(id, object.verdict);
+        this.mark(id, object.reviewed_by !== null, object.verdict ?? "none");
       });
     }
-    mark(id, verdict) {
+    mark(id, isSeen, verdict) {
       if (id < 0) return;
-      this.index.flags[id] = (this.index.flags[id] ?? 0) | SEEN;
+      const flags = this.index.flags[id] ?? 0;
+      this.index.flags[id] = isSeen ? flags | SEEN : flags & ~SEEN;
       this.index.verdict[id] = Math.max(
         0,
         VERDICTS.findIndex((name) => name === verdict)
@@ -4131,6 +4283,9 @@
       return found >= 0 ? found : this.categories.push({ name: category, colour }) - 1;
     }
   };
+  function nameGone(image, key) {
+    return `${image.row} ${key}`;
+  }
 
   // src/gallery/print.ts
   function printWholeGrid(grid, buildCards2, count2) {
@@ -4852,6 +5007,11 @@
       const place = id === void 0 ? -1 : this.items.indexOf(id);
       return place < 0 ? null : place;
     }
+    /** Returns the stop at an image, or at an object of it in a walk by object; null where there is none. */
+    findStop(row, number) {
+      const place = this.owner ? this.findObject(row, number) ?? -1 : this.items.indexOf(row);
+      return place < 0 ? null : { place, row, number };
+    }
     /** Returns the next stop (direction 1) or the one before (-1) at another image. */
     findImage(place, direction, withObjects = false) {
       const row = this.at(place)?.row;
@@ -4929,6 +5089,13 @@
       this.extra = { categories: this.categories, nameMatches: null, nameRanks: null };
       this.selection = this.selector.select(this.view, this.extra);
       this.loader = new Loader(source, (rows) => this.takeRows(rows));
+      this.answers = new Answers({
+        source,
+        loader: this.loader,
+        ids: this.ids,
+        isCompared: start.compare !== null,
+        onChange: (row) => this.takeAnswer(row)
+      });
       this.grid = new VirtualGrid({
         label: `Labels in ${findLastPart(start.output)}`,
         fill: (card, position) => this.fillCard(card, position),
@@ -4954,11 +5121,11 @@
         source,
         loader: this.loader,
         ids: this.ids,
+        answers: this.answers,
         categories: this.categories,
         outputs: start.compare ? this.outputs : null,
         isBoxes: start.is_boxes,
         onMove: (open) => this.remember({ ...this.view, open }),
-        onAnswer: (row) => this.takeAnswer(row),
         onClose: (stop) => this.returnToGrid(stop)
       });
       this.keys = this.listKeys();
@@ -4986,6 +5153,7 @@
     ids;
     selector;
     loader;
+    answers;
     grid;
     toolbar;
     filters;
@@ -4997,7 +5165,7 @@
     timer;
     countTimer;
     frame = 0;
-    answers = Promise.resolve();
+    queue = Promise.resolve();
     keys;
     build(root) {
       const main2 = h("main", {}, this.buildDamage(), this.nothing, this.grid.element);
@@ -5028,7 +5196,8 @@
           about: "accept the object of the card (among objects)",
           run: () => this.answerCard("accepted")
         },
-        { key: "x", about: "reject it", run: () => this.answerCard("rejected") }
+        { key: "x", about: "reject it", run: () => this.answerCard("rejected") },
+        { key: "z", about: "take back the last answer", run: () => this.undo() }
       ] : [];
       return [
         { key: "g", about: "go to the cards", run: () => this.grid.focusActive() },
@@ -5164,12 +5333,12 @@
     }
     fillObject(card, facts, object) {
       const number = this.ids.of(this.selector.owner[object] ?? 0).indexOf(object);
-      const isRejected = this.index.verdict[object] === VERDICTS.indexOf("rejected");
+      const isRejected2 = this.index.verdict[object] === VERDICTS.indexOf("rejected");
       fillObjectCard(
         card,
         facts,
         facts.image?.objects[number] ?? null,
-        isRejected ? "Rejected." : "Not among the labels any more."
+        isRejected2 ? "Rejected." : "Not among the labels any more."
       );
     }
     /** Fills a card for each item, for print; returns those whose row is here. */
@@ -5240,18 +5409,35 @@
       const object = this.selection.items[position];
       if (object === void 0 || !this.loader.get(this.findRow(position))) return;
       this.grid.focus(position + 1);
-      this.answers = this.answers.then(() => this.sendAnswer(object, verdict)).catch((error) => sayError(describe(error)));
+      this.enqueue(() => this.sendAnswer(object, verdict));
+    }
+    /** One after the other: an answer may change the numbers of the objects in its row. */
+    enqueue(step) {
+      this.queue = this.queue.then(step).catch((error) => sayError(describe(error)));
+    }
+    /** Takes back the last answer, and goes to the card of its object. */
+    undo() {
+      this.enqueue(async () => {
+        const undone = await this.answers.undo();
+        if (!undone) {
+          say("No answer of this session is left to take back.");
+          return;
+        }
+        say(`Took back: ${undone.about}.`);
+        const { row } = undone.image;
+        const id = this.ids.of(row)[undone.object?.number ?? -1] ?? -1;
+        const position = this.selection.items.indexOf(this.view.mode === "images" ? row : id);
+        if (position >= 0) this.grid.focus(position);
+      });
     }
     async sendAnswer(object, verdict) {
       const row = this.selector.owner[object] ?? 0;
       const image = await this.loader.load(row);
       const number = this.ids.of(row).indexOf(object);
       const drawn = image.objects[number];
-      if (!drawn || !this.source.answer) return;
-      const after = await this.source.answer({ row, number, key: drawn.key, verdict });
-      this.ids.update(image, after);
-      this.loader.put(after);
-      this.takeAnswer(row);
+      if (!drawn) return;
+      await this.answers.give(image, drawn, verdict);
+      if (verdict === "rejected") say(`Rejected ${drawn.category}.`, { text: "Undo", run: () => this.undo() });
     }
   };
   function findLastPart(path) {

@@ -14,10 +14,11 @@ from ovsam_pipeline.errors import OutputError
 from ovsam_pipeline.output import growing_file, reviews
 from ovsam_pipeline.output.reviews import (
     REVIEWS_FILE,
-    Answer,
     append_answers,
     carry_answers,
     read_answers,
+    read_line,
+    withdraw_answers,
 )
 from ovsam_pipeline.storage.conditional import UnsupportedError
 from ovsam_pipeline.storage.remote_path import parse_path
@@ -179,7 +180,7 @@ def test_imports_at_once_lose_nothing(tmp_path) -> None:
     for worker in workers:
         worker.join()
     lines = (tmp_path / REVIEWS_FILE).read_bytes().splitlines()
-    said = sorted((found.file_name, found.by) for found in map(Answer.from_line, lines))
+    said = sorted((found.file_name, found.by) for found in map(read_line, lines))
     assert said == sorted((f"{number}.jpg", who) for who in people for number in range(10))
 
 
@@ -255,3 +256,98 @@ def test_file_that_was_cut_is_read_anew(tmp_path):
     path = tmp_path / "reviews.jsonl"
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[1])
     assert list(read_answers(tmp_path).by_image) == ["b.jpg"]
+
+
+def test_an_answer_that_is_taken_back_was_never_given(tmp_path) -> None:
+    first, other = answer(reviewed=LEFT, category="dog"), answer("b.jpg", reviewed=RIGHT)
+    last = answer(category=None, reviewed=LEFT, shown={"category": "dog"}, by="bob")
+    append_answers(tmp_path, [first, other, last])
+    content = (tmp_path / REVIEWS_FILE).read_bytes()
+    assert read_answers(tmp_path).of("a.jpg")[0].history == (first, last)
+    assert withdraw_answers(tmp_path, [last], "eve") == 1
+    (current,) = read_answers(tmp_path).of("a.jpg")
+    assert (current.answer, current.history) == (first, (first,))
+    assert withdraw_answers(tmp_path, [last], "eve") == 0
+    assert withdraw_answers(tmp_path, [first], "eve") == 1
+    answers = read_answers(tmp_path)
+    assert list(answers.by_image) == ["b.jpg"]
+    assert (answers.lines, answers.withdrawn, answers.damaged) == (3, 2, 0)
+    assert (tmp_path / REVIEWS_FILE).read_bytes().startswith(content)
+    line = (tmp_path / REVIEWS_FILE).read_bytes().splitlines()[3]
+    assert json.loads(line)["withdrawn"]["by"] == "eve"
+
+
+def test_an_answer_in_the_middle_can_be_taken_back(tmp_path) -> None:
+    names = [("cat", "dog"), ("dog", "cup"), ("cup", "cow")]
+    given = [
+        answer(category=name, reviewed=LEFT, shown={"category": shown}) for shown, name in names
+    ]
+    append_answers(tmp_path, given)
+    withdraw_answers(tmp_path, given[1:2], "ann")
+    assert given[2] in list(read_answers(tmp_path))
+
+
+def test_who_says_the_same_again_means_it(tmp_path) -> None:
+    given = answer(reviewed=LEFT)
+    for _ in range(2):
+        assert append_answers(tmp_path, [given]) == 1
+        assert list(read_answers(tmp_path)) == [given]
+        assert withdraw_answers(tmp_path, [given], "ann") == 1
+        assert not read_answers(tmp_path)
+    assert append_answers(tmp_path, [given]) == 1
+    assert read_answers(tmp_path).withdrawn == 2
+
+
+def test_what_was_taken_back_does_not_come_again_with_its_file(tmp_path) -> None:
+    imported = answer(reviewed=LEFT, source="file 1")
+    append_answers(tmp_path, [imported])
+    withdraw_answers(tmp_path, [imported], "ann")
+    assert append_answers(tmp_path, [imported]) == 0
+    assert not read_answers(tmp_path)
+
+
+def test_ids_of_names_stay_when_an_answer_is_taken_back(tmp_path) -> None:
+    wrong = answer(mask=LEFT, category="zerba")
+    append_answers(tmp_path, [wrong, answer(mask=RIGHT, category="ant")])
+    categories = [{"id": 7, "name": "cat"}]
+    withdraw_answers(tmp_path, [wrong], "ann")
+    found = read_answers(tmp_path).extend_categories(categories)
+    assert found == [*categories, {"id": 9, "name": "ant"}]
+
+
+def test_withdrawals_are_understood_line_by_line(tmp_path, monkeypatch) -> None:
+    given = [
+        answer(reviewed=LEFT),
+        answer(reviewed=LEFT, category="dog"),
+        answer("b.jpg", mask=LEFT),
+    ]
+    append_answers(tmp_path, given)
+    for one in (given[1], given[2], given[0]):
+        read_answers(tmp_path)
+        withdraw_answers(tmp_path, [one], "ann")
+    grown = read_answers(tmp_path)
+    monkeypatch.setattr(reviews, "_reader", reviews._Reader())
+    assert grown == read_answers(tmp_path)
+    assert (grown.by_image, grown.withdrawn) == ({}, 3)
+
+
+@pytest.mark.parametrize("withdrawn", [True, [], {}, {"by": "ann"}, {"by": 3, "at": "now"}])
+def test_a_damaged_withdrawal_takes_nothing_back(tmp_path, withdrawn) -> None:
+    given = answer(reviewed=LEFT)
+    append_answers(tmp_path, [given])
+    with (tmp_path / REVIEWS_FILE).open("ab") as stream:
+        stream.write(json.dumps(vars(given) | {"withdrawn": withdrawn}).encode() + b"\n")
+    answers = read_answers(tmp_path)
+    assert (list(answers), answers.damaged) == ([given], 1)
+
+
+def test_withdrawals_travel(tmp_path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    new.mkdir()
+    given = answer(reviewed=LEFT)
+    append_answers(old, [given])
+    carry_answers(old, new)
+    withdraw_answers(old, [given], "ann")
+    carry_answers(old, new)
+    assert not read_answers(new)

@@ -8,10 +8,11 @@ from reviewed_rows import answer, draw_mask, make_labelled, make_row, write_outp
 from ovsam_pipeline.export.review_tasks import CorrectedImage, LeftObject
 from ovsam_pipeline.export.safe_names import SafeNames
 from ovsam_pipeline.output.answered_rows import read_corrections
-from ovsam_pipeline.output.reviews import append_answers, read_answers
+from ovsam_pipeline.output.reviews import append_answers, read_answers, withdraw_answers
 from ovsam_pipeline.review.answers import AnswerMaker, ImportReport, ObjectAnswer
 from ovsam_pipeline.review.ask import ask_queue, ask_sample
 from ovsam_pipeline.review.batches import record_batch
+from ovsam_pipeline.review.checked import read_sample
 from ovsam_pipeline.review.judge import judge_sample
 from ovsam_pipeline.review.tasks import make_tasks
 
@@ -284,6 +285,23 @@ def test_tasks_of_a_sample_leave_out_what_is_answered(output) -> None:
     judged = judge_sample(output, sample, read_answers(output))
     rights = [one.is_right for one in judged.objects]
     assert (rights.count(True), rights.count(False), rights.count(None)) == (2, 2, 4)
+
+
+def test_an_answer_on_a_sample_that_is_taken_back_is_open_again(output) -> None:
+    sample = ask_sample(output, 8, 0)
+    record_batch(output, sample)
+    given = answer("b/1.jpg", reviewed=MASKS[1])
+    append_answers(output, [given])
+    before = read_sample(output)
+    assert before is not None
+    assert (before.is_answered.sum(), before.is_right.sum(), before.people) == (1, 1, ("ann",))
+    withdraw_answers(output, [given], "ann")
+    after = read_sample(output)
+    assert after is not None
+    assert (len(after), after.is_answered.sum(), after.people) == (8, 0, ())
+    tasks = make_tasks(output, sample, read_answers(output))
+    assert sum(len(task.objects) for task in tasks) == 8
+    assert not read_corrections(output)
 
 
 def test_images_whose_names_are_alike_in_an_editor_are_told_apart_by_keys(tmp_path) -> None:

@@ -12,7 +12,12 @@ from ovsam_pipeline.labelling.filter_rules import FilterConfig
 from ovsam_pipeline.output.answered_rows import read_corrections
 from ovsam_pipeline.output.folder import iterate_rows, list_parts, read_run_file
 from ovsam_pipeline.output.parts import read_part_index, write_part
-from ovsam_pipeline.output.reviews import REVIEWS_FILE, append_answers, read_answers
+from ovsam_pipeline.output.reviews import (
+    REVIEWS_FILE,
+    append_answers,
+    read_answers,
+    withdraw_answers,
+)
 from ovsam_pipeline.records import LabelRecord
 from ovsam_pipeline.runs.filtering import run_filter
 
@@ -169,6 +174,16 @@ def test_renamed_classes_are_renamed_in_answers_too(source, tmp_path):
     assert read_answers(tmp_path / "new").extend_categories([{"id": 5, "name": "wolf"}]) == [
         {"id": 5, "name": "wolf"}
     ]
+
+
+def test_what_was_taken_back_stays_so_under_new_names(source, tmp_path):
+    given = answer("b.jpg", "dog", reviewed=draw_mask(*DOG), shown={"category": "dog"})
+    other = answer("a.jpg", "cat", reviewed=draw_mask(*CAT))
+    append_answers(source, [given, other])
+    withdraw_answers(source, [given], "ann")
+    result = run(source, tmp_path / "new", renames=("dog=wolf",))
+    assert list(read_answers(tmp_path / "new")) == [other]
+    assert result.answers == 1
 
 
 def test_what_a_person_named_as_a_class_that_is_not_kept_does_not_come_out(source, tmp_path):

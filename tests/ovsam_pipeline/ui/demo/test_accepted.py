@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,7 @@ from ovsam.text.vocabulary import Vocabulary
 from ovsam_pipeline.errors import OutputLockedError
 from ovsam_pipeline.export.coco import export_coco
 from ovsam_pipeline.output.folder import OutputFolder, iterate_rows, list_parts, read_run_file
-from ovsam_pipeline.output.reviews import read_answers
+from ovsam_pipeline.output.reviews import append_answers, read_answers
 from ovsam_pipeline.records import BoxRecord, ImageRecord, ObjectRecord
 from ovsam_pipeline.storage.remote_path import parse_path
 from ovsam_pipeline.ui.demo.accepted import AcceptedObjects, ChangedError, add_classes
@@ -132,6 +133,22 @@ def test_rename_and_withdraw(tmp_path, record):
     accepted.accept(record, make_image(), make_object(), "cat")
     assert len(accepted.draw(record, make_image())) == 1
     accepted.close()
+
+
+def test_what_somebody_else_accepted_is_contradicted_and_stays_in_the_file(tmp_path, record):
+    out = tmp_path / "out"
+    accepted = begin(out)
+    accepted.accept(record, make_image(), make_object(), "cat")
+    accepted.close()
+    [given] = read_answers(out)
+    append_answers(out, [replace(given, by="bob")])
+    accepted = begin(out)
+    [drawn] = accepted.draw(record, make_image())
+    accepted.withdraw(record, make_image(), 0, drawn["key"])
+    accepted.close()
+    answers = read_answers(out)
+    assert [one.verdict for one in answers] == ["rejected"]
+    assert (answers.lines, answers.withdrawn) == (3, 0)
 
 
 def test_model_without_names(tmp_path, record):

@@ -205,10 +205,80 @@ def test_answers_are_checked(output, said):
     assert not (output / "reviews.jsonl").exists()
 
 
+def withdraw(page, status=200, **said):
+    found = page.client.post("api/withdraw", json=said)
+    assert found.status_code == status, found.text
+    return found.json()
+
+
+def test_answers_are_taken_back_one_after_the_other(output):
+    page = open_page(output)
+    key = page.images(0)[0]["objects"][1]["key"]
+    renamed = page.answer(row=0, number=1, key=key, verdict="renamed", category="hippo")
+    rejected = page.answer(row=0, number=1, key=key, verdict="rejected")
+    [gone] = rejected["rejected"]
+    assert (gone["category"], gone["key"], gone["risk"]) == ("hippo", rejected["answer"], 0.75)
+    assert "not the last one" in withdraw(page, 409, row=0, answer=renamed["answer"])["error"]
+    found = withdraw(page, row=0, answer=rejected["answer"])
+    assert [item["category"] for item in found["objects"]] == ["cat", "hippo"]
+    assert found["rejected"] == []
+    found = withdraw(page, row=0, answer=renamed["answer"])
+    assert [item["category"] for item in found["objects"]] == ["cat", "dog"]
+    assert (found["objects"][1]["verdict"], found["counts"]["seen"]) == (None, 0)
+    assert page.index()[0]["verdict"].tolist() == [0, 0]
+    assert "took it back" in withdraw(page, 409, row=0, answer=renamed["answer"])["error"]
+    # The class that nobody gives any more is not in what is read anew.
+    assert len(open_page(output).start()["categories"]) == 2
+
+
+def test_what_was_rejected_in_earlier_sessions_is_restored(output):
+    for by in ("ann", "bob"):
+        gone = answer(category=None, reviewed=draw_mask(5, 6, 10, 20), by=by)
+        append_answers(output, [gone])
+    page = open_page(output)
+    [image] = page.images(0)
+    [gone] = image["rejected"]
+    assert (gone["category"], gone["verdict"], gone["bbox"]) == ("cat", "rejected", [5, 6, 10, 20])
+    assert gone["path"]
+    found = withdraw(page, row=0, answer=gone["key"])
+    assert [item["category"] for item in found["objects"]] == ["cat", "dog"]
+    assert found["rejected"] == []
+
+
+def test_an_added_object_that_was_rejected_is_restored(output):
+    mask = draw_mask(0, 30, 8, 8)
+    append_answers(output, [answer(category="cup", mask=mask)])
+    gone = answer(category=None, reviewed=mask, shown={"category": "cup"})
+    # Nothing is there that this could be restored to.
+    other = answer(category=None, reviewed=draw_mask(50, 30, 8, 8), shown={"category": "cup"})
+    append_answers(output, [gone, other])
+    page = open_page(output)
+    [rejected] = page.images(0)[0]["rejected"]
+    found = withdraw(page, row=0, answer=rejected["key"])
+    assert [item["category"] for item in found["objects"]] == ["cat", "dog", "cup"]
+
+
+def test_an_answer_that_was_there_already_has_no_id(output):
+    page = open_page(output)
+    given = {"row": 0, "number": 0, "key": page.images(0)[0]["objects"][0]["key"]}
+    assert page.answer(**given, verdict="accepted")["answer"]
+    assert page.answer(**given, verdict="accepted")["answer"] is None
+
+
+@pytest.mark.parametrize(
+    "said", [[], {"row": 0}, {"row": "0", "answer": "x"}, {"row": 9, "answer": "x"}]
+)
+def test_withdrawals_are_checked(output, said):
+    page = open_page(output)
+    found = page.client.post("api/withdraw", json=said)
+    assert (found.status_code, "expected" in found.json()["error"]) == (400, True)
+
+
 def test_nobody_answers_where_nothing_may_be_written(output):
     page = Page(OpenedOutput(output))
     assert page.start()["can_answer"] is False
     assert page.client.post("api/answers", json={}).status_code == 404
+    assert page.client.post("api/withdraw", json={}).status_code == 404
 
 
 def test_rows_and_answers_that_come_later_are_found(output):

@@ -3,6 +3,7 @@ import { ApiError, describe, isAbort } from "../shared/api";
 import { h } from "../shared/dom";
 import { listenToKeys, showKeys, type Key } from "../shared/keys";
 import { say, sayError } from "../shared/toast";
+import { describeAnswer, type Answers } from "./answers";
 import { formatAmount, formatCount, formatShare } from "./format";
 import type { Loader } from "./loader";
 import type { ObjectIds } from "./object_ids";
@@ -19,14 +20,13 @@ export interface LargeViewOptions {
   readonly source: Source;
   readonly loader: Loader;
   readonly ids: ObjectIds;
+  readonly answers: Answers;
   /** Classes, for completion; new ones are added by answers. */
   readonly categories: readonly { readonly name: string }[];
   /** Names of this output and of the one compared with. */
   readonly outputs: readonly [string, string] | null;
   readonly isBoxes: boolean;
   readonly onMove: (place: Place) => void;
-  /** Called after an answer with the row as it was. */
-  readonly onAnswer: (row: number) => void;
   readonly onClose: (stop: Stop) => void;
 }
 
@@ -47,7 +47,7 @@ export class LargeView {
   private readonly position = h("span", { class: "muted", "data-testid": "large-position" });
   private readonly session = h("span", { class: "muted session", role: "status", "data-testid": "session" });
   private readonly stages = h("div", { class: "stages" });
-  private readonly list = new ObjectList((object) => this.pick(object));
+  private readonly list: ObjectList;
   private readonly details = h("div", { class: "details" });
   private readonly announced = h("p", { class: "visually-hidden", "aria-live": "polite" });
   private readonly rename: RenameForm;
@@ -63,7 +63,13 @@ export class LargeView {
   private zoom: Zoom | null = null;
   private shown: Shown = { masks: true, boxes: false, names: false, others: true };
   private readonly boxes = new Map<keyof Shown, HTMLInputElement>();
-  private answers = 0;
+  private answered = 0;
+  private readonly undoButton = h(
+    "button",
+    { type: "button", disabled: true, "data-testid": "undo", onclick: () => this.undo() },
+    "Undo ",
+    h("kbd", {}, "Z"),
+  );
   private stopKeys: () => void = () => undefined;
   private control = new AbortController();
   /** What was asked for by keys, one after the other. */
@@ -73,6 +79,10 @@ export class LargeView {
 
   constructor(private readonly options: LargeViewOptions) {
     this.canAnswer = options.source.answer !== undefined && !options.isBoxes;
+    this.list = new ObjectList(
+      (object) => this.pick(object),
+      this.canAnswer ? (object) => this.restore(object) : null,
+    );
     this.rename = new RenameForm({
       categories: options.categories,
       onName: (name) => this.answer(name === this.selected?.category ? "accepted" : "renamed", name),
@@ -92,6 +102,7 @@ export class LargeView {
       this.stopKeys = listenToKeys(this.keys, this.dialog);
     }
     const choose: Choose = (objects) => objects.find((object) => object.number === stop.number) ?? objects[0];
+    this.undoButton.disabled = !this.options.answers.canUndo;
     return this.go(stop, choose);
   }
 
@@ -184,6 +195,7 @@ export class LargeView {
       button("Accept", "A", () => this.answer("accepted")),
       button("Reject", "X", () => this.answer("rejected")),
       button("Rename", "R", () => this.showRename()),
+      this.undoButton,
     );
   }
 
@@ -193,6 +205,7 @@ export class LargeView {
           { key: "a", about: "accept the object", run: () => this.answer("accepted") },
           { key: "x", about: "reject it: there is no such object", run: () => this.answer("rejected") },
           { key: "r", about: "rename it", run: () => this.showRename() },
+          { key: "z", about: "take back the last answer", run: () => this.undo() },
         ]
       : [];
     return [
@@ -206,7 +219,7 @@ export class LargeView {
         : [{ key: "u", about: "next object that no person has seen", run: () => this.moveUnseen() }]),
       { key: "m", about: "show or hide masks", run: () => this.toggle("masks", !this.shown.masks) },
       { key: "o", about: "show or hide the other objects", run: () => this.toggle("others", !this.shown.others) },
-      { key: "z", about: "zoom to the object", run: () => this.selected && this.zoom?.showBox(this.selected.bbox) },
+      { key: "f", about: "zoom to the object", run: () => this.selected && this.zoom?.showBox(this.selected.bbox) },
       { key: "+", about: "zoom in; the wheel does, too", run: () => this.zoom?.step(1) },
       { key: "=", about: "", shown: "", run: () => this.zoom?.step(1) },
       { key: "-", about: "zoom out", run: () => this.zoom?.step(-1) },
@@ -269,7 +282,7 @@ export class LargeView {
     this.objects = sortByRisk(image.objects);
     this.title.replaceChildren(h("bdi", { title: image.file_name }, image.file_name));
     if (isSame) {
-      this.drawn[0]?.setObjects(image.objects);
+      this.drawn[0]?.setObjects(listDrawn(image));
       this.drawn[1]?.setObjects(image.other_objects ?? []);
     } else {
       this.buildStages(image);
@@ -295,8 +308,8 @@ export class LargeView {
     const build = (caption: string | null, objects: readonly DrawnObject[] | null): PictureStage =>
       new PictureStage(image, { address, caption, objects, onSelect });
     this.drawn = outputs
-      ? [build(outputs[0], image.objects), build(outputs[1], image.other_objects ?? null)]
-      : [build(null, image.objects)];
+      ? [build(outputs[0], listDrawn(image)), build(outputs[1], image.other_objects ?? null)]
+      : [build(null, listDrawn(image))];
     this.stages.replaceChildren(...this.drawn.map((stage) => stage.element));
     for (const stage of this.drawn) stage.show(this.shown);
     this.zoom = new Zoom(this.drawn, image.width ?? 1, image.height ?? 1);
@@ -312,7 +325,7 @@ export class LargeView {
     this.drawn = [];
     this.title.replaceChildren(`Row ${stop.row}`);
     this.stages.replaceChildren(h("p", { class: "stage-problem error" }, sentence));
-    this.list.show([], [], "", []);
+    this.list.show([], [], [], "", []);
     this.details.replaceChildren();
   }
 
@@ -325,7 +338,7 @@ export class LargeView {
       notes.push(image.status === "failed" ? "No labels: the image failed." : "No objects.");
     }
     const others = image.other_objects?.filter((object) => object.differs) ?? [];
-    this.list.show(this.objects, others, this.options.outputs?.[1] ?? "", notes);
+    this.list.show(this.objects, image.rejected ?? [], others, this.options.outputs?.[1] ?? "", notes);
   }
 
   /** Selects what was clicked: an object of this run, or one of the other's to look at. */
@@ -428,35 +441,69 @@ export class LargeView {
   private answer(verdict: Answer["verdict"], category?: string): void {
     void this.enqueue(async () => {
       const { image, selected } = this;
-      if (!image || !selected || !this.options.source.answer || this.options.isBoxes) return;
-      const { row } = image;
-      const answer = { row, number: selected.number, key: selected.key, verdict };
+      if (!image || !selected || !this.canAnswer) return;
+      const name = verdict === "renamed" ? (category ?? "") : undefined;
       const next = this.objects[this.findSelected() + 1] ?? null;
       try {
-        const after = await this.options.source.answer(
-          verdict === "renamed" ? { ...answer, category: category ?? "" } : answer,
-        );
-        this.answers++;
-        // What differs from the other run is told with rows that are asked for.
-        const [compared] = this.options.outputs ? await this.options.source.images([row]) : [];
-        this.takeRow(image, compared ?? after);
+        this.takeRow(await this.options.answers.give(image, selected, verdict, name));
       } catch (error) {
         if (error instanceof ApiError && error.status === CONFLICT) await this.recover(image);
         throw error;
       }
       this.rename.close();
-      const done = verdict === "renamed" ? `renamed to ${category ?? ""}` : `${verdict} ${selected.category}`;
-      this.session.replaceChildren(`${formatAmount(this.answers, "answer")} this session: `, h("bdi", {}, done));
+      this.countAnswer(1, describeAnswer(selected, verdict, name));
       await this.moveOn(next);
     });
   }
 
+  /** Takes back the last answer, of cards too, and shows its object. */
+  private undo(): void {
+    void this.enqueue(async () => {
+      if (!this.canAnswer) return;
+      const undone = await this.options.answers.undo();
+      if (!undone) {
+        say("No answer of this session is left to take back.");
+        return;
+      }
+      const { image, object } = undone;
+      this.countAnswer(-1, `took back: ${undone.about}`);
+      if (this.image?.row === image.row) this.takeRow(image);
+      const number = object?.number ?? null;
+      const stop = this.walk?.findStop(image.row, number) ?? null;
+      const choose: Choose = number === null ? first : byNumber(number);
+      if (stop) await this.show(stop, choose);
+      else if (this.image?.row === image.row) this.selectObject(choose(this.objects) ?? null);
+    });
+  }
+
+  /** Brings a rejected object of the image back. */
+  private restore(rejected: DrawnObject): void {
+    void this.enqueue(async () => {
+      const { image } = this;
+      if (!image?.rejected?.includes(rejected)) return;
+      try {
+        this.takeRow(await this.options.answers.restore(image, rejected));
+      } catch (error) {
+        if (error instanceof ApiError && error.status === CONFLICT) await this.recover(image);
+        throw error;
+      }
+      this.undoButton.disabled = !this.options.answers.canUndo;
+      this.session.replaceChildren("restored ", h("bdi", {}, rejected.category));
+      const known = new Set(image.objects.map(({ key }) => key));
+      this.selectObject(this.objects.find(({ key }) => !known.has(key)) ?? first(this.objects) ?? null);
+      this.dialog.focus(); // the button that was pressed is gone
+    });
+  }
+
+  private countAnswer(more: 1 | -1, done: string): void {
+    this.answered = Math.max(0, this.answered + more);
+    this.undoButton.disabled = !this.options.answers.canUndo;
+    this.session.replaceChildren(`${formatAmount(this.answered, "answer")} this session: `, h("bdi", {}, done));
+  }
+
   /** Shows a row as it is now. */
-  private takeRow(before: ImageRow, after: ImageRow): void {
-    this.options.ids.update(before, after);
-    this.options.loader.put(after);
-    if (this.dialog.open) this.setImage(after);
-    this.options.onAnswer(before.row);
+  private takeRow(now: ImageRow): void {
+    if (this.dialog.open) this.setImage(now);
   }
 
   /** Selects the object that came after the one answered, in this image or in the next. */
@@ -481,7 +528,7 @@ export class LargeView {
     const key = this.selected?.key;
     const [now] = await this.options.source.images([image.row]).catch(() => []);
     if (!now) return;
-    this.takeRow(image, now);
+    this.takeRow(await this.options.answers.show(image, now));
     this.selectObject(this.objects.find((object) => object.key === key) ?? first(this.objects) ?? null);
   }
 
@@ -497,6 +544,11 @@ export class LargeView {
 /** Returns objects by risk, the most doubtful first; those without one are last. */
 function sortByRisk(objects: readonly DrawnObject[]): DrawnObject[] {
   return [...objects].sort((one, other) => (other.risk ?? -1) - (one.risk ?? -1));
+}
+
+/** Returns what is drawn on the picture: the objects, and below them what was rejected. */
+function listDrawn(image: ImageRow): DrawnObject[] {
+  return [...image.objects, ...(image.rejected ?? [])];
 }
 
 function byNumber(number: number): Choose {

@@ -3,6 +3,7 @@ import { describe } from "../shared/api";
 import { h } from "../shared/dom";
 import { listenToKeys, showKeys, type Key } from "../shared/keys";
 import { sayError, say } from "../shared/toast";
+import { Answers } from "./answers";
 import { emptyCard, fillImageCard, fillObjectCard, IMAGE_CARD, OBJECT_CARD, type CardFacts } from "./cards";
 import { changeView, Filters, type ViewPart } from "./filters";
 import { formatAmount } from "./format";
@@ -79,6 +80,7 @@ class Gallery {
   private readonly ids: ObjectIds;
   private readonly selector: Selector;
   private readonly loader: Loader;
+  private readonly answers: Answers;
   private readonly grid: VirtualGrid;
   private readonly toolbar: Toolbar;
   private readonly filters: Filters;
@@ -90,7 +92,7 @@ class Gallery {
   private timer: number | undefined;
   private countTimer: number | undefined;
   private frame = 0;
-  private answers: Promise<void> = Promise.resolve();
+  private queue: Promise<void> = Promise.resolve();
   private readonly keys: readonly Key[];
 
   constructor(
@@ -108,6 +110,13 @@ class Gallery {
     this.extra = { categories: this.categories, nameMatches: null, nameRanks: null };
     this.selection = this.selector.select(this.view, this.extra);
     this.loader = new Loader(source, (rows) => this.takeRows(rows));
+    this.answers = new Answers({
+      source,
+      loader: this.loader,
+      ids: this.ids,
+      isCompared: start.compare !== null,
+      onChange: (row) => this.takeAnswer(row),
+    });
     this.grid = new VirtualGrid({
       label: `Labels in ${findLastPart(start.output)}`,
       fill: (card, position) => this.fillCard(card, position),
@@ -133,11 +142,11 @@ class Gallery {
       source,
       loader: this.loader,
       ids: this.ids,
+      answers: this.answers,
       categories: this.categories,
       outputs: start.compare ? this.outputs : null,
       isBoxes: start.is_boxes,
       onMove: (open) => this.remember({ ...this.view, open }),
-      onAnswer: (row) => this.takeAnswer(row),
       onClose: (stop) => this.returnToGrid(stop),
     });
     this.keys = this.listKeys();
@@ -192,6 +201,7 @@ class Gallery {
               run: () => this.answerCard("accepted"),
             },
             { key: "x", about: "reject it", run: () => this.answerCard("rejected") },
+            { key: "z", about: "take back the last answer", run: () => this.undo() },
           ]
         : [];
     return [
@@ -429,10 +439,28 @@ class Gallery {
     const object = this.selection.items[position];
     if (object === undefined || !this.loader.get(this.findRow(position))) return;
     this.grid.focus(position + 1);
-    // One after the other: an answer may change the numbers of the objects in its row.
-    this.answers = this.answers
-      .then(() => this.sendAnswer(object, verdict))
-      .catch((error: unknown) => sayError(describe(error)));
+    this.enqueue(() => this.sendAnswer(object, verdict));
+  }
+
+  /** One after the other: an answer may change the numbers of the objects in its row. */
+  private enqueue(step: () => Promise<void>): void {
+    this.queue = this.queue.then(step).catch((error: unknown) => sayError(describe(error)));
+  }
+
+  /** Takes back the last answer, and goes to the card of its object. */
+  private undo(): void {
+    this.enqueue(async () => {
+      const undone = await this.answers.undo();
+      if (!undone) {
+        say("No answer of this session is left to take back.");
+        return;
+      }
+      say(`Took back: ${undone.about}.`);
+      const { row } = undone.image;
+      const id = this.ids.of(row)[undone.object?.number ?? -1] ?? -1;
+      const position = this.selection.items.indexOf(this.view.mode === "images" ? row : id);
+      if (position >= 0) this.grid.focus(position);
+    });
   }
 
   private async sendAnswer(object: number, verdict: Answer["verdict"]): Promise<void> {
@@ -440,11 +468,9 @@ class Gallery {
     const image = await this.loader.load(row);
     const number = this.ids.of(row).indexOf(object);
     const drawn = image.objects[number];
-    if (!drawn || !this.source.answer) return;
-    const after = await this.source.answer({ row, number, key: drawn.key, verdict });
-    this.ids.update(image, after);
-    this.loader.put(after);
-    this.takeAnswer(row);
+    if (!drawn) return;
+    await this.answers.give(image, drawn, verdict);
+    if (verdict === "rejected") say(`Rejected ${drawn.category}.`, { text: "Undo", run: () => this.undo() });
   }
 }
 

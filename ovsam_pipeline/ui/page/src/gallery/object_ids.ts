@@ -15,6 +15,8 @@ export interface Category {
 
 export class ObjectIds {
   private readonly changed = new Map<number, readonly number[]>();
+  /** Objects that answers took away, by row and key: they may be brought back. */
+  private readonly gone = new Map<string, number[]>();
 
   constructor(
     private readonly index: Index,
@@ -51,21 +53,28 @@ export class ObjectIds {
     before.objects.forEach((object, number) => {
       byKey.set(object.key, [...(byKey.get(object.key) ?? []), ids[number] ?? -1]);
     });
-    const now = after.objects.map((object) => byKey.get(object.key)?.shift() ?? -1);
+    const find = (key: string): number =>
+      byKey.get(key)?.shift() ?? this.gone.get(nameGone(before, key))?.shift() ?? -1;
+    const now = after.objects.map((object) => find(object.key));
     this.changed.set(before.row, now);
-    for (const id of [...byKey.values()].flat()) this.mark(id, "rejected");
+    for (const [key, left] of byKey) {
+      const name = nameGone(before, key);
+      this.gone.set(name, [...(this.gone.get(name) ?? []), ...left]);
+      for (const id of left) this.mark(id, true, "rejected");
+    }
     after.objects.forEach((object, number) => {
       const id = now[number] ?? -1;
       if (id < 0) return;
       this.index.category[id] = this.findCategory(object);
       this.index.risk[id] = object.risk ?? NaN;
-      if (object.verdict !== null) this.mark(id, object.verdict);
+      this.mark(id, object.reviewed_by !== null, object.verdict ?? "none");
     });
   }
 
-  private mark(id: number, verdict: string): void {
+  private mark(id: number, isSeen: boolean, verdict: string): void {
     if (id < 0) return;
-    this.index.flags[id] = (this.index.flags[id] ?? 0) | SEEN;
+    const flags = this.index.flags[id] ?? 0;
+    this.index.flags[id] = isSeen ? flags | SEEN : flags & ~SEEN;
     this.index.verdict[id] = Math.max(
       0,
       VERDICTS.findIndex((name) => name === verdict),
@@ -77,4 +86,8 @@ export class ObjectIds {
     const found = this.categories.findIndex(({ name }) => name === category);
     return found >= 0 ? found : this.categories.push({ name: category, colour }) - 1;
   }
+}
+
+function nameGone(image: ImageRow, key: string): string {
+  return `${image.row} ${key}`;
 }

@@ -7,11 +7,16 @@ import type { DrawnObject } from "./source";
 export class ObjectList {
   readonly element = h("ol", { class: "objects", "aria-label": "Objects by risk" });
 
-  constructor(private readonly onPick: (object: DrawnObject) => void) {}
+  /** `onRestore` brings back what was rejected; null: nothing can be. */
+  constructor(
+    private readonly onPick: (object: DrawnObject) => void,
+    private readonly onRestore: ((object: DrawnObject) => void) | null,
+  ) {}
 
   /** Shows objects; `others` are the different ones of a run called `otherName`, `notes` come first. */
   show(
     objects: readonly DrawnObject[],
+    rejected: readonly DrawnObject[],
     others: readonly DrawnObject[],
     otherName: string,
     notes: readonly string[],
@@ -20,6 +25,7 @@ export class ObjectList {
     this.element.replaceChildren(
       ...notes.map((note) => h("li", { class: "muted" }, note)),
       ...objects.map((object) => this.buildRow(object, false)),
+      ...rejected.map((object) => this.buildRejected(object)),
       ...title,
       ...others.map((object) => this.buildRow(object, true)),
     );
@@ -37,6 +43,24 @@ export class ObjectList {
         row.removeAttribute("aria-current");
       }
     }
+  }
+
+  private buildRejected(object: DrawnObject): HTMLElement {
+    const restore = this.onRestore;
+    const name = `Restore ${object.category}`;
+    return h(
+      "li",
+      { class: "rejected-row", "data-testid": "rejected-row" },
+      h("s", {}, buildChip(object.category, object.colour)),
+      h("span", { class: "muted" }, object.reviewed_by === null ? "rejected" : `rejected by ${object.reviewed_by}`),
+      restore === null
+        ? null
+        : h(
+            "button",
+            { type: "button", "aria-label": name, "data-testid": "restore", onclick: () => restore(object) },
+            "Restore",
+          ),
+    );
   }
 
   private buildRow(object: DrawnObject, isOther: boolean): HTMLElement {

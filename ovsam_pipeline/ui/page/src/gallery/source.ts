@@ -23,6 +23,8 @@ export interface ImageRow {
   readonly error: string | null;
   readonly warning: string | null;
   readonly objects: readonly DrawnObject[];
+  /** What people rejected; the key of each is the id of the answer that did. Absent in reports. */
+  readonly rejected?: readonly DrawnObject[];
   /** Of the run compared with; null where it lacks the image. */
   readonly other_objects?: readonly DrawnObject[] | null;
 }
@@ -42,6 +44,18 @@ export interface Answer {
   readonly category?: string;
 }
 
+/** An image as it is after an answer. */
+export interface AnsweredRow extends ImageRow {
+  /** The id to take the answer back by; null where it had been given before. */
+  readonly answer: string | null;
+}
+
+/** An answer to take back. */
+export interface Withdrawal {
+  readonly row: number;
+  readonly answer: string;
+}
+
 export interface Source {
   index(): Promise<Index>;
   /** At most SLICE rows a call. */
@@ -57,7 +71,9 @@ export interface Source {
   /** Returns how many images there are by now; absent where none can come. */
   count?(): Promise<number>;
   /** Stores an answer and returns its image as it is now; absent where nothing can be stored. */
-  answer?(answer: Answer): Promise<ImageRow>;
+  answer?(answer: Answer): Promise<AnsweredRow>;
+  /** Takes an answer back and returns its image as it is now; there where `answer` is. */
+  withdraw?(withdrawal: Withdrawal): Promise<ImageRow>;
 }
 
 /** Rows that the server gives at once. */
@@ -65,10 +81,13 @@ export const SLICE = 50;
 
 /** The routes of `ovsam view` (`ui/gallery/routes.py`); addresses are relative to the page. */
 export class ServerSource implements Source {
-  readonly answer?: (answer: Answer) => Promise<ImageRow>;
+  readonly answer?: (answer: Answer) => Promise<AnsweredRow>;
+  readonly withdraw?: (withdrawal: Withdrawal) => Promise<ImageRow>;
 
   constructor(canAnswer: boolean) {
-    if (canAnswer) this.answer = (answer) => postJson("api/answers", answer);
+    if (!canAnswer) return;
+    this.answer = (answer) => postJson("api/answers", answer);
+    this.withdraw = (withdrawal) => postJson("api/withdraw", withdrawal);
   }
 
   async index(): Promise<Index> {

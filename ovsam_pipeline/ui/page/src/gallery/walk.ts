@@ -49,6 +49,12 @@ export class Walk {
     return place < 0 ? null : place;
   }
 
+  /** Returns the stop at an image, or at an object of it in a walk by object; null where there is none. */
+  findStop(row: number, number: number | null): Stop | null {
+    const place = this.owner ? (this.findObject(row, number) ?? -1) : this.items.indexOf(row);
+    return place < 0 ? null : { place, row, number };
+  }
+
   /** Returns the next stop (direction 1) or the one before (-1) at another image. */
   findImage(place: number, direction: 1 | -1, withObjects = false): Stop | null {
     const row = this.at(place)?.row;

@@ -115,7 +115,7 @@ export class Overlay {
   private drawObject(object: DrawnObject): SVGGElement {
     const [x, y, width, height] = object.bbox;
     const group = svg("g", {
-      class: object.path ? "object" : "object is-box",
+      class: `object${object.path ? "" : " is-box"}${isRejected(object) ? " is-rejected" : ""}`,
       color: object.colour,
       "data-key": object.key,
       onpointerenter: () => this.hover(object),
@@ -206,10 +206,15 @@ function drawLabel(object: DrawnObject): SVGGElement {
   const name = object.category.length > 40 ? `${object.category.slice(0, 39)}…` : object.category;
   return svg(
     "g",
-    { class: "label" },
+    { class: isRejected(object) ? "label is-rejected" : "label" },
     svg("rect", { height: LABEL_HEIGHT, rx: 3, fill: object.colour }),
     svg("text", { x: 4, y: 13, fill: chooseInk(object.colour) }, `${name}${score}`),
   );
+}
+
+/** A person said that it is no object. */
+function isRejected(object: DrawnObject): boolean {
+  return object.verdict === "rejected";
 }
 
 function clamp(value: number, least: number, most: number): number {

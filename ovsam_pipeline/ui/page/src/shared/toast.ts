@@ -9,9 +9,15 @@ export function startToasts(): void {
   findRegions();
 }
 
-/** Says what happened; it goes after some seconds. */
-export function say(text: string): void {
-  show(text, "status");
+/** What can be done about what a toast says. */
+export interface ToastAction {
+  readonly text: string;
+  readonly run: () => void;
+}
+
+/** Says what happened; it goes after some seconds. An action takes the place of the one before. */
+export function say(text: string, action?: ToastAction): void {
+  show(text, "status", action);
 }
 
 /** Says what went wrong; read out at once, stays longer, can be closed. */
@@ -19,10 +25,20 @@ export function sayError(text: string): void {
   show(text, "error");
 }
 
-function show(text: string, kind: "status" | "error"): void {
+function show(text: string, kind: "status" | "error", action?: ToastAction): void {
   const region = findRegions()[kind];
   const close = h("button", { type: "button", class: "toast-close", "aria-label": "Dismiss", onclick: () => toast.remove() }, "×");
-  const toast = h("div", { class: `toast toast-${kind}`, "data-testid": `toast-${kind}` }, h("span", {}, text), close);
+  const toast = h("div", { class: `toast toast-${kind}`, "data-testid": `toast-${kind}` }, h("span", {}, text));
+  if (action) {
+    for (const old of region.querySelectorAll(".has-action")) old.remove();
+    toast.classList.add("has-action");
+    const run = (): void => {
+      toast.remove();
+      action.run();
+    };
+    toast.append(h("button", { type: "button", class: "toast-action", "data-testid": "toast-action", onclick: run }, action.text));
+  }
+  toast.append(close);
   while (region.childElementCount >= 3) region.firstElementChild?.remove();
   region.append(toast);
   setTimeout(() => toast.remove(), SECONDS[kind] * 1000);
