@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import typer
 from ovsam_pipeline.commands.options import RunOptions, with_options
 from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.settings.label import LabelConfig
-from ovsam_pipeline.terminal.notes import choose_logs
+from ovsam_pipeline.terminal.notes import choose_logs, print_note
 
 if TYPE_CHECKING:
     from ovsam_pipeline.monitoring.report import RunSummary
@@ -77,6 +78,12 @@ def print_summary(result: LabelResult, *, as_json: bool | None) -> None:
             print_json(result.to_dict())
         else:
             print_result(*format_result(result))
+    if result.is_demonstration:
+        print_note(
+            "This is a demonstration: nano knows emoji drawings, not photos; for photos leave out "
+            "--model nano and --detector nano",
+            level=logging.WARNING,
+        )
 
 
 def format_result(result: LabelResult) -> list[str]:
@@ -90,11 +97,6 @@ def format_result(result: LabelResult) -> list[str]:
     held = f"{count_things(totals.images, 'image')}, {count_things(totals.objects, thing)}"
     lines.append(f"results: {result.output} ({held})")
     lines += _describe_files(result)
-    if result.is_demonstration:
-        lines.append(
-            "This is a demonstration: nano knows emoji drawings, not photos; for photos leave out "
-            "--model nano and --detector nano"
-        )
     return lines
 
 
@@ -200,7 +202,8 @@ def _describe_end(summary: RunSummary) -> list[str]:
     sentences = {
         "interrupted": f"interrupted {left}; run the same command again",
         "time limit": f"stopped at the time limit {left}; run the same command again",
-        "over budget": f"stopped over the failure budget {left}",
+        "over budget": f"too many images failed: {summary.failed} of {summary.done}, more than "
+        f"--max-failure-rate allows; stopped {left}",
     }
     return [sentences[summary.outcome]] if summary.outcome in sentences else []
 

@@ -92,7 +92,7 @@ _SENTENCES = {
     "finished": "finished",
     "interrupted": "interrupted; run the same command again",
     "time limit": "stopped at its time limit; run the same command again",
-    "over budget": "stopped over the failure budget",
+    "over budget": "stopped: too many images failed",
     "failed": "failed",
     "died": "the run died; run the same command again",
 }

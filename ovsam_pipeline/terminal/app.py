@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +137,10 @@ def _report(error: Exception, sentence: str, level: int) -> int:
     elif is_debugging():
         print_note(traceback.format_exc().rstrip(), level=level, is_block=True)
     print_note(f"ovsam: {sentence}", level=level, fields=fields)
+    if "--json" in sys.argv[1:]:
+        # Who reads a pipe sees no exit code: an empty stdout would be taken for no result.
+        with suppress(OutputError):
+            print_json({"error": sentence, "exit_code": int(code)})
     return code
 
 

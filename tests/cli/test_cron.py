@@ -233,7 +233,10 @@ def test_failure_rate_is_of_the_images_that_this_run_has_to_label(run_ovsam, ima
     # Two of three new images fail, where one of twenty may: the last one is not tried.
     (images / "new.png").write_bytes((images / "0000.png").read_bytes())
     found = run_ovsam(*command)
-    assert (found.code, "stopped over the failure budget" in found.out) == (4, True)
+    assert (found.code, "more than --max-failure-rate allows; stopped with" in found.out) == (
+        4,
+        True,
+    )
     # The two that failed before are no failures of the next run.
     assert run_ovsam(*command).code == 0
 
@@ -285,3 +288,10 @@ def test_folder_whose_images_are_all_gone_is_an_error_and_nothing_is_pruned(
     # An unmounted disk looks like this.
     assert run_ovsam(*command).code == 2
     assert len(read_statuses(tmp_path / "out")) == 6
+
+
+def test_what_ended_a_command_is_the_result_of_json(run_ovsam, images):
+    done = run_ovsam("label", images / "gone", "--json")
+    sentence = f"expected a folder, file or glob, got {images / 'gone'}, which is not there"
+    assert json.loads(done.out) == {"error": sentence, "exit_code": 2}
+    assert run_ovsam("label", images / "gone").out == ""
