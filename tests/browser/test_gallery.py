@@ -164,9 +164,14 @@ def test_answers_are_taken_back(own, open_page, shoot, is_accessible):
     current.filter(has_text="cat").wait_for()
     page.keyboard.press("a")
     see(page, "large-position").filter(has_text="2 of 4 images").wait_for()
-    page.keyboard.press("z")
+    for _ in range(3):  # a key that is held down takes back one answer
+        page.keyboard.down("z")
+    page.keyboard.up("z")
     see(page, "large-position").filter(has_text="1 of 4 images").wait_for()
     current.filter(has_text="cat").wait_for()
+    see(page, "session").filter(
+        has_text="1 answer this session: took back: accepted cat"
+    ).wait_for()
     see(page, "rejected-row").filter(has_text="dog").filter(has_text="rejected by ann").wait_for()
     assert page.locator(".stage .object.is-rejected path.mask").count() == 1
     shoot(page, "gallery-rejected")

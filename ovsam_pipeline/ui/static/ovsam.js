@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:efcf52a909d8c09c33a8e8dc4af4117f13bdae1ba7ae1396342a70be596f7668
+// ovsam page, made by page/build.mjs from sources sha256:ba5d48d4b9e17e1cc34304bdf7bed557bf4988de76f70b02452dd4a4a1b55e51
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -3719,7 +3719,8 @@
         { key: "a", about: "accept the object", run: () => this.answer("accepted") },
         { key: "x", about: "reject it: there is no such object", run: () => this.answer("rejected") },
         { key: "r", about: "rename it", run: () => this.showRename() },
-        { key: "z", about: "take back the last answer", run: () => this.undo() }
+        // A key that is held down must not take back the whole session: nothing brings that back.
+        { key: "z", about: "take back the last answer", run: (event) => event.repeat || this.undo() }
       ] : [];
       return [
         ...answers,
@@ -5197,7 +5198,7 @@
           run: () => this.answerCard("accepted")
         },
         { key: "x", about: "reject it", run: () => this.answerCard("rejected") },
-        { key: "z", about: "take back the last answer", run: () => this.undo() }
+        { key: "z", about: "take back the last answer", run: (event) => event.repeat || this.undo() }
       ] : [];
       return [
         { key: "g", about: "go to the cards", run: () => this.grid.focusActive() },

@@ -205,7 +205,8 @@ export class LargeView {
           { key: "a", about: "accept the object", run: () => this.answer("accepted") },
           { key: "x", about: "reject it: there is no such object", run: () => this.answer("rejected") },
           { key: "r", about: "rename it", run: () => this.showRename() },
-          { key: "z", about: "take back the last answer", run: () => this.undo() },
+          // A key that is held down must not take back the whole session: nothing brings that back.
+          { key: "z", about: "take back the last answer", run: (event) => event.repeat || this.undo() },
         ]
       : [];
     return [

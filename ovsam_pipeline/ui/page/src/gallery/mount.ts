@@ -201,7 +201,7 @@ class Gallery {
               run: () => this.answerCard("accepted"),
             },
             { key: "x", about: "reject it", run: () => this.answerCard("rejected") },
-            { key: "z", about: "take back the last answer", run: () => this.undo() },
+            { key: "z", about: "take back the last answer", run: (event) => event.repeat || this.undo() },
           ]
         : [];
     return [
