@@ -91,6 +91,7 @@ def load_demo(
         images = DemoImages(output, accepted.hold, config.max_pixels)
         sources = config.sources if has_sources else ()
         images.list_sources(sources, config.image_root, config.exclude)
+        logger.info("Loading model %s", config.model)
         model = load_model(config.model, config.device).prepare_for_inference(DTYPES[config.dtype])
         names = _choose_names(config, model, embedding)
         described.update(_describe(asked, config, model, names))

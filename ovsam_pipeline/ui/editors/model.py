@@ -96,6 +96,7 @@ class EditorModel:
                 f"--detector {self.config.detector} has boxes of stored images, and an editor "
                 "sends others; give a detector that looks at images (`ovsam detectors`)"
             )
+        logger.info("Loading model %s, detector %s", self.config.model, self.config.detector)
         self._model = load_run_model(self.config)
         self._facts = describe_model(self._model)
         self._folder = tempfile.TemporaryDirectory(prefix="ovsam-serve-")
