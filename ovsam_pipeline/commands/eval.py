@@ -10,6 +10,7 @@ import typer
 
 from ovsam_pipeline.commands.options import EvalOptions, with_options
 from ovsam_pipeline.evaluation.config import EvalConfig, load_eval_config
+from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.terminal.notes import choose_logs
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def _print_result(result: EvalResult) -> None:
     if not result.metrics:
         assert result.labelled is not None
         left = result.labelled.summary.left
-        print_result(f"stopped with {left} images left to label; run the same command again")
+        print_result(
+            f"stopped with {count_things(left, 'image')} left to label; run the same command again"
+        )
         return
     print_tables(build_tables(result.metrics))
     if result.comparison is not None:

@@ -56,8 +56,9 @@ def write_html(text: str, file: str, limit: int | None, source: Sequence[str]) -
     choose_images(opened.snapshot.num_images, limit)
     name = folder.resolve().name if isinstance(folder, Path) else folder.name
     written = write_labels_report(opened, target, name, build_sections(opened, limit), limit)
-    of = "" if written.num_images == written.num_all else f" of {written.num_all}"
-    return f"{file}: {written.num_images}{of} images, {_format_size(written.num_bytes)}"
+    of = "" if written.num_images == written.num_all else f"{written.num_images} of "
+    images = count_things(written.num_all, "image")
+    return f"{file}: {of}{images}, {_format_size(written.num_bytes)}"
 
 
 def build_sections(opened: OpenedOutput, limit: int | None) -> list[Section]:

@@ -416,8 +416,8 @@ def _format_status(found: dict[str, Any], certified: list[str]) -> list[str]:
     lines += _format_sample(sample) + certified
     if sample["unanswered"]:
         lines.append(
-            f"next: answer the other {sample['unanswered']} objects of the sample (the same "
-            "--sample N --export writes them again)"
+            f"next: answer the other {count_things(sample['unanswered'], 'object')} of the sample "
+            "(the same --sample N --export writes them again)"
         )
     elif not certified:
         lines.append(f"next: ovsam review {output} --certify 0.9 says which labels to take unseen")

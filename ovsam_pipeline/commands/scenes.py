@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ovsam_pipeline.commands.options import Json
+from ovsam_pipeline.outcomes import count_things
 
 if TYPE_CHECKING:
     from ovsam.training.scenes.files import SceneFile
@@ -45,7 +46,7 @@ def scenes(
         if json:
             print_json({"annotations": str(path), "images": count, "seed": seed})
         else:
-            print_result(f"{out}: {count} pictures, ground truth in {path.name}")
+            print_result(f"{out}: {count_things(count, 'picture')}, ground truth in {path.name}")
 
 
 def plan_files(count: int, size: int) -> list[SceneFile]:

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ovsam_pipeline.outcomes import count_things
+
 
 def status(
     output: Annotated[
@@ -105,7 +107,7 @@ def _describe_workers(found: dict[str, Any]) -> list[str]:
         return []
     lines = []
     for worker in workers:
-        parts = [f"{worker['done']} images", f"{worker['images_per_s']:.2f}/s"]
+        parts = [count_things(worker["done"], "image"), f"{worker['images_per_s']:.2f}/s"]
         if worker["gpu_memory_used"] is not None:
             parts.append(f"GPU memory {worker['gpu_memory_used'] / 2**30:.1f} GiB")
         if worker["gpu_utilisation"] is not None:

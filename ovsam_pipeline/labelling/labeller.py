@@ -59,9 +59,13 @@ class RunFacts:
         parts = [
             model and f"model {model.get('weights') or model['name']}",
             detector and f"detector {detector['name']}",
-            words and f"vocabulary {words['name']} ({words['classes']:,} classes)",
+            words and f"vocabulary {words['name']} ({_count_classes(words['classes'])})",
         ]
         return ", ".join(part for part in parts if part)
+
+
+def _count_classes(number: int) -> str:
+    return f"{number:,} {'class' if number == 1 else 'classes'}"
 
 
 @dataclass(frozen=True)

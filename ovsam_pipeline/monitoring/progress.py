@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.records import STATUSES
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _format_workers(workers: list[dict[str, Any]]) -> str:
     """Return "4 workers, 0.71-0.83/s each, 1 starting, 1 lost"; lost ones are not among the 4."""
     states = Counter(worker["state"] for worker in workers)
     paces = [worker["images_per_s"] for worker in workers if worker["state"] == "labelling"]
-    text = f"{len(workers) - states['lost']} workers"
+    text = count_things(len(workers) - states["lost"], "worker")
     if any(paces):
         text += f", {_format_range(paces, '.2f')}/s each"
     for state in ("starting", "lost"):

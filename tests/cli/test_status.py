@@ -200,4 +200,4 @@ def test_workers_of_a_cluster_are_listed_one_a_line(run_ovsam, images, tmp_path)
         lines = run_ovsam("status", tmp_path / "out").out.splitlines()
     assert "  node1:7: labelling, 4 images, 2.00/s, GPU memory 3.0 GiB, GPU 50 %" in lines
     assert any(line.startswith("  node2:9: lost, 6 images") for line in lines)
-    assert "1 workers, 2.00/s each, 1 lost · GPU 3.0/80.0 GiB, 50 %" in lines[-1]
+    assert "1 worker, 2.00/s each, 1 lost · GPU 3.0/80.0 GiB, 50 %" in lines[-1]

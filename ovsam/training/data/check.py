@@ -70,8 +70,8 @@ class DataReport:
     def lines(self) -> list[str]:
         """Return the report as plain lines."""
         head = (
-            f"{self.num_images} images, {self.num_decoded} of them decoded, "
-            f"{self.num_classes} training classes"
+            f"{self.num_images} image{'s' * (self.num_images != 1)}, {self.num_decoded} of them "
+            f"decoded, {self.num_classes} training class{'es' * (self.num_classes != 1)}"
         )
         marks = [f"{'bad' if f.is_bad else 'note'}: {f}" for f in self.findings]
         return [head, *marks] if marks else [head, "nothing is wrong"]

@@ -90,7 +90,7 @@ class TrainingRun:
             done = self.state.step
             logger.info("%s is trained already (%d steps); use another --out", self.folder, done)
         elif self.ranks.is_first:
-            length = f"{self.settings.steps} steps"
+            length = f"{self.settings.steps} step{'s' * (self.settings.steps != 1)}"
             if not self.settings.steps:
                 length = f"{self.settings.minutes:g} minutes"
             resumed = f", resumed after {self.state.step}" if self.state.step else ""

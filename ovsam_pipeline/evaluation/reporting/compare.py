@@ -19,6 +19,7 @@ from ovsam_pipeline.evaluation.reporting.tables import UNDEFINED, format_percent
 from ovsam_pipeline.evaluation.scoring.average_precision import compute_curves, sort_matches
 from ovsam_pipeline.evaluation.structures import Matches
 from ovsam_pipeline.monitoring.exit_codes import ExitCode
+from ovsam_pipeline.outcomes import count_things
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -241,7 +242,7 @@ def _check_truth(group: str, samples: list[_Samples], baseline: Path) -> list[st
     # Detections have no ids to join by: there even one annotation less makes other numbers.
     if group == "instances" and np.intersect1d(ours, theirs).size:
         count = np.setxor1d(ours, theirs).size
-        return [f"{count} annotations were measured on one side only"]
+        return [f"measured on one side only: {count_things(count, 'annotation')}"]
     raise ConfigError(
         f"{baseline} cannot be compared: it measured other annotations than this run; "
         "evaluate both on the same images of the same data set"

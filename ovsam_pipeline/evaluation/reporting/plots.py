@@ -21,6 +21,7 @@ from ovsam_pipeline.export.drawing.charts import (
     shorten_name,
     start_chart,
 )
+from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.storage.atomic import replace_file
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _draw_curves(axes: Axes, scores: DetectionScores) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     title = (
         f"Precision and recall of {_TITLES[scores.iou_type]}: "
-        f"mean over {int(is_defined.sum())} classes"
+        f"mean over {count_things(int(is_defined.sum()), 'class')}"
     )
     name_chart(axes, title, "Recall", "Precision")
     axes.legend(frameon=False)

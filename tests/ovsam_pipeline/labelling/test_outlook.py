@@ -29,7 +29,7 @@ from ovsam_pipeline.detectors.official import detector as official
 from ovsam_pipeline.detectors.official.weights import find_known_detector
 from ovsam_pipeline.detectors.torchvision_files import TORCHVISION_NAMES, locate_weights
 from ovsam_pipeline.labelling.build import build_box_finder, build_labeller
-from ovsam_pipeline.labelling.labeller import find_outlook
+from ovsam_pipeline.labelling.labeller import RunFacts, find_outlook
 from ovsam_pipeline.labelling.resolve import resolve
 from ovsam_pipeline.settings.label import LabelConfig
 
@@ -281,3 +281,9 @@ def test_gpu_is_refused_without_torch_where_no_driver_is(device, monkeypatch):
     with pytest.raises(ConfigError, match=f"--device {device} asks for a GPU, and torch f"):
         resolve(configure(device=device))
     assert resolve(configure(device="auto")).device == "cpu"
+
+
+def test_one_class_is_told_in_the_singular():
+    words = {"name": "custom", "classes": 1}
+    facts = RunFacts(LabelConfig(sources=("images",)), {}, {"vocabulary": words})
+    assert facts.describe() == "vocabulary custom (1 class)"

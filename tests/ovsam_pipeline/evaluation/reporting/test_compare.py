@@ -133,7 +133,7 @@ def test_other_annotations_are_refused_and_a_few_missing_ones_noted(tmp_path) ->
     few = write_instances(tmp_path / "few", [0.5, 0.6])
     other = write_instances(tmp_path / "other", [0.5, 0.6, 0.7], ids=[7, 8, 9])
     notes = compare_runs(few, old, tolerance=0, **SETTINGS).notes
-    assert notes == ("1 annotations were measured on one side only",)
+    assert notes == ("measured on one side only: 1 annotation",)
     with pytest.raises(ConfigError, match="other annotations"):
         compare_runs(other, old, tolerance=0, **SETTINGS)
 
