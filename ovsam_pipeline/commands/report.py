@@ -49,6 +49,8 @@ def report(
     from ovsam_pipeline.ui.results.data import is_results
 
     if html is not None:
+        if json:
+            raise ConfigError("--json and --html are two reports; give one of them at a time")
         from ovsam_pipeline.commands.report_page import write_html
 
         print_result(write_html(output, html, limit, source or ()))

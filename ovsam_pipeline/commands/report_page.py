@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ovsam_pipeline.output.reviews import Answers
     from ovsam_pipeline.ui.gallery.opened import OpenedOutput
     from ovsam_pipeline.ui.report_page import Section
+
+logger = logging.getLogger(__name__)
 
 _MOST_CLASSES = 1000
 _UNMEASURED = (
@@ -56,9 +59,20 @@ def write_html(text: str, file: str, limit: int | None, source: Sequence[str]) -
     choose_images(opened.snapshot.num_images, limit)
     name = folder.resolve().name if isinstance(folder, Path) else folder.name
     written = write_labels_report(opened, target, name, build_sections(opened, limit), limit)
+    _tell_lacking(written.lacking)
     of = "" if written.num_images == written.num_all else f"{written.num_images} of "
     images = count_things(written.num_all, "image")
     return f"{file}: {of}{images}, {_format_size(written.num_bytes)}"
+
+
+def _tell_lacking(reasons: Sequence[str]) -> None:
+    """Say that a report lacks pictures: nobody sees it before the page is opened."""
+    if reasons:
+        [(reason, _)] = Counter(reasons).most_common(1)
+        logger.warning(
+            "%s without a picture (%s); where they lie elsewhere now: --source PLACE",
+            count_things(len(reasons), "image"), reason,
+        )  # fmt: skip
 
 
 def build_sections(opened: OpenedOutput, limit: int | None) -> list[Section]:

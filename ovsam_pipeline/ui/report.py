@@ -38,11 +38,16 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """A report that was written: its size, and how many of all images are in it."""
+    """A report that was written: its size, and how many of all images are in it.
+
+    Attributes:
+        lacking: why a picture is not in it, for each image that was labelled and lacks its own.
+    """
 
     num_bytes: int
     num_images: int
     num_all: int
+    lacking: tuple[str, ...] = ()
 
 
 def write_results_report(results: EvalResults, path: AnyPath) -> int:
@@ -100,21 +105,25 @@ def write_labels_report(
         "results": False,
         "embedded": True,
     }
+    lacking: list[str] = []
     elements = [
         DataElement("index", "text/plain", [index]),
-        DataElement("images", "application/json", _write_images(opened, rows)),
+        DataElement("images", "application/json", _write_images(opened, rows, lacking)),
     ]
     size = write_page(path, f"Labels in {name}", sections, start, elements)
-    return WrittenReport(size, len(rows), opened.snapshot.num_images)
+    return WrittenReport(size, len(rows), opened.snapshot.num_images, tuple(lacking))
 
 
-def _write_images(opened: OpenedOutput, rows: Sequence[int]) -> Iterator[str]:
-    """Yield the images of a page as pieces of a JSON list, with few in memory at a time."""
+def _write_images(opened: OpenedOutput, rows: Sequence[int], lacking: list[str]) -> Iterator[str]:
+    """Yield the images of a page as pieces of a JSON list, with few in memory at a time.
+
+    To `lacking` is added why a picture cannot be read, of images that did not fail.
+    """
     share = max(len(rows), 1)
     yield "["
     with ThreadPoolExecutor(_READERS) as pool:
 
-        def read(row: int) -> str | None:
+        def read(row: int) -> str | ImageError:
             return _read_thumbnail(opened, row, _PICTURE_BYTES // share)
 
         for first in range(0, len(rows), _AT_ONCE):
@@ -123,6 +132,9 @@ def _write_images(opened: OpenedOutput, rows: Sequence[int]) -> Iterator[str]:
             for place, (row, thumbnail) in enumerate(zip(some, thumbnails, strict=True), first):
                 image = _draw_image(opened, row, _OUTLINE_BYTES // share)
                 image |= {"row": place, "thumbnail": thumbnail}
+                if isinstance(thumbnail, ImageError):
+                    image["thumbnail"] = None
+                    lacking += [] if image["status"] == "failed" else [str(thumbnail)]
                 yield ("," if place else "") + escape_script_json(image)
     yield "]"
 
@@ -138,12 +150,12 @@ def _draw_image(opened: OpenedOutput, row: int, most_bytes: int) -> dict[str, An
     return drawn
 
 
-def _read_thumbnail(opened: OpenedOutput, row: int, most_bytes: int) -> str | None:
-    """Return the picture of a row as a data: URL; None where it cannot be read."""
+def _read_thumbnail(opened: OpenedOutput, row: int, most_bytes: int) -> str | ImageError:
+    """Return the picture of a row as a data: URL, or why it cannot be read."""
     try:
         picture = opened.get_picture(row, _THUMBNAIL_SIDE)
-    except ImageError:
-        return None
+    except ImageError as error:
+        return error
     return to_data_url(shrink_picture(picture, most_bytes))
 
 

@@ -137,6 +137,9 @@ def test_what_a_report_cannot_be_is_a_sentence(run_command, tmp_path) -> None:
     output = make_output(tmp_path / "out", [()])
     done = run_command("report", output, "--limit", 1)
     assert (done.code, "add --html FILE" in done.err) == (2, True)
+    done = run_command("report", output, "--html", tmp_path / "new.html", "--json")
+    assert (done.code, "give one of them" in done.err) == (2, True)
+    assert not (tmp_path / "new.html").exists()
     done = run_command("report", output, "--html", output / "run.json")
     assert (done.code, "not replaced" in done.err) == (2, True)
     assert json.loads((output / "run.json").read_text()) == {"state": "finished"}

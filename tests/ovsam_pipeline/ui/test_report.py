@@ -118,6 +118,16 @@ def test_labels_and_report_on_a_store(tmp_path, s3) -> None:
     assert [len(image["objects"]) for image in images] == [2, 0]
 
 
+def test_pictures_that_are_not_found_are_told(tmp_path, caplog) -> None:
+    folder = make_output(tmp_path / "labels", "a.jpg", "b.jpg")
+    write_html(str(folder), str(tmp_path / "whole.html"), None, ())
+    assert not caplog.text
+    (tmp_path / "pictures" / "b.jpg").unlink()
+    write_html(str(folder), str(tmp_path / "part.html"), None, ())
+    assert "1 image without a picture (" in caplog.text
+    assert "--source PLACE" in caplog.text
+
+
 def test_pictures_take_no_more_than_their_share() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (200, 320, 3), np.uint8)
     large = encode_picture(noise)
