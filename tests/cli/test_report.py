@@ -120,8 +120,8 @@ def test_a_report_as_one_file_says_what_the_report_says(run_command, tmp_path) -
     page = file.read_text()
     for text in (
         "<p>images: 1 labelled, 1 empty, 1 failed</p>",
-        "<td>&lt;b&gt;</td><td>1</td>",
-        "<td>1</td><td>torn at byte 7</td><td>f0.jpg</td>",
+        '<td>&lt;b&gt;</td><td class="number">1</td>',
+        '<td class="number">1</td><td>torn at byte 7</td><td>f0.jpg</td>',
         "nano, licence of the weights: Apache-2.0",
         "Nobody has measured it",
         "Nobody has reviewed these labels.",
