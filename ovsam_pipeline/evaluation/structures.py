@@ -64,10 +64,50 @@ class Problems:
     def describe(self) -> list[str]:
         """Return one sentence per kind: "12 predictions are …, such as image 7 (row 12)"."""
         return [
-            f"{number} {kind}" + (f", such as {'; '.join(named)}" if named else "")
+            f"{number} {_to_singular(kind) if number == 1 else kind}"
+            + (f", such as {'; '.join(named)}" if named and number > len(named) else "")
+            + (f" ({'; '.join(named)})" if named and number <= len(named) else "")
             for kind, number in self.counts.most_common()
             for named in [self.examples.get(kind, [])]
         ]
+
+
+# How kinds of problems begin: of many, and of one.
+_SINGULARS = {
+    "boxes reach beyond their": "box reaches beyond its",
+    "boxes have": "box has",
+    "masks have another size than their image: count as misses": "mask has another size than its "
+    "image: counts as a miss",
+    "masks have damaged run lengths, or are not masks": "mask has damaged run lengths, or is none",
+    "masks have": "mask has",
+    "predictions are duplicates": "prediction is a duplicate",
+    "predictions are of images that are": "prediction is of an image that is",
+    "predictions are of images": "prediction is of an image",
+    "predictions are of classes": "prediction is of a class",
+    "predictions are": "prediction is",
+    "predictions have": "prediction has",
+    "predictions may": "prediction may",
+    "annotations are of images": "annotation is of an image",
+    "annotations are of categories": "annotation is of a category",
+    "annotations are": "annotation is",
+    "annotations have": "annotation has",
+    "polygons have": "polygon has",
+    "images of the ground truth have": "image of the ground truth has",
+    "images of the ground truth failed": "image of the ground truth failed",
+    "images were": "image was",
+    "image_ids are": "image_id is",
+    "category_ids are": "category_id is",
+    "annotation_ids are": "annotation_id is",
+    "ids are": "id is",
+    "categories have": "category has",
+}
+
+
+def _to_singular(kind: str) -> str:
+    for plural, singular in _SINGULARS.items():
+        if kind.startswith(plural):
+            return singular + kind.removeprefix(plural)
+    return kind
 
 
 @dataclass(frozen=True)

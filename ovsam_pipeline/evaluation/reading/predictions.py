@@ -327,7 +327,7 @@ def _count_odd(
         mask_hw = raw.columns.join("size_hw")[kept]
         are_known = (mask_hw >= 0).all(axis=1) & (sizes_hw >= 0).all(axis=1)
         raw.problems.add_where(
-            "masks have another size than their image: overlap nothing",
+            "masks have another size than their image: count as misses",
             are_known & (mask_hw != sizes_hw).any(axis=1),
             lambda i: f"row {rows[i]} ({mask_hw[i, 1]} x {mask_hw[i, 0]}, image {sizes_hw[i, 1]} x "
             f"{sizes_hw[i, 0]})",
@@ -353,7 +353,7 @@ def _count_repeated(values: np.ndarray, rows: np.ndarray, problems: Problems) ->
     same = np.flatnonzero(np.diff(keys[order]) == 0)
     same = same[(values[order[same]] == values[order[same + 1]]).all(axis=1)]
     problems.add(
-        "predictions are there twice: kept",
+        "predictions are duplicates: kept",
         [f"row {rows[order[i + 1]]}" for i in same[:3]],
         len(same),
     )

@@ -34,15 +34,15 @@ def test_results_may_name_the_annotation_that_they_answer(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("result", "sentence"),
     [
-        (make_result(image_id=1), "1 predictions are of images"),
-        (make_result(category_id=1), "1 predictions are of classes"),
-        (make_result(score=math.nan), "1 predictions have a score that is not finite"),
-        (make_result(bbox=[1, 2, 3]), "1 predictions have a box that is not four"),
-        (make_result(bbox=[1, 2, math.inf, 3]), "1 predictions have a box that is not four"),
-        (make_result(segmentation={"size": [40, 60], "counts": "0h"}), "1 masks have damaged"),
-        (make_result(segmentation={"size": [40, 60], "counts": "0oooo0"}), "1 masks have damaged"),
-        (make_result(segmentation={"size": [40, 60], "counts": [5, 5]}), "1 masks have damaged"),
-        (make_result(segmentation={"size": [40], "counts": MASK}), "1 masks have damaged"),
+        (make_result(image_id=1), "1 prediction is of an image"),
+        (make_result(category_id=1), "1 prediction is of a class"),
+        (make_result(score=math.nan), "1 prediction has a score that is not finite"),
+        (make_result(bbox=[1, 2, 3]), "1 prediction has a box that is not four"),
+        (make_result(bbox=[1, 2, math.inf, 3]), "1 prediction has a box that is not four"),
+        (make_result(segmentation={"size": [40, 60], "counts": "0h"}), "1 mask has damaged"),
+        (make_result(segmentation={"size": [40, 60], "counts": "0oooo0"}), "1 mask has damaged"),
+        (make_result(segmentation={"size": [40, 60], "counts": [5, 5]}), "1 mask has damaged"),
+        (make_result(segmentation={"size": [40], "counts": MASK}), "1 mask has damaged"),
     ],
 )
 def test_results_that_cannot_be_used_are_left_out_and_counted(tmp_path, result, sentence) -> None:
@@ -54,13 +54,13 @@ def test_results_that_cannot_be_used_are_left_out_and_counted(tmp_path, result, 
 @pytest.mark.parametrize(
     ("result", "sentence"),
     [
-        (make_result(), "1 predictions are there twice: kept, such as row 1"),
-        (make_result(bbox=[50, 2, 30, 20]), "1 boxes reach beyond their image: kept"),
-        (make_result(bbox=[5, 2, -3, 20]), "1 boxes have a negative width"),
-        (make_result(image_id="7", score=1), "1 image_ids are written as text"),
+        (make_result(), "1 prediction is a duplicate: kept (row 1)"),
+        (make_result(bbox=[50, 2, 30, 20]), "1 box reaches beyond its image: kept"),
+        (make_result(bbox=[5, 2, -3, 20]), "1 box has a negative width"),
+        (make_result(image_id="7", score=1), "1 image_id is written as text"),
         (
             make_result(score=1, segmentation={"size": [4, 6], "counts": [24]}),
-            "1 masks have another size than their image",
+            "1 mask has another size than its image: counts as a miss",
         ),
     ],
 )
@@ -146,9 +146,9 @@ def test_predictions_behind_the_limit_are_no_mistakes(tmp_path) -> None:
     path.write_text(json.dumps([make_result(), make_result(image_id=70), make_result()]))
     _, found = read_predictions(path, truth)
     assert len(found) == 2
-    (sentence,) = (x for x in found.problems.describe() if "images" in x)
-    assert sentence.startswith("1 predictions are of images that are not among the 1 measured")
-    assert sentence.endswith("row 1 (image_id 70, category_id 9)")
+    (sentence,) = (x for x in found.problems.describe() if "an image" in x)
+    assert sentence.startswith("1 prediction is of an image that is not among the 1 measured")
+    assert sentence.endswith("(row 1 (image_id 70, category_id 9))")
 
 
 def test_only_predictions_behind_the_limit_are_no_predictions(tmp_path) -> None:
@@ -165,14 +165,14 @@ def test_categories_of_predictions_are_checked(tmp_path, category) -> None:
 
 def test_predictions_without_a_mask_among_others_are_told(tmp_path) -> None:
     found = read_results(tmp_path, [make_result(), make_result(segmentation=None, score=0.4)])
-    assert "1 predictions have no segmentation, though others have" in found.problems.describe()[0]
+    assert "1 prediction has no segmentation, though others have" in found.problems.describe()[0]
 
 
 def test_a_results_file_has_one_score(tmp_path) -> None:
     path = tmp_path / "results.json"
     path.write_text(json.dumps([make_result()]))
     _, found = read_predictions(path, read_truth(tmp_path), scores="detector")
-    assert "1 predictions have one score: --scores detector" in found.problems.describe()[0]
+    assert "1 prediction has one score: --scores detector" in found.problems.describe()[0]
 
 
 def test_places_in_an_image_count_predictions_that_are_left_out(tmp_path) -> None:
