@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from ovsam.errors import ImageError, explain
 from ovsam_pipeline.errors import OutputError
-from ovsam_pipeline.export.drawing.colours import Colour, choose_colour
+from ovsam_pipeline.export.drawing.colours import Colour, choose_class_number, choose_colour
 from ovsam_pipeline.export.drawing.labels import (
     CHECK_MARK,
     CHECKED,
@@ -182,9 +181,7 @@ def _get_score(item: Mapping[str, Any]) -> float:
 
 def _get_colour(item: Mapping[str, Any]) -> Colour:
     number = item.get("category_id", item.get("detector_category_id"))
-    if number is None:  # of a detector without ids
-        number = zlib.crc32(str(item.get("detector_category")).encode())
-    return choose_colour(int(number))
+    return choose_colour(choose_class_number(item.get("detector_category"), number))
 
 
 def _is_doubtful(item: Mapping[str, Any]) -> bool:

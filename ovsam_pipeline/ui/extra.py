@@ -14,5 +14,5 @@ def require_ui() -> None:
     """
     if find_spec("starlette") is None or find_spec("uvicorn") is None:
         raise MissingDependencyError(
-            "pages in a browser need Starlette and uvicorn: pip install 'ovsam[ui]'"
+            "pages in a browser need Starlette and uvicorn: pip install starlette uvicorn"
         )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ovsam_pipeline.export.drawing.colours import choose_colour, to_hex
+from ovsam_pipeline.export.drawing.colours import choose_class_number, choose_colour, to_hex
 from ovsam_pipeline.export.review_tasks import make_key
 from ovsam_pipeline.output.answered_rows import REVIEWED_BY
 from ovsam_pipeline.output.reviews import CurrentAnswer
@@ -108,7 +108,8 @@ def list_keys(file_name: str, objects: Iterable[Mapping[str, Any]]) -> list[str]
 def describe_class(item: Mapping[str, Any]) -> dict[str, Any]:
     """Return the name, the id and the colour of an object's class, or of a box's."""
     name = item.get("category", item.get("detector_category")) or ""
-    number = item.get("category_id", item.get("detector_category_id")) or 0
+    found = item.get("category_id", item.get("detector_category_id"))
+    number = choose_class_number(name, found)
     return {"category": name, "category_id": number, "colour": write_colour(number)}
 
 

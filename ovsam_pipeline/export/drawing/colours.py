@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 
 Colour = tuple[int, int, int]
@@ -25,6 +27,14 @@ _EQUAL_CONTRAST = 0.179
 def choose_colour(category_id: int) -> Colour:
     """Return the colour of a class: the same in every picture, far from the next ids' colours."""
     return COLOURS[category_id % len(COLOURS)]
+
+
+def choose_class_number(name: str | None, category_id: int | None) -> int:
+    """Return what `choose_colour` takes: the id of a class, else a number made of its name.
+
+    Detectors may have names without ids; a box may have neither.
+    """
+    return zlib.crc32(str(name or None).encode()) if category_id is None else category_id
 
 
 def choose_contrast(colour: Colour) -> Colour:

@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ovsam_pipeline.export.drawing.colours import choose_class_number
 from ovsam_pipeline.outcomes import find_kind
 from ovsam_pipeline.output.answered_rows import REVIEWED_BY
 from ovsam_pipeline.records import STATUSES
@@ -227,7 +228,7 @@ def _number_classes(held: Mapping[str, pa.Array], names: Names) -> np.ndarray:
         found = None
         if ids is not None and not names.knows_class(name):
             found = ids[pc.index(column, name).as_py()].as_py()
-        return names.number_class(name, found or 0)
+        return names.number_class(name, choose_class_number(name, found))
 
     return _number(column, number, 0)
 

@@ -1,4 +1,4 @@
-// ovsam page, made by page/build.mjs from sources sha256:ba5d48d4b9e17e1cc34304bdf7bed557bf4988de76f70b02452dd4a4a1b55e51
+// ovsam page, made by page/build.mjs from sources sha256:28edc093bb60a45bade563e06b0a7580054f4a94fd6cb7337349a58976f6213b
 "use strict";
 (() => {
   // src/shared/api.ts
@@ -1458,7 +1458,7 @@
   function buildChip(name, colour) {
     const dot = h("span", { class: "chip-dot", "aria-hidden": "true" });
     dot.style.setProperty("background-color", colour);
-    return h("span", { class: "chip" }, dot, h("bdi", {}, name));
+    return h("span", { class: "chip" }, dot, h("bdi", {}, name || "no class"));
   }
   function drawLabel(object) {
     const score = object.score === null ? "" : ` ${object.score.toFixed(2)}`;

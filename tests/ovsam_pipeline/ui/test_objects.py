@@ -4,6 +4,7 @@ import json
 
 from reviewed_rows import answer, draw_mask, make_labelled
 
+from ovsam_pipeline.export.drawing.colours import choose_class_number, choose_colour, to_hex
 from ovsam_pipeline.output.reviews import CurrentAnswer
 from ovsam_pipeline.records import BoxRecord
 from ovsam_pipeline.ui.objects import draw_objects
@@ -42,7 +43,15 @@ def test_boxes_have_no_path():
     first, second = draw_objects("a.jpg", [box, nameless], 1.0)
     assert (first["path"], first["key"], first["category"]) == ("", "", "cat")
     assert (first["category_id"], first["score"]) == (7, 0.625)
-    assert (second["category"], second["category_id"]) == ("", 0)
+    assert second["category"] == ""
+
+
+def test_classes_without_ids_have_the_colours_of_previews():
+    boxes = [BoxRecord((1.0, 2.0, 11.0, 22.0), 0.5, name).to_row() for name in ("cat", "dog", None)]
+    colours = [drawn["colour"] for drawn in draw_objects("a.jpg", boxes, 1.0)]
+    numbers = [choose_class_number(name, None) for name in ("cat", "dog", None)]
+    assert colours == [to_hex(choose_colour(number)) for number in numbers]
+    assert len(set(colours)) == 3
 
 
 def test_damaged_mask_leaves_its_object():

@@ -107,7 +107,7 @@ def test_busy_ports_and_foreign_addresses_are_told():
 def test_missing_extra_is_named(monkeypatch, missing):
     extra.require_ui()
     monkeypatch.setattr(extra, "find_spec", lambda name: None if name == missing else object())
-    with pytest.raises(MissingDependencyError, match=r"pip install 'ovsam\[ui\]'"):
+    with pytest.raises(MissingDependencyError, match=r"uvicorn: pip install starlette uvicorn"):
         extra.require_ui()
 
 

@@ -198,7 +198,7 @@ export function chooseInk(colour: string): "#000" | "#fff" {
 export function buildChip(name: string, colour: string): HTMLElement {
   const dot = h("span", { class: "chip-dot", "aria-hidden": "true" });
   dot.style.setProperty("background-color", colour);
-  return h("span", { class: "chip" }, dot, h("bdi", {}, name));
+  return h("span", { class: "chip" }, dot, h("bdi", {}, name || "no class"));
 }
 
 function drawLabel(object: DrawnObject): SVGGElement {
