@@ -53,6 +53,11 @@ from ovsam_pipeline.ui.outlines import outline_path
 CROP_SIDE = 480
 # The annotation and the prediction, as in all pictures of an evaluation.
 TRUTH_COLOUR, PREDICTION_COLOUR = "#ffffff", "#ff8c00"
+# Of the two sides of an example.
+_NEEDED = {
+    "truth": ("category", "segmentation", "annotation_id"),
+    "prediction": ("category", "segmentation"),
+}
 _TEXTS = ("name", "split", "frequency")
 
 # Group of examples ("worst" or the number of a pair), number in it → address of its crop.
@@ -233,13 +238,23 @@ def read_results(path: Path) -> EvalResults:
         DatasetError: it holds no metrics.json of ours, or a file of it is damaged.
     """
     folder = path.parent if path.name == "metrics.json" else path
+    examples = _drop_infinite(read_examples(folder / EXAMPLES_FILE))
     return EvalResults(
         folder,
-        read_metrics(folder / "metrics.json"),
+        _drop_infinite(read_metrics(folder / "metrics.json")),
         _read_classes(folder / "per_class.csv"),
         read_curves(folder / CURVES_FILE),
-        _check_examples(read_examples(folder / EXAMPLES_FILE), folder / EXAMPLES_FILE),
+        _check_examples(examples, folder / EXAMPLES_FILE),
     )
+
+
+def _drop_infinite(value: Any) -> Any:
+    """Return a value with None for each number that is none: Python reads NaN, no browser does."""
+    if isinstance(value, dict):
+        return {key: _drop_infinite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_drop_infinite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def find_window(item: Mapping[str, Any], image: Mapping[str, Any]) -> tuple[int, int, int, int]:
@@ -343,7 +358,10 @@ def _check_examples(found: dict[str, Any] | None, path: Path) -> dict[str, Any] 
             assert found is not None
             image = found["images"][item["image"]]
             find_window(item, image)
+            Path(image.get("path") or "")
             item["iou"], str(item["words"])
+            for side, needed in _NEEDED.items():
+                [item[side][name] for name in needed if item[side]]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise DatasetError(
             f"expected {EXAMPLES_FILE} of ovsam eval in {path}, got another file ({error!r}); run "

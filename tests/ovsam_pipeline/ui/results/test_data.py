@@ -103,6 +103,9 @@ def test_a_group_that_is_not_there_is_a_sentence(folder, group) -> None:
         lambda found: found["worst"][0].update(image=99),
         lambda found: found["worst"][0].update(truth=[1]),
         lambda found: found["worst"][0]["truth"].update(bbox="0"),
+        lambda found: found["worst"][0]["truth"].pop("category"),
+        lambda found: found["worst"][0]["truth"].pop("annotation_id"),
+        lambda found: found["images"][0].update(path=5),
         lambda found: found.update(worst=[None]),
         lambda found: found.update(confusions={"a": 1}),
     ],
@@ -141,3 +144,16 @@ def test_only_pictures_are_looked_at_wherever_a_file_says_they_are(folder) -> No
     results.examples["images"][0]["path"] = "/etc/passwd"
     with pytest.raises(DatasetError, match="not known where the picture"):
         results.find_picture("worst", 0)
+
+
+def test_numbers_that_are_none_are_empty(folder) -> None:
+    """Python writes and reads NaN, and no browser reads it: the whole page would fail."""
+    for name, key in (("metrics.json", "metrics"), ("examples.json", "worst")):
+        values = json.loads((folder / name).read_text())
+        item = values[key]["segm"] if key == "metrics" else values[key][0]
+        item["AP" if key == "metrics" else "iou"] = float("nan")
+        (folder / name).write_text(json.dumps(values))
+    results = read_results(folder)
+    assert results.describe()["metrics"]["metrics"]["segm"]["AP"] is None
+    assert list_examples(results)[0]["iou"] is None
+    json.dumps(results.describe(), allow_nan=False)
