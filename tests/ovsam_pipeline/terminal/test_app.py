@@ -159,7 +159,7 @@ def test_error_in_a_thread_is_one_line(own_handlers, capsys):
 
     assert end_with(app) == 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("ovsam: internal error: KeyError: 'lost' (")
+    assert line.startswith("ovsam: internal error: KeyError: no 'lost' (")
 
 
 def test_record_with_an_error_shows_its_place_alone(own_handlers, capsys):
