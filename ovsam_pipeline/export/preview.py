@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -56,6 +57,8 @@ _MOST_NAME_BYTES = 120
 _LEAST_FONT, _MOST_FONT, _FONT_SHARE, _MANY_OBJECTS = 12, 20, 1 / 64, 40
 # A higher risk always has a reason; see labelling/risk.py.
 _HIGH_RISK = 0.5
+# Outside of every picture.
+_FAR = 1e6
 _LOW_SCORE = 0.3
 
 
@@ -125,7 +128,7 @@ def draw_objects(
         colour, is_dashed = _get_colour(item), _is_doubtful(item)
         draw_outline(picture, shape, colour, thickness, is_dashed=is_dashed)
         if point := item.get("detector_point_xy"):
-            x, y = (round(value * scale) for value in point)
+            x, y = (_to_pixel(value * scale) for value in point)
             draw_point(picture, (x, y), colour, thickness)
     if len(best) > _MANY_OBJECTS and font_size is None:
         size = max(_LEAST_FONT, round(0.8 * size))
@@ -209,11 +212,16 @@ def _find_shape(
     left, top, width, height = item.get("bbox") or _to_xywh(item["detector_box_xyxy"])
     corners = (left, top, left + width, top + height)
     scale = size_wh[0] / image_hw[1]
-    x0, y0, x1, y1 = (round(value * scale) for value in corners)
+    x0, y0, x1, y1 = (_to_pixel(value * scale) for value in corners)
     x0, y0 = min(max(x0, 0), size_wh[0] - 1), min(max(y0, 0), size_wh[1] - 1)
     return shape_of_box(
         (x0, y0, max(x0 + 1, min(x1, size_wh[0])), max(y0 + 1, min(y1, size_wh[1])))
     )
+
+
+def _to_pixel(value: float) -> int:
+    """Return a coordinate as a whole number that OpenCV takes; 0 for what is no number."""
+    return 0 if math.isnan(value) else round(min(max(value, -_FAR), _FAR))
 
 
 def _to_xywh(box_xyxy: Sequence[float]) -> tuple[float, float, float, float]:

@@ -79,6 +79,13 @@ def test_damaged_masks_and_boxes_of_a_detector_are_drawn_as_boxes():
         assert (picture[200, 150:350] == 128).all()
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -1e30])
+def test_boxes_and_points_that_lie_nowhere_spare_the_picture(number):
+    item = {"bbox": [number] * 4, "category": "cat", "category_id": 1, "score": 0.5}
+    item["detector_point_xy"] = [number, number]
+    assert draw_objects(np.zeros((64, 64, 3), np.uint8), [item]).shape[1] == 640
+
+
 def test_labels_say_how_sure_the_name_is_and_what_speaks_against_it():
     item = {"category": "cat", "category_id": 1, "score": 0.934, "risk": 0.1}
     assert describe_object(item).notes == ((".93", QUIET),)
