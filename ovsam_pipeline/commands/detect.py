@@ -70,5 +70,5 @@ def detect(
     from ovsam_pipeline.terminal.bars import show_progress
 
     result = run_detect(settings, stopping=graceful_stop(), showing=show_progress)
-    print_summary(result, as_json=json)
+    print_summary(result, as_json=json, quiet=quiet)
     raise typer.Exit(result.exit_code)

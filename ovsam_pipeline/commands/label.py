@@ -49,7 +49,7 @@ def label(
         showing=show_progress,
         embedding=EmbeddingProgress(),
     )
-    print_summary(result, as_json=json)
+    print_summary(result, as_json=json, quiet=quiet)
     raise typer.Exit(result.exit_code)
 
 
@@ -69,7 +69,7 @@ def load_settings(
         return load_label_config(config_file, given)
 
 
-def print_summary(result: LabelResult, *, as_json: bool | None) -> None:
+def print_summary(result: LabelResult, *, as_json: bool | None, quiet: bool | None) -> None:
     """Print what a run did, as sentences or as one JSON object."""
     from ovsam_pipeline.terminal.app import print_json, print_result, result_is_kept
 
@@ -78,7 +78,8 @@ def print_summary(result: LabelResult, *, as_json: bool | None) -> None:
             print_json(result.to_dict())
         else:
             print_result(*format_result(result))
-    if result.is_demonstration:
+    # Last, as what matters most; no news to a nightly run that asked for nano.
+    if result.is_demonstration and not quiet:
         print_note(
             "This is a demonstration: nano knows emoji drawings, not photos; for photos leave out "
             "--model nano and --detector nano",
