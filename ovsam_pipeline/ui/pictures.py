@@ -9,8 +9,6 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections import OrderedDict
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +19,7 @@ from PIL import Image, ImageOps
 
 from ovsam.decoding.colour import to_srgb
 from ovsam_pipeline.sources.read_image import decode_image
+from ovsam_pipeline.ui.shared_cache import SharedCache
 
 if TYPE_CHECKING:
     from ovsam_pipeline.records import ImagePlace
@@ -50,11 +49,9 @@ class Pictures:
     """
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
-        self._most_bytes = most_bytes
-        self._num_bytes = 0
-        self._kept: OrderedDict[tuple[str, int], Picture] = OrderedDict()
-        self._coming: dict[tuple[str, int], Future[Picture]] = {}
-        self._lock = threading.Lock()
+        self._cache: SharedCache[tuple[str, int], Picture] = SharedCache(
+            most_bytes, lambda picture: len(picture.data)
+        )
         self._decoding = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 
     def get(self, place: ImagePlace, side: int) -> Picture:
@@ -64,38 +61,12 @@ class Pictures:
             ImageError: it is gone or cannot be decoded; the message says why.
         """
         key = (f"{type(place).__name__} {place}", min(max(side, 1), MOST_SIDE))
-        with self._lock:
-            if found := self._kept.get(key):
-                self._kept.move_to_end(key)
-                return found
-            coming = self._coming.get(key)
-            is_mine = coming is None
-            coming = self._coming.setdefault(key, Future())
-        if is_mine:
-            self._make(key, place, coming)
-        return coming.result()
 
-    def _make(self, key: tuple[str, int], place: ImagePlace, coming: Future[Picture]) -> None:
-        """Fill in a picture that others may be waiting for."""
-        try:
+        def make() -> Picture:
             with self._decoding:
-                picture = encode_picture(read_pixels(place, key[1]))
-        except BaseException as error:  # noqa: BLE001  each who waits for it raises it
-            with self._lock:
-                del self._coming[key]
-            coming.set_exception(error)
-            return
-        with self._lock:
-            self._keep(key, picture)
-            del self._coming[key]
-        coming.set_result(picture)
+                return encode_picture(read_pixels(place, key[1]))
 
-    def _keep(self, key: tuple[str, int], picture: Picture) -> None:
-        self._kept[key] = picture
-        self._num_bytes += len(picture.data)
-        while self._num_bytes > self._most_bytes and len(self._kept) > 1:
-            _, oldest = self._kept.popitem(last=False)
-            self._num_bytes -= len(oldest.data)
+        return self._cache.get(key, make)
 
 
 def read_pixels(place: ImagePlace, side: int) -> np.ndarray:

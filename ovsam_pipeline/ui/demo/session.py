@@ -14,11 +14,9 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +32,7 @@ from ovsam_pipeline.records import ObjectRecord
 from ovsam_pipeline.sources.perceptual_hash import PerceptualHash, compute_phash
 from ovsam_pipeline.ui.demo.prompt import Prompt
 from ovsam_pipeline.ui.demo.scribble import build_prompts
+from ovsam_pipeline.ui.shared_cache import SharedCache
 
 if TYPE_CHECKING:
     from ovsam.decode import Warn
@@ -152,7 +151,9 @@ class Session:
         self.input_size = predictor.model.config.input_size
         self._namer = _build_namer(predictor, vocabulary)
         self._turns = _Turns()
-        self._cache = _Cache(cache_bytes)
+        self._cache: SharedCache[Hashable, OpenedImage] = SharedCache(
+            cache_bytes, lambda image: image.num_bytes
+        )
 
     @property
     def predictor(self) -> Predictor:
@@ -373,40 +374,3 @@ class _Turns:
         self._changed.wait_for(may_end)
         if not is_wanted():
             raise StaleError
-
-
-@dataclass
-class _Cache:
-    """Opened images by key: those used last stay, up to a number of bytes."""
-
-    most_bytes: int
-    _images: OrderedDict[Hashable, Future[OpenedImage]] = field(default_factory=OrderedDict)
-    _guard: threading.Lock = field(default_factory=threading.Lock)
-
-    def get(self, key: Hashable, open_anew: Callable[[], OpenedImage]) -> OpenedImage:
-        """Return an image; who asks first opens it, others that ask meanwhile wait."""
-        with self._guard:
-            future = self._images.get(key)
-            is_first = future is None
-            if future is None:
-                future = self._images[key] = Future()
-            self._images.move_to_end(key)
-        if is_first:
-            try:
-                future.set_result(open_anew())
-            except BaseException as error:
-                with self._guard:
-                    del self._images[key]
-                future.set_exception(error)
-                raise
-            self._drop_oldest()
-        return future.result()
-
-    def _drop_oldest(self) -> None:
-        with self._guard:
-            done = [key for key, future in self._images.items() if future.done()]
-            held = sum(self._images[key].result().num_bytes for key in done)
-            for key in done[:-1]:
-                if held <= self.most_bytes:
-                    break
-                held -= self._images.pop(key).result().num_bytes

@@ -10,9 +10,7 @@ import json
 import logging
 import tempfile
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +28,7 @@ from ovsam_pipeline.labelling.resolve import resolve
 from ovsam_pipeline.outcomes import count_things
 from ovsam_pipeline.records import ImageRecord, LabelRecord
 from ovsam_pipeline.ui.demo.session import Found, OpenedImage, Session
+from ovsam_pipeline.ui.shared_cache import SharedCache
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,8 +99,7 @@ class EditorModel:
         self._model = load_run_model(self.config)
         self._facts = describe_model(self._model)
         self._folder = tempfile.TemporaryDirectory(prefix="ovsam-serve-")
-        self._lists: OrderedDict[tuple[str, ...], Future[Naming]] = OrderedDict()
-        self._guard = threading.Lock()
+        self._lists: SharedCache[tuple[str, ...], Naming] = SharedCache(_MOST_LISTS, lambda _: 1)
         # One image is labelled while the next one is read; pixels of more would only wait.
         self._reading = threading.Semaphore(2)
         self._opening = threading.Semaphore(4)
@@ -131,23 +129,7 @@ class EditorModel:
             return self.own
         if len(key) > _MOST_NAMES:
             raise ConfigError(f"expected at most {_MOST_NAMES:,} names, got {len(key):,}")
-        with self._guard:
-            future = self._lists.get(key)
-            is_first = future is None
-            if future is None:
-                future = self._lists[key] = Future()
-            self._lists.move_to_end(key)
-            while len(self._lists) > _MOST_LISTS:
-                self._lists.popitem(last=False)
-        if is_first:
-            try:
-                future.set_result(self._build_list(key))
-            except BaseException as error:
-                with self._guard:
-                    self._lists.pop(key, None)
-                future.set_exception(error)
-                raise
-        return future.result()
+        return self._lists.get(key, lambda: self._build_list(key))
 
     def open_image(self, image: TaskImage) -> OpenedImage:
         """Return an image ready for prompts; encoded once while it stays in memory."""
