@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from ovsam.checked_json import parse_json, refuse_pipe
-from ovsam.errors import describe_error
 from ovsam.masks import to_rle
 from ovsam_pipeline.errors import DatasetError
 from ovsam_pipeline.evaluation.reporting.cases import Case, Confusion, group_confusions, make_case
+from ovsam_pipeline.evaluation.reporting.files import read_result_file
 from ovsam_pipeline.evaluation.structures import GroundTruth, Predictions
 from ovsam_pipeline.storage.atomic import write_atomically
 
@@ -122,13 +121,7 @@ def read_examples(path: Path) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
-    try:
-        refuse_pipe(path)
-        values = parse_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(
-            f"cannot read {path} as {EXAMPLES_FILE} of ovsam eval: {describe_error(error)}"
-        ) from error
+    values = read_result_file(path, EXAMPLES_FILE)
     if not isinstance(values, dict) or values.get("format") != _FORMAT:
         raise DatasetError(
             f"expected {EXAMPLES_FILE} of ovsam eval in {path}, got another file; run ovsam eval "

@@ -115,15 +115,20 @@ def is_report(path: AnyPath) -> bool:
         return REPORT_MARK.encode() in file.read(len(REPORT_MARK) + 64)
 
 
-def read_metrics(path: Path) -> dict[str, Any]:
-    """Return the content of a metrics.json; DatasetError where it is not there, or not ours."""
+def read_result_file(path: Path, name: str) -> Any:
+    """Return the JSON of a file that `ovsam eval` calls `name`; DatasetError where it has none."""
     try:
         refuse_pipe(path)
-        values = parse_json(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DatasetError(
-            f"cannot read {path} as metrics.json of ovsam eval: {describe_error(error)}"
+            f"cannot read {path} as {name} of ovsam eval: {describe_error(error)}"
         ) from error
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Return the content of a metrics.json; DatasetError where it is not there, or not ours."""
+    values = read_result_file(path, "metrics.json")
     parts = ("metrics", "dataset", "protocol")
     if not isinstance(values, dict) or not all(isinstance(values.get(p), dict) for p in parts):
         raise DatasetError(f"expected metrics.json of ovsam eval in {path}, got another JSON file")
