@@ -32,6 +32,7 @@ from ovsam.cost.count import (
     sam_parts,
     window_padding_macs,
 )
+from ovsam.device import building_on
 from ovsam.model import OVSAM
 from ovsam.sam import SAM_NAMES, get_sam_config
 from ovsam.structures import ImageFeatures
@@ -58,13 +59,13 @@ def profile_model(
     parts: tuple[PartCost, ...]
     if isinstance(model, BaselineConfig):
         config = dataclasses.replace(model, sam=_resize(model.sam, input_size))
-        with torch.device("meta"):
+        with building_on("meta"):
             parts = (*sam_parts(config.sam), *_clip_parts(config))
             text = count_parameters(build_baseline_namer(config))
         return ModelCost(config.name, config.input_size, num_prompts, parts, text)
     whole = _resize(model, input_size)
     parts = _ovsam_parts(build_model(whole, "meta"))
-    with torch.device("meta"):
+    with building_on("meta"):
         text = count_parameters(build_text_tower(whole.clip))
     return ModelCost(whole.name, whole.input_size, num_prompts, parts, text)
 
