@@ -72,7 +72,7 @@ def _list_help(command: Any, name: str, parent: Any = None) -> Iterator[tuple[st
 
 def write_llms_texts(pages: Path, site: Path) -> None:
     """Write llms.txt, llms-full.txt and the Markdown of the pages into the built site."""
-    project = tomllib.loads((ROOT / CONFIG).read_text(encoding="utf-8"))["project"]
+    project = _read_project()
     index = [f"# {project['site_name']}", "", f"> {project['site_description']}"]
     whole = []
     for title, section in _list_sections(project["nav"]):
@@ -89,8 +89,11 @@ def write_llms_texts(pages: Path, site: Path) -> None:
 
 def list_pages() -> list[str]:
     """Return the pages of the navigation, in its order."""
-    project = tomllib.loads((ROOT / CONFIG).read_text(encoding="utf-8"))["project"]
-    return [page for _, section in _list_sections(project["nav"]) for _, page in section]
+    return [page for _, section in _list_sections(_read_project()["nav"]) for _, page in section]
+
+
+def _read_project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / CONFIG).read_text(encoding="utf-8"))["project"]
 
 
 def _list_sections(nav: list[dict[str, Any]]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
