@@ -18,7 +18,6 @@ from ovsam_pipeline.commands.report_counts import (
 from ovsam_pipeline.outcomes import count_things
 
 if TYPE_CHECKING:
-    from ovsam_pipeline.output.reviews import Answers
     from ovsam_pipeline.ui.gallery.opened import OpenedOutput
     from ovsam_pipeline.ui.report_page import Section
 
@@ -77,6 +76,7 @@ def _tell_lacking(reasons: Sequence[str]) -> None:
 
 def build_sections(opened: OpenedOutput, limit: int | None) -> list[Section]:
     """Return the head of the report on an output."""
+    from ovsam_pipeline.export.card import describe_answers
     from ovsam_pipeline.ui.report_page import Section
 
     folder = opened.path
@@ -88,7 +88,7 @@ def build_sections(opened: OpenedOutput, limit: int | None) -> list[Section]:
     return [
         Section("What there is", [*_tell_choice(opened, limit), *describe_contents(found)]),
         Section("How right the labels are", format_checks(checks, folder) or [_UNMEASURED]),
-        Section("What people answered", [_describe_answers(opened.answers)]),
+        Section("What people answered", [describe_answers(opened.answers, str)]),
         *_list_failures(found, opened.snapshot.damaged),
         Section("Classes", header=("class", "objects", "mean score"), rows=classes),
         Section(
@@ -108,18 +108,6 @@ def _tell_choice(opened: OpenedOutput, limit: int | None) -> list[str]:
         f"Below are {count_things(limit, 'image')} of {total}, drawn by chance; the numbers here "
         "are of all. The riskiest come first: change the order above the pictures."
     ]
-
-
-def _describe_answers(answers: Answers) -> str:
-    given = list(answers)
-    if not given:
-        return "Nobody has reviewed these labels."
-    kinds = Counter(answer.verdict for answer in given).most_common()
-    people = Counter(answer.by for answer in given).most_common()
-    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in kinds)
-    by = ", ".join(f"{name} ({count})" for name, count in people)
-    images = count_things(len(answers.by_image), "image")
-    return f"{count_things(len(given), 'answer')} on {images}: {verdicts}. By {by}."
 
 
 def _list_failures(found: dict[str, Any], damaged: Mapping[str, str]) -> list[Section]:

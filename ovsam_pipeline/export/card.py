@@ -12,7 +12,7 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -233,7 +233,8 @@ def _write_lines(facts: CardFacts, plots: Mapping[str, str]) -> Iterator[str]:
     yield "\n## How the labels were made\n"
     yield from _write_making(facts.run)
     yield "\n## What people answered\n"
-    yield _describe_answers(facts.answers)
+    told = describe_answers(facts.answers, escape, _MOST_ROWS)
+    yield f"{told} They are in the labels." if list(facts.answers) else told
     yield "\n## Known failures\n"
     yield from _write_failures(facts)
     yield "\n## Classes and scores\n"
@@ -350,18 +351,19 @@ def _write_making(run: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def _describe_answers(answers: Answers) -> str:
+def describe_answers(
+    answers: Answers, show_name: Callable[[str], str], most_people: int | None = None
+) -> str:
+    """Return a sentence on how many answers there are, of which verdicts, and by whom."""
     given = list(answers)
     if not given:
         return "Nobody has reviewed these labels."
-    people = Counter(answer.by for answer in given).most_common()
+    people = Counter(answer.by for answer in given).most_common(most_people)
     verdicts = Counter(answer.verdict for answer in given).most_common()
-    by = ", ".join(f"{escape(name)} ({count})" for name, count in people[:_MOST_ROWS])
+    by = ", ".join(f"{show_name(name)} ({count})" for name, count in people)
     kinds = ", ".join(f"{count} {verdict}" for verdict, count in verdicts)
-    return (
-        f"{count_things(len(given), 'answer')} on {count_things(len(answers.by_image), 'image')}: "
-        f"{kinds}. By {by}. They are in the labels."
-    )
+    images = count_things(len(answers.by_image), "image")
+    return f"{count_things(len(given), 'answer')} on {images}: {kinds}. By {by}."
 
 
 def _write_failures(facts: CardFacts) -> Iterator[str]:
